@@ -1,0 +1,1 @@
+"""The hardware: processing elements on Unicorn, memory with granule protection, MMU, devices, boards and time."""

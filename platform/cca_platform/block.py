@@ -1,0 +1,77 @@
+"""The words that native hooks and Python share: one block for the machine, one for each PE.
+
+A block is a numpy int64 array; the address of word ``W`` is ``block + 8 * W``. Everything that a hook needs is in one
+of the two, so that a hook holds no process-specific constant and its compiled form can be cached on disk.
+"""
+
+from typing import Final
+
+__all__: list[str] = []
+
+# -- machine block -----------------------------------------------------------------------------------------------
+M_CLOCK: Final = 0  # the system counter: retired instructions of all PEs plus idle time skipped
+M_BUDGET: Final = 1  # the clock value at which the running PE has to stop
+M_BANKS: Final = 2  # number of DRAM banks (at most 4)
+M_BANK: Final = 4  # per bank 4 words: base PA, size, host address, index of its first page in the page maps
+M_GPTBR: Final = 20  # GPTBR_EL3, the same in every PE
+M_GPCCR: Final = 21  # GPCCR_EL3, the same in every PE
+M_PPS_BITS: Final = 22  # width in bits of the protected physical space (from GPCCR_EL3.PPS)
+M_L0GPTSZ_BITS: Final = 23  # bits resolved by one L0 entry: 30, 34, 36 or 39
+M_DIRTY: Final = 24  # address of one byte per DRAM page: 1 = written since the last snapshot
+M_EXECUTED: Final = 25  # address of one byte per DRAM page: 1 = some PE may hold translated code of it
+M_SHADOW: Final = 26  # address of the pre-image area (same layout as the page maps, 4096 bytes a page), 0 = no snapshot
+M_PAGES: Final = 27  # number of DRAM pages in all
+M_CODE_WRITTEN: Final = 28  # 1 = a page with M_EXECUTED was written by another PE or from Python: drop translations
+M_PA_BITS: Final = 29  # PARange of the PEs in bits: 48 unless the board says less
+M_WORDS: Final = 64
+
+# -- PE block: inputs of a translation ---------------------------------------------------------------------------
+P_MACHINE: Final = 0  # address of the machine block
+P_SECURITY: Final = 1  # SecurityState of the PE: 0 Secure, 1 Non-secure, 3 Realm
+P_EL: Final = 2  # exception level of the access: 0, 1 or 2 (an unprivileged LDTR/STTR at EL1 counts as 0)
+P_PAN: Final = 3  # PSTATE.PAN, 1 = set (0 for an unprivileged access)
+P_SCTLR: Final = 4  # SCTLR_EL1 or SCTLR_EL2 of the regime in use
+P_TCR: Final = 5
+P_TTBR0: Final = 6
+P_TTBR1: Final = 7
+P_MAIR: Final = 8
+P_HCR: Final = 9  # HCR_EL2 as the EL2 software set it (Unicorn's own copy drops FWB and GPF)
+P_VTCR: Final = 10
+P_VTTBR: Final = 11
+P_VSTTBR: Final = 12  # Secure stage 2 base; unused until S-EL2 exists
+
+# -- PE block: result of a translation ---------------------------------------------------------------------------
+P_OUT_PA: Final = 16  # the physical address of the access (page offset included)
+P_OUT_PAS: Final = 17  # Pas of the access
+P_OUT_PROT: Final = 18  # what the translation permits at this EL: 1 read, 2 write, 4 execute
+P_OUT_ATTR: Final = 19  # resulting memory type: MAIR-style byte (0x00..0x0C device, 0x44 NC, 0xFF WB)
+P_OUT_IPA: Final = 20  # the intermediate physical address (equals the PA without stage 2)
+P_OUT_NG: Final = 21  # nG of the stage 1 leaf
+
+# -- PE block: why a translation failed --------------------------------------------------------------------------
+P_FAULT_FSC: Final = 24  # DFSC/IFSC, 6 bits
+P_FAULT_STAGE: Final = 25  # 1 or 2: which stage reports it
+P_FAULT_S1PTW: Final = 26  # 1 = stage 2 fault on a stage 1 table walk
+P_FAULT_IPA: Final = 27  # stage 2: the faulting IPA (page of the access, or address of the stage 1 descriptor)
+P_FAULT_PA: Final = 28  # GPF and address size: the physical address
+P_FAULT_PAS: Final = 29  # GPF: the PAS of the refused access
+P_FAULT_GPF: Final = 30  # 1 = granule protection fault (FSC 0x23..0x28), 2 = another GPC fault (walk, size): goes to EL3
+P_FAULT_VA: Final = 31
+P_FAULT_ACCESS: Final = 32  # Access of the refused access
+P_FAULT_KIND: Final = 33  # 0 none, 1 translation refused, 2 device (P_OUT_PA tells where)
+P_FAULT_GPT_LEVEL: Final = 34
+
+# -- PE block: engine -------------------------------------------------------------------------------------------
+P_UC: Final = 40  # the engine handle
+P_UC_REG_READ: Final = 41  # address of uc_reg_read
+P_UC_REG_WRITE: Final = 42  # address of uc_reg_write
+P_UC_EMU_STOP: Final = 43  # address of uc_emu_stop
+P_FILLS: Final = 44  # TLB fills done
+P_BLOCK_PC: Final = 45  # start of the block that was counted last
+P_BLOCK_SIZE: Final = 46  # its size in bytes
+P_RETIRED: Final = 47  # instructions retired by this PE
+P_STOPPED: Final = 48  # 1 = the block hook stopped the engine because the budget was used up
+P_TLB_PAGES: Final = 49  # address of one byte per DRAM page: 1 = this PE's TLB may hold a translation to it
+P_SCRATCH: Final = 56  # 8 words for register transfers
+P_X: Final = 64  # X0..X30 while Python has the PE, then SP, PC, PSTATE
+P_WORDS: Final = 256

@@ -1,0 +1,137 @@
+"""Native code written in Python: numba functions over raw addresses, and the same source as plain Python.
+
+Everything is int64: an address with bit 63 set is negative, and masks and shifts still work. With the environment
+variable ``NUMBA_DISABLE_JIT=1`` nothing is compiled and every function here and every ``@jit`` function runs as
+ordinary Python on the same memory, which is how the walkers are debugged and unit-tested.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+__all__ = [
+    "NATIVE", "call_reg_read", "call_reg_write", "call_stop", "copy_page", "jit",
+    "load8", "load32", "load64", "store8", "store32", "store64",
+]  # fmt: skip
+
+NATIVE = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+F = TypeVar("F", bound=Callable[..., Any])
+
+if NATIVE:
+    from llvmlite import ir
+    from numba import njit, types
+    from numba.extending import intrinsic
+
+    _I64 = types.int64
+
+    def _load(bits: int) -> Any:
+        @intrinsic
+        def load(typing_context: Any, address: Any) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+                value = builder.load(builder.inttoptr(args[0], ir.IntType(bits).as_pointer()))
+                return value if bits == 64 else builder.zext(value, ir.IntType(64))
+
+            return _I64(_I64), codegen
+
+        return load
+
+    def _store(bits: int) -> Any:
+        @intrinsic
+        def store(typing_context: Any, address: Any, value: Any) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+                value = args[1] if bits == 64 else builder.trunc(args[1], ir.IntType(bits))
+                builder.store(value, builder.inttoptr(args[0], ir.IntType(bits).as_pointer()))
+                return context.get_dummy_value()
+
+            return types.void(_I64, _I64), codegen
+
+        return store
+
+    @intrinsic
+    def call_reg(typing_context: Any, function: Any, engine: Any, register: Any, address: Any) -> Any:
+        """Call ``uc_err function(uc_engine *, int register, void *value)`` through its address."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer, i32, i64 = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)
+            target = builder.inttoptr(args[0], ir.FunctionType(i32, [pointer, i32, pointer]).as_pointer())
+            status = builder.call(
+                target,
+                [builder.inttoptr(args[1], pointer), builder.trunc(args[2], i32), builder.inttoptr(args[3], pointer)],
+            )
+            return builder.sext(status, i64)
+
+        return _I64(_I64, _I64, _I64, _I64), codegen
+
+    @intrinsic
+    def call_stop(typing_context: Any, function: Any, engine: Any) -> Any:
+        """Call ``uc_err function(uc_engine *)`` through its address."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer, i32, i64 = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)
+            target = builder.inttoptr(args[0], ir.FunctionType(i32, [pointer]).as_pointer())
+            return builder.sext(builder.call(target, [builder.inttoptr(args[1], pointer)]), i64)
+
+        return _I64(_I64, _I64), codegen
+
+    @intrinsic
+    def copy_page(typing_context: Any, target: Any, source: Any) -> Any:
+        """Copy 4096 bytes from address ``source`` to address ``target``."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer, i64 = ir.IntType(8).as_pointer(), ir.IntType(64)
+            name = "llvm.memcpy.p0i8.p0i8.i64"
+            kind = ir.FunctionType(ir.VoidType(), [pointer, pointer, i64, ir.IntType(1)])
+            memcpy = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+            builder.call(
+                memcpy,
+                [builder.inttoptr(args[0], pointer), builder.inttoptr(args[1], pointer), i64(4096), ir.IntType(1)(0)],
+            )
+            return context.get_dummy_value()
+
+        return types.void(_I64, _I64), codegen
+
+    load8, load32, load64 = _load(8), _load(32), _load(64)
+    store8, store32, store64 = _store(8), _store(32), _store(64)
+    call_reg_read = call_reg_write = call_reg
+
+    def jit(signature: str) -> Callable[[F], F]:
+        """Compile for ``signature`` (``"i8(i8, i8)"``: numba's letters, i8 = int64), cached on disk."""
+        return njit(signature, cache=True, error_model="numpy")  # type: ignore[no-any-return]
+
+else:
+    _REG = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+    _STOP = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+
+    def load8(address: int) -> int:
+        return ctypes.c_uint8.from_address(address).value
+
+    def load32(address: int) -> int:
+        return ctypes.c_uint32.from_address(address).value
+
+    def load64(address: int) -> int:
+        return ctypes.c_int64.from_address(address).value
+
+    def store8(address: int, value: int) -> None:
+        ctypes.c_uint8.from_address(address).value = value & 0xFF
+
+    def store32(address: int, value: int) -> None:
+        ctypes.c_uint32.from_address(address).value = value & 0xFFFFFFFF
+
+    def store64(address: int, value: int) -> None:
+        ctypes.c_int64.from_address(address).value = value
+
+    def call_reg(function: int, engine: int, register: int, address: int) -> int:
+        return int(_REG(function)(engine, register, address))
+
+    def call_stop(function: int, engine: int) -> int:
+        return int(_STOP(function)(engine))
+
+    def copy_page(target: int, source: int) -> None:
+        ctypes.memmove(target, source, 4096)
+
+    call_reg_read = call_reg_write = call_reg
+
+    def jit(signature: str) -> Callable[[F], F]:
+        """Leave the function as it is: plain Python."""
+        return lambda function: function
