@@ -1,0 +1,64 @@
+# Two targets do everything on a bare machine (Python 3.11 or newer with venv, make, git): demo and test.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TRACE := build/demo.jsonl
+PYTEST_ARGS ?= -q
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types layers tests payloads bench docs locks clean
+
+help: ## show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+demo: $(RUN) ## run the demo payload in a Realm: its output, then a summary
+	@mkdir -p build
+	@$(BIN)/realmlab run hello --trace $(TRACE) -- greetings=Realmlab
+
+test: lint types layers tests ## everything that must pass: lint, types, layers, tests
+
+lint: $(DEV) ## ruff
+	$(BIN)/ruff check .
+
+types: $(DEV) ## mypy --strict
+	$(BIN)/mypy
+
+layers: $(DEV) ## import-linter: imports point down
+	$(BIN)/lint-imports --no-cache
+
+tests: $(DEV) ## pytest; PYTEST_ARGS chooses
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+payloads: $(DEV) ## rebuild the committed payloads from their sources
+	$(BIN)/python realm_payloads/build.py
+
+bench: $(RUN) ## measure the paths that have a bound
+	$(BIN)/realmlab bench
+
+docs: $(RUN) ## write docs/reference from the tables in the code
+	$(BIN)/python -m cca_tools.reference docs/reference
+
+locks: ## resolve the dependencies anew (needs uv)
+	requirements/update.sh
+
+clean: ## remove the environment and everything generated
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python must be 3.11 or newer, not $$($(PYTHON) --version): make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements/run.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes --only-binary :all: --requirement requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUN)
+	$(PIP) install --require-hashes --only-binary :all: --requirement requirements/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""Tools around the machine: command line, benchmarks, reference, traces."""
