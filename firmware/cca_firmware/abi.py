@@ -267,6 +267,6 @@ CONSOLE: Final = Struct(
 
 
 def checksum(count: int, pointer: PA | int, words: bytes) -> int:
-    """The checksum of a manifest list: with it, count, pointer and every 64-bit word of ``words`` add up to 0 mod 2^64."""
+    """The checksum of a manifest list: with it, count, pointer and every word of ``words`` add up to 0 mod 2^64."""
     total: int = count + pointer + sum(struct.unpack(f"<{len(words) // 8}Q", words))
     return -total & REGISTER_MASK

@@ -1,0 +1,39 @@
+"""The Root carve-out: who owns which part of the DRAM that only EL3 reaches."""
+
+from typing import NamedTuple
+
+from cca_firmware.errors import BootError
+from cca_platform.board import Board
+from cca_platform.types import GRANULE_SIZE
+
+__all__ = ["Carveout", "Part"]
+
+
+class Part(NamedTuple):
+    """A part of a carve-out: whole granules from PA ``base``."""
+
+    name: str
+    base: int
+    size: int
+
+
+class Carveout:
+    """A region of the board that hands out aligned parts of itself in order; nothing is ever given back."""
+
+    def __init__(self, board: Board, region: str) -> None:
+        self.region = board.region(region)
+        self.parts: list[Part] = []
+        self._at = self.region.base
+
+    def take(self, name: str, size: int, align: int = GRANULE_SIZE) -> int:
+        """PA of ``size`` bytes, rounded up to whole granules; BootError when the region is full."""
+        base = (self._at + align - 1) & -align
+        size = (size + GRANULE_SIZE - 1) & -GRANULE_SIZE
+        if base + size > self.region.top:
+            raise BootError(
+                f"region {self.region.name} must have room for {name} ({size:#x} bytes), "
+                f"not end at {self.region.top:#x}; make the region larger in the board file"
+            )
+        self._at = base + size
+        self.parts.append(Part(name, base, size))
+        return base
