@@ -16,9 +16,10 @@ EXIT_INTERRUPTED = 130
 class RunOptions:
     """One run of one payload in one Realm; sizes in bytes.
 
-    ``payload`` is an ELF, an arm64 Linux ``Image`` or a raw binary; ``args`` become the device tree's bootargs, joined by
-    blanks. ``ipa_width`` is the Realm's IPA width in bits, its upper half being unprotected. ``max_insns`` limits the
-    instructions that the Realm retires on all its vCPUs. ``rpv`` is the Realm Personalization Value, at most 64 bytes.
+    ``payload`` is an ELF, an arm64 Linux ``Image`` or a raw binary; ``args`` become the device tree's bootargs,
+    joined by blanks. ``ipa_width`` is the Realm's IPA width in bits, its upper half being unprotected. ``max_insns``
+    limits the instructions that the Realm retires on all its vCPUs. ``rpv`` is the Realm Personalization Value, at most
+    64 bytes.
     ``on_console`` gets the Realm's output as it comes; ``console_input`` is what its UART receives.
     """
 
@@ -32,15 +33,14 @@ class RunOptions:
     max_insns: int | None = None
     on_console: Callable[[bytes], object] | None = None
     console_input: bytes = b""
-    repair: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class RunResult:
     """How a run ended, and what it took.
 
-    ``status`` is the exit status that a command should have: the payload's own (0..255), or 3 failed, 4 instruction limit,
-    130 interrupted. ``reason`` is ``exit``, ``system_off``, ``system_reset``, ``failed``, ``idle``, ``limit`` or
+    ``status`` is the exit status that a command should have: the payload's own (0..255), or 3 failed, 4 instruction
+    limit, 130 interrupted. ``reason`` is ``exit``, ``system_off``, ``system_reset``, ``failed``, ``idle``, ``limit`` or
     ``interrupted``, and ``message`` one line that explains everything but a plain end (else empty).
     """
 

@@ -1,0 +1,81 @@
+"""The host's page allocator over Non-secure DRAM, which knows of every page whether it is out, delegated or lost."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from cca_platform.types import GRANULE_SIZE, MachineError
+
+__all__ = ["PageAllocator"]
+
+
+class PageAllocator:
+    """Physical pages out of ``spans``, (base, size) in bytes.
+
+    Addresses depend on the requests alone: when everything has come back, the next page is the first one again, so
+    that two runs on one machine see the same addresses.
+    """
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        self.spans = [(base, base + size) for base, size in spans]
+        self.free: list[int] = []
+        self.used = 0
+        """Pages that are out."""
+        self.lost: list[int] = []
+        """Pages that could not be taken back from the Realm world; never handed out again."""
+        self._span = 0
+        self._next = self.spans[0][0]
+
+    def take(self) -> int:
+        """A page; MachineError when there is none left."""
+        self.used += 1
+        if self.free:
+            return self.free.pop()
+        return self._bump(1)
+
+    def take_run(self, count: int) -> int:
+        """``count`` consecutive pages, aligned to their size when ``count`` is a power of two."""
+        self.used += count
+        return self._bump(count)
+
+    def give(self, pa: int, count: int = 1) -> None:
+        """Take ``count`` pages back."""
+        self.used -= count
+        if self.used or self.lost:
+            self.free.extend(pa + i * GRANULE_SIZE for i in reversed(range(count)))
+        else:
+            self.free.clear()
+            self._span, self._next = 0, self.spans[0][0]
+
+    def lose(self, pa: int) -> None:
+        """Write a page off: a granule whose UNDELEGATE fails is never used again."""
+        self.used -= 1
+        self.lost.append(pa)
+
+    def _bump(self, count: int) -> int:
+        size = count * GRANULE_SIZE
+        while self._span < len(self.spans):
+            pa = -(-self._next // size) * size
+            if pa + size <= self.spans[self._span][1]:
+                self.free.extend(range(pa - GRANULE_SIZE, self._next - GRANULE_SIZE, -GRANULE_SIZE))
+                self._next = pa + size
+                return pa
+            self._span += 1
+            if self._span < len(self.spans):
+                self._next = self.spans[self._span][0]
+        self._span = len(self.spans) - 1
+        self.used -= count
+        pages = sum(top - base for base, top in self.spans) // GRANULE_SIZE
+        raise MachineError(
+            f"the host has no {count} pages left of {pages}: use less --memory or a board with more DRAM"
+        )
+
+    def save(self) -> dict[str, Any]:
+        """Plain data for a snapshot."""
+        return {
+            "free": list(self.free), "used": self.used, "lost": list(self.lost), "span": self._span, "next": self._next
+        }  # fmt: skip
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Back to what :meth:`save` gave."""
+        self.free, self.used, self.lost = list(data["free"]), data["used"], list(data["lost"])
+        self._span, self._next = data["span"], data["next"]

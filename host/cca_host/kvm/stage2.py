@@ -1,0 +1,197 @@
+"""A Realm's stage 2 as the host sees it: which RMI calls fill it, change it and take it down.
+
+What the host reads into the answers: (RMI_ERROR_RTT, level) names where a walk stopped, so that the tables below it are
+missing; ``top`` says how far there is nothing.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_host.kvm.system import RmiError
+from cca_platform.types import GRANULE_SIZE
+from cca_rmm.abi import Rmi, RmiStatus
+
+if TYPE_CHECKING:
+    from cca_host.kvm.system import System
+
+__all__ = ["LEVEL_SIZE", "Stage2", "start_level"]
+
+LEVEL_SIZE: Final = (1 << 39, 1 << 30, 1 << 21, 1 << 12)
+"""Bytes that an RTT entry spans, by level 0..3."""
+
+_RTT = int(RmiStatus.ERROR_RTT)
+_SHARED_DESC = 0b110 << 2 | 0b11 << 6  # Normal Write-Back, read and write
+_DATA_CREATE = int(Rmi.DATA_CREATE)
+_DATA_CREATE_UNKNOWN = int(Rmi.DATA_CREATE_UNKNOWN)
+_DATA_DESTROY = int(Rmi.DATA_DESTROY)
+
+
+def start_level(ipa_width: int) -> tuple[int, int]:
+    """Starting level and number of starting-level tables that KVM chooses for an IPA width in bits."""
+    level = 4 - (ipa_width - 8) // 9
+    return level, 1 << max(0, ipa_width - (9 * (4 - level) + 12))
+
+
+class Stage2:
+    """The RTTs of one Realm. ``data`` has the PA behind each protected IPA, ``shared`` that behind each shared page."""
+
+    def __init__(self, system: "System", rd: int, ipa_width: int) -> None:
+        self.system = system
+        self.rd = rd
+        self.ipa_width = ipa_width
+        self.half = 1 << (ipa_width - 1)
+        self.start = start_level(ipa_width)[0]
+        self.data: dict[int, int] = {}
+        self.shared: dict[int, int] = {}
+        self.tables: set[int] = set()
+
+    # -- tables -------------------------------------------------------------------------------------------------
+    def create_tables(self, ipa: int, above: int, level: int) -> None:
+        """RTTs at ``ipa`` from below level ``above`` down to ``level``; one that exists is fine."""
+        system = self.system
+        for wanted in range(above + 1, level + 1):
+            rtt = system.delegate()
+            x0 = system.rmi(Rmi.RTT_CREATE, self.rd, rtt, ipa & -LEVEL_SIZE[wanted - 1], wanted)[0]
+            if not x0:
+                self.tables.add(rtt)
+                continue
+            system.undelegate(rtt)
+            if x0 != _RTT | (wanted - 1) << 8:
+                raise RmiError(Rmi.RTT_CREATE, x0, f"IPA {ipa:#x} level {wanted}")
+
+    def _best_level(self, ipa: int, top: int) -> int:
+        """The level of the largest entry at ``ipa`` that ends at or below ``top``."""
+        for level in range(self.start, 3):
+            if not ipa % LEVEL_SIZE[level] and ipa + LEVEL_SIZE[level] <= top:
+                return level
+        return 3
+
+    def destroy_tables(self, level: int, base: int, top: int) -> None:
+        """Every RTT at ``level`` and below between two IPAs."""
+        system, ipa = self.system, base
+        while ipa < top:
+            x0, rtt, after = system.rmi(Rmi.RTT_DESTROY, self.rd, ipa, level)[:3]
+            if not x0:
+                self.tables.discard(rtt)
+                system.undelegate(rtt)
+            elif x0 == _RTT | level << 8 and level < 3:
+                self.destroy_tables(level + 1, ipa, ipa + LEVEL_SIZE[level - 1])
+                continue
+            elif x0 & 0xFF != _RTT:
+                raise RmiError(Rmi.RTT_DESTROY, x0, f"IPA {ipa:#x} level {level}")
+            if after <= ipa:
+                raise RmiError(Rmi.RTT_DESTROY, x0, f"IPA {ipa:#x} level {level}, which is still live")
+            ipa = after
+
+    # -- RIPAS --------------------------------------------------------------------------------------------------
+    def init_ripas(self, base: int, top: int) -> None:
+        """RIPAS RAM over a range, in the largest entries as KVM does; the RIM depends on it."""
+        ipa = base
+        while ipa < top:
+            x0, after = self.system.rmi(Rmi.RTT_INIT_RIPAS, self.rd, ipa, top)[:2]
+            if not x0:
+                ipa = after
+                continue
+            level, best = x0 >> 8, self._best_level(ipa, top)
+            if x0 & 0xFF != _RTT:
+                raise RmiError(Rmi.RTT_INIT_RIPAS, x0, f"IPA {ipa:#x}..{top:#x}")
+            if level < best:
+                self.create_tables(ipa, level, best)
+            else:
+                ipa += GRANULE_SIZE  # a page that populate has already assigned
+
+    def set_ripas(self, rec: int, base: int, top: int) -> int:
+        """Apply a REC's RIPAS change; the IPA it got to, below ``top`` at a DESTROYED page that it may not change."""
+        ipa = base
+        while ipa < top:
+            x0, after = self.system.rmi(Rmi.RTT_SET_RIPAS, self.rd, rec, ipa, top)[:2]
+            if not x0:
+                ipa = after
+                continue
+            if x0 & 0xFF != _RTT:
+                raise RmiError(Rmi.RTT_SET_RIPAS, x0, f"IPA {ipa:#x}..{top:#x}")
+            level, best = x0 >> 8, self._best_level(ipa, top)
+            if level >= best:
+                break
+            self.create_tables(ipa, level, best)
+        return ipa
+
+    # -- protected pages ----------------------------------------------------------------------------------------
+    def populate(self, ipa: int, source: int, flags: int) -> None:
+        """DATA_CREATE of one page out of the NS page ``source``."""
+        self._assign(ipa, _DATA_CREATE, source, flags)
+
+    def fault_in(self, ipa: int) -> bool:
+        """A zeroed page at a protected IPA by DATA_CREATE_UNKNOWN; False when one is there already."""
+        if ipa in self.data:
+            return False
+        self._assign(ipa, _DATA_CREATE_UNKNOWN)
+        return True
+
+    def _assign(self, ipa: int, fid: int, *rest: int) -> None:
+        system = self.system
+        page = system.delegate()
+        while True:
+            x0 = system.rmi(fid, self.rd, page, ipa, *rest)[0]
+            if not x0:
+                self.data[ipa] = page
+                return
+            if x0 & 0xFF != _RTT or x0 >> 8 >= 3:
+                system.undelegate(page)
+                raise RmiError(fid, x0, f"IPA {ipa:#x}")
+            self.create_tables(ipa, x0 >> 8, 3)
+
+    def destroy_data(self, base: int, top: int) -> None:
+        """Every protected page between two IPAs, back to the host."""
+        system, ipa = self.system, base
+        while ipa < top:
+            x0, page, after = system.rmi(_DATA_DESTROY, self.rd, ipa)[:3]
+            if not x0:
+                self.data.pop(ipa, None)
+                system.undelegate(page)
+            elif x0 & 0xFF != _RTT:
+                raise RmiError(_DATA_DESTROY, x0, f"IPA {ipa:#x}")
+            elif after == ipa and x0 >> 8 < 3:
+                self.create_tables(ipa, x0 >> 8, (x0 >> 8) + 1)  # a block: split it
+                continue
+            if after <= ipa:
+                raise RmiError(_DATA_DESTROY, x0, f"IPA {ipa:#x}, where top is {after:#x}")
+            ipa = after
+
+    # -- unprotected pages --------------------------------------------------------------------------------------
+    def share(self, ipa: int) -> int:
+        """The host page behind ``ipa`` (without the shared bit) in the unprotected half, mapped there: its PA."""
+        pa = self.shared.get(ipa)
+        if pa is None:
+            pa = self.system.pages.take()
+            self.system.port.zero(pa, GRANULE_SIZE)
+            self.shared[ipa] = pa
+        alias = ipa | self.half
+        while True:
+            x0 = self.system.rmi(Rmi.RTT_MAP_UNPROTECTED, self.rd, alias, 3, pa | _SHARED_DESC)[0]
+            if not x0 or x0 == _RTT | 3 << 8:  # the second: mapped already
+                return pa
+            if x0 & 0xFF != _RTT:
+                raise RmiError(Rmi.RTT_MAP_UNPROTECTED, x0, f"IPA {alias:#x}")
+            self.create_tables(alias, x0 >> 8, 3)
+
+    def unshare(self, base: int, top: int) -> None:
+        """Every shared page between two IPAs (without the shared bit), back to the host."""
+        if not self.shared:
+            return
+        ipa, end = base | self.half, top | self.half
+        while ipa < end:
+            x0, after = self.system.rmi(Rmi.RTT_UNMAP_UNPROTECTED, self.rd, ipa, 3)[:2]
+            if not x0:
+                self.system.pages.give(self.shared.pop(ipa & ~self.half))
+            elif x0 & 0xFF != _RTT or after <= ipa:
+                raise RmiError(Rmi.RTT_UNMAP_UNPROTECTED, x0, f"IPA {ipa:#x}")
+            ipa = after
+
+    # -- snapshots ----------------------------------------------------------------------------------------------
+    def save(self) -> dict[str, Any]:
+        """Plain data for a snapshot."""
+        return {"data": dict(self.data), "shared": dict(self.shared), "tables": sorted(self.tables)}
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Back to what :meth:`save` gave."""
+        self.data, self.shared, self.tables = dict(data["data"]), dict(data["shared"]), set(data["tables"])

@@ -1,0 +1,235 @@
+"""A Realm VM: created, given memory and vCPUs, activated, and destroyed so that every granule is the host's again.
+
+The VMM gives the order, and with it the measurement: ``Vm`` -> ``add_memory`` -> ``init_ripas`` -> ``populate`` ->
+``create_vcpu`` -> ``activate`` -> ``Vcpu.run`` -> ``destroy``.
+"""
+
+from typing import TYPE_CHECKING, Any, Self
+
+from cca_host.kvm.stage2 import Stage2, start_level
+from cca_host.kvm.system import RmiError, System
+from cca_host.kvm.vcpu import Vcpu
+from cca_platform.types import GRANULE_SIZE, MachineError
+from cca_rmm.abi import HashAlgorithm, RecCreateFlags, Rmi, RmiRealmParams, RmiRecParams, mpidr_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["HASH_ALGORITHMS", "Vm"]
+
+HASH_ALGORITHMS = {"sha256": HashAlgorithm.SHA_256, "sha512": HashAlgorithm.SHA_512}
+_MIN_IPA_WIDTH = 32
+_RPV_SIZE = 64
+_AUX_SLOTS = 16
+
+
+class Vm:
+    """A Realm. ``rd`` is its Realm Descriptor's PA, ``slots`` its RAM as (base, top) IPAs of the protected half.
+
+    MachineError when the RMM does not offer what is asked; RmiError when it refuses all the same.
+    """
+
+    def __init__(self, system: System, *, ipa_width: int = 33, hash_algo: str = "sha256", rpv: bytes = b"") -> None:
+        features = system.probe()
+        _check(features.S2SZ, ipa_width, hash_algo, rpv)
+        self.system = system
+        self.ipa_width = ipa_width
+        self.hash_algo = hash_algo
+        self.slots: list[tuple[int, int]] = []
+        self.vcpus: list[Vcpu] = []
+        self.activated = False
+        self.troubles: list[str] = []
+        """What went wrong while the VM was destroyed; empty when all is well."""
+        self.rd = 0
+        self.staging = system.pages.take()
+        self.vmid = system.take_vmid()
+        self.root_count = start_level(ipa_width)[1]
+        self.root = 0
+        self.aux_count = 0
+        try:
+            self.rd = system.delegate()
+            self.root = system.delegate_run(self.root_count)
+            self.stage2 = Stage2(system, self.rd, ipa_width)
+            self._create(features.NUM_BPS, features.NUM_WPS, rpv)
+        except Exception:
+            self._give_back()
+            raise
+        system.vms.append(self)
+
+    def _create(self, num_bps: int, num_wps: int, rpv: bytes) -> None:
+        system = self.system
+        params = RmiRealmParams.pack(
+            s2sz=self.ipa_width,
+            num_bps=num_bps,
+            num_wps=num_wps,
+            hash_algo=HASH_ALGORITHMS[self.hash_algo],
+            rpv=rpv,
+            vmid=self.vmid,
+            rtt_base=self.root,
+            rtt_level_start=self.stage2.start,
+            rtt_num_start=self.root_count,
+        )
+        system.port.write(self.staging, params)
+        x0 = system.rmi(Rmi.REALM_CREATE, self.rd, self.staging)[0]
+        if x0:
+            raise RmiError(Rmi.REALM_CREATE, x0, f"IPA width {self.ipa_width}")
+        x0, self.aux_count = system.rmi(Rmi.REC_AUX_COUNT, self.rd)[:2]
+        if x0:
+            raise RmiError(Rmi.REC_AUX_COUNT, x0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.destroy()
+
+    # -- memory -------------------------------------------------------------------------------------------------
+    def add_memory(self, base: int, size: int) -> None:
+        """RAM at an IPA of the protected half, in bytes; its RIPAS stays EMPTY until :meth:`init_ripas`."""
+        if base % GRANULE_SIZE or size % GRANULE_SIZE or size <= 0:
+            raise MachineError(f"memory must be whole 4 KiB pages, not {size:#x} bytes at {base:#x}: round the size")
+        if base + size > self.stage2.half:
+            raise MachineError(
+                f"memory up to {base + size:#x} must end below {self.stage2.half:#x}, the protected half of a "
+                f"{self.ipa_width}-bit IPA space: use less --memory or a wider IPA space"
+            )
+        self.slots.append((base, base + size))
+
+    def in_memory(self, ipa: int) -> bool:
+        """Whether an IPA (without the shared bit) is RAM."""
+        return any(base <= ipa < top for base, top in self.slots)
+
+    def init_ripas(self) -> None:
+        """RIPAS RAM over all memory: measured."""
+        for base, top in self.slots:
+            self.stage2.init_ripas(base, top)
+
+    def populate(self, ipa: int, data: "bytes | bytearray | memoryview", measure: bool = True) -> None:
+        """Initial contents from a page-aligned IPA on, the last page filled up with zeroes."""
+        if ipa % GRANULE_SIZE:
+            raise MachineError(f"contents must start at a page, not at {ipa:#x}")
+        write, staging, populate, flags = self.system.port.write, self.staging, self.stage2.populate, int(measure)
+        source = memoryview(data)
+        for at in range(0, len(source), GRANULE_SIZE):
+            page = source[at : at + GRANULE_SIZE]
+            write(staging, page if len(page) == GRANULE_SIZE else bytes(page).ljust(GRANULE_SIZE, b"\0"))
+            populate(ipa + at, staging, flags)
+
+    # -- vCPUs --------------------------------------------------------------------------------------------------
+    def create_vcpu(self, pc: int = 0, gprs: "Sequence[int]" = (), runnable: bool = True) -> Vcpu:
+        """The next vCPU: a REC that starts at ``pc`` with X0..X7 of ``gprs``, or waits for CPU_ON."""
+        system, index = self.system, len(self.vcpus)
+        limit = (1 << system.features.MAX_RECS_ORDER) - 1
+        if index >= limit:
+            raise MachineError(f"a Realm must have at most {limit} vCPUs, not {index + 1}: use fewer --vcpus")
+        mpidr = int(mpidr_of(index))
+        rec = system.delegate()
+        aux: list[int] = []
+        try:
+            aux.extend(system.delegate() for _ in range(self.aux_count))
+            params = RmiRecParams.pack(
+                flags=RecCreateFlags.make(runnable=runnable),
+                mpidr=mpidr,
+                pc=pc,
+                gprs=[*gprs, *[0] * (8 - len(gprs))],
+                num_aux=self.aux_count,
+                aux=[*aux, *[0] * (_AUX_SLOTS - self.aux_count)],
+            )
+            system.port.write(self.staging, params)
+            x0 = system.rmi(Rmi.REC_CREATE, self.rd, rec, self.staging)[0]
+            if x0:
+                raise RmiError(Rmi.REC_CREATE, x0, f"vCPU {index}")
+        except Exception:
+            for page in (rec, *aux):
+                system.undelegate(page)
+            raise
+        vcpu = Vcpu(self, index, mpidr, rec, aux, on=runnable)
+        self.vcpus.append(vcpu)
+        return vcpu
+
+    def vcpu_of(self, mpidr: int) -> Vcpu | None:
+        """The vCPU with this MPIDR."""
+        for vcpu in self.vcpus:
+            if vcpu.mpidr == mpidr:
+                return vcpu
+        return None
+
+    def activate(self) -> None:
+        """REALM_ACTIVATE: the measurement is final, the vCPUs can run."""
+        x0 = self.system.rmi(Rmi.REALM_ACTIVATE, self.rd)[0]
+        if x0:
+            raise RmiError(Rmi.REALM_ACTIVATE, x0)
+        self.activated = True
+
+    # -- the end ------------------------------------------------------------------------------------------------
+    def destroy(self) -> None:
+        """Take everything apart, in KVM's order; what the RMM refuses is in ``troubles``, and lost."""
+        if self not in self.system.vms:
+            return
+        stage2 = self.stage2
+        for vcpu in reversed(self.vcpus):
+            self._try(vcpu.destroy)
+        self.vcpus.clear()
+        for base, top in self.slots:
+            self._try(stage2.unshare, base, top)
+            self._try(stage2.destroy_data, base, top)
+        self._try(stage2.destroy_tables, stage2.start + 1, 0, 1 << self.ipa_width)
+        self._try(self._destroy_realm)
+        self._give_back()
+        self.system.vms.remove(self)
+
+    def _try(self, step: Any, *args: int) -> None:
+        try:
+            step(*args)
+        except RmiError as error:
+            self.troubles.append(str(error))
+
+    def _destroy_realm(self) -> None:
+        x0 = self.system.rmi(Rmi.REALM_DESTROY, self.rd)[0]
+        if x0:
+            raise RmiError(Rmi.REALM_DESTROY, x0)
+
+    def _give_back(self) -> None:
+        system = self.system
+        if self.rd:
+            system.undelegate(self.rd)
+        if self.root:
+            for i in range(self.root_count):
+                system.undelegate(self.root + i * GRANULE_SIZE)
+        system.pages.give(self.staging)
+        system.give_vmid(self.vmid)
+
+    # -- snapshots ----------------------------------------------------------------------------------------------
+    def save(self) -> dict[str, Any]:
+        """Plain data for a snapshot."""
+        names = ("ipa_width", "hash_algo", "activated", "rd", "staging", "vmid", "root_count", "root", "aux_count")
+        state = {name: getattr(self, name) for name in names}
+        return {
+            **state,
+            "slots": list(self.slots),
+            "stage2": self.stage2.save(),
+            "vcpus": [vcpu.save() for vcpu in self.vcpus],
+        }
+
+    def restore(self, system: System, state: dict[str, Any]) -> None:
+        """Back to what :meth:`save` gave, in the same object so that its users keep it."""
+        had = getattr(self, "vcpus", [])
+        rest = {name: value for name, value in state.items() if name not in ("slots", "stage2", "vcpus")}
+        self.__dict__.update(rest)
+        self.system, self.slots, self.troubles = system, list(state["slots"]), []
+        self.stage2 = Stage2(system, self.rd, self.ipa_width)
+        self.stage2.restore(state["stage2"])
+        self.vcpus = []
+        for index, saved in enumerate(state["vcpus"]):
+            vcpu = had[index] if index < len(had) else Vcpu.__new__(Vcpu)
+            vcpu.restore(self, saved)
+            self.vcpus.append(vcpu)
+
+
+def _check(widest: int, ipa_width: int, hash_algo: str, rpv: bytes) -> None:
+    if not _MIN_IPA_WIDTH <= ipa_width <= widest:
+        raise MachineError(f"the IPA width must be {_MIN_IPA_WIDTH} to {widest} bits, not {ipa_width}")
+    if hash_algo not in HASH_ALGORITHMS:
+        raise MachineError(f"the hash algorithm must be {' or '.join(HASH_ALGORITHMS)}, not {hash_algo!r}")
+    if len(rpv) > _RPV_SIZE:
+        raise MachineError(f"the Realm Personalization Value must be at most {_RPV_SIZE} bytes, not {len(rpv)}")

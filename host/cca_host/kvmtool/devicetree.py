@@ -1,0 +1,124 @@
+"""The device tree of a Realm, and the flattened form (devicetree.org, version 17) that its X0 points at."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cca_host.kvmtool.layout import RAM_BASE, UART_BASE, UART_SIZE
+
+__all__ = ["Node", "flatten", "realm_tree"]
+
+_MAGIC, _VERSION, _LAST_COMPATIBLE = 0xD00D_FEED, 17, 16
+_BEGIN_NODE, _END_NODE, _PROP, _END = (struct.pack(">I", token) for token in (1, 2, 3, 9))
+_HEADER = struct.Struct(">10I")
+
+Value = None | int | str | bytes | list[int] | tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Node:
+    """A node: ``props`` in order, then ``children``.
+
+    A property is None (empty), an int (one cell), a list of ints (cells), a str, a tuple of str (a list) or bytes.
+    """
+
+    name: str
+    props: dict[str, Value] = field(default_factory=dict)
+    children: "list[Node]" = field(default_factory=list)
+
+
+def _encode(value: Value) -> bytes:
+    if value is None:
+        return b""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode() + b"\0"
+    if isinstance(value, tuple):
+        return b"".join(item.encode() + b"\0" for item in value)
+    cells = [value] if isinstance(value, int) else value
+    return struct.pack(f">{len(cells)}I", *cells)
+
+
+def _pad(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
+
+
+class _Strings:
+    """The strings block: each property name once."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self._offsets: dict[str, int] = {}
+
+    def offset(self, name: str) -> int:
+        if name not in self._offsets:
+            self._offsets[name] = len(self.data)
+            self.data += name.encode() + b"\0"
+        return self._offsets[name]
+
+
+def _structure(node: Node, strings: _Strings) -> bytes:
+    parts = [_BEGIN_NODE, _pad(node.name.encode() + b"\0")]
+    for name, value in node.props.items():
+        data = _encode(value)
+        parts += [_PROP, struct.pack(">2I", len(data), strings.offset(name)), _pad(data)]
+    parts += [_structure(child, strings) for child in node.children]
+    return b"".join([*parts, _END_NODE])
+
+
+def flatten(root: Node) -> bytes:
+    """The flattened device tree of ``root``, boot CPU 0, nothing reserved."""
+    strings = _Strings()
+    structure = _structure(root, strings) + _END
+    reserved = bytes(16)
+    at_structure = _HEADER.size + len(reserved)
+    at_strings = at_structure + len(structure)
+    header = _HEADER.pack(
+        _MAGIC,
+        at_strings + len(strings.data),
+        at_structure,
+        at_strings,
+        _HEADER.size,
+        _VERSION,
+        _LAST_COMPATIBLE,
+        0,
+        len(strings.data),
+        len(structure),
+    )
+    return header + reserved + structure + strings.data
+
+
+def _cells(value: int) -> list[int]:
+    """A 64-bit number as two cells."""
+    return [value >> 32, value & 0xFFFF_FFFF]
+
+
+def realm_tree(memory: int, mpidrs: Sequence[int], bootargs: str) -> Node:
+    """The tree of a Realm with ``memory`` bytes of RAM, a CPU for each MPIDR, devices at IPAs without shared bit."""
+    uart = f"serial@{UART_BASE:x}"
+    cpus = [
+        Node(
+            f"cpu@{mpidr:x}",
+            {"device_type": "cpu", "compatible": "arm,armv8", "enable-method": "psci", "reg": mpidr},
+        )
+        for mpidr in mpidrs
+    ]
+    return Node(
+        "",
+        {"compatible": "linux,dummy-virt", "#address-cells": 2, "#size-cells": 2},
+        [
+            Node("chosen", {"bootargs": bootargs, "stdout-path": f"/{uart}"}),
+            Node(f"memory@{RAM_BASE:x}", {"device_type": "memory", "reg": [*_cells(RAM_BASE), *_cells(memory)]}),
+            Node("cpus", {"#address-cells": 1, "#size-cells": 0}, cpus),
+            Node("psci", {"compatible": ("arm,psci-1.0", "arm,psci-0.2"), "method": "smc"}),
+            Node(
+                uart,
+                {
+                    "compatible": "ns16550a",
+                    "reg": [*_cells(UART_BASE), *_cells(UART_SIZE)],
+                    "clock-frequency": 1_843_200,
+                },
+            ),
+        ],
+    )
