@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from cca_platform.sinks import Console, Counts, JsonLines, Listing, render
 from cca_platform.trace import EVENTS, Trace
 from cca_platform.types import MachineError, Pas, SecurityState

@@ -1,0 +1,123 @@
+"""A booted machine in a ``with`` block: firmware, RMM and host are up, and Realms can run."""
+
+import os
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from cca_firmware.boot import boot
+from cca_host.kvm import System
+from cca_host.kvmtool import RunOptions, RunResult, run_realm
+from cca_platform.board import Board
+from cca_platform.machine import Machine as Platform
+from cca_platform.memory import Memory
+from cca_platform.sinks import JsonLines
+from cca_platform.trace import Trace
+from cca_platform.types import MachineError
+from cca_rmm.rmm import Rmm
+
+from .payloads import find_payload
+from .sizes import parse_size
+
+__all__ = ["Machine"]
+
+_CLOCKS = ("virtual", "host")
+
+
+class Machine:
+    """A board, booted by the trusted firmware, with the RMM at R-EL2 and the KVM host at NS-EL2.
+
+    ``board`` is the name of a board or the path of its TOML file. ``trace`` is the path of a JSON Lines file, or a
+    ``Trace`` of the caller's, which the caller closes. ``clock`` is ``"virtual"`` (retired instructions: two runs are
+    the same to the last event) or ``"host"`` (wall time). MachineError says what cannot be had, and how to mend it.
+    """
+
+    platform: Platform
+    """The hardware: memory, PEs, bus, clock."""
+    host: System
+    """The host kernel: RMI calls, Realms, NS pages."""
+    trace: Trace
+    """The stream of events."""
+
+    def __init__(
+        self, board: str = "fvp", trace: str | os.PathLike[str] | Trace | None = None, clock: str = "virtual"
+    ) -> None:
+        if clock not in _CLOCKS:
+            raise MachineError(f"clock must be one of {', '.join(_CLOCKS)}, not {clock!r}")
+        loaded = Board.load(board)
+        self._owns_trace = not isinstance(trace, Trace)
+        if isinstance(trace, Trace):
+            self.trace = trace
+        else:
+            self.trace = Trace() if trace is None else Trace(JsonLines(trace))
+        self.platform = Platform(loaded, trace=self.trace, clock=clock)
+        self.host = System(self.platform)
+        self.firmware = boot(self.platform, rmm=Rmm(self.platform), ns_program=self.host)
+
+    @property
+    def memory(self) -> Memory:
+        """Physical memory: ``memory.port(SecurityState.NON_SECURE)`` sees what that world sees."""
+        return self.platform.memory
+
+    def run_realm(
+        self,
+        payload: str | os.PathLike[str],
+        *,
+        vcpus: int = 1,
+        memory: str | int = "64M",
+        args: Sequence[str] = (),
+        hash_algo: str = "sha256",
+        max_insns: int | None = None,
+        ipa_width: int = 33,
+        rpv: bytes = b"",
+        on_console: Callable[[bytes], object] | None = None,
+        console_input: bytes = b"",
+    ) -> RunResult:
+        """Build a Realm for ``payload``, run it to its end, and destroy it; every granule is then the host's again.
+
+        ``payload`` is the path of an ELF file, an arm64 Linux ``Image`` or a raw binary, or the name of a payload that
+        comes with Realmlab. ``memory`` is the Realm's RAM, ``args`` its boot arguments, ``hash_algo`` (``sha256`` or
+        ``sha512``) measures it, ``rpv`` (up to 64 bytes) personalises it. ``max_insns`` ends a run that retires more
+        instructions. ``on_console`` gets the Realm's output as it comes.
+        """
+        path = find_payload(payload)
+        options = RunOptions(
+            payload=path,
+            vcpus=vcpus,
+            memory=parse_size(memory),
+            args=tuple(args),
+            hash_algo=hash_algo,
+            rpv=rpv,
+            ipa_width=ipa_width,
+            max_insns=max_insns,
+            on_console=on_console,
+            console_input=console_input,
+        )
+        trace = self.trace
+        if trace.on:
+            trace.emit("run.start", payload=path.name, vcpus=vcpus, memory=options.memory, args=list(args))
+        result = run_realm(self.host, options)
+        if trace.on:
+            trace.emit("run.stop", reason=result.reason, status=result.status, instructions=result.instructions)
+        return result
+
+    def snapshot(self) -> Any:
+        """The whole machine as it is now, to go back to with ``restore``."""
+        return self.platform.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """Put the machine back to a snapshot of it."""
+        self.platform.restore(snapshot)
+
+    def close(self) -> None:
+        """End the machine; MachineError when the trace file could not take everything."""
+        if self._owns_trace:
+            self.trace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,28 @@
+"""Sizes as people write them."""
+
+import re
+
+from cca_platform.types import MachineError
+
+__all__ = ["format_size", "parse_size"]
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SIZE = re.compile(r"(0x[0-9a-f]+|[0-9]+)([kmg]?)(i?b)?", re.IGNORECASE)
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes of ``"64M"``, ``"1G"``, ``"512KiB"``, ``"0x200000"`` or a plain number; MachineError for anything else."""
+    if isinstance(text, int):
+        return text
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise MachineError(f"a size must be a number with K, M or G, such as 64M, not {text!r}")
+    return int(match[1], 0 if match[1][:2].lower() == "0x" else 10) * _UNITS[match[2].lower()]
+
+
+def format_size(size: int) -> str:
+    """``size`` bytes in the largest unit that divides it: ``64 MiB``."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size and size % unit == 0:
+            return f"{size // unit} {name}"
+    return f"{size} B"
