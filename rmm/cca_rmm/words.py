@@ -1,0 +1,38 @@
+"""Records that the RMM keeps in its granules: runs of 64-bit words, named, at a granule's start."""
+
+import struct
+from typing import Generic, TypeVar
+
+from cca_platform.memory import Port
+
+__all__ = ["Layout"]
+
+R = TypeVar("R", bound=tuple[int, ...])
+
+
+class Layout(Generic[R]):
+    """A NamedTuple of unsigned 64-bit words as it lies in a granule: field i is the word at byte 8 * i.
+
+    Loading gives an immutable copy; a change is written word by word, so that the granule is the only truth.
+    """
+
+    def __init__(self, kind: type[R]) -> None:
+        names: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+        self._make = kind._make  # type: ignore[attr-defined]
+        self._codec = struct.Struct(f"<{len(names)}Q")
+        self.size = self._codec.size
+        self.offsets = {name: 8 * position for position, name in enumerate(names)}
+
+    def load(self, port: Port, pa: int) -> R:
+        """The record at ``pa``."""
+        record: R = self._make(self._codec.unpack(port.read(pa, self.size)))
+        return record
+
+    def create(self, port: Port, pa: int, record: R) -> None:
+        """Write a whole record."""
+        port.write(pa, self._codec.pack(*record))
+
+    def write(self, port: Port, pa: int, **words: int) -> None:
+        """Write only the named words."""
+        for name, value in words.items():
+            port.write64(pa + self.offsets[name], value)
