@@ -1,0 +1,213 @@
+"""Commands as data: a row says what goes in and out, what makes it fail in which order, and what it does.
+
+A row of the RMI, RSI or PSCI table::
+
+    Command(Rmi.REALM_ACTIVATE, "REALM_ACTIVATE", realm_activate,
+            ins=("rd",), context={"realm": realm_at("rd")},
+            checks=(*granule("rd", State.RD), Check("realm_state", not_new, REALM)))
+
+``checks`` are the failure conditions under their identifiers of the specification, in the order in which they are
+tried; the handler runs only when none holds, and cannot fail. Dispatch, traces, the manual and the conformance tests
+read the row.
+"""
+
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from cca_platform.fields import Record
+from cca_platform.types import GRANULE_SIZE, BusError, GranuleProtectionFault
+
+from .abi import RmiStatus
+from .granule import State
+from .realm import REALM, Realm
+from .rec import REC, Rec
+from .rtt import Walk, walk
+
+if TYPE_CHECKING:
+    from cca_platform.pe import Pe
+
+    from .rmm import Rmm
+
+__all__ = [
+    "INPUT",
+    "REALM_ERROR",
+    "REC_ERROR",
+    "RTT",
+    "Call",
+    "Check",
+    "Command",
+    "Result",
+    "execute",
+    "granule",
+    "ns_page",
+    "realm_at",
+    "rec_at",
+    "walk_at",
+]
+
+INPUT: Final = RmiStatus.ERROR_INPUT
+REALM_ERROR: Final = RmiStatus.ERROR_REALM
+REC_ERROR: Final = RmiStatus.ERROR_REC
+RTT: Final = RmiStatus.ERROR_RTT
+
+Result = tuple[int, ...]
+"""X0, X1, ... of a command that completes."""
+
+
+class Call:
+    """One call: the arguments under their names, and what the row's context loads when it is first asked for."""
+
+    rmm: "Rmm"
+    pe: "Pe"
+    command: "Command"
+    # arguments
+    addr: int
+    base: int
+    calling_rec: int
+    data: int
+    desc: int
+    flags: int
+    index: int
+    ipa: int
+    level: int
+    params_ptr: int
+    rd: int
+    rec: int
+    req: int
+    ripas: int
+    rtt: int
+    run_ptr: int
+    size: int
+    src: int
+    status: int
+    target_rec: int
+    top: int
+    # context
+    realm: Realm
+    rec_: Rec
+    target_: Rec
+    requested: tuple[int, ...]  # X0..X3 of the calling REC
+    w: Walk
+    content: bytes | None  # a page of Non-secure memory; None: it is not Non-secure
+    params: Record
+
+    def __init__(self, rmm: "Rmm", pe: "Pe", command: "Command", x: "memoryview[int] | list[int]") -> None:
+        values = self.__dict__ = dict(zip(command.ins, x, strict=False))
+        values["rmm"] = rmm
+        values["pe"] = pe
+        values["command"] = command
+        if command.signed is not None:
+            values[command.signed] -= (values[command.signed] >> 63) << 64
+
+    def __getattr__(self, name: str) -> Any:
+        load = self.command.context.get(name)
+        if load is None:
+            raise AttributeError(f"{self.command.name} has no {name!r}")
+        value = self.__dict__[name] = load(self)
+        return value
+
+
+class Check(NamedTuple):
+    """A failure condition: ``fails(call)`` is true when it holds; then X0 is ``status | index << 8``.
+
+    ``result_index`` and ``outputs`` (X1, X2, ...) are given where the specification names them.
+    """
+
+    id: str
+    fails: Callable[[Call], object]
+    status: int = INPUT
+    result_index: Callable[[Call], int] | None = None
+    outputs: Callable[[Call], Result] | None = None
+
+    def answer(self, call: Call) -> Result:
+        """The result of the call that this condition refuses."""
+        status = self.status if self.result_index is None else self.status | (self.result_index(call) & 0xFF) << 8
+        return (int(status),) if self.outputs is None else (int(status), *self.outputs(call))
+
+
+class Command(NamedTuple):
+    """A row of a command table. ``ins`` names X1, X2, ...; ``outs`` names X1, X2, ... of the answer."""
+
+    fid: int
+    name: str
+    handler: Callable[[Call], Result | None] | None
+    """Commits; returns X0, X1, ..., or None when the answer comes later. None: this RMM answers NOT_SUPPORTED."""
+    ins: tuple[str, ...] = ()
+    outs: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    context: Mapping[str, Callable[[Call], Any]] = {}
+    signed: str | None = None
+
+    def check(self, id: str) -> Check:
+        """The failure condition with this identifier; KeyError when there is none."""
+        for check in self.checks:
+            if check.id == id:
+                return check
+        raise KeyError(f"{self.name} has no failure condition {id!r}")
+
+
+def execute(call: Call) -> Result | None:
+    """Try the failure conditions in order, then commit."""
+    command = call.command
+    for check in command.checks:
+        if check[1](call):
+            call.__dict__["failed"] = check.id
+            return check.answer(call)
+    assert command.handler is not None
+    return command.handler(call)
+
+
+# -- conditions that many commands share --------------------------------------------------------------------------
+def granule(argument: str, state: State, prefix: str | None = None, last: str = "state") -> tuple[Check, Check, Check]:
+    """align, bound and state of a granule argument: ``<prefix>_align``, ``<prefix>_bound``, ``<prefix>_<last>``."""
+    get = attrgetter(argument)
+    prefix = argument if prefix is None else prefix
+    offset_mask, wanted = GRANULE_SIZE - 1, int(state)
+
+    def misaligned(call: Call) -> int:
+        return int(get(call)) & offset_mask
+
+    def untracked(call: Call) -> bool:
+        state = call.__dict__["_state"] = call.rmm.granules.state(get(call))
+        return state < 0
+
+    def wrong_state(call: Call) -> bool:
+        return bool(call.__dict__["_state"] != wanted)
+
+    return (
+        Check(f"{prefix}_align", misaligned),
+        Check(f"{prefix}_bound", untracked),
+        Check(f"{prefix}_{last}", wrong_state),
+    )
+
+
+def realm_at(argument: str) -> Callable[[Call], Realm]:
+    """Context: the Realm whose RD an argument names."""
+    get = attrgetter(argument)
+    return lambda call: REALM.load(call.rmm.port, get(call))
+
+
+def rec_at(argument: str) -> Callable[[Call], Rec]:
+    """Context: the REC that an argument names."""
+    get = attrgetter(argument)
+    return lambda call: REC.load(call.rmm.port, get(call))
+
+
+def walk_at(ipa: str, level: Callable[[Call], int]) -> Callable[[Call], Walk]:
+    """Context: the walk of ``call.realm`` for an argument toward a level."""
+    get = attrgetter(ipa)
+    return lambda call: walk(call.rmm.port, call.realm, get(call), level(call))
+
+
+def ns_page(argument: str, offset: int = 0, size: int = GRANULE_SIZE) -> Callable[[Call], bytes | None]:
+    """Context: bytes of a Non-secure granule, read once; None when the access through the NS PAS faults."""
+    get = attrgetter(argument)
+
+    def read(call: Call) -> bytes | None:
+        try:
+            return call.rmm.ns.read(get(call) + offset, size)
+        except (GranuleProtectionFault, BusError):
+            return None
+
+    return read

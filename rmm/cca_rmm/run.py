@@ -1,0 +1,257 @@
+"""RMI_REC_ENTER and the way back: what goes into a REC at entry and what the Host gets to see of an exit.
+
+Every exit record is built from zeroes; only what an exit reason names is filled in (DEN0137 "REC exit").
+"""
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from cca_platform import frame
+from cca_platform.types import BusError, GranuleProtectionFault, SecurityState
+
+from . import rtt
+from .abi import RecEnterFlags, RecExitReason, Rmi, RmiRecEnter, RmiRecExit, RmiResponse, RmiRipas, RsiHostCall
+from .command import INPUT, REALM_ERROR, REC_ERROR, Call, Check, Command, Result, granule, ns_page, rec_at
+from .features import HCR_REALM, NUM_LRS, Hcr, vtcr
+from .gic import HCR_PERMITTED, lrs_valid
+from .granule import State
+from .realm import REALM, Realm, RealmState
+from .rec import GIC_OFFSET, REC, ExitKind, Rec, RecState, vmpidr
+from .syndrome import Esr, emulated_value, sea_esr
+
+if TYPE_CHECKING:
+    from cca_platform.pe import Pe
+
+    from .rmm import Rmm
+
+__all__ = ["COMMANDS", "leave", "rtt_abort", "walk_data"]
+
+_ENTER_SIZE: Final = RmiRecEnter.size
+_GPRS: Final = RmiRecEnter.offset("gprs")
+_GPRS_SIZE: Final = 31 * 8
+_GIC: Final = RmiRecEnter.offset("gicv3_hcr")
+_GIC_SIZE: Final = 8 + 8 * NUM_LRS
+_GIC_CODEC: Final = struct.Struct(f"<{1 + NUM_LRS}Q")
+_NO_GIC: Final = bytes(_GIC_SIZE)
+_TIMERS: Final = struct.Struct("<4Q")  # CNTV_CTL, CNTV_CVAL, CNTP_CTL, CNTP_CVAL: the order of the frame
+_X: Final = frame.offset("x0")
+_PC: Final = frame.offset("pc")
+_TIMER: Final = frame.offset("cntv_ctl_el0")
+_ENABLE, _IMASK, _ISTATUS = 1, 2, 4
+_EMUL_MMIO: Final = RecEnterFlags.emul_mmio.mask
+_INJECT_SEA: Final = RecEnterFlags.inject_sea.mask
+_TRAP_WFI: Final = RecEnterFlags.trap_wfi.mask
+_TRAP_WFE: Final = RecEnterFlags.trap_wfe.mask
+_REJECT: Final = RecEnterFlags.ripas_response.mask
+_RT_NONE: Final = 31
+
+
+# -- entry --------------------------------------------------------------------------------------------------------
+def rec_enter(call: Call) -> Result | None:
+    """Apply what the Host answers to the last exit, then run the Realm; the result comes with the next exit."""
+    rmm, pe, rec, enter = call.rmm, call.pe, call.rec_, call.content
+    assert enter is not None
+    realm = call.realm
+    flags = call.flags
+    regs = rec.aux_regs
+    gic = enter[_GIC : _GIC + _GIC_SIZE]
+    rmm.port.write(call.rec + GIC_OFFSET, gic)
+    if rec.ripas_pending:
+        finish_ripas(rmm, call.rec, rec, flags & _REJECT)
+    if rec.exit_kind == ExitKind.EMULATABLE and flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO:
+        finish_mmio(rmm, rec, enter)
+    if rec.host_call:
+        stopped = finish_host_call(rmm, call.rec, rec, realm, enter)
+        if stopped is not None:
+            return abort_record(rmm, call.run_ptr, stopped, rec.host_call_ipa)
+    timers = asserted(rmm, pe, regs)
+    REC.write(rmm.port, call.rec, state=RecState.RUNNING)
+    rmm.start(pe, call.rec, call.run_ptr, call.x4)
+    if rmm.trace.on:
+        pc = rmm.port.read64(regs + _PC)
+        rmm.trace.emit("rec.enter", pe=pe, rec=call.rec, rd=rec.rd, run=call.run_ptr, pc=pc, flags=flags)
+    rmm.save_host(pe)
+    hcr = HCR_REALM | (flags & _TRAP_WFI and Hcr.twi.mask) | (flags & _TRAP_WFE and Hcr.twe.mask)
+    pe.set_el2(hcr, vtcr(realm, rmm.vmid_bits), realm.rtt_base | realm.vmid << 48, vmpidr(rec.mpidr))
+    pe.restore_el1(rmm.port.host_address(regs, frame.EL1_FRAME_SIZE))
+    if flags & _INJECT_SEA and rec.exit_kind != ExitKind.OTHER:
+        pe.inject(sea_esr(rec.esr, pe.spsr), rec.far)
+    REC.write(rmm.port, call.rec, exit_kind=ExitKind.OTHER)
+    if timers != rec.timers:
+        leave(rmm, pe, RecExitReason.IRQ)
+    else:
+        pe.eret(SecurityState.REALM, 1)
+    return None
+
+
+def finish_ripas(rmm: "Rmm", pa: int, rec: Rec, reject: int) -> None:
+    """RSI_IPA_STATE_SET returns how far the Host got; a change to EMPTY cannot be rejected."""
+    rejected = reject and rec.ripas_value == RmiRipas.RAM and rec.ripas_addr != rec.ripas_top
+    response = RmiResponse.REJECT if rejected else RmiResponse.ACCEPT
+    rmm.port.write(rec.aux_regs + _X, struct.pack("<4Q", 0, rec.ripas_addr, response, 0))
+    REC.write(rmm.port, pa, ripas_pending=0, ripas_addr=0, ripas_top=0)
+
+
+def finish_mmio(rmm: "Rmm", rec: Rec, enter: bytes) -> None:
+    """An emulated access is done: a load gets its value, and the PC moves on."""
+    esr, regs = Esr(rec.esr), rec.aux_regs
+    if not esr.wnr and esr.srt != _RT_NONE:
+        value = int.from_bytes(enter[_GPRS : _GPRS + 8], "little")
+        rmm.port.write64(regs + _X + 8 * esr.srt, emulated_value(esr, value))
+    rmm.port.write64(regs + _PC, rmm.port.read64(regs + _PC) + 4)
+
+
+def finish_host_call(rmm: "Rmm", pa: int, rec: Rec, realm: Realm, enter: bytes) -> rtt.Walk | None:
+    """RSI_HOST_CALL returns; a structure that is not mapped now gives the walk that found this, and nothing changes."""
+    w = rtt.walk(rmm.port, realm, rec.host_call_ipa, 3)
+    target = walk_data(w, rec.host_call_ipa)
+    if target is None:
+        return w
+    if target:  # RIPAS EMPTY: nothing to write to, and the call ends all the same
+        rmm.port.write(target + RsiHostCall.offset("gprs"), enter[_GPRS : _GPRS + _GPRS_SIZE])
+    rmm.port.write(rec.aux_regs + _X, bytes(32))
+    REC.write(rmm.port, pa, host_call=0)
+    return None
+
+
+def walk_data(w: rtt.Walk, ipa: int) -> int | None:
+    """Where the RMM accesses ``ipa`` for the Realm: its PA, 0 for RIPAS EMPTY, None when the Host has to act first."""
+    if w.entry & 1:
+        return rtt.oa(w.entry) | ipa & (rtt.level_size(w.level) - 1)
+    return 0 if rtt.ripas(w.entry) == RmiRipas.EMPTY else None
+
+
+def rtt_abort(level: int, ipa: int) -> tuple[int, int]:
+    """(esr, hpfar) of the stage 2 Data Abort that the Host sees when such an access has no page."""
+    return int(Esr.make(ec=0x24, fsc=0x04 + level)), ipa >> 12 << 4
+
+
+def abort_record(rmm: "Rmm", run_ptr: int, w: rtt.Walk, ipa: int) -> Result:
+    """The exit of an entry that ended before the Realm ran: nothing but the abort is in it."""
+    esr, hpfar = rtt_abort(w.level, ipa)
+    record = RmiRecExit.pack(exit_reason=RecExitReason.SYNC, esr=esr, hpfar=hpfar)
+    return (0 if write_exit(rmm, run_ptr, record) else int(INPUT),)
+
+
+def asserted(rmm: "Rmm", pe: "Pe", regs: int) -> int:
+    """Which of the REC's timers assert their interrupt: bit 0 virtual, bit 1 physical."""
+    cntv_ctl, cntv_cval, cntp_ctl, cntp_cval = _TIMERS.unpack(rmm.port.read(regs + _TIMER, _TIMERS.size))
+    now = pe.machine.clock.now
+    return timer_fires(cntv_ctl, cntv_cval, now) | timer_fires(cntp_ctl, cntp_cval, now) << 1
+
+
+def timer_fires(ctl: int, cval: int, now: int) -> int:
+    """1 when a timer is enabled, not masked, and its time has come."""
+    return int(ctl & (_ENABLE | _IMASK) == _ENABLE and now >= cval)
+
+
+# -- exit ---------------------------------------------------------------------------------------------------------
+def leave(
+    rmm: "Rmm",
+    pe: "Pe",
+    reason: RecExitReason,
+    *,
+    esr: int = 0,
+    far: int = 0,
+    hpfar: int = 0,
+    gprs: tuple[int, ...] = (),
+    state: dict[str, int] | None = None,
+    **fields: int,
+) -> None:
+    """Take the REC off the PE, write run.exit, and complete RMI_REC_ENTER: the caller must return at once.
+
+    ``esr``, ``far``, ``hpfar`` and ``gprs`` are what the Host may see. ``state`` are words of the REC to set.
+    """
+    rec_pa, run_ptr, x4 = rmm.current(pe)
+    rec = REC.load(rmm.port, rec_pa)
+    pc = pe.elr
+    pe.save_el1(rmm.port.host_address(rec.aux_regs, frame.EL1_FRAME_SIZE))
+    timers = _TIMERS.unpack(rmm.port.read(rec.aux_regs + _TIMER, _TIMERS.size))
+    now = pe.machine.clock.now
+    cntv_ctl, cntv_cval, cntp_ctl, cntp_cval = timers
+    record = bytearray(RmiRecExit.size)
+    RmiRecExit.pack_into(
+        record, exit_reason=reason, esr=esr, far=far, hpfar=hpfar,
+        cntv_ctl=raw_ctl(cntv_ctl, cntv_cval, now), cntv_cval=cntv_cval,
+        cntp_ctl=raw_ctl(cntp_ctl, cntp_cval, now), cntp_cval=cntp_cval, **fields,
+    )  # fmt: skip
+    gic = rmm.port.read(rec_pa + GIC_OFFSET, _GIC_SIZE)
+    if gic != _NO_GIC:
+        hcr, *lrs = _GIC_CODEC.unpack(gic)
+        _GIC_CODEC.pack_into(record, _GIC, hcr & HCR_PERMITTED, *lrs)
+    if gprs:
+        struct.pack_into(f"<{len(gprs)}Q", record, RmiRecExit.offset("gprs"), *gprs)
+    fires = timer_fires(cntv_ctl, cntv_cval, now) | timer_fires(cntp_ctl, cntp_cval, now) << 1
+    REC.write(rmm.port, rec_pa, state=RecState.READY, timers=fires, **(state or {}))
+    written = write_exit(rmm, run_ptr, bytes(record))
+    rmm.stop(pe)
+    rmm.restore_host(pe)
+    if rmm.trace.on:
+        rmm.trace.emit(
+            "rec.exit", pe=pe, rec=rec_pa, rd=rec.rd, run=run_ptr, reason=reason, pc=pc, esr=esr, far=far, hpfar=hpfar,
+        )  # fmt: skip
+    rmm.complete(pe, COMMANDS[0], (0 if written else int(INPUT),), x4)
+
+
+def raw_ctl(ctl: int, cval: int, now: int) -> int:
+    """CNT*_CTL_EL0 with ISTATUS as the hardware shows it."""
+    return ctl & (_ENABLE | _IMASK) | (_ISTATUS if ctl & _ENABLE and now >= cval else 0)
+
+
+def write_exit(rmm: "Rmm", run_ptr: int, record: bytes) -> bool:
+    """Write run.exit; False when the page has left the NS PAS meanwhile."""
+    try:
+        rmm.ns.write(run_ptr + _ENTER_SIZE, record)
+    except (GranuleProtectionFault, BusError):
+        return False
+    return True
+
+
+# -- row ----------------------------------------------------------------------------------------------------------
+def enter_flags(call: Call) -> int:
+    """Context: RmiRecEnter.flags."""
+    assert call.content is not None
+    return int.from_bytes(call.content[:8], "little")
+
+
+def realm_of_rec(call: Call) -> Realm:
+    """Context: the Realm that owns the REC."""
+    return REALM.load(call.rmm.port, call.rec_.rd)
+
+
+def gic_invalid(call: Call) -> bool:
+    """ICH_HCR or a list register holds what the Host may not set."""
+    assert call.content is not None
+    gic = call.content[_GIC : _GIC + _GIC_SIZE]
+    if gic == _NO_GIC:
+        return False
+    hcr, *lrs = _GIC_CODEC.unpack(gic)
+    return bool(hcr & ~HCR_PERMITTED) or not lrs_valid(lrs)
+
+
+def mmio_invalid(call: Call) -> bool:
+    """emul_mmio without an Emulatable Data Abort; inject_sea wins over emul_mmio."""
+    return call.flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO and call.rec_.exit_kind != ExitKind.EMULATABLE
+
+
+COMMANDS: Final = (
+    Command(
+        Rmi.REC_ENTER, "REC_ENTER", rec_enter, ins=("rec", "run_ptr", "x3", "x4"),
+        context={
+            "rec_": rec_at("rec"), "realm": realm_of_rec, "content": ns_page("run_ptr", 0, _ENTER_SIZE),
+            "flags": enter_flags,
+        },
+        checks=(
+            *granule("run_ptr", State.UNDELEGATED, "run", "pas"),
+            *granule("rec", State.REC, last="gran_state"),
+            Check("rec_state", lambda c: c.rec_.state == RecState.RUNNING, REC_ERROR),
+            Check("run_pas_access", lambda c: c.content is None),
+            Check("realm_new", lambda c: c.realm.state == RealmState.NEW, REALM_ERROR, lambda c: 0),
+            Check("system_off", lambda c: c.realm.state == RealmState.SYSTEM_OFF, REALM_ERROR, lambda c: 1),
+            Check("rec_runnable", lambda c: not c.rec_.runnable, REC_ERROR),
+            Check("rec_psci", lambda c: c.rec_.psci_pending, REC_ERROR),
+            Check("rec_gicv3", gic_invalid, REC_ERROR),
+            Check("rec_mmio", mmio_invalid, REC_ERROR),
+        ),
+    ),
+)  # fmt: skip
