@@ -1,0 +1,54 @@
+"""RMM boot: the boot interface of EL3 and the core manifest in the shared page, checked in the specified order."""
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from cca_firmware.abi import CORE_MANIFEST, DRAM_BANK, BootCode, checksum
+from cca_platform.memory import Port
+from cca_platform.types import GRANULE_SIZE
+
+if TYPE_CHECKING:
+    from cca_platform.pe import Pe
+
+__all__ = ["MAX_PES", "check_registers", "read_banks"]
+
+MAX_PES: Final = 64
+_MAJOR: Final = 0
+_MINOR: Final = 3  # the platform token in hunks, and consoles in the manifest
+_BANK: Final = struct.Struct("<QQ")
+
+
+def _supported(version: int) -> bool:
+    return not version >> 31 and version >> 16 == _MAJOR and version & 0xFFFF >= _MINOR
+
+
+def check_registers(pe: "Pe", port: Port) -> BootCode:
+    """What a cold boot's X0..X3 say: CPU index, interface version, number of CPUs, shared page."""
+    cpu, version, cpus, shared = pe.x[0], pe.x[1], pe.x[2], pe.x[3]
+    conditions = (
+        (lambda: not _supported(version), BootCode.VERSION_NOT_VALID),
+        (lambda: not 0 < cpus <= MAX_PES, BootCode.CPUS_OUT_OF_RANGE),
+        (lambda: cpu >= cpus, BootCode.CPU_ID_OUT_OF_RANGE),
+        (lambda: not shared or shared % GRANULE_SIZE, BootCode.INVALID_SHARED_BUFFER),
+        (lambda: not _supported(port.read32(shared)), BootCode.MANIFEST_VERSION_NOT_SUPPORTED),
+    )
+    return next((code for fails, code in conditions if fails()), BootCode.SUCCESS)
+
+
+def read_banks(port: Port, shared: int) -> list[tuple[int, int]] | None:
+    """The DRAM banks (base, size) of the core manifest; None when they are not what they must be."""
+    manifest = CORE_MANIFEST.unpack(port.read(shared, CORE_MANIFEST.size))
+    size = manifest.num_banks * DRAM_BANK.size
+    inside = shared <= manifest.banks and manifest.banks + size <= shared + GRANULE_SIZE
+    if not manifest.num_banks or not inside:
+        return None
+    words = port.read(manifest.banks, size)
+    if checksum(manifest.num_banks, manifest.banks, words) != manifest.banks_checksum:
+        return None
+    banks: list[tuple[int, int]] = [_BANK.unpack_from(words, at) for at in range(0, size, _BANK.size)]
+    end = 1
+    for base, length in banks:
+        if base < end or not length or (base | length) % GRANULE_SIZE:
+            return None
+        end = base + length
+    return banks

@@ -1,0 +1,218 @@
+"""The RMM as a program of R-EL2: entered by EL3 with boot and RMI calls, and by exceptions of the Realm it runs.
+
+Everything it knows is in Realm memory: objects in their granules, the rest in the data half of the ``realm_image``
+region (see the offsets below). What Python keeps beside it are constants and caches that :meth:`Rmm.attach` rebuilds.
+"""
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_firmware.abi import BootCode, RmmEl3
+from cca_platform import frame
+from cca_platform.types import Pas, SecurityState
+
+from . import rtt
+from .abi import NOT_SUPPORTED, SVE_HINT, RecExitReason, RmiStatus
+from .boot import MAX_PES, check_registers, read_banks
+from .command import Call, Command, Result, execute
+from .exits import synchronous
+from .granule import Granules
+from .rmi import RMI
+from .run import leave
+
+if TYPE_CHECKING:
+    from cca_platform.machine import Machine
+    from cca_platform.pe import Pe
+
+__all__ = ["Rmm"]
+
+_FID_MASK: Final = 0xFFFF_FFFF & ~SVE_HINT
+_COMPLETE: Final = int(RmmEl3.RMI_REQ_COMPLETE)
+_ID_AA64MMFR1: Final = (3, 0, 0, 7, 1)
+_VMID16: Final = 2  # ID_AA64MMFR1_EL1.VMIDBits
+
+# The RMM's data: offsets from the start of the realm_image region.
+DATA: Final = 0x100_0000
+_HEADER: Final = DATA  # magic, PEs, vmid bits, shared page, number of banks, then (base, size) of each
+_PE_AREA: Final = DATA + 0x1000  # a page each: booted, REC, run page, the Host's X4; the Host's EL1 state at 0x800
+_PE_STRIDE: Final = 0x1000
+_HOST_FRAME: Final = 0x800
+_VMIDS: Final = DATA + 0x5_0000  # one bit for each VMID
+_STATES: Final = DATA + 0x10_0000  # one byte for each granule
+_MAGIC: Final = int.from_bytes(b"RMM 1.0\0", "little")
+_WORDS: Final = struct.Struct("<5Q")
+_RUNNING: Final = struct.Struct("<3Q")
+assert _PE_AREA + MAX_PES * _PE_STRIDE <= _VMIDS
+assert frame.EL1_FRAME_SIZE <= _PE_STRIDE - _HOST_FRAME
+
+
+class Rmm:
+    """The monitor of one machine: the program to install at (REALM, 2)."""
+
+    granules: Granules
+    vmid_bits: int
+
+    def __init__(self, machine: "Machine") -> None:
+        self.machine = machine
+        self.trace = machine.trace
+        self.port = machine.memory.port(SecurityState.REALM)
+        self.ns = machine.memory.port(SecurityState.REALM, Pas.NON_SECURE)
+        self.base = machine.board.region("realm_image").base
+        self._booted: set[int] = set()
+        machine.parts["rmm"] = self
+
+    # -- state of a snapshot: all of it is memory -------------------------------------------------------------------
+    def save(self) -> Any:
+        """Nothing: memory has it."""
+        return None
+
+    def restore(self, data: Any) -> None:
+        """Forget what was cached of the state before."""
+        self._booted.clear()
+
+    # -- boot -------------------------------------------------------------------------------------------------------
+    def boot(self, pe: "Pe") -> None:
+        """Cold boot of the first PE, warm boot of the others; ends in RMM_BOOT_COMPLETE."""
+        cpu = pe.x[0]
+        code = BootCode.SUCCESS
+        if self.port.read64(self.base + _HEADER) != _MAGIC:
+            code = self.cold_boot(pe)
+        elif cpu >= self.port.read64(self.base + _HEADER + 8):
+            code = BootCode.CPU_ID_OUT_OF_RANGE
+        if code == BootCode.SUCCESS:
+            self.port.write64(self.area(pe), 1)
+            self._booted.add(pe.index)
+        if self.trace.on:
+            self.trace.emit("boot.stage", pe=pe, stage="RMM", status=code)
+        pe.leave(RmmEl3.BOOT_COMPLETE, code)
+
+    def cold_boot(self, pe: "Pe") -> BootCode:
+        """Check what EL3 says, note the banks, and start with every granule UNDELEGATED."""
+        code = check_registers(pe, self.port)
+        if code != BootCode.SUCCESS:
+            return code
+        cpus, shared = pe.x[2], pe.x[3]
+        banks = read_banks(self.port, shared)
+        if banks is None:
+            return BootCode.MANIFEST_DATA_ERROR
+        vmid_bits = 16 if pe.id_register(*_ID_AA64MMFR1) >> 4 & 0xF == _VMID16 else 8
+        self.port.write(self.base + _HEADER, _WORDS.pack(_MAGIC, cpus, vmid_bits, shared, len(banks)))
+        for position, bank in enumerate(banks):
+            self.port.write(self.base + _HEADER + _WORDS.size + 16 * position, struct.pack("<2Q", *bank))
+        self.attach()
+        return BootCode.SUCCESS
+
+    def attach(self) -> None:
+        """Rebuild from memory what Python caches of it."""
+        header = self.base + _HEADER
+        _, _, self.vmid_bits, _, count = _WORDS.unpack(self.port.read(header, _WORDS.size))
+        banks = struct.unpack(f"<{2 * count}Q", self.port.read(header + _WORDS.size, 16 * count))
+        pairs = list(zip(banks[::2], banks[1::2], strict=True))
+        self.granules = Granules(self.machine.memory, self.trace, self.base + _STATES, pairs)
+
+    def _first_call(self, pe: "Pe") -> bool:
+        """Whether this PE has yet to boot; else caches are filled from memory."""
+        if self.port.read64(self.base + _HEADER) == _MAGIC and self.port.read64(self.area(pe)):
+            self.attach()
+            self._booted.add(pe.index)
+            return False
+        return True
+
+    # -- program of R-EL2 -------------------------------------------------------------------------------------------
+    def on_eret(self, pe: "Pe") -> None:
+        """EL3 enters: the first time on a PE to boot, then with an RMI call in X0..X6."""
+        if pe.index not in self._booted and self._first_call(pe):
+            self.boot(pe)
+            return
+        x = pe.x[0:7].tolist()
+        row = RMI.get(x[0] & _FID_MASK)
+        tracing = self.trace.on
+        if tracing:
+            ins = row.ins if row is not None else ()
+            name = row.name if row is not None else "UNKNOWN"
+            self.trace.emit("rmi.call", pe=pe, fid=x[0], cmd=name, args=dict(zip(ins, x[1:], strict=False)))
+        if row is None or row.handler is None:
+            pe.leave(_COMPLETE, NOT_SUPPORTED, 0, 0, 0, x[4])
+            return
+        call = Call(self, pe, row, x[1:])
+        result = execute(call)
+        if result is not None:
+            self.complete(pe, row, result, x[4], call.__dict__.get("failed") if tracing else None)
+
+    def complete(self, pe: "Pe", row: Command, result: Result, x4: int, failed: str | None = None) -> None:
+        """Give X0..X4 to the Host: outputs that a command does not write are 0, and X4 is the Host's own."""
+        if self.trace.on:
+            status = RmiStatus(result[0] & 0xFF).name
+            outs = dict(zip(row.outs, result[1:], strict=False))
+            index = result[0] >> 8
+            self.trace.emit(
+                "rmi.return", pe=pe, fid=row.fid, cmd=row.name, status=status, index=index, results=outs, failed=failed
+            )
+        outputs = len(result)
+        if len(row.outs) == 4:
+            x4 = 0 if outputs < 5 else result[4]
+        pe.leave(_COMPLETE, *(*result[:4], 0, 0, 0)[:4], x4)
+
+    def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+        """A Realm's exception."""
+        synchronous(self, pe, esr, far, hpfar)
+
+    def on_irq(self, pe: "Pe") -> None:
+        """A physical interrupt while a Realm runs belongs to the Host."""
+        leave(self, pe, RecExitReason.IRQ)
+
+    # -- which REC runs on which PE ---------------------------------------------------------------------------------
+    def area(self, pe: "Pe") -> int:
+        """PA of the RMM's page for a PE."""
+        return self.base + _PE_AREA + pe.index * _PE_STRIDE
+
+    def start(self, pe: "Pe", rec: int, run_ptr: int, x4: int) -> None:
+        """Note that ``rec`` runs on ``pe``."""
+        self.port.write(self.area(pe) + 8, _RUNNING.pack(rec, run_ptr, x4))
+
+    def current(self, pe: "Pe") -> tuple[int, int, int]:
+        """(REC, run page, X4 of the Host) of what runs on ``pe``."""
+        return _RUNNING.unpack(self.port.read(self.area(pe) + 8, _RUNNING.size))
+
+    def stop(self, pe: "Pe") -> None:
+        """Nothing runs on ``pe``."""
+        self.port.write(self.area(pe) + 8, bytes(_RUNNING.size))
+
+    def save_host(self, pe: "Pe") -> None:
+        """Keep the Host's EL1 state while a Realm has the registers; a Host written in Python has none."""
+        if self.machine.program(SecurityState.NON_SECURE, 2) is None:
+            pe.save_el1(self.port.host_address(self.area(pe) + _HOST_FRAME, frame.EL1_FRAME_SIZE))
+
+    def restore_host(self, pe: "Pe") -> None:
+        """Give the Host its EL1 state back."""
+        if self.machine.program(SecurityState.NON_SECURE, 2) is None:
+            pe.restore_el1(self.port.host_address(self.area(pe) + _HOST_FRAME, frame.EL1_FRAME_SIZE))
+
+    # -- VMIDs ------------------------------------------------------------------------------------------------------
+    def vmid_free(self, vmid: int) -> bool:
+        """Whether the PEs have this VMID and no Realm uses it."""
+        if vmid >> self.vmid_bits:
+            return False
+        return not self.port.read8(self.base + _VMIDS + (vmid >> 3)) >> (vmid & 7) & 1
+
+    def set_vmid(self, vmid: int, used: bool) -> None:
+        """Take or give back a VMID."""
+        at = self.base + _VMIDS + (vmid >> 3)
+        bit = 1 << (vmid & 7)
+        self.port.write8(at, self.port.read8(at) & ~bit | (bit if used else 0))
+
+    # -- RTT edits --------------------------------------------------------------------------------------------------
+    def edit(self, call: Call, w: rtt.Walk, new: int, ipa: int | None = None) -> None:
+        """Write the entry that a walk found; ``ipa`` is that of the entry when it is not the call's."""
+        self.port.write64(w.pa, new)
+        if self.trace.on:
+            self.trace.emit(
+                "rtt.edit", pe=call.pe, rd=call.rd, ipa=call.ipa if ipa is None else ipa, level=w.level,
+                old=rtt.name(w.entry, w.level), new=rtt.name(new, w.level), cmd=call.command.name, pa=rtt.oa(new),
+            )  # fmt: skip
+
+    def invalidate(self, call: Call, ipa: int, level: int) -> None:
+        """TLBI IPAS2 for what one entry of ``level`` at ``ipa`` mapped, on every PE."""
+        size = rtt.level_size(level)
+        self.machine.tlbi_ipas2(call.realm.vmid, ipa & -size, size)
+

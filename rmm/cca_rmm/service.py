@@ -1,0 +1,88 @@
+"""SMCs of a Realm: one table of RSI, PSCI and SMCCC, its dispatch and its traces."""
+
+from typing import TYPE_CHECKING, Final
+
+from cca_firmware.abi import PSCI_FIDS
+
+from . import psci, rsi
+from .abi import NOT_SUPPORTED, SVE_HINT, Rsi
+from .command import Call, Command, Result, execute
+from .realm import REALM, Realm
+from .rec import REC, Rec
+
+if TYPE_CHECKING:
+    from cca_platform.pe import Pe
+
+    from .rmm import Rmm
+
+__all__ = ["SERVICES", "realm_smc"]
+
+
+def current_rec(call: Call) -> Rec:
+    """Context of every service: the calling REC."""
+    return REC.load(call.rmm.port, call.rmm.current(call.pe)[0])
+
+
+def current_realm(call: Call) -> Realm:
+    """Context of every service: its Realm."""
+    return REALM.load(call.rmm.port, call.rec_.rd)
+
+
+def _with_context(row: Command) -> Command:
+    return row._replace(context={**row.context, "rec_": current_rec, "realm": current_realm})
+
+
+SERVICES: Final = {int(row.fid): _with_context(row) for row in (*rsi.COMMANDS, *psci.COMMANDS)}
+"""FID -> row; every RSI FID of the ABI and the whole PSCI range are here."""
+assert all(int(fid) in SERVICES for fid in Rsi), "every RSI function must have a row"
+
+_FID_MASK: Final = 0xFFFF_FFFF & ~SVE_HINT
+_SMC64: Final = 1 << 30
+_PSCI: Final = frozenset(fid | bit for fid in PSCI_FIDS for bit in (0, 1 << 30))
+
+
+def realm_smc(rmm: "Rmm", pe: "Pe") -> None:
+    """Serve an SMC of the Realm; the PC is already after it. Outputs go to X0..X3, more where a row says so."""
+    x = pe.x
+    row = SERVICES.get(x[0] & _FID_MASK)
+    tracing = rmm.trace.on
+    if row is None or row.handler is None:
+        result: Result = (NOT_SUPPORTED,)
+        if tracing:
+            trace_call(rmm, pe, row, x[0])
+    else:
+        arguments = x[1:11].tolist()
+        if not row.fid & _SMC64:
+            arguments = [value & 0xFFFF_FFFF for value in arguments]
+        call = Call(rmm, pe, row, arguments)
+        if tracing:
+            trace_call(rmm, pe, row, x[0])
+        answer = execute(call)
+        if answer is None:
+            return
+        result = answer
+    count = len(result)
+    for register in range(count):
+        x[register] = result[register]
+    for register in range(count, 4):
+        x[register] = 0
+    if tracing:
+        trace_return(rmm, pe, row, result)
+
+
+def trace_call(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int) -> None:
+    """psci.call or rsi.call, with the arguments under their names."""
+    ins = row.ins if row is not None else ()
+    args = dict(zip(ins, pe.x[1:11].tolist(), strict=False))
+    name = row.name if row is not None else "UNKNOWN"
+    event = "psci.call" if fid & _FID_MASK in _PSCI else "rsi.call"
+    rmm.trace.emit(event, pe=pe, fid=fid, cmd=name, args=args, rec=rmm.current(pe)[0])
+
+
+def trace_return(rmm: "Rmm", pe: "Pe", row: Command | None, result: Result) -> None:
+    """rsi.return; PSCI answers the same way under its own names."""
+    outs = row.outs if row is not None else ()
+    rmm.trace.emit(
+        "rsi.return", pe=pe, fid=row.fid if row is not None else None, cmd=row.name if row is not None else "UNKNOWN",
+        status=result[0], results=dict(zip(outs, result[1:], strict=False)), rec=rmm.current(pe)[0],
+    )  # fmt: skip
