@@ -1,0 +1,108 @@
+"""Build the payloads with ziglang: `python realm_payloads/build.py [--check] [NAME ...]`.
+
+The ELF files in `bin/` are committed, so that running a payload needs no compiler. The build is reproducible:
+relative paths, a fixed flag list, no debug information; `--check` builds into a temporary folder and compares bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PAYLOADS", "Payload", "build", "differences"]
+
+HERE = Path(__file__).resolve().parent
+BIN = HERE / "bin"
+RUNTIME = ("start.S", "trap.c", "mmu.c", "rsi.c", "console.c", "fdt.c", "string.c", "cpu.c", "sha256.c")
+CFLAGS = (
+    "-target", "aarch64-freestanding-none",
+    "-mcpu=generic+el3",  # Armv8.0, what the default PE (Cortex-A72) has; el3 lets the assembler take SMC
+    "-mgeneral-regs-only", "-mstrict-align", "-mno-outline-atomics",
+    "-O2", "-std=c11", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pic", "-fno-pie",
+    "-ffunction-sections", "-fdata-sections", "-fno-sanitize=all", "-fno-asynchronous-unwind-tables",
+    "-g0", "-Wall", "-Wextra", "-Werror", "-Iruntime",
+)  # fmt: skip
+LDFLAGS = ("-m", "aarch64elf", "-nostdlib", "-static", "--no-pie", "--gc-sections", "--build-id=none", "--strip-debug",
+           "-z", "max-page-size=16", "-z", "norelro", "-z", "nognustack", "--no-eh-frame-hdr")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The sources of one ELF file, relative to this folder, and the linker script of its world."""
+
+    sources: tuple[str, ...]
+    script: str
+
+
+def _realm(*sources: str) -> Payload:
+    """A Realm payload: its own sources on the common runtime."""
+    return Payload((*(f"runtime/{name}" for name in RUNTIME), *(f"realm/{name}" for name in sources)), "realm/realm.ld")
+
+
+PAYLOADS: dict[str, Payload] = {
+    "hello": _realm("hello.c"),
+}
+
+
+def _zig(*arguments: str | Path) -> None:
+    """Run a tool of ziglang here; its messages go to our stderr."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
+    command = [sys.executable, "-m", "ziglang", *map(str, arguments)]
+    subprocess.run(command, cwd=HERE, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def build(names: Sequence[str], output: Path) -> None:
+    """Compile and link the named payloads to `output/NAME.elf`; CalledProcessError when a tool fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        objects: dict[str, Path] = {}
+        for name in names:
+            for source in PAYLOADS[name].sources:
+                if source not in objects:
+                    objects[source] = Path(folder) / Path(source).with_suffix(".o").as_posix().replace("/", "_")
+                    _zig("cc", *CFLAGS, "-c", source, "-o", objects[source])
+        for name in names:
+            payload = PAYLOADS[name]
+            inputs = [objects[source] for source in payload.sources]
+            _zig("ld.lld", *LDFLAGS, "-T", payload.script, "-o", output / f"{name}.elf", *inputs)
+
+
+def differences(names: Sequence[str]) -> list[str]:
+    """The payloads whose committed bytes are not what the sources give."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder)
+        build(names, output)
+        return [
+            name
+            for name in names
+            if not (committed := BIN / f"{name}.elf").is_file()
+            or committed.read_bytes() != (output / f"{name}.elf").read_bytes()
+        ]
+
+
+def main() -> int:
+    """The command line; exit status 1 when a committed payload is not current, 2 for a name that does not exist."""
+    parser = argparse.ArgumentParser(description="Build the payloads of realm_payloads/ with ziglang.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="payloads to build (default: all)")
+    parser.add_argument("--check", action="store_true", help="compare with the committed files instead of writing them")
+    options = parser.parse_args()
+    names = options.names or list(PAYLOADS)
+    if unknown := [name for name in names if name not in PAYLOADS]:
+        parser.error(f"payload must be one of {', '.join(PAYLOADS)}, not {', '.join(unknown)}")
+    if not options.check:
+        BIN.mkdir(exist_ok=True)
+        build(names, BIN)
+        return 0
+    stale = differences(names)
+    for name in stale:
+        print(f"realm_payloads/bin/{name}.elf is not what its sources give; run `make payloads`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,90 @@
+// RSI 1.0, PSCI 1.1 and SMCCC as a Realm sees them: SMC #0, function in X0.
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef RSI_H
+#define RSI_H
+
+#include "types.h"
+
+enum {
+    SMCCC_VERSION = 0x80000000, SMCCC_ARCH_FEATURES = 0x80000001,
+    PSCI_VERSION = 0x84000000, PSCI_CPU_SUSPEND = 0xc4000001, PSCI_CPU_OFF = 0x84000002, PSCI_CPU_ON = 0xc4000003,
+    PSCI_AFFINITY_INFO = 0xc4000004, PSCI_MIGRATE_INFO_TYPE = 0x84000006, PSCI_SYSTEM_OFF = 0x84000008,
+    PSCI_SYSTEM_RESET = 0x84000009, PSCI_FEATURES = 0x8400000a,
+    RSI_VERSION = 0xc4000190, RSI_FEATURES = 0xc4000191, RSI_MEASUREMENT_READ = 0xc4000192,
+    RSI_MEASUREMENT_EXTEND = 0xc4000193, RSI_ATTESTATION_TOKEN_INIT = 0xc4000194,
+    RSI_ATTESTATION_TOKEN_CONTINUE = 0xc4000195, RSI_REALM_CONFIG = 0xc4000196, RSI_IPA_STATE_SET = 0xc4000197,
+    RSI_IPA_STATE_GET = 0xc4000198, RSI_HOST_CALL = 0xc4000199,
+};
+
+enum { RSI_SUCCESS, RSI_ERROR_INPUT, RSI_ERROR_STATE, RSI_INCOMPLETE, RSI_ERROR_UNKNOWN };
+enum { RSI_EMPTY, RSI_RAM, RSI_DESTROYED };
+enum { RSI_ACCEPT, RSI_REJECT };
+enum { RSI_HASH_SHA_256, RSI_HASH_SHA_512 };
+enum {
+    PSCI_NOT_SUPPORTED = -1, PSCI_INVALID_PARAMETERS = -2, PSCI_DENIED = -3, PSCI_ALREADY_ON = -4,
+    PSCI_INVALID_ADDRESS = -9,
+};
+#define NOT_SUPPORTED (~0ul)
+#define RSI_ABI_1_0 0x10000ul
+#define RSI_NO_CHANGE_DESTROYED 0ul
+#define RSI_CHANGE_DESTROYED 1ul
+
+struct rsi_realm_config {
+    u64 ipa_width, hash_algo;
+    u8 pad0[0x1f0];
+    u8 rpv[64];
+    u8 pad1[0xdc0];
+} __attribute__((aligned(4096)));
+_Static_assert(sizeof(struct rsi_realm_config) == 4096, "RsiRealmConfig is one page");
+
+struct rsi_host_call {
+    u16 imm;
+    u8 pad[6];
+    u64 gprs[31];
+} __attribute__((aligned(256)));
+_Static_assert(sizeof(struct rsi_host_call) == 256, "RsiHostCall is 256 bytes");
+
+// Realmlab's functions behind RSI_HOST_CALL: imm, then gprs[0]; the result comes back in gprs[0].
+#define HOST_CALL_IMM 0x524c
+enum { HOST_CONSOLE_WRITE = 1, HOST_EXIT = 2, HOST_GET_TICKS = 3 };
+#define HOST_CONSOLE_MAX 232
+
+// X0..X17 of a call, before and after.
+struct smc {
+    u64 x[18];
+};
+void smc_call(struct smc *smc);
+
+#define SMC(...) ({ struct smc s_ = {{__VA_ARGS__}}; smc_call(&s_); s_; })
+
+static inline struct smc rsi_version(u64 req) { return SMC(RSI_VERSION, req); }
+static inline struct smc rsi_features(u64 index) { return SMC(RSI_FEATURES, index); }
+static inline struct smc rsi_measurement_read(u64 index) { return SMC(RSI_MEASUREMENT_READ, index); }
+struct smc rsi_measurement_extend(u64 index, const void *value, u64 size);      // size: at most 64 bytes are passed
+struct smc rsi_attestation_token_init(const u8 challenge[64]);
+static inline struct smc rsi_attestation_token_continue(u64 ipa, u64 offset, u64 size)
+{
+    return SMC(RSI_ATTESTATION_TOKEN_CONTINUE, ipa, offset, size);
+}
+static inline u64 rsi_realm_config(u64 ipa) { return SMC(RSI_REALM_CONFIG, ipa).x[0]; }
+static inline struct smc rsi_ipa_state_set(u64 base, u64 top, u64 ripas, u64 flags)
+{
+    return SMC(RSI_IPA_STATE_SET, base, top, ripas, flags);
+}
+static inline struct smc rsi_ipa_state_get(u64 base, u64 top) { return SMC(RSI_IPA_STATE_GET, base, top); }
+static inline u64 rsi_host_call(u64 ipa) { return SMC(RSI_HOST_CALL, ipa).x[0]; }
+
+// RSI_IPA_STATE_SET over a whole range, however little the Host does at a time. True: done and accepted.
+bool realm_set_ripas(u64 base, u64 top, u64 ripas, u64 flags);
+u64 realm_shared_bit(void);             // the IPA bit that makes an address unprotected
+u64 host_function(u64 function, const void *data, u64 size, u64 argument);      // gprs[0] of the answer
+
+static inline u64 psci_version(void) { return SMC(PSCI_VERSION).x[0]; }
+static inline s64 psci_features(u32 fid) { return (s64)SMC(PSCI_FEATURES, fid).x[0]; }
+static inline s64 psci_cpu_on(u64 mpidr, u64 entry, u64 context) { return (s64)SMC(PSCI_CPU_ON, mpidr, entry, context).x[0]; }
+static inline s64 psci_affinity_info(u64 mpidr, u64 level) { return (s64)SMC(PSCI_AFFINITY_INFO, mpidr, level).x[0]; }
+static inline void psci_cpu_off(void) { (void)SMC(PSCI_CPU_OFF); }
+static inline void psci_system_off(void) { (void)SMC(PSCI_SYSTEM_OFF); }
+static inline u64 smccc_version(void) { return SMC(SMCCC_VERSION).x[0]; }
+
+#endif

@@ -1,0 +1,90 @@
+// Exceptions taken to EL1: what a CATCH block expected, what EL0 asked for, and everything else, which is a panic.
+// SPDX-License-Identifier: BSD-3-Clause
+#include "mmu.h"
+#include "runtime.h"
+
+#define VECTOR_CURRENT_SYNC 4
+#define VECTOR_LOWER_SYNC 8
+
+struct cpu cpus[MAX_CPUS];
+
+static const char *class_name(u64 esr)
+{
+    static const struct { u8 ec; const char *name; } names[] = {
+        {EC_UNKNOWN, "undefined instruction"}, {EC_SVC, "SVC"}, {EC_IABT_LOWER, "instruction abort from EL0"},
+        {EC_IABT, "instruction abort"}, {EC_DABT_LOWER, "data abort from EL0"}, {EC_DABT, "data abort"}, {EC_BRK, "BRK"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (names[i].ec == ESR_EC(esr))
+            return names[i].name;
+    return "exception";
+}
+
+bool catch_begin(struct fault *fault)
+{
+    fault->taken = false;
+    fault->esr = fault->far = fault->elr = 0;
+    this_cpu()->catching = fault;
+    return true;
+}
+
+void catch_end(struct fault *fault)
+{
+    (void)fault;
+    this_cpu()->catching = NULL;
+}
+
+__attribute__((weak)) void user_trap(struct frame *frame, u64 esr, u64 far)
+{
+    panic("%s, ESR %lx FAR %lx ELR %lx", class_name(esr), esr, far, frame->elr);
+}
+
+void trap(struct frame *frame, u64 vector)
+{
+    u64 esr = read_sysreg(esr_el1), far = read_sysreg(far_el1);
+    struct fault *fault = this_cpu()->catching;
+
+    if (vector == VECTOR_LOWER_SYNC) {
+        user_trap(frame, esr, far);
+        return;
+    }
+    if (vector != VECTOR_CURRENT_SYNC || !fault)
+        panic("%s at vector %lu, ESR %lx FAR %lx ELR %lx", class_name(esr), vector, esr, far, frame->elr);
+    fault->taken = true;
+    fault->esr = esr;
+    fault->far = far;
+    fault->elr = frame->elr;
+    this_cpu()->catching = NULL;
+    context_resume(&fault->context);
+}
+
+_Noreturn void stack_overflow(void)
+{
+    panic("stack overflow, FAR %lx ELR %lx", read_sysreg(far_el1), read_sysreg(elr_el1));
+}
+
+void user_enter(u64 entry, u64 sp, u64 argument);
+
+u64 user_run(u64 entry, u64 sp, u64 argument)
+{
+    if (context_save(&this_cpu()->user) == 0)
+        user_enter(entry, sp, argument);
+    return this_cpu()->user_status;
+}
+
+void user_exit(u64 status)
+{
+    this_cpu()->user_status = status;
+    context_resume(&this_cpu()->user);
+}
+
+// Called by start.S with the MMU off.
+void runtime_init(const void *fdt)
+{
+    u64 base, size;
+
+    device_tree = fdt_valid(fdt) ? fdt : NULL;
+    memory_range(&base, &size);
+    mmu_init(base, size);
+}
