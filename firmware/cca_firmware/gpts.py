@@ -15,7 +15,6 @@ from cca_platform.types import GRANULE_SIZE, PA, Gpi, Pas, SecurityState
 
 if TYPE_CHECKING:
     from cca_firmware.carveout import Carveout
-    from cca_platform.trace import Trace
 
 __all__ = ["L0_BITS", "TRANSITIONS", "GranuleTables", "dram_map"]
 
@@ -63,16 +62,15 @@ class GranuleTables:
     Made by :meth:`build` at boot; ``delegate`` and ``undelegate`` return an ``RmmEl3Status`` as a plain int.
     """
 
-    def __init__(self, memory: Memory, trace: "Trace", l0: PA, l1: dict[int, int], pps_bits: int) -> None:
+    def __init__(self, memory: Memory, l0: PA, l1: dict[int, int], pps_bits: int) -> None:
         self.memory = memory
-        self.trace = trace
         self.l0 = l0
         self.l1 = l1
         self.limit = 1 << pps_bits
         self._root = memory.port(SecurityState.ROOT)
 
     @classmethod
-    def build(cls, board: Board, memory: Memory, trace: "Trace", root: "Carveout") -> "GranuleTables":
+    def build(cls, board: Board, memory: Memory, root: "Carveout") -> "GranuleTables":
         """Write both levels for ``board`` into Root DRAM and turn the granule protection check on."""
         if board.pps_bits not in gpt.PPS_BITS:
             known = ", ".join(str(bits) for bits in gpt.PPS_BITS)
@@ -109,7 +107,7 @@ class GranuleTables:
             gpc=1,
         )
         memory.tlbi_paall()
-        return cls(memory, trace, PA(l0), l1, board.pps_bits)
+        return cls(memory, PA(l0), l1, board.pps_bits)
 
     def delegate(self, pa: int, caller: SecurityState = SecurityState.REALM) -> int:
         """Move a Non-secure granule to the PAS of ``caller``.
@@ -146,7 +144,4 @@ class GranuleTables:
             memory.port(SecurityState.ROOT, _PAS_OF[old]).zero(pa, GRANULE_SIZE)
         root.write64(entry_pa, entry ^ (old ^ new) << shift)
         memory.tlbi_pa(pa, GRANULE_SIZE)
-        trace = self.trace
-        if trace.on:
-            trace.emit("gpt.change", pa=pa, size=GRANULE_SIZE, old=Gpi(old), new=Gpi(new))
         return _OK

@@ -7,12 +7,14 @@ sources that really run, so that a measurement of the RMM is a measurement of it
 import sys
 from functools import lru_cache
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from cca_firmware import fip
 from cca_firmware.certificates import Certificate, CertifiedImage
+from cca_firmware.errors import BootError
 
 __all__ = [
     "BL2",
@@ -27,6 +29,7 @@ __all__ = [
     "archive",
     "component",
     "firmware_images",
+    "flatten",
     "package",
 ]
 
@@ -120,6 +123,33 @@ def component(program: Any) -> bytes:
     if getattr(root, "__path__", None):
         return _folder_image(Path(next(iter(root.__path__))))
     return _file_image(Path(str(root.__file__)))
+
+
+@lru_cache(maxsize=8)
+def flatten(payload: bytes, base: int) -> bytes:
+    """The image that BL2 loads at ``base`` for a Non-secure payload: an ELF file's segments laid out, or the raw bytes.
+
+    BootError when an ELF file is not linked to start at ``base``.
+    """
+    if not payload.startswith(b"\x7fELF"):
+        return payload
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        elf = ELFFile(BytesIO(payload))
+        machine, entry = elf["e_machine"], elf["e_entry"]
+        segments = [(item["p_paddr"], item["p_memsz"], item.data()) for item in elf.iter_segments("PT_LOAD")]
+    except (ELFError, ValueError) as error:
+        raise BootError(f"NS payload must be a whole ELF file: {error}") from None
+    if machine != "EM_AARCH64":
+        raise BootError(f"NS payload must be an AArch64 ELF file, not {machine}")
+    if not segments or entry != base or min(segment[0] for segment in segments) < base:
+        raise BootError(f"NS payload must be linked to start at {base:#x}, not {entry:#x}")
+    image = bytearray(max(paddr + size for paddr, size, _ in segments) - base)
+    for paddr, _, data in segments:
+        image[paddr - base : paddr - base + len(data)] = data
+    return bytes(image)
 
 
 @lru_cache

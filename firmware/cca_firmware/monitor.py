@@ -1,0 +1,174 @@
+"""The root monitor at EL3: SMC routing by calling world and function, and the switch between worlds.
+
+The switch keeps to the RMM-EL3 interface 0.x: an RMI call enters the RMM with the caller's X0..X7; its results X1..X5
+become X0..X4 of the Non-secure caller, whose other registers come back as they were.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_firmware.abi import (
+    NOT_SUPPORTED,
+    PSCI_FIDS,
+    RMI_FIDS,
+    RMI_FIDS_LATER,
+    SMC_EC,
+    SMCCC_VERSION,
+    Psci,
+    RmmEl3,
+    Smccc,
+)
+from cca_firmware.contexts import Contexts
+from cca_firmware.psci import Handler, PsciService
+from cca_firmware.rmmd import RmmDispatcher
+from cca_platform.types import SecurityState
+from cca_rmm.abi import Rmi, Rsi
+
+if TYPE_CHECKING:
+    from cca_platform.machine import Machine
+    from cca_platform.pe import Pe
+
+__all__ = ["Monitor", "function_name"]
+
+_SMC_0: Final = SMC_EC << 26 | 1 << 25
+"""ESR_EL3 of SMC #0: the SMCCC reserves every other immediate."""
+_FID: Final = 0xFFFE_FFFF
+"""The bits of X0 that name a function: W0 without the SVE hint."""
+_EL2H_MASKED: Final = 0x3C9
+_ARCH_FEATURES: Final = frozenset({Smccc.VERSION, Smccc.ARCH_FEATURES})
+_NAMES: dict[int, str] = {}
+
+
+def function_name(fid: int) -> str:
+    """The specification's name of a function identifier, or its number."""
+    if not _NAMES:
+        for prefix, names in (("SMCCC", Smccc), ("PSCI", Psci), ("RMM", RmmEl3), ("RMI", Rmi), ("RSI", Rsi)):
+            _NAMES.update({int(member): f"{prefix}_{member.name}" for member in names})
+    return _NAMES.get(fid & _FID, f"{fid & 0xFFFF_FFFF:#x}")
+
+
+class Monitor:
+    """The program at EL3.
+
+    ``ns_is_code`` says that Non-secure EL2 is AArch64 code, whose EL2 registers and return address a world switch must
+    keep; a Python program has none.
+    """
+
+    def __init__(
+        self, machine: "Machine", contexts: Contexts, rmmd: RmmDispatcher, psci: PsciService, ns_is_code: bool
+    ) -> None:
+        self._machine = machine
+        self._trace = machine.trace
+        self._ns = contexts.row(SecurityState.NON_SECURE)
+        self._realm = contexts.row(SecurityState.REALM)
+        self._ns_is_code = ns_is_code
+        self.rmmd = rmmd
+        arch: dict[int, Handler] = {
+            Smccc.VERSION: self._smccc_version,
+            Smccc.ARCH_FEATURES: self._arch_features,
+        }
+        rmi: dict[int, Handler] = dict.fromkeys((*RMI_FIDS, *RMI_FIDS_LATER), self._rmi_call)
+        routes: dict[SecurityState, dict[int, Handler]] = {
+            SecurityState.SECURE: arch,
+            SecurityState.NON_SECURE: arch | psci.handlers | rmi,
+            SecurityState.ROOT: {},
+            SecurityState.REALM: arch | rmmd.handlers | {RmmEl3.RMI_REQ_COMPLETE: self._rmi_complete},
+        }
+        # plain ints as keys, by the number of the world: the hot path hashes no enumeration
+        self._routes = tuple({int(fid): handler for fid, handler in routes[state].items()} for state in SecurityState)
+
+    def routes(self, state: SecurityState) -> frozenset[int]:
+        """The functions that a world can call; every other one gets NOT_SUPPORTED."""
+        return frozenset(self._routes[state])
+
+    # -- exceptions to EL3 ------------------------------------------------------------------------------------------
+    def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+        """An SMC of the world ``pe.security``, or an exception that belongs to EL3."""
+        if esr != _SMC_0:
+            self._other(pe, esr, far)
+            return
+        x = pe.x
+        routes = self._routes[pe.security]
+        handler = routes.get(x[0]) or routes.get(x[0] & _FID, _unknown)
+        if self._trace.on:
+            self._traced(pe, x, handler)
+        else:
+            handler(pe, x)
+
+    def on_irq(self, pe: "Pe") -> None:
+        """No interrupt is routed to EL3."""
+
+    def on_eret(self, pe: "Pe") -> None:
+        """Nothing is above EL3."""
+
+    def _other(self, pe: "Pe", esr: int, far: int) -> None:
+        """An SMC with an immediate that nobody defines; a GPC exception or another one is a panic, as in TF-A."""
+        if esr >> 26 == SMC_EC:
+            _unknown(pe, pe.x)
+            return
+        self._machine.stop(f"EL3 panic: exception of class {esr >> 26:#x} at {pe.elr:#x}, ESR {esr:#x}, FAR {far:#x}")
+
+    def _traced(self, pe: "Pe", x: memoryview, handler: Handler) -> None:
+        fid = x[0] & 0xFFFF_FFFF
+        name = function_name(fid)
+        self._trace.emit("smc.call", pe=pe, fid=fid, name=name, args=list(x[1:8]))
+        if fid & _FID in _PSCI_RANGES:
+            self._trace.emit("psci.call", pe=pe, fid=fid, cmd=name, args=list(x[1:4]))
+        handler(pe, x)
+        if handler not in (self._rmi_call, self._rmi_complete):
+            self._trace.emit("smc.return", pe=pe, fid=fid, name=name, results=list(x[0:4]))
+
+    # -- world switch -----------------------------------------------------------------------------------------------
+    def _rmi_call(self, pe: "Pe", x: memoryview) -> None:
+        """Non-secure to Realm: X0..X7 travel, the Realm world gets its own X8..X30 back."""
+        index = pe.index
+        if not self.rmmd.ready:
+            x[0] = NOT_SUPPORTED
+            return
+        ns = self._ns[index]
+        ns.x[:] = x
+        if self._ns_is_code:
+            ns.elr, ns.spsr = pe.elr, pe.spsr
+            pe.save_el2(ns.el2)
+        x[8:] = self._realm[index].tail
+        if self._trace.on:
+            self._switch(pe, SecurityState.NON_SECURE, SecurityState.REALM, function_name(x[0]))
+        pe.eret(SecurityState.REALM, 2)
+
+    def _rmi_complete(self, pe: "Pe", x: memoryview) -> None:
+        """Realm to Non-secure: X1..X5 become X0..X4."""
+        index = pe.index
+        self._realm[index].x[:] = x
+        ns = self._ns[index]
+        fid = ns.x[0]
+        ns.results[:] = x[1:6]
+        x[:] = ns.x
+        el = 2
+        if self._ns_is_code:
+            pe.restore_el2(ns.el2)
+            pe.elr, pe.spsr = ns.elr, ns.spsr
+            el = ns.spsr >> 2 & 3
+        if self._trace.on:
+            self._switch(pe, SecurityState.REALM, SecurityState.NON_SECURE, "RMM_RMI_REQ_COMPLETE")
+            self._trace.emit(
+                "smc.return", pe=pe, world="ns", fid=fid & 0xFFFF_FFFF, name=function_name(fid), results=list(x[0:5])
+            )
+        pe.eret(SecurityState.NON_SECURE, el)
+
+    def _switch(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
+        fields: dict[str, Any] = {"world": "root", "el": 3, "source": source, "target": target, "reason": reason}
+        self._trace.emit("world.switch", pe=pe, **fields)
+
+    # -- SMCCC arch calls -------------------------------------------------------------------------------------------
+    def _smccc_version(self, pe: "Pe", x: memoryview) -> None:
+        x[0] = SMCCC_VERSION
+
+    def _arch_features(self, pe: "Pe", x: memoryview) -> None:
+        x[0] = 0 if x[1] & 0xFFFF_FFFF in _ARCH_FEATURES else NOT_SUPPORTED
+
+
+_PSCI_RANGES: Final = frozenset({*PSCI_FIDS, *(fid | 1 << 30 for fid in PSCI_FIDS)})
+
+
+def _unknown(pe: "Pe", x: memoryview) -> None:
+    """SMCCC: X0 = NOT_SUPPORTED, every other register as it was."""
+    x[0] = NOT_SUPPORTED
