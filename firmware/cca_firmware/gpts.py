@@ -10,7 +10,7 @@ from cca_firmware.abi import RmmEl3Status
 from cca_firmware.errors import BootError
 from cca_platform import gpt
 from cca_platform.board import Board
-from cca_platform.memory import Memory
+from cca_platform.memory import Memory, Port
 from cca_platform.types import GRANULE_SIZE, PA, Gpi, Pas, SecurityState
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ TRANSITIONS: Final = {
     (SecurityState.SECURE, "undelegate"): (Gpi.SECURE, Gpi.NON_SECURE),
 }
 """What a caller may do to a granule: the GPI it must have, and the one it gets. Anything else is BAD_PAS."""
+
+_NEVER: Final = -1
 
 _OK: Final = int(RmmEl3Status.OK)
 _BAD_ADDR: Final = int(RmmEl3Status.BAD_ADDR)
@@ -68,6 +70,21 @@ class GranuleTables:
         self.l1 = l1
         self.limit = 1 << pps_bits
         self._root = memory.port(SecurityState.ROOT)
+        self._delegations = self._moves("delegate")
+        self._undelegations = self._moves("undelegate")
+
+    def _moves(self, operation: str) -> tuple[tuple[int, int, Port | None], ...]:
+        """By the number of the calling world: the GPI a granule must have, the bits to flip, the port that scrubs it."""
+        moves: list[tuple[int, int, Port | None]] = []
+        for caller in SecurityState:
+            row = TRANSITIONS.get((caller, operation))
+            if row is None:
+                moves.append((_NEVER, 0, None))
+                continue
+            old, new = row
+            scrub = self.memory.port(SecurityState.ROOT, _PAS_OF[old]) if old in _PAS_OF else None
+            moves.append((int(old), old ^ new, scrub))
+        return tuple(moves)
 
     @classmethod
     def build(cls, board: Board, memory: Memory, root: "Carveout") -> "GranuleTables":
@@ -115,7 +132,7 @@ class GranuleTables:
         The caches of the model are the granted pages of ports and PEs: the invalidation makes the old PAS fault from
         then on. BAD_ADDR before BAD_PAS.
         """
-        return self._change(pa, *TRANSITIONS[caller, "delegate"])
+        return self._move(pa, self._delegations[caller])
 
     def undelegate(self, pa: int, caller: SecurityState = SecurityState.REALM) -> int:
         """Move a granule of ``caller`` back to the Non-secure PAS, scrubbed.
@@ -123,25 +140,23 @@ class GranuleTables:
         Hardware makes the granule no-access while it scrubs. Here one PE runs at a time and nobody can look in
         between, so the scrub goes through the old alias and the entry changes once.
         """
-        old, new = TRANSITIONS[caller, "undelegate"]
-        return self._change(pa, old, new, scrub=True)
+        return self._move(pa, self._undelegations[caller])
 
-    def _change(self, pa: int, old: Gpi, new: Gpi, scrub: bool = False) -> int:
+    def _move(self, pa: int, move: tuple[int, int, Port | None]) -> int:
         # TF-A refuses base + size at the end of the protected space too: its last granule cannot be moved
         if pa & 0xFFF or pa + GRANULE_SIZE >= self.limit:
             return _BAD_ADDR
         table = self.l1.get(pa >> L0_BITS)
         if table is None:
             return _BAD_ADDR
+        old, flip, scrub = move
         entry_pa = table + (pa >> 13 & 0x1FFF8)  # eight bytes for each 64 KiB of the GiB
         shift = pa >> 10 & 0x3C
-        root = self._root
-        entry = root.read64(entry_pa)
+        entry = self._root.read64(entry_pa)
         if entry >> shift & 15 != old:
             return _BAD_PAS
-        memory = self.memory
-        if scrub:
-            memory.port(SecurityState.ROOT, _PAS_OF[old]).zero(pa, GRANULE_SIZE)
-        root.write64(entry_pa, entry ^ (old ^ new) << shift)
-        memory.tlbi_pa(pa, GRANULE_SIZE)
+        if scrub is not None:
+            scrub.zero(pa, GRANULE_SIZE)
+        self._root.write64(entry_pa, entry ^ flip << shift)
+        self.memory.tlbi_pa(pa, GRANULE_SIZE)
         return _OK

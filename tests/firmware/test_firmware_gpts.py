@@ -103,7 +103,7 @@ class TestBuild:
         fvp = Board.load("fvp")
         small = Region("root", 0xFFC0_0000, 0x1_0000, Pas.ROOT)
         values = {name: getattr(fvp, name) for name in Board.__slots__}
-        with pytest.raises(BootError, match="region root must have room for GPT level 1 .* make the region larger"):
+        with pytest.raises(BootError, match=r"region root must have room for GPT level 1 .* make the region larger"):
             built(Board(**{**values, "regions": (*fvp.regions[:2], small)}))
 
 
@@ -160,6 +160,15 @@ class TestTransitions:
         before = gpi_of(memory, pa)
         assert getattr(tables, operation)(pa, caller) == (OK if pas == needed else BAD_PAS)
         assert (gpi_of(memory, pa) == before) == (pas != needed)
+
+    @pytest.mark.parametrize("caller", [SecurityState.NON_SECURE, SecurityState.ROOT])
+    @pytest.mark.parametrize("operation", ["delegate", "undelegate"])
+    def test_no_such_caller(self, caller: SecurityState, operation: str) -> None:
+        """Non-secure and Root have no PAS to delegate to: every granule is BAD_PAS for them."""
+        board = Board.load("fvp")
+        _, tables = built(board)
+        for pa in (GRANULE, *(region.base for region in board.regions)):
+            assert getattr(tables, operation)(pa, caller) == BAD_PAS
 
     def test_twice(self) -> None:
         """A granule cannot be delegated twice, nor undelegated twice."""
