@@ -42,8 +42,8 @@ EVENTS: dict[str, EventType] = {
     "boot.image": EventType(
         ("image", "pa", "size", "algorithm", "digest", "version"), "a boot image was loaded, checked and measured"
     ),
-    "smc.call": EventType(("fid", "cmd", "args"), "an SMC reached the root monitor"),
-    "smc.return": EventType(("fid", "cmd", "results"), "the root monitor returned to the caller of an SMC"),
+    "smc.call": EventType(("fid", "name", "args"), "an SMC reached the root monitor"),
+    "smc.return": EventType(("fid", "name", "results"), "the root monitor returned to the caller of an SMC"),
     "world.switch": EventType(("source", "target", "reason"), "EL3 moved the PE from one security state to another"),
     "gpt.change": EventType(
         ("pa", "size", "old", "new", "gpi", "status", "count"), "EL3 changed the GPT entry of granules"

@@ -93,13 +93,7 @@ class Machine:
             on_console=on_console,
             console_input=console_input,
         )
-        trace = self.trace
-        if trace.on:
-            trace.emit("run.start", payload=path.name, vcpus=vcpus, memory=options.memory, args=list(args))
-        result = run_realm(self.host, options)
-        if trace.on:
-            trace.emit("run.stop", reason=result.reason, status=result.status, instructions=result.instructions)
-        return result
+        return run_realm(self.host, options)
 
     def snapshot(self) -> Any:
         """The whole machine as it is now, to go back to with ``restore``."""
