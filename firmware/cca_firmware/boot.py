@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_firmware import images, manifest
-from cca_firmware.abi import PSCI_VERSION, RMM_EL3_VERSION, BootCode
+from cca_firmware.abi import PSCI_VERSION, RMM_EL3_VERSION
 from cca_firmware.carveout import Carveout
 from cca_firmware.contexts import Contexts
 from cca_firmware.errors import BootError
@@ -85,7 +85,6 @@ def boot(
     bl33 = images.component(ns_program) if ns_image is None else images.flatten(ns_image, board.ns_entry)
     built = images.package(images.component(rmm), bl33)
     trace, memory = machine.trace, machine.memory
-    primary = machine.pes[0]
 
     # BL1: the ROM knows one hash, and starts BL2
     _stage(machine, "BL1", 0)
@@ -127,8 +126,6 @@ def boot(
     _stage(machine, "RMM", realm.base, version=RMM_EL3_VERSION)
     for pe in machine.pes if ns_image is None else machine.pes[:1]:
         rmmd.boot(pe)
-    if trace.on:
-        trace.emit("boot.stage", pe=primary, stage="RMM", status=_code(rmmd.boot_codes[0]))
 
     _stage(machine, "BL33", board.ns_entry, version=PSCI_VERSION)
     for pe in machine.pes if ns_image is None else machine.pes[:1]:
@@ -140,10 +137,6 @@ def _stage(machine: "Machine", stage: str, entry: int, version: int | None = Non
     if machine.trace.on:
         fields = {} if version is None else {"version": version}
         machine.trace.emit("boot.stage", pe=machine.pes[0], stage=stage, entry=entry, **fields)
-
-
-def _code(code: int | None) -> str:
-    return "none" if code is None else BootCode(code).name if code in set(BootCode) else f"{code:#x}"
 
 
 def _enter_ns(pe: "Pe", entry: int, context_id: int) -> None:

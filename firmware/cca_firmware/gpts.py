@@ -74,7 +74,7 @@ class GranuleTables:
         self._undelegations = self._moves("undelegate")
 
     def _moves(self, operation: str) -> tuple[tuple[int, int, Port | None], ...]:
-        """By the number of the calling world: the GPI a granule must have, the bits to flip, the port that scrubs it."""
+        """By the number of the calling world: the GPI needed, the bits to flip, the port that scrubs the granule."""
         moves: list[tuple[int, int, Port | None]] = []
         for caller in SecurityState:
             row = TRANSITIONS.get((caller, operation))
