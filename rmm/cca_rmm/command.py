@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cca_platform.fields import Record
+from cca_platform.memory import Port
 from cca_platform.types import GRANULE_SIZE, BusError, GranuleProtectionFault
 
 from .abi import RmiStatus
@@ -205,8 +206,9 @@ def ns_page(argument: str, offset: int = 0, size: int = GRANULE_SIZE) -> Callabl
     get = attrgetter(argument)
 
     def read(call: Call) -> bytes | None:
+        ns: Port = call.rmm.ns
         try:
-            return call.rmm.ns.read(get(call) + offset, size)
+            return ns.read(get(call) + offset, size)
         except (GranuleProtectionFault, BusError):
             return None
 

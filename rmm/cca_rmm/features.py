@@ -1,11 +1,11 @@
 """What this RMM offers, what it refuses, and what it shows and controls of the PE while a Realm runs."""
 
+from functools import lru_cache
 from typing import Final
 
 from cca_platform.fields import Bits, Field, Record
 
 from .abi import FeatureRegister0, HashAlgorithm, RmiRealmFlags
-from .realm import Realm
 
 __all__ = [
     "FEATURE_REGISTER_0",
@@ -104,10 +104,11 @@ _SL0: Final = {2: 0, 1: 1, 0: 2}  # 4 KiB granule
 _PS_48: Final = 5
 
 
-def vtcr(realm: Realm, vmid_bits: int) -> Vtcr:
+@lru_cache(64)
+def vtcr(s2sz: int, rtt_level_start: int, vmid_bits: int) -> Vtcr:
     """VTCR_EL2 of a Realm: 4 KiB granule, write-back inner-shareable walks, no hardware access flag or dirty state."""
     return Vtcr.make(
-        t0sz=64 - realm.s2sz, sl0=_SL0[realm.rtt_level_start], irgn0=1, orgn0=1, sh0=3, ps=_PS_48,
+        t0sz=64 - s2sz, sl0=_SL0[rtt_level_start], irgn0=1, orgn0=1, sh0=3, ps=_PS_48,
         vs=vmid_bits > 8, nsa=1, res1=1,
     )  # fmt: skip
 

@@ -38,6 +38,10 @@ _X: Final = frame.offset("x0")
 _PC: Final = frame.offset("pc")
 _TIMER: Final = frame.offset("cntv_ctl_el0")
 _ENABLE, _IMASK, _ISTATUS = 1, 2, 4
+_FIRES: Final = _ENABLE | _ISTATUS  # the timer's interrupt is asserted
+_ESR: Final = RmiRecExit.offset("esr")
+_SYNDROME: Final = struct.Struct("<3Q")  # esr, far, hpfar
+_EXIT_TIMERS: Final = RmiRecExit.offset("cntp_ctl")
 _EMUL_MMIO: Final = RecEnterFlags.emul_mmio.mask
 _INJECT_SEA: Final = RecEnterFlags.inject_sea.mask
 _TRAP_WFI: Final = RecEnterFlags.trap_wfi.mask
@@ -49,34 +53,34 @@ _RT_NONE: Final = 31
 # -- entry --------------------------------------------------------------------------------------------------------
 def rec_enter(call: Call) -> Result | None:
     """Apply what the Host answers to the last exit, then run the Realm; the result comes with the next exit."""
-    rmm, pe, rec, enter = call.rmm, call.pe, call.rec_, call.content
+    rmm, pe, rec, enter, flags = call.rmm, call.pe, call.rec_, call.content, call.flags
     assert enter is not None
-    realm = call.realm
-    flags = call.flags
-    regs = rec.aux_regs
-    gic = enter[_GIC : _GIC + _GIC_SIZE]
-    rmm.port.write(call.rec + GIC_OFFSET, gic)
-    if rec.ripas_pending:
-        finish_ripas(rmm, call.rec, rec, flags & _REJECT)
-    if rec.exit_kind == ExitKind.EMULATABLE and flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO:
-        finish_mmio(rmm, rec, enter)
+    realm, regs = call.realm, rec.aux_regs
     if rec.host_call:
-        stopped = finish_host_call(rmm, call.rec, rec, realm, enter)
+        stopped = finish_host_call(rmm, rec, realm, enter)
         if stopped is not None:
             return abort_record(rmm, call.run_ptr, stopped, rec.host_call_ipa)
+    elif rec.ripas_pending:
+        finish_ripas(rmm, rec, flags & _REJECT)
+    elif rec.exit_kind == ExitKind.EMULATABLE and flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO:
+        finish_mmio(rmm, rec, enter)
+    rmm.port.write(call.rec + GIC_OFFSET, enter[_GIC : _GIC + _GIC_SIZE])
+    running = rec._replace(
+        state=RecState.RUNNING, exit_kind=ExitKind.OTHER, host_call=0, ripas_pending=0, ripas_addr=0, ripas_top=0
+    )
+    REC.create(rmm.port, call.rec, running)
     timers = asserted(rmm, pe, regs)
-    REC.write(rmm.port, call.rec, state=RecState.RUNNING)
     rmm.start(pe, call.rec, call.run_ptr, call.x4)
     if rmm.trace.on:
         pc = rmm.port.read64(regs + _PC)
         rmm.trace.emit("rec.enter", pe=pe, rec=call.rec, rd=rec.rd, run=call.run_ptr, pc=pc, flags=flags)
     rmm.save_host(pe)
     hcr = HCR_REALM | (flags & _TRAP_WFI and Hcr.twi.mask) | (flags & _TRAP_WFE and Hcr.twe.mask)
-    pe.set_el2(hcr, vtcr(realm, rmm.vmid_bits), realm.rtt_base | realm.vmid << 48, vmpidr(rec.mpidr))
+    control = vtcr(realm.s2sz, realm.rtt_level_start, rmm.vmid_bits)
+    pe.set_el2(hcr, control, realm.rtt_base | realm.vmid << 48, vmpidr(rec.mpidr))
     pe.restore_el1(rmm.port.host_address(regs, frame.EL1_FRAME_SIZE))
     if flags & _INJECT_SEA and rec.exit_kind != ExitKind.OTHER:
         pe.inject(sea_esr(rec.esr, pe.spsr), rec.far)
-    REC.write(rmm.port, call.rec, exit_kind=ExitKind.OTHER)
     if timers != rec.timers:
         leave(rmm, pe, RecExitReason.IRQ)
     else:
@@ -84,12 +88,11 @@ def rec_enter(call: Call) -> Result | None:
     return None
 
 
-def finish_ripas(rmm: "Rmm", pa: int, rec: Rec, reject: int) -> None:
+def finish_ripas(rmm: "Rmm", rec: Rec, reject: int) -> None:
     """RSI_IPA_STATE_SET returns how far the Host got; a change to EMPTY cannot be rejected."""
     rejected = reject and rec.ripas_value == RmiRipas.RAM and rec.ripas_addr != rec.ripas_top
     response = RmiResponse.REJECT if rejected else RmiResponse.ACCEPT
     rmm.port.write(rec.aux_regs + _X, struct.pack("<4Q", 0, rec.ripas_addr, response, 0))
-    REC.write(rmm.port, pa, ripas_pending=0, ripas_addr=0, ripas_top=0)
 
 
 def finish_mmio(rmm: "Rmm", rec: Rec, enter: bytes) -> None:
@@ -101,7 +104,7 @@ def finish_mmio(rmm: "Rmm", rec: Rec, enter: bytes) -> None:
     rmm.port.write64(regs + _PC, rmm.port.read64(regs + _PC) + 4)
 
 
-def finish_host_call(rmm: "Rmm", pa: int, rec: Rec, realm: Realm, enter: bytes) -> rtt.Walk | None:
+def finish_host_call(rmm: "Rmm", rec: Rec, realm: Realm, enter: bytes) -> rtt.Walk | None:
     """RSI_HOST_CALL returns; a structure that is not mapped now gives the walk that found this, and nothing changes."""
     w = rtt.walk(rmm.port, realm, rec.host_call_ipa, 3)
     target = walk_data(w, rec.host_call_ipa)
@@ -110,7 +113,6 @@ def finish_host_call(rmm: "Rmm", pa: int, rec: Rec, realm: Realm, enter: bytes) 
     if target:  # RIPAS EMPTY: nothing to write to, and the call ends all the same
         rmm.port.write(target + RsiHostCall.offset("gprs"), enter[_GPRS : _GPRS + _GPRS_SIZE])
     rmm.port.write(rec.aux_regs + _X, bytes(32))
-    REC.write(rmm.port, pa, host_call=0)
     return None
 
 
@@ -136,13 +138,10 @@ def abort_record(rmm: "Rmm", run_ptr: int, w: rtt.Walk, ipa: int) -> Result:
 def asserted(rmm: "Rmm", pe: "Pe", regs: int) -> int:
     """Which of the REC's timers assert their interrupt: bit 0 virtual, bit 1 physical."""
     cntv_ctl, cntv_cval, cntp_ctl, cntp_cval = _TIMERS.unpack(rmm.port.read(regs + _TIMER, _TIMERS.size))
+    if not (cntv_ctl | cntp_ctl) & _ENABLE:
+        return 0
     now = pe.machine.clock.now
-    return timer_fires(cntv_ctl, cntv_cval, now) | timer_fires(cntp_ctl, cntp_cval, now) << 1
-
-
-def timer_fires(ctl: int, cval: int, now: int) -> int:
-    """1 when a timer is enabled, not masked, and its time has come."""
-    return int(ctl & (_ENABLE | _IMASK) == _ENABLE and now >= cval)
+    return (raw_ctl(cntv_ctl, cntv_cval, now) == _FIRES) | (raw_ctl(cntp_ctl, cntp_cval, now) == _FIRES) << 1
 
 
 # -- exit ---------------------------------------------------------------------------------------------------------
@@ -163,27 +162,29 @@ def leave(
     ``esr``, ``far``, ``hpfar`` and ``gprs`` are what the Host may see. ``state`` are words of the REC to set.
     """
     rec_pa, run_ptr, x4 = rmm.current(pe)
-    rec = REC.load(rmm.port, rec_pa)
+    port = rmm.port
+    rec = REC.load(port, rec_pa)
     pc = pe.elr
-    pe.save_el1(rmm.port.host_address(rec.aux_regs, frame.EL1_FRAME_SIZE))
-    timers = _TIMERS.unpack(rmm.port.read(rec.aux_regs + _TIMER, _TIMERS.size))
+    pe.save_el1(port.host_address(rec.aux_regs, frame.EL1_FRAME_SIZE))
+    cntv_ctl, cntv_cval, cntp_ctl, cntp_cval = _TIMERS.unpack(port.read(rec.aux_regs + _TIMER, _TIMERS.size))
     now = pe.machine.clock.now
-    cntv_ctl, cntv_cval, cntp_ctl, cntp_cval = timers
     record = bytearray(RmiRecExit.size)
-    RmiRecExit.pack_into(
-        record, exit_reason=reason, esr=esr, far=far, hpfar=hpfar,
-        cntv_ctl=raw_ctl(cntv_ctl, cntv_cval, now), cntv_cval=cntv_cval,
-        cntp_ctl=raw_ctl(cntp_ctl, cntp_cval, now), cntp_cval=cntp_cval, **fields,
-    )  # fmt: skip
-    gic = rmm.port.read(rec_pa + GIC_OFFSET, _GIC_SIZE)
+    record[0] = reason
+    if esr:
+        _SYNDROME.pack_into(record, _ESR, esr, far, hpfar)
+    if gprs:
+        struct.pack_into(f"<{len(gprs)}Q", record, _GPRS, *gprs)
+    if fields:
+        RmiRecExit.pack_into(record, **fields)
+    gic = port.read(rec_pa + GIC_OFFSET, _GIC_SIZE)
     if gic != _NO_GIC:
         hcr, *lrs = _GIC_CODEC.unpack(gic)
         _GIC_CODEC.pack_into(record, _GIC, hcr & HCR_PERMITTED, *lrs)
-    if gprs:
-        struct.pack_into(f"<{len(gprs)}Q", record, RmiRecExit.offset("gprs"), *gprs)
-    fires = timer_fires(cntv_ctl, cntv_cval, now) | timer_fires(cntp_ctl, cntp_cval, now) << 1
-    REC.write(rmm.port, rec_pa, state=RecState.READY, timers=fires, **(state or {}))
-    written = write_exit(rmm, run_ptr, bytes(record))
+    cntp, cntv = raw_ctl(cntp_ctl, cntp_cval, now), raw_ctl(cntv_ctl, cntv_cval, now)
+    _TIMERS.pack_into(record, _EXIT_TIMERS, cntp, cntp_cval, cntv, cntv_cval)
+    fires = (cntv == _FIRES) | (cntp == _FIRES) << 1
+    REC.create(port, rec_pa, rec._replace(state=RecState.READY, timers=fires, **(state or {})))
+    written = write_exit(rmm, run_ptr, record)
     rmm.stop(pe)
     rmm.restore_host(pe)
     if rmm.trace.on:
@@ -198,7 +199,7 @@ def raw_ctl(ctl: int, cval: int, now: int) -> int:
     return ctl & (_ENABLE | _IMASK) | (_ISTATUS if ctl & _ENABLE and now >= cval else 0)
 
 
-def write_exit(rmm: "Rmm", run_ptr: int, record: bytes) -> bool:
+def write_exit(rmm: "Rmm", run_ptr: int, record: bytes | bytearray) -> bool:
     """Write run.exit; False when the page has left the NS PAS meanwhile."""
     try:
         rmm.ns.write(run_ptr + _ENTER_SIZE, record)
