@@ -119,10 +119,11 @@ def _file_image(path: Path) -> bytes:
 def component(program: Any) -> bytes:
     """The image of a component written in Python: the package of the program's class, or its module if it has none."""
     module = sys.modules[type(program).__module__]
-    root = sys.modules[module.__name__.partition(".")[0]]
-    if getattr(root, "__path__", None):
-        return _folder_image(Path(next(iter(root.__path__))))
-    return _file_image(Path(str(root.__file__)))
+    root = sys.modules.get(module.__name__.partition(".")[0])
+    origin = getattr(root, "__file__", None)
+    if origin is not None and Path(origin).name == "__init__.py":
+        return _folder_image(Path(origin).parent)
+    return _file_image(Path(str(module.__file__)))
 
 
 @lru_cache(maxsize=8)
