@@ -53,16 +53,19 @@ class PageAllocator:
 
     def _bump(self, count: int) -> int:
         size = count * GRANULE_SIZE
-        while self._span < len(self.spans):
-            pa = -(-self._next // size) * size
-            if pa + size <= self.spans[self._span][1]:
-                self.free.extend(range(pa - GRANULE_SIZE, self._next - GRANULE_SIZE, -GRANULE_SIZE))
+        while True:
+            pa, top = -(-self._next // size) * size, self.spans[self._span][1]
+            fits = pa + size <= top
+            skipped_to = pa if fits else top
+            self.free.extend(range(skipped_to - GRANULE_SIZE, self._next - GRANULE_SIZE, -GRANULE_SIZE))
+            if fits:
                 self._next = pa + size
                 return pa
+            self._next = top
+            if self._span + 1 == len(self.spans):
+                break
             self._span += 1
-            if self._span < len(self.spans):
-                self._next = self.spans[self._span][0]
-        self._span = len(self.spans) - 1
+            self._next = self.spans[self._span][0]
         self.used -= count
         pages = sum(top - base for base, top in self.spans) // GRANULE_SIZE
         raise MachineError(

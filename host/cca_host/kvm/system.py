@@ -8,10 +8,9 @@ from cca_platform.types import GRANULE_SIZE, MachineError, SecurityState
 from cca_rmm.abi import ABI_VERSION, NOT_SUPPORTED, FeatureRegister0, Rmi, RmiStatus
 
 if TYPE_CHECKING:
+    from cca_host.kvm.vm import Vm
     from cca_platform.machine import Machine
     from cca_platform.pe import Pe
-
-    from cca_host.kvm.vm import Vm
 
 __all__ = ["RmiError", "System"]
 

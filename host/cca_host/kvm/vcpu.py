@@ -21,9 +21,8 @@ from cca_rmm.abi import (
 )
 
 if TYPE_CHECKING:
-    from cca_platform.pe import Pe
-
     from cca_host.kvm.vm import Vm
+    from cca_platform.pe import Pe
 
 __all__ = ["Vcpu"]
 

@@ -14,7 +14,7 @@ from cca_platform.types import GRANULE_SIZE, MachineError
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
 
-__all__ = ["Image", "LoadError", "Segment", "load", "load_file"]
+__all__ = ["Image", "LoadError", "Segment", "load", "load_file", "sections_broken", "without_sections"]
 
 _EM_AARCH64 = 183
 _MACHINES = {3: "x86", 40: "32-bit Arm", 62: "x86-64", 243: "RISC-V"}
@@ -23,7 +23,7 @@ _R_AARCH64_RELATIVE = 1027
 _LINUX_MAGIC = b"ARM\x64"
 _LINUX_HEADER = struct.Struct("<8x3Q24x4s4x")
 _OLD_TEXT_OFFSET = 0x80000  # of images that give no image_size (Linux before 3.17)
-_SIZE_FIELDS = struct.Struct("<Q8xHHHHHH")  # e_shoff, then e_ehsize .. e_shstrndx, at offset 0x28
+_SIZE_FIELDS = struct.Struct("<Q4x6H")  # e_shoff, then e_ehsize .. e_shstrndx, at offset 0x28
 
 
 class LoadError(MachineError):
@@ -123,12 +123,10 @@ def _load_elf(data: bytes, name: str) -> Image:
     from elftools.common.exceptions import ELFError  # 45 ms that a raw image need not pay
 
     _check_ident(data, name)
-    notes = []
-    if _sections_broken(data):
-        data = _without_sections(data)
-        notes.append(f"{name}: its section header table is broken and was left out")
+    broken = sections_broken(data)
+    notes = [f"{name}: its section header table is broken and was left out"] if broken else []
     try:
-        return _read_elf(data, name, notes)
+        return _read_elf(without_sections(data) if broken else data, data, name, notes)
     except (ELFError, struct.error, UnicodeDecodeError) as error:
         raise LoadError(f"{name} is a damaged ELF ({error}): build or copy it again") from None
 
@@ -153,14 +151,15 @@ def _of(value: int, names: dict[int, str]) -> str:
     return names.get(value, f"type {value}")
 
 
-def _sections_broken(data: bytes) -> bool:
+def sections_broken(data: bytes) -> bool:
+    """Whether the section header table of a 64-bit little-endian ELF cannot be what its header says."""
     offset, _, _, _, entry_size, count, names = _SIZE_FIELDS.unpack_from(data, 0x28)
     if not offset:
         return bool(count)
     return bool(entry_size != 64 or offset + count * entry_size > len(data) or names >= max(count, 1))
 
 
-def _without_sections(data: bytes) -> bytes:
+def without_sections(data: bytes) -> bytes:
     """The same ELF without its section header table, which loading does not need."""
     mended = bytearray(data)
     mended[0x28:0x30] = bytes(8)
@@ -168,10 +167,11 @@ def _without_sections(data: bytes) -> bytes:
     return bytes(mended)
 
 
-def _read_elf(data: bytes, name: str, notes: list[str]) -> Image:
+def _read_elf(readable: bytes, data: bytes, name: str, notes: list[str]) -> Image:
+    """``readable`` is what a parser can stand, ``data`` the file, whose bytes are loaded as they are."""
     from elftools.elf.elffile import ELFFile
 
-    elf = ELFFile(BytesIO(data))
+    elf = ELFFile(BytesIO(readable))
     header = elf.header
     if header["e_type"] not in _TYPES:
         raise LoadError(f"{name} must be an executable ELF, not {header['e_type']}: link it")
@@ -245,5 +245,5 @@ def _check_place(image: Image, memory: int, name: str) -> None:
     if image.top > limit:
         needed = (-(-size // DTB_SIZE) + 1) * DTB_SIZE >> 20
         raise LoadError(
-            f"{name} needs {size:#x} bytes from {RAM_BASE:#x} on and then a device tree: give --memory {needed}M or more"
+            f"{name} needs {size:#x} bytes from {RAM_BASE:#x} on and a device tree: give --memory {needed}M or more"
         )
