@@ -44,6 +44,11 @@ class ImageType(NamedTuple):
     uuid: bytes
     meaning: str
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.name if self.name.endswith("certificate") else f"{self.name} image"
+
 
 def _type(name: str, uuid: str, meaning: str) -> ImageType:
     return ImageType(name, UUID(uuid).bytes, meaning)

@@ -51,7 +51,7 @@ class Loader:
         certificate = self._cca if self._cca.find(kind.uuid) else self._ns
         image, version, digest = self._certified(certificate, kind)
         if len(image) > limit:
-            raise BootError(f"{kind.name} image must fit {limit:#x} bytes at {pa:#x}, not take {len(image):#x}")
+            raise BootError(f"{kind.label} must fit {limit:#x} bytes at {pa:#x}, not take {len(image):#x}")
         self._memory.port(SecurityState.ROOT, pas).write(pa, image)
         entry = Measurement(kind.name, version, HASH_ALGORITHM, digest, certificate.signer_id, PA(pa), len(image))
         self.event_log.append(entry)
@@ -71,15 +71,15 @@ class Loader:
         """An image that ``certificate`` vouches for, with its version and digest."""
         row = certificate.find(kind.uuid)
         if row is None:
-            raise BootError(f"{kind.name} image must be named by a content certificate; rebuild the package")
+            raise BootError(f"{kind.label} must be named by a content certificate; rebuild the package")
         return self._checked(kind, row.digest), row.version, row.digest
 
     def _checked(self, kind: ImageType, digest: bytes) -> bytes:
         """An image of the package that has this SHA-256."""
         image = self._fip.get(kind.uuid)
         if image is None:
-            raise BootError(f"FIP must hold the {kind.name} image ({kind.meaning}); rebuild the package")
+            raise BootError(f"FIP must hold the {kind.label} ({kind.meaning}); rebuild the package")
         actual = sha256(image).digest()
         if actual != digest:
-            raise BootError(f"{kind.name} image must hash to {digest.hex()}, not {actual.hex()}")
+            raise BootError(f"{kind.label} must hash to {digest.hex()}, not {actual.hex()}")
         return image
