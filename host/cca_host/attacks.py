@@ -1,0 +1,99 @@
+"""A hostile host: everything that Non-secure software can try against a live Realm, the RMM and EL3.
+
+Each :class:`Attempt` must be ``stopped``: an access by a granule protection fault, a command by an error.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from cca_host.kvm import System, Vm
+from cca_host.kvmtool.layout import RAM_BASE
+from cca_platform.types import GranuleProtectionFault, Pas
+from cca_rmm.abi import Rmi, RmiRealmParams
+
+__all__ = ["Attempt", "attack", "attack_new_realm", "targets"]
+
+_LOOP = (0x1400_0000).to_bytes(4, "little")  # b .
+_SLICE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try: what was done to which kind of granule, and how it ended."""
+
+    target: str
+    pa: int
+    action: str
+    stopped: bool
+    outcome: str
+
+
+def targets(vm: Vm) -> Iterator[tuple[str, int]]:
+    """One granule of each kind that a live Realm has, and the ends of each region that is not Non-secure."""
+    stage2, vcpu = vm.stage2, vm.vcpus[0]
+    yield "RD", vm.rd
+    yield "RTT, starting level", vm.root
+    yield "RTT", min(stage2.tables)
+    yield "DATA", min(stage2.data.values())
+    yield "REC", vcpu.rec
+    yield from (("REC_AUX", pa) for pa in vcpu.aux[:1])
+    for region in vm.system.machine.board.regions:
+        if region.pas is not Pas.NON_SECURE:
+            yield f"{region.name}, first granule", region.base
+            yield f"{region.name}, last granule", region.top - 0x1000
+
+
+def _access(action: Callable[[], object]) -> tuple[bool, str]:
+    try:
+        action()
+    except GranuleProtectionFault as fault:
+        return True, f"granule protection fault, level {fault.level}"
+    return False, "went through"
+
+
+def _command(system: System, fid: int, *args: int) -> tuple[bool, str]:
+    x0 = system.rmi(fid, *args)[0]
+    return bool(x0), f"answered {x0:#x}"
+
+
+def _try_granule(vm: Vm, pa: int) -> Iterator[tuple[str, tuple[bool, str]]]:
+    """Every attempt on one granule: what it is, whether it was stopped, and by what."""
+    system, port = vm.system, vm.system.port
+    yield "read", _access(lambda: port.read(pa, 64))
+    yield "write", _access(lambda: port.write(pa, b"\xff" * 64))
+    yield "read a word at its end", _access(lambda: port.read64(pa + 0xFF8))
+    yield "RMI_GRANULE_UNDELEGATE", _command(system, Rmi.GRANULE_UNDELEGATE, pa)
+    yield "RMI_GRANULE_DELEGATE", _command(system, Rmi.GRANULE_DELEGATE, pa)
+    yield "RMI_RTT_CREATE with it as a table", _command(system, Rmi.RTT_CREATE, vm.rd, pa, vm.stage2.half, 3)
+    yield "RMI_DATA_CREATE_UNKNOWN with it as data", _command(system, Rmi.DATA_CREATE_UNKNOWN, vm.rd, pa, RAM_BASE)
+    yield "RMI_REALM_CREATE with it as parameters", _command(system, Rmi.REALM_CREATE, vm.staging, pa)
+    yield "RMI_REC_ENTER with it as run page", _command(system, Rmi.REC_ENTER, vm.vcpus[0].rec, pa)
+    vm.system.port.write(vm.staging, RmiRealmParams.pack(s2sz=vm.ipa_width, rtt_base=pa))
+    yield "RMI_REALM_CREATE with it as RD", _command(system, Rmi.REALM_CREATE, pa, vm.staging)
+
+
+def attack(vm: Vm) -> list[Attempt]:
+    """Every attempt on every kind of granule of a live Realm that has at least one vCPU and one page."""
+    return [
+        Attempt(target, pa, action, stopped, outcome)
+        for target, pa in list(targets(vm))
+        for action, (stopped, outcome) in _try_granule(vm, pa)
+    ]
+
+
+def attack_new_realm(system: System) -> list[Attempt]:
+    """Attack a Realm made for it, which loops for ever and has to go on doing so."""
+    with Vm(system) as vm:
+        vm.add_memory(RAM_BASE, 2 << 20)
+        vm.init_ripas()
+        vm.populate(RAM_BASE, _LOOP)
+        vcpu = vm.create_vcpu(RAM_BASE)
+        vm.activate()
+        attempts = []
+        for attacked in (False, True):
+            if attacked:
+                attempts = attack(vm)
+            system.pe.host_timer(system.machine.clock.now + _SLICE)
+            vcpu.run()
+        system.pe.host_timer(None)
+    return attempts
