@@ -1,0 +1,77 @@
+"""cca_rmm.abi against the specification's tables (tests/rmm/vectors/rmm10.json: offsets, sizes, encodings)."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cca_rmm import abi
+from cca_rmm.measurement import DESCRIPTOR_DATA, DESCRIPTOR_REC, DESCRIPTOR_RIPAS
+
+SPEC = json.loads((Path(__file__).parent / "vectors" / "rmm10.json").read_text())
+STRUCTS = {
+    **{name: getattr(abi, name) for name in SPEC["structs"] if hasattr(abi, name)},
+    "RmmMeasurementDescriptorData": DESCRIPTOR_DATA,
+    "RmmMeasurementDescriptorRec": DESCRIPTOR_REC,
+    "RmmMeasurementDescriptorRipas": DESCRIPTOR_RIPAS,
+}
+
+
+class TestFids:
+    """Function identifiers are the specification's."""
+
+    def test_rmi(self) -> None:
+        """Every RMI command, no other."""
+        assert {row.name: row.value for row in abi.Rmi} == {n: c["fid"] for n, c in SPEC["commands"].items()}
+
+    def test_rsi(self) -> None:
+        """Every RSI command, no other."""
+        assert {row.name: row.value for row in abi.Rsi} == {n: c["fid"] for n, c in SPEC["rsi"].items()}
+
+
+class TestStructures:
+    """Structures have the specification's layout."""
+
+    @pytest.mark.parametrize("name", sorted(SPEC["structs"]))
+    def test_layout(self, name: str) -> None:
+        """Size, and offset and size of each member."""
+        struct, spec = STRUCTS[name], SPEC["structs"][name]
+        assert struct.size == spec["size"]
+        members = [[m.name, m.offset, m.size * m.count] for m in struct.members.values()]
+        assert members == spec["fields"]
+
+    def test_feature_register(self) -> None:
+        """Feature register 0: field names and bit ranges."""
+        fields = {name: (f.high, f.low) for name, f in abi.FeatureRegister0.fields().items()}
+        for row in SPEC["features"].values():
+            if row["name"] != "reserved":
+                high, _, low = row["bits"].partition(":")
+                assert fields.pop(row["name"]) == (int(high), int(low or high))
+        assert not fields
+
+    @pytest.mark.parametrize(
+        ("name", "prefix", "kind"),
+        [
+            ("RmiHashAlgorithm", "RMI_HASH_", abi.HashAlgorithm),
+            ("RmiRecExitReason", "RMI_EXIT_", abi.RecExitReason),
+            ("RmiRttEntryState", "RMI_", abi.RmiRttEntryState),
+            ("RmiRipas", "RMI_", abi.RmiRipas),
+            ("RmiResponse", "RMI_", abi.RmiResponse),
+        ],
+    )
+    def test_enumerations(self, name: str, prefix: str, kind: type) -> None:
+        """Enumerations have the specification's members and values."""
+        assert {f"{prefix}{member.name}": member.value for member in kind} == SPEC["enums"][name]
+
+
+class TestMpidr:
+    """REC index and MPIDR are each other's inverse; Aff0 has 4 bits."""
+
+    def test_inverse(self) -> None:
+        """Over every boundary between affinity fields."""
+        for index in (0, 1, 15, 16, 255, 4095, 4096, 65535, 65536, (1 << 20) - 1, 1 << 20):
+            assert abi.rec_index(abi.mpidr_of(index)) == index
+
+    def test_aff0_has_four_bits(self) -> None:
+        """REC 16 is Aff1 = 1."""
+        assert abi.mpidr_of(16) == 0x100

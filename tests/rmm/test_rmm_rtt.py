@@ -1,0 +1,191 @@
+"""Realm translation tables in memory: entries, walks, folds, and the rule for ``top``."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cca_platform.board import Board
+from cca_platform.memory import Memory, Port
+from cca_platform.types import SecurityState
+from cca_rmm import rtt
+from cca_rmm.abi import RmiRipas
+from cca_rmm.realm import Realm
+from cca_rmm.rtt import Kind
+
+SPEC = json.loads((Path(__file__).parent / "vectors" / "rmm10.json").read_text())["read_entry"]
+BASE = 0x9000_0000
+TABLE3 = 0x9100_0000
+PAGE = 0x9200_0000
+LEVELS = (1, 2, 3)
+RIPAS = tuple(RmiRipas)
+
+
+@pytest.fixture(scope="module")
+def port() -> Port:
+    """The RMM's port into a board whose granule protection check is off."""
+    return Memory(Board.load("fvp")).port(SecurityState.REALM)
+
+
+def a_realm(s2sz: int = 33, level: int = 2, tables: int = 8) -> Realm:
+    """A Realm whose starting-level tables lie at BASE."""
+    values = dict.fromkeys(Realm._fields, 0)
+    return Realm(**{**values, "s2sz": s2sz, "rtt_base": BASE, "rtt_level_start": level, "rtt_num_start": tables})
+
+
+def entries(level: int) -> dict[str, int]:
+    """One entry of each kind that the specification names, as it stands at ``level``."""
+    pa = 0x8_8000_0000
+    found = {f"UNASSIGNED_{value.name}": rtt.unassigned(value) for value in RIPAS}
+    found |= {f"ASSIGNED_{value.name}": rtt.assigned(value, pa, level) for value in RIPAS}
+    found |= {"UNASSIGNED_NS": rtt.UNASSIGNED_NS, "ASSIGNED_NS": rtt.assigned_ns(pa | 0xD8, level)}
+    return found | ({"TABLE": rtt.table(pa)} if level < 3 else {})
+
+
+class TestEntries:
+    """Kind, RIPAS and address survive the descriptor."""
+
+    @pytest.mark.parametrize("level", LEVELS)
+    def test_kinds(self, level: int) -> None:
+        """Every entry is recognised for what it was made."""
+        for name, entry in entries(level).items():
+            kind = rtt.kind_of(entry, level)
+            assert kind.name == (name if name in Kind.__members__ else name.split("_")[0])
+            if kind in (Kind.UNASSIGNED, Kind.ASSIGNED):
+                assert RmiRipas(rtt.ripas(entry)).name == name.split("_")[1]
+            assert rtt.live(entry) == (not name.startswith("UNASSIGNED"))
+
+    @pytest.mark.parametrize("level", LEVELS)
+    def test_read_entry(self, level: int) -> None:
+        """RMI_RTT_READ_ENTRY reports each kind as the specification's table says."""
+        for name, entry in entries(level).items():
+            state, desc, ripas = rtt.read_entry(entry, level)
+            row = SPEC[name]
+            assert (state, ripas) == (row["state"], row["ripas"])
+            assert desc == (0 if row["desc"] == 0 else 0x8_8000_0000 | (0xD8 if name == "ASSIGNED_NS" else 0))
+
+    def test_only_ram_and_ns_are_valid(self) -> None:
+        """The walker of the PE sees a mapping for ASSIGNED,RAM and ASSIGNED_NS alone."""
+        for level in LEVELS:
+            valid = {name for name, entry in entries(level).items() if entry & 1}
+            assert valid - {"TABLE"} == {"ASSIGNED_RAM", "ASSIGNED_NS"}
+
+    def test_unprotected_is_never_executable(self) -> None:
+        """ASSIGNED_NS has XN and the NS bit; protected RAM has neither."""
+        assert rtt.Rtte(entries(3)["ASSIGNED_NS"]).xn == 0b10 and rtt.Rtte(entries(3)["ASSIGNED_NS"]).ns
+        assert not rtt.Rtte(entries(3)["ASSIGNED_RAM"]).xn and not rtt.Rtte(entries(3)["ASSIGNED_RAM"]).ns
+
+    @given(st.integers(0, (1 << 64) - 1), st.sampled_from(LEVELS))
+    def test_host_descriptor(self, desc: int, level: int) -> None:
+        """An address of the level, MemAttr and S2AP; what is accepted comes back bit for bit."""
+        ok = rtt.host_desc_valid(desc, level)
+        allowed = ((1 << 48) - 1) & -rtt.level_size(level) | 0b111 << 2 | 0b11 << 6
+        assert ok == (not desc & ~allowed and desc >> 2 & 7 != 0b100)
+        if ok:
+            assert rtt.host_desc(rtt.assigned_ns(desc, level)) == desc
+
+    @pytest.mark.parametrize("bit", [0, 1, 5, 8, 9, 10, 11, 48, 51, 52, 53, 54, 55, 63])
+    def test_host_descriptor_reserved(self, bit: int) -> None:
+        """SH, AF, XN, NS, type and address bits below the level or above 47 must be zero."""
+        assert rtt.host_desc_valid(0x8000_0000 | 6 << 2, 3)
+        assert not rtt.host_desc_valid(0x8000_0000 | 6 << 2 | 1 << bit, 3)
+
+
+class TestWalk:
+    """A walk stops at the target or at the first entry that is no table."""
+
+    def test_concatenated_start(self, port: Port) -> None:
+        """The index continues over the starting-level tables."""
+        port.write64(BASE + 4 * 0x1000 + 8 * 3, rtt.unassigned(RmiRipas.RAM))
+        w = rtt.walk(port, a_realm(), (4 << 30) + 3 * rtt.level_size(2), 3)
+        assert (w.level, w.table, w.slot, w.entry) == (2, BASE + 0x4000, 3, rtt.unassigned(RmiRipas.RAM))
+
+    def test_descends(self, port: Port) -> None:
+        """Through a table to a page, and no further than asked."""
+        ipa = 0x4000_5000
+        port.write64(BASE + 0x1000, rtt.table(TABLE3))
+        port.write64(TABLE3 + 8 * 5, rtt.assigned(RmiRipas.RAM, PAGE, 3))
+        assert rtt.oa(rtt.walk(port, a_realm(), ipa, 3).entry) == PAGE
+        assert rtt.walk(port, a_realm(), ipa, 2).entry == rtt.table(TABLE3)
+
+    @pytest.mark.parametrize(
+        ("s2sz", "level", "tables"),
+        [(32, 1, 1), (32, 2, 4), (34, 2, 16), (40, 0, 1), (40, 1, 2), (42, 1, 8), (48, 0, 1)],
+    )
+    def test_shapes(self, port: Port, s2sz: int, level: int, tables: int) -> None:
+        """The last IPA of each shape in real use ends in the last table."""
+        realm = a_realm(s2sz, level, tables)
+        w = rtt.walk(port, realm, realm.ipa_top - 0x1000, level)
+        assert w.table == BASE + (tables - 1) * 0x1000
+        assert (w.table - BASE) // 8 + w.slot == (realm.ipa_top // rtt.level_size(level)) - 1
+
+
+class TestTop:
+    """``top`` tells the Host how far there is nothing."""
+
+    @given(st.lists(st.integers(0, 511), max_size=4, unique=True), st.integers(0, 511))
+    @settings(max_examples=50, deadline=None)
+    def test_skip(self, port: Port, used: list[int], slot: int) -> None:
+        """The next live entry of the table, or its end; the address itself when something is there."""
+        port.zero(TABLE3, 4096)
+        for index in used:
+            port.write64(TABLE3 + 8 * index, rtt.assigned(RmiRipas.EMPTY, PAGE, 3))
+        base, ipa = 0x4000_0000, 0x4000_0000 + slot * 0x1000
+        w = rtt.Walk(3, TABLE3, slot, port.read64(TABLE3 + 8 * slot))
+        after = min((index for index in used if index > slot), default=512)
+        assert rtt.skip_top(port, ipa, w) == (ipa if slot in used else base + after * 0x1000)
+
+    def test_from_inside_an_entry(self, port: Port) -> None:
+        """An address inside a large entry counts from the entry's start."""
+        port.zero(TABLE3, 4096)
+        w = rtt.Walk(2, TABLE3, 1, 0)
+        assert rtt.skip_top(port, 0x20_5000, w) == 0x4000_0000
+
+
+class TestLiveness:
+    """A table is live when it holds a table or protected memory."""
+
+    @pytest.mark.parametrize("name", sorted(entries(2)))
+    def test_one_entry(self, port: Port, name: str) -> None:
+        """Mappings of Non-secure memory do not count."""
+        port.zero(TABLE3, 4096)
+        port.write64(TABLE3 + 8 * 300, entries(2)[name])
+        assert rtt.table_live(port, TABLE3) == (name == "TABLE" or (name.startswith("ASSIGNED") and name[9:] != "NS"))
+
+
+class TestFold:
+    """Folding undoes unfolding, and nothing else folds."""
+
+    @pytest.mark.parametrize("level", [2, 3])
+    def test_round_trip(self, port: Port, level: int) -> None:
+        """Any leaf unfolds into a table that folds into the same leaf."""
+        for name, entry in entries(level - 1).items():
+            if name == "TABLE":
+                continue
+            port.write(TABLE3, rtt.children(entry, level))
+            assert rtt.fold(port, TABLE3, level) == entry, name
+            child = port.read64(TABLE3 + 8 * 7)
+            if rtt.live(entry):
+                assert rtt.oa(child) == rtt.oa(entry) + 7 * rtt.level_size(level)
+            assert rtt.kind_of(child, level) == rtt.kind_of(entry, level - 1)
+
+    @pytest.mark.parametrize("slot", [0, 1, 511])
+    @pytest.mark.parametrize("name", sorted(entries(2)))
+    def test_mixed(self, port: Port, name: str, slot: int) -> None:
+        """One entry of another kind, RIPAS or address keeps the table."""
+        entry = entries(2)[name]
+        if name == "TABLE":
+            port.write(TABLE3, entry.to_bytes(8, "little") * 512)
+        else:
+            port.write(TABLE3, rtt.children(entry, 3))
+            wrong = RmiRipas.DESTROYED if "DESTROYED" not in name else RmiRipas.RAM
+            port.write64(TABLE3 + 8 * slot, rtt.assigned(wrong, PAGE + 0x1000, 3))
+        assert rtt.fold(port, TABLE3, 3) is None
+
+    def test_unaligned(self, port: Port) -> None:
+        """Contiguous pages that do not start at a block boundary stay a table."""
+        block = rtt.assigned(RmiRipas.RAM, 0x8_8000_0000, 2)
+        port.write(TABLE3, rtt.children(block + 0x1000, 3))
+        assert rtt.fold(port, TABLE3, 3) is None
