@@ -1,0 +1,63 @@
+"""Small AArch64 loops for measuring: position-independent words, made without an assembler.
+
+The same words run in a Realm, at Non-secure EL2 and on Unicorn alone.
+"""
+
+import struct
+from collections.abc import Sequence
+
+__all__ = ["LOOP_LENGTH", "arithmetic", "call_forever", "call_many", "code", "load_store", "move"]
+
+SMC = 0xD4000003
+LOOP_LENGTH = 64
+"""Instructions in one turn of the loops of :func:`arithmetic` and :func:`load_store`."""
+
+
+def code(words: Sequence[int]) -> bytes:
+    """The bytes of instructions."""
+    return struct.pack(f"<{len(words)}I", *words)
+
+
+def move(register: int, value: int) -> list[int]:
+    """X``register`` = ``value``, always four instructions."""
+    return [
+        (0xD2800000 if part == 0 else 0xF2800000) | part << 21 | (value >> 16 * part & 0xFFFF) << 5 | register
+        for part in range(4)
+    ]
+
+
+def _branch_back(words: int) -> int:
+    """B to ``words`` instructions before this one."""
+    return 0x14000000 | -words & 0x3FFFFFF
+
+
+def _turns(counter: int, body: list[int]) -> list[int]:
+    """``body`` until X``counter`` has come down to zero."""
+    return [*body, 0xF1000400 | counter << 5 | counter, 0xB5000000 | (-(len(body) + 1) & 0x7FFFF) << 5 | counter]
+
+
+def call_forever(setup: Sequence[tuple[int, int]], before: Sequence[int] = ()) -> list[int]:
+    """For ever: ``before``, registers as in ``setup`` (number, value), SMC."""
+    words = [*before, *(word for register, value in setup for word in move(register, value)), SMC]
+    return [*words, _branch_back(len(words))]
+
+
+def call_many(count: int, setup: Sequence[tuple[int, int]]) -> list[int]:
+    """``count`` times: registers as in ``setup``, SMC. The counter is X19."""
+    body = [word for register, value in setup for word in move(register, value)]
+    return [*move(19, count), *_turns(19, [*body, SMC])]
+
+
+def arithmetic(turns: int) -> list[int]:
+    """``turns`` times 64 instructions without memory. The counter is X19."""
+    add = [0x8B000000 | (n + 1) % 8 << 16 | n % 8 << 5 | n % 8 for n in range((LOOP_LENGTH - 2) // 2)]
+    eor = [0xCA000000 | (n + 3) % 8 << 16 | n % 8 << 5 | n % 8 for n in range((LOOP_LENGTH - 2) // 2)]
+    return [*move(19, turns), *_turns(19, [word for pair in zip(add, eor, strict=True) for word in pair])]
+
+
+def load_store(turns: int, data: int) -> list[int]:
+    """``turns`` times 64 instructions, all but two of them loads and stores at ``data``. X19 counts, X20 points."""
+    stores = [0xF9000000 | n << 10 | 20 << 5 | n % 8 for n in range((LOOP_LENGTH - 2) // 2)]
+    loads = [0xF9400000 | n << 10 | 20 << 5 | n % 8 for n in range((LOOP_LENGTH - 2) // 2)]
+    body = [word for pair in zip(stores, loads, strict=True) for word in pair]
+    return [*move(20, data), *move(19, turns), *_turns(19, body)]

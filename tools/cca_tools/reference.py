@@ -1,0 +1,142 @@
+"""The reference pages, written from the tables in the code: ``python -m cca_tools.reference docs/reference``."""
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cca_platform.trace import DECIMAL, EVENTS
+
+if TYPE_CHECKING:
+    from cca_rmm.command import Command
+
+__all__ = ["PAGES", "main"]
+
+_NOTE = "<!-- Written by `make docs` from the tables in the code. -->\n"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def _registers(names: tuple[str, ...]) -> str:
+    return ", ".join(f"X{number} `{name}`" for number, name in enumerate(names, 1)) or "-"
+
+
+def _commands(title: str, about: str, prefix: str, rows: "Iterable[Command]") -> str:
+    table = sorted((row for row in rows if row.name != "NOT_SUPPORTED"), key=lambda row: row.fid)
+    parts = [
+        f"{_NOTE}\n# {title}\n\n{about}\n\n",
+        _table(
+            ("FID", "Command", "In", "Out", "Purpose"),
+            (
+                (
+                    f"`{row.fid:#010x}`",
+                    f"`{prefix}{row.name}`",
+                    _registers(row.ins),
+                    _registers(row.outs),
+                    _purpose(row),
+                )
+                for row in table
+            ),
+        ),
+        "\n## Failure conditions\n\nIn the order of the checks: the first that holds gives the answer. "
+        "A failing call changes nothing.\n",
+    ]
+    for row in table:
+        if row.checks:
+            checks = ((f"`{check.id}`", _status(check.status)) for check in row.checks)
+            parts.append(f"\n### {prefix}{row.name}\n\n" + _table(("Condition", "Status"), checks))
+    return "".join(parts)
+
+
+def _purpose(row: "Command") -> str:
+    if row.handler is None:
+        return "not there yet: answers NOT_SUPPORTED"
+    return (row.handler.__doc__ or "").strip().partition("\n")[0]
+
+
+def _status(status: int) -> str:
+    name = getattr(status, "name", None)
+    return f"`{name}`" if name else f"`{status:#x}`" if status >> 32 else f"`{status}`"
+
+
+def rmi() -> str:
+    """The commands that the Host calls."""
+    from cca_rmm.rmi import RMI
+
+    about = "What the Host asks the RMM (DEN0137 1.0, Realm Management Interface), by SMC from Non-secure EL2."
+    return _commands("RMI commands", about, "RMI_", RMI.values())
+
+
+def rsi() -> str:
+    """The commands that a Realm calls of its RMM."""
+    from cca_rmm.rsi import COMMANDS
+
+    about = "What a Realm asks its RMM, by SMC from Realm EL1 (DEN0137 1.0, Realm Services Interface; SMCCC)."
+    return _commands("RSI commands", about, "RSI_", COMMANDS)
+
+
+def psci() -> str:
+    """The power functions that a Realm calls."""
+    from cca_rmm.psci import COMMANDS
+
+    about = "What a Realm asks its RMM about power and vCPUs (DEN0022). Other PSCI functions answer NOT_SUPPORTED."
+    return _commands("PSCI functions of a Realm", about, "PSCI_", COMMANDS)
+
+
+def trace() -> str:
+    """The events of the trace."""
+    rows = ((f"`{name}`", row.meaning, ", ".join(f"`{field}`" for field in row.fields)) for name, row in EVENTS.items())
+    return (
+        f"{_NOTE}\n# Trace events\n\n"
+        "Each line of a trace file is a JSON object: `seq` (from 0), `time` (ticks of the system counter), `pe`, `world` "
+        "(`ns`, `secure`, `root`, `realm`), `el`, `event`, then fields of its row. An event has those of its fields that "
+        "apply. Addresses and registers are strings `0x...`; numbers are "
+        f"{', '.join(f'`{name}`' for name in sorted(DECIMAL))}; enumerations are the specifications' names.\n\n"
+        + _table(("Event", "Meaning", "Fields"), rows)
+    )
+
+
+def api() -> str:
+    """The public Python names."""
+    import inspect
+
+    import realmlab
+
+    parts = [f"{_NOTE}\n# Python API\n\n```python\n{inspect.getdoc(realmlab)}\n```\n"]
+    for name in realmlab.__all__:
+        value = getattr(realmlab, name)
+        if not (inspect.isclass(value) or inspect.isfunction(value)):
+            continue
+        parts.append(f"## {name}\n\n{inspect.getdoc(value)}\n")
+        methods = [
+            (f"`{key}{inspect.signature(item) if inspect.isfunction(item) else ''}`", _first_line(item))
+            for key, item in vars(value).items()
+            if not key.startswith("_") and (inspect.isfunction(item) or isinstance(item, property)) and item.__doc__
+        ]
+        if inspect.isclass(value) and methods:
+            parts.append(_table(("Member", "Purpose"), methods))
+    return "\n".join(parts)
+
+
+def _first_line(item: object) -> str:
+    return (item.__doc__ or "").strip().partition("\n")[0]
+
+
+PAGES: dict[str, Callable[[], str]] = {"rmi.md": rmi, "rsi.md": rsi, "psci.md": psci, "trace.md": trace}
+"""File name -> its text."""
+
+
+def main(arguments: list[str]) -> int:
+    """Write every page into the folder given."""
+    folder = Path(arguments[0] if arguments else "docs/reference")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (folder / name).write_text(page())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
