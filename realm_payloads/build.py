@@ -19,7 +19,8 @@ __all__ = ["PAYLOADS", "Payload", "build", "differences"]
 
 HERE = Path(__file__).resolve().parent
 BIN = HERE / "bin"
-RUNTIME = ("start.S", "trap.c", "mmu.c", "rsi.c", "console.c", "fdt.c", "string.c", "cpu.c", "sha256.c")
+RUNTIME = ("start.S", "trap.c", "mmu.c", "rsi.c", "console.c", "fdt.c", "string.c", "cpu.c", "sha256.c",
+           "check.c")  # fmt: skip
 CFLAGS = (
     "-target", "aarch64-freestanding-none",
     "-mcpu=generic+el3",  # Armv8.0, what the default PE (Cortex-A72) has; el3 lets the assembler take SMC
@@ -47,6 +48,16 @@ def _realm(*sources: str) -> Payload:
 
 PAYLOADS: dict[str, Payload] = {
     "hello": _realm("hello.c"),
+    "el0": _realm("el0.c", "el0_user.c"),
+    "compute": _realm("compute.c"),
+    "memory": _realm("memory.c"),
+    "spin": _realm("spin.c"),
+    "idle": _realm("idle.c"),
+    "stackoverflow": _realm("stackoverflow.c"),
+    "jump": _realm("jump.c"),
+    "lost": Payload(("realm/lost.S",), "realm/realm.ld"),
+    "selfmod": _realm("selfmod.c"),
+    "smcstorm": _realm("smcstorm.c"),
 }
 
 
@@ -69,7 +80,9 @@ def build(names: Sequence[str], output: Path) -> None:
         for name in names:
             payload = PAYLOADS[name]
             inputs = [objects[source] for source in payload.sources]
-            _zig("ld.lld", *LDFLAGS, "-T", payload.script, "-o", output / f"{name}.elf", *inputs)
+            file = output / f"{name}.elf"
+            _zig("ld.lld", *LDFLAGS, "-T", payload.script, "-o", file, *inputs)
+            file.chmod(0o644)
 
 
 def differences(names: Sequence[str]) -> list[str]:
@@ -94,11 +107,15 @@ def main() -> int:
     names = options.names or list(PAYLOADS)
     if unknown := [name for name in names if name not in PAYLOADS]:
         parser.error(f"payload must be one of {', '.join(PAYLOADS)}, not {', '.join(unknown)}")
-    if not options.check:
-        BIN.mkdir(exist_ok=True)
-        build(names, BIN)
-        return 0
-    stale = differences(names)
+    try:
+        if not options.check:
+            BIN.mkdir(exist_ok=True)
+            build(names, BIN)
+            return 0
+        stale = differences(names)
+    except subprocess.CalledProcessError as error:
+        print(f"{error.cmd[-3]} does not build", file=sys.stderr)
+        return 1
     for name in stale:
         print(f"realm_payloads/bin/{name}.elf is not what its sources give; run `make payloads`", file=sys.stderr)
     return 1 if stale else 0
