@@ -49,6 +49,8 @@ def _realm(*sources: str) -> Payload:
 PAYLOADS: dict[str, Payload] = {
     "hello": _realm("hello.c"),
     "el0": _realm("el0.c", "el0_user.c"),
+    "rsi": _realm("rsi.c"),
+    "faults": _realm("faults.c"),
     "compute": _realm("compute.c"),
     "memory": _realm("memory.c"),
     "spin": _realm("spin.c"),

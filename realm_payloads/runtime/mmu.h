@@ -22,9 +22,6 @@
 #define MAP_USER_TEXT (MAP_NORMAL | ATTR_RO | ATTR_EL0 | ATTR_PXN)
 #define MAP_USER_DATA (MAP_NORMAL | ATTR_EL0 | ATTR_PXN | ATTR_UXN)
 
-#define SCTLR_M (1ul << 0)
-#define SCTLR_A (1ul << 1)
-
 void mmu_init(u64 ram_base, u64 ram_size);
 void mmu_map(u64 va, u64 ipa, u64 size, u64 attributes);        // new or changed; no split of a block
 void mmu_unmap(u64 va, u64 size);
