@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cca_firmware.abi import BootCode, RmmEl3
 from cca_platform import frame
+from cca_platform.memory import Port
 from cca_platform.types import Pas, SecurityState
 
 from . import rtt
@@ -34,7 +35,7 @@ _VMID16: Final = 2  # ID_AA64MMFR1_EL1.VMIDBits
 # The RMM's data: offsets from the start of the realm_image region.
 DATA: Final = 0x100_0000
 _HEADER: Final = DATA  # magic, PEs, vmid bits, shared page, number of banks, then (base, size) of each
-_PE_AREA: Final = DATA + 0x1000  # a page each: booted, REC, run page, the Host's X4; the Host's EL1 state at 0x800
+_PE_AREA: Final = DATA + 0x1000  # a page each: REC, run page, the Host's X4; the Host's EL1 state at 0x800
 _PE_STRIDE: Final = 0x1000
 _HOST_FRAME: Final = 0x800
 _VMIDS: Final = DATA + 0x5_0000  # one bit for each VMID
@@ -49,6 +50,8 @@ assert frame.EL1_FRAME_SIZE <= _PE_STRIDE - _HOST_FRAME
 class Rmm:
     """The monitor of one machine: the program to install at (REALM, 2)."""
 
+    port: Port  # the RMM's own memory: Realm PAS
+    ns: Port  # what the Host shares: Non-secure PAS
     granules: Granules
     vmid_bits: int
 
@@ -58,7 +61,6 @@ class Rmm:
         self.port = machine.memory.port(SecurityState.REALM)
         self.ns = machine.memory.port(SecurityState.REALM, Pas.NON_SECURE)
         self.base = machine.board.region("realm_image").base
-        self._booted: set[int] = set()
         machine.parts["rmm"] = self
 
     # -- state of a snapshot: all of it is memory -------------------------------------------------------------------
@@ -68,20 +70,17 @@ class Rmm:
 
     def restore(self, data: Any) -> None:
         """Forget what was cached of the state before."""
-        self._booted.clear()
+        if self.port.read64(self.base + _HEADER) == _MAGIC:
+            self.attach()
 
     # -- boot -------------------------------------------------------------------------------------------------------
     def boot(self, pe: "Pe") -> None:
         """Cold boot of the first PE, warm boot of the others; ends in RMM_BOOT_COMPLETE."""
-        cpu = pe.x[0]
-        code = BootCode.SUCCESS
         if self.port.read64(self.base + _HEADER) != _MAGIC:
             code = self.cold_boot(pe)
-        elif cpu >= self.port.read64(self.base + _HEADER + 8):
-            code = BootCode.CPU_ID_OUT_OF_RANGE
-        if code == BootCode.SUCCESS:
-            self.port.write64(self.area(pe), 1)
-            self._booted.add(pe.index)
+        else:
+            known = pe.x[0] < self.port.read64(self.base + _HEADER + 8)
+            code = BootCode.SUCCESS if known else BootCode.CPU_ID_OUT_OF_RANGE
         if self.trace.on:
             self.trace.emit("boot.stage", pe=pe, stage="RMM", status=code)
         pe.leave(RmmEl3.BOOT_COMPLETE, code)
@@ -110,22 +109,14 @@ class Rmm:
         pairs = list(zip(banks[::2], banks[1::2], strict=True))
         self.granules = Granules(self.machine.memory, self.trace, self.base + _STATES, pairs)
 
-    def _first_call(self, pe: "Pe") -> bool:
-        """Whether this PE has yet to boot; else caches are filled from memory."""
-        if self.port.read64(self.base + _HEADER) == _MAGIC and self.port.read64(self.area(pe)):
-            self.attach()
-            self._booted.add(pe.index)
-            return False
-        return True
-
     # -- program of R-EL2 -------------------------------------------------------------------------------------------
     def on_eret(self, pe: "Pe") -> None:
-        """EL3 enters: the first time on a PE to boot, then with an RMI call in X0..X6."""
-        if pe.index not in self._booted and self._first_call(pe):
-            self.boot(pe)
-            return
+        """EL3 enters: with a CPU index in X0 to boot this PE, else with an RMI call in X0..X6."""
         x = pe.x[0:7].tolist()
         row = RMI.get(x[0] & _FID_MASK)
+        if row is None and x[0] < MAX_PES:  # no FID of a fast call is as small
+            self.boot(pe)
+            return
         tracing = self.trace.on
         if tracing:
             ins = row.ins if row is not None else ()
@@ -164,19 +155,17 @@ class Rmm:
     # -- which REC runs on which PE ---------------------------------------------------------------------------------
     def area(self, pe: "Pe") -> int:
         """PA of the RMM's page for a PE."""
-        return self.base + _PE_AREA + pe.index * _PE_STRIDE
+        area: int = self.base + _PE_AREA + pe.index * _PE_STRIDE
+        return area
 
     def start(self, pe: "Pe", rec: int, run_ptr: int, x4: int) -> None:
-        """Note that ``rec`` runs on ``pe``."""
-        self.port.write(self.area(pe) + 8, _RUNNING.pack(rec, run_ptr, x4))
+        """Note that ``rec`` runs on ``pe``: true until the next one."""
+        self.port.write(self.area(pe), _RUNNING.pack(rec, run_ptr, x4))
 
     def current(self, pe: "Pe") -> tuple[int, int, int]:
         """(REC, run page, X4 of the Host) of what runs on ``pe``."""
-        return _RUNNING.unpack(self.port.read(self.area(pe) + 8, _RUNNING.size))
-
-    def stop(self, pe: "Pe") -> None:
-        """Nothing runs on ``pe``."""
-        self.port.write(self.area(pe) + 8, bytes(_RUNNING.size))
+        rec, run_ptr, x4 = _RUNNING.unpack(self.port.read(self.area(pe), _RUNNING.size))
+        return rec, run_ptr, x4
 
     def save_host(self, pe: "Pe") -> None:
         """Keep the Host's EL1 state while a Realm has the registers; a Host written in Python has none."""

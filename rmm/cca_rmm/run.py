@@ -185,7 +185,6 @@ def leave(
     fires = (cntv == _FIRES) | (cntp == _FIRES) << 1
     REC.create(port, rec_pa, rec._replace(state=RecState.READY, timers=fires, **(state or {})))
     written = write_exit(rmm, run_ptr, record)
-    rmm.stop(pe)
     rmm.restore_host(pe)
     if rmm.trace.on:
         rmm.trace.emit(
