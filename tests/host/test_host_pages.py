@@ -26,7 +26,8 @@ class TestPageAllocator:
         """A run of pages is aligned to its size, and the pages skipped are not lost."""
         pages = PageAllocator(SPANS)
         assert pages.take_run(4) % 0x4000 == 0
-        assert sorted(pages.take() for _ in range(17)) == [*range(0x1000, 0x6000, 0x1000), *range(0x10_4000, 0x11_0000, 0x1000)]
+        left = [*range(0x1000, 0x6000, 0x1000), *range(0x10_4000, 0x11_0000, 0x1000)]
+        assert sorted(pages.take() for _ in range(17)) == left
 
     def test_lost_pages_stay_away(self):
         """A lost page is never given out again."""

@@ -41,7 +41,7 @@ class RmiError(Exception):
 
 
 class System:
-    """The host kernel on a booted machine; the Python program at NS-EL2 of every PE.
+    """The host kernel: the Python program at NS-EL2 of every PE, and the machine's part ``host`` in snapshots.
 
     ``pe`` is the PE that the host code is on. ``calls`` counts RMI calls by FID, ``delegated`` is the number of
     granules out of the host's hands now and ``delegated_peak`` the most there were.
@@ -62,6 +62,7 @@ class System:
         """Read every granule that comes back, and count in ``dirty`` those that are not all zero."""
         self.dirty = 0
         self._probed = False
+        machine.parts["host"] = self
 
     # -- the program at NS-EL2 ----------------------------------------------------------------------------------
     def on_eret(self, pe: "Pe") -> None:
