@@ -46,6 +46,11 @@ def _realm(*sources: str) -> Payload:
     return Payload((*(f"runtime/{name}" for name in RUNTIME), *(f"realm/{name}" for name in sources)), "realm/realm.ld")
 
 
+def _ns(source: str) -> Payload:
+    """A payload at Non-secure EL2."""
+    return Payload(("ns/ns_start.S", "ns/ns_print.c", f"ns/{source}"), "ns/ns.ld")
+
+
 PAYLOADS: dict[str, Payload] = {
     "hello": _realm("hello.c"),
     "el0": _realm("el0.c", "el0_user.c"),
@@ -60,6 +65,10 @@ PAYLOADS: dict[str, Payload] = {
     "lost": Payload(("realm/lost.S",), "realm/realm.ld"),
     "selfmod": _realm("selfmod.c"),
     "smcstorm": _realm("smcstorm.c"),
+    "smp": _realm("smp.c"),
+    "crosscode": _realm("crosscode.c"),
+    "ns_rmi": _ns("ns_rmi.c"),
+    "ns_gpf": _ns("ns_gpf.c"),
 }
 
 

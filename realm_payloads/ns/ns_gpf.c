@@ -1,0 +1,42 @@
+// ns_gpf: bare-metal code at Non-secure EL2 that loads from, stores to and jumps into memory of the other three worlds (the
+// fvp board's map). Each try must end in a granule protection fault: FSC 0x28, EC 0x25 or 0x21. Prints one line for each
+// try to UART0, then the number of tries that went wrong; ends with PSCI SYSTEM_OFF.
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ns.h"
+
+#define FSC_GPF 0x28
+#define EC_IABT 0x21
+#define EC_DABT 0x25
+
+static const struct { const char *name; u64 pa; } worlds[] = {
+    {"Secure", 0xfc000000}, {"Realm", 0xfdc00000}, {"Root", 0xffc00000},
+};
+static const struct { const char *name; u64 (*probe)(u64 pa); u64 ec; } tries[] = {
+    {"load from", probe_load, EC_DABT}, {"store to", probe_store, EC_DABT}, {"fetch from", probe_fetch, EC_IABT},
+};
+
+int main(void)
+{
+    unsigned wrong = 0;
+
+    for (size_t w = 0; w < ARRAY_SIZE(worlds); w++)
+        for (size_t t = 0; t < ARRAY_SIZE(tries); t++) {
+            u64 esr = tries[t].probe(worlds[w].pa);
+            bool right = esr >> 26 == tries[t].ec && (esr & 0x3f) == FSC_GPF;
+
+            print(right ? "GPF  " : "FAIL ");
+            print(tries[t].name);
+            print(" ");
+            print(worlds[w].name);
+            print(right ? "\n" : " memory: ESR ");
+            if (!right) {
+                print_number(esr, 16);
+                print("\n");
+            }
+            wrong += !right;
+        }
+    print("ns_gpf: ");
+    print_number(wrong, 10);
+    print(" wrong\n");
+    return 0;
+}

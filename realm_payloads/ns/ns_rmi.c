@@ -1,0 +1,22 @@
+// ns_rmi: bare-metal code at Non-secure EL2 that calls RMI_VERSION 1000 times by SMC, through EL3 to the RMM and back.
+// Prints what the RMM answers to UART0; ends with PSCI SYSTEM_OFF.
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ns.h"
+
+#define RMI_VERSION 0xc4000150ul
+#define ABI_1_0 0x10000ul
+#define TIMES 1000
+
+int main(void)
+{
+    unsigned wrong = 0;
+
+    for (unsigned i = 0; i < TIMES; i++)
+        wrong += smc1(RMI_VERSION, ABI_1_0) != 0;
+    print("ns_rmi: ");
+    print_number(TIMES, 10);
+    print(" calls of RMI_VERSION, ");
+    print_number(wrong, 10);
+    print(" wrong\n");
+    return 0;
+}
