@@ -40,6 +40,7 @@ int main(void)
     if (size < 4 * OFFSET)
         panic("memory must be at least 16 MiB, not %lu MiB", size >> 20);
     words = (u64 *)(base + OFFSET);
+    memset(words, 0, STREAM_WORDS * 8);
     chain((u64 **)(words + STREAM_WORDS));
     for (u64 i = 0; i < rounds; i++) {
         stream(words, i);

@@ -1,0 +1,55 @@
+"""The committed payloads are what their sources give."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+_FOLDER = Path(__file__).parents[1] / "realm_payloads"
+_FILES = sorted((_FOLDER / "bin").glob("*.elf"))
+_RAM_BASE = 0x8000_0000
+_NS_ENTRY = 0x8800_0000
+_SMALL = 40 << 10
+
+
+def _build(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(_FOLDER / "build.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(find_spec("ziglang") is None, reason="ziglang is not installed: payloads cannot be rebuilt")
+class TestBuild:
+    def test_the_committed_files_are_current(self) -> None:
+        """A rebuild gives the committed bytes, for every payload."""
+        result = _build("--check")
+        assert result.returncode == 0, result.stderr
+
+    def test_an_unknown_name_is_refused(self) -> None:
+        """A name that no payload has is an error that lists the names there are."""
+        result = _build("--check", "helo")
+        assert result.returncode == 2
+        assert "payload must be one of hello," in result.stderr
+
+
+class TestFiles:
+    @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+    def test_a_payload_is_small_and_starts_where_its_world_enters_it(self, path: Path) -> None:
+        """A payload is a small static ELF file, entered at the start of the first segment, W^X throughout."""
+        with path.open("rb") as stream:
+            elf = ELFFile(stream)
+            segments = list(elf.iter_segments("PT_LOAD"))
+            assert elf["e_type"] == "ET_EXEC"
+            assert elf["e_entry"] == (_NS_ENTRY if path.stem.startswith("ns_") else _RAM_BASE)
+            assert elf["e_entry"] == min(segment["p_paddr"] for segment in segments)
+            assert not any(segment["p_flags"] & 3 == 3 for segment in segments)
+        assert path.stat().st_size <= _SMALL
+
+    def test_every_payload_is_committed(self) -> None:
+        """`bin/` holds the payloads that `build.py` lists, and nothing else."""
+        source = (_FOLDER / "build.py").read_text()
+        assert _FILES
+        for path in _FILES:
+            assert f'"{path.stem}": _' in source or f'"{path.stem}": Payload' in source
