@@ -94,6 +94,12 @@ class System:
         self._probed = True
         return self.features
 
+    @property
+    def max_vcpus(self) -> int:
+        """Most RECs that the RMM gives a Realm."""
+        limit: int = (1 << self.probe().MAX_RECS_ORDER) - 1
+        return limit
+
     # -- granules -----------------------------------------------------------------------------------------------
     def delegate(self) -> int:
         """A fresh page, delegated to the Realm world."""

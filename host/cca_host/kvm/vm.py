@@ -119,9 +119,10 @@ class Vm:
     def create_vcpu(self, pc: int = 0, gprs: "Sequence[int]" = (), runnable: bool = True) -> Vcpu:
         """The next vCPU: a REC that starts at ``pc`` with X0..X7 of ``gprs``, or waits for CPU_ON."""
         system, index = self.system, len(self.vcpus)
-        limit = (1 << system.features.MAX_RECS_ORDER) - 1
-        if index >= limit:
-            raise MachineError(f"a Realm must have at most {limit} vCPUs, not {index + 1}: use fewer --vcpus")
+        if index >= system.max_vcpus:
+            raise MachineError(
+                f"a Realm must have at most {system.max_vcpus} vCPUs, not {index + 1}: use fewer --vcpus"
+            )
         mpidr = int(mpidr_of(index))
         rec = system.delegate()
         aux: list[int] = []

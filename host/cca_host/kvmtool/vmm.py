@@ -60,7 +60,7 @@ class Vmm:
         self.system = system
         self.machine = system.machine
         self.options = options
-        _check(options, sum(bank.size for bank in self.machine.board.ns_banks()))
+        _check(options, system)
         self.image: Image = load_file(options.payload, options.memory)
         self.console = Console(self.machine, options.on_console, options.console_input)
         self.vm: Vm | None = None
@@ -266,11 +266,15 @@ class _Interrupt:
         self.pending = True
 
 
-def _check(options: RunOptions, dram: int) -> None:
-    """What must hold of the options before anything is built; the ABI's own limits are Vm's."""
+def _check(options: RunOptions, system: System) -> None:
+    """What must hold of the options before anything is built; the limits of one Realm are Vm's."""
     if options.vcpus < 1:
         raise MachineError(f"a Realm must have at least one vCPU, not {options.vcpus}: give --vcpus 1 or more")
-    memory = options.memory
+    if options.vcpus > system.max_vcpus:
+        raise MachineError(
+            f"a Realm must have at most {system.max_vcpus} vCPUs, not {options.vcpus}: use fewer --vcpus"
+        )
+    memory, dram = options.memory, sum(bank.size for bank in system.machine.board.ns_banks())
     if memory % GRANULE_SIZE:
         raise MachineError(f"memory must be a multiple of 4 KiB, not {memory} bytes: round it up")
     if memory < MIN_MEMORY:
