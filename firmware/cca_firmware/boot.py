@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cca_firmware import images, manifest
 from cca_firmware.abi import PSCI_VERSION, RMM_EL3_VERSION
-from cca_firmware.carveout import Carveout
+from cca_firmware.carveout import Carveout, required_region
 from cca_firmware.contexts import Contexts
 from cca_firmware.errors import BootError
 from cca_firmware.gpts import GranuleTables
@@ -98,7 +98,7 @@ def boot(
     _stage(machine, "BL2", bl2)
     tables = GranuleTables.build(board, memory, root)
     loader.load(images.BL31, bl31, _IMAGE_LIMIT, Pas.ROOT)
-    realm, shared_page = board.region("realm_image"), manifest.shared_page(board)
+    realm, shared_page = required_region(board, "realm_image"), manifest.shared_page(board)
     loader.load(images.RMM, realm.base, realm.size - GRANULE_SIZE, Pas.REALM)
     room = next((bank.top - board.ns_entry for bank in board.ns_banks() if bank.base <= board.ns_entry < bank.top), 0)
     loader.load(images.BL33, board.ns_entry, room, Pas.NON_SECURE)

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from cca_firmware.errors import BootError
-from cca_platform.board import Board
+from cca_platform.board import Board, Region
 from cca_platform.types import GRANULE_SIZE
 
-__all__ = ["Carveout", "Part"]
+__all__ = ["Carveout", "Part", "required_region"]
 
 
 class Part(NamedTuple):
@@ -17,11 +17,19 @@ class Part(NamedTuple):
     size: int
 
 
+def required_region(board: Board, name: str) -> Region:
+    """A region that the boot cannot do without; BootError when the board has none of this name."""
+    try:
+        return board.region(name)
+    except KeyError:
+        raise BootError(f"board {board.name} must have a region named {name!r}; add it to the board file") from None
+
+
 class Carveout:
     """A region of the board that hands out aligned parts of itself in order; nothing is ever given back."""
 
     def __init__(self, board: Board, region: str) -> None:
-        self.region = board.region(region)
+        self.region = required_region(board, region)
         self.parts: list[Part] = []
         self._at = self.region.base
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from cca_firmware.abi import CONSOLE, CORE_MANIFEST, DRAM_BANK, MANIFEST_VERSION, checksum
+from cca_firmware.carveout import required_region
 from cca_platform.board import Board
 from cca_platform.types import GRANULE_SIZE, PA
 
@@ -15,7 +16,7 @@ _CONSOLE_KIND: Final = "pl011"
 
 def shared_page(board: Board) -> PA:
     """PA of the page that EL3 and the RMM share: the last granule of the region ``realm_image``."""
-    return PA(board.region("realm_image").top - GRANULE_SIZE)
+    return PA(required_region(board, "realm_image").top - GRANULE_SIZE)
 
 
 def build(board: Board, page: PA) -> bytes:

@@ -33,7 +33,6 @@ _SMC_0: Final = SMC_EC << 26 | 1 << 25
 """ESR_EL3 of SMC #0: the SMCCC reserves every other immediate."""
 _FID: Final = 0xFFFE_FFFF
 """The bits of X0 that name a function: W0 without the SVE hint."""
-_EL2H_MASKED: Final = 0x3C9
 _ARCH_FEATURES: Final = frozenset({Smccc.VERSION, Smccc.ARCH_FEATURES})
 _NAMES: dict[int, str] = {}
 
@@ -42,7 +41,7 @@ def function_name(fid: int) -> str:
     """The specification's name of a function identifier, or its number."""
     if not _NAMES:
         for prefix, names in (("SMCCC", Smccc), ("PSCI", Psci), ("RMM", RmmEl3), ("RMI", Rmi), ("RSI", Rsi)):
-            _NAMES.update({int(member): f"{prefix}_{member.name}" for member in names})
+            _NAMES.update({int(member): f"{prefix}_{member.name.removesuffix('_64')}" for member in names})
     return _NAMES.get(fid & _FID, f"{fid & 0xFFFF_FFFF:#x}")
 
 
