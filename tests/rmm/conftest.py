@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keystone
 import pytest
 
 from cca_firmware.boot import boot
@@ -167,11 +168,23 @@ class Realm:
         host.ok(Rmi.REALM_DESTROY, self.rd)
 
 
-def assemble(source: str, at: int = RAM) -> bytes:
-    """AArch64 machine code."""
-    keystone = pytest.importorskip("keystone")
-    code, _ = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN).asm(source, at)
-    return bytes(code)
+def to_code(source: str, at: int = RAM) -> bytes:
+    """AArch64 machine code for address ``at``; ``@ offset:`` starts a part of its own there, with its own labels."""
+    assembler = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
+    image = b""
+    for number, part in enumerate(source.split("@")):
+        place, _, text = part.partition(":") if number else ("0", "", part)
+        offset = int(place, 0)
+        assert len(image) <= offset, f"the code before {offset:#x} must end there, not at {len(image):#x}"
+        code, _ = assembler.asm(text, at + offset)
+        image = image.ljust(offset, b"\0") + bytes(code)
+    return image
+
+
+@pytest.fixture
+def assemble() -> Callable[[str], bytes]:
+    """AArch64 machine code from assembly."""
+    return to_code
 
 
 @pytest.fixture(scope="session")
@@ -214,7 +227,7 @@ def running(host: Host) -> Callable[[str], Realm]:
 
     def build(source: str, **rec: Any) -> Realm:
         realm = Realm(host)
-        realm.write(RAM, assemble(source))
+        realm.write(RAM, to_code(source))
         realm.write(RAM + PAGE, b"")
         realm.write(RAM + 2 * PAGE, b"")
         realm.rec(**rec)
