@@ -68,6 +68,20 @@ class TestElf:
         image = load(elf([(0, b"code", 4)], entry=0, kind=3), MEMORY)
         assert (image.entry, image.segments[0].base) == (RAM_BASE, RAM_BASE)
 
+    def test_relocations(self):
+        """R_AARCH64_RELATIVE relocations of a static PIE are applied for the place where it is loaded."""
+        dynamic = struct.pack("<8Q", 7, 0x1080, 8, 24, 9, 24, 0, 0)  # DT_RELA, DT_RELASZ, DT_RELAENT, DT_NULL
+        rela = struct.pack("<QQq", 0x1100, 1027, 0x1234)
+        contents = (bytes(0x40) + dynamic).ljust(0x80 + 0x40, b"\0")[:0x80] + rela.ljust(0x80, b"\0") + bytes(16)
+        at = _EHDR.size + 2 * _PHDR.size
+        headers = _PHDR.pack(1, 7, at, 0x1000, 0x1000, len(contents), len(contents), 0x1000)
+        headers += _PHDR.pack(2, 6, at + 0x40, 0x1040, 0x1040, 0x40, 0x40, 8)
+        ident = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)
+        header = _EHDR.pack(ident, 3, 183, 1, 0x1000, _EHDR.size, 0, 0, 64, 56, 2, 64, 0, 0)
+        image = load(header + headers + contents, MEMORY)
+        assert image.entry == RAM_BASE + 0x1000
+        assert image.segments[0].data[0x100:0x108] == (RAM_BASE + 0x1234).to_bytes(8, "little")
+
     @pytest.mark.parametrize("sections", [(1 << 40, 3, 1), (64, 60000, 1), (64, 1, 60000), (0, 5, 0)])
     def test_broken_section_headers(self, sections):
         """A broken section header table does not matter to what is loaded, and is mentioned."""

@@ -6,13 +6,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE, dtb_base
 from cca_platform.types import GRANULE_SIZE, MachineError
-
-if TYPE_CHECKING:
-    from elftools.elf.elffile import ELFFile
 
 __all__ = ["Image", "LoadError", "Segment", "load", "load_file", "sections_broken", "without_sections"]
 
@@ -20,6 +17,10 @@ _EM_AARCH64 = 183
 _MACHINES = {3: "x86", 40: "32-bit Arm", 62: "x86-64", 243: "RISC-V"}
 _TYPES = ("ET_EXEC", "ET_DYN")
 _R_AARCH64_RELATIVE = 1027
+_DT_RELA, _DT_RELASZ = 7, 8
+_DYNAMIC = struct.Struct("<2Q")
+_RELA = struct.Struct("<2Qq")
+_MASK = (1 << 64) - 1
 _LINUX_MAGIC = b"ARM\x64"
 _LINUX_HEADER = struct.Struct("<8x3Q24x4s4x")
 _OLD_TEXT_OFFSET = 0x80000  # of images that give no image_size (Linux before 3.17)
@@ -186,8 +187,8 @@ def _read_elf(readable: bytes, data: bytes, name: str, notes: list[str]) -> Imag
     segments = [_segment(entry.header, data, bias, name) for entry in headers]
     _check_overlap(segments, name)
     entry = _entry(header["e_entry"], [entry.header for entry in headers], bias, name)
-    if bias:
-        _relocate(elf, segments, bias)
+    for dynamic in elf.iter_segments("PT_DYNAMIC") if bias else ():
+        _relocate(data[dynamic["p_offset"] :][: dynamic["p_filesz"]], segments, bias)
     return Image("elf", entry, segments, notes)
 
 
@@ -221,19 +222,23 @@ def _entry(entry: int, headers: list[Any], bias: int, name: str) -> int:
     raise LoadError(f"{name} has its entry {entry:#x} outside its segments: set ENTRY in its linker script")
 
 
-def _relocate(elf: "ELFFile", segments: list[Segment], bias: int) -> None:
-    """Apply the R_AARCH64_RELATIVE relocations of a static position-independent executable."""
-    for dynamic in elf.iter_segments("PT_DYNAMIC"):
-        table = dynamic.get_relocation_tables().get("RELA")
-        for relocation in table.iter_relocations() if table is not None else ():
-            if relocation["r_info_type"] != _R_AARCH64_RELATIVE:
-                continue
-            place = relocation["r_offset"] + bias
-            for segment in segments:
-                at = place - segment.base
-                if 0 <= at <= len(segment.data) - 8:
-                    value = (relocation["r_addend"] + bias) & (1 << 64) - 1
-                    segment.data[at : at + 8] = value.to_bytes(8, "little")
+def _relocate(dynamic: bytes, segments: list[Segment], bias: int) -> None:
+    """Apply the R_AARCH64_RELATIVE relocations of a static position-independent executable with this PT_DYNAMIC."""
+    tags = dict(_DYNAMIC.iter_unpack(dynamic[: len(dynamic) // _DYNAMIC.size * _DYNAMIC.size]))
+    table = _bytes_at(segments, tags.get(_DT_RELA, 0) + bias, tags.get(_DT_RELASZ, 0))
+    for offset, info, addend in _RELA.iter_unpack(table[: len(table) // _RELA.size * _RELA.size]):
+        place = _bytes_at(segments, offset + bias, 8)
+        if info == _R_AARCH64_RELATIVE and len(place):
+            place[:] = ((addend + bias) & _MASK).to_bytes(8, "little")
+
+
+def _bytes_at(segments: list[Segment], address: int, size: int) -> memoryview:
+    """The bytes of the file that load at an address, or none when they do not lie in one segment."""
+    for segment in segments:
+        at = address - segment.base
+        if 0 <= at <= len(segment.data) - size:
+            return memoryview(segment.data)[at : at + size]
+    return memoryview(b"")
 
 
 # -- placement ------------------------------------------------------------------------------------------------------
