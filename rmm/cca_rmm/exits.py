@@ -60,7 +60,7 @@ def undefined(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 def abort(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """A stage 2 abort: by the IPA, its RIPAS, and whether data or an instruction (DEN0137 "Realm memory access")."""
     ipa = fault_ipa(hpfar)
-    rec_pa = rmm.current(pe)[0]
+    rec_pa = rmm.current(pe)
     realm = REALM.load(rmm.port, REC.load(rmm.port, rec_pa).rd)
     is_data = esr >> _EC & 0x3F == _DATA_ABORT
     if esr & Esr.fsc.mask == _EXTERNAL:

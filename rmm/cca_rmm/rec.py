@@ -47,8 +47,10 @@ class Rec(NamedTuple):
     esr: int
     far: int
     hpfar: int
-    timers: int  # asserted timers at the last exit: bit 0 virtual, bit 1 physical
-    vmcr: int  # ICH_VMCR_EL2
+    timers: int  # at the last exit: bit 0 the virtual, bit 1 the physical timer asserted; bit 2 any of them enabled
+    gic: int  # 1: ICH_HCR_EL2 and list registers as entered lie at GIC_OFFSET; 0: they are all zero
+    run_ptr: int  # while RUNNING: the run page, and X4 of the Host
+    x4: int
     aux_regs: int
     aux_attest: int
 

@@ -35,14 +35,13 @@ _VMID16: Final = 2  # ID_AA64MMFR1_EL1.VMIDBits
 # The RMM's data: offsets from the start of the realm_image region.
 DATA: Final = 0x100_0000
 _HEADER: Final = DATA  # magic, PEs, vmid bits, shared page, number of banks, then (base, size) of each
-_PE_AREA: Final = DATA + 0x1000  # a page each: REC, run page, the Host's X4; the Host's EL1 state at 0x800
+_PE_AREA: Final = DATA + 0x1000  # a page each: the REC that runs; the Host's EL1 state at 0x800
 _PE_STRIDE: Final = 0x1000
 _HOST_FRAME: Final = 0x800
 _VMIDS: Final = DATA + 0x5_0000  # one bit for each VMID
 _STATES: Final = DATA + 0x10_0000  # one byte for each granule
 _MAGIC: Final = int.from_bytes(b"RMM 1.0\0", "little")
 _WORDS: Final = struct.Struct("<5Q")
-_RUNNING: Final = struct.Struct("<3Q")
 assert _PE_AREA + MAX_PES * _PE_STRIDE <= _VMIDS
 assert frame.EL1_FRAME_SIZE <= _PE_STRIDE - _HOST_FRAME
 
@@ -158,14 +157,13 @@ class Rmm:
         area: int = self.base + _PE_AREA + pe.index * _PE_STRIDE
         return area
 
-    def start(self, pe: "Pe", rec: int, run_ptr: int, x4: int) -> None:
+    def start(self, pe: "Pe", rec: int) -> None:
         """Note that ``rec`` runs on ``pe``: true until the next one."""
-        self.port.write(self.area(pe), _RUNNING.pack(rec, run_ptr, x4))
+        self.port.write64(self.area(pe), rec)
 
-    def current(self, pe: "Pe") -> tuple[int, int, int]:
-        """(REC, run page, X4 of the Host) of what runs on ``pe``."""
-        rec, run_ptr, x4 = _RUNNING.unpack(self.port.read(self.area(pe), _RUNNING.size))
-        return rec, run_ptr, x4
+    def current(self, pe: "Pe") -> int:
+        """The REC that runs on ``pe``."""
+        return self.port.read64(self.area(pe))
 
     def save_host(self, pe: "Pe") -> None:
         """Keep the Host's EL1 state while a Realm has the registers; a Host written in Python has none."""

@@ -39,6 +39,7 @@ _PC: Final = frame.offset("pc")
 _TIMER: Final = frame.offset("cntv_ctl_el0")
 _ENABLE, _IMASK, _ISTATUS = 1, 2, 4
 _FIRES: Final = _ENABLE | _ISTATUS  # the timer's interrupt is asserted
+_ASSERTED: Final = 0b11  # bits of Rec.timers
 _ESR: Final = RmiRecExit.offset("esr")
 _SYNDROME: Final = struct.Struct("<3Q")  # esr, far, hpfar
 _EXIT_TIMERS: Final = RmiRecExit.offset("cntp_ctl")
@@ -64,13 +65,15 @@ def rec_enter(call: Call) -> Result | None:
         finish_ripas(rmm, rec, flags & _REJECT)
     elif rec.exit_kind == ExitKind.EMULATABLE and flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO:
         finish_mmio(rmm, rec, enter)
-    rmm.port.write(call.rec + GIC_OFFSET, enter[_GIC : _GIC + _GIC_SIZE])
+    gic = enter[_GIC : _GIC + _GIC_SIZE]
+    if gic != _NO_GIC:
+        rmm.port.write(call.rec + GIC_OFFSET, gic)
     running = rec._replace(
-        state=RecState.RUNNING, exit_kind=ExitKind.OTHER, host_call=0, ripas_pending=0, ripas_addr=0, ripas_top=0
-    )
+        state=RecState.RUNNING, exit_kind=ExitKind.OTHER, host_call=0, ripas_pending=0, ripas_addr=0, ripas_top=0,
+        gic=gic != _NO_GIC, run_ptr=call.run_ptr, x4=call.x4,
+    )  # fmt: skip
     REC.create(rmm.port, call.rec, running)
-    timers = asserted(rmm, pe, regs)
-    rmm.start(pe, call.rec, call.run_ptr, call.x4)
+    rmm.start(pe, call.rec)
     if rmm.trace.on:
         pc = rmm.port.read64(regs + _PC)
         rmm.trace.emit("rec.enter", pe=pe, rec=call.rec, rd=rec.rd, run=call.run_ptr, pc=pc, flags=flags)
@@ -81,7 +84,7 @@ def rec_enter(call: Call) -> Result | None:
     pe.restore_el1(rmm.port.host_address(regs, frame.EL1_FRAME_SIZE))
     if flags & _INJECT_SEA and rec.exit_kind != ExitKind.OTHER:
         pe.inject(sea_esr(rec.esr, pe.spsr), rec.far)
-    if timers != rec.timers:
+    if rec.timers and asserted(rmm, pe, regs) != rec.timers & _ASSERTED:
         leave(rmm, pe, RecExitReason.IRQ)
     else:
         pe.eret(SecurityState.REALM, 1)
@@ -138,8 +141,6 @@ def abort_record(rmm: "Rmm", run_ptr: int, w: rtt.Walk, ipa: int) -> Result:
 def asserted(rmm: "Rmm", pe: "Pe", regs: int) -> int:
     """Which of the REC's timers assert their interrupt: bit 0 virtual, bit 1 physical."""
     cntv_ctl, cntv_cval, cntp_ctl, cntp_cval = _TIMERS.unpack(rmm.port.read(regs + _TIMER, _TIMERS.size))
-    if not (cntv_ctl | cntp_ctl) & _ENABLE:
-        return 0
     now = pe.machine.clock.now
     return (raw_ctl(cntv_ctl, cntv_cval, now) == _FIRES) | (raw_ctl(cntp_ctl, cntp_cval, now) == _FIRES) << 1
 
@@ -161,8 +162,8 @@ def leave(
 
     ``esr``, ``far``, ``hpfar`` and ``gprs`` are what the Host may see. ``state`` are words of the REC to set.
     """
-    rec_pa, run_ptr, x4 = rmm.current(pe)
     port = rmm.port
+    rec_pa = rmm.current(pe)
     rec = REC.load(port, rec_pa)
     pc = pe.elr
     pe.save_el1(port.host_address(rec.aux_regs, frame.EL1_FRAME_SIZE))
@@ -176,21 +177,21 @@ def leave(
         struct.pack_into(f"<{len(gprs)}Q", record, _GPRS, *gprs)
     if fields:
         RmiRecExit.pack_into(record, **fields)
-    gic = port.read(rec_pa + GIC_OFFSET, _GIC_SIZE)
-    if gic != _NO_GIC:
-        hcr, *lrs = _GIC_CODEC.unpack(gic)
+    if rec.gic:
+        hcr, *lrs = _GIC_CODEC.unpack(port.read(rec_pa + GIC_OFFSET, _GIC_SIZE))
         _GIC_CODEC.pack_into(record, _GIC, hcr & HCR_PERMITTED, *lrs)
     cntp, cntv = raw_ctl(cntp_ctl, cntp_cval, now), raw_ctl(cntv_ctl, cntv_cval, now)
     _TIMERS.pack_into(record, _EXIT_TIMERS, cntp, cntp_cval, cntv, cntv_cval)
-    fires = (cntv == _FIRES) | (cntp == _FIRES) << 1
+    fires = (cntv == _FIRES) | (cntp == _FIRES) << 1 | ((cntv | cntp) & _ENABLE) << 2
     REC.create(port, rec_pa, rec._replace(state=RecState.READY, timers=fires, **(state or {})))
-    written = write_exit(rmm, run_ptr, record)
+    written = write_exit(rmm, rec.run_ptr, record)
     rmm.restore_host(pe)
     if rmm.trace.on:
         rmm.trace.emit(
-            "rec.exit", pe=pe, rec=rec_pa, rd=rec.rd, run=run_ptr, reason=reason, pc=pc, esr=esr, far=far, hpfar=hpfar,
+            "rec.exit", pe=pe, rec=rec_pa, rd=rec.rd, run=rec.run_ptr, reason=reason, pc=pc,
+            esr=esr, far=far, hpfar=hpfar,
         )  # fmt: skip
-    rmm.complete(pe, COMMANDS[0], (0 if written else int(INPUT),), x4)
+    rmm.complete(pe, COMMANDS[0], (0 if written else int(INPUT),), rec.x4)
 
 
 def raw_ctl(ctl: int, cval: int, now: int) -> int:

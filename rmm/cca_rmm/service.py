@@ -20,7 +20,7 @@ __all__ = ["SERVICES", "realm_smc"]
 
 def current_rec(call: Call) -> Rec:
     """Context of every service: the calling REC."""
-    return REC.load(call.rmm.port, call.rmm.current(call.pe)[0])
+    return REC.load(call.rmm.port, call.rmm.current(call.pe))
 
 
 def current_realm(call: Call) -> Realm:
@@ -76,7 +76,7 @@ def trace_call(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int) -> None:
     args = dict(zip(ins, pe.x[1:11].tolist(), strict=False))
     name = row.name if row is not None else "UNKNOWN"
     event = "psci.call" if fid & _FID_MASK in _PSCI else "rsi.call"
-    rmm.trace.emit(event, pe=pe, fid=fid, cmd=name, args=args, rec=rmm.current(pe)[0])
+    rmm.trace.emit(event, pe=pe, fid=fid, cmd=name, args=args, rec=rmm.current(pe))
 
 
 def trace_return(rmm: "Rmm", pe: "Pe", row: Command | None, result: Result) -> None:
@@ -84,5 +84,5 @@ def trace_return(rmm: "Rmm", pe: "Pe", row: Command | None, result: Result) -> N
     outs = row.outs if row is not None else ()
     rmm.trace.emit(
         "rsi.return", pe=pe, fid=row.fid if row is not None else None, cmd=row.name if row is not None else "UNKNOWN",
-        status=result[0], results=dict(zip(outs, result[1:], strict=False)), rec=rmm.current(pe)[0],
+        status=result[0], results=dict(zip(outs, result[1:], strict=False)), rec=rmm.current(pe),
     )  # fmt: skip
