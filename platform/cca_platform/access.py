@@ -22,9 +22,11 @@ __all__ = [
     "address",
     "elements",
     "emulate_load",
+    "emulate_vector_load",
     "faulting_address",
     "iss",
     "store_value",
+    "vector_store_value",
     "writeback",
 ]
 
@@ -93,8 +95,8 @@ class MemoryAccess(NamedTuple):
     isv: bool = False  # the syndrome of a stage 2 abort describes the register
     fp: bool = False
     selem: int = 0  # LD1 to ST4: registers that take part in one structure; 0 for every other access
-    lanes: int = 1  # elements of each register, 1 for a single or replicated lane
-    lane: int = 0  # that single lane, or ALL_LANES
+    lanes: int = 0  # elements that fill each of their registers; 0 for one lane, the rest of the register stays
+    lane: int = 0  # that lane, or ALL_LANES
 
     @property
     def total(self) -> int:
@@ -118,7 +120,7 @@ class MemoryAccess(NamedTuple):
 
 
 class Element(NamedTuple):
-    """One piece of an access: ``size`` bytes at ``address`` from or to a register, or one lane of a vector."""
+    """One piece of an access: ``size`` bytes at ``address`` from or to a register, or one lane of a vector register."""
 
     register: int
     address: int
@@ -193,12 +195,12 @@ def elements(access: MemoryAccess, address: int) -> Iterator[Element]:
         for n, register in enumerate((access.rt, access.rt2)[: access.pieces]):
             yield Element(register, (address + n * size) & _U64, size, fp, 0)
     else:
-        lanes, selem = access.lanes, access.selem
+        lanes, selem = access.lanes or 1, access.selem
         for n in range(access.pieces):
             group, place = divmod(n, lanes * selem)
             lane, member = divmod(place, selem)
             register = (access.rt + group * selem + member) % 32
-            yield Element(register, (address + n * size) & _U64, size, fp, access.lane if lanes == 1 else lane)
+            yield Element(register, (address + n * size) & _U64, size, fp, lane + access.lane)
 
 
 def emulate_load(access: MemoryAccess, value: int) -> int:
@@ -209,6 +211,27 @@ def emulate_load(access: MemoryAccess, value: int) -> int:
         value |= -1 << bits
         value &= _U64 if access.sf else 0xFFFFFFFF
     return value
+
+
+def emulate_vector_load(access: MemoryAccess, element: Element, register: int, value: int) -> int:
+    """The 128 bits of a vector register that held ``register``, after ``value`` was read from memory for ``element``."""
+    bits = 8 * element.size
+    ones = (1 << bits) - 1
+    value &= ones
+    if not access.selem:
+        return value
+    if element.lane == ALL_LANES:
+        return sum(value << bits * lane for lane in range(access.lanes))
+    place = bits * element.lane
+    if access.lanes:
+        register &= (1 << bits * access.lanes) - 1
+    return register & ~(ones << place) | value << place
+
+
+def vector_store_value(element: Element, register: int) -> int:
+    """What a store writes to memory for ``element`` from a vector register that holds ``register``."""
+    bits = 8 * element.size
+    return register >> bits * element.lane & ((1 << bits) - 1)
 
 
 def store_value(access: MemoryAccess, x: Sequence[int], register: int | None = None) -> int:

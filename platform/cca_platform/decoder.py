@@ -21,9 +21,11 @@ from cca_platform.access import (
     address,
     elements,
     emulate_load,
+    emulate_vector_load,
     faulting_address,
     iss,
     store_value,
+    vector_store_value,
     writeback,
 )
 
@@ -39,9 +41,11 @@ __all__ = [
     "decode",
     "elements",
     "emulate_load",
+    "emulate_vector_load",
     "faulting_address",
     "iss",
     "store_value",
+    "vector_store_value",
     "writeback",
 ]
 
@@ -324,12 +328,12 @@ def _single(word: int) -> MemoryAccess | None:
     index = (word >> 30 & 1) << 3 | (word >> 12 & 1) << 2 | size  # Q:S:size
     selem = ((opcode & 1) << 1 | word >> 21 & 1) + 1
     scale = opcode >> 1
-    lane = index >> scale
+    lane, lanes = index >> scale, 0
     replicated = scale == 3
     if replicated:
         if not load or word >> 12 & 1:
             return None
-        scale, lane = size, ALL_LANES
+        scale, lane, lanes = size, ALL_LANES, (16 if word >> 30 & 1 else 8) >> size
     elif scale == 1 and size & 1:
         return None
     elif scale == _WORD and size:
@@ -339,7 +343,8 @@ def _single(word: int) -> MemoryAccess | None:
     mode, imm, rm = _post_index(word, selem << scale)
     return MemoryAccess(
         f"{'LD' if load else 'ST'}{selem}{'R' if replicated else ''}", Kind.LOAD if load else Kind.STORE, 1 << scale,
-        selem, _rt(word), _rn(word), mode, imm, rm=rm, is_write=not load, fp=True, selem=selem, lane=lane,
+        selem, _rt(word), _rn(word), mode, imm, rm=rm, is_write=not load, fp=True, selem=selem, lanes=lanes,
+        lane=lane,
     )  # fmt: skip
 
 
