@@ -1,6 +1,7 @@
 """cca_rmm.abi against the specification's tables (tests/rmm/vectors/rmm10.json: offsets, sizes, encodings)."""
 
 import json
+from enum import IntEnum
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ class TestStructures:
             ("RmiResponse", "RMI_", abi.RmiResponse),
         ],
     )
-    def test_enumerations(self, name: str, prefix: str, kind: type) -> None:
+    def test_enumerations(self, name: str, prefix: str, kind: type[IntEnum]) -> None:
         """Enumerations have the specification's members and values."""
         assert {f"{prefix}{member.name}": member.value for member in kind} == SPEC["enums"][name]
 

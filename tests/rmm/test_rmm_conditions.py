@@ -50,9 +50,10 @@ class World:
         aux = (self.spare + PAGE, self.spare + 2 * PAGE) + (0,) * 14
         return int(self.host.page(RmiRecParams.pack(**{"mpidr": 2, "num_aux": 2, "aux": aux, **changed})))
 
-    def request(self, **words: int) -> None:
-        """Put a pending request into REC 0, as its Realm does."""
+    def request(self, **words: int) -> Arguments:
+        """Put a pending request into REC 0, as its Realm does; no argument changes."""
         REC.write(self.host.machine.memory.backdoor, self.rec, **words)
+        return {}
 
     def empty(self) -> int:
         """The RD of a Realm without anything."""
@@ -64,9 +65,15 @@ class World:
         """Whether a granule is an RD."""
         return bool(self.host.rmm.granules.state(pa) == State.RD)
 
-    def active(self) -> None:
-        """The Realm runs."""
+    def active(self) -> Arguments:
+        """The Realm runs; no argument changes."""
         self.host.ok(Rmi.REALM_ACTIVATE, self.rd)
+        return {}
+
+    def state(self, value: int) -> Arguments:
+        """Put the Realm into a state; no argument changes."""
+        self.host.machine.memory.backdoor.write64(self.rd, value)
+        return {}
 
     def secret(self) -> int:
         """A granule that EL3 has given to the Secure world."""
@@ -94,17 +101,18 @@ def world(host: Any, realms: Callable[..., Any]) -> World:
     return World(host, realms)
 
 
-def ripas_request(w: World) -> None:
-    """REC 0 asks for EMPTY -> RAM on the third and fourth page."""
-    w.request(ripas_addr=RAM + 3 * PAGE, ripas_top=RAM + 4 * PAGE, ripas_value=RmiRipas.RAM, ripas_pending=1)
+def ripas_request(w: World) -> Arguments:
+    """REC 0 asks for EMPTY -> RAM on the fourth page."""
+    return w.request(ripas_addr=RAM + 3 * PAGE, ripas_top=RAM + 4 * PAGE, ripas_value=RmiRipas.RAM, ripas_pending=1)
 
 
-def psci_request(w: World) -> None:
+def psci_request(w: World) -> Arguments:
     """REC 0 waits for PSCI_COMPLETE of CPU_ON(REC 1)."""
     w.request(psci_pending=PSCI_CPU_ON)
     regs = REC.load(w.host.machine.memory.backdoor, w.rec).aux_regs
     for number, value in enumerate((PSCI_CPU_ON, 1, RAM, 0)):
         w.host.machine.memory.backdoor.write64(regs + 8 * number, value)
+    return {}
 
 
 GOOD: dict[str, Callable[[World], Arguments]] = {
@@ -127,9 +135,9 @@ GOOD: dict[str, Callable[[World], Arguments]] = {
     "RTT_READ_ENTRY": lambda w: {"rd": w.rd, "ipa": RAM, "level": 3},
     "RTT_INIT_RIPAS": lambda w: {"rd": w.rd, "base": RAM + 3 * PAGE, "top": RAM + 5 * PAGE},
     "RTT_SET_RIPAS": lambda w: (
-        ripas_request(w) or {"rd": w.rd, "rec": w.rec, "base": RAM + 3 * PAGE, "top": RAM + 4 * PAGE}
+        ripas_request(w) | {"rd": w.rd, "rec": w.rec, "base": RAM + 3 * PAGE, "top": RAM + 4 * PAGE}
     ),
-    "PSCI_COMPLETE": lambda w: psci_request(w) or {"calling_rec": w.rec, "target_rec": w.rec1, "status": 0},
+    "PSCI_COMPLETE": lambda w: psci_request(w) | {"calling_rec": w.rec, "target_rec": w.rec1, "status": 0},
 }
 
 
@@ -166,7 +174,7 @@ BAD: dict[str, dict[str, Callable[[World, Arguments], Arguments]]] = {
         **granule("src", "src", "pas"),
         **granule("data", "data"),
         **RD,
-        "realm_state": lambda w, a: w.active() or {},
+        "realm_state": lambda w, a: w.active(),
         "ipa_bound": lambda w, a: {"ipa": w.realm.unprotected},
         "ipa_align": lambda w, a: {"ipa": RAM + 4 * PAGE + 1},
         "rtt_walk": lambda w, a: {"ipa": RAM + BLOCK},
@@ -188,7 +196,7 @@ BAD: dict[str, dict[str, Callable[[World, Arguments], Arguments]]] = {
         "rtt_walk": lambda w, a: {"ipa": RAM + BLOCK},
         "rtte_state": lambda w, a: {"ipa": RAM + PAGE},
     },
-    "REALM_ACTIVATE": {**RD, "realm_state": lambda w, a: w.active() or {}},
+    "REALM_ACTIVATE": {**RD, "realm_state": lambda w, a: w.active()},
     "REALM_DESTROY": {**RD, "realm_live": lambda w, a: {"rd": w.rd}},
     "REALM_CREATE": {
         **granule("params_ptr", "params", "pas"),
@@ -209,14 +217,14 @@ BAD: dict[str, dict[str, Callable[[World, Arguments], Arguments]]] = {
         "aux_alias": lambda w, a: {"params_ptr": w.rec_params(aux=(w.spare + PAGE, w.spare) + (0,) * 14)},
         **granule("rec", "rec", "gran_state"),
         **RD,
-        "realm_state": lambda w, a: w.active() or {},
+        "realm_state": lambda w, a: w.active(),
         "params_valid": lambda w, a: {"params_ptr": w.rec_params(mpidr=0x12)},
         "mpidr_index": lambda w, a: {"params_ptr": w.rec_params(mpidr=3)},
         "num_aux": lambda w, a: {"params_ptr": w.rec_params(num_aux=1)},
     },
     "REC_DESTROY": {
         **granule("rec", "rec", "gran_state"),
-        "rec_state": lambda w, a: w.request(state=RecState.RUNNING) or {},
+        "rec_state": lambda w, a: w.request(state=RecState.RUNNING),
     },
     "REC_AUX_COUNT": RD,
     "RTT_CREATE": {
@@ -268,7 +276,7 @@ BAD: dict[str, dict[str, Callable[[World, Arguments], Arguments]]] = {
         "top_gran_align": lambda w, a: {"top": a["top"] + 8},
         "base_gran_align": lambda w, a: {"base": a["base"] + 8},
         "top_bound": lambda w, a: {"top": w.realm.unprotected + PAGE},
-        "realm_state": lambda w, a: w.active() or {},
+        "realm_state": lambda w, a: w.active(),
         "base_align": lambda w, a: {"base": RAM + BLOCK + PAGE, "top": RAM + 3 * BLOCK},
         "no_progress": lambda w, a: {"base": RAM + BLOCK, "top": RAM + BLOCK + PAGE},
         "rtte_state": lambda w, a: {"base": RAM},
@@ -278,21 +286,21 @@ BAD: dict[str, dict[str, Callable[[World, Arguments], Arguments]]] = {
         "top_gran_align": lambda w, a: {"top": a["top"] - 8},
         **RD,
         **granule("rec", "rec", "gran_state"),
-        "rec_state": lambda w, a: w.request(state=RecState.RUNNING) or {},
-        "rec_owner": lambda w, a: w.request(rd=w.spare) or {},
+        "rec_state": lambda w, a: w.request(state=RecState.RUNNING),
+        "rec_owner": lambda w, a: w.request(rd=w.spare),
         "base_bound": lambda w, a: {"base": a["base"] - PAGE},
         "top_bound": lambda w, a: {"top": a["top"] + PAGE},
         "base_align": lambda w, a: set_block(w, RAM + BLOCK + PAGE, RAM + 3 * BLOCK),
         "no_progress": lambda w, a: set_block(w, RAM + BLOCK, RAM + BLOCK + PAGE),
-        "rtte_ripas": lambda w, a: destroyed(w, a["base"]) or {},
+        "rtte_ripas": lambda w, a: destroyed(w, a["base"]),
     },
     "PSCI_COMPLETE": {
         "alias": lambda w, a: {"target_rec": a["calling_rec"]},
         **granule("calling_rec", "calling"),
         **granule("target_rec", "target"),
-        "calling_running": lambda w, a: w.request(state=RecState.RUNNING) or {},
-        "pending": lambda w, a: w.request(psci_pending=0) or {},
-        "owner": lambda w, a: w.request(rd=w.spare) or {},
+        "calling_running": lambda w, a: w.request(state=RecState.RUNNING),
+        "pending": lambda w, a: w.request(psci_pending=0),
+        "owner": lambda w, a: w.request(rd=w.spare),
         "target": lambda w, a: {"target_rec": w.realm.rec()},
         "status": lambda w, a: {"status": -1},
     },
@@ -343,10 +351,11 @@ def set_block(w: World, base: int, top: int) -> Arguments:
     return {"base": base, "top": top}
 
 
-def destroyed(w: World, ipa: int) -> None:
-    """Make the page DESTROYED: a page that was there and is gone."""
+def destroyed(w: World, ipa: int) -> Arguments:
+    """Make the page DESTROYED: a page that was there and is gone; no argument changes."""
     w.realm.write(ipa, b"")
     w.host.ok(Rmi.DATA_DESTROY, w.rd, ipa)
+    return {}
 
 
 CASES = [(name, id) for name, conditions in BAD.items() for id in conditions]
@@ -395,12 +404,12 @@ class TestDeepWalk:
 ENTER: dict[str, Callable[[World, Arguments], Arguments]] = {
     **granule("run_ptr", "run", "pas"),
     **granule("rec", "rec", "gran_state"),
-    "rec_state": lambda w, a: w.request(state=RecState.RUNNING) or {},
+    "rec_state": lambda w, a: w.request(state=RecState.RUNNING),
     "run_pas_access": lambda w, a: {"run_ptr": w.secret()},
-    "system_off": lambda w, a: w.host.machine.memory.backdoor.write64(w.rd, 2) or {},
-    "realm_new": lambda w, a: w.host.machine.memory.backdoor.write64(w.rd, 0) or {},
+    "system_off": lambda w, a: w.state(2),
+    "realm_new": lambda w, a: w.state(0),
     "rec_runnable": lambda w, a: {"rec": w.rec1},
-    "rec_psci": lambda w, a: w.request(psci_pending=PSCI_CPU_ON) or {},
+    "rec_psci": lambda w, a: w.request(psci_pending=PSCI_CPU_ON),
     "rec_gicv3": lambda w, a: {"run_ptr": enter_page(w, gicv3_hcr=1 << 8)},
     "rec_mmio": lambda w, a: {"run_ptr": enter_page(w, flags=RecEnterFlags.make(emul_mmio=1))},
 }
