@@ -24,6 +24,7 @@ __all__ = [
     "HASH_SIZE",
     "digest",
     "extend_rem",
+    "load",
     "rim_data",
     "rim_init",
     "rim_rec",

@@ -5,7 +5,17 @@ from typing import Final, NamedTuple
 
 from .words import Layout
 
-__all__ = ["REALM", "REALM_STATE", "REM_COUNT", "RIM_OFFSET", "RPV_OFFSET", "Realm", "RealmState", "measurement_offset"]
+__all__ = [
+    "REALM",
+    "REALM_STATE",
+    "REM_COUNT",
+    "RIM_OFFSET",
+    "RPV_OFFSET",
+    "SLOT",
+    "Realm",
+    "RealmState",
+    "measurement_offset",
+]
 
 RPV_OFFSET: Final = 0x100
 RIM_OFFSET: Final = 0x140

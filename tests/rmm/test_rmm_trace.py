@@ -1,0 +1,68 @@
+"""What the RMM says in the trace, and that saying it changes nothing."""
+
+from typing import Any
+
+from cca_platform.trace import Record
+from cca_rmm.abi import Rmi, Rsi
+
+RAM = 0x8000_0000
+
+
+class Keep:
+    """A sink that keeps records."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def write(self, record: Record) -> None:
+        """Keep one."""
+        self.records.append(record)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def named(self, event: str) -> list[Record]:
+        """The records of one event."""
+        return [record for record in self.records if record["event"] == event]
+
+
+def traced(host: Any) -> Keep:
+    """Trace the machine from now on."""
+    sink = Keep()
+    host.machine.trace.add(sink)
+    return sink
+
+
+class TestEvents:
+    """Events carry arguments, results and objects under the specification's names."""
+
+    def test_command(self, host: Any) -> None:
+        """rmi.call and rmi.return, with the failure condition that was met."""
+        sink = traced(host)
+        host.call(Rmi.GRANULE_DELEGATE, 0x9000_0001)
+        host.machine.trace.close()
+        call, answer = sink.named("rmi.call")[0], sink.named("rmi.return")[0]
+        assert (call["cmd"], call["args"]) == ("GRANULE_DELEGATE", {"addr": "0x90000001"})
+        assert (answer["status"], answer["failed"]) == ("ERROR_INPUT", "gran_align")
+
+    def test_granules_and_tables(self, host: Any, realm: Any) -> None:
+        """granule.transition, rtt.edit and measurement.extend of one RMI_DATA_CREATE."""
+        data, src = host.granules(), host.page()
+        sink = traced(host)
+        host.ok(Rmi.DATA_CREATE, realm.rd, data, RAM, src, 1)
+        host.machine.trace.close()
+        moved, edit = sink.named("granule.transition")[0], sink.named("rtt.edit")[0]
+        assert (moved["pa"], moved["old"], moved["new"]) == (hex(data), "DELEGATED", "DATA")
+        assert (edit["old"], edit["new"], edit["level"]) == ("UNASSIGNED,EMPTY", "ASSIGNED,RAM", 3)
+        assert sink.named("measurement.extend")[0]["value"] == realm.rim[:32].hex()
+
+    def test_realm(self, host: Any, running: Any) -> None:
+        """rec.enter, rsi.call, rsi.return and rec.exit."""
+        realm = running("movz x0, #0x190; movk x0, #0xc400, lsl #16; movz x1, #1, lsl #16; smc #0; wfi")
+        sink = traced(host)
+        realm.enter(flags=4)
+        host.machine.trace.close()
+        assert sink.named("rec.enter")[0]["rec"] == hex(realm.recs[0])
+        assert sink.named("rsi.call")[0]["cmd"] == Rsi.VERSION.name
+        assert sink.named("rsi.return")[0]["results"] == {"lower": "0x10000", "higher": "0x10000"}
+        assert sink.named("rec.exit")[0]["reason"] == "SYNC"
