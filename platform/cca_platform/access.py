@@ -214,7 +214,7 @@ def emulate_load(access: MemoryAccess, value: int) -> int:
 
 
 def emulate_vector_load(access: MemoryAccess, element: Element, register: int, value: int) -> int:
-    """The 128 bits of a vector register that held ``register``, after ``value`` was read from memory for ``element``."""
+    """The 128 bits of a vector register that held ``register``, after ``element`` was loaded with ``value``."""
     bits = 8 * element.size
     ones = (1 << bits) - 1
     value &= ones
