@@ -28,11 +28,12 @@ int main(void)
             print(tries[t].name);
             print(" ");
             print(worlds[w].name);
-            print(right ? "\n" : " memory: ESR ");
+            print(" memory");
             if (!right) {
+                print(": ESR ");
                 print_number(esr, 16);
-                print("\n");
             }
+            print("\n");
             wrong += !right;
         }
     print("ns_gpf: ");
