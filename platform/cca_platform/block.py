@@ -23,6 +23,8 @@ M_SHADOW: Final = 26  # address of the pre-image area (same layout as the page m
 M_PAGES: Final = 27  # number of DRAM pages in all
 M_CODE_WRITTEN: Final = 28  # 1 = a page with M_EXECUTED was written by another PE or from Python: drop translations
 M_PA_BITS: Final = 29  # PARange of the PEs in bits: 48 unless the board says less
+M_TLBI: Final = 30  # counts broadcast TLB invalidations (TLBI ...IS); a PE whose P_TLBI_SEEN differs flushes first
+M_PES_USED: Final = 31  # number of PEs that ever ran real code: with one, no broadcast is needed
 M_WORDS: Final = 64
 
 # -- PE block: inputs of a translation ---------------------------------------------------------------------------
@@ -71,7 +73,23 @@ P_BLOCK_PC: Final = 45  # start of the block that was counted last
 P_BLOCK_SIZE: Final = 46  # its size in bytes
 P_RETIRED: Final = 47  # instructions retired by this PE
 P_STOPPED: Final = 48  # 1 = the block hook stopped the engine because the budget was used up
-P_TLB_PAGES: Final = 49  # address of one byte per DRAM page: 1 = this PE's TLB may hold a translation to it
-P_SCRATCH: Final = 56  # 8 words for register transfers
-P_X: Final = 64  # X0..X30 while Python has the PE, then SP, PC, PSTATE
+P_TLB_PAGES: Final = 49  # address of one byte per DRAM page: P_TLB_ERA = this PE's TLB may hold a translation to it
+P_TLBI_SEEN: Final = 50  # value of M_TLBI when this PE's TLB was last known clean
+P_REGIME: Final = 51  # exception level whose regime words (P_SCTLR..P_MAIR) are loaded, -1 = none: load before use
+P_COUNTER_HZ: Final = 52  # CNTFRQ_EL0
+P_CNTV_CTL: Final = 53  # generic timers of EL1: Unicorn drops writes to them, so the PE keeps them
+P_CNTV_CVAL: Final = 54
+P_CNTP_CTL: Final = 55
+P_CNTP_CVAL: Final = 56
+P_CNTVOFF: Final = 57
+P_SLICE_END: Final = 58  # clock value at which the PE has to stop whatever the timers say
+P_TIMER_MASK: Final = 59  # CNTHCTL_EL2.{CNTVMASK, CNTPMASK} as bits 0 and 1: the timer's interrupt is masked
+P_HAS_PAN: Final = 60  # 1 = the CPU model has FEAT_PAN
+P_TLB_ERA: Final = 61  # 1..255, a new one with each flush of the whole TLB
+P_SCRATCH: Final = 64  # 16 words for register transfers
+P_X: Final = 80  # X0..X30, SP, PC, PSTATE while Python has the PE
+P_SP: Final = 111
+P_PC: Final = 112
+P_PSTATE: Final = 113
+P_HELD: Final = 120  # the same 34 words as the engine holds them: only what differs is written back
 P_WORDS: Final = 256

@@ -17,7 +17,7 @@ from cca_platform import gpt
 from cca_platform.board import Board
 from cca_platform.types import Access, BusError, Gpi, GranuleProtectionFault, MachineError, Pas, SecurityState
 
-__all__ = ["Memory", "Port"]
+__all__ = ["Memory", "Port", "reserve"]
 
 _PAGE = 4096
 _U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
@@ -42,7 +42,7 @@ class Requester(Protocol):
     def tlbi_pages(self, first: int, count: int) -> None: ...
 
 
-def _reserve(size: int) -> mmap.mmap:
+def reserve(size: int) -> mmap.mmap:
     """A zero-filled mapping of ``size`` bytes that takes host memory only where it is touched."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
     try:
@@ -64,7 +64,7 @@ class Memory:
     def __init__(self, board: Board) -> None:
         self.board = board
         self.pages = sum(bank.size for bank in board.banks) // _PAGE
-        self.dram = _reserve(self.pages * _PAGE)
+        self.dram = reserve(self.pages * _PAGE)
         self.host = _address(self.dram)
         self.dirty = np.zeros(self.pages, np.uint8)
         self.executed = np.zeros(self.pages, np.uint8)
@@ -93,6 +93,11 @@ class Memory:
     def block_address(self) -> int:
         """Host address of the machine block."""
         return int(self.block.ctypes.data)
+
+    @property
+    def shadow_address(self) -> int:
+        """Host address of the pre-image area, 0 before the first snapshot."""
+        return 0 if self.shadow is None else _address(self.shadow)
 
     @property
     def gptbr(self) -> int:

@@ -22,6 +22,7 @@ from cca_platform.block import (
     P_OUT_PAS,
     P_OUT_PROT,
     P_SECURITY,
+    P_TLB_ERA,
     P_TLB_PAGES,
 )
 from cca_platform.gpc import granule_protection_check, host_address, mark_written, page_index
@@ -132,7 +133,7 @@ def fill(p: int, va: int, access: int) -> int:
         return 0
     m = load64(p + 8 * P_MACHINE)
     page = page_index(m, load64(p + 8 * P_OUT_PA))
-    store8(load64(p + 8 * P_TLB_PAGES) + page, 1)
+    store8(load64(p + 8 * P_TLB_PAGES) + page, load64(p + 8 * P_TLB_ERA))
     given = load64(p + 8 * P_OUT_PROT) & 1
     if access == _WRITE:
         mark_written(m, page)

@@ -6,22 +6,48 @@ ordinary Python on the same memory, which is how the walkers are debugged and un
 """
 
 import ctypes
+import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 __all__ = [
-    "NATIVE", "call_reg_read", "call_reg_write", "call_stop", "copy_page", "jit",
+    "NATIVE", "call_reg_read", "call_reg_write", "call_stop", "callback", "copy_page", "jit",
     "load8", "load32", "load64", "store8", "store32", "store64",
 ]  # fmt: skip
 
 NATIVE = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 F = TypeVar("F", bound=Callable[..., Any])
+_KEPT: list[Any] = []  # callbacks live as long as the process: an engine holds their addresses
+
+
+def _cache_folder() -> str:
+    """Where compiled code is kept: a folder for exactly these sources.
+
+    Numba compiles again when the file of a function changes, but compiled code also holds what the function calls in
+    other files, and the words of ``block``.
+    """
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(here.glob("*.py")):
+        text = path.read_bytes()
+        if b"\n@jit(" in text or b"\n@callback(" in text or path.stem in ("block", "native"):
+            digest.update(text)
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(given) if given else here / "__pycache__"
+    if not given and not os.access(here, os.W_OK):
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "realmlab"
+    return str(base / f"native-{digest.hexdigest()[:16]}")
+
 
 if NATIVE:
+    import numba
     from llvmlite import ir
-    from numba import njit, types
+    from numba import cfunc, njit, types
     from numba.extending import intrinsic
+
+    numba.config.CACHE_DIR = _cache_folder()
 
     _I64 = types.int64
 
@@ -99,6 +125,18 @@ if NATIVE:
         """Compile for ``signature`` (``"i8(i8, i8)"``: numba's letters, i8 = int64), cached on disk."""
         return njit(signature, cache=True, error_model="numpy")  # type: ignore[no-any-return]
 
+    def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], int]:
+        """Compile a C callback; gives its address. Types: "bool", "void", "i32", "i64" (pointers are i64)."""
+        kinds = {"bool": types.boolean, "void": types.void, "i32": types.int32, "i64": types.int64}
+        signature = kinds[result](*(kinds[argument] for argument in arguments))
+
+        def make(function: Callable[..., Any]) -> int:
+            compiled = cfunc(signature, cache=True, error_model="numpy")(function)
+            _KEPT.append(compiled)
+            return int(compiled.address)
+
+        return make
+
 else:
     _REG = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
     _STOP = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
@@ -135,3 +173,15 @@ else:
     def jit(signature: str) -> Callable[[F], F]:
         """Leave the function as it is: plain Python."""
         return lambda function: function
+
+    def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], int]:
+        """A ctypes callback around plain Python; gives its address."""
+        kinds = {"bool": ctypes.c_bool, "void": None, "i32": ctypes.c_int32, "i64": ctypes.c_int64}
+        signature = ctypes.CFUNCTYPE(kinds[result], *(kinds[argument] for argument in arguments))
+
+        def make(function: Callable[..., Any]) -> int:
+            compiled = signature(function)
+            _KEPT.append(compiled)
+            return int(ctypes.cast(compiled, ctypes.c_void_p).value or 0)
+
+        return make

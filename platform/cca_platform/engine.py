@@ -1,0 +1,231 @@
+"""Unicorn as the processor: the one module that imports it.
+
+An :class:`Engine` runs AArch64 code of every world and level on the board's DRAM. What it gives to the PE above it:
+run until something happens, registers in bulk through the PE block, TLB and translation-cache invalidation. All hooks
+but the interrupt hook are native (:mod:`cca_platform.hooks`).
+"""
+
+import ctypes
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
+
+import numpy as np
+from unicorn import Uc, UcError, arm64_const, unicorn_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from cca_platform import block as w
+from cca_platform import hooks
+from cca_platform.frame import EL1_FRAME, EL2_FRAME, SYSTEM_REGISTERS, Encoding, offset, offset_el2
+from cca_platform.memory import Memory
+
+__all__ = ["INTERRUPTS", "Engine", "Stop"]
+
+# What UC_HOOK_INTR reports (QEMU's EXCP_ numbers).
+INTERRUPTS: Final = {
+    "UNDEF": 1,
+    "SVC": 2,
+    "PREFETCH_ABORT": 3,
+    "DATA_ABORT": 4,
+    "BRK": 7,
+    "HVC": 11,
+    "TRAP_SMC": 12,
+    "SMC": 13,
+}
+_CODE_BUFFER: Final = 64 << 20
+_TIMER_WORDS: Final = {
+    "cntv_ctl_el0": w.P_CNTV_CTL,
+    "cntv_cval_el0": w.P_CNTV_CVAL,
+    "cntp_ctl_el0": w.P_CNTP_CTL,
+    "cntp_cval_el0": w.P_CNTP_CVAL,
+}
+_NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
+_library = ctypes.CDLL(uclib._name)
+_SCR_EL3_NS_RW_HCE: Final = 0x531
+
+
+def _function(name: str) -> int:
+    return int(ctypes.cast(getattr(_library, name), ctypes.c_void_p).value or 0)
+
+
+def encode(encoding: Encoding) -> int:
+    """A system register encoding as the hooks take it: op0:op1:CRn:CRm:op2, 4 bits each."""
+    op0, op1, crn, crm, op2 = encoding
+    return op0 << 16 | op1 << 12 | crn << 8 | crm << 4 | op2
+
+
+def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
+    """The transfer table of a frame (see :func:`cca_platform.hooks.transfer`)."""
+    rows: list[int] = []
+    for name in names:
+        if name in _NOT_TRANSFERRED:
+            continue
+        if name in _TIMER_WORDS:
+            rows += [-_TIMER_WORDS[name], 0, place(name)]
+        elif name in SYSTEM_REGISTERS:
+            rows += [arm64_const.UC_ARM64_REG_CP_REG, encode(SYSTEM_REGISTERS[name]), place(name)]
+        else:
+            number = getattr(arm64_const, f"UC_ARM64_REG_{name.upper().replace('V', 'Q')}")
+            rows += [number, 0, place(name)]
+    return np.array([len(rows) // 3, *rows], np.int64)
+
+
+_EL1_TABLE: Final = _table(EL1_FRAME, offset)
+_EL2_TABLE: Final = _table(EL2_FRAME, offset_el2)
+
+
+def _check_numbers() -> None:
+    for name, number in hooks.UNICORN_REGISTERS.items():
+        actual = getattr(arm64_const, f"UC_ARM64_REG_{name}")
+        if actual != number:
+            raise ImportError(f"this Unicorn numbers {name} {actual}, not {number}: install unicorn 2.1.4")
+
+
+_check_numbers()
+
+
+class Stop(Enum):
+    """Why an engine stopped."""
+
+    LEFT = "left"  # on_interrupt ended the run
+    REFUSED = "refused"  # a TLB fill refused an access: P_FAULT_* says why
+    BUDGET = "budget"  # the clock reached M_BUDGET
+    HALTED = "halted"  # WFI; PC is after it
+
+
+class Engine:
+    """One Unicorn engine over the DRAM of ``memory``; ``block`` is the PE block, which it completes.
+
+    ``on_interrupt(number)`` is called inside the interrupt hook, with the registers in the block; it returns whether
+    the engine may go on with what the block then holds. It may move whole register files.
+    """
+
+    LEFT: Final = Stop.LEFT
+    REFUSED: Final = Stop.REFUSED
+    HALTED: Final = Stop.HALTED
+
+    def __init__(self, memory: Memory, block: np.ndarray, on_interrupt: Callable[[int], bool], model: str = "a72") -> None:
+        self.block = block
+        self._address = int(block.ctypes.data)
+        self._memory = memory
+        self._on_interrupt = on_interrupt
+        self._left = False
+        uc = self._uc = Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
+        uc.ctl_set_cpu_model(getattr(arm64_const, f"UC_CPU_ARM64_{model.upper()}"))
+        uc.ctl_set_page_size(4096)
+        uc.ctl_exits_enabled(True)
+        machine = memory.block
+        for bank in range(int(machine[w.M_BANKS])):
+            base, size, host, _ = (int(word) for word in machine[w.M_BANK + 4 * bank : w.M_BANK + 4 * bank + 4])
+            uc.mem_map_ptr(base, size, unicorn_const.UC_PROT_ALL, host)
+        uc.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
+        self._handle = ctypes.c_void_p(ctypes.cast(uc._uch, ctypes.c_void_p).value)
+        block[w.P_UC] = self._handle.value or 0
+        block[w.P_UC_REG_READ] = _function("uc_reg_read")
+        block[w.P_UC_REG_WRITE] = _function("uc_reg_write")
+        block[w.P_UC_EMU_STOP] = _function("uc_emu_stop")
+        block[w.P_REGIME] = -1
+        self._hook(unicorn_const.UC_HOOK_TLB_FILL, hooks.ON_FILL)
+        self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
+        self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MRS, arm64_const.UC_ARM64_INS_MRS)
+        self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MSR, arm64_const.UC_ARM64_INS_MSR)
+        self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_SYS, arm64_const.UC_ARM64_INS_SYS)
+        uc.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
+        self.write_system(SYSTEM_REGISTERS["scr_el3"], _SCR_EL3_NS_RW_HCE)
+        hooks.read_general(self._address)
+
+    def _hook(self, kind: int, callback: int, *extra: int) -> None:
+        handle = ctypes.c_size_t()
+        status = _library.uc_hook_add(
+            self._handle,
+            ctypes.byref(handle),
+            ctypes.c_int(kind),
+            ctypes.c_void_p(callback),
+            ctypes.c_void_p(self._address),
+            ctypes.c_uint64(1),
+            ctypes.c_uint64(0),
+            *(ctypes.c_int(word) for word in extra),
+        )
+        if status:
+            raise UcError(status)
+
+    def _interrupt(self, uc: Uc, number: int, data: Any) -> None:
+        hooks.read_general(self._address)
+        if self._on_interrupt(number):
+            hooks.write_general(self._address)
+        else:
+            self._left = True
+            uc.emu_stop()
+
+    def run(self) -> Stop:
+        """Run from the PC of the block until something happens.
+
+        On return the registers are in the block: those of the engine, or after ``Stop.LEFT`` what ``on_interrupt`` put
+        there. An exception raised by ``on_interrupt`` comes out here.
+        """
+        block = self.block
+        hooks.write_general(self._address)
+        block[w.P_FAULT_KIND] = block[w.P_STOPPED] = 0
+        self._left = False
+        try:
+            self._uc.emu_start(int(block[w.P_PC]) & 0xFFFF_FFFF_FFFF_FFFF, 0)
+        except UcError:
+            if not block[w.P_FAULT_KIND]:
+                raise
+            hooks.read_general(self._address)
+            return Stop.REFUSED
+        if self._left:
+            return Stop.LEFT
+        hooks.read_general(self._address)
+        return Stop.BUDGET if block[w.P_STOPPED] else Stop.HALTED
+
+    def save(self, frame: int) -> None:
+        """Store the EL1&0 registers that are not in the block to memory at host address ``frame``."""
+        hooks.transfer(self._address, _EL1_TABLE.ctypes.data, frame, 1)
+
+    def load(self, frame: int) -> None:
+        """Load the EL1&0 registers that are not in the block from memory at host address ``frame``."""
+        hooks.transfer(self._address, _EL1_TABLE.ctypes.data, frame, 0)
+
+    def save_el2(self, frame: int) -> None:
+        """Store the EL2 registers to memory."""
+        hooks.transfer(self._address, _EL2_TABLE.ctypes.data, frame, 1)
+
+    def load_el2(self, frame: int) -> None:
+        """Load the EL2 registers from memory."""
+        hooks.transfer(self._address, _EL2_TABLE.ctypes.data, frame, 0)
+
+    def read_system(self, encoding: Encoding) -> int:
+        """A system register."""
+        return int(hooks._get_system(self._address, encode(encoding))) & 0xFFFF_FFFF_FFFF_FFFF
+
+    def write_system(self, encoding: Encoding, value: int) -> None:
+        """Write a system register that the model stores (trap 18 of Unicorn: never one that it does not)."""
+        hooks._put_system(self._address, encode(encoding), _signed(value))
+        self.block[w.P_REGIME] = -1
+
+    def flush_tlb(self) -> None:
+        """Drop every translation of every regime."""
+        control = unicorn_const.UC_CTL_TLB_FLUSH | unicorn_const.UC_CTL_IO_WRITE << 30
+        status = _library.uc_ctl(self._handle, ctypes.c_int(_as_int(control)))
+        if status:
+            raise UcError(status)
+
+    def flush_code(self) -> None:
+        """Drop all translated code."""
+        self._uc.ctl_flush_tb()
+
+    def close(self) -> None:
+        """Let go of the engine; the memory may be released afterwards."""
+        if self._handle.value:
+            del self._uc
+            self._handle = ctypes.c_void_p()
+
+
+def _signed(value: int) -> int:
+    value &= 0xFFFF_FFFF_FFFF_FFFF
+    return value - (value >> 63 << 64)
+
+
+def _as_int(value: int) -> int:
+    return value - (1 << 32) if value >> 31 else value

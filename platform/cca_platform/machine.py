@@ -1,0 +1,156 @@
+"""The machine: board, memory, PEs, bus and clock, the programs of its exception levels, and its snapshots."""
+
+import time
+from typing import Any, Protocol
+
+import numpy as np
+
+from cca_platform import block as w
+from cca_platform.board import Board
+from cca_platform.bus import Bus
+from cca_platform.clock import Clock
+from cca_platform.memory import Memory
+from cca_platform.pe import MachineStopped, Pe, Program
+from cca_platform.snapshot import Snapshot, Snapshots
+from cca_platform.trace import Trace
+from cca_platform.types import SecurityState
+
+__all__ = ["InstructionLimit", "Machine", "MachineStopped", "Part"]
+
+_ROUND = 100_000  # ticks that a PE runs before the next one has its turn
+
+
+class InstructionLimit(Exception):
+    """The instructions that a run was given are used up."""
+
+
+class Part(Protocol):
+    """State in Python that a snapshot has to keep, as plain data."""
+
+    def save(self) -> Any: ...
+    def restore(self, data: Any) -> None: ...
+
+
+class Machine:
+    """The hardware of one board, without any software.
+
+    ``clock`` is "virtual" or "host" (see :class:`cca_platform.clock.Clock`). ``programs`` are the exception levels
+    that Python implements; every other level runs AArch64 code on the PE's engine. ``parts`` are what else a snapshot
+    keeps.
+    """
+
+    def __init__(self, board: Board, trace: Trace | None = None, clock: str = "virtual", cpu: str = "a72") -> None:
+        self.board = board
+        self.cpu = cpu
+        self.trace = Trace() if trace is None else trace
+        self.memory = Memory(board)
+        self.clock = Clock(self.memory, board.counter_hz, clock)
+        self.trace.clock = lambda: self.clock.now
+        self.bus = Bus(board, self.trace)
+        self.memory.bus = self.bus
+        self.programs: dict[tuple[int, int], Program] = {}
+        self.parts: dict[str, Part] = {}
+        self.stopped: str | None = None
+        self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
+        self.memory.requesters.extend(self.pes)
+        self._snapshots = Snapshots(self)
+
+    def install(self, state: SecurityState, el: int, program: Program) -> None:
+        """Let ``program`` be exception level ``el`` of a security state."""
+        self.programs[int(state), el] = program
+
+    def program(self, state: SecurityState, el: int) -> Program | None:
+        """The Python program of a level, or None where AArch64 code runs."""
+        return self.programs.get((int(state), el))
+
+    def stop(self, reason: str) -> None:
+        """Power off or reset: nothing runs any more, and whoever waits for a PE gets MachineStopped."""
+        if self.stopped is None:
+            self.stopped = reason
+
+    def run(self, max_insns: int | None = None) -> str:
+        """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
+
+        InstructionLimit after ``max_insns`` instructions in all.
+        """
+        end = None if max_insns is None else self.clock.now + max_insns
+        while self.stopped is None:
+            for pe in self.pes:
+                if pe.on:
+                    until = self.clock.now + _ROUND
+                    pe.run(until if end is None else min(until, end))
+                if self.stopped is not None:
+                    break
+                if end is not None and self.clock.now >= end:
+                    raise InstructionLimit(f"the limit of {max_insns} instructions is reached")
+            if not any(pe.on for pe in self.pes):
+                self.stop("every PE is off")
+            self._idle()
+        return self.stopped
+
+    def _idle(self) -> None:
+        """Every PE waits: let time pass until the first timer fires."""
+        running = [pe for pe in self.pes if pe.on]
+        if running and all(pe.waiting for pe in running):
+            deadlines = [pe.deadline() for pe in running]
+            first = min((ticks for ticks in deadlines if ticks is not None), default=None)
+            if first is None:
+                if self.clock.mode == "virtual":
+                    self.stop("every PE waits for an interrupt that cannot come")
+                else:
+                    time.sleep(0.001)
+            else:
+                self.clock.skip_to(first)
+
+    # -- TLB maintenance from the levels in Python ----------------------------------------------------------------------
+    def tlbi_vmalls12(self, vmid: int) -> None:
+        """TLBI VMALLS12E1OS for a VMID: stages 1 and 2 of one VM, on every PE."""
+        for pe in self.pes:
+            pe.tlbi_vmid(vmid)
+
+    def tlbi_ipas2(self, vmid: int, ipa: int, size: int) -> None:
+        """TLBI RIPAS2E1OS and the VMALLE1OS that it needs, for ``size`` bytes at ``ipa`` of one VM, on every PE."""
+        for pe in self.pes:
+            pe.tlbi_vmid(vmid)
+
+    # -- snapshots ------------------------------------------------------------------------------------------------------
+    def snapshot(self) -> Snapshot:
+        """The whole machine as it is now; costs what has been touched since the last snapshot."""
+        return self._snapshots.take()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put the machine back; later snapshots are gone. ValueError for a snapshot of another machine."""
+        self._snapshots.restore(snapshot)
+
+    def save(self) -> dict[str, Any]:
+        """Everything but DRAM, as plain data."""
+        return {
+            "words": self.memory.block.copy(),
+            "gptbr": self.memory.gptbr,
+            "gpccr": self.memory.gpccr,
+            "stopped": self.stopped,
+            "bus": self.bus.save(),
+            "pes": [pe.save() for pe in self.pes],
+            "parts": {name: part.save() for name, part in self.parts.items()},
+            "seq": self.trace.seq,
+        }
+
+    def load(self, data: dict[str, Any]) -> None:
+        """Put back what ``save`` gave."""
+        self.memory.block[w.M_CLOCK] = np.int64(data["words"][w.M_CLOCK])
+        self.memory.gptbr = data["gptbr"]
+        self.memory.gpccr = data["gpccr"]
+        self.stopped = data["stopped"]
+        self.trace.seq = data["seq"]
+        self.bus.restore(data["bus"])
+        for pe, state in zip(self.pes, data["pes"], strict=True):
+            pe.restore(state)
+        for name, state in data["parts"].items():
+            self.parts[name].restore(state)
+
+    def close(self) -> None:
+        """Give engines and memory back; nothing of the machine may be used afterwards."""
+        self.stop("closed")
+        for pe in self.pes:
+            pe.close()
+        self.memory.close()

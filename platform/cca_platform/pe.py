@@ -1,0 +1,595 @@
+"""A processing element: one engine, four worlds, and the exceptions that move it between them.
+
+A level is either a Python program (the monitor at EL3, the RMM at R-EL2, the host at NS-EL2) or AArch64 code on the
+engine. Both are reached the same way: by an exception, and left the same way: by ERET. While Python has the PE, its
+general registers are ``x``, and ``elr``/``spsr`` are the return address and PSTATE of the code that was interrupted.
+"""
+
+import ctypes
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from cca_platform import access as la
+from cca_platform import block as w
+from cca_platform import frame, hooks
+from cca_platform.aborts import abort
+from cca_platform.access import MemoryAccess
+from cca_platform.decoder import decode
+from cca_platform.identification import IdRegisters
+from cca_platform.sysinsn import SystemKind, decode_system, iss_sysreg, iss_wfx
+from cca_platform.types import Access, BusError, SecurityState
+
+if TYPE_CHECKING:
+    from cca_platform.engine import Engine
+    from cca_platform.machine import Machine
+
+__all__ = ["MachineStopped", "Pe", "Program"]
+
+_U64: Final = (1 << 64) - 1
+_IL: Final = 1 << 25
+_EC_WFX, _EC_SVC, _EC_HVC, _EC_SMC, _EC_SYSREG, _EC_BRK = 0x01, 0x15, 0x16, 0x17, 0x18, 0x3C
+_SMC_0: Final = _EC_SMC << 26 | _IL
+_DATA_SAME_EL: Final = 0x25
+_EXTERNAL_ABORT: Final = 0x10
+_HCR_TWI: Final = 1 << 13
+_HCR_TID3: Final = 1 << 18
+_HCR_TSC: Final = 1 << 19
+_HCR_TGE: Final = 1 << 27
+_HCR_RW: Final = 1 << 31
+_ENGINE_HCR: Final = _HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
+_NO_FAR: Final = -(1 << 63)
+_NEVER: Final = (1 << 63) - 1
+_SLICE: Final = 4_000_000  # ticks without a look at signals: about 10 ms
+_ROOT, _NON_SECURE, _REALM = int(SecurityState.ROOT), int(SecurityState.NON_SECURE), int(SecurityState.REALM)
+_TLB_CONTEXT: Final = slice(frame.offset("sctlr_el1"), frame.offset("tcr_el1") + 8)
+
+
+class MachineStopped(Exception):
+    """The machine was powered off or reset; the text is the reason."""
+
+
+class Program(Protocol):
+    """An exception level that Python implements."""
+
+    def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+        """A synchronous exception was taken to this level; returning resumes the interrupted code."""
+
+    def on_irq(self, pe: "Pe") -> None:
+        """A physical interrupt was taken to this level."""
+
+    def on_eret(self, pe: "Pe") -> None:
+        """A higher level returned to this one."""
+
+
+class Pe:
+    """One PE of a machine. ``security`` and ``el`` are its current state; SCR_EL3 of EL3 itself shows in ``security``.
+
+    ``on`` says whether it runs code of its own (PSCI), ``waiting`` whether that code sits in WFI.
+    """
+
+    def __init__(self, machine: "Machine", index: int, mpidr: int) -> None:
+        self.machine = machine
+        self.index = index
+        self.mpidr = mpidr
+        self.security = SecurityState.NON_SECURE
+        self.el = 2
+        self.on = False
+        self.waiting = False
+        self.access: MemoryAccess | None = None
+        self._trace = machine.trace
+        self._programs = machine.programs
+        self._clock = machine.clock
+        self.block = np.zeros(w.P_WORDS, np.int64)
+        self._address = int(self.block.ctypes.data)
+        self._words = memoryview(self.block).cast("B").cast("Q")
+        self.x = self._words[w.P_X : w.P_X + 31]
+        self._tlb_pages = np.zeros(machine.memory.pages, np.uint8)
+        self._engine: Engine | None = None
+        self._moves = 0
+        self._host_deadline: int | None = None
+        self._tlb_context = b""
+        self._vmid = -1
+        self._flush = False
+        self._flush_code = False
+        self._code_epoch = 0
+        block = self.block
+        block[w.P_MACHINE] = machine.memory.block_address
+        block[w.P_TLB_PAGES] = self._tlb_pages.ctypes.data
+        block[w.P_TLB_ERA] = 1
+        block[w.P_COUNTER_HZ] = machine.board.counter_hz
+        block[w.P_HAS_PAN] = machine.cpu != "a72"
+        self.ids = IdRegisters(self, machine.board)
+
+    def __repr__(self) -> str:
+        return f"Pe({self.index}, {SecurityState(self.security).name}, EL{self.el}, elr={self.elr:#x})"
+
+    @property
+    def elr(self) -> int:
+        """Return address of the exception that is being handled: where the interrupted code goes on."""
+        return self._words[w.P_PC]
+
+    @elr.setter
+    def elr(self, value: int) -> None:
+        self._words[w.P_PC] = value & _U64
+
+    @property
+    def spsr(self) -> int:
+        """PSTATE of the interrupted code."""
+        return self._words[w.P_PSTATE]
+
+    @spsr.setter
+    def spsr(self, value: int) -> None:
+        self._words[w.P_PSTATE] = value & 0xFFFF_FFFF
+
+    @property
+    def retired(self) -> int:
+        """Instructions that this PE has retired."""
+        return self._words[w.P_RETIRED]
+
+    @property
+    def engine(self) -> "Engine":
+        """The processor; made when it is first needed."""
+        if self._engine is None:
+            from cca_platform.engine import Engine  # noqa: PLC0415 - a run without guest code needs no Unicorn
+
+            self._engine = Engine(self.machine.memory, self.block, self._interrupt, self.machine.cpu)
+            self.machine.memory.block[w.M_PES_USED] += 1
+        return self._engine
+
+    # -- calls between levels ------------------------------------------------------------------------------------------
+    def smc(self, *args: int) -> list[int]:
+        """SMC #0 from the current level in Python; X0..X4 when that level has the PE again.
+
+        Until then the PE runs what the call started: an RMI_REC_ENTER runs Realm code. MachineStopped when the machine
+        was powered off meanwhile.
+        """
+        x = self.x
+        at = 0
+        for value in args:
+            x[at] = value
+            at += 1
+        security, el = self.security, self.el
+        self._take_program(_ROOT, 3, _SMC_0)
+        while self.el != el or self.security != security:
+            self.step()
+        if self.machine.stopped is not None:
+            raise MachineStopped(self.machine.stopped)
+        return x[:5].tolist()
+
+    def leave(self, *args: int) -> None:
+        """SMC #0 from the current level in Python for a call that does not return: the caller must return at once."""
+        x = self.x
+        at = 0
+        for value in args:
+            x[at] = value
+            at += 1
+        self._take_program(_ROOT, 3, _SMC_0)
+
+    def eret(self, security: SecurityState, el: int) -> None:
+        """Exception return from the current level in Python to a lower one; the caller must return at once."""
+        self._moves += 1
+        self.security = security
+        self.el = el
+        program = self._programs.get((security, el))
+        if program is not None:
+            program.on_eret(self)
+        else:
+            self.on = True
+
+    def _take_program(self, security: int, el: int, esr: int, far: int = 0, hpfar: int = 0) -> None:
+        """A synchronous exception to a level in Python; it may resume the interrupted code or move on."""
+        came, moves = self.el, self._moves
+        self.el = el
+        self._programs[security, el].on_sync(self, esr, far, hpfar)
+        if self._moves == moves:
+            self.el = came
+
+    # -- registers -----------------------------------------------------------------------------------------------------
+    def save_el1(self, address: int) -> None:
+        """Store the EL1&0 register file (``frame.EL1_FRAME``) of the interrupted code to host memory."""
+        self.engine.save(address)
+        words = (ctypes.c_uint64 * (frame.offset("pstate") // 8 + 1)).from_address(address)
+        memoryview(words).cast("B").cast("Q")[:31] = self.x
+        words[_PC_SLOT], words[_PSTATE_SLOT] = self._words[w.P_PC], self._words[w.P_PSTATE]
+        words[_SP_EL1_SLOT if self._words[w.P_PSTATE] & 0xD == 5 else _SP_EL0_SLOT] = self._words[w.P_SP]
+        self._tlb_context = self._context(address)
+
+    def restore_el1(self, address: int) -> None:
+        """Load the EL1&0 register file from host memory; ``elr`` and ``spsr`` become its PC and PSTATE."""
+        words = (ctypes.c_uint64 * (frame.offset("pstate") // 8 + 1)).from_address(address)
+        self.x[:] = memoryview(words).cast("B").cast("Q")[:31]
+        state = self._words
+        state[w.P_PC], state[w.P_PSTATE] = words[_PC_SLOT], words[_PSTATE_SLOT]
+        state[w.P_SP] = words[_SP_EL1_SLOT if words[_PSTATE_SLOT] & 0xD == 5 else _SP_EL0_SLOT]
+        self.engine.load(address)
+        context = self._context(address)
+        if context != self._tlb_context:
+            self._flush = True  # the engine's TLB has neither VMID nor ASID
+            self._tlb_context = context
+
+    def _context(self, address: int) -> bytes:
+        """What the engine's EL1&0 TLB entries depend on besides the tables."""
+        own = ctypes.string_at(address + _TLB_CONTEXT.start, _TLB_CONTEXT.stop - _TLB_CONTEXT.start)
+        return own + self.block[w.P_HCR : w.P_VTTBR + 1].tobytes()
+
+    def save_el2(self, address: int) -> None:
+        """Store the EL2 registers of real EL2 code (``frame.EL2_FRAME``) to host memory."""
+        self.engine.save_el2(address)
+        if self._words[w.P_PSTATE] & 0xD == 9:
+            ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value = self._words[w.P_SP]
+        self._el2 = self.block[w.P_HCR : w.P_VTTBR + 1].copy()
+
+    def restore_el2(self, address: int) -> None:
+        """Load the EL2 registers of real EL2 code from host memory."""
+        self.engine.load_el2(address)
+        self._words[w.P_SP] = ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value
+        self.block[w.P_HCR : w.P_VTTBR + 1] = self._el2
+
+    def set_el2(self, hcr: int, vtcr: int, vttbr: int, vmpidr: int) -> None:
+        """The EL2 controls under which lower levels run, set by an EL2 in Python."""
+        words = self._words
+        if words[w.P_HCR] != hcr:
+            words[w.P_HCR] = hcr
+            self.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr & _ENGINE_HCR)
+        words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
+        self._vmid = vttbr >> 48
+        self.engine.write_system(frame.SYSTEM_REGISTERS["vmpidr_el2"], vmpidr)
+
+    def mask_timers(self, virtual: bool, physical: bool) -> None:
+        """CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: keep an EL1 timer that asserts its interrupt already from interrupting."""
+        self._words[w.P_TIMER_MASK] = virtual | physical << 1
+
+    def read_sysreg(self, name: str) -> int:
+        """An EL1 or EL2 system register of the interrupted code, by its name in :mod:`cca_platform.frame`."""
+        return self.engine.read_system(frame.SYSTEM_REGISTERS[name])
+
+    def write_sysreg(self, name: str, value: int) -> None:
+        """Write a system register of the interrupted code."""
+        self.engine.write_system(frame.SYSTEM_REGISTERS[name], value)
+        self._flush = True
+
+    def id_register(self, op0: int, op1: int, crn: int, crm: int, op2: int) -> int:
+        """An identification register as the PE itself has it; encodings without a register read as zero."""
+        return self.ids.read(op0, op1, crn, crm, op2)
+
+    def inject(self, esr: int, far: int | None = None) -> None:
+        """Take a synchronous exception to EL1 of the interrupted code, on behalf of EL2."""
+        signed = _NO_FAR if far is None else far - (far >> 63 << 64)
+        hooks.take_exception(self._address, 1, esr, signed, 0)
+
+    # -- TLB -----------------------------------------------------------------------------------------------------------
+    def flush_tlb(self) -> None:
+        """Invalidate every translation before code runs again."""
+        self._flush = True
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        """Invalidate the EL1&0 translations of a VMID."""
+        if vmid == self._vmid:
+            self._flush = True
+
+    def tlbi_pages(self, first: int, count: int) -> None:
+        """Invalidate every translation to ``count`` physical pages from page index ``first``."""
+        if self._engine is None or self._flush:
+            return
+        era = self._words[w.P_TLB_ERA]
+        if count == 1:
+            self._flush = self._tlb_pages[first] == era
+        elif (self._tlb_pages[first : first + count] == era).any():
+            self._flush = True
+
+    def _synchronise(self) -> None:
+        """Do the invalidations that are due before code runs."""
+        machine = self.machine.memory.block
+        if machine[w.M_CODE_WRITTEN]:
+            machine[w.M_CODE_WRITTEN] = 0
+            self.machine.memory.executed.fill(0)
+            for pe in self.machine.pes:
+                pe._flush_code = pe._engine is not None
+                pe._flush = True  # code pages have to come through the fill hook again
+        if self._flush_code:
+            self.engine.flush_code()
+            self._flush_code = False
+        if self._flush or self._words[w.P_TLBI_SEEN] != machine[w.M_TLBI]:
+            self.engine.flush_tlb()
+            self._flush = False
+            self._words[w.P_TLBI_SEEN] = machine[w.M_TLBI]
+            era = self._words[w.P_TLB_ERA]
+            if era == 255:
+                self._tlb_pages.fill(0)
+                era = 0
+            self._words[w.P_TLB_ERA] = era + 1
+
+    # -- time and interrupts -------------------------------------------------------------------------------------------
+    def host_timer(self, deadline: int | None) -> None:
+        """CNTHP: a physical interrupt to EL2 from clock value ``deadline`` on; None turns it off."""
+        self._host_deadline = deadline
+
+    def deadline(self) -> int | None:
+        """Clock value of the next interrupt of a timer, or None."""
+        ticks = int(hooks.timer_deadline(self._address, self._clock.now))
+        if self._host_deadline is not None:
+            ticks = min(ticks, self._host_deadline)
+        return None if ticks == _NEVER else ticks
+
+    # -- running -------------------------------------------------------------------------------------------------------
+    def run(self, until: int) -> None:
+        """Run code of this PE until the clock reads ``until``, it waits, or the machine stops."""
+        while self._clock.now < until and self.machine.stopped is None and self.on:
+            self.step(until)
+            if self.waiting:
+                return
+
+    def step(self, until: int | None = None) -> None:
+        """Run the code of the current level until something happens, and deal with that."""
+        if self.machine.stopped is not None:
+            raise MachineStopped(self.machine.stopped)
+        if (self.security, self.el) in self._programs:
+            raise AssertionError(f"{self!r} must have code to run, not a Python program")
+        clock, words = self._clock, self._words
+        clock.follow()
+        now = clock.now
+        due = self.deadline()
+        if due is not None and due <= now and self._irq():
+            return
+        end = now + _SLICE if until is None else min(until, now + _SLICE)
+        words[w.P_SLICE_END] = end if self._host_deadline is None else min(end, max(self._host_deadline, now))
+        words[w.P_SECURITY] = self.security
+        self._synchronise()
+        hooks.set_budget(self._address)
+        self.waiting = False
+        engine = self.engine
+        moves = self._moves
+        stop = engine.run()
+        if stop is engine.LEFT:
+            return
+        if self._moves != moves:
+            raise AssertionError("the engine must stop when a hook moves the PE to another level")
+        if stop is engine.REFUSED:
+            self._refused()
+        else:
+            self.el = words[w.P_PSTATE] >> 2 & 3
+            if stop is engine.HALTED:
+                self._wait()
+
+    def _irq(self) -> bool:
+        """Take a physical interrupt to the EL2 in Python; False when nobody can take it."""
+        program = self._programs.get((self.security, 2))
+        if program is None or self.el == 2:
+            return False
+        if self._trace.on:
+            self._trace.emit("interrupt.take", pe=self, kind="IRQ", elr=self.elr)
+        came, moves = self.el, self._moves
+        self.el = 2
+        program.on_irq(self)
+        if self._moves == moves:
+            self.el = came
+        return True
+
+    def _wait(self) -> None:
+        """WFI: idle time passes at once, up to the next interrupt of this PE."""
+        due = self.deadline()
+        if self.on and (self._programs.get((_NON_SECURE, 2)) is None):
+            self.waiting = due is None or due > self._clock.now
+            return
+        if due is None:
+            self.machine.stop("a vCPU waits for an interrupt that cannot come")
+            return
+        self._clock.skip_to(due)
+
+    # -- exceptions ----------------------------------------------------------------------------------------------------
+    def _interrupt(self, number: int) -> bool:
+        """The engine's interrupt hook: whether it may go on."""
+        moves = self._moves
+        self.el = self._words[w.P_PSTATE] >> 2 & 3
+        if number == 13:
+            self._smc()
+        else:
+            self._exception(number)
+        return self._moves == moves and self.machine.stopped is None
+
+    def _smc(self) -> None:
+        """SMC: trapped by EL2 from EL1, or to EL3."""
+        words = self._words
+        if self.el == 1 and words[w.P_HCR] & _HCR_TSC and self.security != 0:
+            words[w.P_PC] -= 4  # a trapped instruction has not been executed
+            if (self.security, 2) in self._programs:
+                self._take_program(self.security, 2, _SMC_0)
+            else:
+                self._enter(2, _SMC_0 | self._immediate())
+            return
+        words[w.P_PC] -= 4
+        immediate = self._immediate()
+        words[w.P_PC] += 4
+        self._take_program(_ROOT, 3, _SMC_0 | immediate)
+
+    def _exception(self, number: int) -> None:
+        """SVC, HVC, BRK, undefined and trapped instructions."""
+        words = self._words
+        if number in _CALLS:  # PC is after the instruction
+            words[w.P_PC] -= 4
+            esr = _CALLS[number] << 26 | _IL | self._immediate()
+            if number != 12:
+                words[w.P_PC] += 4
+            self._synchronous(esr, 2 if number != 2 or self.el == 2 else 1)
+            return
+        hooks.uncount(self._address)
+        word = int(hooks.instruction(self._address))
+        if number == 7:
+            self._synchronous(_EC_BRK << 26 | _IL | word >> 5 & 0xFFFF, max(self.el, 1))
+            return
+        decoded = None if word < 0 else decode_system(word)
+        esr, target = _IL, max(self.el, 1)
+        if decoded is not None and self.el < 2:
+            hcr, kind = words[w.P_HCR], decoded.kind
+            if kind is SystemKind.WFI and hcr & _HCR_TWI:
+                esr, target = _EC_WFX << 26 | _IL | iss_wfx(decoded), 2
+            elif kind in (SystemKind.MRS, SystemKind.MSR) and self.el == 1 and self._traps(decoded, hcr):
+                esr, target = _EC_SYSREG << 26 | _IL | iss_sysreg(decoded), 2
+        self._synchronous(esr, target)
+
+    @staticmethod
+    def _traps(instruction: Any, hcr: int) -> bool:
+        """Whether EL2 traps this system register access of EL1: HCR_EL2.TID3 and the identification space."""
+        return bool(
+            hcr & _HCR_TID3
+            and instruction.is_read
+            and (instruction.op0, instruction.op1, instruction.crn) == (3, 0, 0)
+            and 1 <= instruction.crm <= 7
+        )
+
+    def _synchronous(self, esr: int, target: int, far: int | None = None, hpfar: int = 0) -> None:
+        """Take a synchronous exception from real code to ``target``."""
+        if target == 1 and self._words[w.P_HCR] & _HCR_TGE and self.security != 0:
+            target = 2
+        if target == 3 or (self.security, target) in self._programs:
+            self._take_program(_ROOT if target == 3 else self.security, target, esr, far or 0, hpfar)
+            return
+        self._enter(target, esr, far, hpfar)
+
+    def _enter(self, target: int, esr: int, far: int | None = None, hpfar: int = 0) -> None:
+        """Architectural entry into the vector table of real code."""
+        elr, spsr = self.elr, self.spsr
+        signed = _NO_FAR if far is None else far - (far >> 63 << 64)
+        if target == 2 and hpfar:
+            self.engine.write_system(frame.SYSTEM_REGISTERS["hpfar_el2"], hpfar)
+        hooks.take_exception(self._address, target, esr, signed, 0)
+        self.el = target
+        if self._trace.on:
+            self._trace.emit(
+                "exception.take", pe=self, kind="sync", esr=esr, far=far or 0, hpfar=hpfar, elr=elr, spsr=spsr,
+                target=target, vector=self.elr,
+            )  # fmt: skip
+
+    def _immediate(self) -> int:
+        """The 16-bit immediate of the SVC, HVC or SMC at PC."""
+        return int(hooks.instruction(self._address)) >> 5 & 0xFFFF
+
+    def _refused(self) -> None:
+        """A TLB fill refused an access: a device register, or an abort."""
+        words = self._words
+        self.el = words[w.P_PSTATE] >> 2 & 3
+        self.waiting = False
+        fetch = words[w.P_FAULT_ACCESS] == Access.FETCH
+        fault = words[w.P_FAULT_KIND : w.P_FAULT_KIND + 1].tolist()[0]
+        pa, page = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA] & ~0xFFF
+        kept = words[w.P_FAULT_FSC : w.P_FAULT_GPT_LEVEL + 1].tolist()
+        word = -1
+        if not fetch:
+            hooks.uncount(self._address)
+            word = int(hooks.instruction(self._address))
+            for index, value in enumerate(kept):
+                words[w.P_FAULT_FSC + index] = value
+        if fault == 2:
+            if not fetch and self._device(word, pa, page):
+                return
+            words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = _EXTERNAL_ABORT, 1
+            words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
+        found = abort(words, self.x, self.el, word)
+        self.access = found.access
+        if self._trace.on:
+            self._trace_abort(found.esr, found.far, found.hpfar)
+        self._synchronous(found.esr, found.target, found.far, found.hpfar)
+
+    def _trace_abort(self, esr: int, far: int, hpfar: int) -> None:
+        words = self._words
+        if words[w.P_FAULT_GPF]:
+            self._trace.emit(
+                "fault.gpf", pe=self, pa=words[w.P_FAULT_PA], va=far, pc=self.elr, esr=esr,
+                access=Access(words[w.P_FAULT_ACCESS]), pas=words[w.P_FAULT_PAS], level=words[w.P_FAULT_GPT_LEVEL],
+            )  # fmt: skip
+        elif words[w.P_FAULT_STAGE] == 2:
+            self._trace.emit(
+                "fault.stage2", pe=self, ipa=words[w.P_FAULT_IPA], va=far, pc=self.elr, esr=esr, far=far, hpfar=hpfar,
+                access=Access(words[w.P_FAULT_ACCESS]),
+            )  # fmt: skip
+
+    def _device(self, word: int, pa: int, page: int) -> bool:
+        """Do the access at PC on the bus and step over it; False when nothing answers or it cannot be done there."""
+        decoded = None if word < 0 else decode(word)
+        if decoded is None or decoded.fp or decoded.exclusive or decoded.kind not in (la.Kind.LOAD, la.Kind.STORE):
+            return False
+        x, words, bus = self.x, self._words, self.machine.bus
+        base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
+        loaded: list[tuple[int, int]] = []
+        try:
+            for element in la.elements(decoded, base):
+                if (element.address ^ page) & 0xFFFF_FFFF_F000:
+                    return False  # a device access must not cross a page
+                at = pa | element.address & 0xFFF
+                if decoded.is_write:
+                    bus.write(at, element.size, la.store_value(decoded, x, element.register))
+                else:
+                    loaded.append((element.register, la.emulate_load(decoded, bus.read(at, element.size))))
+        except BusError:
+            return False
+        if decoded.writeback:
+            value = la.writeback(decoded, x, words[w.P_SP])
+            if decoded.rn == 31:
+                words[w.P_SP] = value
+            else:
+                x[decoded.rn] = value
+        for register, value in loaded:
+            if register != 31:
+                x[register] = value
+        words[w.P_PC] += 4
+        self._clock.skip_to(self._clock.now + 1)
+        words[w.P_RETIRED] += 1
+        return True
+
+    # -- snapshots -----------------------------------------------------------------------------------------------------
+    def save(self) -> dict[str, Any]:
+        """Everything of the PE, as plain data."""
+        registers = bytearray(frame.EL1_FRAME_SIZE + frame.EL2_FRAME_SIZE)
+        if self._engine is not None:
+            address = ctypes.addressof(ctypes.c_char.from_buffer(registers))
+            self._engine.save(address)
+            self._engine.save_el2(address + frame.EL1_FRAME_SIZE)
+        return {
+            "security": int(self.security),
+            "el": self.el,
+            "on": self.on,
+            "waiting": self.waiting,
+            "words": self.block.copy(),
+            "host_deadline": self._host_deadline,
+            "vmid": self._vmid,
+            "tlb_context": self._tlb_context,
+            "engine": bytes(registers) if self._engine is not None else None,
+        }
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Put back what ``save`` gave."""
+        self.security = SecurityState(data["security"])
+        self.el, self.on, self.waiting = data["el"], data["on"], data["waiting"]
+        self._host_deadline, self._vmid = data["host_deadline"], data["vmid"]
+        self._tlb_context = data["tlb_context"]
+        for start, stop in _SAVED_WORDS:
+            self.block[start:stop] = data["words"][start:stop]
+        if self._engine is not None and data["engine"] is not None:
+            registers = bytearray(data["engine"])
+            address = ctypes.addressof(ctypes.c_char.from_buffer(registers))
+            self._engine.load_el2(address + frame.EL1_FRAME_SIZE)
+            self._engine.load(address)
+        self.block[w.P_REGIME] = -1
+        self._moves += 1
+        self._flush = True
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+
+_CALLS: Final = {2: _EC_SVC, 11: _EC_HVC}
+_PC_SLOT: Final = frame.offset("pc") // 8
+_PSTATE_SLOT: Final = frame.offset("pstate") // 8
+_SP_EL0_SLOT: Final = frame.offset("sp_el0") // 8
+_SP_EL1_SLOT: Final = frame.offset("sp_el1") // 8
+# what of the block is state: regime controls, retired count, timers, general registers
+_SAVED_WORDS: Final = (
+    (w.P_SECURITY, w.P_VSTTBR + 1),
+    (w.P_RETIRED, w.P_RETIRED + 1),
+    (w.P_CNTV_CTL, w.P_TIMER_MASK + 1),
+    (w.P_X, w.P_PSTATE + 1),
+)
