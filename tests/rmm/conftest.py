@@ -37,6 +37,9 @@ class Nobody:
     def on_irq(self, pe: Any) -> None:
         """Interrupts wait for the Host, which polls nothing."""
 
+    def on_eret(self, pe: Any) -> None:
+        """EL3 has answered a call."""
+
 
 class Host:
     """NS-EL2: commands, granules and pages."""
