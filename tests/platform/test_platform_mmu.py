@@ -65,7 +65,13 @@ class Bench:
         self.next = 0xA000_0000
         self.entries: dict[int, int] = {}
         self.root1, self.root2 = self.table(), self.table()
-        self.set(MACHINE=self.m, SECURITY=SecurityState.NON_SECURE, EL=1, TLB_PAGES=int(self.tlb_pages.ctypes.data))
+        self.set(
+            MACHINE=self.m,
+            SECURITY=SecurityState.NON_SECURE,
+            EL=1,
+            TLB_ERA=7,
+            TLB_PAGES=int(self.tlb_pages.ctypes.data),
+        )
         self.set(SCTLR=1, TCR=16 | 16 << 16 | 2 << 30 | 5 << 32, TTBR0=self.root1, TTBR1=self.root1, MAIR=0x00FF)
 
     def set(self, **words: int) -> None:
@@ -827,7 +833,7 @@ class TestFill:
         if given:
             assert bench.get("OUT_PA") == DATA
             page = page_index(bench.m, DATA)
-            assert bench.tlb_pages[page] == 1
+            assert bench.tlb_pages[page] == 7  # the era: one flush of the whole TLB makes it stale
             assert bench.memory.dirty[page] == (access == WRITE)
             assert bench.memory.executed[page] == (access == FETCH)
 
