@@ -16,14 +16,11 @@ from cca_platform.types import GRANULE_SIZE, PA, Pas, SecurityState
 
 if TYPE_CHECKING:
     from cca_platform.machine import Machine
-    from cca_platform.pe import Pe
 
 __all__ = ["Firmware", "boot"]
 
 _IMAGE_LIMIT: Final = 0x8_0000
 """Room for each of BL31 and BL2 at the start of the Root carve-out."""
-_EL2H_MASKED: Final = 0x3C9
-"""PSTATE at the entry of NS EL2: EL2h, DAIF masked."""
 
 
 class Firmware:
@@ -86,7 +83,9 @@ def boot(
     built = images.package(images.component(rmm), bl33)
     trace, memory = machine.trace, machine.memory
 
-    # BL1: the ROM knows one hash, and starts BL2
+    # BL1: every PE comes out of reset at EL3; the ROM knows one hash, and starts BL2
+    for pe in machine.pes:
+        pe.security, pe.el = SecurityState.ROOT, 3
     _stage(machine, "BL1", 0)
     loader = Loader(memory, trace, built.fip if fip is None else fip, root_digest or built.root_digest)
     root = Carveout(board, "root")
@@ -108,11 +107,7 @@ def boot(
     contexts = Contexts(memory, root, len(machine.pes))
     rmmd = RmmDispatcher(machine, tables, shared_page)
 
-    def start(pe: "Pe", entry: int, context_id: int) -> None:
-        rmmd.boot(pe)
-        _enter_ns(pe, entry, context_id)
-
-    psci = PsciService(machine, None if ns_image is None else start)
+    psci = PsciService(machine, None if ns_image is None else rmmd.boot)
     monitor = Monitor(machine, contexts, rmmd, psci, ns_is_code=ns_image is not None)
     machine.install(SecurityState.ROOT, 3, monitor)
     machine.install(SecurityState.REALM, 2, rmm)
@@ -125,11 +120,8 @@ def boot(
     memory.port(SecurityState.ROOT, Pas.REALM).write(shared_page, manifest.build(board, shared_page))
     _stage(machine, "RMM", realm.base, version=RMM_EL3_VERSION)
     for pe in machine.pes if ns_image is None else machine.pes[:1]:
-        rmmd.boot(pe)
-
+        rmmd.boot(pe, board.ns_entry, 0)
     _stage(machine, "BL33", board.ns_entry, version=PSCI_VERSION)
-    for pe in machine.pes if ns_image is None else machine.pes[:1]:
-        _enter_ns(pe, board.ns_entry, 0)
     return firmware
 
 
@@ -137,11 +129,3 @@ def _stage(machine: "Machine", stage: str, entry: int, version: int | None = Non
     if machine.trace.on:
         fields = {} if version is None else {"version": version}
         machine.trace.emit("boot.stage", pe=machine.pes[0], stage=stage, entry=entry, **fields)
-
-
-def _enter_ns(pe: "Pe", entry: int, context_id: int) -> None:
-    """Leave EL3 for Non-secure EL2 with cleared registers, X0 = ``context_id``."""
-    pe.x[:] = memoryview(bytes(31 * 8)).cast("Q")
-    pe.x[0] = context_id
-    pe.elr, pe.spsr = entry, _EL2H_MASKED
-    pe.eret(SecurityState.NON_SECURE, 2)

@@ -34,6 +34,8 @@ _SMC_0: Final = SMC_EC << 26 | 1 << 25
 _FID: Final = 0xFFFE_FFFF
 """The bits of X0 that name a function: W0 without the SVE hint."""
 _ARCH_FEATURES: Final = frozenset({Smccc.VERSION, Smccc.ARCH_FEATURES})
+_NS: Final = SecurityState.NON_SECURE
+_REALM: Final = SecurityState.REALM
 _NAMES: dict[int, str] = {}
 
 
@@ -131,7 +133,7 @@ class Monitor:
         x[8:] = self._realm[index].tail
         if self._trace.on:
             self._switch(pe, SecurityState.NON_SECURE, SecurityState.REALM, function_name(x[0]))
-        pe.eret(SecurityState.REALM, 2)
+        pe.eret(_REALM, 2)
 
     def _rmi_complete(self, pe: "Pe", x: memoryview) -> None:
         """Realm to Non-secure: X1..X5 become X0..X4."""
@@ -151,7 +153,7 @@ class Monitor:
             self._trace.emit(
                 "smc.return", pe=pe, world="ns", fid=fid & 0xFFFF_FFFF, name=function_name(fid), results=list(x[0:5])
             )
-        pe.eret(SecurityState.NON_SECURE, el)
+        pe.eret(_NS, el)
 
     def _switch(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
         fields: dict[str, Any] = {"world": "root", "el": 3, "source": source, "target": target, "reason": reason}

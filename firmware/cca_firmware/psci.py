@@ -101,4 +101,10 @@ class PsciService:
         return True
 
     def _cpu_off(self, pe: "Pe", x: memoryview) -> None:
-        x[0] = PsciStatus.DENIED
+        """Does not return; a Python program cannot be taken off its PE and is denied it."""
+        if self._start is None:
+            x[0] = PsciStatus.DENIED
+            return
+        self.power[pe.index] = AffinityInfo.OFF
+        pe.eret(SecurityState.NON_SECURE, 2)
+        pe.on = False

@@ -15,6 +15,8 @@ __all__ = ["RmmDispatcher"]
 
 _OK: Final = int(RmmEl3Status.OK)
 _INVAL: Final = int(RmmEl3Status.INVAL)
+_EL2H_MASKED: Final = 0x3C9
+"""PSTATE at the entry of NS EL2: EL2h, DAIF masked."""
 
 
 class RmmDispatcher:
@@ -33,6 +35,7 @@ class RmmDispatcher:
         self._shared_page = shared_page
         self.boot_codes: list[int | None] = [None] * self._pes
         self.ready = False
+        self._hand_over = [(0, 0)] * self._pes
         self.handlers: dict[int, Handler] = {
             RmmEl3.GTSI_DELEGATE: self._delegate,
             RmmEl3.GTSI_UNDELEGATE: self._undelegate,
@@ -40,21 +43,39 @@ class RmmDispatcher:
             RmmEl3.BOOT_COMPLETE: self._boot_complete,
         }
 
-    def boot(self, pe: "Pe") -> None:
-        """Enter the RMM on ``pe`` for the first time: the cold boot on PE 0, the warm boot on the others.
+    def boot(self, pe: "Pe", entry: int, context_id: int) -> None:
+        """Take ``pe`` from reset through the RMM to Non-secure EL2 at ``entry``, with X0 = ``context_id``.
 
-        A RMM that comes back without RMM_BOOT_COMPLETE has failed with E_RMM_BOOT_UNKNOWN.
+        The cold boot on PE 0, the warm boot on the others. An RMM that comes back without RMM_BOOT_COMPLETE has failed
+        with E_RMM_BOOT_UNKNOWN.
         """
         index = pe.index
+        pe.security, pe.el = SecurityState.ROOT, 3
+        self.boot_codes[index] = None
+        self._hand_over[index] = (entry, context_id)
         cold = (index, RMM_EL3_VERSION, self._pes, self._shared_page)
-        warm = (index, 0, 0, 0)
-        pe.x[:] = memoryview(bytes(31 * 8)).cast("Q")
-        for number, value in enumerate(warm if index else cold):
-            pe.x[number] = value
+        _clear(pe, *((index, 0, 0, 0) if index else cold))
         pe.eret(SecurityState.REALM, 2)
         if self.boot_codes[index] is None:
-            self.boot_codes[index] = BootCode.UNKNOWN
-        self.ready = all(code in (None, BootCode.SUCCESS) for code in self.boot_codes)
+            self._booted(pe, BootCode.UNKNOWN)
+
+    def _boot_complete(self, pe: "Pe", x: memoryview) -> None:
+        """The RMM's first return on a PE; later ones are unknown calls."""
+        if self.boot_codes[pe.index] is None:
+            self._booted(pe, x[1])
+        else:
+            x[0] = NOT_SUPPORTED
+
+    def _booted(self, pe: "Pe", code: int) -> None:
+        self.boot_codes[pe.index] = code
+        self.ready = self._all_booted()
+        entry, context_id = self._hand_over[pe.index]
+        _clear(pe, context_id)
+        pe.elr, pe.spsr = entry, _EL2H_MASKED
+        pe.eret(SecurityState.NON_SECURE, 2)
+
+    def _all_booted(self) -> bool:
+        return all(code in (None, BootCode.SUCCESS) for code in self.boot_codes)
 
     def save(self) -> list[int | None]:
         """The boot state, for a snapshot."""
@@ -63,13 +84,7 @@ class RmmDispatcher:
     def restore(self, data: list[int | None]) -> None:
         """Put back what :meth:`save` gave."""
         self.boot_codes[:] = data
-        self.ready = all(code in (None, BootCode.SUCCESS) for code in data)
-
-    def _boot_complete(self, pe: "Pe", x: memoryview) -> None:
-        if self.boot_codes[pe.index] is None:
-            self.boot_codes[pe.index] = x[1]
-        else:
-            x[0] = NOT_SUPPORTED
+        self.ready = self._all_booted()
 
     def _delegate(self, pe: "Pe", x: memoryview) -> None:
         pa = x[1]
@@ -85,3 +100,10 @@ class RmmDispatcher:
 
     def _features(self, pe: "Pe", x: memoryview) -> None:
         x[0], x[1] = (_OK, EL3_FEATURES_0) if x[1] == 0 else (_INVAL, 0)
+
+
+def _clear(pe: "Pe", *values: int) -> None:
+    """X0.. = ``values``, the other general registers zero."""
+    pe.x[:] = memoryview(bytes(31 * 8)).cast("Q")
+    for number, value in enumerate(values):
+        pe.x[number] = value

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cca_firmware.abi import RmmEl3Status
-from cca_firmware.carveout import Carveout
+from cca_firmware.carveout import Carveout, required_region
 from cca_firmware.errors import BootError
 from cca_firmware.gpts import L0_BITS, GranuleTables, dram_map
 from cca_platform import gpt
@@ -105,6 +105,15 @@ class TestBuild:
         values = {name: getattr(fvp, name) for name in Board.__slots__}
         with pytest.raises(BootError, match=r"region root must have room for GPT level 1 .* make the region larger"):
             built(Board(**{**values, "regions": (*fvp.regions[:2], small)}))
+
+    @pytest.mark.parametrize("name", ["root", "realm_image"])
+    def test_missing_region(self, name: str) -> None:
+        """A board without a region that the firmware needs is refused by the region's name."""
+        fvp = Board.load("fvp")
+        values = {slot: getattr(fvp, slot) for slot in Board.__slots__}
+        bare = Board(**{**values, "regions": tuple(region for region in fvp.regions if region.name != name)})
+        with pytest.raises(BootError, match=f"board fvp must have a region named '{name}'"):
+            required_region(bare, name)
 
 
 class TestTransitions:

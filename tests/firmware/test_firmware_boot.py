@@ -1,0 +1,149 @@
+"""Trusted boot on a real machine: stages, refusals, the hand-over, and PSCI for the Non-secure world."""
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from cca_firmware import images
+from cca_firmware.abi import NOT_SUPPORTED, RMM_EL3_VERSION, BootCode, Psci, PsciStatus, mpidr_affinity
+from cca_firmware.errors import BootError
+from cca_firmware.fip import Fip
+from cca_firmware.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
+from cca_platform.board import names
+from cca_platform.machine import MachineStopped
+from cca_platform.types import Pas, SecurityState
+from cca_rmm.abi import Rmi
+
+NS = SecurityState.NON_SECURE
+
+
+def package_of(booted: Any) -> images.Package:
+    """The package that a machine with these test programs boots from."""
+    return images.package(images.component(booted.rmm), images.component(booted.machine.program(NS, 2)))
+
+
+class TestBoot:
+    @pytest.mark.parametrize("board", names())
+    def test_boards(self, boot_machine: Any, board: str) -> None:
+        """Every board boots, and serves RMI calls on every PE."""
+        booted = boot_machine(board=board)
+        booted.rmm.answer = lambda pe: (0x42, 0, 0, 0, 0)
+        assert booted.firmware.rmm_ready
+        assert booted.firmware.boot_codes == [BootCode.SUCCESS] * len(booted.machine.pes)
+        assert [pe.smc(Rmi.VERSION)[0] for pe in booted.machine.pes] == [0x42] * len(booted.machine.pes)
+
+    def test_rmm_arguments(self, booted: Any) -> None:
+        """Cold boot: CPU index, version, number of CPUs, shared page; warm boot: the CPU index alone."""
+        cpus = len(booted.machine.pes)
+        (first, cold), *rest = booted.rmm.entries
+        assert (first, cold[:4]) == (0, [0, RMM_EL3_VERSION, cpus, booted.firmware.shared_page])
+        assert [(index, x[:4]) for index, x in rest] == [(index, [index, 0, 0, 0]) for index in range(1, cpus)]
+        assert all(not any(x[4:]) for _, x in booted.rmm.entries)
+
+    def test_ends_in_ns(self, booted: Any) -> None:
+        """After boot every PE is at Non-secure EL2 with cleared registers."""
+        for pe in booted.machine.pes:
+            assert (pe.security, pe.el) == (NS, 2)
+            assert not any(pe.x)
+
+    def test_images_in_dram(self, booted: Any) -> None:
+        """Each image is where it was measured, in its own PAS."""
+        package, memory = Fip(package_of(booted).fip), booted.machine.memory
+        spaces = {"BL2": Pas.ROOT, "BL31": Pas.ROOT, "RMM": Pas.REALM, "BL33": Pas.NON_SECURE}
+        kinds = {kind.name: kind for kind in (BL2, BL31, RMM, BL33)}
+        assert [entry.name for entry in booted.firmware.event_log] == list(spaces)
+        for entry in booted.firmware.event_log:
+            port = memory.port(SecurityState.ROOT, spaces[entry.name])
+            assert port.read(entry.pa, entry.size) == package.get(kinds[entry.name].uuid)
+
+    def test_fast(self, boot_machine: Any) -> None:
+        """With the package built once, a boot takes a few milliseconds; far less than 30 ms even on a busy machine."""
+        boot_machine()
+        best = float("inf")
+        for _ in range(3):
+            booted = boot_machine()
+            start = time.perf_counter()
+            images.package(images.component(booted.rmm), images.component(booted.machine.program(NS, 2)))
+            best = min(best, time.perf_counter() - start)
+        assert best < 0.03
+
+    def test_stages(self, boot_machine: Any) -> None:
+        """The trace tells the stages and the images in the order of TF-A with RME."""
+        records = boot_machine(trace=True).records
+        told = [record.get("stage") or record["image"] for record in records if record["event"].startswith("boot.")]
+        assert told == ["BL1", "BL2", "BL2", "BL31", "RMM", "BL33", "BL31", "RMM", "BL33"]
+
+    def test_deterministic(self, boot_machine: Any) -> None:
+        """Two boots give the same trace and the same measurements."""
+        first, second = boot_machine(trace=True), boot_machine(trace=True)
+        assert first.records == second.records
+        assert first.firmware.event_log == second.firmware.event_log
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("kind", [BL2, BL31, RMM, BL33, CCA_CERTIFICATE, NS_CERTIFICATE], ids=lambda k: k.name)
+    def test_tampered(self, boot_machine: Any, booted: Any, kind: Any) -> None:
+        """A package with one flipped bit does not boot, and no image after the damaged one is loaded."""
+        package = package_of(booted)
+        data = bytearray(package.fip)
+        entry = Fip(package.fip).entries[kind.uuid]
+        data[entry.offset + entry.size // 2] ^= 1
+        with pytest.raises(BootError, match=re.escape(f"{kind.label} must hash to ")):
+            boot_machine(fip=bytes(data))
+        assert boot_machine(fip=package.fip).firmware.rmm_ready
+
+    def test_foreign_package(self, boot_machine: Any) -> None:
+        """A package of other programs is refused, unless BL1 was made for it."""
+        other = images.package(b"another RMM", b"another host")
+        with pytest.raises(BootError, match="CCA content certificate must hash to"):
+            boot_machine(fip=other.fip)
+        log = boot_machine(fip=other.fip, root_digest=other.root_digest).firmware.event_log
+        assert [entry.size for entry in log[2:]] == [len(b"another RMM"), len(b"another host")]
+
+    def test_nothing_to_hand_over_to(self, boot_machine: Any) -> None:
+        """NS EL2 is a program or an image, and one of them."""
+        with pytest.raises(BootError, match="either ns_program or ns_image"):
+            boot_machine(ns_image=None)
+
+    @pytest.mark.parametrize("index", [0, 3])
+    def test_rmm_that_fails(self, boot_machine: Any, index: int) -> None:
+        """When the RMM fails to boot on any PE, every RMI call on every PE is NOT_SUPPORTED; other calls work."""
+        booted = boot_machine(codes={index: BootCode.MANIFEST_DATA_ERROR})
+        assert not booted.firmware.rmm_ready
+        assert booted.firmware.boot_codes[index] == BootCode.MANIFEST_DATA_ERROR
+        entered = len(booted.rmm.entries)
+        assert {pe.smc(Rmi.VERSION)[0] for pe in booted.machine.pes} == {NOT_SUPPORTED}
+        assert len(booted.rmm.entries) == entered
+        assert booted.pe.smc(Psci.VERSION)[0] == 0x10001
+
+
+class TestPsci:
+    def test_features(self, booted: Any) -> None:
+        """PSCI_FEATURES tells success of what is implemented, SMCCC_VERSION included, and of nothing else."""
+        known = {fid for fid in (*Psci, 0x8000_0000) if booted.pe.smc(Psci.FEATURES, fid)[0] == PsciStatus.SUCCESS}
+        assert {Psci.VERSION, Psci.FEATURES, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET, 0x8000_0000} <= known
+        assert {Psci.MIGRATE, Psci.SYSTEM_SUSPEND, Psci.MEM_PROTECT}.isdisjoint(known)
+
+    @pytest.mark.parametrize(("fid", "reason"), [(Psci.SYSTEM_OFF, "system off"), (Psci.SYSTEM_RESET, "system reset")])
+    def test_system(self, booted: Any, fid: int, reason: str) -> None:
+        """SYSTEM_OFF and SYSTEM_RESET end the run of the machine."""
+        with pytest.raises(MachineStopped, match=reason):
+            booted.pe.smc(fid)
+
+    def test_affinity(self, booted: Any) -> None:
+        """Every PE of the board is on under a Python host; others do not exist."""
+        for pe in booted.machine.pes:
+            assert booted.pe.smc(Psci.AFFINITY_INFO_64, mpidr_affinity(pe.mpidr), 0)[0] == 0
+        assert booted.pe.smc(Psci.AFFINITY_INFO, 0xFF, 0)[0] == PsciStatus.INVALID_PARAMETERS
+        assert booted.pe.smc(Psci.AFFINITY_INFO, 0, 4)[0] == PsciStatus.INVALID_PARAMETERS
+
+    def test_cpu_on_errors(self, booted: Any) -> None:
+        """CPU_ON: unknown target, entry outside NS memory, target already on; in this order."""
+        second = mpidr_affinity(booted.machine.pes[1].mpidr)
+        root = booted.machine.board.region("root").base
+        assert booted.pe.smc(Psci.CPU_ON_64, 0xFFFF, root)[0] == PsciStatus.INVALID_PARAMETERS
+        for entry in (root, 0x1C09_0000, 0x8000_0002, 1 << 40):
+            assert booted.pe.smc(Psci.CPU_ON_64, second, entry)[0] == PsciStatus.INVALID_ADDRESS
+        assert booted.pe.smc(Psci.CPU_ON_64, second, 0x8000_0000)[0] == PsciStatus.ALREADY_ON
