@@ -25,14 +25,17 @@ def _supported(version: int) -> bool:
 def check_registers(pe: "Pe", port: Port) -> BootCode:
     """What a cold boot's X0..X3 say: CPU index, interface version, number of CPUs, shared page."""
     cpu, version, cpus, shared = pe.x[0], pe.x[1], pe.x[2], pe.x[3]
-    conditions = (
-        (lambda: not _supported(version), BootCode.VERSION_NOT_VALID),
-        (lambda: not 0 < cpus <= MAX_PES, BootCode.CPUS_OUT_OF_RANGE),
-        (lambda: cpu >= cpus, BootCode.CPU_ID_OUT_OF_RANGE),
-        (lambda: not shared or shared % GRANULE_SIZE, BootCode.INVALID_SHARED_BUFFER),
-        (lambda: not _supported(port.read32(shared)), BootCode.MANIFEST_VERSION_NOT_SUPPORTED),
-    )
-    return next((code for fails, code in conditions if fails()), BootCode.SUCCESS)
+    if not _supported(version):
+        return BootCode.VERSION_NOT_VALID
+    if not 0 < cpus <= MAX_PES:
+        return BootCode.CPUS_OUT_OF_RANGE
+    if cpu >= cpus:
+        return BootCode.CPU_ID_OUT_OF_RANGE
+    if not shared or shared % GRANULE_SIZE:
+        return BootCode.INVALID_SHARED_BUFFER
+    if not _supported(port.read32(shared)):
+        return BootCode.MANIFEST_VERSION_NOT_SUPPORTED
+    return BootCode.SUCCESS
 
 
 def read_banks(port: Port, shared: int) -> list[tuple[int, int]] | None:

@@ -10,7 +10,7 @@ from .abi import RecExitReason, RmiRipas
 from .features import id_register
 from .realm import REALM
 from .rec import REC, ExitKind
-from .run import leave
+from .run import inject, leave
 from .service import realm_smc
 from .syndrome import VIEWS, Esr, fault_ipa, sea_esr
 
@@ -49,19 +49,18 @@ def smc(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 def hvc(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """HVC is Undefined in a Realm, at the instruction itself."""
     pe.elr -= 4
-    pe.inject(_UNDEFINED)
+    inject(rmm, pe, _UNDEFINED)
 
 
 def undefined(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """What a Realm does not have: SVE, SME."""
-    pe.inject(_UNDEFINED)
+    inject(rmm, pe, _UNDEFINED)
 
 
 def abort(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """A stage 2 abort: by the IPA, its RIPAS, and whether data or an instruction (DEN0137 "Realm memory access")."""
     ipa = fault_ipa(hpfar)
-    rec_pa = rmm.current(pe)
-    realm = REALM.load(rmm.port, REC.load(rmm.port, rec_pa).rd)
+    realm = REALM.load(rmm.port, REC.load(rmm.port, rmm.current(pe)).rd)
     is_data = esr >> _EC & 0x3F == _DATA_ABORT
     if esr & Esr.fsc.mask == _EXTERNAL:
         kind: str | None = "external"
@@ -73,13 +72,8 @@ def abort(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
         w = rtt.walk(rmm.port, realm, ipa, 3)
         empty = rtt.ripas(w.entry) == RmiRipas.EMPTY
         kind = None if empty else "protected" if is_data else "instruction"
-    if rmm.trace.on:
-        rmm.trace.emit(
-            "fault.stage2", pe=pe, rec=rec_pa, ipa=ipa, esr=esr, far=far, hpfar=hpfar, pc=pe.elr,
-            access="data" if is_data else "instruction", fault=kind or "injected",
-        )  # fmt: skip
     if kind is None:
-        pe.inject(sea_esr(esr, pe.spsr), far)
+        inject(rmm, pe, sea_esr(esr, pe.spsr), far)
     else:
         exit_abort(rmm, pe, kind, esr, far, hpfar)
 
@@ -96,7 +90,7 @@ def exit_abort(rmm: "Rmm", pe: "Pe", kind: str, esr: int, far: int, hpfar: int) 
         value = 0 if syndrome.srt == _RT_NONE else pe.x[syndrome.srt]
         gprs = (value & ((1 << (8 << syndrome.sas)) - 1),)
     if kind == "external" and not Esr(esr).set:  # recoverable (UER): the Realm takes it too
-        pe.inject(sea_esr(esr, pe.spsr), far)
+        inject(rmm, pe, sea_esr(esr, pe.spsr), far)
     leave(
         rmm, pe, RecExitReason.SYNC, esr=esr & view.esr, far=far & view.far, hpfar=hpfar & view.hpfar, gprs=gprs,
         state={"exit_kind": _KIND.get(kind, ExitKind.OTHER), "esr": esr, "far": far, "hpfar": hpfar},

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .rmm import Rmm
 
-__all__ = ["COMMANDS", "leave", "rtt_abort", "walk_data"]
+__all__ = ["COMMANDS", "inject", "leave", "rtt_abort", "walk_data"]
 
 _ENTER_SIZE: Final = RmiRecEnter.size
 _GPRS: Final = RmiRecEnter.offset("gprs")
@@ -83,12 +83,23 @@ def rec_enter(call: Call) -> Result | None:
     pe.set_el2(hcr, control, realm.rtt_base | realm.vmid << 48, vmpidr(rec.mpidr))
     pe.restore_el1(rmm.port.host_address(regs, frame.EL1_FRAME_SIZE))
     if flags & _INJECT_SEA and rec.exit_kind != ExitKind.OTHER:
-        pe.inject(sea_esr(rec.esr, pe.spsr), rec.far)
+        inject(rmm, pe, sea_esr(rec.esr, pe.spsr), rec.far)
+    pe.mask_timers(bool(rec.timers & 1), bool(rec.timers & 2))  # what the Host knows does not interrupt again
     if rec.timers and asserted(rmm, pe, regs) != rec.timers & _ASSERTED:
         leave(rmm, pe, RecExitReason.IRQ)
     else:
         pe.eret(SecurityState.REALM, 1)
     return None
+
+
+def inject(rmm: "Rmm", pe: "Pe", esr: int, far: int | None = None) -> None:
+    """Let the Realm take a synchronous exception at EL1 instead of what it has done."""
+    elr, spsr = pe.elr, pe.spsr
+    pe.inject(esr, far)
+    if rmm.trace.on:
+        rmm.trace.emit(
+            "exception.take", pe=pe, kind="injected", esr=esr, far=far, elr=elr, spsr=spsr, target=1, vector=pe.elr
+        )
 
 
 def finish_ripas(rmm: "Rmm", rec: Rec, reject: int) -> None:

@@ -343,6 +343,31 @@ class TestOtherExits:
         assert reported(realm.enter())[3] == 4000
 
 
+class TestTimers:
+    """EL1 timers of the Realm."""
+
+    @pytest.mark.parametrize("timer", ["cntv", "cntp"])
+    def test_fires(self, running: Running, timer: str) -> None:
+        """Exit IRQ with ENABLE and ISTATUS; then the Host knows, and the Realm runs on."""
+        wait = "again: add x3, x3, #1; cmp x3, x5; b.ne again"
+        arm = f"mov x3, #500; msr {timer}_tval_el0, x3; mov x3, #1; msr {timer}_ctl_el0, x3"
+        realm = running(f"{arm}; mov x3, #0; mov x5, #4000; {wait}; {REPORT}")
+        exit = realm.enter()
+        other = "cntp" if timer == "cntv" else "cntv"
+        assert (exit.exit_reason, exit.esr) == (RecExitReason.IRQ, 0)
+        assert (getattr(exit, f"{timer}_ctl"), getattr(exit, f"{other}_ctl")) == (5, 0)
+        exit = realm.enter()
+        assert reported(exit)[3] == 4000
+        assert getattr(exit, f"{timer}_ctl") == 5
+
+    def test_masked(self, running: Running) -> None:
+        """A timer that the Realm masks interrupts nobody; the exit shows IMASK."""
+        arm = "mov x3, #5; msr cntv_tval_el0, x3; mov x3, #3; msr cntv_ctl_el0, x3"
+        realm = running(f"{arm}; mov x3, #0; mov x5, #400; again: add x3, x3, #1; cmp x3, x5; b.ne again; {REPORT}")
+        exit = realm.enter()
+        assert (reported(exit)[3], exit.cntv_ctl) == (400, 7)
+
+
 class TestPsci:
     """Calls that involve the Host."""
 
