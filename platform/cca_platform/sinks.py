@@ -127,6 +127,7 @@ def render(record: Record, colour: bool = False) -> str:
     """One line for people: time, PE, world and level, event, fields."""
     fields = dict(record)
     _, time, pe, world, el, event = (fields.pop(key, None) for key in ("seq", "time", "pe", "world", "el", "event"))
+    time = "-" if time is None else time
     place = "-" if pe is None else f"{pe} {world} EL{el}"
     words = " ".join(f"{key}={_text(value)}" for key, value in fields.items())
     if not colour:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from cca_platform.trace import EVENTS
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path for area in ("platform", "firmware", "rmm", "host", "tools") for path in (ROOT / area).rglob("*.py"))
+AREAS = ("platform", "firmware", "rmm", "host", "tools")
+SOURCES = sorted(path for area in AREAS for path in (ROOT / area).rglob("*.py"))
 HEAD = {"pe", "world", "el"}
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from cca_firmware.abi import Psci
 from cca_rmm.abi import ABI_VERSION, Rmi, Rsi
-
 from cca_tools import bare, loops
 
 if TYPE_CHECKING:

@@ -91,9 +91,9 @@ def trace() -> str:
     rows = ((f"`{name}`", row.meaning, ", ".join(f"`{field}`" for field in row.fields)) for name, row in EVENTS.items())
     return (
         f"{_NOTE}\n# Trace events\n\n"
-        "Each line of a trace file is a JSON object: `seq` (from 0), `time` (ticks of the system counter), `pe`, `world` "
-        "(`ns`, `secure`, `root`, `realm`), `el`, `event`, then fields of its row. An event has those of its fields that "
-        "apply. Addresses and registers are strings `0x...`; numbers are "
+        "Each line of a trace file is a JSON object: `seq` (from 0), `time` (ticks of the system counter), `pe`, "
+        "`world` (`ns`, `secure`, `root`, `realm`), `el`, `event`, then fields of its row. An event has those of its "
+        "fields that apply. Addresses and registers are strings `0x...`; numbers are "
         f"{', '.join(f'`{name}`' for name in sorted(DECIMAL))}; enumerations are the specifications' names.\n\n"
         + _table(("Event", "Meaning", "Fields"), rows)
     )
