@@ -42,12 +42,11 @@ def _cache_folder() -> str:
 
 
 if NATIVE:
-    import numba
     from llvmlite import ir
-    from numba import cfunc, njit, types
+    from numba import cfunc, config, njit, types
     from numba.extending import intrinsic
 
-    numba.config.CACHE_DIR = _cache_folder()
+    config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]
 
     _I64 = types.int64
 
@@ -123,7 +122,7 @@ if NATIVE:
 
     def jit(signature: str) -> Callable[[F], F]:
         """Compile for ``signature`` (``"i8(i8, i8)"``: numba's letters, i8 = int64), cached on disk."""
-        return njit(signature, cache=True, error_model="numpy")  # type: ignore[no-any-return]
+        return njit(signature, cache=True, error_model="numpy")  # type: ignore[return-value]
 
     def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], int]:
         """Compile a C callback; gives its address. Types: "bool", "void", "i32", "i64" (pointers are i64)."""
@@ -133,7 +132,7 @@ if NATIVE:
         def make(function: Callable[..., Any]) -> int:
             compiled = cfunc(signature, cache=True, error_model="numpy")(function)
             _KEPT.append(compiled)
-            return int(compiled.address)
+            return int(compiled.address or 0)
 
         return make
 
@@ -159,13 +158,13 @@ else:
     def store64(address: int, value: int) -> None:
         ctypes.c_int64.from_address(address).value = value
 
-    def call_reg(function: int, engine: int, register: int, address: int) -> int:
+    def call_reg(function: int, engine: int, register: int, address: int) -> int:  # type: ignore[misc]
         return int(_REG(function)(engine, register, address))
 
-    def call_stop(function: int, engine: int) -> int:
+    def call_stop(function: int, engine: int) -> int:  # type: ignore[misc]
         return int(_STOP(function)(engine))
 
-    def copy_page(target: int, source: int) -> None:
+    def copy_page(target: int, source: int) -> None:  # type: ignore[misc]
         ctypes.memmove(target, source, 4096)
 
     call_reg_read = call_reg_write = call_reg
@@ -176,7 +175,7 @@ else:
 
     def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], int]:
         """A ctypes callback around plain Python; gives its address."""
-        kinds = {"bool": ctypes.c_bool, "void": None, "i32": ctypes.c_int32, "i64": ctypes.c_int64}
+        kinds: dict[str, Any] = {"bool": ctypes.c_bool, "void": None, "i32": ctypes.c_int32, "i64": ctypes.c_int64}
         signature = ctypes.CFUNCTYPE(kinds[result], *(kinds[argument] for argument in arguments))
 
         def make(function: Callable[..., Any]) -> int:
