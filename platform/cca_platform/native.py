@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 __all__ = [
     "NATIVE", "call_reg_read", "call_reg_write", "call_stop", "callback", "copy_page", "jit",
@@ -41,12 +41,12 @@ def _cache_folder() -> str:
     return str(base / f"native-{digest.hexdigest()[:16]}")
 
 
-if NATIVE:
+if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
     from llvmlite import ir
     from numba import cfunc, config, njit, types
     from numba.extending import intrinsic
 
-    config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]
+    config.CACHE_DIR = _cache_folder()
 
     _I64 = types.int64
 
@@ -122,7 +122,7 @@ if NATIVE:
 
     def jit(signature: str) -> Callable[[F], F]:
         """Compile for ``signature`` (``"i8(i8, i8)"``: numba's letters, i8 = int64), cached on disk."""
-        return njit(signature, cache=True, error_model="numpy")  # type: ignore[return-value]
+        return njit(signature, cache=True, error_model="numpy")
 
     def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], int]:
         """Compile a C callback; gives its address. Types: "bool", "void", "i32", "i64" (pointers are i64)."""
@@ -158,13 +158,13 @@ else:
     def store64(address: int, value: int) -> None:
         ctypes.c_int64.from_address(address).value = value
 
-    def call_reg(function: int, engine: int, register: int, address: int) -> int:  # type: ignore[misc]
+    def call_reg(function: int, engine: int, register: int, address: int) -> int:
         return int(_REG(function)(engine, register, address))
 
-    def call_stop(function: int, engine: int) -> int:  # type: ignore[misc]
+    def call_stop(function: int, engine: int) -> int:
         return int(_STOP(function)(engine))
 
-    def copy_page(target: int, source: int) -> None:  # type: ignore[misc]
+    def copy_page(target: int, source: int) -> None:
         ctypes.memmove(target, source, 4096)
 
     call_reg_read = call_reg_write = call_reg
