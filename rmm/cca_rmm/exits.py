@@ -84,11 +84,11 @@ _KIND: Final = {"emulatable": ExitKind.EMULATABLE, "unprotected": ExitKind.UNPRO
 def exit_abort(rmm: "Rmm", pe: "Pe", kind: str, esr: int, far: int, hpfar: int) -> None:
     """Exit with what the Host may see; the REC keeps the whole syndrome for the next entry."""
     view = VIEWS[kind]
-    gprs: tuple[int, ...] = ()
+    gprs = b""
     if kind == "emulatable" and esr & Esr.wnr.mask:
         syndrome = Esr(esr)
         value = 0 if syndrome.srt == _RT_NONE else pe.x[syndrome.srt]
-        gprs = (value & ((1 << (8 << syndrome.sas)) - 1),)
+        gprs = (value & ((1 << (8 << syndrome.sas)) - 1)).to_bytes(8, "little")
     if kind == "external" and not Esr(esr).set:  # recoverable (UER): the Realm takes it too
         inject(rmm, pe, sea_esr(esr, pe.spsr), far)
     leave(
@@ -112,7 +112,7 @@ def system_register(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> Non
     pe.elr += 4
     if not is_read and encoding in _SGI:
         value = 0 if rt == _RT_NONE else pe.x[rt]
-        leave(rmm, pe, RecExitReason.SYNC, esr=esr & ~SysregIss.rt.mask, gprs=(value,))
+        leave(rmm, pe, RecExitReason.SYNC, esr=esr & ~SysregIss.rt.mask, gprs=value.to_bytes(8, "little"))
         return
     if is_read and rt != _RT_NONE:
         is_id = encoding[:3] == (3, 0, 0) and encoding[3] > 0

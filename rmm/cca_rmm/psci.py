@@ -1,5 +1,6 @@
 """PSCI for Realms: VERSION and FEATURES are answered here, the rest tells or asks the Host (DEN0137 "PSCI")."""
 
+import struct
 from typing import Final
 
 from cca_firmware.abi import PSCI_FIDS, PSCI_VERSION, AffinityInfo, Psci, PsciStatus, Smccc
@@ -39,19 +40,19 @@ def not_supported(call: Call) -> Result:
 def cpu_suspend(call: Call) -> None:
     """A hint to the Host, which resumes the REC when it has an interrupt for it; every power state is treated alike."""
     answer_zero(call)
-    leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=(call.command.fid,))
+    leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(call.command.fid))
 
 
 def cpu_off(call: Call) -> None:
     """The REC cannot be entered until another one turns it on."""
     answer_zero(call)
-    leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=(call.command.fid,), state={"runnable": 0})
+    leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(call.command.fid), state={"runnable": 0})
 
 
 def ask_host(call: Call) -> None:
     """Only the Host knows the target's REC: RMI_PSCI_COMPLETE answers. X0..X3 stay as they are until then."""
     fid = call.command.fid
-    leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=(fid, call.target), state={"psci_pending": fid})
+    leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(fid, call.target), state={"psci_pending": fid})
 
 
 def system_off(call: Call) -> None:
@@ -59,7 +60,12 @@ def system_off(call: Call) -> None:
     state = REALM_STATE[RealmState(call.realm.state), f"PSCI_{call.command.name}"]
     REALM.write(call.rmm.port, call.rec_.rd, state=state)
     answer_zero(call)
-    leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=(call.command.fid,))
+    leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(call.command.fid))
+
+
+def words(*values: int) -> bytes:
+    """What the Host sees in exit.gprs."""
+    return struct.pack(f"<{len(values)}Q", *values)
 
 
 def answer_zero(call: Call) -> None:

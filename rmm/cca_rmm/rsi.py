@@ -26,7 +26,7 @@ __all__ = ["COMMANDS", "SMCCC_VERSION"]
 SMCCC_VERSION: Final = 0x10002
 _INPUT: Final = RsiStatus.ERROR_INPUT
 _VALUE_MAX: Final = 64
-_HOST_CALL: Final = struct.Struct("<H6x31Q")
+_GPRS: Final = RsiHostCall.offset("gprs")
 
 
 def version(call: Call) -> Result:
@@ -113,9 +113,10 @@ def host_call(call: Call) -> None:
     target = page(call)
     if target is None:
         return
-    imm, *gprs = _HOST_CALL.unpack(call.rmm.port.read(target, RsiHostCall.size))
+    record = call.rmm.port.read(target, RsiHostCall.size)
     state = {"host_call": 1, "host_call_ipa": call.addr}
-    leave(call.rmm, call.pe, RecExitReason.HOST_CALL, gprs=tuple(gprs), state=state, imm=imm)
+    imm = int.from_bytes(record[:2], "little")
+    leave(call.rmm, call.pe, RecExitReason.HOST_CALL, gprs=record[_GPRS:], imm=imm, state=state)
 
 
 def unprotected(call: Call) -> bool:

@@ -42,6 +42,7 @@ _FIRES: Final = _ENABLE | _ISTATUS  # the timer's interrupt is asserted
 _ASSERTED: Final = 0b11  # bits of Rec.timers
 _ESR: Final = RmiRecExit.offset("esr")
 _SYNDROME: Final = struct.Struct("<3Q")  # esr, far, hpfar
+_IMM: Final = RmiRecExit.offset("imm")
 _EXIT_TIMERS: Final = RmiRecExit.offset("cntp_ctl")
 _EMUL_MMIO: Final = RecEnterFlags.emul_mmio.mask
 _INJECT_SEA: Final = RecEnterFlags.inject_sea.mask
@@ -165,13 +166,15 @@ def leave(
     esr: int = 0,
     far: int = 0,
     hpfar: int = 0,
-    gprs: tuple[int, ...] = (),
+    gprs: bytes = b"",
+    imm: int = 0,
     state: dict[str, int] | None = None,
     **fields: int,
 ) -> None:
     """Take the REC off the PE, write run.exit, and complete RMI_REC_ENTER: the caller must return at once.
 
-    ``esr``, ``far``, ``hpfar`` and ``gprs`` are what the Host may see. ``state`` are words of the REC to set.
+    ``esr``, ``far``, ``hpfar``, ``gprs`` (words in memory order), ``imm`` and ``fields`` are what the Host may see;
+    ``state`` are words of the REC to set.
     """
     port = rmm.port
     rec_pa = rmm.current(pe)
@@ -185,7 +188,9 @@ def leave(
     if esr:
         _SYNDROME.pack_into(record, _ESR, esr, far, hpfar)
     if gprs:
-        struct.pack_into(f"<{len(gprs)}Q", record, _GPRS, *gprs)
+        record[_GPRS : _GPRS + len(gprs)] = gprs
+    if imm:
+        record[_IMM : _IMM + 2] = imm.to_bytes(2, "little")
     if fields:
         RmiRecExit.pack_into(record, **fields)
     if rec.gic:
