@@ -30,8 +30,9 @@ _U64: Final = (1 << 64) - 1
 _IL: Final = 1 << 25
 _EC_WFX, _EC_SVC, _EC_HVC, _EC_SMC, _EC_SYSREG, _EC_BRK = 0x01, 0x15, 0x16, 0x17, 0x18, 0x3C
 _SMC_0: Final = _EC_SMC << 26 | _IL
-_DATA_SAME_EL: Final = 0x25
+_EC_PC_ALIGNMENT, _EC_DATA = 0x22, 0x24
 _EXTERNAL_ABORT: Final = 0x10
+_ALIGNMENT: Final = 0x21
 _HCR_TWI: Final = 1 << 13
 _HCR_TID3: Final = 1 << 18
 _HCR_TSC: Final = 1 << 19
@@ -40,6 +41,7 @@ _HCR_RW: Final = 1 << 31
 _ENGINE_HCR: Final = _HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
 _NO_FAR: Final = -(1 << 63)
 _NEVER: Final = (1 << 63) - 1
+_STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
 _SLICE: Final = 4_000_000  # ticks without a look at signals: about 10 ms
 _ROOT, _NON_SECURE, _REALM = int(SecurityState.ROOT), int(SecurityState.NON_SECURE), int(SecurityState.REALM)
 _TLB_CONTEXT: Final = slice(frame.offset("sctlr_el1"), frame.offset("tcr_el1") + 8)
@@ -65,7 +67,8 @@ class Program(Protocol):
 class Pe:
     """One PE of a machine. ``security`` and ``el`` are its current state; SCR_EL3 of EL3 itself shows in ``security``.
 
-    ``on`` says whether it runs code of its own (PSCI), ``waiting`` whether that code sits in WFI.
+    ``on`` says whether it runs code of its own (PSCI), ``waiting`` whether that code sits in WFI, ``stuck`` whether it
+    takes abort after abort without retiring an instruction: then, as in WFI, only an interrupt changes anything.
     """
 
     def __init__(self, machine: "Machine", index: int, mpidr: int) -> None:
@@ -76,6 +79,7 @@ class Pe:
         self.el = 2
         self.on = False
         self.waiting = False
+        self.stuck = False
         self.access: MemoryAccess | None = None
         self._trace = machine.trace
         self._programs = machine.programs
@@ -92,7 +96,8 @@ class Pe:
         self._vmid = -1
         self._flush = False
         self._flush_code = False
-        self._code_epoch = 0
+        self._fruitless = 0
+        self._progress = -1
         block = self.block
         block[w.P_MACHINE] = machine.memory.block_address
         block[w.P_TLB_PAGES] = self._tlb_pages.ctypes.data
@@ -335,6 +340,14 @@ class Pe:
         end = now + _SLICE if until is None else min(until, now + _SLICE)
         words[w.P_SLICE_END] = end if self._host_deadline is None else min(end, max(self._host_deadline, now))
         words[w.P_SECURITY] = self.security
+        if words[w.P_RETIRED] != self._progress:
+            self._progress = words[w.P_RETIRED]
+            self._fruitless, self.stuck = 0, False
+        self._fruitless += 1
+        if self._fruitless > _STUCK:
+            self.stuck = True
+            self._wait()
+            return
         self._synchronise()
         hooks.set_budget(self._address)
         self.waiting = False
@@ -373,7 +386,8 @@ class Pe:
             self.waiting = due is None or due > self._clock.now
             return
         if due is None:
-            self.machine.stop("a vCPU waits for an interrupt that cannot come")
+            what = "takes aborts without end" if self.stuck else "waits for an interrupt that cannot come"
+            self.machine.stop(f"PE {self.index} {what}")
             return
         self._clock.skip_to(due)
 
@@ -418,6 +432,9 @@ class Pe:
         if number == 7:
             self._synchronous(_EC_BRK << 26 | _IL | word >> 5 & 0xFFFF, max(self.el, 1))
             return
+        if number in (3, 4):
+            self._misaligned(number == 3, word)
+            return
         decoded = None if word < 0 else decode_system(word)
         esr, target = _IL, max(self.el, 1)
         if decoded is not None and self.el < 2:
@@ -427,6 +444,18 @@ class Pe:
             elif kind in (SystemKind.MRS, SystemKind.MSR) and self.el == 1 and self._traps(decoded, hcr):
                 esr, target = _EC_SYSREG << 26 | _IL | iss_sysreg(decoded), 2
         self._synchronous(esr, target)
+
+    def _misaligned(self, fetch: bool, word: int) -> None:
+        """The aborts that the engine finds itself: a misaligned PC or data address."""
+        target = max(self.el, 1)
+        if fetch:
+            self._synchronous(_EC_PC_ALIGNMENT << 26 | _IL, target, self.elr)
+            return
+        decoded = decode(word)
+        assert decoded is not None
+        far = la.address(decoded, self.x, self._words[w.P_SP], self.elr)
+        ec = _EC_DATA | (target == self.el)
+        self._synchronous(ec << 26 | _IL | la.iss(decoded, _ALIGNMENT, stage2=False), target, far)
 
     @staticmethod
     def _traps(instruction: Any, hcr: int) -> bool:

@@ -209,10 +209,13 @@ class Vmm:
         before = pe.retired
         pe.host_timer(self.machine.clock.now + ticks)
         try:
-            return vcpu.run(pe)
+            result = vcpu.run(pe)
         finally:
             pe.host_timer(None)
             self._retired += pe.retired - before
+        if pe.stuck and isinstance(result, Interrupted):
+            raise _Ended(EXIT_FAILED, "stuck", f"vCPU {vcpu.index} takes abort after abort and retires no instruction")
+        return result
 
     def _sleep(self) -> None:
         """Nobody can run: let time pass until the first timer, or give up."""
