@@ -178,7 +178,7 @@ class RmmEl3(IntEnum):
     GTSI_DELEGATE = 0xC400_01B0
     """X1: PA of an NS granule that becomes Realm."""
     GTSI_UNDELEGATE = 0xC400_01B1
-    """X1: PA of a Realm granule that becomes NS, scrubbed."""
+    """X1: PA of a Realm granule that becomes NS; the RMM has wiped it."""
     ATTEST_GET_REALM_KEY = 0xC400_01B2
     """X1 buffer PA (inside the shared page), X2 buffer size, X3 curve -> X1 key size."""
     ATTEST_GET_PLAT_TOKEN = 0xC400_01B3

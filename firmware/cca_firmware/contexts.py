@@ -36,7 +36,7 @@ _SCR: Final = CPU_CONTEXT.offset("scr_el3") // 8
 class Context:
     """The context of one world on one PE.
 
-    ``x`` is a writable view of X0..X30, ``results`` of X0..X4, ``tail`` of X8..X30; ``el2`` is the host address of the
+    ``x`` is a writable view of X0..X30, ``results`` of X1..X5, ``tail`` of X8..X30; ``el2`` is the host address of the
     EL2 frame. The views reach DRAM directly, for EL3 owns this granule for good; :class:`Contexts` tells snapshots
     what is in it.
     """
@@ -48,7 +48,7 @@ class Context:
         self.pa = pa
         self.words = memoryview((ctypes.c_uint64 * (GRANULE_SIZE // 8)).from_address(host)).cast("B").cast("Q")
         self.x = self.words[0:31]
-        self.results = self.words[0:5]
+        self.results = self.words[1:6]
         self.tail = self.words[8:31]
         self.el2 = host + CPU_CONTEXT.offset("el2")
         self.words[_SCR] = scr_of(state)

@@ -10,8 +10,8 @@ from cca_firmware.abi import RmmEl3Status
 from cca_firmware.errors import BootError
 from cca_platform import gpt
 from cca_platform.board import Board
-from cca_platform.memory import Memory, Port
-from cca_platform.types import GRANULE_SIZE, PA, Gpi, Pas, SecurityState
+from cca_platform.memory import Memory
+from cca_platform.types import GRANULE_SIZE, PA, Gpi, SecurityState
 
 if TYPE_CHECKING:
     from cca_firmware.carveout import Carveout
@@ -34,7 +34,6 @@ _NEVER: Final = -1
 _OK: Final = int(RmmEl3Status.OK)
 _BAD_ADDR: Final = int(RmmEl3Status.BAD_ADDR)
 _BAD_PAS: Final = int(RmmEl3Status.BAD_PAS)
-_PAS_OF: Final = {Gpi.REALM: Pas.REALM, Gpi.SECURE: Pas.SECURE}
 _SHAREABILITY_INNER: Final = 0b11
 _WRITE_BACK: Final = 0b01
 
@@ -73,18 +72,11 @@ class GranuleTables:
         self._delegations = self._moves("delegate")
         self._undelegations = self._moves("undelegate")
 
-    def _moves(self, operation: str) -> tuple[tuple[int, int, Port | None], ...]:
-        """By the number of the calling world: the GPI needed, the bits to flip, the port that scrubs the granule."""
-        moves: list[tuple[int, int, Port | None]] = []
-        for caller in SecurityState:
-            row = TRANSITIONS.get((caller, operation))
-            if row is None:
-                moves.append((_NEVER, 0, None))
-                continue
-            old, new = row
-            scrub = self.memory.port(SecurityState.ROOT, _PAS_OF[old]) if old in _PAS_OF else None
-            moves.append((int(old), old ^ new, scrub))
-        return tuple(moves)
+    @staticmethod
+    def _moves(operation: str) -> tuple[tuple[int, int], ...]:
+        """By the number of the calling world: the GPI that a granule must have, and the bits of it to flip."""
+        rows = (TRANSITIONS.get((caller, operation)) for caller in SecurityState)
+        return tuple((_NEVER, 0) if row is None else (int(row[0]), row[0] ^ row[1]) for row in rows)
 
     @classmethod
     def build(cls, board: Board, memory: Memory, root: "Carveout") -> "GranuleTables":
@@ -135,28 +127,27 @@ class GranuleTables:
         return self._move(pa, self._delegations[caller])
 
     def undelegate(self, pa: int, caller: SecurityState = SecurityState.REALM) -> int:
-        """Move a granule of ``caller`` back to the Non-secure PAS, scrubbed.
+        """Move a granule of ``caller`` back to the Non-secure PAS.
 
-        Hardware makes the granule no-access while it scrubs. Here one PE runs at a time and nobody can look in
-        between, so the scrub goes through the old alias and the entry changes once.
+        TF-A makes the granule no-access while it cleans and invalidates the caches of both aliases. Here one PE runs at
+        a time and there are no data caches, so the entry changes once. EL3 wipes no content, as TF-A does not: that is
+        the duty of the world that gives the granule back.
         """
         return self._move(pa, self._undelegations[caller])
 
-    def _move(self, pa: int, move: tuple[int, int, Port | None]) -> int:
+    def _move(self, pa: int, move: tuple[int, int]) -> int:
         # TF-A refuses base + size at the end of the protected space too: its last granule cannot be moved
         if pa & 0xFFF or pa + GRANULE_SIZE >= self.limit:
             return _BAD_ADDR
         table = self.l1.get(pa >> L0_BITS)
         if table is None:
             return _BAD_ADDR
-        old, flip, scrub = move
+        old, flip = move
         entry_pa = table + (pa >> 13 & 0x1FFF8)  # eight bytes for each 64 KiB of the GiB
         shift = pa >> 10 & 0x3C
         entry = self._root.read64(entry_pa)
         if entry >> shift & 15 != old:
             return _BAD_PAS
-        if scrub is not None:
-            scrub.zero(pa, GRANULE_SIZE)
         self._root.write64(entry_pa, entry ^ flip << shift)
         self.memory.tlbi_pa(pa, GRANULE_SIZE)
         return _OK

@@ -36,6 +36,9 @@ _FID: Final = 0xFFFE_FFFF
 _ARCH_FEATURES: Final = frozenset({Smccc.VERSION, Smccc.ARCH_FEATURES})
 _NS: Final = SecurityState.NON_SECURE
 _REALM: Final = SecurityState.REALM
+_ALL: Final = slice(None)
+_TAIL: Final = slice(8, 31)
+_RESULTS: Final = slice(0, 5)
 _NAMES: dict[int, str] = {}
 
 
@@ -109,55 +112,56 @@ class Monitor:
         self._machine.stop(f"EL3 panic: exception of class {esr >> 26:#x} at {pe.elr:#x}, ESR {esr:#x}, FAR {far:#x}")
 
     def _traced(self, pe: "Pe", x: memoryview, handler: Handler) -> None:
+        """Serve an SMC with its events; the handlers themselves know nothing of the trace."""
         fid = x[0] & 0xFFFF_FFFF
-        name = function_name(fid)
-        self._trace.emit("smc.call", pe=pe, fid=fid, name=name, args=list(x[1:8]))
+        name, emit = function_name(fid), self._trace.emit
+        emit("smc.call", pe=pe, fid=fid, name=name, args=list(x[1:8]))
         if fid & _FID in _PSCI_RANGES:
-            self._trace.emit("psci.call", pe=pe, fid=fid, cmd=name, args=list(x[1:4]))
+            emit("psci.call", pe=pe, fid=fid, cmd=name, args=list(x[1:4]))
+        if handler == self._rmi_complete:
+            self._trace_switch(pe, _REALM, _NS, name)
+            call = self._ns[pe.index].x[0] & 0xFFFF_FFFF
+            emit("smc.return", pe=pe, world="ns", fid=call, name=function_name(call), results=list(x[1:6]))
+        elif handler == self._rmi_call and self.rmmd.ready:
+            self._trace_switch(pe, _NS, _REALM, name)
+        else:
+            handler(pe, x)
+            emit("smc.return", pe=pe, fid=fid, name=name, results=list(x[0:4]))
+            return
         handler(pe, x)
-        if handler not in (self._rmi_call, self._rmi_complete):
-            self._trace.emit("smc.return", pe=pe, fid=fid, name=name, results=list(x[0:4]))
+
+    def _trace_switch(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
+        fields: dict[str, Any] = {"world": "root", "el": 3, "source": source, "target": target, "reason": reason}
+        self._trace.emit("world.switch", pe=pe, **fields)
 
     # -- world switch -----------------------------------------------------------------------------------------------
     def _rmi_call(self, pe: "Pe", x: memoryview) -> None:
         """Non-secure to Realm: X0..X7 travel, the Realm world gets its own X8..X30 back."""
-        index = pe.index
         if not self.rmmd.ready:
             x[0] = NOT_SUPPORTED
             return
+        index = pe.index
         ns = self._ns[index]
-        ns.x[:] = x
+        ns.x[_ALL] = x
         if self._ns_is_code:
             ns.elr, ns.spsr = pe.elr, pe.spsr
             pe.save_el2(ns.el2)
-        x[8:] = self._realm[index].tail
-        if self._trace.on:
-            self._switch(pe, SecurityState.NON_SECURE, SecurityState.REALM, function_name(x[0]))
+        x[_TAIL] = self._realm[index].tail
         pe.eret(_REALM, 2)
 
     def _rmi_complete(self, pe: "Pe", x: memoryview) -> None:
         """Realm to Non-secure: X1..X5 become X0..X4."""
         index = pe.index
-        self._realm[index].x[:] = x
-        ns = self._ns[index]
-        fid = ns.x[0]
-        ns.results[:] = x[1:6]
-        x[:] = ns.x
-        el = 2
+        realm, ns = self._realm[index], self._ns[index]
+        realm.x[_ALL] = x
+        x[_ALL] = ns.x
+        x[_RESULTS] = realm.results
         if self._ns_is_code:
             pe.restore_el2(ns.el2)
             pe.elr, pe.spsr = ns.elr, ns.spsr
-            el = ns.spsr >> 2 & 3
-        if self._trace.on:
-            self._switch(pe, SecurityState.REALM, SecurityState.NON_SECURE, "RMM_RMI_REQ_COMPLETE")
-            self._trace.emit(
-                "smc.return", pe=pe, world="ns", fid=fid & 0xFFFF_FFFF, name=function_name(fid), results=list(x[0:5])
-            )
-        pe.eret(_NS, el)
-
-    def _switch(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
-        fields: dict[str, Any] = {"world": "root", "el": 3, "source": source, "target": target, "reason": reason}
-        self._trace.emit("world.switch", pe=pe, **fields)
+            pe.eret(_NS, ns.spsr >> 2 & 3)
+        else:
+            pe.eret(_NS, 2)
 
     # -- SMCCC arch calls -------------------------------------------------------------------------------------------
     def _smccc_version(self, pe: "Pe", x: memoryview) -> None:

@@ -192,7 +192,7 @@ class TestWorldSwitch:
         pe.smc(Rmi.VERSION, 0x77)
         context = booted.firmware.contexts.of(0, NS)
         found = CPU_CONTEXT.unpack(memory.backdoor.read(context.pa, CPU_CONTEXT.size))
-        assert (found.x[1], found.x[30], found.scr_el3) == (0, 0x1234_5678, 1)
+        assert (found.x[1], found.x[30], found.scr_el3) == (0x77, 0x1234_5678, 1)
         for state in (NS, SECURE, REALM):
             with pytest.raises(GranuleProtectionFault):
                 memory.port(state).read64(context.pa)
@@ -221,7 +221,7 @@ class TestGranuleService:
         for state in (NS, SECURE):
             assert call(booted, state, RmmEl3.GTSI_UNDELEGATE, GRANULE)[0] == NOT_SUPPORTED
         assert call(booted, REALM, RmmEl3.GTSI_UNDELEGATE, GRANULE)[0] == RmmEl3Status.OK
-        assert ns.read64(GRANULE) == 0
+        assert ns.read64(GRANULE) == 2
 
     def test_order(self, booted: Any) -> None:
         """A bad address is told before a wrong PAS."""
