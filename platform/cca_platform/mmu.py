@@ -24,6 +24,7 @@ from cca_platform.block import (
     P_SECURITY,
     P_TLB_ERA,
     P_TLB_PAGES,
+    P_WALK_IPA,
 )
 from cca_platform.gpc import granule_protection_check, host_address, mark_written, page_index
 from cca_platform.native import jit, load64, store8, store64
@@ -93,6 +94,7 @@ def translate(p: int, va: int, access: int) -> int:
     staged = 0
     if load64(p + 8 * P_EL) < 2 and load64(p + 8 * P_SECURITY) != _SECURE and hcr & (1 | 1 << 12) != 0:
         staged = 1  # HCR_EL2.VM, or DC which implies it
+    store64(p + 8 * P_WALK_IPA, -1)
     result = walk_stage1(p, va, access, staged)
     if result < 0:
         return REFUSED

@@ -25,6 +25,9 @@ from cca_platform.block import (
     P_SECURITY,
     P_VTCR,
     P_VTTBR,
+    P_WALK_DEPTH,
+    P_WALK_IPA,
+    P_WALK_TABLE,
 )
 from cca_platform.gpc import GPC_WALK_FAULT, granule_protection_check, host_address
 from cca_platform.native import jit, load64, store64
@@ -127,9 +130,18 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
     table = load64(p + 8 * P_VTTBR) & 0x0000_FFFF_FFFF_FFFE & ~((8 << (bits - shift)) - 1)
     if table >> oa_bits != 0:
         return refuse(p, ADDRESS_SIZE, 2, s1ptw, fault_ipa)
-    entry = table_entry(p, table + 8 * (ipa >> shift), pas, level, 2, s1ptw, fault_ipa)
-    if entry == 0:
-        return -1
+    # Within one translation the tables that the last walk went through are known to be good: go on from there.
+    differs = ipa ^ load64(p + 8 * P_WALK_IPA)
+    common = 3 if differs >> 21 == 0 else 2 if differs >> 30 == 0 else 1 if differs >> 39 == 0 else 0
+    common = min(common, load64(p + 8 * P_WALK_DEPTH))
+    if common > level:
+        level = common
+        shift = 39 - 9 * level
+        entry = load64(p + 8 * (P_WALK_TABLE + level)) + 8 * ((ipa >> shift) & 511)
+    else:
+        entry = table_entry(p, table + 8 * (ipa >> shift), pas, level, 2, s1ptw, fault_ipa)
+        if entry == 0:
+            return -1
     descriptor = load64(entry)
     while descriptor & 3 == 3 and level < 3:
         table = descriptor & _OUTPUT
@@ -140,7 +152,10 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
         entry = table_entry(p, table + 8 * ((ipa >> shift) & 511), pas, level, 2, s1ptw, fault_ipa)
         if entry == 0:
             return -1
+        store64(p + 8 * (P_WALK_TABLE + level), entry & ~0xFFF)
         descriptor = load64(entry)
+    store64(p + 8 * P_WALK_IPA, ipa)
+    store64(p + 8 * P_WALK_DEPTH, level)
     # A page is 0b11 at level 3, a block 0b01 at levels 1 and 2; everything else is invalid.
     if descriptor & 3 != (3 if level == 3 else 1) or level == 0:
         return refuse(p, TRANSLATION + level, 2, s1ptw, fault_ipa)
