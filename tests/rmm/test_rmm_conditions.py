@@ -436,3 +436,44 @@ class TestEnterConditions:
         assert RmiReturn(result[0]) == RmiReturn.make(status=status, index=1 if id == "system_off" else 0)
         assert result[1:4] == [0, 0, 0]
         assert world.fingerprint() == before
+
+
+ORDERED: list[tuple[str, Callable[[World], Arguments], str]] = [
+    ("DATA_CREATE", lambda w: {"rd": w.spare + 3 * PAGE, **w.active()}, "rd_state"),
+    ("DATA_CREATE", lambda w: {"ipa": w.realm.unprotected + BLOCK}, "ipa_bound"),
+    ("DATA_CREATE", lambda w: {"ipa": w.realm.unprotected}, "ipa_bound"),
+    ("DATA_CREATE_UNKNOWN", lambda w: {"ipa": w.realm.unprotected + BLOCK}, "ipa_bound"),
+    ("DATA_DESTROY", lambda w: {"ipa": w.realm.unprotected + BLOCK}, "ipa_bound"),
+    ("RTT_CREATE", lambda w: {"ipa": RAM, "level": 2}, "level_bound"),
+    ("RTT_CREATE", lambda w: {"ipa": 1 << 34}, "ipa_bound"),
+    ("RTT_FOLD", lambda w: {"ipa": RAM + BLOCK, "level": 4}, "level_bound"),
+    ("RTT_MAP_UNPROTECTED", lambda w: {"ipa": w.realm.unprotected, "level": 0}, "level_bound"),
+    ("RTT_MAP_UNPROTECTED", lambda w: {"ipa": RAM + BLOCK}, "ipa_prot"),
+    ("RTT_UNMAP_UNPROTECTED", lambda w: {"ipa": RAM + BLOCK}, "ipa_prot"),
+    ("RTT_INIT_RIPAS", lambda w: {"base": RAM + BLOCK, "top": RAM + BLOCK + 8}, "top_gran_align"),
+    ("RTT_INIT_RIPAS", lambda w: {"rd": w.spare, **w.active()}, "rd_state"),
+    ("RTT_SET_RIPAS", lambda w: {"base": RAM + BLOCK + PAGE}, "base_bound"),
+    ("RTT_SET_RIPAS", lambda w: {"top": RAM + 3 * PAGE + 8}, "top_gran_align"),
+    ("REALM_ACTIVATE", lambda w: {"rd": w.spare, **w.active()}, "rd_state"),
+]
+
+
+class TestOrder:
+    """Pairs of failures whose order the specification fixes."""
+
+    @pytest.mark.parametrize(
+        ("name", "bad", "id"), ORDERED, ids=[f"{name}-{id}-{n}" for n, (name, _, id) in enumerate(ORDERED)]
+    )
+    def test_pair(self, world: World, name: str, bad: Callable[[World], Arguments], id: str) -> None:
+        """Two bad inputs: the condition that the specification prefers answers."""
+        row = RMI[Rmi[name]]
+        arguments = GOOD[name](world) | bad(world)
+        result = world.host.call(Rmi[name], *(arguments[argument] for argument in row.ins))
+        assert RmiReturn(result[0]) == RmiReturn.make(status=row.check(id).status)
+
+    def test_enter(self, world: World) -> None:
+        """What is no REC wins over bad list registers, a page that is not NS over the Realm's state."""
+        page = enter_page(world, gicv3_hcr=1 << 8)
+        assert world.host.status(Rmi.REC_ENTER, world.rd, page) == (RmiStatus.ERROR_INPUT, 0)
+        assert world.host.status(Rmi.REC_ENTER, world.rec, world.spare) == (RmiStatus.ERROR_INPUT, 0)
+        assert world.host.status(Rmi.REC_ENTER, world.rec, page) == (RmiStatus.ERROR_REALM, 0)
