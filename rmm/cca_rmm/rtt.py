@@ -229,7 +229,7 @@ def skip_top(port: Port, ipa: int, at: Walk, *, edited: bool = False) -> int:
     """
     if not edited and live(at.entry):
         return ipa
-    found = entries(port, at.table)[at.slot + 1 :] & np.uint64(_LIVE)
+    found = entries(port, at.table)[at.slot + 1 :] & np.uint64(_LIVE) != 0
     after = int(found.argmax()) if len(found) else 0
     run = 1 + (after if len(found) and found[after] else len(found))
     size = level_size(at.level)
