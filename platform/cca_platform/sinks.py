@@ -39,6 +39,7 @@ class JsonLines:
             ) from None
 
     def write(self, record: Record) -> None:
+        """Add a line."""
         if self._failed is not None:
             return
         self._encode(record, self._buffer, -1)
@@ -67,6 +68,7 @@ class JsonLines:
         self._ends = []
 
     def close(self) -> None:
+        """Bring everything to the file; MachineError when it could not take the whole trace."""
         if self._fd < 0:
             return
         self.flush()
@@ -86,6 +88,7 @@ class Listing(list[Record]):
     """The records in memory, for tests and tools: ``[r["event"] for r in listing]``."""
 
     def write(self, record: Record) -> None:
+        """Add a record."""
         self.append(record)
 
     def close(self) -> None:
@@ -100,6 +103,7 @@ class Counts:
         self.commands: Counter[str] = Counter()
 
     def write(self, record: Record) -> None:
+        """Count a record."""
         self.events[record["event"]] += 1
         if record["event"].endswith(".call") and "cmd" in record:
             self.commands[str(record["cmd"])] += 1
@@ -146,6 +150,7 @@ class Console:
         self._failed: OSError | None = None
 
     def write(self, record: Record) -> None:
+        """Show a record."""
         if self._failed is None:
             try:
                 self.stream.write(render(record, self.colour) + "\n")
@@ -153,6 +158,7 @@ class Console:
                 self._failed = error
 
     def close(self) -> None:
+        """Bring everything to the stream; MachineError when it failed."""
         if self._failed is not None:
             raise MachineError(f"the trace must have a stream that takes it, not one with {self._failed.strerror}")
         self.stream.flush()

@@ -101,8 +101,11 @@ _KNOWN = {name: frozenset(row.fields) for name, row in EVENTS.items()}
 class Sink(Protocol):
     """Where records go: the ready record, in order; ``close`` reports what could not be kept as a MachineError."""
 
-    def write(self, record: Record) -> None: ...
-    def close(self) -> None: ...
+    def write(self, record: Record) -> None:
+        """Take a record."""
+
+    def close(self) -> None:
+        """The stream is over."""
 
 
 def _word(value: Any) -> Any:
@@ -130,7 +133,7 @@ def to_words(logger: object, method: str, record: Record) -> Record:
     """A structlog processor: the record in its written form and order."""
     words = dict.fromkeys(_HEAD)
     for key, value in record.items():
-        words[key] = _number(value) if key in DECIMAL else _word(value)
+        words[key] = hex(value) if key == "fid" else _number(value) if key in DECIMAL else _word(value)
     return words
 
 

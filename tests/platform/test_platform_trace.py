@@ -64,6 +64,12 @@ class TestRecords:
         Trace(listing).emit("rtt.edit", level=3, ipa=0x1000)
         assert (listing[0]["level"], listing[0]["ipa"]) == (3, "0x1000")
 
+    def test_fid(self) -> None:
+        """A FID is a number even where the emitter has the name."""
+        listing = Listing()
+        Trace(listing).emit("smc.call", fid=Pas.REALM, name="REALM")
+        assert (listing[0]["fid"], listing[0]["name"]) == ("0x3", "REALM")
+
     def test_unknown_event(self) -> None:
         """An event that is not in the catalogue is a mistake of the emitter."""
         with pytest.raises(ValueError, match=r"must be one of the catalogue, not 'rmi\.coll'"):

@@ -115,11 +115,11 @@ def run(
     [bold]realmlab run ./kernel.elf --vcpus 2 --memory 128M --trace run.jsonl -- console=hvc0[/bold]
     """
     stream = _open_trace(trace)
-    from cca_tools import summary
-    from realmlab.machine import Machine
-
     lost = False
     try:
+        from cca_tools import summary
+        from realmlab.machine import Machine
+
         with Machine(board, stream, clock.value) as machine:
             result = machine.run_realm(
                 payload,
@@ -130,6 +130,9 @@ def run(
                 max_insns=max_insns,
                 on_console=None if as_json else _write,
             )
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
     finally:
         try:
             stream.close()
