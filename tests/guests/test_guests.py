@@ -107,7 +107,7 @@ GUESTS = (
     Guest("jump", ("jumping to 0x123456789000",), status=3),
     Guest("spin", ("spinning",), status=4, max_insns=1_000_000),
     Guest("idle", ("waiting for ever",), status=3),
-    Guest("lost", (), status=3),
+    Guest("lost", (), status=4, max_insns=1_000_000),
 )
 
 
