@@ -132,7 +132,6 @@ class Engine:
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_SYS, arm64_const.UC_ARM64_INS_SYS)
         uc.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
         self.write_system(SYSTEM_REGISTERS["scr_el3"], _SCR_EL3_NS_RW_HCE)
-        hooks.read_general(self._address)
 
     def _hook(self, kind: int, callback: int, *extra: int) -> None:
         handle = ctypes.c_size_t()
