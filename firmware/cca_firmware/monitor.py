@@ -39,6 +39,7 @@ _REALM: Final = SecurityState.REALM
 _ALL: Final = slice(None)
 _TAIL: Final = slice(8, 31)
 _RESULTS: Final = slice(0, 5)
+_NO_RETURN: Final = frozenset({RmmEl3.BOOT_COMPLETE, Psci.CPU_OFF, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET})
 _NAMES: dict[int, str] = {}
 
 
@@ -124,7 +125,7 @@ class Monitor:
             emit("smc.return", pe=pe, world="ns", fid=call, name=function_name(call), results=list(x[1:6]))
         elif handler == self._rmi_call and self.rmmd.ready:
             self._trace_switch(pe, _NS, _REALM, name)
-        else:
+        elif fid & _FID not in _NO_RETURN:
             handler(pe, x)
             emit("smc.return", pe=pe, fid=fid, name=name, results=list(x[0:4]))
             return

@@ -1,0 +1,153 @@
+"""Non-secure EL2 as real AArch64 code: it meets EL3 by SMC as a Python host does, and its registers survive."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cca_firmware.abi import NOT_SUPPORTED, Psci, PsciStatus, mpidr_affinity
+from cca_rmm.abi import Rmi
+
+keystone = pytest.importorskip("keystone")
+
+ENTRY = 0x8800_0000
+RESULTS = 0x8900_0000
+PAYLOADS = Path(__file__).parents[2] / "realm_payloads" / "bin"
+OFF = f"movz x0, #0x8400, lsl #16; movk x0, #{Psci.SYSTEM_OFF & 0xFFFF}; smc #0;"
+
+
+def assemble(source: str) -> bytes:
+    engine = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
+    code, _ = engine.asm(source, ENTRY)
+    return bytes(code)
+
+
+def constant(register: str, value: int) -> str:
+    """Instructions that load a 64-bit constant."""
+    parts = [f"movz {register}, #{value & 0xFFFF};"]
+    parts += [f"movk {register}, #{value >> s & 0xFFFF}, lsl #{s};" for s in (16, 32, 48) if value >> s & 0xFFFF]
+    return " ".join(parts)
+
+
+def words(booted: Any, count: int) -> list[int]:
+    return list(struct.unpack(f"<{count}Q", booted.machine.memory.backdoor.read(RESULTS, 8 * count)))
+
+
+class TestCalls:
+    def test_rmi(self, boot_machine: Any) -> None:
+        """An RMI call changes X0..X4 and nothing else: X5..X30, SP and the EL2 registers are as they were."""
+        kept = [number for number in range(5, 31) if number != 19]
+        booted = boot_machine(
+            ns_image=assemble(
+                "".join(constant(f"x{number}", 0x1000_0000_0000 + number) for number in kept)
+                + constant("x0", 0x8800_4000)
+                + "mov sp, x0; msr vbar_el2, x0; add x0, x0, #1; msr tpidr_el2, x0;"
+                + constant("x0", 0x8000_0000_0000_0010)
+                + "orr x0, x0, #0x80000000; msr hcr_el2, x0; isb;"
+                + constant("x19", RESULTS)
+                + constant("x0", Rmi.VERSION)
+                + "mov x1, #0x10000; smc #0; stp x0, x1, [x19]; stp x2, x3, [x19, #16]; str x4, [x19, #32];"
+                + "".join(f"str x{number}, [x19, #{8 * number}];" for number in kept)
+                + "mov x0, sp; str x0, [x19, #256]; mrs x0, vbar_el2; str x0, [x19, #264];"
+                + "mrs x0, tpidr_el2; str x0, [x19, #272]; mrs x0, hcr_el2; str x0, [x19, #280];"
+                + "mrs x0, currentel; str x0, [x19, #288];"
+                + OFF
+            )
+        )
+        booted.rmm.answer = lambda pe: (0x51, 0x52, 0x53, 0x54, 0x55)
+        assert booted.machine.run(100_000) == "system off"
+        found = words(booted, 37)
+        assert found[:5] == [0x51, 0x52, 0x53, 0x54, 0x55]
+        assert [found[number] for number in kept] == [0x1000_0000_0000 + number for number in kept]
+        assert found[32:35] == [0x8800_4000, 0x8800_4000, 0x8800_4001]
+        assert found[35] & 0x8000_0010 == 0x8000_0010
+        assert found[36] == 2 << 2
+
+    @pytest.mark.parametrize(
+        ("fid", "immediate", "result"),
+        [
+            (Psci.VERSION, 0, 0x10001),
+            (0x8000_0000, 0, 0x10005),
+            (0xC400_01B0, 0, NOT_SUPPORTED),
+            (0xC400_0190, 0, NOT_SUPPORTED),
+            (0x1234, 0, NOT_SUPPORTED),
+            (Psci.VERSION, 1, NOT_SUPPORTED),
+            (Rmi.VERSION, 0xFFFF, NOT_SUPPORTED),
+        ],
+    )
+    def test_smc(self, boot_machine: Any, fid: int, immediate: int, result: int) -> None:
+        """Each SMC returns to the next instruction; every immediate but 0 is unknown."""
+        booted = boot_machine(
+            ns_image=assemble(
+                f"{constant('x19', RESULTS)} {constant('x0', fid)} mov x1, #7; smc #{immediate}; stp x0, x1, [x19];"
+                f"{OFF}"
+            )
+        )
+        assert booted.machine.run(10_000) == "system off"
+        assert words(booted, 2) == [result, 7]
+
+    def test_reset(self, boot_machine: Any) -> None:
+        """PSCI_SYSTEM_RESET ends the run and says so."""
+        booted = boot_machine(ns_image=assemble(OFF.replace(f"#{Psci.SYSTEM_OFF & 0xFFFF}", "#9")))
+        assert booted.machine.run(10_000) == "system reset"
+
+    def test_entry_state(self, boot_machine: Any) -> None:
+        """The payload starts at EL2 with SP_EL2 selected, DAIF masked, MMU off and X0..X3 zero."""
+        booted = boot_machine(
+            ns_image=assemble(
+                f"{constant('x19', RESULTS)} stp x0, x1, [x19]; stp x2, x3, [x19, #16]; mrs x5, currentel;"
+                "mrs x6, daif; mrs x7, spsel; mrs x8, sctlr_el2; and x8, x8, #1;"
+                f"stp x5, x6, [x19, #32]; stp x7, x8, [x19, #48]; {OFF}"
+            )
+        )
+        assert booted.machine.run(10_000) == "system off"
+        assert words(booted, 8) == [0, 0, 0, 0, 2 << 2, 0xF << 6, 1, 0]
+
+
+class TestPower:
+    def test_cpu_on_and_off(self, boot_machine: Any) -> None:
+        """CPU_ON takes a PE through the RMM's warm boot to the entry point with X0 = context_id; CPU_OFF ends it."""
+        source = f"""
+            {constant("x19", RESULTS)} {constant("x0", Psci.CPU_ON_64)} {constant("x1", 0x100)}
+            adr x2, second; mov x3, #0x77; smc #0; str x0, [x19];
+            {constant("x0", Psci.CPU_ON_64)} smc #0; str x0, [x19, #8];
+        wait: {constant("x0", Psci.AFFINITY_INFO_64)} {constant("x1", 0x100)} mov x2, #0; smc #0;
+            cmp x0, #1; b.ne wait;
+            {OFF}
+        second: {constant("x19", RESULTS)} str x0, [x19, #16];
+            {constant("x0", Psci.CPU_OFF)} smc #0; str x0, [x19, #24];
+        hang: b hang;
+        """
+        booted = boot_machine(ns_image=assemble(source))
+        second = booted.machine.pes[1]
+        assert mpidr_affinity(second.mpidr) == 0x100
+        assert not second.on
+        assert booted.machine.run(1_000_000) == "system off"
+        found = words(booted, 4)
+        assert found[:3] == [PsciStatus.SUCCESS, PsciStatus.ALREADY_ON, 0x77]
+        assert found[3] == 0
+        assert not second.on
+        assert [(index, x[:4]) for index, x in booted.rmm.entries[1:]] == [(1, [1, 0, 0, 0])]
+        assert booted.firmware.boot_codes[:3] == [0, 0, None]
+
+    def test_entry_not_ns(self, boot_machine: Any) -> None:
+        """An entry point that NS software cannot fetch from is INVALID_ADDRESS, and the PE stays off."""
+        booted = boot_machine(
+            ns_image=assemble(
+                f"{constant('x19', RESULTS)} {constant('x0', Psci.CPU_ON_64)} {constant('x1', 0x100)}"
+                f"{constant('x2', 0xFFC0_0000)} smc #0; str x0, [x19]; {OFF}"
+            )
+        )
+        assert booted.machine.run(10_000) == "system off"
+        assert words(booted, 1) == [PsciStatus.INVALID_ADDRESS]
+        assert not booted.machine.pes[1].on
+
+
+class TestPayloads:
+    @pytest.mark.parametrize("name", ["ns_rmi", "ns_gpf"])
+    def test_payload(self, boot_machine: Any, name: str) -> None:
+        """The NS payloads boot from their ELF files, run to SYSTEM_OFF, and find nothing wrong."""
+        booted = boot_machine(ns_image=(PAYLOADS / f"{name}.elf").read_bytes())
+        assert booted.machine.run(10_000_000) == "system off"
+        assert b" 0 wrong" in booted.machine.bus.devices["uart0"].output
