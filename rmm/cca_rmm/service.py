@@ -44,19 +44,20 @@ _PSCI: Final = frozenset(fid | bit for fid in PSCI_FIDS for bit in (0, 1 << 30))
 def realm_smc(rmm: "Rmm", pe: "Pe") -> None:
     """Serve an SMC of the Realm; the PC is already after it. Outputs go to X0..X3, more where a row says so."""
     x = pe.x
-    row = SERVICES.get(x[0] & _FID_MASK)
+    fid = x[0]
+    row = SERVICES.get(fid & _FID_MASK)
     tracing = rmm.trace.on
     if row is None or row.handler is None:
         result: Result = (NOT_SUPPORTED,)
         if tracing:
-            trace_call(rmm, pe, row, x[0])
+            trace_call(rmm, pe, row, fid)
     else:
         arguments = x[1:11].tolist()
         if not row.fid & _SMC64:
             arguments = [value & 0xFFFF_FFFF for value in arguments]
         call = Call(rmm, pe, row, arguments)
         if tracing:
-            trace_call(rmm, pe, row, x[0])
+            trace_call(rmm, pe, row, fid)
         answer = execute(call)
         if answer is None:
             return
@@ -67,7 +68,7 @@ def realm_smc(rmm: "Rmm", pe: "Pe") -> None:
     for register in range(count, 4):
         x[register] = 0
     if tracing:
-        trace_return(rmm, pe, row, result)
+        trace_return(rmm, pe, row, fid, result)
 
 
 def trace_call(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int) -> None:
@@ -79,10 +80,10 @@ def trace_call(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int) -> None:
     rmm.trace.emit(event, pe=pe, fid=fid, cmd=name, args=args, rec=rmm.current(pe))
 
 
-def trace_return(rmm: "Rmm", pe: "Pe", row: Command | None, result: Result) -> None:
+def trace_return(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int, result: Result) -> None:
     """rsi.return; PSCI answers the same way under its own names."""
     outs = row.outs if row is not None else ()
     rmm.trace.emit(
-        "rsi.return", pe=pe, fid=row.fid if row is not None else None, cmd=row.name if row is not None else "UNKNOWN",
+        "rsi.return", pe=pe, fid=fid, cmd=row.name if row is not None else "UNKNOWN",
         status=result[0], results=dict(zip(outs, result[1:], strict=False)), rec=rmm.current(pe),
     )  # fmt: skip
