@@ -40,6 +40,7 @@ _ALL: Final = slice(None)
 _TAIL: Final = slice(8, 31)
 _RESULTS: Final = slice(0, 5)
 _NO_RETURN: Final = frozenset({RmmEl3.BOOT_COMPLETE, Psci.CPU_OFF, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET})
+_REC_ENTER: Final = int(Rmi.REC_ENTER)
 _NAMES: dict[int, str] = {}
 
 
@@ -137,7 +138,11 @@ class Monitor:
 
     # -- world switch -----------------------------------------------------------------------------------------------
     def _rmi_call(self, pe: "Pe", x: memoryview) -> None:
-        """Non-secure to Realm: X0..X7 travel, the Realm world gets its own X8..X30 back."""
+        """Non-secure to Realm: X0..X7 travel, the Realm world gets its own X8..X30 back.
+
+        R-EL2 is a Python program and has no EL2 registers on the PE: only a Realm that runs, which is RMI_REC_ENTER,
+        puts others there than those of Non-secure code.
+        """
         if not self.rmmd.ready:
             x[0] = NOT_SUPPORTED
             return
@@ -146,7 +151,8 @@ class Monitor:
         ns.x[_ALL] = x
         if self._ns_is_code:
             ns.elr, ns.spsr = pe.elr, pe.spsr
-            pe.save_el2(ns.el2)
+            if x[0] & _FID == _REC_ENTER:
+                pe.save_el2(ns.el2)
         x[_TAIL] = self._realm[index].tail
         pe.eret(_REALM, 2)
 
@@ -158,7 +164,8 @@ class Monitor:
         x[_ALL] = ns.x
         x[_RESULTS] = realm.results
         if self._ns_is_code:
-            pe.restore_el2(ns.el2)
+            if ns.x[0] & _FID == _REC_ENTER:
+                pe.restore_el2(ns.el2)
             pe.elr, pe.spsr = ns.elr, ns.spsr
             pe.eret(_NS, ns.spsr >> 2 & 3)
         else:

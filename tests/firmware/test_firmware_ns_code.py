@@ -35,8 +35,12 @@ def words(booted: Any, count: int) -> list[int]:
 
 
 class TestCalls:
-    def test_rmi(self, boot_machine: Any) -> None:
-        """An RMI call changes X0..X4 and nothing else: X5..X30, SP and the EL2 registers are as they were."""
+    @pytest.mark.parametrize("fid", [Rmi.VERSION, Rmi.REC_ENTER], ids=lambda fid: fid.name)
+    def test_rmi(self, boot_machine: Any, fid: Rmi) -> None:
+        """An RMI call changes X0..X4 and nothing else: X5..X30, SP and the EL2 registers are as they were.
+
+        Also when the RMM gives the PE to a Realm meanwhile, with EL2 controls of its own.
+        """
         kept = [number for number in range(5, 31) if number != 19]
         booted = boot_machine(
             ns_image=assemble(
@@ -46,7 +50,7 @@ class TestCalls:
                 + constant("x0", 0x8000_0000_0000_0010)
                 + "orr x0, x0, #0x80000000; msr hcr_el2, x0; isb;"
                 + constant("x19", RESULTS)
-                + constant("x0", Rmi.VERSION)
+                + constant("x0", fid)
                 + "mov x1, #0x10000; smc #0; stp x0, x1, [x19]; stp x2, x3, [x19, #16]; str x4, [x19, #32];"
                 + "".join(f"str x{number}, [x19, #{8 * number}];" for number in kept)
                 + "mov x0, sp; str x0, [x19, #256]; mrs x0, vbar_el2; str x0, [x19, #264];"
@@ -55,13 +59,19 @@ class TestCalls:
                 + OFF
             )
         )
-        booted.rmm.answer = lambda pe: (0x51, 0x52, 0x53, 0x54, 0x55)
+
+        def answer(pe: Any) -> tuple[int, ...]:
+            if fid == Rmi.REC_ENTER:
+                pe.set_el2(hcr=0x8008_2001, vtcr=0x8002_3559, vttbr=0x7_0000_9000_0000, vmpidr=0x8000_0000)
+            return (0x51, 0x52, 0x53, 0x54, 0x55)
+
+        booted.rmm.answer = answer
         assert booted.machine.run(100_000) == "system off"
         found = words(booted, 37)
         assert found[:5] == [0x51, 0x52, 0x53, 0x54, 0x55]
         assert [found[number] for number in kept] == [0x1000_0000_0000 + number for number in kept]
         assert found[32:35] == [0x8800_4000, 0x8800_4000, 0x8800_4001]
-        assert found[35] & 0x8000_0010 == 0x8000_0010
+        assert found[35] & 0x8008_3011 == 0x8000_0010
         assert found[36] == 2 << 2
 
     @pytest.mark.parametrize(
