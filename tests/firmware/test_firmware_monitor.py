@@ -22,6 +22,7 @@ from cca_firmware.abi import (
 )
 from cca_firmware.contexts import CPU_CONTEXT
 from cca_firmware.monitor import function_name
+from cca_platform.machine import MachineStopped
 from cca_platform.types import Gpi, GranuleProtectionFault, Pas, SecurityState
 from cca_rmm.abi import Rmi, Rsi
 
@@ -205,6 +206,21 @@ class TestWorldSwitch:
         booted.pe.smc(Rmi.VERSION, 2, 3, 4, 5, 6, 7, 8)
         booted.firmware.restore(saved)
         assert booted.machine.memory.backdoor.read(booted.firmware.contexts.base, 0x3000) == before
+
+    def test_machine_snapshot(self, booted: Any) -> None:
+        """A machine that is put back is put back at EL3 too: contexts, tables, and a power-off undone."""
+        machine, pe = booted.machine, booted.pe
+        pe.smc(Rmi.VERSION, 1)
+        contexts = machine.memory.backdoor.read(booted.firmware.contexts.base, 0x3000)
+        snapshot = machine.snapshot()
+        pe.smc(Rmi.VERSION, 2, 3, 4)
+        assert call(booted, REALM, RmmEl3.GTSI_DELEGATE, GRANULE)[0] == RmmEl3Status.OK
+        with pytest.raises(MachineStopped):
+            pe.smc(Psci.SYSTEM_OFF)
+        machine.restore(snapshot)
+        assert machine.memory.backdoor.read(booted.firmware.contexts.base, 0x3000) == contexts
+        machine.memory.port(NS).read64(GRANULE)
+        assert call(booted, REALM, RmmEl3.GTSI_UNDELEGATE, GRANULE)[0] == RmmEl3Status.BAD_PAS
 
 
 class TestGranuleService:
