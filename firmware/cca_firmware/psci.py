@@ -14,6 +14,7 @@ __all__ = ["Handler", "PsciService"]
 
 Handler = Callable[["Pe", memoryview], None]
 
+_SMC64: Final = 1 << 30
 _NO_MIGRATION: Final = 2
 """MIGRATE_INFO_TYPE: there is no Trusted OS that would have to migrate."""
 
@@ -71,11 +72,13 @@ class PsciService:
         self._machine.stop("system reset")
 
     def _affinity_info(self, pe: "Pe", x: memoryview) -> None:
-        target, level = self._index_of.get(x[1]), x[2]
+        affinity, level, _ = _arguments(x)
+        target = self._index_of.get(affinity)
         x[0] = PsciStatus.INVALID_PARAMETERS if target is None or level else self.power[target]
 
     def _cpu_on(self, pe: "Pe", x: memoryview) -> None:
-        target, entry, context_id = self._index_of.get(x[1]), x[2], x[3]
+        affinity, entry, context_id = _arguments(x)
+        target = self._index_of.get(affinity)
         if target is None:
             x[0] = PsciStatus.INVALID_PARAMETERS
         elif entry & 3 or not self._is_ns(entry):
@@ -108,3 +111,10 @@ class PsciService:
         self.power[pe.index] = AffinityInfo.OFF
         pe.eret(SecurityState.NON_SECURE, 2)
         pe.on = False
+
+
+def _arguments(x: memoryview) -> tuple[int, int, int]:
+    """The three arguments of a call: 32 bits of each register for an SMC32 function, 64 for an SMC64 one."""
+    width = 64 if x[0] & _SMC64 else 32
+    ones = (1 << width) - 1
+    return x[1] & ones, x[2] & ones, x[3] & ones

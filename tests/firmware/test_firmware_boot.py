@@ -59,15 +59,13 @@ class TestBoot:
             assert port.read(entry.pa, entry.size) == package.get(kinds[entry.name].uuid)
 
     def test_fast(self, boot_machine: Any) -> None:
-        """With the package built once, a boot takes a few milliseconds; far less than 30 ms even on a busy machine."""
-        boot_machine()
-        best = float("inf")
-        for _ in range(3):
-            booted = boot_machine()
+        """With the package built once, machine and boot together take far less than 30 ms."""
+        times = []
+        for _ in range(6):
             start = time.perf_counter()
-            images.package(images.component(booted.rmm), images.component(booted.machine.program(NS, 2)))
-            best = min(best, time.perf_counter() - start)
-        assert best < 0.03
+            boot_machine()
+            times.append(time.perf_counter() - start)
+        assert min(times[1:]) < 0.03
 
     def test_stages(self, boot_machine: Any) -> None:
         """The trace tells the stages and the images in the order of TF-A with RME."""
@@ -138,6 +136,11 @@ class TestPsci:
             assert booted.pe.smc(Psci.AFFINITY_INFO_64, mpidr_affinity(pe.mpidr), 0)[0] == 0
         assert booted.pe.smc(Psci.AFFINITY_INFO, 0xFF, 0)[0] == PsciStatus.INVALID_PARAMETERS
         assert booted.pe.smc(Psci.AFFINITY_INFO, 0, 4)[0] == PsciStatus.INVALID_PARAMETERS
+
+    def test_smc32(self, booted: Any) -> None:
+        """The SMC32 form looks at 32 bits of each argument, the SMC64 form at all."""
+        assert booted.pe.smc(Psci.AFFINITY_INFO, 0xDEAD_0000_0000_0100, 1 << 32)[0] == 0
+        assert booted.pe.smc(Psci.AFFINITY_INFO_64, 0xDEAD_0000_0000_0100, 0)[0] == PsciStatus.INVALID_PARAMETERS
 
     def test_cpu_on_errors(self, booted: Any) -> None:
         """CPU_ON: unknown target, entry outside NS memory, target already on; in this order."""
