@@ -1,5 +1,6 @@
 """Whole runs: from a payload file to the last granule back."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,20 @@ class TestEnds:
         assert result.reason == "exit"
         assert result.ticks > 490_000_000 > 1000 > result.instructions
 
+    def test_stuck(self, code, run):
+        """A Realm that takes abort after abort, with no vectors, is told so at once."""
+        result = run(code.mov(1, 0x4000_0000).word(0xD61F_0020))  # br x1
+        assert (result.status, result.reason) == (3, "stuck")
+        assert result.message == "vCPU 0 takes abort after abort and retires no instruction"
+
+    def test_interrupt(self, code, run):
+        """Ctrl-C ends the run at the next exit, with everything taken down; the handler is the old one again."""
+        before = signal.getsignal(signal.SIGINT)
+        result = run(host_call(code, 1, 1, 0x2E).loop(), on_console=lambda data: signal.raise_signal(signal.SIGINT))
+        assert (result.status, result.reason, result.console) == (130, "interrupted", b".")
+        assert result.granules_left == 0
+        assert signal.getsignal(signal.SIGINT) is before
+
     def test_random_bytes(self, run, system):
         """Garbage ends at the limit or with a report, and the next run is unaffected."""
         result = run(bytes(range(256)) * 16, max_insns=100_000)
@@ -98,6 +113,31 @@ class TestConsole:
         code.word(0x3900_012A)  # strb w10, [x9]
         result = run(host_call(code, 2, 0), console_input=b"Q")
         assert result.console == b"Q"
+
+
+class TestManyVcpus:
+    """vCPUs take turns."""
+
+    def test_spinner_does_not_starve_others(self, code, run):
+        """A vCPU that spins until another one has run gets what it waits for."""
+        flag = CALL + 0x1000
+        code.smc(0xC400_0003, 1, RAM_BASE + 0x400, 0).mov(9, flag)
+        code.load(10, 9).word(0xB4FF_FFEA)  # cbz x10, back to the load
+        host_call(code, 2, 9)
+        code.words += [0] * (0x100 - len(code.words))
+        code.mov(9, flag).mov(10, 1).store(10, 9).smc(0x8400_0002)  # CPU_OFF
+        result = run(code, vcpus=2, max_insns=1_000_000)
+        assert (result.status, result.reason) == (9, "exit")
+
+    def test_all_off(self, code, run):
+        """When the last vCPU has turned itself off, nobody can ever turn one on."""
+        result = run(code.smc(0x8400_0002), vcpus=2)
+        assert (result.status, result.message) == (3, "the Realm is idle for ever: every vCPU is off")
+
+    def test_more_vcpus_than_pes(self, code, run, system):
+        """A PE takes several vCPUs."""
+        result = run(host_call(code, 2, 1), vcpus=len(system.machine.pes) + 3)
+        assert result.status == 1
 
 
 class TestResult:

@@ -40,8 +40,9 @@ class RunResult:
     """How a run ended, and what it took.
 
     ``status`` is the exit status that a command should have: the payload's own (0..255), or 3 failed, 4 instruction
-    limit, 130 interrupted. ``reason`` is ``exit``, ``system_off``, ``system_reset``, ``failed``, ``idle``, ``limit`` or
-    ``interrupted``, and ``message`` one line that explains everything but a plain end (else empty).
+    limit, 130 interrupted. ``reason`` is ``exit``, ``system_off``, ``system_reset``, ``failed``, ``stuck`` (aborts
+    without end), ``idle``, ``limit`` or ``interrupted``; ``message`` explains all but a plain end in one line, else it
+    is empty.
     """
 
     status: int

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Vmm", "run_realm"]
 
 _SLICE_ALONE: Final = 20_000_000  # ticks of a time slice when nobody else waits: short enough for Ctrl-C
-_SLICE: Final = 200_000  # ticks of a time slice when vCPUs take turns: 2 ms at 100 MHz
+_SLICE: Final = 50_000  # ticks of a time slice when vCPUs take turns: a vCPU that spins wastes as much at most
 
 
 def run_realm(system: System, options: RunOptions) -> RunResult:
