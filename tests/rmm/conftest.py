@@ -226,10 +226,18 @@ def realms(host: Host) -> Callable[..., Realm]:
 
 @pytest.fixture
 def running(host: Host) -> Callable[[str], Realm]:
-    """Makes an ACTIVE Realm with one REC whose code is the assembly given; two more pages of RAM follow the code."""
+    """Makes an ACTIVE Realm with one REC whose code is the assembly given; two more pages of RAM follow.
 
-    def build(source: str, **rec: Any) -> Realm:
+    ``block`` is the IPA of 2 MiB of contiguous pages, each starting with 0x55AA.
+    """
+
+    def build(source: str, block: int | None = None, **rec: Any) -> Realm:
         realm = Realm(host)
+        if block is not None:
+            realm.table(block, 3)
+            pages, page = host.granules(512, 512 * PAGE), host.page(b"\xaa\x55")
+            for number in range(512):
+                host.ok(Rmi.DATA_CREATE, realm.rd, pages + number * PAGE, block + number * PAGE, page, 0)
         realm.write(RAM, to_code(source))
         realm.write(RAM + PAGE, b"")
         realm.write(RAM + 2 * PAGE, b"")

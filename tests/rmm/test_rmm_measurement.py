@@ -49,3 +49,16 @@ class TestChains:
         placed = dict(plain, rpv=b"\x55" * 64, vmid=7, rtt_base=0x8800_0000, rtt_level_start=1, rtt_num_start=1)
         first, second = (RmiRealmParams.unpack(RmiRealmParams.pack(**values)) for values in (plain, placed))
         assert measurement.rim_init(first) == measurement.rim_init(second)
+
+
+class TestDescriptors:
+    """What is hashed is the descriptor of the specification."""
+
+    def test_packing(self) -> None:
+        """The packed forms that the commands use are the declared structures."""
+        rim, content = b"\x11" * 64, PAGE
+        digest = measurement.digest(0, content)
+        data = measurement.DESCRIPTOR_DATA.pack(desc_type=0, len=0x100, rim=rim, ipa=0x8000, flags=1, content=digest)
+        assert measurement.rim_data(0, rim, 0x8000, 1, content) == measurement.digest(0, data)
+        ripas = measurement.DESCRIPTOR_RIPAS.pack(desc_type=2, len=0x100, rim=rim, base=0x8000, top=0x9000)
+        assert measurement.rim_ripas(0, rim, 0x8000, 0x9000) == measurement.digest(0, ripas)

@@ -24,12 +24,14 @@ UNPROTECTED = 1 << 32
 
 granule = st.sampled_from(GRANULES[:32])
 table = st.sampled_from(GRANULES[:16])
-ipa = st.sampled_from([0, 0x1000, 0x2000, BLOCK, BLOCK + 0x1000, 1 << 30, UNPROTECTED, UNPROTECTED + 0x1000])
-level = st.sampled_from([1, 2, 3])
-rd = st.sampled_from([GRANULES[8], GRANULES[9], GRANULES[10]])
+ipa = st.sampled_from([*(0, 0x1000, BLOCK) * 3, 0x2000, BLOCK + 0x1000, 1 << 30, UNPROTECTED, UNPROTECTED + 0x1000])
+level = st.sampled_from([3, 3, 3, 2, 1])
+rd = st.sampled_from([GRANULES[8]] * 8 + [GRANULES[9], GRANULES[10]])
+rec = st.sampled_from([GRANULES[13]] * 4 + [GRANULES[14], GRANULES[8]])
+data = st.sampled_from(GRANULES[16:32])
 ARGUMENTS = {
-    "addr": granule, "rd": rd, "data": granule, "rtt": table, "ipa": ipa, "level": level, "src": st.just(NS_PAGE),
-    "flags": st.sampled_from([0, 1]), "params_ptr": st.sampled_from([REALM_PARAMS, REC_PARAMS]), "rec": granule,
+    "addr": granule, "rd": rd, "data": data, "rtt": table, "ipa": ipa, "level": level, "src": st.just(NS_PAGE),
+    "flags": st.sampled_from([0, 1]), "params_ptr": st.sampled_from([REALM_PARAMS, REC_PARAMS]), "rec": rec,
     "base": ipa, "top": ipa, "desc": st.just(NS_PAGE | 6 << 2 | 3 << 6), "calling_rec": granule, "target_rec": granule,
     "status": st.just(0), "req": st.just(0x10000), "index": st.just(0),
 }  # fmt: skip
@@ -103,7 +105,7 @@ def check(host: Any) -> None:
 class TestInvariants:
     """A granule is the Host's or the RMM's, a DELEGATED one is all zero, and every object has exactly one owner."""
 
-    @given(calls=st.lists(call, max_size=40))
+    @given(calls=st.lists(call, min_size=20, max_size=60))
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_random_commands(self, booted: Any, fresh: Any, calls: list[tuple[int, ...]]) -> None:
         """After every single command."""
