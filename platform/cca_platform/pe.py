@@ -181,6 +181,7 @@ class Pe:
             program.on_eret(self)
         else:
             self.on = True
+            self._fruitless, self.stuck = 0, False
 
     def _take_program(self, security: int, el: int, esr: int, far: int = 0, hpfar: int = 0) -> None:
         """A synchronous exception to a level in Python; it may resume the interrupted code or move on."""
