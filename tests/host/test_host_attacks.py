@@ -15,4 +15,5 @@ class TestAttacks:
         kinds = Counter(attempt.target for attempt in attempts)
         assert {"RD", "RTT", "RTT, starting level", "DATA", "REC", "REC_AUX"} <= set(kinds)
         assert {"root, first granule", "realm_image, last granule", "secure, first granule"} <= set(kinds)
+        assert kinds.pop("Realm") == 1
         assert set(kinds.values()) == {10}
