@@ -6,7 +6,7 @@ Each :class:`Attempt` must be ``stopped``: an access by a granule protection fau
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from cca_host.kvm import Interrupted, System, Vm
+from cca_host.kvm import Exit, Interrupted, System, Vcpu, Vm
 from cca_host.kvmtool.layout import RAM_BASE
 from cca_platform.types import GranuleProtectionFault, Pas
 from cca_rmm.abi import Rmi, RmiRealmParams
@@ -81,6 +81,15 @@ def attack(vm: Vm) -> list[Attempt]:
     ]
 
 
+def _run_slice(vcpu: Vcpu) -> Exit:
+    pe, clock = vcpu.vm.system.pe, vcpu.vm.system.machine.clock
+    pe.host_timer(clock.now + _SLICE)
+    try:
+        return vcpu.run()
+    finally:
+        pe.host_timer(None)
+
+
 def attack_new_realm(system: System) -> list[Attempt]:
     """Attack a Realm made for it, which loops for ever and has to go on doing so."""
     with Vm(system) as vm:
@@ -89,11 +98,10 @@ def attack_new_realm(system: System) -> list[Attempt]:
         vm.populate(RAM_BASE, _LOOP)
         vcpu = vm.create_vcpu(RAM_BASE)
         vm.activate()
+        _run_slice(vcpu)
         attempts = attack(vm)
         before = system.pe.retired
-        system.pe.host_timer(system.machine.clock.now + _SLICE)
-        result = vcpu.run()
-        system.pe.host_timer(None)
+        result = _run_slice(vcpu)
         unharmed = isinstance(result, Interrupted) and system.pe.retired > before
         attempts.append(
             Attempt("Realm", vm.rd, "keep it from going on", unharmed, f"the Realm's next exit is {result}")
