@@ -400,7 +400,10 @@ class Pe:
         if number == 13:
             self._smc()
         else:
+            pc = self._words[w.P_PC]
             self._exception(number)
+            if self._words[w.P_PC] == pc:
+                return False  # the vector itself raises the exception: step() sees that nothing gets done
         return self._moves == moves and self.machine.stopped is None
 
     def _smc(self) -> None:
