@@ -1,14 +1,17 @@
 """Every committed payload runs in a Realm: its own checks hold, its output and exit status are as promised."""
 
 import hashlib
+import random
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 import realmlab
 from cca_host.kvmtool import RunResult
-from realmlab import Listing, Trace
+from realmlab import Listing, Trace, find_payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ def _run(guest: Guest, trace: Trace | None = None) -> RunResult:
 
 
 _MASK = (1 << 64) - 1
+_RANDOM_IMAGES = 40
 
 
 def _compute(rounds: int) -> str:
@@ -107,7 +111,7 @@ GUESTS = (
     Guest("jump", ("jumping to 0x123456789000",), status=3),
     Guest("spin", ("spinning",), status=4, max_insns=1_000_000),
     Guest("idle", ("waiting for ever",), status=3),
-    Guest("lost", (), status=4, max_insns=1_000_000),
+    Guest("lost", (), status=3),
 )
 
 
@@ -153,6 +157,18 @@ class TestGuests:
         assert result.console == first[0].console
 
 
+def _random_bytes(source: random.Random) -> bytes:
+    return source.randbytes(8192)
+
+
+def _random_damage(source: random.Random) -> bytes:
+    """`rsi` with some of its code overwritten; the ELF headers are whole."""
+    image = bytearray(find_payload("rsi").read_bytes())
+    for _ in range(20):
+        image[source.randrange(0x1000, 0x4000)] = source.randrange(256)
+    return bytes(image)
+
+
 class TestReports:
     """What is wrong with a guest that fails by itself is said in one line."""
 
@@ -172,6 +188,27 @@ class TestReports:
         result = _run(Guest(payload, (), max_insns=1_000_000))
         assert result.message
         assert "\n" not in result.message
+
+    def test_undefined_vectors(self, tmp_path: Path) -> None:
+        """A guest whose exception vector is itself undefined ends like any other that makes no progress."""
+        image = tmp_path / "undefined.bin"
+        add_x0_64k, msr_vbar_x0, udf = 0x91404000, 0xD518C000, 0
+        image.write_bytes(struct.pack("<3I", add_x0_64k, msr_vbar_x0, udf))
+        with realmlab.Machine() as machine:
+            result = machine.run_realm(image, max_insns=1_000_000)
+        assert (result.status, result.reason) == (3, "stuck")
+
+    @pytest.mark.parametrize("damage", [_random_bytes, _random_damage])
+    def test_random_code(self, damage: Callable[[random.Random], bytes], tmp_path: Path) -> None:
+        """Random bytes, and a payload with random damage, end in some way and give every granule back."""
+        image = tmp_path / "random"
+        with realmlab.Machine() as machine:
+            for seed in range(_RANDOM_IMAGES):
+                image.write_bytes(damage(random.Random(seed)))
+                result = machine.run_realm(image, memory="16M", max_insns=400_000)
+                assert result.message or result.reason in {"exit", "system_off", "system_reset"}, (seed, result)
+                assert (result.granules_left, result.granules_dirty) == (0, 0), (seed, result)
+            assert machine.run_realm("hello").status == 0
 
     def test_the_next_run_is_unaffected(self) -> None:
         """After a guest that failed, another one runs on the same machine as if nothing had happened."""
