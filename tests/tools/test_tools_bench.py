@@ -66,8 +66,8 @@ class TestLoops:
         assert text[-2:] == ["smc #0", "b #0x1000"]
 
     def test_turn_length(self) -> None:
-        """A turn is 64 instructions."""
-        assert len(loops.arithmetic(1)) == 4 + loops.LOOP_LENGTH
+        """A turn is as long as it says."""
+        assert len(loops.arithmetic(1, 100)) == 4 + 100
         assert len(loops.load_store(1, 0)) == 8 + loops.LOOP_LENGTH
 
     def test_lazy(self) -> None:

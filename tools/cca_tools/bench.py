@@ -244,7 +244,7 @@ def _share(bench: Bench, words: Sequence[int]) -> float:
 
 
 def _arithmetic(bench: Bench) -> float:
-    return _share(bench, loops.arithmetic(2_000_000))
+    return _share(bench, loops.arithmetic(1_000_000))
 
 
 def _load_store(bench: Bench) -> float:

@@ -10,7 +10,7 @@ __all__ = ["LOOP_LENGTH", "arithmetic", "call_forever", "call_many", "code", "lo
 
 SMC = 0xD4000003
 LOOP_LENGTH = 64
-"""Instructions in one turn of the loops of :func:`arithmetic` and :func:`load_store`."""
+"""Instructions in one turn of the loop of :func:`load_store`."""
 
 
 def code(words: Sequence[int]) -> bytes:
@@ -48,10 +48,10 @@ def call_many(count: int, setup: Sequence[tuple[int, int]]) -> list[int]:
     return [*move(19, count), *_turns(19, [*body, SMC])]
 
 
-def arithmetic(turns: int) -> list[int]:
-    """``turns`` times 64 instructions without memory. The counter is X19."""
-    add = [0x8B000000 | (n + 1) % 8 << 16 | n % 8 << 5 | n % 8 for n in range((LOOP_LENGTH - 2) // 2)]
-    eor = [0xCA000000 | (n + 3) % 8 << 16 | n % 8 << 5 | n % 8 for n in range((LOOP_LENGTH - 2) // 2)]
+def arithmetic(turns: int, length: int = 256) -> list[int]:
+    """``turns`` times ``length`` instructions in a row, without memory. The counter is X19."""
+    add = [0x8B000000 | (n + 1) % 8 << 16 | n % 8 << 5 | n % 8 for n in range((length - 2) // 2)]
+    eor = [0xCA000000 | (n + 3) % 8 << 16 | n % 8 << 5 | n % 8 for n in range((length - 2) // 2)]
     return [*move(19, turns), *_turns(19, [word for pair in zip(add, eor, strict=True) for word in pair])]
 
 
