@@ -53,6 +53,7 @@ def _ns(source: str) -> Payload:
 
 PAYLOADS: dict[str, Payload] = {
     "hello": _realm("hello.c"),
+    "uart": _realm("uart.c"),
     "el0": _realm("el0.c", "el0_user.c"),
     "rsi": _realm("rsi.c"),
     "faults": _realm("faults.c"),

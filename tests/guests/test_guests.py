@@ -99,6 +99,7 @@ GUESTS = (
     Guest("faults", ("PASS HVC is undefined", "PASS a load from EMPTY: SEA")),
     Guest("compute", (_compute(3),), args=("3",)),
     Guest("memory", (_memory(2),), args=("2",)),
+    Guest("uart", ("Hello through the UART",)),
     Guest("selfmod", ("selfmod: 1000 versions, 0 wrong",)),
     Guest("smcstorm", ("smcstorm: version, 200 calls, 0 wrong", "smcstorm: host, 200 calls, 0 wrong"), args=("200",)),
     Guest("smcstorm", ("smcstorm: unknown, 1000 calls, 0 wrong",), args=("unknown",)),
