@@ -1,5 +1,6 @@
 """The reference pages, written from the tables in the code: ``python -m cca_tools.reference docs/reference``."""
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -101,8 +102,6 @@ def trace() -> str:
 
 def api() -> str:
     """The public Python names."""
-    import inspect
-
     import realmlab
 
     parts = [f"{_NOTE}\n# Python API\n\n```python\n{inspect.getdoc(realmlab)}\n```\n"]
@@ -112,7 +111,7 @@ def api() -> str:
             continue
         parts.append(f"## {name}\n\n{inspect.getdoc(value)}\n")
         methods = [
-            (f"`{key}{inspect.signature(item) if inspect.isfunction(item) else ''}`", _first_line(item))
+            (f"`{key}{_signature(item) if inspect.isfunction(item) else ''}`", _first_line(item))
             for key, item in vars(value).items()
             if not key.startswith("_") and (inspect.isfunction(item) or isinstance(item, property)) and item.__doc__
         ]
@@ -121,11 +120,18 @@ def api() -> str:
     return "\n".join(parts)
 
 
+def _signature(function: Callable[..., object]) -> str:
+    """The parameters and their defaults, without types."""
+    empty = inspect.Parameter.empty
+    parameters = [one for one in inspect.signature(function).parameters.values() if one.name != "self"]
+    return str(inspect.Signature([one.replace(annotation=empty) for one in parameters]))
+
+
 def _first_line(item: object) -> str:
     return (item.__doc__ or "").strip().partition("\n")[0]
 
 
-PAGES: dict[str, Callable[[], str]] = {"rmi.md": rmi, "rsi.md": rsi, "psci.md": psci, "trace.md": trace}
+PAGES: dict[str, Callable[[], str]] = {"rmi.md": rmi, "rsi.md": rsi, "psci.md": psci, "trace.md": trace, "api.md": api}
 """File name -> its text."""
 
 

@@ -104,7 +104,8 @@ class Machine:
         self.platform.restore(snapshot)
 
     def close(self) -> None:
-        """End the machine; MachineError when the trace file could not take everything."""
+        """End the machine and give its memory back; MachineError when the trace file could not take everything."""
+        self.platform.close()
         if self._owns_trace:
             self.trace.close()
 
