@@ -91,6 +91,8 @@ P_SLICE_END: Final = 58  # clock value at which the PE has to stop whatever the 
 P_TIMER_MASK: Final = 59  # CNTHCTL_EL2.{CNTVMASK, CNTPMASK} as bits 0 and 1: the timer's interrupt is masked
 P_HAS_PAN: Final = 60  # 1 = the CPU model has FEAT_PAN
 P_TLB_ERA: Final = 61  # 1..255, a new one with each flush of the whole TLB
+P_ID_TABLE: Final = 62  # address of 32 words: the ID registers with CRm 4 to 7, op2 0 to 7
+P_MPIDR: Final = 63  # MPIDR_EL1
 P_SCRATCH: Final = 64  # 16 words for register transfers
 P_X: Final = 80  # X0..X30, SP, PC, PSTATE while Python has the PE
 P_SP: Final = 111

@@ -33,7 +33,10 @@ INTERRUPTS: Final = {
     "SMC": 13,
 }
 _CODE_BUFFER: Final = 64 << 20
-_TIMER_WORDS: Final = {
+_BLOCK_WORDS: Final = {
+    "hcr": w.P_HCR,
+    "vtcr": w.P_VTCR,
+    "vttbr": w.P_VTTBR,
     "cntv_ctl_el0": w.P_CNTV_CTL,
     "cntv_cval_el0": w.P_CNTV_CVAL,
     "cntp_ctl_el0": w.P_CNTP_CTL,
@@ -60,8 +63,8 @@ def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
     for name in names:
         if name in _NOT_TRANSFERRED:
             continue
-        if name in _TIMER_WORDS:
-            rows += [-_TIMER_WORDS[name], 0, place(name)]
+        if name in _BLOCK_WORDS:
+            rows += [-_BLOCK_WORDS[name], 0, place(name)]
         elif name in SYSTEM_REGISTERS:
             rows += [arm64_const.UC_ARM64_REG_CP_REG, encode(SYSTEM_REGISTERS[name]), place(name)]
         else:

@@ -7,6 +7,7 @@ takes 8 bytes, a vector register 16, in the order of the tables below.
 from typing import Final
 
 __all__ = [
+    "CONTROLS",
     "EL1_FRAME",
     "EL1_FRAME_SIZE",
     "EL2_FRAME",
@@ -78,8 +79,10 @@ EL1_FRAME: Final[tuple[str, ...]] = (
     *("fpcr", "fpsr"),
     *_VECTORS,
 )
+CONTROLS: Final = ("hcr", "vtcr", "vttbr")  # EL2 controls as software wrote them: the engine's copies drop bits
 EL2_FRAME: Final[tuple[str, ...]] = (
     "sp_el2",
+    *CONTROLS,
     *(name for name in SYSTEM_REGISTERS if name.endswith("_el2")),
 )
 

@@ -31,6 +31,7 @@ __all__ = [
     "UNICORN_REGISTERS",
     "instruction",
     "read_general",
+    "select_sp",
     "set_budget",
     "take_exception",
     "timer_deadline",
@@ -56,7 +57,7 @@ _READ: Final = 16
 _WRITE: Final = 17
 _FETCH: Final = 18
 _PAN_BIT: Final = 22
-_HCR_VM: Final = 1
+_HCR_TID3: Final = 1 << 18
 _NEVER: Final = 0x7FFF_FFFF_FFFF_FFFF
 _NO_FAR: Final = -(1 << 63)
 
@@ -227,6 +228,14 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
 
 
 @jit("i8(i8)")
+def select_sp(p: int) -> int:
+    """Take the SP of the block from the bank that its PSTATE selects."""
+    pstate = load64(p + 8 * w.P_PSTATE)
+    store64(p + 8 * w.P_SP, _get(p, _SP_EL0 + ((pstate >> 2 & 3) if pstate & 1 else 0)))
+    return 0
+
+
+@jit("i8(i8)")
 def instruction(p: int) -> int:
     """The instruction word at PC of the block, or -1 when it cannot be fetched (any more)."""
     pstate = load64(p + 8 * w.P_PSTATE)
@@ -335,12 +344,30 @@ def _timer_access_allowed(p: int, crm: int, op2: int) -> int:
     return 1
 
 
+@jit("i8(i8, i8, i8)")
+def _identify(p: int, register: int, index: int) -> int:
+    """MPIDR_EL1 at EL2, and the ID registers (CRm 4 to 7) that no level traps, from the table of the PE."""
+    el = _get(p, _PSTATE) >> 2 & 3
+    value = load64(p + 8 * w.P_MPIDR)
+    if index >= 32:
+        if el == 0 or (el == 1 and load64(p + 8 * w.P_HCR) & _HCR_TID3):
+            return 0
+        value = load64(load64(p + 8 * w.P_ID_TABLE) + 8 * (index - 32))
+    elif index != 5 or el != 2:
+        return 0
+    if register != _XZR:
+        _put(p, register, value)
+    return 1
+
+
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN MRS: the counter and the EL1 timers; every other register is read natively."""
+    """UC_HOOK_INSN MRS: the counter, the EL1 timers and identification; every other register is read natively."""
+    crm, op2 = load32(cp + 4), load32(cp + 16)
+    if load32(cp) == 0 and load32(cp + 8) == 3 and load32(cp + 12) == 0 and crm < 8:
+        return _identify(p, register, 8 * crm + op2)
     if load32(cp) != 14 or load32(cp + 8) != 3 or load32(cp + 12) != 3:
         return 0
-    crm, op2 = load32(cp + 4), load32(cp + 16)
     if (crm != 0 and crm != 2 and crm != 3) or op2 > 2 or not _timer_access_allowed(p, crm, op2):
         return 0
     clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from cca_platform.board import Board
 from cca_platform.frame import Encoding
 
@@ -35,6 +37,11 @@ class IdRegisters:
         self._pe = pe
         self._board = board
         self._cache: dict[Encoding, int] = {}
+
+    def table(self) -> np.ndarray:
+        """The 32 words of the registers with CRm 4 to 7, for the MRS hook."""
+        values = [self.read(3, 0, 0, crm, op2) for crm in range(4, 8) for op2 in range(8)]
+        return np.array(values, np.uint64)
 
     def read(self, *encoding: int) -> int:
         """The register with this (op0, op1, CRn, CRm, op2)."""

@@ -52,7 +52,6 @@ class Machine:
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
         self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
-        self.memory.requesters.extend(self.pes)
         self._snapshots = Snapshots(self)
 
     def install(self, state: SecurityState, el: int, program: Program) -> None:

@@ -267,20 +267,26 @@ class Port:
 
     def read(self, pa: int, size: int) -> bytes:
         """``size`` bytes at ``pa``."""
-        if (pa & 0xFFF) + size > _PAGE:
+        start = pa & 0xFFF
+        if start + size > _PAGE:
             return b"".join(self.read(at, length) for at, _, length in self._parts(pa, size))
-        start = self._find(pa, Access.READ)
+        offset = self.tlb.get(pa >> 12)
+        start = self._find(pa, Access.READ) if offset is None else offset + start
         return self._dram[start : start + size]
 
     def write(self, pa: int, data: bytes | bytearray | memoryview) -> None:
         """Write ``data`` at ``pa``; a fault in the middle of a range leaves the pages before it written."""
-        size = len(data)
-        if (pa & 0xFFF) + size > _PAGE:
+        size, start = len(data), pa & 0xFFF
+        if start + size > _PAGE:
             source = memoryview(data)
             for at, position, length in self._parts(pa, size):
                 self.write(at, source[position : position + length])
             return
-        start = self._find_write(pa)
+        offset = self.tlb.get(pa >> 12)
+        start = self._find(pa, Access.WRITE) if offset is None else offset + start
+        page = start >> 12
+        if not self._dirty[page] or self._executed[page]:
+            self.memory.touch(page)
         self._bytes[start : start + size] = data
 
     def zero(self, pa: int, size: int) -> None:

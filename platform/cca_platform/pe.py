@@ -98,6 +98,7 @@ class Pe:
         self._flush_code = False
         self._fruitless = 0
         self._progress = -1
+        self._reloaded = False
         block = self.block
         block[w.P_MACHINE] = machine.memory.block_address
         block[w.P_TLB_PAGES] = self._tlb_pages.ctypes.data
@@ -140,6 +141,10 @@ class Pe:
 
             self._engine = Engine(self.machine.memory, self.block, self._interrupt, self.machine.cpu)
             self.machine.memory.block[w.M_PES_USED] += 1
+            self.machine.memory.requesters.append(self)
+            self._id_table = self.ids.table()
+            self.block[w.P_ID_TABLE] = self._id_table.ctypes.data
+            self.block[w.P_MPIDR] = self.mpidr
         return self._engine
 
     # -- calls between levels ------------------------------------------------------------------------------------------
@@ -181,6 +186,8 @@ class Pe:
             program.on_eret(self)
         else:
             self.on = True
+            if self._reloaded:
+                hooks.select_sp(self._address)
             self._fruitless, self.stuck = 0, False
 
     def _take_program(self, security: int, el: int, esr: int, far: int = 0, hpfar: int = 0) -> None:
@@ -209,6 +216,7 @@ class Pe:
         state[w.P_PC], state[w.P_PSTATE] = words[_PC_SLOT], words[_PSTATE_SLOT]
         state[w.P_SP] = words[_SP_EL1_SLOT if words[_PSTATE_SLOT] & 0xD == 5 else _SP_EL0_SLOT]
         self.engine.load(address)
+        self._reloaded = True
         context = self._context(address)
         if context != self._tlb_context:
             self._flush = True  # the engine's TLB has neither VMID nor ASID
@@ -224,13 +232,11 @@ class Pe:
         self.engine.save_el2(address)
         if self._words[w.P_PSTATE] & 0xD == 9:
             ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value = self._words[w.P_SP]
-        self._el2 = self.block[w.P_HCR : w.P_VTTBR + 1].copy()
 
     def restore_el2(self, address: int) -> None:
-        """Load the EL2 registers of real EL2 code from host memory."""
+        """Load the EL2 registers of real EL2 code from host memory; ``elr`` and ``spsr`` are the caller's to set."""
         self.engine.load_el2(address)
-        self._words[w.P_SP] = ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value
-        self.block[w.P_HCR : w.P_VTTBR + 1] = self._el2
+        self._reloaded = True
 
     def set_el2(self, hcr: int, vtcr: int, vttbr: int, vmpidr: int) -> None:
         """The EL2 controls under which lower levels run, set by an EL2 in Python."""
@@ -276,7 +282,7 @@ class Pe:
 
     def tlbi_pages(self, first: int, count: int) -> None:
         """Invalidate every translation to ``count`` physical pages from page index ``first``."""
-        if self._engine is None or self._flush:
+        if self._flush:
             return
         era = self._words[w.P_TLB_ERA]
         if count == 1:
@@ -341,30 +347,31 @@ class Pe:
         end = now + _SLICE if until is None else min(until, now + _SLICE)
         words[w.P_SLICE_END] = end if self._host_deadline is None else min(end, max(self._host_deadline, now))
         words[w.P_SECURITY] = self.security
-        if words[w.P_RETIRED] != self._progress:
-            self._progress = words[w.P_RETIRED]
-            self._fruitless, self.stuck = 0, False
-        self._fruitless += 1
-        if self._fruitless > _STUCK:
-            self.stuck = True
+        if self._fruitless_run():
             self._wait()
             return
         self._synchronise()
         hooks.set_budget(self._address)
         self.waiting = False
         engine = self.engine
-        moves = self._moves
         stop = engine.run()
         if stop is engine.LEFT:
             return
-        if self._moves != moves:
-            raise AssertionError("the engine must stop when a hook moves the PE to another level")
         if stop is engine.REFUSED:
             self._refused()
         else:
             self.el = words[w.P_PSTATE] >> 2 & 3
             if stop is engine.HALTED:
                 self._wait()
+
+    def _fruitless_run(self) -> bool:
+        """Count one more run or exception; True when too many in a row retired nothing."""
+        retired = self._words[w.P_RETIRED]
+        if retired != self._progress:
+            self._progress, self._fruitless = retired, 0
+        self._fruitless += 1
+        self.stuck = self._fruitless > _STUCK
+        return self.stuck
 
     def _irq(self) -> bool:
         """Take a physical interrupt to the EL2 in Python; False when nobody can take it."""
@@ -432,6 +439,7 @@ class Pe:
             self._synchronous(esr, 2 if number != 2 or self.el == 2 else 1)
             return
         hooks.uncount(self._address)
+        self._fruitless_run()
         word = int(hooks.instruction(self._address))
         if number == 7:
             self._synchronous(_EC_BRK << 26 | _IL | word >> 5 & 0xFFFF, max(self.el, 1))
