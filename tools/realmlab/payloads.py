@@ -9,7 +9,7 @@ from cca_platform.types import MachineError
 __all__ = ["find_payload", "payload_names"]
 
 _HERE = Path(__file__).resolve().parent
-_FOLDERS = (_HERE / "payloads", _HERE.parents[1] / "realm_payloads" / "bin")
+_FOLDERS = (_HERE / "elf", _HERE.parents[1] / "realm_payloads" / "bin")
 
 
 def _folder() -> Path:
