@@ -38,12 +38,8 @@ def abort(words: Sequence[int], x: Sequence[int], el: int, word: int) -> Abort:
     fsc, stage2, s1ptw = words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] == 2, words[w.P_FAULT_S1PTW]
     gpf, hcr = words[w.P_FAULT_GPF], words[w.P_HCR]
     hpfar = words[w.P_FAULT_IPA] >> 12 << 4 if stage2 else 0
-    if el == 2 or stage2 or (el == 0 and hcr & _HCR_TGE) or (gpf == 1 and hcr & _HCR_GPF):
-        target = 2
-    else:
-        target = 1
-    if gpf == 2:
-        target = 3
+    to_el2 = el == 2 or stage2 or (el == 0 and hcr & _HCR_TGE) or (gpf == 1 and hcr & _HCR_GPF)
+    target = 3 if gpf == 2 else 2 if to_el2 else 1
     same = target == el
     if words[w.P_FAULT_ACCESS] == Access.FETCH:
         ec, decoded = _EC_INSTRUCTION | same, None

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Board:
             if path.parent == _FOLDER:
                 known = ", ".join(names())
                 raise MachineError(f"board must be one of {known} or a .toml file, not {str(name)!r}") from None
-            raise MachineError(f"board file {path} cannot be read: {error.strerror}; give a readable TOML file") from None
+            raise MachineError(f"board file {path} cannot be read ({error.strerror}): give a readable TOML file") from None
         try:
             return cls.parse(tomllib.loads(text), path.stem)
         except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
@@ -110,7 +111,7 @@ class Board:
         for bank in ordered:
             if bank.base % GRANULE_SIZE or bank.size % GRANULE_SIZE or not bank.size:
                 raise ValueError(f"DRAM bank at {bank.base:#x} must be whole 4 KiB granules, not {bank.size:#x} bytes")
-        for low, high in zip(ordered, ordered[1:], strict=False):
+        for low, high in pairwise(ordered):
             if low.top > high.base:
                 raise ValueError(f"DRAM banks at {low.base:#x} and {high.base:#x} must not overlap")
         for region in self.regions:

@@ -21,7 +21,7 @@ class Clock:
     def __init__(self, memory: "Memory", counter_hz: int, mode: str) -> None:
         if mode not in ("virtual", "host"):
             raise ValueError(f"clock must be virtual or host, not {mode!r}")
-        self._words = memoryview(memory.block).cast("B").cast("q")
+        self._words = memoryview(memory.block.data).cast("B").cast("q")
         self.counter_hz = counter_hz
         self.mode = mode
         self._start = perf_counter_ns()

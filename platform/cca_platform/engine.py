@@ -107,7 +107,9 @@ class Engine:
     REFUSED: Final = Stop.REFUSED
     HALTED: Final = Stop.HALTED
 
-    def __init__(self, memory: Memory, block: np.ndarray, on_interrupt: Callable[[int], bool], model: str = "a72") -> None:
+    def __init__(
+        self, memory: Memory, block: np.ndarray, on_interrupt: Callable[[int], bool], model: str = "a72"
+    ) -> None:
         self.block = block
         self._address = int(block.ctypes.data)
         self._memory = memory

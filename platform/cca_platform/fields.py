@@ -90,13 +90,13 @@ class Member(NamedTuple):
     """A member of a structure: ``size`` bytes at ``offset``, ``count`` of them in a row.
 
     Sizes 1, 2, 4 and 8 are little-endian unsigned integers (``signed`` for signed ones); any other size is bytes.
-    A member of size 1 to 4 that starts an 8-byte slot is written by zeroing the whole structure first (see ``Struct.pack``).
+    A member smaller than its slot is written by zeroing the whole structure first (see ``Struct.pack``).
     """
 
     name: str
     offset: int
     size: int
-    count: int = 1
+    count: int = 1  # type: ignore[assignment] # the word of structures; tuple.count is never called
     signed: bool = False
 
 

@@ -50,7 +50,8 @@ _SP_EL0: Final = 270
 _PAR_EL1: Final = 284
 _CP: Final = 290
 UNICORN_REGISTERS: Final = {
-    "X0": _X0, "X29": _X29, "SP": _SP, "XZR": _XZR, "PC": _PC, "PSTATE": _PSTATE, "SP_EL0": _SP_EL0, "PAR_EL1": _PAR_EL1, "CP_REG": _CP,
+    "X0": _X0, "X29": _X29, "SP": _SP, "XZR": _XZR, "PC": _PC, "PSTATE": _PSTATE, "SP_EL0": _SP_EL0,
+    "PAR_EL1": _PAR_EL1, "CP_REG": _CP,
 }  # fmt: skip
 
 _READ: Final = 16
@@ -295,7 +296,7 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
 
 @jit("i8(i8, i8)")
 def timer_deadline(p: int, now: int) -> int:
-    """Clock value at which an unmasked EL1 timer asserts its interrupt, at least ``now``; the largest int64 for never."""
+    """Clock value at which an unmasked EL1 timer asserts its interrupt, at least ``now``; the largest int64: never."""
     deadline = _NEVER
     mask = load64(p + 8 * w.P_TIMER_MASK)
     if load64(p + 8 * w.P_CNTV_CTL) & 3 == 1 and mask & 1 == 0:

@@ -101,7 +101,7 @@ class Machine:
             else:
                 self.clock.skip_to(first)
 
-    # -- TLB maintenance from the levels in Python ----------------------------------------------------------------------
+    # -- TLB maintenance from the levels in Python --------------------------------------------------------------------
     def tlbi_vmalls12(self, vmid: int) -> None:
         """TLBI VMALLS12E1OS for a VMID: stages 1 and 2 of one VM, on every PE."""
         for pe in self.pes:
@@ -112,7 +112,7 @@ class Machine:
         for pe in self.pes:
             pe.tlbi_vmid(vmid)
 
-    # -- snapshots ------------------------------------------------------------------------------------------------------
+    # -- snapshots ----------------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
         """The whole machine as it is now; costs what has been touched since the last snapshot."""
         return self._snapshots.take()

@@ -2,7 +2,8 @@
 
 A :class:`Port` is a requester on the bus (firmware, RMM, host, a device): it names the physical address space of its
 accesses and every access passes the granule protection check. What a port has been granted it keeps, as a TLB does,
-until someone invalidates it (``tlbi_pa``). The one way around the check is ``memory.backdoor``, for debuggers and tests.
+until someone invalidates it (``tlbi_pa``). The one way around the check is ``memory.backdoor``, for debuggers and
+tests.
 """
 
 import ctypes
@@ -222,8 +223,8 @@ class Port:
         self._dram = memory.dram
         self._bytes = memoryview(memory.dram)
         self._words = self._bytes.cast("Q")
-        self._dirty = memoryview(memory.dirty)
-        self._executed = memoryview(memory.executed)
+        self._dirty = memoryview(memory.dirty.data)
+        self._executed = memoryview(memory.executed.data)
 
     def __repr__(self) -> str:
         return f"Port({'backdoor' if self.state is None else self.state.name}, {self.pas.name})"
@@ -304,7 +305,8 @@ class Port:
 
     def host_address(self, pa: int, size: int, write: bool = True) -> int:
         """Host address of ``size`` bytes in consecutive pages of one bank, for bulk transfers; counts as a write."""
-        offsets = [(self._find_write(at) if write else self._find(at, Access.READ)) for at, _, _ in self._parts(pa, size)]
+        parts = self._parts(pa, size)
+        offsets = [self._find_write(at) if write else self._find(at, Access.READ) for at, _, _ in parts]
         return self.memory.host + offsets[0]
 
     def read64(self, pa: int) -> int:

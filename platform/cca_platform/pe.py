@@ -86,7 +86,7 @@ class Pe:
         self._clock = machine.clock
         self.block = np.zeros(w.P_WORDS, np.int64)
         self._address = int(self.block.ctypes.data)
-        self._words = memoryview(self.block).cast("B").cast("Q")
+        self._words = memoryview(self.block.data).cast("B").cast("Q")
         self.x = self._words[w.P_X : w.P_X + 31]
         self._tlb_pages = np.zeros(machine.memory.pages, np.uint8)
         self._engine: Engine | None = None
@@ -137,7 +137,7 @@ class Pe:
     def engine(self) -> "Engine":
         """The processor; made when it is first needed."""
         if self._engine is None:
-            from cca_platform.engine import Engine  # noqa: PLC0415 - a run without guest code needs no Unicorn
+            from cca_platform.engine import Engine
 
             self._engine = Engine(self.machine.memory, self.block, self._interrupt, self.machine.cpu)
             self.machine.memory.block[w.M_PES_USED] += 1
@@ -147,7 +147,7 @@ class Pe:
             self.block[w.P_MPIDR] = self.mpidr
         return self._engine
 
-    # -- calls between levels ------------------------------------------------------------------------------------------
+    # -- calls between levels ----------------------------------------------------------------------------------------
     def smc(self, *args: int) -> list[int]:
         """SMC #0 from the current level in Python; X0..X4 when that level has the PE again.
 
@@ -155,10 +155,8 @@ class Pe:
         was powered off meanwhile.
         """
         x = self.x
-        at = 0
-        for value in args:
+        for at, value in enumerate(args):
             x[at] = value
-            at += 1
         security, el = self.security, self.el
         self._take_program(_ROOT, 3, _SMC_0)
         while self.el != el or self.security != security:
@@ -170,10 +168,8 @@ class Pe:
     def leave(self, *args: int) -> None:
         """SMC #0 from the current level in Python for a call that does not return: the caller must return at once."""
         x = self.x
-        at = 0
-        for value in args:
+        for at, value in enumerate(args):
             x[at] = value
-            at += 1
         self._take_program(_ROOT, 3, _SMC_0)
 
     def eret(self, security: SecurityState, el: int) -> None:
@@ -198,7 +194,7 @@ class Pe:
         if self._moves == moves:
             self.el = came
 
-    # -- registers -----------------------------------------------------------------------------------------------------
+    # -- registers ---------------------------------------------------------------------------------------------------
     def save_el1(self, address: int) -> None:
         """Store the EL1&0 register file (``frame.EL1_FRAME``) of the interrupted code to host memory."""
         self.engine.save(address)
@@ -270,7 +266,7 @@ class Pe:
         signed = _NO_FAR if far is None else far - (far >> 63 << 64)
         hooks.take_exception(self._address, 1, esr, signed, 0)
 
-    # -- TLB -----------------------------------------------------------------------------------------------------------
+    # -- TLB ---------------------------------------------------------------------------------------------------------
     def flush_tlb(self) -> None:
         """Invalidate every translation before code runs again."""
         self._flush = True
@@ -312,7 +308,7 @@ class Pe:
                 era = 0
             self._words[w.P_TLB_ERA] = era + 1
 
-    # -- time and interrupts -------------------------------------------------------------------------------------------
+    # -- time and interrupts -----------------------------------------------------------------------------------------
     def host_timer(self, deadline: int | None) -> None:
         """CNTHP: a physical interrupt to EL2 from clock value ``deadline`` on; None turns it off."""
         self._host_deadline = deadline
@@ -324,7 +320,7 @@ class Pe:
             ticks = min(ticks, self._host_deadline)
         return None if ticks == _NEVER else ticks
 
-    # -- running -------------------------------------------------------------------------------------------------------
+    # -- running -----------------------------------------------------------------------------------------------------
     def run(self, until: int) -> None:
         """Run code of this PE until the clock reads ``until``, it waits, or the machine stops."""
         while self._clock.now < until and self.machine.stopped is None and self.on:
@@ -399,7 +395,7 @@ class Pe:
             return
         self._clock.skip_to(due)
 
-    # -- exceptions ----------------------------------------------------------------------------------------------------
+    # -- exceptions --------------------------------------------------------------------------------------------------
     def _interrupt(self, number: int) -> bool:
         """The engine's interrupt hook: whether it may go on."""
         moves = self._moves
@@ -578,7 +574,7 @@ class Pe:
         words[w.P_RETIRED] += 1
         return True
 
-    # -- snapshots -----------------------------------------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------------------------------------
     def save(self) -> dict[str, Any]:
         """Everything of the PE, as plain data."""
         registers = bytearray(frame.EL1_FRAME_SIZE + frame.EL2_FRAME_SIZE)

@@ -72,10 +72,11 @@ class Snapshots:
 
     def _dirty(self) -> list[int]:
         """The pages written since the open snapshot."""
-        pages: list[int] = np.flatnonzero(self._machine.memory.dirty.view(np.uint64))
-        found = self._machine.memory.dirty.reshape(-1, 8)[pages]
-        rows, columns = np.nonzero(found)
-        return [int(page) for page in np.asarray(pages)[rows] * 8 + columns]
+        dirty = self._machine.memory.dirty
+        groups = np.flatnonzero(dirty.view(np.uint64))
+        rows, columns = np.nonzero(dirty.reshape(-1, 8)[groups])
+        pages: list[int] = (groups[rows] * 8 + columns).tolist()
+        return pages
 
     def _put_back(self, dirty: list[int], shadow: Any) -> None:
         memory = self._machine.memory
