@@ -76,8 +76,10 @@ class Contexts:
     """The contexts of every PE and world: ``contexts.of(pe, state)``, or a row per world for the hot path."""
 
     def __init__(self, memory: Memory, root: Carveout, pes: int) -> None:
-        base = root.take("EL3 contexts", pes * len(WORLDS) * GRANULE_SIZE)
+        self._size = pes * len(WORLDS) * GRANULE_SIZE
+        base = root.take("EL3 contexts", self._size)
         self.base = PA(base)
+        self._host = memory.port(SecurityState.ROOT).host_address(base, self._size)
         self._rows = {
             state: tuple(
                 Context(memory, PA(base + (index * len(WORLDS) + place) * GRANULE_SIZE), state) for index in range(pes)
@@ -93,12 +95,10 @@ class Contexts:
         """The context of a world on the PE with this index."""
         return self._rows[state][index]
 
-    def save(self) -> list[bytes]:
+    def save(self) -> bytes:
         """What the contexts hold, for a snapshot."""
-        return [bytes(context.words) for row in self._rows.values() for context in row]
+        return ctypes.string_at(self._host, self._size)
 
-    def restore(self, data: list[bytes]) -> None:
+    def restore(self, data: bytes) -> None:
         """Put back what :meth:`save` gave."""
-        contexts = [context for row in self._rows.values() for context in row]
-        for context, words in zip(contexts, data, strict=True):
-            context.words[:] = memoryview(words).cast("Q")
+        ctypes.memmove(self._host, data, self._size)

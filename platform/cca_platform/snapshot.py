@@ -5,6 +5,7 @@ The fill hook and the ports keep the first contents of every page written after 
 a line: each holds what has changed until the next one, and restoring an old one walks the line backwards.
 """
 
+from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Snapshot", "Snapshots"]
 
 _PAGE = 4096
+_ROWS = 64
 
 
 class Snapshot:
@@ -71,11 +73,15 @@ class Snapshots:
         memory.tlbi_paall()
 
     def _dirty(self) -> list[int]:
-        """The pages written since the open snapshot."""
-        dirty = self._machine.memory.dirty
-        groups = np.flatnonzero(dirty.view(np.uint64))
-        rows, columns = np.nonzero(dirty.reshape(-1, 8)[groups])
-        pages: list[int] = (groups[rows] * 8 + columns).tolist()
+        """The pages written since the open snapshot, found by OR-ing the map down its columns: a quarter of a pass."""
+        words = self._machine.memory.dirty.view(np.uint64)
+        table = words.reshape(gcd(len(words), _ROWS), -1)
+        columns = np.flatnonzero(np.bitwise_or.reduce(table, axis=0))
+        rows, places = np.nonzero(table[:, columns])
+        first = (rows * table.shape[1] + columns[places]) * 8
+        found = self._machine.memory.dirty.reshape(-1, 8)[first // 8]
+        items, offsets = np.nonzero(found)
+        pages: list[int] = (first[items] + offsets).tolist()
         return pages
 
     def _put_back(self, dirty: list[int], shadow: Any) -> None:
