@@ -76,7 +76,7 @@ class Board:
             if path.parent == _FOLDER:
                 known = ", ".join(names())
                 raise MachineError(f"board must be one of {known} or a .toml file, not {str(name)!r}") from None
-            raise MachineError(f"board file {path} cannot be read ({error.strerror}): give a readable TOML file") from None
+            raise MachineError(f"board file {path} must be readable, not {error.strerror}: name another") from None
         try:
             return cls.parse(tomllib.loads(text), path.stem)
         except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:

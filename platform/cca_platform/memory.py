@@ -49,7 +49,7 @@ def reserve(size: int) -> mmap.mmap:
     try:
         return mmap.mmap(-1, size, flags=flags)
     except OSError as error:
-        raise MachineError(f"{size >> 20} MiB of address space cannot be had: {error}; choose a smaller board") from None
+        raise MachineError(f"{size >> 20} MiB of address space cannot be had ({error}): take a smaller board") from None
 
 
 def _address(buffer: Any) -> int:

@@ -337,17 +337,25 @@ class Pe:
         clock, words = self._clock, self._words
         clock.follow()
         now = clock.now
-        due = self.deadline()
-        if due is not None and due <= now and self._irq():
-            return
+        interruptible = self.el < 2 and (self.security, 2) in self._programs
+        if interruptible:
+            due = self.deadline()
+            if due is not None and due <= now:
+                self._irq()
+                return
         end = now + _SLICE if until is None else min(until, now + _SLICE)
-        words[w.P_SLICE_END] = end if self._host_deadline is None else min(end, max(self._host_deadline, now))
+        if interruptible and self._host_deadline is not None:
+            end = min(end, self._host_deadline)
+        words[w.P_SLICE_END] = end
         words[w.P_SECURITY] = self.security
         if self._fruitless_run():
             self._wait()
             return
         self._synchronise()
-        hooks.set_budget(self._address)
+        if interruptible:
+            hooks.set_budget(self._address)
+        else:  # real code above EL1 has no interrupt controller yet that could signal a timer
+            self.machine.memory.block[w.M_BUDGET] = end
         self.waiting = False
         engine = self.engine
         stop = engine.run()
@@ -369,19 +377,15 @@ class Pe:
         self.stuck = self._fruitless > _STUCK
         return self.stuck
 
-    def _irq(self) -> bool:
-        """Take a physical interrupt to the EL2 in Python; False when nobody can take it."""
-        program = self._programs.get((self.security, 2))
-        if program is None or self.el == 2:
-            return False
+    def _irq(self) -> None:
+        """Take a physical interrupt to the EL2 in Python."""
         if self._trace.on:
             self._trace.emit("interrupt.take", pe=self, kind="IRQ", elr=self.elr)
         came, moves = self.el, self._moves
         self.el = 2
-        program.on_irq(self)
+        self._programs[self.security, 2].on_irq(self)
         if self._moves == moves:
             self.el = came
-        return True
 
     def _wait(self) -> None:
         """WFI: idle time passes at once, up to the next interrupt of this PE."""
@@ -430,8 +434,7 @@ class Pe:
         if number in _CALLS:  # PC is after the instruction
             words[w.P_PC] -= 4
             esr = _CALLS[number] << 26 | _IL | self._immediate()
-            if number != 12:
-                words[w.P_PC] += 4
+            words[w.P_PC] += 4
             self._synchronous(esr, 2 if number != 2 or self.el == 2 else 1)
             return
         hooks.uncount(self._address)
@@ -439,6 +442,9 @@ class Pe:
         word = int(hooks.instruction(self._address))
         if number == 7:
             self._synchronous(_EC_BRK << 26 | _IL | word >> 5 & 0xFFFF, max(self.el, 1))
+            return
+        if number == 12:  # HCR_EL2.TSC of EL2 code
+            self._synchronous(_EC_SMC << 26 | _IL | word >> 5 & 0xFFFF, 2)
             return
         if number in (3, 4):
             self._misaligned(number == 3, word)

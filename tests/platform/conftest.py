@@ -1,0 +1,127 @@
+"""Bare hardware for the tests: a machine without firmware, code made from assembly, and granule protection by hand."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
+
+from cca_platform import gpt
+from cca_platform.board import Board
+from cca_platform.machine import Machine
+from cca_platform.pe import Pe
+from cca_platform.types import Gpi, SecurityState
+
+CODE = 0x8010_0000
+VECTORS = 0x8011_0000
+DATA = 0x8012_0000
+_L0 = 0x8040_0000
+_L1 = 0x8042_0000  # 128 KiB for the 1 GiB from 0x8000_0000
+_EL1H, _EL2H = 0x3C5, 0x3C9
+_REPORT = "mrs x20, esr_el1; mrs x21, far_el1; mrs x22, elr_el1; mrs x23, spsr_el1; smc #0"
+
+
+def assemble(source: str, address: int = CODE) -> bytes:
+    """AArch64 instructions, separated by semicolons, as bytes."""
+    return bytes(Ks(KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN).asm(source, address)[0])
+
+
+class Recorder:
+    """EL3 of a bare machine: keeps the registers of each SMC and powers off."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.calls: list[list[int]] = []
+        self.syndromes: list[int] = []
+
+    def on_sync(self, pe: Pe, esr: int, far: int, hpfar: int) -> None:
+        self.calls.append(list(pe.x))
+        self.syndromes.append(esr)
+        self.machine.stop("SMC")
+
+    def on_irq(self, pe: Pe) -> None:
+        raise AssertionError("no interrupt is routed to EL3")
+
+    def on_eret(self, pe: Pe) -> None:
+        raise AssertionError("nothing is above EL3")
+
+
+class Bench:
+    """A machine, what runs on it and what came of it."""
+
+    def __init__(self, cpu: str = "a72") -> None:
+        self.machine = Machine(Board.load("fvp"), cpu=cpu)
+        self.pe = self.machine.pes[0]
+        self.el3 = Recorder(self.machine)
+        self.machine.install(SecurityState.ROOT, 3, self.el3)
+        self.write = self.machine.memory.backdoor.write
+
+    def place(self, address: int, source: str) -> None:
+        """Assemble ``source`` at ``address``."""
+        self.write(address, assemble(source, address))
+
+    def vectors(self, handler: str = _REPORT) -> None:
+        """Every EL1 vector runs ``handler``; VBAR_EL1 points there."""
+        for offset in range(0, 0x800, 0x80):
+            self.place(VECTORS + offset, handler)
+        self.pe.write_sysreg("vbar_el1", VECTORS)
+
+    def run(
+        self,
+        source: str,
+        state: SecurityState = SecurityState.NON_SECURE,
+        el: int = 1,
+        ticks: int = 100_000,
+        **registers: int,
+    ) -> list[int]:
+        """Run ``source`` until an SMC; X0..X30 at that SMC."""
+        pe = self.pe
+        self.place(CODE, source)
+        for name, value in registers.items():
+            pe.x[int(name[1:])] = value
+        pe.elr, pe.spsr = CODE, {0: 0x3C0, 1: _EL1H, 2: _EL2H}[el]
+        self.machine.stopped = None
+        pe.eret(state, el)
+        before = len(self.el3.calls)
+        pe.run(self.machine.clock.now + ticks)
+        if len(self.el3.calls) == before:
+            raise AssertionError(f"the code must end with an SMC, not {pe!r}")
+        return self.el3.calls[-1]
+
+    def protect(self, granules: dict[int, Gpi], default: Gpi = Gpi.ANY) -> None:
+        """Turn the granule protection check on: ``default`` everywhere but for these granules."""
+        memory = self.machine.memory
+        raw = memory.backdoor
+        for index in range(64):
+            raw.write64(_L0 + 8 * index, gpt.l0_block(default))
+        raw.write64(_L0 + 8 * (0x8000_0000 >> 30), gpt.l0_table(_L1))
+        raw.write(_L1, gpt.l1_granules(default).to_bytes(8, "little") * (gpt.l1_table_size(30) // 8))
+        for pa, gpi in granules.items():
+            at = _L1 + gpt.l1_entry_offset(pa, 30)
+            shift = gpt.gpi_shift(pa)
+            raw.write64(at, raw.read64(at) & ~(15 << shift) | gpi << shift)
+        memory.gptbr = _L0 >> 12
+        memory.gpccr = gpt.Gpccr.make(pps=1, gpc=1, sh=3)
+        memory.tlbi_paall()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """A bare machine."""
+    made = Bench()
+    yield made
+    made.machine.close()
+
+
+@pytest.fixture
+def benches() -> Iterator[Callable[..., Bench]]:
+    """A maker of bare machines."""
+    made: list[Bench] = []
+
+    def make(**options: Any) -> Bench:
+        made.append(Bench(**options))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.machine.close()

@@ -1,0 +1,175 @@
+"""The granule protection check as every requester meets it: ports, and real code in three worlds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cca_platform.types import Access, BusError, Gpi, GranuleProtectionFault, Pas, SecurityState
+
+TARGET = 0x8020_0000
+TABLE = 0x8021_0000
+GOOD_TABLE = 0x8022_0000
+_GPI = {Pas.SECURE: Gpi.SECURE, Pas.NON_SECURE: Gpi.NON_SECURE, Pas.ROOT: Gpi.ROOT, Pas.REALM: Gpi.REALM}
+_WORLDS = (SecurityState.SECURE, SecurityState.NON_SECURE, SecurityState.REALM)
+_EC_DATA, _EC_FETCH = 0x25, 0x21
+_BLOCK = 0x8000_0000 | 0x401 | 0x300  # AF, inner shareable, read-write at EL1, attribute 0
+_TCR = 25 | 25 << 16 | 0b10 << 30 | 5 << 32  # 39-bit halves, 4 KiB granules, 48-bit output
+
+
+class TestPorts:
+    """A port passes exactly the granules of its physical address space."""
+
+    @pytest.mark.parametrize("owner", Pas)
+    @pytest.mark.parametrize("state", SecurityState)
+    def test_own_pas(self, bench: Any, state: SecurityState, owner: Pas) -> None:
+        """Of the four spaces an access made in its own PAS reaches its own alone."""
+        bench.protect({TARGET: _GPI[owner]})
+        port = bench.machine.memory.port(state)
+        if owner == Pas(state):
+            port.write64(TARGET, 7)
+            assert port.read64(TARGET) == 7
+            return
+        for access in (lambda: port.read64(TARGET), lambda: port.write64(TARGET, 1), lambda: port.view(TARGET, 8)):
+            with pytest.raises(GranuleProtectionFault) as fault:
+                access()
+            assert (fault.value.pa, fault.value.pas, fault.value.level) == (TARGET, Pas(state), 1)
+        assert bench.machine.memory.backdoor.read64(TARGET) == 0
+
+    @pytest.mark.parametrize("pas", Pas)
+    @pytest.mark.parametrize("state", SecurityState)
+    def test_spaces_of_a_state(self, bench: Any, state: SecurityState, pas: Pas) -> None:
+        """Root reaches every space, Realm and Secure also Non-secure, Non-secure nothing else."""
+        allowed = state == SecurityState.ROOT or pas in (Pas(state), Pas.NON_SECURE)
+        if not allowed:
+            with pytest.raises(ValueError, match="cannot make accesses"):
+                bench.machine.memory.port(state, pas)
+            return
+        bench.protect({TARGET: _GPI[pas]})
+        bench.machine.memory.port(state, pas).write8(TARGET, 3)
+        assert bench.machine.memory.backdoor.read8(TARGET) == 3
+
+    def test_any_and_none(self, bench: Any) -> None:
+        """GPI 'any' lets everybody pass, 'no access' nobody."""
+        bench.protect({TARGET: Gpi.NO_ACCESS})
+        for state in SecurityState:
+            port = bench.machine.memory.port(state)
+            assert port.read64(TARGET + 0x1000) == 0
+            with pytest.raises(GranuleProtectionFault):
+                port.read64(TARGET)
+
+    def test_tlb_until_invalidated(self, bench: Any) -> None:
+        """What a port was granted it keeps until TLBI PA: forgetting that is a bug of EL3 that shows."""
+        memory = bench.machine.memory
+        bench.protect({TARGET: Gpi.NON_SECURE})
+        port = memory.port(SecurityState.NON_SECURE)
+        port.read64(TARGET)
+        entry, shift = 0x8042_0000 + ((TARGET & 0x3FFF_FFFF) >> 16) * 8, (TARGET >> 12 & 15) * 4
+        raw = memory.backdoor
+        raw.write64(entry, raw.read64(entry) & ~(15 << shift) | Gpi.REALM << shift)
+        assert port.read64(TARGET) == 0
+        memory.tlbi_pa(TARGET, 0x1000)
+        with pytest.raises(GranuleProtectionFault):
+            port.read64(TARGET)
+
+    def test_range_across_granules(self, bench: Any) -> None:
+        """An access over two granules is judged granule by granule, and the fault names the one that refused."""
+        bench.protect({TARGET + 0x1000: Gpi.REALM})
+        port = bench.machine.memory.port(SecurityState.NON_SECURE)
+        with pytest.raises(GranuleProtectionFault) as fault:
+            port.write(TARGET + 0xFF0, bytes(range(32)))
+        assert fault.value.pa == TARGET + 0x1000
+        assert fault.value.access == Access.WRITE
+        assert bench.machine.memory.backdoor.read(TARGET + 0x1000, 16) == bytes(16)
+
+    def test_nothing_there(self, bench: Any) -> None:
+        """Where neither DRAM nor a device answers the access is an external abort."""
+        with pytest.raises(BusError, match="nothing answers"):
+            bench.machine.memory.port(SecurityState.ROOT).read64(0x7000_0000)
+
+
+@pytest.mark.parametrize("owner", Pas)
+@pytest.mark.parametrize("state", _WORLDS)
+class TestCode:
+    """Real code in a world gets a GPF on every granule that is not its world's: 0x28, and 0x24 + level on a walk."""
+
+    def test_load(self, bench: Any, state: SecurityState, owner: Pas) -> None:
+        """A load is a Data Abort with DFSC 0x28 and FAR = the address; it reads nothing."""
+        self._data(bench, state, owner, "ldr x2, [x1]; smc #0", write=False)
+
+    def test_store(self, bench: Any, state: SecurityState, owner: Pas) -> None:
+        """A store is a Data Abort with WnR; it writes nothing."""
+        self._data(bench, state, owner, "str x3, [x1]; mov x2, x3; smc #0", write=True)
+
+    @staticmethod
+    def _data(bench: Any, state: SecurityState, owner: Pas, source: str, write: bool) -> None:
+        bench.vectors()
+        bench.protect({TARGET: _GPI[owner]})
+        raw = bench.machine.memory.backdoor
+        raw.write64(TARGET, 0x1122)
+        x = bench.run(source, state, x1=TARGET + 8 * write, x2=0, x3=0x1122)
+        if owner == Pas(state):
+            assert (x[2], x[20]) == (0x1122, 0)
+            return
+        assert x[2] == 0
+        assert x[20] == _EC_DATA << 26 | 1 << 25 | write << 6 | 0x28
+        assert x[21] == TARGET + 8 * write
+        assert raw.read64(TARGET + 8) == 0
+
+    def test_fetch(self, bench: Any, state: SecurityState, owner: Pas) -> None:
+        """A fetch is an Instruction Abort with IFSC 0x28, taken before anything of the page is executed."""
+        bench.vectors()
+        bench.protect({TARGET: _GPI[owner]})
+        bench.place(TARGET, "mov x5, #1; smc #0")
+        x = bench.run("br x1", state, x1=TARGET, x5=0)
+        if owner == Pas(state):
+            assert (x[5], x[20]) == (1, 0)
+            return
+        assert x[5] == 0
+        assert x[20:23] == [_EC_FETCH << 26 | 1 << 25 | 0x28, TARGET, TARGET]
+
+    def test_table_walk(self, bench: Any, state: SecurityState, owner: Pas) -> None:
+        """A stage 1 table in another world's granule: GPF on the walk at its level (1 here: 0x25)."""
+        bench.vectors()
+        bench.protect({TABLE: _GPI[owner]})
+        raw, pe = bench.machine.memory.backdoor, bench.pe
+        for table in (TABLE, GOOD_TABLE):
+            raw.write64(table + 8 * 2, _BLOCK)
+        raw.write64(TARGET, 0x3344)
+        pe.write_sysreg("mair_el1", 0xFF)
+        pe.write_sysreg("tcr_el1", _TCR)
+        pe.write_sysreg("ttbr0_el1", GOOD_TABLE)
+        pe.write_sysreg("ttbr1_el1", TABLE)
+        pe.write_sysreg("sctlr_el1", 0x30D0_0801)
+        high = 0xFFFF_FF80_0000_0000 | TARGET
+        x = bench.run("ldr x2, [x1]; smc #0", state, x1=high, x2=0)
+        if owner == Pas(state):
+            assert (x[2], x[20]) == (0x3344, 0)
+            return
+        assert x[2] == 0
+        assert x[20:22] == [_EC_DATA << 26 | 1 << 25 | 0x25, high]
+
+
+class TestSecureNonSecureBit:
+    """Secure stage 1 chooses the PAS of an access by the descriptor's NS bit."""
+
+    @pytest.mark.parametrize("ns", [0, 1])
+    @pytest.mark.parametrize("owner", [Pas.SECURE, Pas.NON_SECURE])
+    def test_descriptor(self, benches: Callable[..., Any], ns: int, owner: Pas) -> None:
+        """NS = 0 reaches Secure granules alone, NS = 1 Non-secure ones alone."""
+        bench = benches()
+        bench.vectors()
+        bench.protect({TARGET: _GPI[owner]})
+        raw, pe = bench.machine.memory.backdoor, bench.pe
+        raw.write64(GOOD_TABLE + 8 * 2, _BLOCK)
+        raw.write64(TABLE + 8 * 2, _BLOCK | ns << 5)
+        raw.write64(TARGET, 0x5566)
+        pe.write_sysreg("mair_el1", 0xFF)
+        pe.write_sysreg("tcr_el1", _TCR)
+        pe.write_sysreg("ttbr0_el1", GOOD_TABLE)
+        pe.write_sysreg("ttbr1_el1", TABLE)
+        pe.write_sysreg("sctlr_el1", 0x30D0_0801)
+        x = bench.run("ldr x2, [x1]; smc #0", SecurityState.SECURE, x1=0xFFFF_FF80_0000_0000 | TARGET, x2=0)
+        expected = 0x5566 if owner == (Pas.NON_SECURE if ns else Pas.SECURE) else 0
+        assert x[2] == expected
+        assert (x[20] & 0x3F == 0x28) == (expected == 0)
