@@ -15,6 +15,9 @@ DATA = 0x8012_0000
 UART = 0x1C09_0000
 NS, REALM = SecurityState.NON_SECURE, SecurityState.REALM
 IL = 1 << 25
+TO_EL1 = (
+    "msr vbar_el2, x1; msr hcr_el2, x4; adr x2, el1; msr elr_el2, x2; mov x3, #0x3c5; msr spsr_el2, x3; eret"
+)  # x1 = vectors of EL2, x4 = HCR_EL2; seven instructions
 
 
 class TestEntry:
@@ -55,8 +58,7 @@ class TestEntry:
         """HVC from EL1 enters the vectors of real EL2 code, after the HVC; ERET there is native."""
         for offset in range(0, 0x800, 0x80):
             bench.place(VECTORS + offset, "mrs x20, esr_el2; mrs x21, elr_el2; mrs x22, currentel; smc #0")
-        setup = "msr vbar_el2, x1; msr hcr_el2, x4; adr x2, el1; msr elr_el2, x2; mov x3, #0x3c5; msr spsr_el2, x3; eret"
-        x = bench.run(f"{setup}; el1: mrs x5, currentel; hvc #0x44", el=2, x1=VECTORS, x4=1 << 31)
+        x = bench.run(f"{TO_EL1}; el1: mrs x5, currentel; hvc #0x44", el=2, x1=VECTORS, x4=1 << 31)
         assert x[5] == 4
         assert x[20] == 0x16 << 26 | IL | 0x44
         assert (x[21], x[22]) == (CODE + 9 * 4, 8)
@@ -70,8 +72,7 @@ class TestEntry:
         """HCR_EL2.TSC: an SMC of EL1 is an exception to EL2, at the SMC itself."""
         for offset in range(0, 0x800, 0x80):
             bench.place(VECTORS + offset, "mrs x20, esr_el2; mrs x21, elr_el2; smc #0")
-        setup = "msr vbar_el2, x1; msr hcr_el2, x4; adr x2, el1; msr elr_el2, x2; mov x3, #0x3c5; msr spsr_el2, x3; eret"
-        x = bench.run(f"{setup}; el1: smc #9", el=2, x1=VECTORS, x4=1 << 31 | 1 << 19)
+        x = bench.run(f"{TO_EL1}; el1: smc #9", el=2, x1=VECTORS, x4=1 << 31 | 1 << 19)
         assert x[20:22] == [0x17 << 26 | IL | 9, CODE + 7 * 4]
 
     def test_unaligned_exclusive(self, bench: Any) -> None:
@@ -139,8 +140,8 @@ class TestPython:
                 pe.restore_el1(address)
 
         bench.machine.install(REALM, 2, Level2())
-        source = "fmov d3, x3; mov sp, x4; hvc #0; mrs x10, tpidr_el0; mrs x11, tpidr_el1; mov x12, sp; fmov x13, d3; smc #0"
-        x = bench.run(source, REALM, x3=0x4008_0000_0000_0000, x4=0x8033_0000, x30=9)
+        after = "mrs x10, tpidr_el0; mrs x11, tpidr_el1; mov x12, sp; fmov x13, d3; smc #0"
+        x = bench.run(f"fmov d3, x3; mov sp, x4; hvc #0; {after}", REALM, x3=0x4008_0000_0000_0000, x4=0x8033_0000, x30=9)
         assert x[3] == 0x4008_0000_0000_0000
         assert x[10:14] == [1, 2, 0x8033_0000, x[3]]
         assert x[30] == 9
@@ -252,8 +253,8 @@ class TestCode:
     def test_written_by_itself(self, bench: Any) -> None:
         """Code that a store rewrites is executed anew, with the maintenance that the architecture wants."""
         patched = int.from_bytes(b"\xe3\x00\x80\xd2", "little")  # mov x3, #7
-        source = "adr x1, place; str w2, [x1]; dc cvau, x1; dsb ish; ic ivau, x1; dsb ish; isb; place: mov x3, #1; smc #0"
-        assert bench.run(source, x2=patched)[3] == 7
+        maintenance = "dc cvau, x1; dsb ish; ic ivau, x1; dsb ish; isb"
+        assert bench.run(f"adr x1, place; str w2, [x1]; {maintenance}; place: mov x3, #1; smc #0", x2=patched)[3] == 7
 
     def test_written_by_another_pe(self, bench: Any) -> None:
         """IC IVAU reaches the other PEs: what one wrote, the other executes."""

@@ -1,0 +1,182 @@
+"""Going back to a snapshot restores every byte, register and device, whatever happened since."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cca_platform.board import Board
+from cca_platform.memory import Memory
+from cca_platform.types import MachineError, SecurityState
+
+DATA = 0x8012_0000
+PAGES = 8
+_LOOP = "loop: ldr x2, [x1]; add x2, x2, #1; str x2, [x1]; subs x3, x3, #1; b.ne loop; smc #0"
+
+
+class TestRestore:
+    """What a restore brings back."""
+
+    def test_memory_written_by_code(self, bench: Any) -> None:
+        """Stores of code are undone, and made again by the same run, from translated code and TLB as they were."""
+        machine, raw = bench.machine, bench.machine.memory.backdoor
+        bench.run(_LOOP, x1=DATA, x3=5)
+        saved = machine.snapshot()
+        for _ in range(3):
+            assert bench.run(_LOOP, x1=DATA, x3=7)[2] == 12
+            machine.restore(saved)
+            assert raw.read64(DATA) == 5
+
+    def test_registers_and_time(self, bench: Any) -> None:
+        """System registers, vector registers, counter and retired instructions come back."""
+        machine, pe = bench.machine, bench.pe
+        bench.run("msr tpidr_el0, x1; fmov d1, x2; msr cntv_cval_el0, x3; smc #0", x1=11, x2=22, x3=33)
+        saved, now, retired = machine.snapshot(), machine.clock.now, pe.retired
+        bench.run("msr tpidr_el0, xzr; fmov d1, xzr; msr cntv_cval_el0, xzr; smc #0")
+        machine.restore(saved)
+        assert (machine.clock.now, pe.retired) == (now, retired)
+        x = bench.run("mrs x1, tpidr_el0; fmov x2, d1; mrs x3, cntv_cval_el0; smc #0")
+        assert x[1:4] == [11, 22, 33]
+
+    def test_code(self, bench: Any) -> None:
+        """Code that was rewritten after the snapshot is the old code again."""
+        machine = bench.machine
+        bench.place(DATA, "mov x3, #1; smc #0")
+        assert bench.run("br x1", x1=DATA)[3] == 1
+        saved = machine.snapshot()
+        bench.place(DATA, "mov x3, #2; smc #0")
+        assert bench.run("br x1", x1=DATA)[3] == 2
+        machine.restore(saved)
+        assert bench.run("br x1", x1=DATA)[3] == 1
+
+    def test_devices(self, bench: Any) -> None:
+        """A device forgets what came after."""
+        uart = bench.machine.bus.devices["uart0"]
+        uart.receive(b"in")
+        saved = bench.machine.snapshot()
+        bench.run("mov w2, #72; str w2, [x1]; ldr w3, [x1]; smc #0", x1=0x1C09_0000)
+        assert uart.output == b"H"
+        bench.machine.restore(saved)
+        assert uart.output == b""
+        assert uart.read(0, 4) == ord("i")
+
+    def test_line(self, bench: Any) -> None:
+        """Older snapshots can be reached over newer ones, which are gone then."""
+        machine, raw = bench.machine, bench.machine.memory.backdoor
+        saved = []
+        for value in range(4):
+            raw.write64(DATA + 0x1000 * value, value + 1)
+            raw.write64(DATA, value + 1)
+            saved.append(machine.snapshot())
+        machine.restore(saved[3])
+        machine.restore(saved[1])
+        assert [raw.read64(DATA + 0x1000 * n) for n in range(4)] == [2, 2, 0, 0]
+        with pytest.raises(ValueError, match="no restore has passed"):
+            machine.restore(saved[2])
+        machine.restore(saved[0])
+        assert raw.read64(DATA) == 1
+
+    def test_other_machine(self, benches: Any) -> None:
+        """A snapshot of another machine is refused."""
+        one, other = benches(), benches()
+        saved = one.machine.snapshot()
+        other.machine.snapshot()
+        with pytest.raises(ValueError, match="one of this machine"):
+            other.machine.restore(saved)
+
+    def test_gpt(self, bench: Any) -> None:
+        """Granule protection is in memory and in registers: both come back, and no port remembers more."""
+        machine = bench.machine
+        saved = machine.snapshot()
+        port = machine.memory.port(SecurityState.REALM)
+        port.read64(DATA)
+        bench.protect({})
+        machine.restore(saved)
+        assert machine.memory.gpccr == 0
+        assert not port.tlb
+
+    @settings(max_examples=25, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just("write"), st.integers(0, PAGES - 1), st.integers(0, 255)),
+                st.tuples(st.just("take"), st.just(0), st.just(0)),
+                st.tuples(st.just("restore"), st.integers(0, 5), st.just(0)),
+            ),
+            max_size=30,
+        )
+    )
+    def test_any_order(self, steps: list[tuple[str, int, int]]) -> None:
+        """Writes, snapshots and restores in any order: memory is what a plain copy would be."""
+        from cca_platform.machine import Machine
+
+        machine = Machine(Board.load("fvp"))
+        raw = machine.memory.backdoor
+        model = [0] * PAGES
+        line: list[tuple[Any, list[int]]] = []
+        for step, number, value in steps:
+            if step == "write":
+                raw.write8(DATA + number * 0x1000, value)
+                model[number] = value
+            elif step == "take":
+                line.append((machine.snapshot(), list(model)))
+            elif line:
+                index = number % len(line)
+                snapshot, model = line[index][0], list(line[index][1])
+                machine.restore(snapshot)
+                del line[index + 1 :]
+            assert [raw.read8(DATA + page * 0x1000) for page in range(PAGES)] == model
+        machine.close()
+
+
+class TestMemory:
+    """DRAM as one sparse mapping."""
+
+    @pytest.mark.parametrize("name", ["fvp", "virt"])
+    def test_banks(self, name: str) -> None:
+        """Every bank answers from its first to its last byte, and banks do not share a byte."""
+        memory = Memory(Board.load(name))
+        raw = memory.backdoor
+        places = [place for bank in memory.board.banks for place in (bank.base, bank.top - 8)]
+        for value, place in enumerate(places):
+            raw.write64(place, value + 1)
+        assert [raw.read64(place) for place in places] == [value + 1 for value in range(len(places))]
+        indices = [memory.page_index(place) for place in places]
+        assert [memory.page_address(index) for index in indices] == [place & ~0xFFF for place in places]
+        memory.close()
+
+    def test_widths(self) -> None:
+        """Each width reads back little-endian, aligned or not, across a page too."""
+        memory = Memory(Board.load("fvp"))
+        raw = memory.backdoor
+        for at in (DATA, DATA + 3, DATA + 0xFFD):
+            raw.write64(at, 0x1122_3344_5566_7788)
+            assert raw.read(at, 8) == bytes.fromhex("8877665544332211")
+            assert (raw.read8(at), raw.read16(at), raw.read32(at)) == (0x88, 0x7788, 0x5566_7788)
+            raw.write16(at, 0xAABB)
+            raw.write32(at + 4, 0xCCDD_EEFF)
+            assert raw.read64(at) == 0xCCDD_EEFF_5566_AABB
+            raw.zero(at, 8)
+            assert raw.read64(at) == 0
+        memory.close()
+
+    def test_board_errors(self, tmp_path: Any) -> None:
+        """A board that cannot be is refused in one line that says how to mend it."""
+        with pytest.raises(MachineError, match=r"board must be one of fvp, virt"):
+            Board.load("nonesuch")
+        text = (tmp_path / "b.toml").write_text
+        pe = "[pe]\nmpidrs=[0]\ncounter_hz=1\npa_bits=48\npps_bits=36\n"
+        good = f"[[dram]]\nbase=0\nsize=4096\n{pe}[boot]\nns_entry=0\n"
+        for change, message in (
+            ("size=4096", "size=4095"),
+            ("[boot]", "[oops]"),
+            ("[[dram]]\nbase=0\nsize=4096", "[[dram]]\nbase=0\nsize=8192\n[[dram]]\nbase=4096\nsize=4096"),
+            ("[pe]", "[[region]]\nname='r'\nbase=0\nsize=8192\npas='root'\n[pe]"),
+        ):
+            text(good.replace(change, message))
+            with pytest.raises(MachineError, match="is not a board") as error:
+                Board.load(tmp_path / "b.toml")
+            assert "\n" not in str(error.value)
+        with pytest.raises(MachineError, match="must be readable"):
+            Board.load(tmp_path / "missing.toml")
