@@ -12,6 +12,7 @@ from cca_platform.fields import Bits, Field, Member, Struct
 from cca_platform.types import PA, SecurityState
 
 __all__ = [
+    "ATTEST_CURVE_P384",
     "CONSOLE",
     "CORE_MANIFEST",
     "DRAM_BANK",
@@ -221,6 +222,10 @@ class BootCode(IntEnum):
 
 EL3_FEATURES_0: Final = 0
 """RMM_EL3_FEATURES, index 0: bit 0 would be RMM_EL3_TOKEN_SIGN, which this monitor does not offer."""
+
+
+ATTEST_CURVE_P384: Final = 0
+"""X3 of ATTEST_GET_REALM_KEY: the one curve there is."""
 
 
 class ScrEl3(Bits):

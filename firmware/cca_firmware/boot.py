@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cca_firmware import images, manifest
 from cca_firmware.abi import PSCI_VERSION, RMM_EL3_VERSION
+from cca_firmware.attestation import PlatformAttestation
 from cca_firmware.carveout import Carveout, required_region
 from cca_firmware.contexts import Contexts
 from cca_firmware.errors import BootError
@@ -105,7 +106,8 @@ def boot(
     # BL31: the monitor and its services
     _stage(machine, "BL31", bl31)
     contexts = Contexts(memory, root, len(machine.pes))
-    rmmd = RmmDispatcher(machine, tables, shared_page)
+    attestation = PlatformAttestation(machine, root, shared_page, loader.event_log)
+    rmmd = RmmDispatcher(machine, tables, shared_page, attestation)
 
     psci = PsciService(machine, None if ns_image is None else rmmd.boot)
     monitor = Monitor(machine, contexts, rmmd, psci, ns_is_code=ns_image is not None)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from cca_firmware.abi import EL3_FEATURES_0, NOT_SUPPORTED, RMM_EL3_VERSION, BootCode, RmmEl3, RmmEl3Status
+from cca_firmware.attestation import PlatformAttestation
 from cca_firmware.gpts import GranuleTables
 from cca_firmware.psci import Handler
 from cca_platform.types import GRANULE_SIZE, PA, Gpi, SecurityState
@@ -23,12 +24,13 @@ class RmmDispatcher:
     """Boot state of the RMM, and ``handlers`` of the RMM-EL3 interface.
 
     ``boot_codes`` has what each PE reported with RMM_BOOT_COMPLETE (None: not booted there). ``ready`` tells whether
-    RMI calls are served: a failure on any PE ends that for all of them. The calls of attestation (GET_REALM_KEY,
-    GET_PLAT_TOKEN, TOKEN_SIGN), MEC_REFRESH and RESERVE_MEMORY are not offered: the monitor answers them as every
-    unknown call, which is E_RMM_UNK.
+    RMI calls are served: a failure on any PE ends that for all of them. TOKEN_SIGN, MEC_REFRESH and RESERVE_MEMORY are
+    not offered: the monitor answers them as every unknown call, which is E_RMM_UNK.
     """
 
-    def __init__(self, machine: "Machine", tables: GranuleTables, shared_page: PA) -> None:
+    def __init__(
+        self, machine: "Machine", tables: GranuleTables, shared_page: PA, attestation: PlatformAttestation
+    ) -> None:
         self._trace = machine.trace
         self._pes = len(machine.pes)
         self._tables = tables
@@ -41,6 +43,7 @@ class RmmDispatcher:
             RmmEl3.GTSI_UNDELEGATE: self._undelegate,
             RmmEl3.EL3_FEATURES: self._features,
             RmmEl3.BOOT_COMPLETE: self._boot_complete,
+            **attestation.handlers,
         }
 
     def boot(self, pe: "Pe", entry: int, context_id: int) -> None:

@@ -39,9 +39,11 @@ _PE_AREA: Final = DATA + 0x1000  # a page each: the REC that runs; the Host's EL
 _PE_STRIDE: Final = 0x1000
 _HOST_FRAME: Final = 0x800
 _VMIDS: Final = DATA + 0x5_0000  # one bit for each VMID
+_KEYS: Final = DATA + 0x6_0000  # attestation: the RAK, and in the page after it the platform token
 _STATES: Final = DATA + 0x10_0000  # one byte for each granule
 _MAGIC: Final = int.from_bytes(b"RMM 1.0\0", "little")
 _WORDS: Final = struct.Struct("<5Q")
+_SHARED: Final = 24  # offset of the shared page's address in the header
 assert _PE_AREA + MAX_PES * _PE_STRIDE <= _VMIDS
 assert frame.EL1_FRAME_SIZE <= _PE_STRIDE - _HOST_FRAME
 
@@ -174,6 +176,18 @@ class Rmm:
         """Give the Host its EL1 state back."""
         if self.machine.program(SecurityState.NON_SECURE, 2) is None:
             pe.restore_el1(self.port.host_address(self.area(pe) + _HOST_FRAME, frame.EL1_FRAME_SIZE))
+
+    # -- what attestation needs --------------------------------------------------------------------------------------
+    @property
+    def key_area(self) -> int:
+        """PA of the two pages with the RAK and the platform token."""
+        area: int = self.base + _KEYS
+        return area
+
+    @property
+    def shared_page(self) -> int:
+        """PA of the page that EL3 and the RMM share."""
+        return self.port.read64(self.base + _HEADER + _SHARED)
 
     # -- VMIDs ------------------------------------------------------------------------------------------------------
     def vmid_free(self, vmid: int) -> bool:

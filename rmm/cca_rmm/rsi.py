@@ -21,7 +21,7 @@ from .realm import REM_COUNT, RPV_OFFSET
 from .rtt import Kind
 from .run import leave, rtt_abort, walk_data
 
-__all__ = ["COMMANDS", "SMCCC_VERSION"]
+__all__ = ["ADDR_BOUND", "AT_ADDR", "COMMANDS", "PAGE_ALIGN", "RIPAS", "SMCCC_VERSION", "page"]
 
 SMCCC_VERSION: Final = 0x10002
 _INPUT: Final = RsiStatus.ERROR_INPUT
@@ -134,9 +134,10 @@ def outside(call: Call) -> bool:
     return call.top > call.realm.protected_top
 
 
-_PAGE_ALIGN: Final = Check("addr_align", lambda c: c.addr & 0xFFF, _INPUT)
-_ADDR: Final = (Check("addr_bound", unprotected, _INPUT), Check("ripas", ripas_empty, _INPUT))
-_AT_ADDR: Final = {"w": lambda c: rtt.walk(c.rmm.port, c.realm, c.addr, 3)}
+PAGE_ALIGN: Final = Check("addr_align", lambda c: c.addr & 0xFFF, _INPUT)
+ADDR_BOUND: Final = Check("addr_bound", unprotected, _INPUT)
+RIPAS: Final = Check("ripas", ripas_empty, _INPUT)
+AT_ADDR: Final = {"w": lambda c: rtt.walk(c.rmm.port, c.realm, c.addr, 3)}
 _AT_BASE: Final = {"w": lambda c: rtt.walk(c.rmm.port, c.realm, c.base, 3)}
 _VALUE: Final = tuple(f"value{word}" for word in range(8))
 
@@ -158,10 +159,8 @@ COMMANDS: Final = (
             Check("size_bound", lambda c: c.size > _VALUE_MAX, _INPUT),
         ),
     ),
-    Command(Rsi.ATTESTATION_TOKEN_INIT, "ATTESTATION_TOKEN_INIT", None),
-    Command(Rsi.ATTESTATION_TOKEN_CONTINUE, "ATTESTATION_TOKEN_CONTINUE", None, ("addr", "offset", "size"), ("len",)),
     Command(
-        Rsi.REALM_CONFIG, "REALM_CONFIG", realm_config, ("addr",), (), (_PAGE_ALIGN, *_ADDR), _AT_ADDR,
+        Rsi.REALM_CONFIG, "REALM_CONFIG", realm_config, ("addr",), (), (PAGE_ALIGN, ADDR_BOUND, RIPAS), AT_ADDR,
     ),
     Command(
         Rsi.IPA_STATE_SET, "IPA_STATE_SET", ipa_state_set, ("base", "top", "ripas", "flags"), ("new_base", "response"),
@@ -186,6 +185,6 @@ COMMANDS: Final = (
     ),
     Command(
         Rsi.HOST_CALL, "HOST_CALL", host_call, ("addr",), (),
-        (Check("addr_align", lambda c: c.addr & 0xFF, _INPUT), *_ADDR), _AT_ADDR,
+        (Check("addr_align", lambda c: c.addr & 0xFF, _INPUT), ADDR_BOUND, RIPAS), AT_ADDR,
     ),
 )  # fmt: skip

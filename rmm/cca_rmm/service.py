@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_firmware.abi import PSCI_FIDS
 
-from . import psci, rsi
+from . import attestation, psci, rsi
 from .abi import NOT_SUPPORTED, SVE_HINT, Rsi
 from .command import Call, Command, Result, execute
 from .realm import REALM, Realm
@@ -32,7 +32,7 @@ def _with_context(row: Command) -> Command:
     return row._replace(context={**row.context, "rec_": current_rec, "realm": current_realm})
 
 
-SERVICES: Final = {int(row.fid): _with_context(row) for row in (*rsi.COMMANDS, *psci.COMMANDS)}
+SERVICES: Final = {int(row.fid): _with_context(row) for row in (*rsi.COMMANDS, *attestation.COMMANDS, *psci.COMMANDS)}
 """FID -> row; every RSI FID of the ABI and the whole PSCI range are here."""
 assert all(int(fid) in SERVICES for fid in Rsi), "every RSI function must have a row"
 

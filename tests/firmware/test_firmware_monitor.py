@@ -46,6 +46,8 @@ OWN = {  # what a call answers when the monitor serves it itself, with X1 = 0
     Psci.CPU_OFF: PsciStatus.DENIED,
     RmmEl3.GTSI_DELEGATE: RmmEl3Status.BAD_ADDR,
     RmmEl3.GTSI_UNDELEGATE: RmmEl3Status.BAD_ADDR,
+    RmmEl3.ATTEST_GET_REALM_KEY: RmmEl3Status.BAD_ADDR,
+    RmmEl3.ATTEST_GET_PLAT_TOKEN: RmmEl3Status.BAD_ADDR,
     RmmEl3.EL3_FEATURES: RmmEl3Status.OK,
 }
 ENDS_RUN = {Psci.SYSTEM_OFF, Psci.SYSTEM_RESET}

@@ -73,10 +73,12 @@ def rmi() -> str:
 
 def rsi() -> str:
     """The commands that a Realm calls of its RMM."""
+    from cca_rmm import attestation
     from cca_rmm.rsi import COMMANDS
 
+    rows = sorted((*COMMANDS, *attestation.COMMANDS), key=lambda row: row.fid)
     about = "What a Realm asks its RMM, by SMC from Realm EL1 (DEN0137 1.0, Realm Services Interface; SMCCC)."
-    return _commands("RSI commands", about, "RSI_", COMMANDS)
+    return _commands("RSI commands", about, "RSI_", rows)
 
 
 def psci() -> str:
