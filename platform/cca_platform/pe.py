@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from cca_platform import access as la
 from cca_platform import block as w
-from cca_platform import frame, hooks
-from cca_platform.aborts import abort
+from cca_platform import exceptions, frame, hooks
 from cca_platform.access import MemoryAccess
-from cca_platform.decoder import decode
 from cca_platform.identification import IdRegisters
-from cca_platform.sysinsn import SystemKind, decode_system, iss_sysreg, iss_wfx
-from cca_platform.types import Access, BusError, SecurityState
+from cca_platform.types import SecurityState
 
 if TYPE_CHECKING:
     from cca_platform.engine import Engine
@@ -27,15 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["MachineStopped", "Pe", "Program"]
 
 _U64: Final = (1 << 64) - 1
-_IL: Final = 1 << 25
-_EC_WFX, _EC_SVC, _EC_HVC, _EC_SMC, _EC_SYSREG, _EC_BRK = 0x01, 0x15, 0x16, 0x17, 0x18, 0x3C
-_SMC_0: Final = _EC_SMC << 26 | _IL
-_EC_PC_ALIGNMENT, _EC_DATA = 0x22, 0x24
-_EXTERNAL_ABORT: Final = 0x10
-_ALIGNMENT: Final = 0x21
 _HCR_TWI: Final = 1 << 13
 _HCR_TID3: Final = 1 << 18
-_HCR_TSC: Final = 1 << 19
 _HCR_TGE: Final = 1 << 27
 _HCR_RW: Final = 1 << 31
 _ENGINE_HCR: Final = _HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
@@ -43,8 +32,13 @@ _NO_FAR: Final = -(1 << 63)
 _NEVER: Final = (1 << 63) - 1
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
 _SLICE: Final = 4_000_000  # ticks without a look at signals: about 10 ms
-_ROOT, _NON_SECURE, _REALM = int(SecurityState.ROOT), int(SecurityState.NON_SECURE), int(SecurityState.REALM)
+_ROOT, _NON_SECURE = int(SecurityState.ROOT), int(SecurityState.NON_SECURE)
 _TLB_CONTEXT: Final = slice(frame.offset("sctlr_el1"), frame.offset("tcr_el1") + 8)
+
+
+def _signed(far: int | None) -> int:
+    """FAR as the hooks take it."""
+    return _NO_FAR if far is None else far - (far >> 63 << 64)
 
 
 class MachineStopped(Exception):
@@ -85,9 +79,9 @@ class Pe:
         self._programs = machine.programs
         self._clock = machine.clock
         self.block = np.zeros(w.P_WORDS, np.int64)
-        self._address = int(self.block.ctypes.data)
-        self._words = memoryview(self.block.data).cast("B").cast("Q")
-        self.x = self._words[w.P_X : w.P_X + 31]
+        self.address = int(self.block.ctypes.data)
+        self.words = memoryview(self.block.data).cast("B").cast("Q")
+        self.x = self.words[w.P_X : w.P_X + 31]
         self._tlb_pages = np.zeros(machine.memory.pages, np.uint8)
         self._engine: Engine | None = None
         self._moves = 0
@@ -113,25 +107,25 @@ class Pe:
     @property
     def elr(self) -> int:
         """Return address of the exception that is being handled: where the interrupted code goes on."""
-        return self._words[w.P_PC]
+        return self.words[w.P_PC]
 
     @elr.setter
     def elr(self, value: int) -> None:
-        self._words[w.P_PC] = value & _U64
+        self.words[w.P_PC] = value & _U64
 
     @property
     def spsr(self) -> int:
         """PSTATE of the interrupted code."""
-        return self._words[w.P_PSTATE]
+        return self.words[w.P_PSTATE]
 
     @spsr.setter
     def spsr(self, value: int) -> None:
-        self._words[w.P_PSTATE] = value & 0xFFFF_FFFF
+        self.words[w.P_PSTATE] = value & 0xFFFF_FFFF
 
     @property
     def retired(self) -> int:
         """Instructions that this PE has retired."""
-        return self._words[w.P_RETIRED]
+        return self.words[w.P_RETIRED]
 
     @property
     def engine(self) -> "Engine":
@@ -158,7 +152,7 @@ class Pe:
         for at, value in enumerate(args):
             x[at] = value
         security, el = self.security, self.el
-        self._take_program(_ROOT, 3, _SMC_0)
+        self._take_program(_ROOT, 3, exceptions.SMC_0)
         while self.el != el or self.security != security:
             self.step()
         if self.machine.stopped is not None:
@@ -170,7 +164,7 @@ class Pe:
         x = self.x
         for at, value in enumerate(args):
             x[at] = value
-        self._take_program(_ROOT, 3, _SMC_0)
+        self._take_program(_ROOT, 3, exceptions.SMC_0)
 
     def eret(self, security: SecurityState, el: int) -> None:
         """Exception return from the current level in Python to a lower one; the caller must return at once."""
@@ -183,7 +177,7 @@ class Pe:
         else:
             self.on = True
             if self._reloaded:
-                hooks.select_sp(self._address)
+                hooks.select_sp(self.address)
             self._fruitless, self.stuck = 0, False
 
     def _take_program(self, security: int, el: int, esr: int, far: int = 0, hpfar: int = 0) -> None:
@@ -200,15 +194,15 @@ class Pe:
         self.engine.save(address)
         words = (ctypes.c_uint64 * (frame.offset("pstate") // 8 + 1)).from_address(address)
         memoryview(words).cast("B").cast("Q")[:31] = self.x
-        words[_PC_SLOT], words[_PSTATE_SLOT] = self._words[w.P_PC], self._words[w.P_PSTATE]
-        words[_SP_EL1_SLOT if self._words[w.P_PSTATE] & 0xD == 5 else _SP_EL0_SLOT] = self._words[w.P_SP]
+        words[_PC_SLOT], words[_PSTATE_SLOT] = self.words[w.P_PC], self.words[w.P_PSTATE]
+        words[_SP_EL1_SLOT if self.words[w.P_PSTATE] & 0xD == 5 else _SP_EL0_SLOT] = self.words[w.P_SP]
         self._tlb_context = self._context(address)
 
     def restore_el1(self, address: int) -> None:
         """Load the EL1&0 register file from host memory; ``elr`` and ``spsr`` become its PC and PSTATE."""
         words = (ctypes.c_uint64 * (frame.offset("pstate") // 8 + 1)).from_address(address)
         self.x[:] = memoryview(words).cast("B").cast("Q")[:31]
-        state = self._words
+        state = self.words
         state[w.P_PC], state[w.P_PSTATE] = words[_PC_SLOT], words[_PSTATE_SLOT]
         state[w.P_SP] = words[_SP_EL1_SLOT if words[_PSTATE_SLOT] & 0xD == 5 else _SP_EL0_SLOT]
         self.engine.load(address)
@@ -226,8 +220,8 @@ class Pe:
     def save_el2(self, address: int) -> None:
         """Store the EL2 registers of real EL2 code (``frame.EL2_FRAME``) to host memory."""
         self.engine.save_el2(address)
-        if self._words[w.P_PSTATE] & 0xD == 9:
-            ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value = self._words[w.P_SP]
+        if self.words[w.P_PSTATE] & 0xD == 9:
+            ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value = self.words[w.P_SP]
 
     def restore_el2(self, address: int) -> None:
         """Load the EL2 registers of real EL2 code from host memory; ``elr`` and ``spsr`` are the caller's to set."""
@@ -236,7 +230,7 @@ class Pe:
 
     def set_el2(self, hcr: int, vtcr: int, vttbr: int, vmpidr: int) -> None:
         """The EL2 controls under which lower levels run, set by an EL2 in Python."""
-        words = self._words
+        words = self.words
         if words[w.P_HCR] != hcr:
             words[w.P_HCR] = hcr
             self.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr & _ENGINE_HCR)
@@ -246,7 +240,7 @@ class Pe:
 
     def mask_timers(self, virtual: bool, physical: bool) -> None:
         """CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: keep an EL1 timer that asserts its interrupt already from interrupting."""
-        self._words[w.P_TIMER_MASK] = virtual | physical << 1
+        self.words[w.P_TIMER_MASK] = virtual | physical << 1
 
     def read_sysreg(self, name: str) -> int:
         """An EL1 or EL2 system register of the interrupted code, by its name in :mod:`cca_platform.frame`."""
@@ -260,11 +254,6 @@ class Pe:
     def id_register(self, op0: int, op1: int, crn: int, crm: int, op2: int) -> int:
         """An identification register as the PE itself has it; encodings without a register read as zero."""
         return self.ids.read(op0, op1, crn, crm, op2)
-
-    def inject(self, esr: int, far: int | None = None) -> None:
-        """Take a synchronous exception to EL1 of the interrupted code, on behalf of EL2."""
-        signed = _NO_FAR if far is None else far - (far >> 63 << 64)
-        hooks.take_exception(self._address, 1, esr, signed, 0)
 
     # -- TLB ---------------------------------------------------------------------------------------------------------
     def flush_tlb(self) -> None:
@@ -280,7 +269,7 @@ class Pe:
         """Invalidate every translation to ``count`` physical pages from page index ``first``."""
         if self._flush:
             return
-        era = self._words[w.P_TLB_ERA]
+        era = self.words[w.P_TLB_ERA]
         if count == 1:
             self._flush = self._tlb_pages[first] == era
         elif (self._tlb_pages[first : first + count] == era).any():
@@ -298,15 +287,15 @@ class Pe:
         if self._flush_code:
             self.engine.flush_code()
             self._flush_code = False
-        if self._flush or self._words[w.P_TLBI_SEEN] != machine[w.M_TLBI]:
+        if self._flush or self.words[w.P_TLBI_SEEN] != machine[w.M_TLBI]:
             self.engine.flush_tlb()
             self._flush = False
-            self._words[w.P_TLBI_SEEN] = machine[w.M_TLBI]
-            era = self._words[w.P_TLB_ERA]
+            self.words[w.P_TLBI_SEEN] = machine[w.M_TLBI]
+            era = self.words[w.P_TLB_ERA]
             if era == 255:
                 self._tlb_pages.fill(0)
                 era = 0
-            self._words[w.P_TLB_ERA] = era + 1
+            self.words[w.P_TLB_ERA] = era + 1
 
     # -- time and interrupts -----------------------------------------------------------------------------------------
     def host_timer(self, deadline: int | None) -> None:
@@ -315,7 +304,7 @@ class Pe:
 
     def deadline(self) -> int | None:
         """Clock value of the next interrupt of a timer, or None."""
-        ticks = int(hooks.timer_deadline(self._address, self._clock.now))
+        ticks = int(hooks.timer_deadline(self.address, self._clock.now))
         if self._host_deadline is not None:
             ticks = min(ticks, self._host_deadline)
         return None if ticks == _NEVER else ticks
@@ -334,7 +323,7 @@ class Pe:
             raise MachineStopped(self.machine.stopped)
         if (self.security, self.el) in self._programs:
             raise AssertionError(f"{self!r} must have code to run, not a Python program")
-        clock, words = self._clock, self._words
+        clock, words = self._clock, self.words
         clock.follow()
         now = clock.now
         interruptible = self.el < 2 and (self.security, 2) in self._programs
@@ -348,12 +337,13 @@ class Pe:
             end = min(end, self._host_deadline)
         words[w.P_SLICE_END] = end
         words[w.P_SECURITY] = self.security
-        if self._fruitless_run():
+        self.count_fruitless()
+        if self.stuck:
             self._wait()
             return
         self._synchronise()
         if interruptible:
-            hooks.set_budget(self._address)
+            hooks.set_budget(self.address)
         else:  # real code above EL1 has no interrupt controller yet that could signal a timer
             self.machine.memory.block[w.M_BUDGET] = end
         self.waiting = False
@@ -361,21 +351,11 @@ class Pe:
         stop = engine.run()
         if stop is engine.LEFT:
             return
+        self.el = words[w.P_PSTATE] >> 2 & 3
         if stop is engine.REFUSED:
-            self._refused()
-        else:
-            self.el = words[w.P_PSTATE] >> 2 & 3
-            if stop is engine.HALTED:
-                self._wait()
-
-    def _fruitless_run(self) -> bool:
-        """Count one more run or exception; True when too many in a row retired nothing."""
-        retired = self._words[w.P_RETIRED]
-        if retired != self._progress:
-            self._progress, self._fruitless = retired, 0
-        self._fruitless += 1
-        self.stuck = self._fruitless > _STUCK
-        return self.stuck
+            exceptions.refused(self)
+        elif stop is engine.HALTED:
+            self._wait()
 
     def _irq(self) -> None:
         """Take a physical interrupt to the EL2 in Python."""
@@ -401,102 +381,33 @@ class Pe:
 
     # -- exceptions --------------------------------------------------------------------------------------------------
     def _interrupt(self, number: int) -> bool:
-        """The engine's interrupt hook: whether it may go on."""
-        moves = self._moves
-        self.el = self._words[w.P_PSTATE] >> 2 & 3
-        if number == 13:
-            self._smc()
-        else:
-            pc = self._words[w.P_PC]
-            self._exception(number)
-            if self._words[w.P_PC] == pc:
-                return False  # the vector itself raises the exception: step() sees that nothing gets done
-        return self._moves == moves and self.machine.stopped is None
+        """The engine's interrupt hook: whether it may go on with what the block now holds."""
+        self._reloaded = False
+        self.el = el = self.words[w.P_PSTATE] >> 2 & 3
+        security = self.security
+        exceptions.interrupt(self, number)
+        if self.security != security or (self.security, self.el) in self._programs:
+            return False
+        if self.el != el and number == exceptions.SMC:
+            return False
+        if self._reloaded or self._flush or self.stuck or not self.on:
+            return False
+        return self.machine.stopped is None
 
-    def _smc(self) -> None:
-        """SMC: trapped by EL2 from EL1, or to EL3."""
-        words = self._words
-        if self.el == 1 and words[w.P_HCR] & _HCR_TSC and self.security != 0:
-            words[w.P_PC] -= 4  # a trapped instruction has not been executed
-            if (self.security, 2) in self._programs:
-                self._take_program(self.security, 2, _SMC_0)
-            else:
-                self._enter(2, _SMC_0 | self._immediate())
-            return
-        words[w.P_PC] -= 4
-        immediate = self._immediate()
-        words[w.P_PC] += 4
-        self._take_program(_ROOT, 3, _SMC_0 | immediate)
+    def take(self, esr: int, target: int, far: int | None = None, hpfar: int = 0) -> None:
+        """Take a synchronous exception from the current code to exception level ``target``.
 
-    def _exception(self, number: int) -> None:
-        """SVC, HVC, BRK, undefined and trapped instructions."""
-        words = self._words
-        if number in _CALLS:  # PC is after the instruction
-            words[w.P_PC] -= 4
-            esr = _CALLS[number] << 26 | _IL | self._immediate()
-            words[w.P_PC] += 4
-            self._synchronous(esr, 2 if number != 2 or self.el == 2 else 1)
-            return
-        hooks.uncount(self._address)
-        self._fruitless_run()
-        word = int(hooks.instruction(self._address))
-        if number == 7:
-            self._synchronous(_EC_BRK << 26 | _IL | word >> 5 & 0xFFFF, max(self.el, 1))
-            return
-        if number == 12:  # HCR_EL2.TSC of EL2 code
-            self._synchronous(_EC_SMC << 26 | _IL | word >> 5 & 0xFFFF, 2)
-            return
-        if number in (3, 4):
-            self._misaligned(number == 3, word)
-            return
-        decoded = None if word < 0 else decode_system(word)
-        esr, target = _IL, max(self.el, 1)
-        if decoded is not None and self.el < 2:
-            hcr, kind = words[w.P_HCR], decoded.kind
-            if kind is SystemKind.WFI and hcr & _HCR_TWI:
-                esr, target = _EC_WFX << 26 | _IL | iss_wfx(decoded), 2
-            elif kind in (SystemKind.MRS, SystemKind.MSR) and self.el == 1 and self._traps(decoded, hcr):
-                esr, target = _EC_SYSREG << 26 | _IL | iss_sysreg(decoded), 2
-        self._synchronous(esr, target)
-
-    def _misaligned(self, fetch: bool, word: int) -> None:
-        """The aborts that the engine finds itself: a misaligned PC or data address."""
-        target = max(self.el, 1)
-        if fetch:
-            self._synchronous(_EC_PC_ALIGNMENT << 26 | _IL, target, self.elr)
-            return
-        decoded = decode(word)
-        assert decoded is not None
-        far = la.address(decoded, self.x, self._words[w.P_SP], self.elr)
-        ec = _EC_DATA | (target == self.el)
-        self._synchronous(ec << 26 | _IL | la.iss(decoded, _ALIGNMENT, stage2=False), target, far)
-
-    @staticmethod
-    def _traps(instruction: Any, hcr: int) -> bool:
-        """Whether EL2 traps this system register access of EL1: HCR_EL2.TID3 and the identification space."""
-        return bool(
-            hcr & _HCR_TID3
-            and instruction.is_read
-            and (instruction.op0, instruction.op1, instruction.crn) == (3, 0, 0)
-            and 1 <= instruction.crm <= 7
-        )
-
-    def _synchronous(self, esr: int, target: int, far: int | None = None, hpfar: int = 0) -> None:
-        """Take a synchronous exception from real code to ``target``."""
-        if target == 1 and self._words[w.P_HCR] & _HCR_TGE and self.security != 0:
+        To a program in Python, or architecturally into the vector table of real code. ``far`` None leaves FAR alone.
+        """
+        if target == 1 and self.words[w.P_HCR] & _HCR_TGE and self.security != 0:
             target = 2
         if target == 3 or (self.security, target) in self._programs:
             self._take_program(_ROOT if target == 3 else self.security, target, esr, far or 0, hpfar)
             return
-        self._enter(target, esr, far, hpfar)
-
-    def _enter(self, target: int, esr: int, far: int | None = None, hpfar: int = 0) -> None:
-        """Architectural entry into the vector table of real code."""
         elr, spsr = self.elr, self.spsr
-        signed = _NO_FAR if far is None else far - (far >> 63 << 64)
         if target == 2 and hpfar:
             self.engine.write_system(frame.SYSTEM_REGISTERS["hpfar_el2"], hpfar)
-        hooks.take_exception(self._address, target, esr, signed, 0)
+        hooks.take_exception(self.address, target, esr, _signed(far), 0)
         self.el = target
         if self._trace.on:
             self._trace.emit(
@@ -504,81 +415,26 @@ class Pe:
                 target=target, vector=self.elr,
             )  # fmt: skip
 
-    def _immediate(self) -> int:
-        """The 16-bit immediate of the SVC, HVC or SMC at PC."""
-        return int(hooks.instruction(self._address)) >> 5 & 0xFFFF
+    def inject(self, esr: int, far: int | None = None) -> None:
+        """Take a synchronous exception to EL1 of the interrupted code, on behalf of EL2."""
+        hooks.take_exception(self.address, 1, esr, _signed(far), 0)
 
-    def _refused(self) -> None:
-        """A TLB fill refused an access: a device register, or an abort."""
-        words = self._words
-        self.el = words[w.P_PSTATE] >> 2 & 3
-        self.waiting = False
-        fetch = words[w.P_FAULT_ACCESS] == Access.FETCH
-        fault = words[w.P_FAULT_KIND : w.P_FAULT_KIND + 1].tolist()[0]
-        pa, page = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA] & ~0xFFF
-        kept = words[w.P_FAULT_FSC : w.P_FAULT_GPT_LEVEL + 1].tolist()
-        word = -1
-        if not fetch:
-            hooks.uncount(self._address)
-            word = int(hooks.instruction(self._address))
-            for index, value in enumerate(kept):
-                words[w.P_FAULT_FSC + index] = value
-        if fault == 2:
-            if not fetch and self._device(word, pa, page):
-                return
-            words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = _EXTERNAL_ABORT, 1
-            words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
-        found = abort(words, self.x, self.el, word)
-        self.access = found.access
-        if self._trace.on:
-            self._trace_abort(found.esr, found.far, found.hpfar)
-        self._synchronous(found.esr, found.target, found.far, found.hpfar)
+    def is_python(self, el: int) -> bool:
+        """Whether a level of the current security state is a Python program."""
+        return (self.security, el) in self._programs
 
-    def _trace_abort(self, esr: int, far: int, hpfar: int) -> None:
-        words = self._words
-        if words[w.P_FAULT_GPF]:
-            self._trace.emit(
-                "fault.gpf", pe=self, pa=words[w.P_FAULT_PA], va=far, pc=self.elr, esr=esr,
-                access=Access(words[w.P_FAULT_ACCESS]), pas=words[w.P_FAULT_PAS], level=words[w.P_FAULT_GPT_LEVEL],
-            )  # fmt: skip
-        elif words[w.P_FAULT_STAGE] == 2:
-            self._trace.emit(
-                "fault.stage2", pe=self, ipa=words[w.P_FAULT_IPA], va=far, pc=self.elr, esr=esr, far=far, hpfar=hpfar,
-                access=Access(words[w.P_FAULT_ACCESS]),
-            )  # fmt: skip
+    def count_fruitless(self) -> None:
+        """Note a run or an exception; too many in a row that retire nothing make the PE ``stuck``."""
+        retired = self.words[w.P_RETIRED]
+        if retired != self._progress:
+            self._progress, self._fruitless = retired, 0
+        self._fruitless += 1
+        self.stuck = self._fruitless > _STUCK
 
-    def _device(self, word: int, pa: int, page: int) -> bool:
-        """Do the access at PC on the bus and step over it; False when nothing answers or it cannot be done there."""
-        decoded = None if word < 0 else decode(word)
-        if decoded is None or decoded.fp or decoded.exclusive or decoded.kind not in (la.Kind.LOAD, la.Kind.STORE):
-            return False
-        x, words, bus = self.x, self._words, self.machine.bus
-        base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
-        loaded: list[tuple[int, int]] = []
-        try:
-            for element in la.elements(decoded, base):
-                if (element.address ^ page) & 0xFFFF_FFFF_F000:
-                    return False  # a device access must not cross a page
-                at = pa | element.address & 0xFFF
-                if decoded.is_write:
-                    bus.write(at, element.size, la.store_value(decoded, x, element.register))
-                else:
-                    loaded.append((element.register, la.emulate_load(decoded, bus.read(at, element.size))))
-        except BusError:
-            return False
-        if decoded.writeback:
-            value = la.writeback(decoded, x, words[w.P_SP])
-            if decoded.rn == 31:
-                words[w.P_SP] = value
-            else:
-                x[decoded.rn] = value
-        for register, value in loaded:
-            if register != 31:
-                x[register] = value
-        words[w.P_PC] += 4
+    def retire_one(self) -> None:
+        """Account for an instruction that was done on the engine's behalf."""
+        self.words[w.P_RETIRED] += 1
         self._clock.skip_to(self._clock.now + 1)
-        words[w.P_RETIRED] += 1
-        return True
 
     # -- snapshots ---------------------------------------------------------------------------------------------------
     def save(self) -> dict[str, Any]:
@@ -624,7 +480,6 @@ class Pe:
             self._engine = None
 
 
-_CALLS: Final = {2: _EC_SVC, 11: _EC_HVC}
 _PC_SLOT: Final = frame.offset("pc") // 8
 _PSTATE_SLOT: Final = frame.offset("pstate") // 8
 _SP_EL0_SLOT: Final = frame.offset("sp_el0") // 8

@@ -141,7 +141,8 @@ class TestPython:
 
         bench.machine.install(REALM, 2, Level2())
         after = "mrs x10, tpidr_el0; mrs x11, tpidr_el1; mov x12, sp; fmov x13, d3; smc #0"
-        x = bench.run(f"fmov d3, x3; mov sp, x4; hvc #0; {after}", REALM, x3=0x4008_0000_0000_0000, x4=0x8033_0000, x30=9)
+        source = f"fmov d3, x3; mov sp, x4; hvc #0; {after}"
+        x = bench.run(source, REALM, x3=0x4008_0000_0000_0000, x4=0x8033_0000, x30=9)
         assert x[3] == 0x4008_0000_0000_0000
         assert x[10:14] == [1, 2, 0x8033_0000, x[3]]
         assert x[30] == 9

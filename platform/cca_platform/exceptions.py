@@ -1,0 +1,175 @@
+"""From what the engine reports to exceptions: their class, syndrome and target level, as the architecture has them.
+
+The engine makes no exception entry of its own. It reports an interrupt number, with PC at or after the instruction, or
+that a TLB fill refused an access. Each becomes a call of ``Pe.take`` with ESR, FAR and HPFAR (DDI 0487, ESR_ELx).
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from cca_platform import access as la
+from cca_platform import block as w
+from cca_platform import hooks
+from cca_platform.aborts import abort
+from cca_platform.decoder import decode
+from cca_platform.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg, iss_wfx
+from cca_platform.types import Access, BusError
+
+if TYPE_CHECKING:
+    from cca_platform.pe import Pe
+
+__all__ = ["SMC", "SMC_0", "interrupt", "refused"]
+
+# What the engine's interrupt hook reports (QEMU's EXCP_ numbers).
+_SVC: Final = 2
+_PC_ALIGNMENT: Final = 3
+_DATA_ALIGNMENT: Final = 4
+_BRK: Final = 7
+_HVC: Final = 11
+_TRAPPED_SMC: Final = 12
+SMC: Final = 13
+
+_IL: Final = 1 << 25
+_EC_WFX, _EC_SYSREG, _EC_PC, _EC_DATA, _EC_BRK = 0x01, 0x18, 0x22, 0x24, 0x3C
+_EC_SVC, _EC_HVC, _EC_SMC = 0x15, 0x16, 0x17
+SMC_0: Final = _EC_SMC << 26 | _IL
+"""ESR of SMC #0."""
+_EXTERNAL_ABORT: Final = 0x10
+_ALIGNMENT: Final = 0x21
+_HCR_TWI: Final = 1 << 13
+_HCR_TID3: Final = 1 << 18
+_HCR_TSC: Final = 1 << 19
+_DEVICE: Final = 2  # P_FAULT_KIND: permitted, but not DRAM
+
+
+def interrupt(pe: "Pe", number: int) -> None:
+    """What UC_HOOK_INTR reported, with the registers in the block."""
+    if number == SMC:
+        _smc(pe)
+    elif number in (_SVC, _HVC):  # PC is after the instruction
+        esr = (_EC_SVC if number == _SVC else _EC_HVC) << 26 | _IL | _immediate(pe, -4)
+        pe.take(esr, 2 if number == _HVC or pe.el == 2 else 1)
+    else:  # PC is at the instruction, which has not been retired
+        hooks.uncount(pe.address)
+        pe.count_fruitless()
+        _not_executed(pe, number)
+
+
+def _immediate(pe: "Pe", offset: int) -> int:
+    """The 16-bit immediate of the SVC, HVC, SMC or BRK at PC + ``offset``."""
+    words = pe.words
+    words[w.P_PC] += offset
+    word = int(hooks.instruction(pe.address))
+    words[w.P_PC] -= offset
+    return word >> 5 & 0xFFFF
+
+
+def _smc(pe: "Pe") -> None:
+    """SMC goes to EL3, unless EL2 in Python traps that of EL1: then it has not been executed."""
+    if pe.el == 1 and pe.words[w.P_HCR] & _HCR_TSC and pe.is_python(2):
+        pe.words[w.P_PC] -= 4
+        pe.take(SMC_0, 2)  # the SMCCC knows no other immediate, and the RMM does not look at it
+    else:
+        pe.take(SMC_0 | _immediate(pe, -4), 3)
+
+
+def _not_executed(pe: "Pe", number: int) -> None:
+    """BRK, an SMC that EL2 code traps, misaligned addresses, undefined and trapped instructions."""
+    own = max(pe.el, 1)
+    if number == _BRK:
+        pe.take(_EC_BRK << 26 | _IL | _immediate(pe, 0), own)
+    elif number == _TRAPPED_SMC:
+        pe.take(SMC_0 | _immediate(pe, 0), 2)
+    elif number == _PC_ALIGNMENT:
+        pe.take(_EC_PC << 26 | _IL, own, pe.elr)
+    elif number == _DATA_ALIGNMENT:
+        decoded = decode(int(hooks.instruction(pe.address)))
+        assert decoded is not None
+        far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
+        ec = _EC_DATA | (own == pe.el)
+        pe.take(ec << 26 | _IL | la.iss(decoded, _ALIGNMENT, stage2=False), own, far)
+    else:
+        word = int(hooks.instruction(pe.address))
+        decoded_system = None if word < 0 or pe.el == 2 else decode_system(word)
+        pe.take(*_undefined(pe, decoded_system, own))
+
+
+def _undefined(pe: "Pe", instruction: SystemInstruction | None, own: int) -> tuple[int, int]:
+    """(ESR, target) of an instruction that the engine does not execute: trapped to EL2, or undefined."""
+    if instruction is not None:
+        hcr, kind = pe.words[w.P_HCR], instruction.kind
+        if kind is SystemKind.WFI and hcr & _HCR_TWI:
+            return _EC_WFX << 26 | _IL | iss_wfx(instruction), 2
+        is_id = (instruction.op0, instruction.op1, instruction.crn) == (3, 0, 0) and 1 <= instruction.crm <= 7
+        if kind is SystemKind.MRS and pe.el == 1 and is_id and hcr & _HCR_TID3:
+            return _EC_SYSREG << 26 | _IL | iss_sysreg(instruction), 2
+    return _IL, own
+
+
+def refused(pe: "Pe") -> None:
+    """A TLB fill refused an access: a device register to emulate, or an abort."""
+    words = pe.words
+    is_device, word = words[w.P_FAULT_KIND] == _DEVICE, -1
+    pa, page = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA] & ~0xFFF
+    if words[w.P_FAULT_ACCESS] != Access.FETCH:
+        kept = words[w.P_FAULT_FSC : w.P_FAULT_GPT_LEVEL + 1].tolist()
+        hooks.uncount(pe.address)
+        word = int(hooks.instruction(pe.address))
+        for index, value in enumerate(kept):  # the fetch of the word may have left a fault of its own
+            words[w.P_FAULT_FSC + index] = value
+    if is_device:
+        if word >= 0 and _device(pe, word, pa, page):
+            return
+        words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = _EXTERNAL_ABORT, 1
+        words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
+    found = abort(words, pe.x, pe.el, word)
+    pe.access = found.access
+    if pe.machine.trace.on:
+        _trace(pe, found.esr, found.far, found.hpfar)
+    pe.take(found.esr, found.target, found.far, found.hpfar)
+
+
+def _trace(pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+    words, trace = pe.words, pe.machine.trace
+    access = Access(words[w.P_FAULT_ACCESS])
+    if words[w.P_FAULT_GPF]:
+        trace.emit(
+            "fault.gpf", pe=pe, pa=words[w.P_FAULT_PA], va=far, pc=pe.elr, esr=esr, access=access,
+            pas=words[w.P_FAULT_PAS], level=words[w.P_FAULT_GPT_LEVEL],
+        )  # fmt: skip
+    elif words[w.P_FAULT_STAGE] == 2:
+        ipa = words[w.P_FAULT_IPA]
+        trace.emit("fault.stage2", pe=pe, ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar, access=access)
+
+
+def _device(pe: "Pe", word: int, pa: int, page: int) -> bool:
+    """Do the access at PC on the bus and step over it; False when nothing answers or it cannot be done there."""
+    decoded = decode(word)
+    if decoded is None or decoded.fp or decoded.exclusive or decoded.kind not in (la.Kind.LOAD, la.Kind.STORE):
+        return False
+    x, words, bus = pe.x, pe.words, pe.machine.bus
+    base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
+    elements = list(la.elements(decoded, base))
+    if any((element.address ^ page) & 0xFFFF_FFFF_F000 for element in elements):
+        return False  # a device access must not cross a page
+    loaded: list[tuple[int, int]] = []
+    try:
+        for element in elements:
+            at = pa | element.address & 0xFFF
+            if decoded.is_write:
+                bus.write(at, element.size, la.store_value(decoded, x, element.register))
+            else:
+                loaded.append((element.register, la.emulate_load(decoded, bus.read(at, element.size))))
+    except BusError:
+        return False
+    if decoded.writeback:
+        value = la.writeback(decoded, x, words[w.P_SP])
+        if decoded.rn == 31:
+            words[w.P_SP] = value
+        else:
+            x[decoded.rn] = value
+    for register, value in loaded:
+        if register != 31:
+            x[register] = value
+    words[w.P_PC] += 4
+    pe.retire_one()
+    return True
