@@ -56,6 +56,7 @@ PAYLOADS: dict[str, Payload] = {
     "uart": _realm("uart.c"),
     "el0": _realm("el0.c", "el0_user.c"),
     "rsi": _realm("rsi.c"),
+    "attest": _realm("attest.c"),
     "faults": _realm("faults.c"),
     "compute": _realm("compute.c"),
     "memory": _realm("memory.c"),

@@ -97,6 +97,8 @@ GUESTS = (
     Guest("rsi", ("PASS REM = HASH(old REM, value)", "PASS its old content is gone")),
     Guest("rsi", ("PASS the RIM is zero past the hash size",), hash_algo="sha512"),
     Guest("faults", ("PASS HVC is undefined", "PASS a load from EMPTY: SEA")),
+    Guest("attest", ("-----BEGIN CCA TOKEN-----", "-----END CCA TOKEN-----")),
+    Guest("attest", ("-----END CCA TOKEN-----",), args=("challenge=00ff",), hash_algo="sha512"),
     Guest("compute", (_compute(3),), args=("3",)),
     Guest("memory", (_memory(2),), args=("2",)),
     Guest("uart", ("Hello through the UART",)),
