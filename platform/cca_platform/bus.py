@@ -17,10 +17,17 @@ class Peripheral(Protocol):
 
     name: str
 
-    def read(self, offset: int, size: int) -> int: ...
-    def write(self, offset: int, size: int, value: int) -> None: ...
-    def save(self) -> Any: ...
-    def restore(self, data: Any) -> None: ...
+    def read(self, offset: int, size: int) -> int:
+        """Read ``size`` bytes of the registers."""
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Write ``size`` bytes of the registers."""
+
+    def save(self) -> Any:
+        """State for a snapshot."""
+
+    def restore(self, data: Any) -> None:
+        """Put back what ``save`` gave."""
 
 
 _MODELS = {"pl011": Pl011}

@@ -27,8 +27,11 @@ class InstructionLimit(Exception):
 class Part(Protocol):
     """State in Python that a snapshot has to keep, as plain data."""
 
-    def save(self) -> Any: ...
-    def restore(self, data: Any) -> None: ...
+    def save(self) -> Any:
+        """State for a snapshot."""
+
+    def restore(self, data: Any) -> None:
+        """Put back what ``save`` gave."""
 
 
 class Machine:

@@ -141,30 +141,39 @@ else:
     _STOP = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
     def load8(address: int) -> int:
+        """The byte at ``address``."""
         return ctypes.c_uint8.from_address(address).value
 
     def load32(address: int) -> int:
+        """The 32-bit word at ``address``, unsigned."""
         return ctypes.c_uint32.from_address(address).value
 
     def load64(address: int) -> int:
+        """The 64-bit word at ``address``, signed."""
         return ctypes.c_int64.from_address(address).value
 
     def store8(address: int, value: int) -> None:
+        """Write the low 8 bits of ``value``."""
         ctypes.c_uint8.from_address(address).value = value & 0xFF
 
     def store32(address: int, value: int) -> None:
+        """Write the low 32 bits of ``value``."""
         ctypes.c_uint32.from_address(address).value = value & 0xFFFFFFFF
 
     def store64(address: int, value: int) -> None:
+        """Write ``value``, modulo 2**64."""
         ctypes.c_int64.from_address(address).value = value
 
     def call_reg(function: int, engine: int, register: int, address: int) -> int:
+        """Call ``uc_err function(uc_engine *, int register, void *value)`` through its address."""
         return int(_REG(function)(engine, register, address))
 
     def call_stop(function: int, engine: int) -> int:
+        """Call ``uc_err function(uc_engine *)`` through its address."""
         return int(_STOP(function)(engine))
 
     def copy_page(target: int, source: int) -> None:
+        """Copy 4096 bytes from address ``source`` to address ``target``."""
         ctypes.memmove(target, source, 4096)
 
     call_reg_read = call_reg_write = call_reg

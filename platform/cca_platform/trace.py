@@ -59,7 +59,9 @@ EVENTS: dict[str, EventType] = {
         ("fid", "cmd", "status", "index", "results", "failed"), "an RMI command returned to the host"
     ),
     "rsi.call": EventType(("fid", "cmd", "args", "rec"), "a Realm called an RSI command"),
-    "rsi.return": EventType(("fid", "cmd", "status", "results", "rec"), "an RSI command returned to the Realm"),
+    "rsi.return": EventType(
+        ("fid", "cmd", "status", "results", "failed", "rec"), "an RSI command returned to the Realm"
+    ),
     "psci.call": EventType(("fid", "cmd", "args", "status", "rec"), "a PSCI function was called"),
     "rec.enter": EventType(("rec", "rd", "run", "pc", "flags"), "the RMM enters a REC"),
     "rec.exit": EventType(

@@ -23,13 +23,16 @@ def payload_names() -> list[str]:
 
 
 def find_payload(payload: str | os.PathLike[str]) -> Path:
-    """The file of a payload: a path, or the name of one that comes with Realmlab (a file of that name goes first)."""
+    """The file of a payload: a path, or the name of one that comes with Realmlab, with ``.elf`` or without.
+
+    A file of that name goes first. MachineError for a name that nothing has.
+    """
     path = Path(payload)
     if path.is_file() or not isinstance(payload, str):
         return path
     names = payload_names()
-    if payload in names:
-        return _folder() / f"{payload}.elf"
+    if payload.removesuffix(".elf") in names:
+        return _folder() / f"{payload.removesuffix('.elf')}.elf"
     if path.exists() or path.name != payload or path.suffix:
         return path
     near = difflib.get_close_matches(payload, names, 1)
