@@ -10,7 +10,7 @@ TRACE := build/demo.jsonl
 PYTEST_ARGS ?= -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers tests payloads bench docs locks clean
+.PHONY: help demo test lint types layers tests payloads bench docs picture locks clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -41,6 +41,9 @@ bench: $(RUN) ## measure the paths that have a bound
 
 docs: $(RUN) ## write docs/reference from the tables in the code
 	$(BIN)/python -m cca_tools.reference docs/reference
+
+picture: $(RUN) ## draw docs/run.svg, the run in the README
+	$(BIN)/python -m cca_tools.picture docs/run.svg
 
 locks: ## resolve the dependencies anew (needs uv)
 	requirements/update.sh
