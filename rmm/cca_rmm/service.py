@@ -49,6 +49,7 @@ def realm_smc(rmm: "Rmm", pe: "Pe") -> None:
     tracing = rmm.trace.on
     if row is None or row.handler is None:
         result: Result = (NOT_SUPPORTED,)
+        failed: str | None = None
         if tracing:
             trace_call(rmm, pe, row, fid)
     else:
@@ -62,13 +63,14 @@ def realm_smc(rmm: "Rmm", pe: "Pe") -> None:
         if answer is None:
             return
         result = answer
+        failed = call.__dict__.get("failed") if tracing else None
     count = len(result)
     for register in range(count):
         x[register] = result[register]
     for register in range(count, 4):
         x[register] = 0
     if tracing:
-        trace_return(rmm, pe, row, fid, result)
+        trace_return(rmm, pe, row, fid, result, failed)
 
 
 def trace_call(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int) -> None:
@@ -80,10 +82,10 @@ def trace_call(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int) -> None:
     rmm.trace.emit(event, pe=pe, fid=fid, cmd=name, args=args, rec=rmm.current(pe))
 
 
-def trace_return(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int, result: Result) -> None:
+def trace_return(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int, result: Result, failed: str | None) -> None:
     """rsi.return; PSCI answers the same way under its own names."""
     outs = row.outs if row is not None else ()
     rmm.trace.emit(
         "rsi.return", pe=pe, fid=fid, cmd=row.name if row is not None else "UNKNOWN",
-        status=result[0], results=dict(zip(outs, result[1:], strict=False)), rec=rmm.current(pe),
+        status=result[0], results=dict(zip(outs, result[1:], strict=False)), failed=failed, rec=rmm.current(pe),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from cca_rmm.features import MAX_RECS
 from cca_rmm.realm import RealmState
 from cca_rmm.rec import RecState
 
-__all__ = ["BAD", "EXCLUSIVE", "EXEMPT", "GOOD", "JOINT", "Bad", "exclusive"]
+__all__ = ["BAD", "EXCLUSIVE", "EXEMPT", "GOOD", "JOINT", "Bad", "combine", "exclusive"]
 
 
 class Bad(NamedTuple):
@@ -27,6 +27,29 @@ class Bad(NamedTuple):
     tie: tuple[str, Callable[[Facts], Any]] | None = None
     index: int = 0
     x: Callable[[World, Facts], tuple[int, ...]] = lambda w, facts: ()
+
+
+def combine(world: World, facts: Facts, *bads: Bad) -> Facts | None:
+    """The situation with every change made; None when two of them want the same fact to be different things."""
+    result = dict(facts)
+    set_by_one: Facts = {}
+    for bad in bads:
+        for name, value in bad.set(world).items():
+            if set_by_one.setdefault(name, value) != value:
+                return None
+    result.update(set_by_one)
+    names = [bad.change[0] for bad in bads if bad.change is not None]
+    if len(set(names)) != len(names):
+        return None
+    for bad in bads:
+        if bad.change is not None:
+            result[bad.change[0]] = bad.change[1](result[bad.change[0]])
+    for bad in bads:
+        if bad.tie is not None:
+            if bad.tie[0] in (*set_by_one, *names):
+                return None
+            result[bad.tie[0]] = bad.tie[1](result)
+    return result
 
 
 def _add(name: str, value: int) -> Bad:
@@ -200,7 +223,7 @@ BAD: dict[str, dict[str, list[Bad]]] = {
             Bad(lambda w: {"params.rtt_level_start": -1}),
             Bad(lambda w: {"params.s2sz": 35}),
         ],
-        "vmid_valid": [Bad(lambda w: {"params.vmid": 1})],
+        "vmid_valid": [Bad(lambda w: {"params.vmid": w.realm.params["vmid"]})],
         "alias": [
             Bad(tie=("rd", lambda facts: facts["params.rtt_base"] + 3 * PAGE)),
             Bad(tie=("params.rtt_base", lambda facts: facts["rd"] & -PAGE)),

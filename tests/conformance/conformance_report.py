@@ -21,6 +21,8 @@ def lines(seen: dict[str, set[str]]) -> list[str]:
             result.append(f"{interface.upper()}: {len(have)}/{len(wanted - exempt.keys())} conditions provoked alone")
             result += [f"  missing: {name}" for name in sorted(wanted - have - exempt.keys())]
             result += [f"  exempt: {name}: {exempt[name]}" for name in sorted(wanted & exempt.keys())]
+    if seen.get("psci"):
+        result.append(f"PSCI: {len(seen['psci'])} conditions provoked alone")
     pairs, exclusive = len(seen.get("pairs", ())), len(seen.get("exclusive", ()))
     if pairs:
         result.append(f"order: {pairs} pairs of conditions at once; {exclusive} pairs exclude each other")

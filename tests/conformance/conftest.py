@@ -15,15 +15,15 @@ from conformance_world import World
 from rmm_host import Host, machine_host
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def conformance_host() -> Iterator[Host]:
-    """One machine for all conformance tests."""
+    """One machine for the tests of a module."""
     host = machine_host()
     yield host
     host.machine.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def built(conformance_host: Host) -> tuple[World, Any]:
     """The World, and the state of the machine that belongs to it."""
     world = World(conformance_host)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from conformance_memory import changed_pages
-from conformance_registry import BAD, EXEMPT, GOOD, JOINT, Bad, exclusive
+from conformance_registry import BAD, EXEMPT, GOOD, JOINT, combine, exclusive
 from conformance_world import Facts, World
 
 from cca_platform.trace import Record
@@ -37,29 +37,6 @@ class Last:
 
     def close(self) -> None:
         """Nothing to close."""
-
-
-def combine(world: World, facts: Facts, *bads: Bad) -> Facts | None:
-    """The situation with every change made; None when two of them want the same fact to be different things."""
-    result = dict(facts)
-    set_by_one: Facts = {}
-    for bad in bads:
-        for name, value in bad.set(world).items():
-            if set_by_one.setdefault(name, value) != value:
-                return None
-    result.update(set_by_one)
-    names = [bad.change[0] for bad in bads if bad.change is not None]
-    if len(set(names)) != len(names):
-        return None
-    for bad in bads:
-        if bad.change is not None:
-            result[bad.change[0]] = bad.change[1](result[bad.change[0]])
-    for bad in bads:
-        if bad.tie is not None:
-            if bad.tie[0] in (*set_by_one, *names):
-                return None
-            result[bad.tie[0]] = bad.tie[1](result)
-    return result
 
 
 def call(world: World, name: str, facts: Facts) -> tuple[list[int], str | None, dict[int, bytes]]:
