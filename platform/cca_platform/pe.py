@@ -28,6 +28,7 @@ _HCR_TID3: Final = 1 << 18
 _HCR_TGE: Final = 1 << 27
 _HCR_RW: Final = 1 << 31
 _ENGINE_HCR: Final = _HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
+_EL1H, _EL2H = 5, 9  # PSTATE.M without the bits that say AArch64
 _NO_FAR: Final = -(1 << 63)
 _NEVER: Final = (1 << 63) - 1
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
@@ -195,7 +196,9 @@ class Pe:
         words = (ctypes.c_uint64 * (frame.offset("pstate") // 8 + 1)).from_address(address)
         memoryview(words).cast("B").cast("Q")[:31] = self.x
         words[_PC_SLOT], words[_PSTATE_SLOT] = self.words[w.P_PC], self.words[w.P_PSTATE]
-        words[_SP_EL1_SLOT if self.words[w.P_PSTATE] & 0xD == 5 else _SP_EL0_SLOT] = self.words[w.P_SP]
+        mode = self.words[w.P_PSTATE] & 0xD
+        if mode != _EL2H:  # SP_EL2 belongs to the other frame
+            words[_SP_EL1_SLOT if mode == _EL1H else _SP_EL0_SLOT] = self.words[w.P_SP]
         self._tlb_context = self._context(address)
 
     def restore_el1(self, address: int) -> None:
@@ -204,7 +207,7 @@ class Pe:
         self.x[:] = memoryview(words).cast("B").cast("Q")[:31]
         state = self.words
         state[w.P_PC], state[w.P_PSTATE] = words[_PC_SLOT], words[_PSTATE_SLOT]
-        state[w.P_SP] = words[_SP_EL1_SLOT if words[_PSTATE_SLOT] & 0xD == 5 else _SP_EL0_SLOT]
+        state[w.P_SP] = words[_SP_EL1_SLOT if words[_PSTATE_SLOT] & 0xD == _EL1H else _SP_EL0_SLOT]
         self.engine.load(address)
         self._reloaded = True
         context = self._context(address)
@@ -220,7 +223,7 @@ class Pe:
     def save_el2(self, address: int) -> None:
         """Store the EL2 registers of real EL2 code (``frame.EL2_FRAME``) to host memory."""
         self.engine.save_el2(address)
-        if self.words[w.P_PSTATE] & 0xD == 9:
+        if self.words[w.P_PSTATE] & 0xD == _EL2H:
             ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value = self.words[w.P_SP]
 
     def restore_el2(self, address: int) -> None:
