@@ -23,7 +23,7 @@ RUNTIME = ("start.S", "trap.c", "mmu.c", "rsi.c", "console.c", "fdt.c", "string.
            "check.c")  # fmt: skip
 CFLAGS = (
     "-target", "aarch64-freestanding-none",
-    "-mcpu=generic+el3",  # Armv8.0, what the default PE (Cortex-A72) has; el3 lets the assembler take SMC
+    "-mcpu=generic+el3+el2vmsa",  # Armv8.0, what the default PE (Cortex-A72) has; for the assembler: SMC, TTBR0_EL2
     "-mgeneral-regs-only", "-mstrict-align", "-mno-outline-atomics",
     "-O2", "-std=c11", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pic", "-fno-pie",
     "-ffunction-sections", "-fdata-sections", "-fno-sanitize=all", "-fno-asynchronous-unwind-tables",
@@ -46,9 +46,9 @@ def _realm(*sources: str) -> Payload:
     return Payload((*(f"runtime/{name}" for name in RUNTIME), *(f"realm/{name}" for name in sources)), "realm/realm.ld")
 
 
-def _ns(source: str) -> Payload:
+def _ns(*sources: str) -> Payload:
     """A payload at Non-secure EL2."""
-    return Payload(("ns/ns_start.S", "ns/ns_print.c", f"ns/{source}"), "ns/ns.ld")
+    return Payload(("ns/ns_start.S", "ns/ns_print.c", *(f"ns/{source}" for source in sources)), "ns/ns.ld")
 
 
 PAYLOADS: dict[str, Payload] = {
@@ -71,6 +71,7 @@ PAYLOADS: dict[str, Payload] = {
     "crosscode": _realm("crosscode.c"),
     "ns_rmi": _ns("ns_rmi.c"),
     "ns_gpf": _ns("ns_gpf.c"),
+    "rmi": _ns("ns_call.S", "ns_mmu.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_host.c", "rmi_guest.c"),
 }
 
 

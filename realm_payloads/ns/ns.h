@@ -12,5 +12,7 @@ u64 probe_fetch(u64 pa);
 
 void print(const char *text);
 void print_number(u64 value, unsigned base);
+void print_hex(const char *label, u64 value);
+void unexpected(u64 esr, u64 elr, u64 far);     // an exception that no probe waits for; the end follows
 
 #endif

@@ -21,3 +21,17 @@ void print_number(u64 value, unsigned base)
     while (value /= base);
     print(digits + at);
 }
+
+void print_hex(const char *label, u64 value)
+{
+    print(label);
+    print_number(value, 16);
+}
+
+void unexpected(u64 esr, u64 elr, u64 far)
+{
+    print_hex("FAIL exception: ESR ", esr);
+    print_hex(", ELR ", elr);
+    print_hex(", FAR ", far);
+    print("\n");
+}

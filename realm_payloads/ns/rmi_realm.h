@@ -1,0 +1,34 @@
+// The Realm that rmi.c makes: its granules, and the three parts of the script.
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef RMI_REALM_H
+#define RMI_REALM_H
+
+#include "ns.h"
+#include "rmi.h"
+#include "rmi_guest.h"
+
+#define LEVEL_SIZE(level) (1ul << (12 + 9 * (3 - (level))))
+#define START_LEVEL 1
+#define BLOCK_PA 0x90400000ul           // 2 MiB, aligned: what GUEST_BLOCK maps
+
+struct realm {
+    u64 rd, rtt_base;
+    u64 tables[3];                      // level 2 of GUEST_CODE, level 3 of GUEST_CODE and of GUEST_BLOCK
+    u64 shared_tables[2];               // levels 2 and 3 of GUEST_SHARED
+    u64 code[GUEST_CODE_PAGES], stacks[2], late, ripas, destroyed;
+    u64 recs[2], aux[2][16], num_aux;
+};
+extern struct realm realm;
+extern struct rmi_rec_run runs[2];
+
+void build_realm(void);                 // rmi_build.c
+void run_realm(void);                   // rmi_run.c
+void destroy_realm(void);               // rmi.c
+
+// One RTT at a level, and one page of unknown content.
+u64 make_table(u64 ipa, int level);
+u64 unknown_data(u64 ipa);
+// RTT_READ_ENTRY has to find this.
+void want_entry(const char *rule, u64 ipa, u64 level, u64 found_level, u64 state, u64 desc, u64 ripas);
+
+#endif
