@@ -299,10 +299,11 @@ def timer_deadline(p: int, now: int) -> int:
     """Clock value at which an unmasked EL1 timer asserts its interrupt, at least ``now``; the largest int64: never."""
     deadline = _NEVER
     mask = load64(p + 8 * w.P_TIMER_MASK)
-    if load64(p + 8 * w.P_CNTV_CTL) & 3 == 1 and mask & 1 == 0:
-        deadline = max(now, load64(p + 8 * w.P_CNTV_CVAL) + load64(p + 8 * w.P_CNTVOFF))
-    if load64(p + 8 * w.P_CNTP_CTL) & 3 == 1 and mask & 2 == 0:
-        deadline = min(deadline, max(now, load64(p + 8 * w.P_CNTP_CVAL)))
+    virtual, physical = load64(p + 8 * w.P_CNTV_CVAL), load64(p + 8 * w.P_CNTP_CVAL)
+    if load64(p + 8 * w.P_CNTV_CTL) & 3 == 1 and mask & 1 == 0 and virtual >= 0:  # negative: beyond any clock
+        deadline = max(now, virtual + load64(p + 8 * w.P_CNTVOFF))
+    if load64(p + 8 * w.P_CNTP_CTL) & 3 == 1 and mask & 2 == 0 and physical >= 0:
+        deadline = min(deadline, max(now, physical))
     return deadline
 
 
@@ -386,7 +387,7 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
         if op2 == 0:
             value = (compare - now) & 0xFFFFFFFF
         elif op2 == 1:
-            value = control | (4 if control & 1 and now >= compare else 0)
+            value = control | (4 if control & 1 and 0 <= compare <= now else 0)
         else:
             value = compare
     if register != _XZR:
@@ -423,7 +424,8 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
         store64(words, value & 3)
     else:
         store64(words + 8, value)
-    if load64(words + 8) > clock - (load64(p + 8 * w.P_CNTVOFF) if crm == 3 else 0):
+    compare = load64(words + 8)
+    if compare < 0 or compare > clock - (load64(p + 8 * w.P_CNTVOFF) if crm == 3 else 0):
         # the level that was masked has gone: the next one is news
         store64(p + 8 * w.P_TIMER_MASK, load64(p + 8 * w.P_TIMER_MASK) & ~(1 if crm == 3 else 2))
     set_budget(p)

@@ -189,6 +189,12 @@ class TestCounting:
         assert 0 < x[5] <= 1000
         assert x[6] == 5
 
+    def test_timer_far_away(self, bench: Any) -> None:
+        """A compare value with bit 63 set is far in the future, not in the past."""
+        source = "mov x1, #-1; msr cntv_cval_el0, x1; mov x2, #1; msr cntv_ctl_el0, x2; mrs x3, cntv_ctl_el0; smc #0"
+        assert bench.run(source)[3] == 1
+        assert bench.pe.deadline() is None
+
     def test_limit(self, bench: Any) -> None:
         """A run stops within one block of its limit of instructions."""
         bench.place(CODE, "loop: b loop")

@@ -1,4 +1,4 @@
-"""The picture of a run in the README: ``python -m cca_tools.picture FILE.svg`` runs ``hello`` and draws the terminal."""
+"""The picture in the README: ``python -m cca_tools.picture FILE.svg`` runs ``hello`` and draws its terminal."""
 
 import re
 import sys
