@@ -339,7 +339,9 @@ class Pe:
         if interruptible and self._host_deadline is not None:
             end = min(end, self._host_deadline)
         words[w.P_SLICE_END] = end
-        words[w.P_SECURITY] = self.security
+        if words[w.P_SECURITY] != self.security:
+            words[w.P_SECURITY] = self.security
+            self._flush = True  # the engine's TLB does not know security states
         self.count_fruitless()
         if self.stuck:
             self._wait()

@@ -150,6 +150,21 @@ class TestCode:
         assert x[20:22] == [_EC_DATA << 26 | 1 << 25 | 0x25, high]
 
 
+class TestSwitch:
+    """One PE in turn in several worlds."""
+
+    def test_no_stale_translation(self, bench: Any) -> None:
+        """What one world's code has touched is not left in the TLB for another's."""
+        bench.vectors()
+        bench.protect({TARGET: Gpi.REALM, TARGET + 0x1000: Gpi.SECURE, TARGET + 0x2000: Gpi.NON_SECURE})
+        order = (SecurityState.REALM, SecurityState.SECURE, SecurityState.NON_SECURE)
+        own = {state: TARGET + 0x1000 * place for place, state in enumerate(order)}
+        for state in (*own, *own):
+            for owner, page in own.items():
+                x = bench.run("mov x20, #0; ldr x2, [x1]; smc #0", state, x1=page)
+                assert (x[20] == 0) == (owner == state), (state, owner)
+
+
 class TestSecureNonSecureBit:
     """Secure stage 1 chooses the PAS of an access by the descriptor's NS bit."""
 
