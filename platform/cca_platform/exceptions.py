@@ -38,6 +38,9 @@ _ALIGNMENT: Final = 0x21
 _HCR_TWI: Final = 1 << 13
 _HCR_TID3: Final = 1 << 18
 _HCR_TSC: Final = 1 << 19
+_HCR_IMO_FMO: Final = 3 << 3
+# DIR, SGI1R, ASGI1R and SGI0R of the GIC CPU interface: with HCR_EL2.IMO or FMO, EL2 makes interrupts on behalf of EL1
+_ICC_WRITES: Final = frozenset((3, 0, 12, 11, op2) for op2 in (1, 5, 6, 7))
 _DEVICE: Final = 2  # P_FAULT_KIND: permitted, but not DRAM
 
 
@@ -100,7 +103,10 @@ def _undefined(pe: "Pe", instruction: SystemInstruction | None, own: int) -> tup
         if kind is SystemKind.WFI and hcr & _HCR_TWI:
             return _EC_WFX << 26 | _IL | iss_wfx(instruction), 2
         is_id = (instruction.op0, instruction.op1, instruction.crn) == (3, 0, 0) and 1 <= instruction.crm <= 7
-        if kind is SystemKind.MRS and pe.el == 1 and is_id and hcr & _HCR_TID3:
+        trapped = is_id and hcr & _HCR_TID3 if kind is SystemKind.MRS else False
+        if kind is SystemKind.MSR and instruction.encoding in _ICC_WRITES:
+            trapped = hcr & _HCR_IMO_FMO
+        if trapped and pe.el == 1:
             return _EC_SYSREG << 26 | _IL | iss_sysreg(instruction), 2
     return _IL, own
 

@@ -112,6 +112,19 @@ class TestPython:
         assert [(ec, elr - CODE) for ec, _, _, _, elr in level2.seen] == [(0x16, 4), (0x01, 8), (0x18, 12)]
         assert x[5:8] == [0x77, 0x77, 1]
 
+    def test_interrupt_generation(self, bench: Any) -> None:
+        """Under HCR_EL2.IMO a write of ICC_SGI1R_EL1 is EL2's, with the register in the syndrome; else it is undefined."""
+        level2 = self.Level2()
+        bench.machine.install(REALM, 2, level2)
+        bench.vectors()
+        bench.pe.set_el2(1 << 31 | 1 << 4, 0, 0, 0x8000_0000)
+        bench.run("msr s3_0_c12_c11_5, x9; smc #0", REALM, x9=1)
+        ec, iss, _, _, elr = level2.seen[0]
+        assert (ec, elr) == (0x18, CODE)
+        assert iss == 3 << 20 | 5 << 17 | 0 << 14 | 12 << 10 | 9 << 5 | 11 << 1
+        bench.pe.set_el2(1 << 31, 0, 0, 0x8000_0000)
+        assert bench.run("msr s3_0_c12_c11_5, x9; smc #0", REALM, x9=1)[20] == IL
+
     def test_irq(self, bench: Any) -> None:
         """The host's timer interrupts code of a lower level at the first block boundary after its deadline."""
         level2 = self.Level2()
