@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from cca_platform.types import MachineError
+from cca_tools.attest_cli import app as attest_app
 
 if TYPE_CHECKING:
     from cca_platform.trace import Trace
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 trace_app = typer.Typer(help="Look at trace files.", no_args_is_help=True)
 app.add_typer(trace_app, name="trace")
+app.add_typer(attest_app, name="attest")
 
 
 class Clock(StrEnum):

@@ -1,0 +1,20 @@
+"""CCA attestation tokens from the verifier's side: parse, show, verify. Independent of the code that signs them."""
+
+from cca_tools.attest.policy import Policy, PolicyError, load_policy
+from cca_tools.attest.token import CcaToken, Layout, TokenError, parse
+from cca_tools.attest.verify import Outcome, Report, development_keys, load_key, verify
+
+__all__ = [
+    "CcaToken",
+    "Layout",
+    "Outcome",
+    "Policy",
+    "PolicyError",
+    "Report",
+    "TokenError",
+    "development_keys",
+    "load_key",
+    "load_policy",
+    "parse",
+    "verify",
+]

@@ -1,0 +1,102 @@
+"""What a verifier expects of a token beyond its signatures: reference values, in TOML or JSON.
+
+::
+
+    rim = "33f7..."                      # or a list: any of them
+    rpv = "00"                           # zero padded to 64 bytes
+    lifecycle = ["secured"]              # states or values; the default is secured alone
+    implementation_id = "..."
+    instance_id = "..."
+    exact_components = true              # no software component but those below
+    [rems]
+    1 = "..."                            # REM 1 to 4, as RSI numbers them
+    [[components]]
+    type = "RMM"                         # each named component must be there, with what is given here
+    measurement = ["...", "..."]
+    signer_id = "..."
+    version = "0.1.0"
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from cca_platform.types import MachineError
+from cca_tools.attest.token import LIFECYCLES
+
+__all__ = ["Component", "Policy", "PolicyError", "hex_bytes", "load_policy"]
+
+_RPV_SIZE: Final = 64
+_REMS: Final = ("1", "2", "3", "4")
+
+Hex = str | list[str]
+
+
+class PolicyError(MachineError):
+    """A policy is not what it must be; the text says how to mend it."""
+
+
+class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a software component must be; the type chooses it."""
+
+    type: str
+    measurement: Hex | None = None
+    signer_id: Hex | None = None
+    version: str | None = None
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The expectations; None expects nothing."""
+
+    rim: Hex | None = None
+    rems: dict[str, Hex] = {}
+    rpv: str | None = None
+    lifecycle: list[str | int] = msgspec.field(default_factory=lambda: ["secured"])
+    implementation_id: Hex | None = None
+    instance_id: Hex | None = None
+    components: list[Component] = []
+    exact_components: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.rems:
+            if name not in _REMS:
+                raise ValueError(f"rems must be numbered 1 to 4, not {name}")
+        for state in self.lifecycle:
+            if isinstance(state, str) and state not in LIFECYCLES.values():
+                raise ValueError(f"lifecycle must be of {', '.join(LIFECYCLES.values())}, not {state}")
+        values: list[Any] = [self.rim, self.rpv, self.implementation_id, self.instance_id, *self.rems.values()]
+        values += [value for item in self.components for value in (item.measurement, item.signer_id)]
+        for value in values:
+            any_of(value)
+        if self.rpv is not None and len(hex_bytes(self.rpv)) > _RPV_SIZE:
+            raise ValueError(f"rpv must have at most {_RPV_SIZE} bytes")
+
+
+def hex_bytes(text: str) -> bytes:
+    """Bytes out of hex digits; ValueError says what the text is not."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ValueError(f"{text[:20]!r} must be hex digits, two for each byte") from None
+
+
+def any_of(value: Hex | None) -> tuple[bytes, ...]:
+    """The values that are acceptable; none for no expectation."""
+    if value is None:
+        return ()
+    return tuple(hex_bytes(item) for item in ([value] if isinstance(value, str) else value))
+
+
+def load_policy(path: Path) -> Policy:
+    """A policy file: JSON when its name ends in .json, else TOML; PolicyError."""
+    try:
+        text = path.read_text()
+        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        return msgspec.convert(data, Policy)
+    except OSError as error:
+        raise PolicyError(f"policy {path} must be readable: {error.strerror}") from None
+    except (ValueError, msgspec.ValidationError) as error:
+        raise PolicyError(f"policy {path}: {error}") from None

@@ -1,0 +1,207 @@
+"""The CCA token: its two halves, and what the claims in them must be (DEN0137 1.0, and the layout before 2023).
+
+The layout is told by the realm's profile: rel0 names it and holds the RAK as a COSE_Key, legacy has none and a raw
+point. The tables below are all there is to know of a claim: number, name, type and rule.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from cca_tools.attest.cbor import CborError, Tag, decode
+from cca_tools.attest.cose import CoseError, Sign1, parse_sign1
+
+__all__ = [
+    "COMPONENT",
+    "HASHES",
+    "LIFECYCLES",
+    "PLATFORM",
+    "PLATFORM_PROFILES",
+    "REALM",
+    "REALM_PROFILE",
+    "CcaToken",
+    "Claim",
+    "Layout",
+    "TokenError",
+    "claims",
+    "claims_map",
+    "lifecycle_name",
+    "parse",
+]
+
+CCA_TAG: Final = 399
+PLATFORM_TOKEN: Final = 44234
+REALM_TOKEN: Final = 44241
+REALM_PROFILE: Final = "tag:arm.com,2023:realm#1.0.0"
+HASHES: Final = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
+_DIGESTS: Final = tuple(HASHES.values())
+_REM_COUNT: Final = 4
+
+
+class Layout(StrEnum):
+    """The forms of a token."""
+
+    REL0 = "rel0"
+    LEGACY = "legacy"
+
+
+PLATFORM_PROFILES: Final = {
+    "tag:arm.com,2023:cca_platform#1.0.0": Layout.REL0,
+    "http://arm.com/CCA-SSD/1.0.0": Layout.LEGACY,
+}
+LIFECYCLES: Final = {
+    0x00: "unknown",
+    0x10: "assembly-and-test",
+    0x20: "cca-platform-rot-provisioning",
+    0x30: "secured",
+    0x40: "non-cca-platform-debug",
+    0x50: "recoverable-cca-platform-debug",
+    0x60: "decommissioned",
+}
+"""Bits 15:8 of the lifecycle claim -> its state."""
+
+
+def lifecycle_name(value: int) -> str:
+    """The state that a lifecycle value stands for; "unknown" for those that nobody defines."""
+    return LIFECYCLES.get(value >> 8, LIFECYCLES[0])
+
+
+class TokenError(ValueError):
+    """A token or a claim is not what it must be."""
+
+
+Rule = Callable[[Any], bool]
+
+
+class Claim(NamedTuple):
+    """A row of a claim table; ``must`` says in words what ``rule`` checks."""
+
+    key: int
+    name: str
+    kind: type
+    must: str
+    rule: Rule = lambda value: True
+    mandatory: bool = True
+
+
+def _bytes(key: int, name: str, *sizes: int, mandatory: bool = True) -> Claim:
+    wanted = " or ".join(map(str, sizes))
+    return Claim(key, name, bytes, f"{wanted} bytes", lambda value: len(value) in sizes, mandatory)
+
+
+def _text(key: int, name: str, mandatory: bool = True) -> Claim:
+    return Claim(key, name, str, "text", mandatory=mandatory)
+
+
+def _hash(key: int, name: str, mandatory: bool = True) -> Claim:
+    return Claim(key, name, str, "one of " + ", ".join(HASHES), lambda value: value in HASHES, mandatory)
+
+
+COMPONENT: Final = (
+    _text(1, "type", mandatory=False),
+    _bytes(2, "measurement", *_DIGESTS),
+    _text(4, "version", mandatory=False),
+    _bytes(5, "signer_id", *_DIGESTS),
+    _hash(6, "hash_algorithm", mandatory=False),
+)
+"""The fields of a software component of the platform."""
+
+PLATFORM: Final = (
+    Claim(265, "profile", str, "a profile of the CCA platform", lambda value: value in PLATFORM_PROFILES),
+    _bytes(10, "challenge", *_DIGESTS),
+    _bytes(2396, "implementation_id", 32),
+    Claim(256, "instance_id", bytes, "33 bytes, the first 01", lambda value: len(value) == 33 and value[0] == 1),
+    Claim(2401, "config", bytes, "bytes"),
+    Claim(2395, "lifecycle", int, "16 bits", lambda value: 0 <= value < 1 << 16),
+    Claim(2399, "components", list, "an array of at least one map", lambda value: len(value) > 0),
+    _text(2400, "verification_service", mandatory=False),
+    _hash(2402, "hash_algorithm"),
+)
+
+REALM: Final = (
+    Claim(265, "profile", str, REALM_PROFILE, lambda value: value == REALM_PROFILE, mandatory=False),
+    _bytes(10, "challenge", 64),
+    _bytes(44235, "rpv", 64),
+    _hash(44236, "hash_algorithm"),
+    Claim(44237, "public_key", bytes, "bytes"),
+    Claim(44238, "rim", bytes, "bytes"),
+    Claim(44239, "rems", list, f"an array of {_REM_COUNT}", lambda value: len(value) == _REM_COUNT),
+    _hash(44240, "public_key_hash_algorithm"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CcaToken:
+    """A CCA token, taken apart and not verified: its two signed halves."""
+
+    platform: Sign1
+    realm: Sign1
+
+
+def parse(data: bytes) -> CcaToken:
+    """Take a CCA token apart; TokenError when its structure is not that of one."""
+    try:
+        value = decode(data)
+    except CborError as error:
+        raise TokenError(str(error)) from None
+    if not isinstance(value, Tag) or value.number != CCA_TAG:
+        raise TokenError(f"a CCA token must have CBOR tag {CCA_TAG}")
+    halves = value.value
+    if not isinstance(halves, dict) or set(halves) != {PLATFORM_TOKEN, REALM_TOKEN}:
+        raise TokenError(f"a CCA token must be a map of {PLATFORM_TOKEN} and {REALM_TOKEN}")
+    return CcaToken(_half(halves[PLATFORM_TOKEN], "platform"), _half(halves[REALM_TOKEN], "realm"))
+
+
+def _half(value: Any, name: str) -> Sign1:
+    if not isinstance(value, bytes):
+        raise TokenError(f"the {name} token must be a byte string")
+    try:
+        return parse_sign1(value)
+    except CoseError as error:
+        raise TokenError(f"{name} token: {error}") from None
+
+
+def claims_map(payload: bytes) -> dict[Any, Any]:
+    """The claims of a payload by their numbers, unchecked; TokenError when it is no map."""
+    try:
+        value = decode(payload)
+    except CborError as error:
+        raise TokenError(str(error)) from None
+    if not isinstance(value, dict):
+        raise TokenError("the payload must be a map of claims")
+    return value
+
+
+def _named(rows: tuple[Claim, ...], value: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """The claims by name; optional ones that are not there are missing, those that no row knows keep their number."""
+    result: dict[str, Any] = {}
+    for row in rows:
+        if row.key not in value:
+            if row.mandatory:
+                raise TokenError(f"{where} must have claim {row.key} ({row.name})")
+            continue
+        item = value[row.key]
+        if type(item) is not row.kind or not row.rule(item):
+            raise TokenError(f"{where}: claim {row.key} ({row.name}) must be {row.must}")
+        result[row.name] = item
+    known = {row.key for row in rows}
+    return result | {str(key): item for key, item in value.items() if key not in known}
+
+
+def claims(payload: bytes, *, realm: bool) -> dict[str, Any]:
+    """The claims of one half by name, each of its type and size; TokenError names the first that is not."""
+    value = claims_map(payload)
+    if not realm:
+        named = _named(PLATFORM, value, "the platform token")
+        for item in named["components"]:
+            if not isinstance(item, dict):
+                raise TokenError("the platform token: a software component must be a map")
+        named["components"] = [_named(COMPONENT, item, "a software component") for item in named["components"]]
+        return named
+    named = _named(REALM, value, "the realm token")
+    size = HASHES[named["hash_algorithm"]]
+    for name, item in (("rim", named["rim"]), *(("rems", rem) for rem in named["rems"])):
+        if not isinstance(item, bytes) or len(item) != size:
+            raise TokenError(f"the realm token: {name} must have the {size} bytes of {named['hash_algorithm']}")
+    return named

@@ -1,0 +1,112 @@
+"""``realmlab attest``. Exit status of ``verify``: 0 verified, 1 not verified, 2 bad input."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cca_platform.types import MachineError
+
+__all__ = ["app"]
+
+NOT_VERIFIED = 1
+
+app = typer.Typer(help="Look at attestation tokens, and verify them.", no_args_is_help=True)
+
+Token = Annotated[
+    str, typer.Argument(metavar="TOKEN", help="A file with a token, as bytes or in hex; [bold]-[/bold]: stdin.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def verify(
+    token: Token,
+    cpak: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PEM", help="The platform's public key to trust; else the development keys, which are no secret."
+        ),
+    ] = None,
+    challenge: Annotated[
+        str | None, typer.Option(metavar="HEX", help="The challenge that was sent, up to 64 bytes, zero padded.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Expected values, in TOML or JSON (.json).")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Verify a CCA token: signatures, binding, profile, claims, freshness and policy.
+
+    Exit status 0: verified; 1: not verified, with the reason; 2: bad input.
+
+    [bold]realmlab run attest -q | realmlab attest verify -[/bold]
+    """
+    from cca_tools import attest
+    from cca_tools.attest.render import report_data, show_report
+    from cca_tools.attest.source import read
+
+    expected = None if challenge is None else _challenge(challenge)
+    wanted = None if policy is None else attest.load_policy(policy)
+    keys = attest.development_keys() if cpak is None else {str(cpak): attest.load_key(_read(cpak))}
+    report = attest.verify(read(token), keys, expected, wanted)
+    if as_json:
+        print(json.dumps(report_data(report), indent=2))
+    else:
+        show_report(report, sys.stdout)
+    return 0 if report.verified else NOT_VERIFIED
+
+
+@app.command()
+def show(token: Token, as_json: AsJson = False) -> int:
+    """Show the claims of a CCA token. Nothing is verified."""
+    from cca_tools.attest.render import plain, show_claims
+    from cca_tools.attest.source import read
+    from cca_tools.attest.token import TokenError, claims, parse
+
+    try:
+        parsed = parse(read(token))
+        halves = {
+            "platform": claims(parsed.platform.payload, realm=False),
+            "realm": claims(parsed.realm.payload, realm=True),
+        }
+    except TokenError as error:
+        raise MachineError(str(error)) from None
+    if as_json:
+        print(json.dumps(plain(halves), indent=2))
+    else:
+        show_claims({name.capitalize(): half for name, half in halves.items()}, sys.stdout)
+    return 0
+
+
+@app.command()
+def cpak(
+    board: Annotated[str, typer.Option(metavar="NAME|FILE", help="fvp, virt, or a board's TOML file.")] = "fvp",
+) -> int:
+    """Print the public half of the development CPAK of a board's machines, in PEM."""
+    from cca_firmware.attestation import cpak_pem
+    from cca_platform.board import Board
+
+    print(cpak_pem(Board.load(board).name), end="")
+    return 0
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MachineError(f"CPAK {path} must be a readable file: {error.strerror}") from None
+
+
+def _challenge(text: str) -> bytes:
+    from cca_tools.attest.policy import hex_bytes
+
+    try:
+        value = hex_bytes(text)
+    except ValueError as error:
+        raise MachineError(f"challenge: {error}") from None
+    if len(value) > 64:
+        raise MachineError(f"challenge must have at most 64 bytes, not {len(value)}")
+    return value
