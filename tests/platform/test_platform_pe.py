@@ -113,7 +113,7 @@ class TestPython:
         assert x[5:8] == [0x77, 0x77, 1]
 
     def test_interrupt_generation(self, bench: Any) -> None:
-        """Under HCR_EL2.IMO a write of ICC_SGI1R_EL1 is EL2's, with the register in the syndrome; else it is undefined."""
+        """Under HCR_EL2.IMO a write of ICC_SGI1R_EL1 is EL2's, with its register in the syndrome; else undefined."""
         level2 = self.Level2()
         bench.machine.install(REALM, 2, level2)
         bench.vectors()
