@@ -1,4 +1,4 @@
-// SMCs with all their registers: a plain one, and one that shows what became of X5..X30.
+// SMCs with all their registers: a plain one, and one that shows what became of X5..X30; and the SIMD registers.
 // SPDX-License-Identifier: BSD-3-Clause
 
         .text
@@ -53,4 +53,19 @@ smc_watched:
         ldp     x23, x24, [sp, #32]
         ldp     x21, x22, [sp, #16]
         ldp     x19, x20, [sp], #128
+        ret
+
+// void vectors_load(const u64 words[64]), void vectors_store(u64 words[64]): V0..V31.
+        .arch_extension simd
+        .global vectors_load
+vectors_load:
+        .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+        ldr     q\n, [x0], #16
+        .endr
+        ret
+        .global vectors_store
+vectors_store:
+        .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+        str     q\n, [x0], #16
+        .endr
         ret

@@ -13,9 +13,10 @@ struct host_call {
     u64 imm, gprs[31];
 };
 
-// Entry of both vCPUs: X0 is the parameter. The index of the vCPU chooses the stack. A synchronous exception skips the
-// instruction, with ESR_EL1 in X9 and FAR_EL1 in X10.
+// Entry of both vCPUs: X0 is the parameter; everything else must be zero, and X1 says what is not. The index of the vCPU chooses
+// the stack. A synchronous exception skips the instruction, with ESR_EL1 in X9 and FAR_EL1 in X10.
 __asm__(
+    ".arch_extension simd\n"
     ".section .text.guest_start, \"ax\"\n"
     "guest_vectors:\n"
     "   b       guest_start\n"
@@ -27,11 +28,33 @@ __asm__(
     "   mrs     x10, far_el1\n"
     "   eret\n"
     "guest_start:\n"
-    "   adr     x1, guest_vectors\n"
-    "   msr     vbar_el1, x1\n"
+    "   .irp    n, 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30\n"
+    "   orr     x1, x1, x\\n\n"
+    "   .endr\n"
+    "   .irp    name, sp_el0,tpidr_el0,tpidrro_el0,tpidr_el1,vbar_el1,ttbr0_el1,ttbr1_el1,elr_el1,esr_el1,far_el1,cpacr_el1\n"
+    "   mrs     x2, \\name\n"
+    "   orr     x1, x1, x2\n"
+    "   .endr\n"
+    "   mov     x2, sp\n"
+    "   orr     x1, x1, x2\n"
+    "   mov     x2, #3 << 20\n"            // CPACR_EL1.FPEN
+    "   msr     cpacr_el1, x2\n"
+    "   isb\n"
+    "   .irp    n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+    "   orr     v0.16b, v0.16b, v\\n\\().16b\n"
+    "   .endr\n"
+    "   .irp    half, 0,1\n"
+    "   mov     x2, v0.d[\\half]\n"
+    "   orr     x1, x1, x2\n"
+    "   .endr\n"
+    "   .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+    "   movi    v\\n\\().16b, #0x6e\n"     // the Host must never see these
+    "   .endr\n"
+    "   adr     x3, guest_vectors\n"
+    "   msr     vbar_el1, x3\n"
     "   mrs     x2, mpidr_el1\n"
     "   and     x2, x2, #15\n"
-    "   add     x3, x1, #0x3000\n"          // GUEST_STACK + a page
+    "   add     x3, x3, #0x3000\n"         // GUEST_STACK + a page
     "   add     x3, x3, x2, lsl #12\n"
     "   mov     sp, x3\n"
     "   isb\n"
@@ -188,13 +211,13 @@ static void claim_registers(void)
     write_sysreg(cntp_ctl_el0, 3);
 }
 
-void guest_main(u64 parameter)
+void guest_main(u64 parameter, u64 leaked)
 {
     u64 vcpu = read_sysreg(mpidr_el1) & 15, far;
     struct host_call *call = call_of(vcpu);
 
     if (vcpu) {
-        step(call, STEP_SECOND, parameter, read_sysreg(mpidr_el1), 0);
+        step(call, STEP_SECOND, parameter, read_sysreg(mpidr_el1), parameter == CONTEXT_REPORTS ? leaked : 0);
         if (parameter == CONTEXT_TOUCHES)
             load_fault(GUEST_DESTROYED, &far);
         smc(PSCI_CPU_OFF, 0, 0, 0, 0, NULL, NULL);
@@ -206,7 +229,7 @@ void guest_main(u64 parameter)
     u64 arrived = 0;
     for (u64 i = 0; i < 31; i++)
         arrived += call->gprs[i] == 0x200 + i;
-    step(call, STEP_ANSWERED, arrived, 0, 0);
+    step(call, STEP_ANSWERED, arrived, leaked, 0);
     device(call);
     memory(call);
     ripas(call);

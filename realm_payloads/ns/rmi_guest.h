@@ -20,7 +20,7 @@
 
 enum {
     STEP_START = 1,     // gprs 1..30 = 0x100 + their number; the Host answers 0x200 + it in all
-    STEP_ANSWERED,      // gprs[0] = how many of the answers arrived
+    STEP_ANSWERED,      // gprs[0] = how many of the answers arrived, gprs[1] = what the registers held at the start, ORed
     STEP_WROTE,         // after the stores to the device
     STEP_READ,          // gprs 0..4 = what the loads from the device gave
     STEP_SEA,           // gprs 0..1 = ESR_EL1 and FAR_EL1 of the load that the Host answered by a SEA
@@ -35,7 +35,7 @@ enum {
     STEP_DENIED,        // gprs[0] = X0 of CPU_ON, gprs 1..2 = X0 of CPU_ON of itself and of a vCPU that does not exist
     STEP_ON,            // gprs[0] = X0 of CPU_ON
     STEP_AFFINITY,      // gprs[0] = X0 of AFFINITY_INFO
-    STEP_SECOND,        // on the second vCPU: gprs 0..1 = X0 at its entry and its MPIDR
+    STEP_SECOND,        // on the second vCPU: gprs 0..2 = X0 at its entry, its MPIDR, what the registers held the first time
 };
 
 // RIPAS requests, in order: half way to EMPTY, the rest of the way, back to RAM refused, back to RAM.

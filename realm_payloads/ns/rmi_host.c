@@ -10,6 +10,8 @@
 
 void smc_call(u64 x[8]);
 void smc_watched(u64 x[5], const u64 before[31], u64 after[31]);
+void vectors_load(const u64 words[64]);
+void vectors_store(u64 words[64]);
 
 u64 rmi_out[5];
 static unsigned passed, failed;
@@ -147,8 +149,8 @@ void pool_end(void)
 }
 
 // -- REC_ENTER under watch ----------------------------------------------------------------------------------------
-// Host registers of EL2 must be as they were; those of EL1 and EL0 hold patterns meanwhile. Each pattern has only bits that
-// the register keeps, so what is read back before the entry is what must be there after it.
+// Host registers of EL2 must be as they were; those of EL1 and EL0 hold patterns meanwhile. What is read back before the
+// entry must be there after it.
 #define EL2_REGISTERS(X)                                                                                                        \
     X(vbar_el2) X(sctlr_el2) X(ttbr0_el2) X(tcr_el2) X(mair_el2) X(hcr_el2) X(vttbr_el2) X(vtcr_el2) X(tpidr_el2) X(elr_el2)     \
     X(spsr_el2) X(esr_el2) X(far_el2) X(vmpidr_el2) X(vpidr_el2) X(cptr_el2) X(cntvoff_el2)
@@ -159,11 +161,11 @@ void pool_end(void)
     X(par_el1, 0x800) X(afsr0_el1, 0) X(amair_el1, 0) X(cntkctl_el1, 0x3)
 
 #define ONE(...) +1
-enum { WATCHED = 0 EL2_REGISTERS(ONE) EL1_REGISTERS(ONE), GPRS = 31 };
+enum { WATCHED = 0 EL2_REGISTERS(ONE) EL1_REGISTERS(ONE), GPRS = 31, VECTORS = 64 };
 #define NAME2(name) #name,
 #define NAME1(name, pattern) #name,
 static const char *const names[] = {EL2_REGISTERS(NAME2) EL1_REGISTERS(NAME1)};
-static unsigned lost[WATCHED], lost_gprs, entries;
+static unsigned lost[WATCHED], lost_gprs, lost_vectors, entries;
 
 static void read_registers(u64 *values)
 {
@@ -188,13 +190,20 @@ static void write_patterns(void)
 u64 rec_enter(u64 rec, struct rmi_rec_run *run)
 {
     u64 x[5] = {RMI_REC_ENTER, rec, (u64)run}, before[GPRS], after[GPRS], expected[WATCHED], found[WATCHED];
+    u64 vectors[VECTORS];
 
     for (u64 i = 0; i < GPRS; i++)
         before[i] = 0x3000000000000000 + i * 0x0001000100010001;
+    for (u64 i = 0; i < VECTORS; i++)
+        vectors[i] = 0x4000000000000000 + i * 0x0001000100010001;
     write_patterns();
     read_registers(expected);
+    vectors_load(vectors);
     smc_watched(x, before, after);
+    vectors_store(vectors);
     read_registers(found);
+    for (u64 i = 0; i < VECTORS; i++)
+        lost_vectors += vectors[i] != 0x4000000000000000 + i * 0x0001000100010001;
     for (u64 i = 5; i < GPRS; i++)
         lost_gprs += before[i] != after[i];
     for (size_t i = 0; i < WATCHED; i++)
@@ -218,6 +227,7 @@ void registers_summary(void)
             changed++;
         }
     want("X5 to X30 survive every REC_ENTER", lost_gprs, 0);
-    want("the system registers of EL2, EL1 and EL0 survive every REC_ENTER", changed, 0);
+    want("V0 to V31 do", lost_vectors, 0);
+    want("the system registers of EL2, EL1 and EL0 do", changed, 0);
     want("more than 50 entries were watched", entries > 50, true);
 }

@@ -75,6 +75,7 @@ static void host_call(void)
         run->gprs[i] = 0x200 + i;
     next("the Realm goes on", 0, 0, STEP_ANSWERED);
     want("all values of the answer arrive", run->exit_gprs[0], 31);
+    want("its other registers were zero at the start", run->exit_gprs[1], 0);
 }
 
 static void device(void)
@@ -247,6 +248,7 @@ static void want_second(u64 context)
 
     want("with the context of CPU_ON", run->exit_gprs[0], context);
     want("and its own MPIDR", run->exit_gprs[1], 0x80000001);
+    want("and all other registers zero", run->exit_gprs[2], 0);
 }
 
 static void power(void)

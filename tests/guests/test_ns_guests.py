@@ -8,6 +8,7 @@ from cca_platform.machine import Machine
 from cca_platform.sinks import Listing
 from cca_platform.trace import Trace
 from cca_platform.uart import Pl011
+from cca_rmm.abi import Rmi
 from cca_rmm.rmm import Rmm
 from realmlab import find_payload
 
@@ -19,23 +20,60 @@ OUTPUT = {
 }
 
 
-def _run(payload: str) -> tuple[str, Listing]:
-    """Boot the payload as BL33 and run to its end: what UART0 sent, and the trace."""
-    listing = Listing()
-    machine = Machine(Board.load("fvp"), trace=Trace(listing))
+def _run(payload: str, listing: Listing | None = None) -> tuple[str, int]:
+    """Boot the payload as BL33 and run to its end: what UART0 sent, and the clock."""
+    machine = Machine(Board.load("fvp"), trace=None if listing is None else Trace(listing))
     boot(machine, rmm=Rmm(machine), ns_image=find_payload(payload).read_bytes())
     machine.run(max_insns=10_000_000)
     uart = machine.bus.devices["uart0"]
     assert isinstance(uart, Pl011)
-    output = bytes(uart.output).decode()
+    output, ticks = bytes(uart.output).decode(), machine.clock.now
     machine.close()
-    return output, listing
+    return output, ticks
+
+
+def _traced(payload: str) -> tuple[str, int, Listing]:
+    listing = Listing()
+    return *_run(payload, listing), listing
 
 
 class TestNonSecure:
     @pytest.mark.parametrize("payload", OUTPUT)
     def test_output_and_trace(self, payload: str) -> None:
         """A payload at NS-EL2 sees the worlds as it should, ends by SYSTEM_OFF, and two runs are the same."""
-        output, listing = _run(payload)
+        output, ticks, listing = _traced(payload)
         assert output == OUTPUT[payload]
-        assert _run(payload) == (output, listing)
+        assert _traced(payload) == (output, ticks, listing)
+
+
+@pytest.fixture(scope="module")
+def first() -> tuple[str, int, Listing]:
+    """The first run of `rmi`."""
+    return _traced("rmi")
+
+
+class TestRmi:
+    """`rmi` is a Host of its own: it checks what the RMM answers and what the Realm it builds tells it."""
+
+    def test_every_check_holds(self, first: tuple[str, int, Listing]) -> None:
+        """All 23 commands succeed and (but FEATURES) fail as they should; no check fails."""
+        output, *_ = first
+        assert [line for line in output.splitlines() if not line.startswith("PASS ")] == [
+            f"rmi: {len(Rmi)} commands, 502 passed, 0 failed"
+        ]
+
+    @pytest.mark.parametrize("register", ["X5 to X30 survive every REC_ENTER", "V0 to V31 do"])
+    def test_registers_are_its_own(self, first: tuple[str, int, Listing], register: str) -> None:
+        """What the Host has in its registers is there after each REC_ENTER, and nothing of the Realm."""
+        assert f"PASS {register}" in first[0].splitlines()
+
+    def test_every_command_in_the_trace(self, first: tuple[str, int, Listing]) -> None:
+        """The trace has each command by SMC from Non-secure code, with its answer."""
+        assert {record["cmd"] for record in first[2] if record["event"] == "rmi.call"} == {fid.name for fid in Rmi}
+        answers = {(record["cmd"], record["status"]) for record in first[2] if record["event"] == "rmi.return"}
+        assert not [fid.name for fid in Rmi if (fid.name, "SUCCESS") not in answers]
+
+    def test_two_runs_are_the_same(self, first: tuple[str, int, Listing]) -> None:
+        """Two runs give identical traces; without a trace the same happens at the same time."""
+        assert _traced("rmi") == first
+        assert _run("rmi") == first[:2]
