@@ -1,12 +1,13 @@
 // smp: starts every other vCPU by PSCI CPU_ON. All of them add to one counter under a spin lock (LDAXR/STXR, WFE/SEV) and
-// meet at barriers; then the others turn themselves off and the first one sees that by PSCI AFFINITY_INFO.
-// Expects: 1 to 8 vCPUs. Exit status 0.
+// meet at barriers; then the others turn themselves off by CPU_OFF and the first one sees that by AFFINITY_INFO. One of them is
+// turned on again, and answers while it is on. A vCPU that the Host does not let start is reported, and does without.
+// Expects: 1 to 8 vCPUs. Ends with SYSTEM_OFF; exit status 1 when something is wrong.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rsi.h"
 #include "runtime.h"
 
 #define TIMES 1000
-#define AFFINITY_OFF 1
+enum { AFFINITY_ON, AFFINITY_OFF };
 
 static struct lock lock;
 static u64 counter;             // under the lock
@@ -44,32 +45,90 @@ static void work(u64 vcpus)
     barrier(2 * vcpus);
 }
 
-static volatile u64 everyone;   // 0 until the first vCPU knows
+static u64 everyone;            // 0 until the first vCPU knows
+static u64 released;            // the vCPU that came back may go
+
+static void store_release(u64 *to, u64 value)
+{
+    __asm__ volatile("stlr %0, [%1]\n\tsev" ::"r"(value), "r"(to) : "memory");
+}
+
+static u64 wait_for(const u64 *from)
+{
+    u64 now;
+
+    for (;;) {
+        __asm__ volatile("ldar %0, [%1]" : "=r"(now) : "r"(from) : "memory");
+        if (now)
+            return now;
+        __asm__ volatile("wfe");
+    }
+}
 
 static void secondary(u64 argument)
 {
     (void)argument;
-    while (!everyone)
-        __asm__ volatile("wfe");
-    work(everyone);
+    work(wait_for(&everyone));
+}
+
+static void back_again(u64 argument)
+{
+    lock_take(&lock);
+    counter = counter + argument;
+    lock_drop(&lock);
+    wait_for(&released);
+}
+
+static void wait_until_off(u64 index)
+{
+    while (psci_affinity_info(index, 0) != AFFINITY_OFF)
+        ;
+}
+
+// Turn a vCPU that is off on again: PSCI_* of all that is asked about it meanwhile.
+static unsigned turn_on_again(u64 index)
+{
+    unsigned wrong = cpu_start(index, back_again, 1) != 0;
+
+    wrong += psci_affinity_info(index, 0) != AFFINITY_ON;
+    wrong += psci_cpu_on(index, 0x80000000, 0) != PSCI_ALREADY_ON;
+    store_release(&released, 1);
+    wait_until_off(index);
+    printf("smp: vCPU %lu came back\n", index);
+    return wrong;
 }
 
 int main(void)
 {
-    u64 started = 1, wrong = 0;
+    u64 started = 1, count = 1, wrong = 0, on[MAX_CPUS];
 
     // The first index that PSCI does not know tells how many there are.
-    while (started < MAX_CPUS && cpu_start(started, secondary, 0) == 0)
-        started++;
-    everyone = started;
-    dsb(ish);
-    __asm__ volatile("sev");
+    for (; count < MAX_CPUS; count++) {
+        s64 answer = cpu_start(count, secondary, 0);
+
+        if (answer == PSCI_INVALID_PARAMETERS)
+            break;
+        if (!answer)
+            on[started++] = count;
+        else if (answer == PSCI_DENIED)
+            printf("smp: vCPU %lu is denied\n", count);
+        else
+            wrong++;
+    }
+    store_release(&everyone, started);
     work(started);
     for (u64 i = 1; i < started; i++) {
-        while (psci_affinity_info(i, 0) != AFFINITY_OFF)
-            ;
-        wrong += seen[i] != i;
+        wait_until_off(on[i]);
+        wrong += seen[on[i]] != on[i];
     }
+    wrong += counter != started * TIMES;
     printf("smp: %lu vCPUs counted to %lu\n", started, counter);
-    return counter != started * TIMES || wrong;
+    if (started > 1) {
+        wrong += turn_on_again(on[1]);
+        wrong += counter != started * TIMES + 1;
+    }
+    if (wrong)
+        return 1;
+    psci_system_off();
+    return 1;
 }

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_firmware.abi import Psci, mpidr_affinity
+from cca_firmware.abi import Psci, PsciStatus, mpidr_affinity
 from cca_host.kvm.exits import CpuOff, Exit, Failure, HostCall, Idle, Interrupted, Mmio, SystemEvent, Yield
 from cca_host.kvm.system import RmiError
 from cca_platform.fields import Bits, Field
@@ -52,7 +52,8 @@ _SYSTEM_OFF = {
     Psci.SYSTEM_RESET2: "reset",
     Psci.SYSTEM_RESET2_64: "reset",
 }
-_COMPLETED = (Psci.CPU_ON, Psci.CPU_ON_64, Psci.AFFINITY_INFO, Psci.AFFINITY_INFO_64)
+_CPU_ON = (Psci.CPU_ON, Psci.CPU_ON_64)
+_COMPLETED = (*_CPU_ON, Psci.AFFINITY_INFO, Psci.AFFINITY_INFO_64)
 _SUSPEND = (Psci.CPU_SUSPEND, Psci.CPU_SUSPEND_64)
 
 
@@ -76,6 +77,8 @@ class Vcpu:
         self.rec = rec
         self.aux = aux
         self.on = on
+        self.deny_on = False
+        """Whether the host refuses PSCI CPU_ON of this vCPU; the caller then gets DENIED."""
         self.exits: Counter[int] = Counter()
         self.traps = 0
         """RecEnterFlags given at each entry: WFI and WFE traps."""
@@ -230,14 +233,19 @@ class Vcpu:
         return None
 
     def _psci_complete(self, fid: int, target: int) -> Exit | None:
-        """RMI_PSCI_COMPLETE for CPU_ON and AFFINITY_INFO: the target REC by its MPIDR, always granted."""
+        """RMI_PSCI_COMPLETE for CPU_ON and AFFINITY_INFO, the target REC by its MPIDR.
+
+        The RMM takes DENIED only for CPU_ON of a REC that is off.
+        """
         other = self.vm.vcpu_of(_rec_mpidr(mpidr_affinity(target)))
         if other is None:
             return self._failed(f"PSCI call for MPIDR {target:#x}, which no vCPU has")
-        x0 = self.vm.system.rmi(Rmi.PSCI_COMPLETE, self.rec, other.rec, 0)[0]
+        turns_on = fid in _CPU_ON and not other.on
+        status = int(PsciStatus.DENIED if turns_on and other.deny_on else PsciStatus.SUCCESS)
+        x0 = self.vm.system.rmi(Rmi.PSCI_COMPLETE, self.rec, other.rec, status)[0]
         if x0:
             raise RmiError(Rmi.PSCI_COMPLETE, x0, f"vCPU {self.index} and vCPU {other.index}")
-        if fid in (Psci.CPU_ON, Psci.CPU_ON_64):
+        if turns_on and status == PsciStatus.SUCCESS:
             other.on = True
         return None
 
@@ -261,7 +269,7 @@ class Vcpu:
 
     def save(self) -> dict[str, Any]:
         """Plain data for a snapshot."""
-        names = ("index", "mpidr", "rec", "aux", "on", "traps", "run_page", "_flags", "_flags_in_page")
+        names = ("index", "mpidr", "rec", "aux", "on", "deny_on", "traps", "run_page", "_flags", "_flags_in_page")
         return {**{name: getattr(self, name) for name in names}, "exits": dict(self.exits)}
 
     def restore(self, vm: "Vm", state: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """What a user asks of a run and what comes back; both are plain data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ class RunOptions:
     joined by blanks. ``ipa_width`` is the Realm's IPA width in bits, its upper half being unprotected. ``max_insns``
     limits the instructions that the Realm retires on all its vCPUs. ``rpv`` is the Realm Personalization Value, at most
     64 bytes.
+    ``deny_cpu_on`` are the numbers of vCPUs that the host does not let the Realm turn on (PSCI CPU_ON gives DENIED).
     ``on_console`` gets the Realm's output as it comes; ``console_input`` is what its UART receives.
     """
 
@@ -31,6 +32,7 @@ class RunOptions:
     rpv: bytes = b""
     ipa_width: int = 33
     max_insns: int | None = None
+    deny_cpu_on: Collection[int] = ()
     on_console: Callable[[bytes], object] | None = None
     console_input: bytes = b""
 

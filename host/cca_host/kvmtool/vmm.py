@@ -153,6 +153,7 @@ class Vmm:
         for index in range(options.vcpus):
             vcpu = vm.create_vcpu(self.image.entry, [dtb]) if index == 0 else vm.create_vcpu(runnable=False)
             vcpu.trap(wfi=True, wfe=options.vcpus > 1)
+            vcpu.deny_on = index in options.deny_cpu_on
         vm.activate()
         self.vcpus = list(vm.vcpus)
 
@@ -277,6 +278,9 @@ def _check(options: RunOptions, system: System) -> None:
         raise MachineError(
             f"a Realm must have at most {system.max_vcpus} vCPUs, not {options.vcpus}: use fewer --vcpus"
         )
+    for index in options.deny_cpu_on:
+        if not 0 <= index < options.vcpus:
+            raise MachineError(f"deny_cpu_on must name vCPUs 0 to {options.vcpus - 1}, not {index}")
     memory, dram = options.memory, sum(bank.size for bank in system.machine.board.ns_banks())
     if memory % GRANULE_SIZE:
         raise MachineError(f"memory must be a multiple of 4 KiB, not {memory} bytes: round it up")
