@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
+_DOCUMENTS = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 _PROGRAMS = [
     (path.name, number, text)
-    for path in (_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md")))
+    for path in _DOCUMENTS
     for number, text in enumerate(_BLOCK.findall(path.read_text(encoding="utf-8")))
     if "import realmlab" in text
 ]
@@ -33,7 +34,7 @@ class TestPrograms:
 class TestLinks:
     """Links between the documents."""
 
-    @pytest.mark.parametrize("path", [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md"))], ids=lambda p: p.name)
+    @pytest.mark.parametrize("path", _DOCUMENTS, ids=lambda path: path.name)
     def test_targets(self, path: Path) -> None:
         """Every relative link leads to a file."""
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):

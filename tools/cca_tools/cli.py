@@ -197,6 +197,24 @@ def payloads() -> int:
     return 0
 
 
+@app.command()
+def inspect(
+    payload: Annotated[
+        str, typer.Argument(help="An ELF file, or the name of a payload.", autocompletion=_payload_names)
+    ],
+    repair: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a copy with headers that hold together.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Show what is inside an ELF payload: entry, sections, symbols."""
+    from cca_tools.inspection import inspect as show
+    from realmlab.payloads import find_payload
+
+    show(find_payload(payload), as_json, repair)
+    return 0
+
+
 @trace_app.command("show")
 def trace_show(
     file: Annotated[Path, typer.Argument(help="A trace file.")],

@@ -37,11 +37,9 @@ class Analysis:
     symbols: tuple[Symbol, ...]
 
     def symbol_at(self, address: int) -> Symbol | None:
-        """The symbol that covers a virtual address."""
-        for symbol in self.symbols:
-            if symbol.address <= address < symbol.address + max(symbol.size, 1):
-                return symbol
-        return None
+        """The symbol that covers a virtual address: a function or object rather than a mere label."""
+        covering = [item for item in self.symbols if item.address <= address < item.address + max(item.size, 1)]
+        return max(covering, key=lambda item: (item.function, item.size > 0, item.name == "_start"), default=None)
 
 
 def _parse(data: bytes) -> Any:

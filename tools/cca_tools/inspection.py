@@ -1,0 +1,43 @@
+"""``realmlab inspect``: what is inside an ELF payload, and a mended copy of one whose headers are broken."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from cca_platform.types import MachineError
+
+__all__ = ["inspect"]
+
+
+def inspect(path: Path, as_json: bool, repaired: Path | None) -> None:
+    """Print entry, sections and symbols of the ELF file ``path``; write a mended copy to ``repaired``.
+
+    MachineError when it cannot be read, understood or written.
+    """
+    from cca_host.kvmtool.analysis import analyse, repair
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MachineError(f"payload {path} must be readable, not {error.strerror}: check the path") from None
+    if repaired is not None:
+        data = repair(data)
+        try:
+            repaired.write_bytes(data)
+        except OSError as error:
+            raise MachineError(f"{repaired} must be writable, not {error.strerror}: name another file") from None
+    found = analyse(data)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+        return
+    kind = "position-independent" if found.position_independent else "fixed"
+    at = found.symbol_at(found.entry)
+    print(f"{path.name}: {kind}, entry {found.entry:#x}{f' ({at.name})' if at else ''}")
+    for section in found.sections:
+        print(f"  {section.address:#014x}  {section.size:#10x}  {section.name}")
+    print(f"{len(found.symbols)} symbols")
+    for symbol in found.symbols:
+        print(f"  {symbol.address:#014x}  {symbol.size:#10x}  {symbol.name}{'()' if symbol.function else ''}")
+    if repaired is not None:
+        print(f"mended copy: {repaired}", file=sys.stderr)
