@@ -13,6 +13,7 @@ _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 _PROGRAMS = [
     (path.name, number, text)
     for path in _DOCUMENTS
+    if path.parent.name != "reference"
     for number, text in enumerate(_BLOCK.findall(path.read_text(encoding="utf-8")))
     if "import realmlab" in text
 ]
