@@ -58,6 +58,7 @@ PAYLOADS: dict[str, Payload] = {
     "rsi": _realm("rsi.c"),
     "attest": _realm("attest.c"),
     "faults": _realm("faults.c"),
+    "destroyed": _realm("destroyed.c"),
     "compute": _realm("compute.c"),
     "memory": _realm("memory.c"),
     "spin": _realm("spin.c"),
