@@ -224,6 +224,13 @@ def _rsi_version(bench: Bench) -> float:
     return bench.entries(loops.call_forever(_HOST_CALL, many)) / count * 1e6
 
 
+def _token(bench: Bench) -> float:
+    """INIT and the CONTINUE that signs and copies; the entry of the REC is part of it."""
+    continued = ((0, int(Rsi.ATTESTATION_TOKEN_CONTINUE)), (1, _RAM + _DATA_PAGE * _PAGE), (2, 0), (3, _PAGE))
+    words = [*loops.call(((0, int(Rsi.ATTESTATION_TOKEN_INIT)),)), *loops.call(continued)]
+    return bench.entries(loops.call_forever(_HOST_CALL, words), 50) * 1e3
+
+
 def _restore(bench: Bench) -> float:
     vm, vcpu = bench.realm(loops.call_forever(_HOST_CALL))
     vcpu.run()
@@ -298,6 +305,7 @@ ROWS = (
     Row("build-destroy", "small Realm: build and destroy", "ms", 2.5, 1, _build_destroy),
     Row("rec-enter", "REC_ENTER, RSI_HOST_CALL, exit", "us", 60, 25, _rec_enter),
     Row("rsi-version", "RSI_VERSION inside a Realm", "us", 6, 2, _rsi_version),
+    Row("token", "attestation token, complete", "ms", 6, 2, _token),
     Row("restore", "snapshot restore", "ms", 1, 0.1, _restore),
     Row("arithmetic", "straight-line Realm code", "% of bare", 80, 95, _arithmetic),
     Row("load-store", "load/store-heavy Realm code", "% of bare", 80, 95, _load_store),

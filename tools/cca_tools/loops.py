@@ -6,7 +6,7 @@ The same words run in a Realm, at Non-secure EL2 and on Unicorn alone.
 import struct
 from collections.abc import Sequence
 
-__all__ = ["LOOP_LENGTH", "arithmetic", "call_forever", "call_many", "code", "load_store", "move"]
+__all__ = ["LOOP_LENGTH", "arithmetic", "call", "call_forever", "call_many", "code", "load_store", "move"]
 
 SMC = 0xD4000003
 LOOP_LENGTH = 64
@@ -36,16 +36,20 @@ def _turns(counter: int, body: list[int]) -> list[int]:
     return [*body, 0xF1000400 | counter << 5 | counter, 0xB5000000 | (-(len(body) + 1) & 0x7FFFF) << 5 | counter]
 
 
+def call(setup: Sequence[tuple[int, int]]) -> list[int]:
+    """Once: registers as in ``setup`` (number, value), SMC."""
+    return [*(word for register, value in setup for word in move(register, value)), SMC]
+
+
 def call_forever(setup: Sequence[tuple[int, int]], before: Sequence[int] = ()) -> list[int]:
     """For ever: ``before``, registers as in ``setup`` (number, value), SMC."""
-    words = [*before, *(word for register, value in setup for word in move(register, value)), SMC]
+    words = [*before, *call(setup)]
     return [*words, _branch_back(len(words))]
 
 
 def call_many(count: int, setup: Sequence[tuple[int, int]]) -> list[int]:
     """``count`` times: registers as in ``setup``, SMC. The counter is X19."""
-    body = [word for register, value in setup for word in move(register, value)]
-    return [*move(19, count), *_turns(19, [*body, SMC])]
+    return [*move(19, count), *_turns(19, call(setup))]
 
 
 def arithmetic(turns: int, length: int = 256) -> list[int]:
