@@ -146,7 +146,7 @@ def parse(data: bytes) -> CcaToken:
     except CborError as error:
         raise TokenError(str(error)) from None
     if not isinstance(value, Tag) or value.number != CCA_TAG:
-        raise TokenError(f"a CCA token must have CBOR tag {CCA_TAG}")
+        raise TokenError(f"a CCA token of RMM 1.0 must have CBOR tag {CCA_TAG}")
     halves = value.value
     if not isinstance(halves, dict) or set(halves) != {PLATFORM_TOKEN, REALM_TOKEN}:
         raise TokenError(f"a CCA token must be a map of {PLATFORM_TOKEN} and {REALM_TOKEN}")
