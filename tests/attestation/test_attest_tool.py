@@ -3,6 +3,9 @@
 import contextlib
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -286,3 +289,15 @@ class TestRuns:
     def test_several_vcpus(self, run_attest: Run) -> None:
         """Time slices of the Host interrupt the signing, and the token is right."""
         assert parse(run_attest(vcpus=2))
+
+    def test_runs_without_attestation_do_not_pay(self) -> None:
+        """Nothing of cryptography is loaded for a payload that wants no token."""
+        code = (
+            "import sys; from cca_tools.cli import main; status = main(['run', 'hello', '-q']); "
+            "loaded = {'cryptography', 'cbor2', 'cca_tools.attest'} & set(sys.modules); sys.exit(status or str(loaded))"
+        )
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+        )
+        assert done.stderr.strip() == "set()"

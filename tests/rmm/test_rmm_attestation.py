@@ -8,7 +8,9 @@ import cbor2
 import pytest
 
 from cca_firmware.abi import NOT_SUPPORTED, RmmEl3, RmmEl3Status
-from cca_platform.types import SecurityState
+from cca_platform import frame
+from cca_platform.types import GranuleProtectionFault, SecurityState
+from cca_rmm import attestation
 from cca_rmm.abi import RecExitReason, Rmi, Rsi, RsiStatus
 from cca_rmm.attestation import ATTEST, ATTEST_OFFSET, MAX_TOKEN, SLICE_TICKS, SLICES, AttestState
 
@@ -337,6 +339,34 @@ class TestInterruption:
         assert calls > 2
         assert realm_calls.interrupts >= calls - 1
 
+    def test_the_timer_of_the_realm(self, realm_calls: Caller) -> None:
+        """The Realm's own timer interrupts too; the Host sees it in the exit record."""
+        realm_calls.init()
+        realm, clock = realm_calls.realm, realm_calls.clock
+        frame_pa = realm.aux[0][0]
+        memory = realm_calls.host.peek
+        memory.write64(frame_pa + frame.offset("cntv_ctl_el0"), 1)
+        memory.write64(frame_pa + frame.offset("cntv_cval_el0"), clock.now + 3 * SLICE_TICKS)
+        left = realm.enter(gprs=(CONTINUE, BUFFER, 0, PAGE))
+        assert (left.exit_reason, left.cntv_ctl) == (RecExitReason.IRQ, 5)
+        left = realm.enter()
+        assert list(left.gprs[:2]) == [RsiStatus.INCOMPLETE, 0]
+        assert realm_calls.part(0, PAGE)[0] == RsiStatus.SUCCESS
+
+    def test_snapshot_amid_the_signing(self, realm_calls: Caller) -> None:
+        """All that a token under construction needs is in granules."""
+        realm_calls.init()
+        host, realm = realm_calls.host, realm_calls.realm
+        host.pe.host_timer(realm_calls.clock.now + 2 * SLICE_TICKS)
+        assert realm.enter(gprs=(CONTINUE, BUFFER, 0, PAGE)).exit_reason == RecExitReason.IRQ
+        host.pe.host_timer(None)
+        realm.enter()
+        saved = host.machine.snapshot()
+        first = realm_calls.part(0, PAGE)
+        host.machine.restore(saved)
+        assert realm_calls.part(0, PAGE) == first
+        assert first[0] == RsiStatus.SUCCESS
+
     def test_no_interrupt_once_it_is_signed(self, realm_calls: Caller) -> None:
         """Copying does not wait for anything."""
         realm_calls.init()
@@ -364,6 +394,29 @@ class TestSecrets:
         assert any(key)
         realm_calls.token()
         assert realm_calls.peek(rmm.key_area, 2 * PAGE) == key
+
+    @pytest.mark.parametrize("hunk", [97, 500])
+    def test_platform_token_in_hunks(self, realm_calls: Caller, monkeypatch: pytest.MonkeyPatch, hunk: int) -> None:
+        """However small the hunks are in which EL3 gives it, the platform token is whole."""
+        saved = realm_calls.host.machine.snapshot()
+        whole = realm_calls.token()
+        realm_calls.host.machine.restore(saved)
+        monkeypatch.setattr(attestation, "_HUNK", hunk)
+        assert realm_calls.token() == whole
+
+    def test_the_host_cannot_read_them(self, realm_calls: Caller) -> None:
+        """Keys, and a token under construction, are in Realm memory."""
+        realm_calls.init()
+        for pa in (realm_calls.host.rmm.key_area, realm_calls.realm.aux[0][1]):
+            with pytest.raises(GranuleProtectionFault):
+                realm_calls.host.memory.read(pa, 8)
+
+    def test_gone_with_the_rec(self, realm_calls: Caller) -> None:
+        """RMI_REC_DESTROY scrubs the claims with the rest of the REC."""
+        realm_calls.init()
+        realm, (rec, aux) = realm_calls.realm, (realm_calls.realm.recs[0], realm_calls.realm.aux[0][1])
+        realm.host.ok(Rmi.REC_DESTROY, rec)
+        assert not any(realm_calls.peek(rec, PAGE) + realm_calls.peek(aux, PAGE))
 
     def test_no_one_else_gets_them(self, realm_calls: Caller) -> None:
         """The Host's own call is NOT_SUPPORTED."""
