@@ -72,7 +72,7 @@ PAYLOADS: dict[str, Payload] = {
     "crosscode": _realm("crosscode.c"),
     "ns_rmi": _ns("ns_rmi.c"),
     "ns_gpf": _ns("ns_gpf.c"),
-    "rmi": _ns("ns_call.S", "ns_mmu.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_host.c", "rmi_guest.c"),
+    "rmi": _ns("ns_call.S", "ns_mmu.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_smp.c", "rmi_host.c", "rmi_guest.c"),
 }
 
 

@@ -10,6 +10,9 @@ u64 probe_load(u64 pa);                 // ESR_EL2 of the abort, 0 when the acce
 u64 probe_store(u64 pa);
 u64 probe_fetch(u64 pa);
 
+void mmu_tables(void);                  // ns_mmu.c: once, then mmu_on() on each PE
+void mmu_on(void);
+
 void print(const char *text);
 void print_number(u64 value, unsigned base);
 void print_hex(const char *label, u64 value);

@@ -1,5 +1,7 @@
-// SMCs with all their registers: a plain one, and one that shows what became of X5..X30; and the SIMD registers.
+// SMCs with all their registers: a plain one, and one that shows what became of X5..X30; the SIMD registers; another PE's start.
 // SPDX-License-Identifier: BSD-3-Clause
+
+#define PSCI_CPU_OFF 0x84000002
 
         .text
 // void smc_call(u64 x[8]): X0..X7 from x, SMC #0, X0..X4 back into it.
@@ -54,6 +56,22 @@ smc_watched:
         ldp     x21, x22, [sp, #16]
         ldp     x19, x20, [sp], #128
         ret
+
+// Where PSCI CPU_ON starts another PE; X0 is its stack.
+        .global second_start
+second_start:
+        mov     sp, x0
+        adrp    x1, vectors
+        add     x1, x1, :lo12:vectors
+        msr     vbar_el2, x1
+        isb
+        mov     x29, xzr
+        mov     x30, xzr
+        bl      second_main
+        ldr     w0, =PSCI_CPU_OFF
+        smc     #0
+1:      wfi
+        b       1b
 
 // void vectors_load(const u64 words[64]), void vectors_store(u64 words[64]): V0..V31.
         .arch_extension simd

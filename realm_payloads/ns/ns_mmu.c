@@ -28,7 +28,7 @@ static u64 level1[512] __attribute__((aligned(4096)));
 static u64 level2[512] __attribute__((aligned(4096)));
 static u64 level3[512] __attribute__((aligned(4096)));
 
-void mmu_on(void)
+void mmu_tables(void)
 {
     const u64 normal = ATTR_NORMAL | INNER_SHAREABLE | AF;
 
@@ -41,6 +41,10 @@ void mmu_on(void)
         level3[i] = page | PAGE | normal | (page < (u64)__text_end ? AP_RO : XN);
     }
     level2[(IMAGE - DRAM) / MIB2] = (u64)level3 | TABLE;
+}
+
+void mmu_on(void)
+{
     write_sysreg(mair_el2, MAIR);
     write_sysreg(tcr_el2, TCR_RES1 | TCR_T0SZ_39 | TCR_WRITE_BACK);
     write_sysreg(ttbr0_el2, level1);

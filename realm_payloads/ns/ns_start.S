@@ -52,6 +52,7 @@ probe_\name:
 
 // A probe has its mark in X12, and says in X10 where to go on.
         .balign 2048
+        .global vectors
 vectors:
         .skip   0x200
         ldr     x13, =PROBING

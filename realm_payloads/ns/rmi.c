@@ -1,4 +1,4 @@
-// rmi: bare-metal code at Non-secure EL2, with stage 1 on, that is a whole Host by itself. It builds a Realm by hand out of the
+// rmi: bare-metal code at Non-secure EL2, with stage 1 on, that is a whole Host by itself, on two PEs. It builds a Realm by hand out of the
 // program in rmi_guest.c, runs it, answers each kind of REC exit, takes everything apart again, and makes each of the 23 RMI
 // commands succeed and (but FEATURES, which cannot) fail. It checks what comes back; every REC_ENTER must leave its registers
 // as they were. Prints PASS and FAIL lines to UART0 and then the totals; ends with PSCI SYSTEM_OFF.
@@ -8,8 +8,6 @@
 #define NO_SUCH_PA 0x1000ul             // not in DRAM
 #define SECURE_PA 0xfc000000ul
 #define FSC_GPF 0x28ul
-
-void mmu_on(void);
 
 // -- before there is a Realm --------------------------------------------------------------------------------------
 static void versions(void)
@@ -112,6 +110,7 @@ void destroy_realm(void)
 
 int main(void)
 {
+    mmu_tables();
     mmu_on();
     versions();
     granules();

@@ -218,7 +218,7 @@ void guest_main(u64 parameter, u64 leaked)
 
     if (vcpu) {
         step(call, STEP_SECOND, parameter, read_sysreg(mpidr_el1), parameter == CONTEXT_REPORTS ? leaked : 0);
-        if (parameter == CONTEXT_TOUCHES)
+        while (parameter == CONTEXT_TOUCHES)
             load_fault(GUEST_DESTROYED, &far);
         smc(PSCI_CPU_OFF, 0, 0, 0, 0, NULL, NULL);
     }

@@ -42,6 +42,6 @@ enum {
 #define RIPAS_REQUESTS 4
 
 #define CONTEXT_REPORTS 0x1111ul        // context_id of CPU_ON: report, then CPU_OFF
-#define CONTEXT_TOUCHES 0x2222ul        // report, then touch GUEST_DESTROYED
+#define CONTEXT_TOUCHES 0x2222ul        // report, then touch GUEST_DESTROYED for ever
 
 #endif

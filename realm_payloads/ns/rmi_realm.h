@@ -23,7 +23,14 @@ extern struct rmi_rec_run runs[2];
 
 void build_realm(void);                 // rmi_build.c
 void run_realm(void);                   // rmi_run.c
+void run_together(void);                // rmi_smp.c, a part of it
 void destroy_realm(void);               // rmi.c
+
+// A stage 2 data abort as the Host sees it.
+#define EC_DABT_LOWER 0x24ul
+#define TRANSLATION(level) (4ul + (level))
+#define DATA_ABORT(fsc) (EC_DABT_LOWER << 26 | (fsc))
+#define HPFAR(ipa) ((ipa) >> 12 << 4)
 
 // One RTT at a level, and one page of unknown content.
 u64 make_table(u64 ipa, int level);

@@ -5,15 +5,11 @@
 #define SHARED_ATTRIBUTES (6ul << 2 | 3ul << 6)         // Normal Write-Back, read and write
 
 #define EC_WFX 0x01ul
-#define EC_DABT_LOWER 0x24ul
 #define EC_DABT 0x25ul
 #define ESR_EC(esr) ((esr) >> 26)
-#define TRANSLATION(level) (4ul + (level))
 #define FSC_SEA 0x10ul
 #define FSC_GPF 0x28ul
-#define DATA_ABORT(fsc) (EC_DABT_LOWER << 26 | (fsc))
 #define ISV(size, sf, wnr) (1ul << 24 | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6)
-#define HPFAR(ipa) ((ipa) >> 12 << 4)
 
 enum { PSCI_CPU_OFF = 0x84000002, PSCI_CPU_ON = 0xc4000003, PSCI_AFFINITY_INFO = 0xc4000004, PSCI_SYSTEM_OFF = 0x84000008 };
 #define PSCI_DENIED ((u64)-3)
@@ -296,19 +292,6 @@ static void power(void)
     want_second(CONTEXT_TOUCHES);
 }
 
-// A page is taken from the Realm: its vCPU cannot go on, whatever the Host does.
-static void destroy_page(void)
-{
-    rmi_want("DATA_DESTROY under a running Realm", RMI_SUCCESS, RMI_DATA_DESTROY, realm.rd, GUEST_DESTROYED);
-    want("DATA_DESTROY gives the page back", rmi_out[1], realm.destroyed);
-    pool_return(realm.destroyed);
-    want_entry("READ_ENTRY of what is DESTROYED", GUEST_DESTROYED, 3, 3, RMI_UNASSIGNED, 0, RMI_DESTROYED);
-    next_abort("the Realm touches it", 1, 0, DATA_ABORT(TRANSLATION(3)), 0, GUEST_DESTROYED);
-    realm.destroyed = unknown_data(GUEST_DESTROYED);
-    want_entry("READ_ENTRY of another page there", GUEST_DESTROYED, 3, 3, RMI_ASSIGNED, realm.destroyed, RMI_DESTROYED);
-    next_abort("the Realm cannot be given another one", 1, 0, DATA_ABORT(TRANSLATION(3)), 0, GUEST_DESTROYED);
-}
-
 void run_realm(void)
 {
     host_call();
@@ -317,7 +300,7 @@ void run_realm(void)
     ripas_change();
     block();
     power();
-    destroy_page();
+    run_together();
     want_psci("the Realm turns itself off", 0, PSCI_SYSTEM_OFF, 0);
     want("REC_ENTER after that", rec_enter(realm.recs[0], &runs[0]), STATUS(RMI_ERROR_REALM, 1));
     want("also of the other REC", rec_enter(realm.recs[1], &runs[1]), STATUS(RMI_ERROR_REALM, 1));
