@@ -23,6 +23,7 @@ __all__ = ["COMMANDS"]
 _MPIDR_MASK: Final = sum(field.mask for field in RecMpidr.fields().values())
 _SCTLR_EE: Final = 1 << 25
 _GPRS: Final = struct.Struct("<4Q")
+_SMC64: Final = 1 << 30
 
 
 def load_params(call: Call) -> Record:
@@ -89,9 +90,10 @@ def target_(call: Call) -> Rec:
 
 
 def requested(call: Call) -> tuple[int, ...]:
-    """Context: X0..X3 of the calling REC, which still hold the PSCI call."""
+    """Context: X0..X3 of the calling REC, which still hold the PSCI call; SMC32 arguments have 32 bits."""
     regs = call.rec_.aux_regs + frame.offset("x0")
-    return _GPRS.unpack(call.rmm.port.read(regs, _GPRS.size))
+    mask = -1 if call.rec_.psci_pending & _SMC64 else 0xFFFF_FFFF
+    return tuple(value & mask for value in _GPRS.unpack(call.rmm.port.read(regs, _GPRS.size)))
 
 
 def target_on(call: Call) -> bool:
