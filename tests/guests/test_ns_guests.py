@@ -23,17 +23,29 @@ OUTPUT = {
 }
 
 
-def _run(payload: str, listing: Listing | None = None) -> tuple[str, int]:
-    """Boot the payload as BL33 and run to its end: what UART0 sent, and the clock."""
+def _boot(payload: str, listing: Listing | None = None) -> Machine:
+    """A machine with the payload as BL33."""
     machine = Machine(Board.load("fvp"), trace=None if listing is None else Trace(listing))
     boot(machine, rmm=Rmm(machine), ns_image=find_payload(payload).read_bytes())
+    return machine
+
+
+def _go(machine: Machine, max_insns: int = 10_000_000) -> tuple[str, int]:
+    """Run to the end, or the limit: what UART0 sent, and the clock."""
     with suppress(InstructionLimit):
-        machine.run(max_insns=10_000_000)
+        machine.run(max_insns=max_insns)
     uart = machine.bus.devices["uart0"]
     assert isinstance(uart, Pl011)
-    output, ticks = bytes(uart.output).decode(), machine.clock.now
-    machine.close()
-    return output, ticks
+    return bytes(uart.output).decode(), machine.clock.now
+
+
+def _run(payload: str, listing: Listing | None = None) -> tuple[str, int]:
+    """Boot the payload and run it to its end."""
+    machine = _boot(payload, listing)
+    try:
+        return _go(machine)
+    finally:
+        machine.close()
 
 
 def _traced(payload: str) -> tuple[str, int, Listing]:
@@ -81,6 +93,20 @@ class TestRmi:
         """Two runs give identical traces; without a trace the same happens at the same time."""
         assert _traced("rmi") == first
         assert _run("rmi") == first[:2]
+
+    @pytest.mark.parametrize("after", [200_000, 430_000, 700_000], ids=["build", "run", "two PEs"])
+    def test_snapshot(self, after: int) -> None:
+        """From a snapshot in the middle, with two PEs one of which runs the Realm too, it ends the same each time."""
+        machine = _boot("rmi")
+        _go(machine, after)
+        snapshot = machine.snapshot()
+        ends = []
+        for _ in range(2):
+            ends.append(_go(machine))
+            machine.restore(snapshot)
+        machine.close()
+        assert ends[0] == ends[1]
+        assert ends[0][0].endswith(" 0 failed\n")
 
 
 class TestOmissions:
