@@ -19,9 +19,12 @@ static void clear(void *at, u64 size)
 static void create_realm(void)
 {
     struct rmi_realm_params *params = (struct rmi_realm_params *)page;
+    u64 spare;
 
     realm.rd = pool_delegated();
     realm.rtt_base = pool_delegated();
+    spare = pool_delegated();
+    pool_delegated();                   // spare + PAGE_SIZE
     clear(page, PAGE_SIZE);
     params->s2sz = 64;
     params->num_bps = params->num_wps = 1;
@@ -37,6 +40,10 @@ static void create_realm(void)
     rmi_want("REALM_CREATE with parameters out of Realm memory", RMI_ERROR_INPUT, RMI_REALM_CREATE, realm.rd, realm.rtt_base);
     rmi_want("REALM_CREATE", RMI_SUCCESS, RMI_REALM_CREATE, realm.rd, (u64)page);
     rmi_want("REALM_CREATE on the same RD", RMI_ERROR_INPUT, RMI_REALM_CREATE, realm.rd, (u64)page);
+    params->rtt_base = spare;
+    rmi_want("REALM_CREATE with a VMID that is in use", RMI_ERROR_INPUT, RMI_REALM_CREATE, spare + PAGE_SIZE, (u64)page);
+    pool_return(spare + PAGE_SIZE);
+    pool_return(spare);
     rmi_want("UNDELEGATE of an RD", RMI_ERROR_INPUT, RMI_GRANULE_UNDELEGATE, realm.rd);
 }
 

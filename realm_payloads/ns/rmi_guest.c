@@ -139,6 +139,20 @@ static void memory(struct host_call *call)
     step(call, STEP_WFI, 0, 0, 0);
 }
 
+static void timer(struct host_call *call)
+{
+    u64 control;
+
+    write_sysreg(cntv_cval_el0, read_sysreg(cntvct_el0) + 5000);
+    write_sysreg(cntv_ctl_el0, 1);
+    do
+        control = read_sysreg(cntv_ctl_el0);
+    while (!(control & 4));
+    step(call, STEP_TIMER, control, 0, 0);
+    write_sysreg(cntv_ctl_el0, 0);
+    step(call, STEP_TIMER, read_sysreg(cntv_ctl_el0), 0, 0);
+}
+
 static void ripas(struct host_call *call)
 {
     const u64 top = GUEST_RIPAS + GUEST_RIPAS_PAGES * PAGE_SIZE;
@@ -232,6 +246,7 @@ void guest_main(u64 parameter, u64 leaked)
     step(call, STEP_ANSWERED, arrived, leaked, 0);
     device(call);
     memory(call);
+    timer(call);
     ripas(call);
     block(call);
     power(call);

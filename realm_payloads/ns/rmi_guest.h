@@ -28,6 +28,7 @@ enum {
     STEP_SHARED,        // gprs[0] = what the shared page held
     STEP_UNSHARED,      // gprs[0] = what it held when it was touched again
     STEP_WFI,           // after WFI
+    STEP_TIMER,         // gprs[0] = CNTV_CTL_EL0 after its virtual timer fired
     STEP_RIPAS,         // gprs 0..2 = X0..X2 of RSI_IPA_STATE_SET, once for each of the four requests
     STEP_EMPTY,         // gprs[0] = ESR_EL1 of a load from an EMPTY page
     STEP_BLOCK_WRITTEN, // a word in each page of the block

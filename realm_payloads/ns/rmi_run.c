@@ -11,6 +11,11 @@
 #define FSC_GPF 0x28ul
 #define ISV(size, sf, wnr) (1ul << 24 | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6)
 
+#define LR_PENDING (1ul << 62)
+#define LR_HW (1ul << 61)
+#define VIRTUAL_TIMER 27ul
+enum { TIMER_ENABLE = 1, TIMER_STATUS = 4 };
+
 enum { PSCI_CPU_OFF = 0x84000002, PSCI_CPU_ON = 0xc4000003, PSCI_AFFINITY_INFO = 0xc4000004, PSCI_SYSTEM_OFF = 0x84000008 };
 #define PSCI_DENIED ((u64)-3)
 #define PSCI_ALREADY_ON ((u64)-4)
@@ -144,6 +149,27 @@ static void memory(void)
     enter("WFI is trapped when the Host wants it", 0, RMI_TRAP_WFI, RMI_EXIT_SYNC);
     want("it is WFI", run->esr, EC_WFX << 26);
     next("it is done", 0, 0, STEP_WFI);
+}
+
+// The interrupts of a Realm are the Host's business: its timers fire as IRQ exits, and the Host answers by list registers.
+static void interrupts(void)
+{
+    struct rmi_rec_run *run = enter("its virtual timer fires", 0, 0, RMI_EXIT_IRQ);
+
+    want("the exit shows it asserted", run->cntv_ctl, TIMER_ENABLE | TIMER_STATUS);
+    want("and no syndrome", run->esr | run->far | run->hpfar, 0);
+    run->gicv3_lrs[0] = LR_PENDING | LR_HW | VIRTUAL_TIMER;
+    want("REC_ENTER with a list register of a physical interrupt", rec_enter(realm.recs[0], run), RMI_ERROR_REC);
+    run->gicv3_lrs[0] = run->gicv3_lrs[1] = LR_PENDING | VIRTUAL_TIMER;
+    want("REC_ENTER with two of one interrupt", rec_enter(realm.recs[0], run), RMI_ERROR_REC);
+    run->gicv3_lrs[1] = 0;
+    next("an interrupt that the Host knows of does not exit again", 0, 0, STEP_TIMER);
+    want("the Realm sees its timer", run->exit_gprs[0], TIMER_ENABLE | TIMER_STATUS);
+    want("the list register comes back", run->exit_gicv3[1], LR_PENDING | VIRTUAL_TIMER);
+    run->gicv3_lrs[0] = 0;
+    next("the Realm turns it off", 0, 0, STEP_TIMER);
+    want("and it is off", run->exit_gprs[0], 0);
+    want("for the Host, too", run->cntv_ctl, 0);
 }
 
 // The Realm asked for [base, top) with a RIPAS.
@@ -297,6 +323,7 @@ void run_realm(void)
     host_call();
     device();
     memory();
+    interrupts();
     ripas_change();
     block();
     power();
