@@ -169,7 +169,7 @@ class Hosts(Driver):
         if waiting and random.random() < 0.85:
             calling = random.choice(waiting)
             caller = model.recs[calling]
-            same = [pa for pa, rec in model.recs.items() if rec.rd == caller.rd and rec.index == caller.sent[1] & 0xF]
+            same = [pa for pa, rec in model.recs.items() if rec.rd == caller.rd and rec.index == caller.sent[1] % 16]
             target = random.choice(same or [target])
         elif random.random() < 0.8:
             return

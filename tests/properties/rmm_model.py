@@ -32,6 +32,12 @@ def rtt_error(level: int) -> int:
     return 4 | level << 8
 
 
+def psci_index(fid: int, target: int) -> int:
+    """The index of the REC that a PSCI call names; SMC32 arguments have 32 bits."""
+    mpidr = target if fid >> 30 & 1 else target & 0xFFFF_FFFF
+    return mpidr & 0xF | (mpidr >> 8 & 0xFF) << 4 | (mpidr >> 16 & 0xFF) << 12 | (mpidr >> 32 & 0xFF) << 20
+
+
 def size_of(level: int) -> int:
     """Bytes that an entry of a level maps."""
     return 1 << 12 + 9 * (3 - level)
@@ -346,7 +352,7 @@ class Model:
         if calling_rec == target_rec or self.bad(calling_rec, REC) or self.bad(target_rec, REC):
             return (INPUT,)
         calling, target = self.recs[calling_rec], self.recs[target_rec]
-        if not calling.pending or calling.rd != target.rd or calling.sent[1] & 0xF != target.index:
+        if not calling.pending or calling.rd != target.rd or psci_index(calling.pending, calling.sent[1]) != target.index:
             return (INPUT,)
         is_on = calling.pending in CPU_ON
         if status not in (0, -3 & ONES) or (status and not (is_on and not target.runnable)):

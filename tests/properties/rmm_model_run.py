@@ -22,6 +22,7 @@ from rmm_model import (
     Result,
     U,
     is_table,
+    psci_index,
     ripas_of,
     size_of,
 )
@@ -118,9 +119,9 @@ class RunningModel(Model):
         if fid in (*CPU_ON, *AFFINITY):
             if (b >= realm.half) if fid in CPU_ON else b:
                 return (-9 & ONES if fid in CPU_ON else -2 & ONES, 0, 0, 0)
-            if a >= realm.next_rec:
+            if psci_index(fid, a) >= realm.next_rec:
                 return (-2 & ONES, 0, 0, 0)
-            if a == rec.index:
+            if psci_index(fid, a) == rec.index:
                 return (-4 & ONES if fid in CPU_ON else 0, 0, 0, 0)
             rec.pending = fid
             return Exit(PSCI, (fid, a, 0, 0))

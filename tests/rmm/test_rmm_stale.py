@@ -1,0 +1,157 @@
+"""TLB maintenance that the architecture needs: with it the Realm sees the change, without it it would not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from realm_code import REPORT, load, reported, smc
+
+from cca_platform.machine import Machine
+from cca_rmm.abi import RecExitReason, Rmi, RmiRipas, Rsi
+
+RAM, PAGE = 0x8000_0000, 0x1000
+BUFFER = RAM + 2 * PAGE
+UNPROTECTED = 0x1_0000_0000
+BLOCK = 0x20_0000
+NS_DESC = 0b110 << 2 | 0b11 << 6
+SECRET = 0x5EC2E7
+Running = Callable[..., Any]
+
+
+def omit(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
+    """Leave the RMM's TLB invalidation out; what it would have invalidated."""
+    omitted: list[tuple[int, int, int]] = []
+
+    def tlbi_ipas2(self: Machine, vmid: int, ipa: int, size: int) -> None:
+        omitted.append((vmid, ipa, size))
+
+    monkeypatch.setattr(Machine, "tlbi_ipas2", tlbi_ipas2)
+    return omitted
+
+
+def twice(target: int) -> str:
+    """Code that reads a word, reports it in X3, and does both again."""
+    access = f"{load('x9', target)}; ldr x3, [x9]"
+    return f"{access}; {REPORT}; {access}; {REPORT}"
+
+
+class TestStale:
+    """Each command that takes a mapping away: as it is, and with the invalidation left out."""
+
+    @pytest.mark.parametrize("invalidate", [True, False])
+    def test_data_destroy(self, running: Running, host: Any, monkeypatch: Any, invalidate: bool) -> None:
+        """RMI_DATA_DESTROY: without TLBI the Realm goes on reading the granule, whoever has it now."""
+        realm = running(twice(BUFFER))
+        pa = realm.data[BUFFER]
+        host.peek.write64(pa, SECRET)
+        assert reported(realm.enter())[3] == SECRET
+        omitted = omit(monkeypatch) if not invalidate else []
+        host.ok(Rmi.DATA_DESTROY, realm.rd, BUFFER)
+        host.peek.write64(pa, SECRET + 1)  # the granule's next owner
+        exit = realm.enter()
+        if invalidate:
+            assert (exit.exit_reason, exit.hpfar) == (RecExitReason.SYNC, BUFFER >> 8)
+        else:
+            assert omitted == [(realm.params["vmid"], BUFFER, PAGE)]
+            assert reported(exit)[3] == SECRET + 1
+
+    @pytest.mark.parametrize("invalidate", [True, False])
+    def test_unmap_unprotected(self, running: Running, host: Any, monkeypatch: Any, invalidate: bool) -> None:
+        """RMI_RTT_UNMAP_UNPROTECTED: without TLBI the Realm goes on reading the Host's page."""
+        realm = running(twice(UNPROTECTED))
+        realm.table(UNPROTECTED, 3)
+        page = host.page(SECRET.to_bytes(8, "little"))
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, page | NS_DESC)
+        assert reported(realm.enter())[3] == SECRET
+        omitted = omit(monkeypatch) if not invalidate else []
+        host.ok(Rmi.RTT_UNMAP_UNPROTECTED, realm.rd, UNPROTECTED, 3)
+        exit = realm.enter()
+        if invalidate:
+            assert (exit.exit_reason, exit.hpfar) == (RecExitReason.SYNC, UNPROTECTED >> 8)
+        else:
+            assert omitted == [(realm.params["vmid"], UNPROTECTED, PAGE)]
+            assert reported(exit)[3] == SECRET
+
+    @pytest.mark.parametrize("invalidate", [True, False])
+    def test_rtt_destroy(self, running: Running, host: Any, monkeypatch: Any, invalidate: bool) -> None:
+        """RMI_RTT_DESTROY of a table with Unprotected mappings: they go with it."""
+        realm = running(twice(UNPROTECTED))
+        realm.table(UNPROTECTED, 3)
+        page = host.page(SECRET.to_bytes(8, "little"))
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, page | NS_DESC)
+        assert reported(realm.enter())[3] == SECRET
+        omitted = omit(monkeypatch) if not invalidate else []
+        host.ok(Rmi.RTT_DESTROY, realm.rd, UNPROTECTED, 3)
+        exit = realm.enter()
+        if invalidate:
+            assert (exit.exit_reason, exit.hpfar) == (RecExitReason.SYNC, UNPROTECTED >> 8)
+        else:
+            assert omitted == [(realm.params["vmid"], UNPROTECTED, BLOCK)]
+            assert reported(exit)[3] == SECRET
+
+    @pytest.mark.parametrize("invalidate", [True, False])
+    def test_set_ripas(self, running: Running, host: Any, monkeypatch: Any, invalidate: bool) -> None:
+        """RMI_RTT_SET_RIPAS to EMPTY: without TLBI the page is still there for the Realm."""
+        access = f"{load('x9', BUFFER)}; ldr x3, [x9]"
+        change = smc(Rsi.IPA_STATE_SET, BUFFER, BUFFER + PAGE, RmiRipas.EMPTY, 0)
+        vectors = f"{load('x9', RAM + 0x800)}; msr vbar_el1, x9; isb"
+        handler = f"mov x3, #0xdead; {REPORT}"
+        realm = running(f"{vectors}; {access}; {change}; {access}; {REPORT} @0xa00: {handler}")
+        host.peek.write64(realm.data[BUFFER], SECRET)
+        assert realm.enter().exit_reason == RecExitReason.RIPAS_CHANGE
+        omitted = omit(monkeypatch) if not invalidate else []
+        host.ok(Rmi.RTT_SET_RIPAS, realm.rd, realm.recs[0], BUFFER, BUFFER + PAGE)
+        assert reported(realm.enter())[3] == (0xDEAD if invalidate else SECRET)
+        assert invalidate or omitted == [(realm.params["vmid"], BUFFER, PAGE)]
+
+    @pytest.mark.parametrize("invalidate", [True, False])
+    def test_realm_destroy(
+        self, host: Any, realms: Callable[..., Any], assemble: Any, monkeypatch: Any, invalidate: bool
+    ) -> None:
+        """RMI_REALM_DESTROY with a block of Non-secure memory in its starting table: the next Realm has its VMID."""
+        page = host.page(SECRET.to_bytes(8, "little"))
+        target = UNPROTECTED + page - RAM
+
+        start = host._next
+
+        def build() -> Any:
+            """The same Realm again, in the same granules."""
+            for pa in range(start, host._next, PAGE):
+                host.call(Rmi.GRANULE_UNDELEGATE, pa)
+            host._next, host._vmid = start, 0
+            realm = realms(rtt_level_start=1, rtt_num_start=1)
+            realm.write(RAM, assemble(f"{load('x9', target)}; ldr x3, [x9]; {REPORT}"))
+            realm.write(RAM + PAGE, b"")
+            realm.rec()
+            realm.activate()
+            return realm
+
+        first = build()
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, first.rd, UNPROTECTED, 1, RAM | NS_DESC)
+        assert reported(first.enter())[3] == SECRET
+        if not invalidate:
+            omit(monkeypatch)  # a TLB may drop more than it has to, and the machine's does
+            monkeypatch.setattr(Machine, "tlbi_vmalls12", lambda self, vmid: None)
+        first.destroy()
+        exit = build().enter()
+        if invalidate:
+            assert (exit.exit_reason, exit.hpfar) == (RecExitReason.SYNC, target >> 12 << 4)
+        else:
+            assert reported(exit)[3] == SECRET
+
+
+class TestNotMore:
+    """What needs no invalidation does without: nothing that was there has gone."""
+
+    def test_no_invalidation(self, running: Running, host: Any, monkeypatch: Any) -> None:
+        """Filling an entry that was not valid, or taking one away that never was, drops nothing from a TLB."""
+        realm = running(REPORT)
+        omitted = omit(monkeypatch)
+        ipa = RAM + 8 * PAGE
+        host.ok(Rmi.DATA_CREATE_UNKNOWN, realm.rd, host.granules(), ipa)
+        host.ok(Rmi.DATA_DESTROY, realm.rd, ipa)  # RIPAS EMPTY: the entry was never valid
+        realm.table(RAM + BLOCK, 3)
+        realm.table(UNPROTECTED, 3)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page() | NS_DESC)
+        host.ok(Rmi.GRANULE_UNDELEGATE, host.granules())
+        assert omitted == []
