@@ -352,7 +352,9 @@ class Model:
         if calling_rec == target_rec or self.bad(calling_rec, REC) or self.bad(target_rec, REC):
             return (INPUT,)
         calling, target = self.recs[calling_rec], self.recs[target_rec]
-        if not calling.pending or calling.rd != target.rd or psci_index(calling.pending, calling.sent[1]) != target.index:
+        if not calling.pending or calling.rd != target.rd:
+            return (INPUT,)
+        if psci_index(calling.pending, calling.sent[1]) != target.index:
             return (INPUT,)
         is_on = calling.pending in CPU_ON
         if status not in (0, -3 & ONES) or (status and not (is_on and not target.runnable)):
