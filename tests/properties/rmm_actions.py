@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rmm_driver import CODE_SOURCE, GRANULES, LOST, REALM_PARAMS, REC_PARAMS, RUNS, SECRET, SOURCE, Broken, Driver
+from rmm_driver import BIG, CODE_SOURCE, GRANULES, LOST, REALM_PARAMS, REC_PARAMS, RUNS, SECRET, SOURCE, Broken, Driver
 from rmm_model import CALL, CODE, ONES, PAGE, RD, REC, D, Realm, Rec, U, is_live, is_table, ripas_of, size_of
 from rmm_model_run import CONFIG, HOST_CALL, HOST_EXIT, RSI, STATE_GET, STATE_SET, TOKEN_CONTINUE, TOKEN_INIT, Exit
 
@@ -12,6 +12,7 @@ from cca_rmm.abi import RmiRealmParams, RmiRecEnter, RmiRecExit, RmiRecParams
 __all__ = ["Hosts"]
 
 BUFFER, BLOCK, GIB = 2 * PAGE, 0x20_0000, 0x4000_0000
+BASE = 4 * BLOCK  # where a Realm of blocks has one
 ODD = (0x1C09_0000, 0xFDC0_0000, LOST, 1 << 52, ONES & -PAGE, GRANULES[3] + 8, 0)
 FIDS = (
     *range(RSI, RSI + 10), STATE_SET, STATE_SET, STATE_GET, CONFIG, 0x8400_0000, 0x8400_0001, 0xC400_0001, 0x8400_0003,
@@ -31,6 +32,24 @@ NAMES = [name for name, weight in WEIGHTS.items() for _ in range(weight)]
 
 class Hosts(Driver):
     """The driver with a mind of its own."""
+
+    blocks = False
+
+    def make_block(self) -> None:
+        """A NEW Realm with 2 MiB of protected memory in one entry."""
+        self.blocks = True
+        for pa in (*GRANULES[:8], GRANULES[40], GRANULES[41]):
+            self.granule_delegate(pa)
+        rd = self.realm_create(GRANULES[40], GRANULES[0], (33, 2, 8))
+        if self.random.random() < 0.7:
+            top = BASE + BLOCK
+            self.call("RTT_INIT_RIPAS", lambda: self.model.rtt_init_ripas(rd, BASE, top), rd, BASE, top)
+        self.rtt_create(rd, BASE, 3)
+        for number, pa in enumerate(BIG):
+            ipa = BASE + number * PAGE
+            self.granule_delegate(pa)
+            self.data_create_unknown(rd, pa, ipa)
+        self.call("RTT_FOLD", lambda: self.model.rtt_fold(rd, BASE, 3), rd, BASE, 3)
 
     def step(self) -> None:
         """One call; now and then none, when what was drawn makes no sense."""
@@ -63,6 +82,8 @@ class Hosts(Driver):
     def ipa(self, realm: Realm, low: bool = False) -> int:
         """An IPA where things happen."""
         near = (CODE, CALL, BUFFER, 3 * PAGE, 4 * PAGE, 5 * PAGE, BLOCK - PAGE, BLOCK, BLOCK + PAGE, 2 * BLOCK, GIB)
+        if self.blocks:
+            near += (BASE, BASE, BASE + PAGE)
         half, top = realm.half, realm.top
         far = (half, half, half + PAGE, half + BLOCK, half + GIB, half - PAGE, half - BLOCK, top - PAGE, top)
         value = self.random.choice(near if low or self.random.random() < 0.6 else far)
@@ -127,10 +148,10 @@ class Hosts(Driver):
             chosen, data, at, source, flags,
         )  # fmt: skip
 
-    def data_create_unknown(self) -> None:
-        rd, data = self.pick(RD), self.pick(D)
-        ipa = self.ipa(self.realm(rd), low=True)
-        self.call("DATA_CREATE_UNKNOWN", lambda: self.model.data_create_unknown(rd, data, ipa), rd, data, ipa)
+    def data_create_unknown(self, rd: int | None = None, data: int = 0, ipa: int = 0) -> None:
+        chosen, pa = (self.pick(RD), self.pick(D)) if rd is None else (rd, data)
+        at = self.ipa(self.realm(chosen), low=True) if rd is None else ipa
+        self.call("DATA_CREATE_UNKNOWN", lambda: self.model.data_create_unknown(chosen, pa, at), chosen, pa, at)
 
     def data_destroy(self, rd: int | None = None, ipa: int | None = None) -> None:
         chosen = self.pick(RD) if rd is None else rd

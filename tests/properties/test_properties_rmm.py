@@ -31,11 +31,15 @@ def written(word: int | str) -> str:
     return word if isinstance(word, str) else f"{word:#x}"
 
 
-def play(host: Host, source: Any, calls: int, answers: Counter[tuple[str, int]] | None = None) -> int:
+def play(
+    host: Host, source: Any, calls: int, answers: Counter[tuple[str, int]] | None = None, blocks: bool = False
+) -> int:
     """A sequence from the state after boot; the calls made. Broken carries the last ones."""
     hosts = Hosts(host, source)
     try:
         steps = 0
+        if blocks:
+            hosts.make_block()
         while hosts.calls < calls and steps < 3 * calls:
             hosts.step()
             steps += 1
@@ -59,7 +63,8 @@ class TestRandomCalls:
         answers: Counter[tuple[str, int]] = Counter()
         while total < rmm_calls:
             try:
-                total += play(property_host, random.Random(seed), min(SEQUENCE, rmm_calls - total), answers)
+                calls = min(SEQUENCE, rmm_calls - total)
+                total += play(property_host, random.Random(seed), calls, answers, blocks=seed % 5 == 4)
             except Broken as broken:
                 pytest.fail(f"seed {seed}: {broken}")
             seed += 1
