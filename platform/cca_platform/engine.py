@@ -75,6 +75,8 @@ def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
 
 _EL1_TABLE: Final = _table(EL1_FRAME, offset)
 _EL2_TABLE: Final = _table(EL2_FRAME, offset_el2)
+_EL1_ROWS: Final = int(_EL1_TABLE.ctypes.data)
+_EL2_ROWS: Final = int(_EL2_TABLE.ctypes.data)
 
 
 def _check_numbers() -> None:
@@ -184,20 +186,20 @@ class Engine:
         return Stop.BUDGET if block[w.P_STOPPED] else Stop.HALTED
 
     def save(self, frame: int) -> None:
-        """Store the EL1&0 registers that are not in the block to memory at host address ``frame``."""
-        hooks.transfer(self._address, _EL1_TABLE.ctypes.data, frame, 1)
+        """Store the EL1&0 register file to memory at host address ``frame``."""
+        hooks.save_el1(self._address, _EL1_ROWS, frame)
 
-    def load(self, frame: int) -> None:
-        """Load the EL1&0 registers that are not in the block from memory at host address ``frame``."""
-        hooks.transfer(self._address, _EL1_TABLE.ctypes.data, frame, 0)
+    def load(self, frame: int) -> bool:
+        """Load the EL1&0 register file from memory at host address ``frame``; whether the TLB must be flushed."""
+        return bool(hooks.load_el1(self._address, _EL1_ROWS, frame))
 
     def save_el2(self, frame: int) -> None:
         """Store the EL2 registers to memory."""
-        hooks.transfer(self._address, _EL2_TABLE.ctypes.data, frame, 1)
+        hooks.transfer(self._address, _EL2_ROWS, frame, 1)
 
     def load_el2(self, frame: int) -> None:
         """Load the EL2 registers from memory."""
-        hooks.transfer(self._address, _EL2_TABLE.ctypes.data, frame, 0)
+        hooks.transfer(self._address, _EL2_ROWS, frame, 0)
 
     def read_system(self, encoding: Encoding) -> int:
         """A system register."""

@@ -8,6 +8,7 @@ numbers that it needs are the constants below, which the engine checks against U
 from typing import Final
 
 from cca_platform import block as w
+from cca_platform.frame import offset
 from cca_platform.mmu import fill, host_address, translate
 from cca_platform.native import (
     call_reg_read,
@@ -30,7 +31,9 @@ __all__ = [
     "ON_SYS",
     "UNICORN_REGISTERS",
     "instruction",
+    "load_el1",
     "read_general",
+    "save_el1",
     "select_sp",
     "set_budget",
     "take_exception",
@@ -54,6 +57,8 @@ UNICORN_REGISTERS: Final = {
     "PAR_EL1": _PAR_EL1, "CP_REG": _CP,
 }  # fmt: skip
 
+_FRAME_SP_EL0, _FRAME_SP_EL1, _FRAME_PC, _FRAME_PSTATE = 31, 32, 33, 34  # words of an EL1&0 frame
+assert [offset(name) // 8 for name in ("x30", "sp_el0", "sp_el1", "pc", "pstate")] == [30, 31, 32, 33, 34]
 _READ: Final = 16
 _WRITE: Final = 17
 _FETCH: Final = 18
@@ -181,6 +186,48 @@ def transfer(p: int, table: int, frame: int, store: int) -> int:
     if not store:
         store64(p + 8 * w.P_REGIME, -1)
     return 0
+
+
+@jit("i8(i8, i8, i8)")
+def save_el1(p: int, table: int, frame: int) -> int:
+    """Store the EL1&0 register file to memory: general registers and PC from the block, the others from the engine."""
+    transfer(p, table, frame, 1)
+    for number in range(31):
+        store64(frame + 8 * number, load64(p + 8 * (w.P_X + number)))
+    pstate = load64(p + 8 * w.P_PSTATE)
+    store64(frame + 8 * _FRAME_PC, load64(p + 8 * w.P_PC))
+    store64(frame + 8 * _FRAME_PSTATE, pstate)
+    if pstate & 0xD != 9:  # at EL2h the SP is SP_EL2, which belongs to the other frame
+        slot = _FRAME_SP_EL1 if pstate & 0xD == 5 else _FRAME_SP_EL0
+        store64(frame + 8 * slot, load64(p + 8 * w.P_SP))
+    return 0
+
+
+@jit("i8(i8, i8, i8)")
+def load_el1(p: int, table: int, frame: int) -> int:
+    """Load the EL1&0 register file; 1 when the engine's TLB, which has no VMID or ASID, does not serve this one."""
+    changed = 0
+    row = table + 8
+    for _ in range(load64(table)):
+        encoding = load64(row + 8)
+        regime = encoding == 0x30100 or encoding & ~3 == 0x30200  # SCTLR_EL1, TTBR0_EL1, TTBR1_EL1, TCR_EL1
+        if regime and _get_system(p, encoding) != load64(frame + load64(row + 16)):
+            changed = 1
+        row += 24
+    for number in range(3):
+        control = load64(p + 8 * (w.P_TLB_CONTROLS + number))
+        wanted = load64(p + 8 * (w.P_HCR + number))
+        if control != wanted:
+            store64(p + 8 * (w.P_TLB_CONTROLS + number), wanted)
+            changed = 1
+    transfer(p, table, frame, 0)
+    for number in range(31):
+        store64(p + 8 * (w.P_X + number), load64(frame + 8 * number))
+    pstate = load64(frame + 8 * _FRAME_PSTATE)
+    store64(p + 8 * w.P_PC, load64(frame + 8 * _FRAME_PC))
+    store64(p + 8 * w.P_PSTATE, pstate)
+    store64(p + 8 * w.P_SP, load64(frame + 8 * (_FRAME_SP_EL1 if pstate & 0xD == 5 else _FRAME_SP_EL0)))
+    return changed
 
 
 @jit("i8(i8, i8)")

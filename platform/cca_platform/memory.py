@@ -305,6 +305,8 @@ class Port:
 
     def host_address(self, pa: int, size: int, write: bool = True) -> int:
         """Host address of ``size`` bytes in consecutive pages of one bank, for bulk transfers; counts as a write."""
+        if (pa & 0xFFF) + size <= _PAGE:
+            return self.memory.host + (self._find_write(pa) if write else self._find(pa, Access.READ))
         parts = self._parts(pa, size)
         offsets = [self._find_write(at) if write else self._find(at, Access.READ) for at, _, _ in parts]
         return self.memory.host + offsets[0]

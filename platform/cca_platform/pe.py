@@ -28,13 +28,12 @@ _HCR_TID3: Final = 1 << 18
 _HCR_TGE: Final = 1 << 27
 _HCR_RW: Final = 1 << 31
 _ENGINE_HCR: Final = _HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
-_EL1H, _EL2H = 5, 9  # PSTATE.M without the bits that say AArch64
+_EL2H: Final = 9  # PSTATE.M without the bits that say AArch64
 _NO_FAR: Final = -(1 << 63)
 _NEVER: Final = (1 << 63) - 1
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
 _SLICE: Final = 4_000_000  # ticks without a look at signals: about 10 ms
 _ROOT, _NON_SECURE = int(SecurityState.ROOT), int(SecurityState.NON_SECURE)
-_TLB_CONTEXT: Final = slice(frame.offset("sctlr_el1"), frame.offset("tcr_el1") + 8)
 
 
 def _signed(far: int | None) -> int:
@@ -87,7 +86,6 @@ class Pe:
         self._engine: Engine | None = None
         self._moves = 0
         self._host_deadline: int | None = None
-        self._tlb_context = b""
         self._vmid = -1
         self._flush = False
         self._flush_code = False
@@ -193,32 +191,12 @@ class Pe:
     def save_el1(self, address: int) -> None:
         """Store the EL1&0 register file (``frame.EL1_FRAME``) of the interrupted code to host memory."""
         self.engine.save(address)
-        words = (ctypes.c_uint64 * (frame.offset("pstate") // 8 + 1)).from_address(address)
-        memoryview(words).cast("B").cast("Q")[:31] = self.x
-        words[_PC_SLOT], words[_PSTATE_SLOT] = self.words[w.P_PC], self.words[w.P_PSTATE]
-        mode = self.words[w.P_PSTATE] & 0xD
-        if mode != _EL2H:  # SP_EL2 belongs to the other frame
-            words[_SP_EL1_SLOT if mode == _EL1H else _SP_EL0_SLOT] = self.words[w.P_SP]
-        self._tlb_context = self._context(address)
 
     def restore_el1(self, address: int) -> None:
         """Load the EL1&0 register file from host memory; ``elr`` and ``spsr`` become its PC and PSTATE."""
-        words = (ctypes.c_uint64 * (frame.offset("pstate") // 8 + 1)).from_address(address)
-        self.x[:] = memoryview(words).cast("B").cast("Q")[:31]
-        state = self.words
-        state[w.P_PC], state[w.P_PSTATE] = words[_PC_SLOT], words[_PSTATE_SLOT]
-        state[w.P_SP] = words[_SP_EL1_SLOT if words[_PSTATE_SLOT] & 0xD == _EL1H else _SP_EL0_SLOT]
-        self.engine.load(address)
+        if self.engine.load(address):
+            self._flush = True
         self._reloaded = True
-        context = self._context(address)
-        if context != self._tlb_context:
-            self._flush = True  # the engine's TLB has neither VMID nor ASID
-            self._tlb_context = context
-
-    def _context(self, address: int) -> bytes:
-        """What the engine's EL1&0 TLB entries depend on besides the tables."""
-        own = ctypes.string_at(address + _TLB_CONTEXT.start, _TLB_CONTEXT.stop - _TLB_CONTEXT.start)
-        return own + self.block[w.P_HCR : w.P_VTTBR + 1].tobytes()
 
     def save_el2(self, address: int) -> None:
         """Store the EL2 registers of real EL2 code (``frame.EL2_FRAME``) to host memory."""
@@ -229,6 +207,7 @@ class Pe:
     def restore_el2(self, address: int) -> None:
         """Load the EL2 registers of real EL2 code from host memory; ``elr`` and ``spsr`` are the caller's to set."""
         self.engine.load_el2(address)
+        self.words[w.P_VMPIDR] = _U64  # EL2 code has a value of its own
         self._reloaded = True
 
     def set_el2(self, hcr: int, vtcr: int, vttbr: int, vmpidr: int) -> None:
@@ -239,7 +218,9 @@ class Pe:
             self.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr & _ENGINE_HCR)
         words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
         self._vmid = vttbr >> 48
-        self.engine.write_system(frame.SYSTEM_REGISTERS["vmpidr_el2"], vmpidr)
+        if words[w.P_VMPIDR] != vmpidr:
+            words[w.P_VMPIDR] = vmpidr
+            self.engine.write_system(frame.SYSTEM_REGISTERS["vmpidr_el2"], vmpidr)
 
     def mask_timers(self, virtual: bool, physical: bool) -> None:
         """CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: keep an EL1 timer that asserts its interrupt already from interrupting."""
@@ -457,7 +438,6 @@ class Pe:
             "words": self.block.copy(),
             "host_deadline": self._host_deadline,
             "vmid": self._vmid,
-            "tlb_context": self._tlb_context,
             "engine": bytes(registers) if self._engine is not None else None,
         }
 
@@ -466,15 +446,14 @@ class Pe:
         self.security = SecurityState(data["security"])
         self.el, self.on, self.waiting = data["el"], data["on"], data["waiting"]
         self._host_deadline, self._vmid = data["host_deadline"], data["vmid"]
-        self._tlb_context = data["tlb_context"]
-        for start, stop in _SAVED_WORDS:
-            self.block[start:stop] = data["words"][start:stop]
         if self._engine is not None and data["engine"] is not None:
             registers = bytearray(data["engine"])
             address = ctypes.addressof(ctypes.c_char.from_buffer(registers))
             self._engine.load_el2(address + frame.EL1_FRAME_SIZE)
             self._engine.load(address)
-        self.block[w.P_REGIME] = -1
+        for start, stop in _SAVED_WORDS:
+            self.block[start:stop] = data["words"][start:stop]
+        self.block[w.P_REGIME] = self.block[w.P_VMPIDR] = -1
         self._moves += 1
         self._flush = True
 
@@ -485,10 +464,6 @@ class Pe:
             self._engine = None
 
 
-_PC_SLOT: Final = frame.offset("pc") // 8
-_PSTATE_SLOT: Final = frame.offset("pstate") // 8
-_SP_EL0_SLOT: Final = frame.offset("sp_el0") // 8
-_SP_EL1_SLOT: Final = frame.offset("sp_el1") // 8
 # what of the block is state: regime controls, retired count, timers, general registers
 _SAVED_WORDS: Final = (
     (w.P_SECURITY, w.P_VSTTBR + 1),
