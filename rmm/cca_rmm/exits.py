@@ -8,8 +8,7 @@ from cca_platform.sysinsn import SysregIss
 from . import rtt
 from .abi import RecExitReason, RmiRipas
 from .features import id_register
-from .realm import REALM
-from .rec import REC, ExitKind
+from .rec import ExitKind
 from .run import inject, leave
 from .service import realm_smc
 from .syndrome import VIEWS, Esr, fault_ipa, sea_esr
@@ -60,7 +59,7 @@ def undefined(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 def abort(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """A stage 2 abort: by the IPA, its RIPAS, and whether data or an instruction (DEN0137 "Realm memory access")."""
     ipa = fault_ipa(hpfar)
-    realm = REALM.load(rmm.port, REC.load(rmm.port, rmm.current(pe)).rd)
+    realm = rmm.running(pe)[2]
     is_data = esr >> _EC & 0x3F == _DATA_ABORT
     if esr & Esr.fsc.mask == _EXTERNAL:
         kind: str | None = "external"

@@ -18,6 +18,8 @@ from .boot import MAX_PES, check_registers, read_banks
 from .command import Call, Command, Result, execute
 from .exits import synchronous
 from .granule import Granules
+from .realm import REALM, Realm
+from .rec import REC, Rec
 from .rmi import RMI
 from .run import leave
 
@@ -62,6 +64,7 @@ class Rmm:
         self.port = machine.memory.port(SecurityState.REALM)
         self.ns = machine.memory.port(SecurityState.REALM, Pas.NON_SECURE)
         self.base = machine.board.region("realm_image").base
+        self._running: dict[int, tuple[int, Rec, Realm]] = {}  # a cache: the REC granules have it all
         machine.parts["rmm"] = self
 
     # -- state of a snapshot: all of it is memory -------------------------------------------------------------------
@@ -71,6 +74,7 @@ class Rmm:
 
     def restore(self, data: Any) -> None:
         """Forget what was cached of the state before."""
+        self._running.clear()
         if self.port.read64(self.base + _HEADER) == _MAGIC:
             self.attach()
 
@@ -159,13 +163,26 @@ class Rmm:
         area: int = self.base + _PE_AREA + pe.index * _PE_STRIDE
         return area
 
-    def start(self, pe: "Pe", rec: int) -> None:
-        """Note that ``rec`` runs on ``pe``: true until the next one."""
-        self.port.write64(self.area(pe), rec)
+    def start(self, pe: "Pe", rec_pa: int, rec: Rec, realm: Realm) -> None:
+        """Note that the REC at ``rec_pa`` runs on ``pe``: true until the next one."""
+        self.port.write64(self.area(pe), rec_pa)
+        self._running[pe.index] = (rec_pa, rec, realm)
+
+    def running(self, pe: "Pe") -> tuple[int, Rec, Realm]:
+        """What runs on ``pe``: the PA of the REC, its record and its Realm's.
+
+        Nothing but the RMM on this PE changes the record of a REC that runs, nor what is asked of its Realm's.
+        """
+        found = self._running.get(pe.index)
+        if found is None:
+            rec_pa = self.port.read64(self.area(pe))
+            rec = REC.load(self.port, rec_pa)
+            found = self._running[pe.index] = (rec_pa, rec, REALM.load(self.port, rec.rd))
+        return found
 
     def current(self, pe: "Pe") -> int:
-        """The REC that runs on ``pe``."""
-        return self.port.read64(self.area(pe))
+        """PA of the REC that runs on ``pe``."""
+        return self.running(pe)[0]
 
     def save_host(self, pe: "Pe") -> None:
         """Keep the Host's EL1 state while a Realm has the registers; a Host written in Python has none."""

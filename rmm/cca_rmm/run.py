@@ -74,7 +74,7 @@ def rec_enter(call: Call) -> Result | None:
         gic=gic != _NO_GIC, run_ptr=call.run_ptr, x4=call.x4,
     )  # fmt: skip
     REC.create(rmm.port, call.rec, running)
-    rmm.start(pe, call.rec)
+    rmm.start(pe, call.rec, running, realm)
     if rmm.trace.on:
         pc = rmm.port.read64(regs + _PC)
         rmm.trace.emit("rec.enter", pe=pe, rec=call.rec, rd=rec.rd, run=call.run_ptr, pc=pc, flags=flags)
@@ -177,8 +177,7 @@ def leave(
     ``state`` are words of the REC to set.
     """
     port = rmm.port
-    rec_pa = rmm.current(pe)
-    rec = REC.load(port, rec_pa)
+    rec_pa, rec, _ = rmm.running(pe)
     pc = pe.elr
     pe.save_el1(port.host_address(rec.aux_regs, frame.EL1_FRAME_SIZE))
     cntv_ctl, cntv_cval, cntp_ctl, cntp_cval = _TIMERS.unpack(port.read(rec.aux_regs + _TIMER, _TIMERS.size))

@@ -7,8 +7,8 @@ from cca_firmware.abi import PSCI_FIDS
 from . import attestation, psci, rsi
 from .abi import NOT_SUPPORTED, SVE_HINT, Rsi
 from .command import Call, Command, Result, execute
-from .realm import REALM, Realm
-from .rec import REC, Rec
+from .realm import Realm
+from .rec import Rec
 
 if TYPE_CHECKING:
     from cca_platform.pe import Pe
@@ -20,12 +20,12 @@ __all__ = ["SERVICES", "realm_smc"]
 
 def current_rec(call: Call) -> Rec:
     """Context of every service: the calling REC."""
-    return REC.load(call.rmm.port, call.rmm.current(call.pe))
+    return call.rmm.running(call.pe)[1]
 
 
 def current_realm(call: Call) -> Realm:
     """Context of every service: its Realm."""
-    return REALM.load(call.rmm.port, call.rec_.rd)
+    return call.rmm.running(call.pe)[2]
 
 
 def _with_context(row: Command) -> Command:
