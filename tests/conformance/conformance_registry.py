@@ -445,6 +445,18 @@ JOINT: dict[tuple[str, str, str], Bad] = {
         lambda w: {**w.ripas_request(RAM + 6 * PAGE, RAM + 7 * PAGE), "top": RAM + 6 * PAGE}
     ),
     ("RTT_SET_RIPAS", "top_gran_align", "top_bound"): _add("top", PAGE + 8),
+    ("RTT_SET_RIPAS", "rec_owner", "rtte_ripas"): Bad(
+        lambda w: {**w.ripas_request(RAM + 6 * PAGE, RAM + 7 * PAGE), "@owner": w.other.rd}
+    ),
+    ("RTT_SET_RIPAS", "base_bound", "base_align"): Bad(
+        lambda w: {**w.ripas_request(RAM + BLOCK, RAM + 3 * BLOCK), "base": RAM + BLOCK + PAGE}
+    ),
+    ("RTT_SET_RIPAS", "base_bound", "no_progress"): Bad(
+        lambda w: {"base": RAM + BLOCK, "top": RAM + BLOCK + PAGE, "@ripas": (RAM + 3 * PAGE, RAM + 3 * BLOCK)}
+    ),
+    ("RTT_SET_RIPAS", "base_bound", "rtte_ripas"): Bad(
+        lambda w: {"base": RAM + 6 * PAGE, "top": RAM + 7 * PAGE, "@ripas": (RAM + 3 * PAGE, RAM + 7 * PAGE)}
+    ),
     ("RTT_SET_RIPAS", "base_align", "no_progress"): Bad(
         lambda w: w.ripas_request(RAM + BLOCK + PAGE, RAM + BLOCK + 2 * PAGE), index=2
     ),
@@ -468,6 +480,7 @@ EXCLUSIVE: dict[tuple[str, str], str] = {
     ),
     ("level_bound", "rtt_block_level"): "there is no table of a level outside the bounds",
     ("ipa_bound", "ipa_prot"): "what is outside the IPA space is not in its protected half",
+    ("alias", "owner"): "a REC has the owner that it has",
     ("realm_new", "system_off"): "a Realm is in one state",
     ("size_valid", "top_bound"): "a request that ends before it begins has been completed",
     ("no_progress", "rtte_ripas"): _STOPPED,
