@@ -55,7 +55,7 @@ class Hosts(Driver):
         """One call; now and then none, when what was drawn makes no sense."""
         if not self.plan:
             self.plan = self.new_plan()
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.65:
             self.plan.pop(0)()
         else:
             getattr(self, self.random.choice(NAMES))()

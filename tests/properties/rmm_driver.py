@@ -16,7 +16,21 @@ from cca_rmm.abi import Rmi
 from cca_rmm.granule import State
 from cca_rmm.realm import REALM
 
-__all__ = ["BIG", "GRANULES", "LOST", "POOL", "REALM_PARAMS", "REC_PARAMS", "RUNS", "Broken", "Driver", "Random"]
+__all__ = [
+    "BIG",
+    "CODE_SOURCE",
+    "GRANULES",
+    "LOST",
+    "POOL",
+    "REALM_PARAMS",
+    "REC_PARAMS",
+    "RUNS",
+    "SECRET",
+    "SOURCE",
+    "Broken",
+    "Driver",
+    "Random",
+]
 
 POOL, COUNT = 0x9000_0000, 96
 GRANULES = [POOL + PAGE * number for number in range(COUNT)]

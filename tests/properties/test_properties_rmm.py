@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rmm_actions import NAMES, Hosts
-from rmm_driver import Broken
+from rmm_driver import SECRET, Broken
 from rmm_host import Host
 
 from cca_platform.pe import MachineStopped
-from cca_rmm import rtt
+from cca_rmm import rtt, run
 from cca_rmm.granule import Granules
 from cca_rmm.rmm import Rmm
 
@@ -92,6 +92,21 @@ def other_entry(self: Rmm, call: Any, w: Any, new: int, ipa: int | None = None) 
     self.port.write64(w.pa ^ 8, new)
 
 
+def eager(self: Rmm, vmid: int) -> bool:
+    """A check that takes what it looks at, whether the command succeeds or not."""
+    free = _vmid_free(self, vmid)
+    self.set_vmid(vmid & 0xFF, True)
+    return free
+
+
+def careless(rmm: Rmm, run_ptr: int, record: bytes | bytearray) -> bool:
+    """An exit that shows a register of the Realm."""
+    return _write_exit(rmm, run_ptr, bytes(record[:0x7F8]) + SECRET.to_bytes(8, "little"))
+
+
+_vmid_free, _write_exit = Rmm.vmid_free, run.write_exit
+
+
 class TestMutants:
     """The invariants see what they are there for."""
 
@@ -101,16 +116,19 @@ class TestMutants:
             (Granules, "release", no_scrub, "is DELEGATED and not zero"),
             (Rmm, "edit", other_entry, "other entries into the RTT"),
             (rtt, "skip_top", lambda *args, edited=False: 0, "(DESTROY|UNPROTECTED) gave"),
+            (Rmm, "vmid_free", eager, "REALM_CREATE failed and changed"),
+            (run, "write_exit", careless, "REC_ENTER shows the secret"),
         ],
-        ids=["no_scrub", "other_entry", "no_top"],
+        ids=["no_scrub", "other_entry", "no_top", "half_done", "leak"],
     )
     def test_caught(
         self, property_host: Host, monkeypatch: Any, target: Any, name: str, mutant: Any, found: str
     ) -> None:
-        """A wrong RMM does not survive one sequence."""
+        """A wrong RMM does not survive a few sequences."""
         before = property_host.machine.snapshot()
         monkeypatch.setattr(target, name, mutant)
         with pytest.raises(Broken, match=found):
-            play(property_host, random.Random(1), SEQUENCE)
+            for seed in range(10):
+                play(property_host, random.Random(seed), SEQUENCE)
         property_host.machine.restore(before)
 
