@@ -1,9 +1,24 @@
 """Conditions at the very limit: the last value that is accepted, and the first that is not."""
 
+import pytest
+from realm_stub import BUFFER, Stub
 from rmm_host import PAGE, Host, Realm
 
-from cca_rmm.abi import RecEnterFlags, RecExitReason, Rmi, RmiRecParams, RmiStatus, mpidr_of
+from cca_rmm.abi import (
+    RecEnterFlags,
+    RecExitReason,
+    Rmi,
+    RmiRealmParams,
+    RmiRecParams,
+    RmiRipas,
+    RmiStatus,
+    Rsi,
+    RsiStatus,
+    mpidr_of,
+)
 from cca_rmm.features import MAX_RECS
+
+PARAMS = 0x8F00_0000
 
 
 class TestLimits:
@@ -38,4 +53,50 @@ class TestLimits:
             realm.activate()
             exit = realm.enter(flags=flags)
             assert (exit.exit_reason, exit.esr) == (RecExitReason.SYNC, 0x20 << 26 | 6)
+        host.machine.restore(before)
+
+
+SHAPES = [
+    (s2sz, start, 1 << max(0, s2sz - bits))
+    for start, bits, widths in ((2, 30, range(33, 35)), (1, 39, range(33, 44)), (0, 48, range(40, 49)))
+    for s2sz in widths
+]
+
+
+class TestShapes:
+    """Every legal IPA width with every starting level, with as many starting tables as that takes."""
+
+    @pytest.mark.parametrize(("s2sz", "start", "count"), SHAPES)
+    def test_runs(self, conformance_host: Host, s2sz: int, start: int, count: int) -> None:
+        """The Realm runs and sees its width; both halves have their ends where the width says."""
+        host = conformance_host
+        before = host.machine.snapshot()
+        realm = Stub(host, s2sz=s2sz, rtt_level_start=start, rtt_num_start=count)
+        half, top, ok = 1 << s2sz - 1, 1 << s2sz, RsiStatus.SUCCESS
+        assert realm.answer(Rsi.REALM_CONFIG, BUFFER)[0] == ok
+        assert host.peek.read64(realm.data[BUFFER]) == s2sz
+        assert realm.answer(Rsi.IPA_STATE_GET, half - PAGE, half)[:3] == (ok, half, RmiRipas.EMPTY)
+        assert realm.answer(Rsi.IPA_STATE_GET, half, half + PAGE)[0] == RsiStatus.ERROR_INPUT
+        assert realm.answer(Rsi.HOST_CALL, half)[0] == RsiStatus.ERROR_INPUT
+        assert host.ok(Rmi.RTT_READ_ENTRY, realm.rd, top - (1 << 12 + 9 * (3 - start)), start) == [start, 0, 0, 0]
+        assert host.status(Rmi.RTT_READ_ENTRY, realm.rd, top, start) == (RmiStatus.ERROR_INPUT, 0)
+        for level in range(start + 1, 4):
+            realm.table(top - (1 << 12 + 9 * (4 - level)), level)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, top - PAGE, 3, 0x8000_0000 | 6 << 2)
+        host.machine.restore(before)
+
+    def test_others_are_refused(self, conformance_host: Host) -> None:
+        """No other combination makes a Realm."""
+        host = conformance_host
+        before = host.machine.snapshot()
+        tables, rd = host.granules(16, 16 * PAGE), host.granules()
+        legal = {*SHAPES, (32, 2, 4), (32, 1, 1)}
+        for s2sz in (0, 31, *range(32, 50), 52, 64, 255):
+            for start in (-1, 0, 1, 2, 3):
+                for count in (0, 1, 2, 3, 4, 8, 16, 17, 32):
+                    if (s2sz, start, count) not in legal:
+                        shape = {"s2sz": s2sz, "rtt_level_start": start, "rtt_num_start": count, "rtt_base": tables}
+                        params = RmiRealmParams.pack(**shape, num_bps=1, num_wps=1, vmid=9)
+                        host.memory.write(PARAMS, params)
+                        assert host.status(Rmi.REALM_CREATE, rd, PARAMS) == (RmiStatus.ERROR_INPUT, 0)
         host.machine.restore(before)
