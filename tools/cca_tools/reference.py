@@ -2,16 +2,18 @@
 
 import inspect
 import sys
+import tomllib
 from collections.abc import Callable, Iterable
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cca_platform.trace import DECIMAL, EVENTS
 
 if TYPE_CHECKING:
     from cca_rmm.command import Command
 
-__all__ = ["PAGES", "main"]
+__all__ = ["PAGES", "main", "manual"]
 
 _NOTE = "<!-- Written by `make docs` from the tables in the code. -->\n"
 
@@ -42,14 +44,30 @@ def _commands(title: str, about: str, prefix: str, rows: "Iterable[Command]") ->
                 for row in table
             ),
         ),
-        "\n## Failure conditions\n\nIn the order of the checks: the first that holds gives the answer. "
-        "A failing call changes nothing.\n",
+        "\n## Failure conditions and state changes\n\nThe conditions are in the order of the checks: the first that "
+        "holds gives the answer. A failing call changes nothing.\n",
     ]
+    words = manual()
     for row in table:
+        name = row.name if row.name.startswith("SMCCC") else prefix + row.name
+        text = words[name]
+        parts.append(f"\n### {name}\n\n")
         if row.checks:
-            checks = ((f"`{check.id}`", _status(check.status)) for check in row.checks)
-            parts.append(f"\n### {prefix}{row.name}\n\n" + _table(("Condition", "Status"), checks))
+            when = text["when"]
+            checks = ((f"`{check.id}`", when[check.id], _status(check.status)) for check in row.checks)
+            parts.append(_table(("Condition", "Holds when", "Status"), checks) + "\n")
+        parts.append("On success:\n\n" + "".join(f"- {change}\n" for change in text["changes"]))
+    parts.append("\n## Words\n\n" + _table(("Term", "Meaning"), _terms(words)))
     return "".join(parts)
+
+
+def _terms(words: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    return ((f"`{term}`", meaning) for term, meaning in words["predicates"].items())
+
+
+def manual() -> dict[str, Any]:
+    """The words of the manual, by command: ``when`` by failure condition, and ``changes``."""
+    return tomllib.loads(resources.files("cca_rmm").joinpath("manual.toml").read_text(encoding="utf-8"))
 
 
 def _purpose(row: "Command") -> str:
