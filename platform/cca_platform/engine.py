@@ -15,24 +15,12 @@ from unicorn import Uc, UcError, arm64_const, unicorn_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from cca_platform import block as w
-from cca_platform import hooks
+from cca_platform import hooks, registers
 from cca_platform.frame import EL1_FRAME, EL2_FRAME, SYSTEM_REGISTERS, Encoding, offset, offset_el2
 from cca_platform.memory import Memory
 
-__all__ = ["INTERRUPTS", "Engine", "Stop"]
+__all__ = ["Engine", "Stop"]
 
-# What UC_HOOK_INTR reports (QEMU's EXCP_ numbers).
-INTERRUPTS: Final = {
-    "UNDEF": 1,
-    "SVC": 2,
-    "PREFETCH_ABORT": 3,
-    "DATA_ABORT": 4,
-    "BRK": 7,
-    "HVC": 11,
-    "TRAP_SMC": 12,
-    "SMC": 13,
-}
-_CODE_BUFFER: Final = 64 << 20
 _BLOCK_WORDS: Final = {
     "hcr": w.P_HCR,
     "vtcr": w.P_VTCR,
@@ -58,7 +46,7 @@ def encode(encoding: Encoding) -> int:
 
 
 def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
-    """The transfer table of a frame (see :func:`cca_platform.hooks.transfer`)."""
+    """The transfer table of a frame (see :func:`cca_platform.registers.transfer`)."""
     rows: list[int] = []
     for name in names:
         if name in _NOT_TRANSFERRED:
@@ -80,7 +68,7 @@ _EL2_ROWS: Final = int(_EL2_TABLE.ctypes.data)
 
 
 def _check_numbers() -> None:
-    for name, number in hooks.UNICORN_REGISTERS.items():
+    for name, number in registers.UNICORN_REGISTERS.items():
         actual = getattr(arm64_const, f"UC_ARM64_REG_{name}")
         if actual != number:
             raise ImportError(f"this Unicorn numbers {name} {actual}, not {number}: install unicorn 2.1.4")
@@ -156,9 +144,9 @@ class Engine:
             raise UcError(status)
 
     def _interrupt(self, uc: Uc, number: int, data: Any) -> None:
-        hooks.read_general(self._address)
+        registers.read_general(self._address)
         if self._on_interrupt(number):
-            hooks.write_general(self._address)
+            registers.write_general(self._address)
         else:
             self._left = True
             uc.emu_stop()
@@ -170,7 +158,7 @@ class Engine:
         there. An exception raised by ``on_interrupt`` comes out here.
         """
         block = self.block
-        hooks.write_general(self._address)
+        registers.write_general(self._address)
         block[w.P_FAULT_KIND] = block[w.P_STOPPED] = 0
         self._left = False
         try:
@@ -178,36 +166,36 @@ class Engine:
         except UcError:
             if not block[w.P_FAULT_KIND]:
                 raise
-            hooks.read_general(self._address)
+            registers.read_general(self._address)
             return Stop.REFUSED
         if self._left:
             return Stop.LEFT
-        hooks.read_general(self._address)
+        registers.read_general(self._address)
         return Stop.BUDGET if block[w.P_STOPPED] else Stop.HALTED
 
     def save(self, frame: int) -> None:
         """Store the EL1&0 register file to memory at host address ``frame``."""
-        hooks.save_el1(self._address, _EL1_ROWS, frame)
+        registers.save_el1(self._address, _EL1_ROWS, frame)
 
     def load(self, frame: int) -> bool:
         """Load the EL1&0 register file from memory at host address ``frame``; whether the TLB must be flushed."""
-        return bool(hooks.load_el1(self._address, _EL1_ROWS, frame))
+        return bool(registers.load_el1(self._address, _EL1_ROWS, frame))
 
     def save_el2(self, frame: int) -> None:
         """Store the EL2 registers to memory."""
-        hooks.transfer(self._address, _EL2_ROWS, frame, 1)
+        registers.transfer(self._address, _EL2_ROWS, frame, 1)
 
     def load_el2(self, frame: int) -> None:
         """Load the EL2 registers from memory."""
-        hooks.transfer(self._address, _EL2_ROWS, frame, 0)
+        registers.transfer(self._address, _EL2_ROWS, frame, 0)
 
     def read_system(self, encoding: Encoding) -> int:
         """A system register."""
-        return int(hooks._get_system(self._address, encode(encoding))) & 0xFFFF_FFFF_FFFF_FFFF
+        return int(registers.get_system(self._address, encode(encoding))) & 0xFFFF_FFFF_FFFF_FFFF
 
     def write_system(self, encoding: Encoding, value: int) -> None:
         """Write a system register that the model stores (trap 18 of Unicorn: never one that it does not)."""
-        hooks._put_system(self._address, encode(encoding), _signed(value))
+        registers.put_system(self._address, encode(encoding), _signed(value))
         self.block[w.P_REGIME] = -1
 
     def flush_tlb(self) -> None:

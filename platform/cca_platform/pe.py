@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from cca_platform import block as w
-from cca_platform import exceptions, frame, hooks
+from cca_platform import exceptions, frame, hooks, registers
 from cca_platform.access import MemoryAccess
 from cca_platform.identification import IdRegisters
 from cca_platform.types import SecurityState
@@ -176,7 +176,7 @@ class Pe:
         else:
             self.on = True
             if self._reloaded:
-                hooks.select_sp(self.address)
+                registers.select_sp(self.address)
             self._fruitless, self.stuck = 0, False
 
     def _take_program(self, security: int, el: int, esr: int, far: int = 0, hpfar: int = 0) -> None:
@@ -425,9 +425,9 @@ class Pe:
     # -- snapshots ---------------------------------------------------------------------------------------------------
     def save(self) -> dict[str, Any]:
         """Everything of the PE, as plain data."""
-        registers = bytearray(frame.EL1_FRAME_SIZE + frame.EL2_FRAME_SIZE)
+        frames = bytearray(frame.EL1_FRAME_SIZE + frame.EL2_FRAME_SIZE)
         if self._engine is not None:
-            address = ctypes.addressof(ctypes.c_char.from_buffer(registers))
+            address = ctypes.addressof(ctypes.c_char.from_buffer(frames))
             self._engine.save(address)
             self._engine.save_el2(address + frame.EL1_FRAME_SIZE)
         return {
@@ -438,7 +438,7 @@ class Pe:
             "words": self.block.copy(),
             "host_deadline": self._host_deadline,
             "vmid": self._vmid,
-            "engine": bytes(registers) if self._engine is not None else None,
+            "engine": bytes(frames) if self._engine is not None else None,
         }
 
     def restore(self, data: dict[str, Any]) -> None:
@@ -447,8 +447,8 @@ class Pe:
         self.el, self.on, self.waiting = data["el"], data["on"], data["waiting"]
         self._host_deadline, self._vmid = data["host_deadline"], data["vmid"]
         if self._engine is not None and data["engine"] is not None:
-            registers = bytearray(data["engine"])
-            address = ctypes.addressof(ctypes.c_char.from_buffer(registers))
+            frames = bytearray(data["engine"])
+            address = ctypes.addressof(ctypes.c_char.from_buffer(frames))
             self._engine.load_el2(address + frame.EL1_FRAME_SIZE)
             self._engine.load(address)
         for start, stop in _SAVED_WORDS:
