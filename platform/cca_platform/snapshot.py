@@ -75,8 +75,8 @@ class Snapshots:
     def _dirty(self) -> list[int]:
         """The pages written since the open snapshot, found by OR-ing the map down its columns: a quarter of a pass."""
         words = self._machine.memory.dirty.view(np.uint64)
-        table: Any = words.reshape(gcd(len(words), _ROWS), -1)  # the types of a ufunc differ between releases of numpy
-        columns = np.flatnonzero(np.bitwise_or.reduce(table, axis=0))
+        table = words.reshape(gcd(len(words), _ROWS), -1)
+        columns = np.flatnonzero(np.bitwise_or.reduce(table, axis=0, keepdims=True))
         rows, places = np.nonzero(table[:, columns])
         first = (rows * table.shape[1] + columns[places]) * 8
         found = self._machine.memory.dirty.reshape(-1, 8)[first // 8]
