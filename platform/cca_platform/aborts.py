@@ -5,7 +5,6 @@ from typing import Final, NamedTuple
 
 from cca_platform import access as la
 from cca_platform import block as w
-from cca_platform.access import MemoryAccess
 from cca_platform.decoder import decode
 from cca_platform.types import Access
 
@@ -21,13 +20,12 @@ _U64: Final = (1 << 64) - 1
 
 
 class Abort(NamedTuple):
-    """An instruction or data abort: the level it is taken to, its syndrome, and the instruction when it was decoded."""
+    """An instruction or data abort: the level it is taken to, and its syndrome."""
 
     target: int
     esr: int
     far: int
     hpfar: int
-    access: MemoryAccess | None
 
 
 def abort(words: Sequence[int], x: Sequence[int], el: int, word: int) -> Abort:
@@ -56,4 +54,4 @@ def abort(words: Sequence[int], x: Sequence[int], el: int, word: int) -> Abort:
     if target == 3:
         write = words[w.P_FAULT_ACCESS] == Access.WRITE
         ec, iss = _EC_GPC, (decoded is None) << 20 | s1ptw << 7 | write << 6 | fsc
-    return Abort(target, ec << 26 | _IL | iss, far & _U64, hpfar, decoded)
+    return Abort(target, ec << 26 | _IL | iss, far & _U64, hpfar)

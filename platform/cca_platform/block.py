@@ -20,7 +20,6 @@ M_L0GPTSZ_BITS: Final = 23  # bits resolved by one L0 entry: 30, 34, 36 or 39
 M_DIRTY: Final = 24  # address of one byte per DRAM page: 1 = written since the last snapshot
 M_EXECUTED: Final = 25  # address of one byte per DRAM page: 1 = some PE may hold translated code of it
 M_SHADOW: Final = 26  # address of the pre-image area (same layout as the page maps, 4096 bytes a page), 0 = no snapshot
-M_PAGES: Final = 27  # number of DRAM pages in all
 M_CODE_WRITTEN: Final = 28  # 1 = a page with M_EXECUTED was written by another PE or from Python: drop translations
 M_PA_BITS: Final = 29  # PARange of the PEs in bits: 48 unless the board says less
 M_TLBI: Final = 30  # counts broadcast TLB invalidations (TLBI ...IS); a PE whose P_TLBI_SEEN differs flushes first

@@ -10,44 +10,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from cca_platform.access import (
-    ALL_LANES,
-    ZVA_SIZE,
-    DataAbortIss,
-    Element,
-    Kind,
-    MemoryAccess,
-    Mode,
-    address,
-    elements,
-    emulate_load,
-    emulate_vector_load,
-    faulting_address,
-    iss,
-    store_value,
-    vector_store_value,
-    writeback,
-)
+from cca_platform.access import ALL_LANES, ZVA_SIZE, Kind, MemoryAccess, Mode
 
-__all__ = [
-    "ALL_LANES",
-    "ZVA_SIZE",
-    "DataAbortIss",
-    "Element",
-    "Kind",
-    "MemoryAccess",
-    "Mode",
-    "address",
-    "decode",
-    "elements",
-    "emulate_load",
-    "emulate_vector_load",
-    "faulting_address",
-    "iss",
-    "store_value",
-    "vector_store_value",
-    "writeback",
-]
+__all__ = ["decode"]
 
 _ZR: Final = 31
 _WORD, _DOUBLE, _QUAD = 2, 3, 4  # log2 of the size in bytes

@@ -128,7 +128,6 @@ def refused(pe: "Pe") -> None:
         words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = _EXTERNAL_ABORT, 1
         words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
     found = abort(words, pe.x, pe.el, word)
-    pe.access = found.access
     if pe.machine.trace.on:
         _trace(pe, found.esr, found.far, found.hpfar)
     pe.take(found.esr, found.target, found.far, found.hpfar)

@@ -63,8 +63,9 @@ class Bits(int):
 
     @classmethod
     def fields(cls) -> dict[str, Field]:
-        """Every field of the class by name."""
-        return {name: field for name, field in vars(cls).items() if isinstance(field, Field)}
+        """Every field of the class by name, those it inherits first."""
+        classes = reversed(cls.__mro__)
+        return {name: field for kind in classes for name, field in vars(kind).items() if isinstance(field, Field)}
 
     @classmethod
     def make(cls, **values: int) -> Self:
@@ -133,6 +134,15 @@ class Struct:
             letter = _SCALAR[member.size]
             return struct.Struct(f"<{member.count}{letter.lower() if member.signed else letter}"), member.count == 1
         return struct.Struct(f"<{member.size * member.count}s"), True
+
+    def codec(self) -> struct.Struct:
+        """All members in the order of their offsets as one codec, gaps zero: to pack many of the same kind fast."""
+        form, at = "<", 0
+        for member in sorted(self.members.values(), key=lambda item: item.offset):
+            part = self._codecs[member.name][0]
+            form += f"{member.offset - at}x{part.format[1:]}"
+            at = member.offset + part.size
+        return struct.Struct(f"{form}{self.size - at}x")
 
     def offset(self, member: str) -> int:
         """The byte offset of a member."""

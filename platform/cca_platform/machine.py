@@ -3,9 +3,6 @@
 import time
 from typing import Any, Protocol
 
-import numpy as np
-
-from cca_platform import block as w
 from cca_platform.board import Board
 from cca_platform.bus import Bus
 from cca_platform.clock import Clock
@@ -127,7 +124,7 @@ class Machine:
     def save(self) -> dict[str, Any]:
         """Everything but DRAM, as plain data."""
         return {
-            "words": self.memory.block.copy(),
+            "clock": self.clock.now,
             "gptbr": self.memory.gptbr,
             "gpccr": self.memory.gpccr,
             "stopped": self.stopped,
@@ -139,7 +136,7 @@ class Machine:
 
     def load(self, data: dict[str, Any]) -> None:
         """Put back what ``save`` gave."""
-        self.memory.block[w.M_CLOCK] = np.int64(data["words"][w.M_CLOCK])
+        self.clock.set(data["clock"])
         self.memory.gptbr = data["gptbr"]
         self.memory.gpccr = data["gpccr"]
         self.stopped = data["stopped"]

@@ -74,7 +74,6 @@ class Memory:
         self.requesters: list[Requester] = []
         self.block = np.zeros(w.M_WORDS, np.int64)
         self.block[w.M_BANKS] = len(board.banks)
-        self.block[w.M_PAGES] = self.pages
         self.block[w.M_DIRTY] = self.dirty.ctypes.data
         self.block[w.M_EXECUTED] = self.executed.ctypes.data
         self.block[w.M_PA_BITS] = board.pa_bits

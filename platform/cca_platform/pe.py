@@ -12,7 +12,6 @@ import numpy as np
 
 from cca_platform import block as w
 from cca_platform import exceptions, frame, hooks, registers
-from cca_platform.access import MemoryAccess
 from cca_platform.identification import IdRegisters
 from cca_platform.types import SecurityState
 
@@ -74,7 +73,6 @@ class Pe:
         self.on = False
         self.waiting = False
         self.stuck = False
-        self.access: MemoryAccess | None = None
         self._trace = machine.trace
         self._programs = machine.programs
         self._clock = machine.clock

@@ -76,10 +76,6 @@ class Granules:
                 return (pa >> 12) + delta
         return 0
 
-    def tracked(self, pa: int) -> bool:
-        """Whether ``pa`` lies in a DRAM bank that the boot manifest gave to the RMM."""
-        return self.slot(pa) != 0
-
     def state(self, pa: int) -> int:
         """The State of the granule at ``pa``; -1, which is no state, when it is not tracked."""
         for base, top, delta in self._ranges:

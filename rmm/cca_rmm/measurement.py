@@ -4,8 +4,7 @@ DEN0137 1.0, "Realm measurement": each step hashes a page or a 256-byte descript
 """
 
 import hashlib
-import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cca_platform.fields import Member, Record, Struct
 from cca_platform.memory import Port
@@ -32,7 +31,7 @@ __all__ = [
     "store",
 ]
 
-_NEW: Final = {HashAlgorithm.SHA_256: hashlib.sha256, HashAlgorithm.SHA_512: hashlib.sha512}
+_NEW: Final[dict[int, Any]] = {HashAlgorithm.SHA_256: hashlib.sha256, HashAlgorithm.SHA_512: hashlib.sha512}
 HASH_SIZE: Final = {HashAlgorithm.SHA_256: 32, HashAlgorithm.SHA_512: 64}
 _ALGORITHM: Final = {HashAlgorithm.SHA_256: "sha-256", HashAlgorithm.SHA_512: "sha-512"}
 _DESCRIPTOR: Final = 0x100
@@ -64,13 +63,15 @@ DESCRIPTOR_RIPAS: Final = Struct(
     Member("base", 0x50, 8),
     Member("top", 0x58, 8),
 )
-_DATA: Final = struct.Struct("<QQ64sQQ64s96x")
-_RIPAS: Final = struct.Struct("<QQ64sQQ160x")
+_DATA: Final = DESCRIPTOR_DATA.codec()
+_REC: Final = DESCRIPTOR_REC.codec()
+_RIPAS: Final = DESCRIPTOR_RIPAS.codec()
 
 
 def digest(hash_algo: int, data: bytes | bytearray | memoryview) -> bytes:
     """The hash of ``data`` with the Realm's algorithm, 32 or 64 bytes."""
-    return _NEW[hash_algo](data).digest()  # type: ignore[index]
+    result: bytes = _NEW[hash_algo](data).digest()
+    return result
 
 
 def rim_init(params: Record) -> bytes:
@@ -88,7 +89,7 @@ def rim_data(hash_algo: int, rim: bytes, ipa: int, flags: int, content: bytes) -
 def rim_rec(hash_algo: int, rim: bytes, params: Record) -> bytes:
     """The RIM after RMI_REC_CREATE of a runnable REC: flags, pc and gprs count, MPIDR and auxiliary granules do not."""
     page = digest(hash_algo, RmiRecParams.pack(flags=params.flags, pc=params.pc, gprs=params.gprs))
-    return digest(hash_algo, DESCRIPTOR_REC.pack(desc_type=1, len=_DESCRIPTOR, rim=rim, content=page))
+    return digest(hash_algo, _REC.pack(1, _DESCRIPTOR, rim, page))
 
 
 def rim_ripas(hash_algo: int, rim: bytes, base: int, top: int) -> bytes:

@@ -2,30 +2,20 @@
 
 from typing import Final
 
-from cca_platform.fields import Bits, Field
+from cca_platform.access import DataAbortIss
+from cca_platform.fields import Field
 
 __all__ = ["VIEWS", "Esr", "ExitView", "emulated_value", "fault_ipa", "sea_esr"]
 
 
-class Esr(Bits):
+class Esr(DataAbortIss):
     """ESR_EL2 of an abort (DDI 0487 D24.2.40)."""
 
     ec = Field(31, 26)
     il = Field(25)
-    isv = Field(24)
-    sas = Field(23, 22)
-    sse = Field(21)
-    srt = Field(20, 16)
-    sf = Field(15)
-    ar = Field(14)
     vncr = Field(13)
     set = Field(12, 11)
-    fnv = Field(10)
-    ea = Field(9)
-    cm = Field(8)
-    s1ptw = Field(7)
-    wnr = Field(6)
-    fsc = Field(5, 0)
+    fsc = Field(5, 0)  # DFSC or IFSC
 
 
 def _mask(*names: str) -> int:

@@ -1,7 +1,7 @@
 """Records that the RMM keeps in its granules: runs of 64-bit words, named, at a granule's start."""
 
 import struct
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cca_platform.memory import Port
 
@@ -17,8 +17,9 @@ class Layout(Generic[R]):
     """
 
     def __init__(self, kind: type[R]) -> None:
-        names: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
-        self._make = kind._make  # type: ignore[attr-defined]
+        record: Any = kind
+        names: tuple[str, ...] = record._fields
+        self._make = record._make
         self._codec = struct.Struct(f"<{len(names)}Q")
         self.size = self._codec.size
         self.offsets = {name: 8 * position for position, name in enumerate(names)}

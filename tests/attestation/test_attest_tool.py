@@ -277,11 +277,11 @@ class TestRuns:
         from cca_firmware.images import firmware_images
 
         rims = [
-            verify(run_attest(memory=memory), development_keys()).realm["rim"]  # type: ignore[index]
+            verify(run_attest(memory=memory), development_keys()).realm["rim"]
             for memory in ("64M", "64M", "32M")
         ]
         assert rims[0] == rims[1] != rims[2]
-        components = verify(run_attest(), development_keys()).platform["components"]  # type: ignore[index]
+        components = verify(run_attest(), development_keys()).platform["components"]
         assert [item["measurement"] for item in components[:2]] == [
             sha256(image).digest() for image in firmware_images()
         ]

@@ -35,7 +35,7 @@ class TestArchive:
         files = {"package/__init__.py": b"", "package/deep/er.py": b"x = 1\n" * 200}
         with tarfile.open(fileobj=io.BytesIO(images.archive(files))) as tar:
             members = tar.getmembers()
-            assert {m.name: tar.extractfile(m).read() for m in members} == files  # type: ignore[union-attr]
+            assert {m.name: tar.extractfile(m).read() for m in members} == files
             assert {(m.mtime, m.uid, m.gid, m.mode) for m in members} == {(0, 0, 0, 0o644)}
 
 

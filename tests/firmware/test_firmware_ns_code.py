@@ -4,12 +4,11 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import keystone
 import pytest
 
 from cca_firmware.abi import NOT_SUPPORTED, Psci, PsciStatus, mpidr_affinity
 from cca_rmm.abi import Rmi
-
-keystone = pytest.importorskip("keystone")
 
 ENTRY = 0x8800_0000
 RESULTS = 0x8900_0000

@@ -19,7 +19,7 @@ from unicorn.arm64_const import (
     UC_CPU_ARM64_MAX,
 )
 
-from cca_platform.decoder import (
+from cca_platform.access import (
     ZVA_SIZE,
     DataAbortIss,
     Element,
@@ -27,7 +27,6 @@ from cca_platform.decoder import (
     MemoryAccess,
     Mode,
     address,
-    decode,
     elements,
     emulate_load,
     emulate_vector_load,
@@ -37,6 +36,7 @@ from cca_platform.decoder import (
     vector_store_value,
     writeback,
 )
+from cca_platform.decoder import decode
 
 PAGE = 0x1000
 CODE = 0x1000

@@ -143,7 +143,7 @@ class TestPython:
         address = memory.backdoor.host_address(DATA, frame.EL1_FRAME_SIZE)
         seen: list[bytes] = []
 
-        class Level2(self.Level2):  # type: ignore[name-defined]
+        class Level2(self.Level2):
             def on_sync(self, pe: Any, esr: int, far: int, hpfar: int) -> None:
                 pe.save_el1(address)
                 seen.append(memory.backdoor.read(DATA, frame.EL1_FRAME_SIZE))

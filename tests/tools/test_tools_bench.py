@@ -2,6 +2,7 @@
 
 import io
 
+import capstone
 import pytest
 
 from cca_tools import loops
@@ -50,7 +51,6 @@ class TestLoops:
 
     def disassemble(self, words: list[int]) -> list[str]:
         """Mnemonics and operands."""
-        capstone = pytest.importorskip("capstone")
         engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
         return [f"{one.mnemonic} {one.op_str}".strip() for one in engine.disasm(loops.code(words), 0x1000)]
 

@@ -37,7 +37,6 @@ class Vm:
         self.hash_algo = hash_algo
         self.slots: list[tuple[int, int]] = []
         self.vcpus: list[Vcpu] = []
-        self.activated = False
         self.troubles: list[str] = []
         """What went wrong while the VM was destroyed; empty when all is well."""
         self.rd = 0
@@ -160,7 +159,6 @@ class Vm:
         x0 = self.system.rmi(Rmi.REALM_ACTIVATE, self.rd)[0]
         if x0:
             raise RmiError(Rmi.REALM_ACTIVATE, x0)
-        self.activated = True
 
     # -- the end ------------------------------------------------------------------------------------------------
     def destroy(self) -> None:
@@ -203,7 +201,7 @@ class Vm:
     # -- snapshots ----------------------------------------------------------------------------------------------
     def save(self) -> dict[str, Any]:
         """Plain data for a snapshot."""
-        names = ("ipa_width", "hash_algo", "activated", "rd", "staging", "vmid", "root_count", "root", "aux_count")
+        names = ("ipa_width", "hash_algo", "rd", "staging", "vmid", "root_count", "root", "aux_count")
         state = {name: getattr(self, name) for name in names}
         return {
             **state,
