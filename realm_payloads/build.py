@@ -32,13 +32,31 @@ CFLAGS = (
 LDFLAGS = ("-m", "aarch64elf", "-nostdlib", "-static", "--no-pie", "--gc-sections", "--build-id=none", "--strip-debug",
            "-z", "max-page-size=16", "-z", "norelro", "-z", "nognustack", "--no-eh-frame-hdr")  # fmt: skip
 
+NS_BASES = {"fvp": 0x8800_0000, "virt": 0x4800_0000}
+RMI = ("ns_probe.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_smp.c",
+       "rmi_host.c", "rmi_guest.c")  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The sources of one ELF file, relative to this folder, and the linker script of its world."""
+    """The sources of one ELF file, relative to this folder, and the linker script of its world.
+
+    ``board`` is the board of an NS payload, whose addresses are in the code.
+    """
 
     sources: tuple[str, ...]
     script: str
+    board: str | None = None
+
+    @property
+    def cflags(self) -> tuple[str, ...]:
+        """Flags of the compiler that are this payload's own."""
+        return () if self.board is None else (f"-DBOARD_{self.board}",)
+
+    @property
+    def ldflags(self) -> tuple[str, ...]:
+        """Flags of the linker that are this payload's own."""
+        return () if self.board is None else (f"--defsym=NS_BASE={NS_BASES[self.board]:#x}",)
 
 
 def _realm(*sources: str) -> Payload:
@@ -46,9 +64,9 @@ def _realm(*sources: str) -> Payload:
     return Payload((*(f"runtime/{name}" for name in RUNTIME), *(f"realm/{name}" for name in sources)), "realm/realm.ld")
 
 
-def _ns(*sources: str) -> Payload:
-    """A payload at Non-secure EL2."""
-    return Payload(("ns/ns_start.S", "ns/ns_print.c", *(f"ns/{source}" for source in sources)), "ns/ns.ld")
+def _ns(*sources: str, board: str = "fvp") -> Payload:
+    """A payload at Non-secure EL2 of a board."""
+    return Payload(("ns/ns_start.S", "ns/ns_print.c", *(f"ns/{source}" for source in sources)), "ns/ns.ld", board)
 
 
 PAYLOADS: dict[str, Payload] = {
@@ -70,9 +88,10 @@ PAYLOADS: dict[str, Payload] = {
     "smcstorm": _realm("smcstorm.c"),
     "smp": _realm("smp.c"),
     "crosscode": _realm("crosscode.c"),
-    "ns_rmi": _ns("ns_rmi.c"),
-    "ns_gpf": _ns("ns_gpf.c"),
-    "rmi": _ns("ns_call.S", "ns_mmu.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_smp.c", "rmi_host.c", "rmi_guest.c"),
+    "ns_rmi": _ns("ns_probe.S", "ns_rmi.c"),
+    "ns_gpf": _ns("ns_probe.S", "ns_gpf.c"),
+    "rmi": _ns(*RMI),
+    "rmi_virt": _ns(*RMI, board="virt"),
 }
 
 
@@ -86,17 +105,18 @@ def _zig(*arguments: str | Path) -> None:
 def build(names: Sequence[str], output: Path) -> None:
     """Compile and link the named payloads to `output/NAME.elf`; CalledProcessError when a tool fails."""
     with tempfile.TemporaryDirectory() as folder:
-        objects: dict[str, Path] = {}
-        for name in names:
-            for source in PAYLOADS[name].sources:
-                if source not in objects:
-                    objects[source] = Path(folder) / Path(source).with_suffix(".o").as_posix().replace("/", "_")
-                    _zig("cc", *CFLAGS, "-c", source, "-o", objects[source])
+        objects: dict[tuple[str, str | None], Path] = {}
+        for payload in (PAYLOADS[name] for name in names):
+            for source in payload.sources:
+                if (source, payload.board) not in objects:
+                    stem = f"{payload.board}_{Path(source).with_suffix('.o').as_posix().replace('/', '_')}"
+                    objects[source, payload.board] = Path(folder) / stem
+                    _zig("cc", *CFLAGS, *payload.cflags, "-c", source, "-o", objects[source, payload.board])
         for name in names:
             payload = PAYLOADS[name]
-            inputs = [objects[source] for source in payload.sources]
+            inputs = [objects[source, payload.board] for source in payload.sources]
             file = output / f"{name}.elf"
-            _zig("ld.lld", *LDFLAGS, "-T", payload.script, "-o", file, *inputs)
+            _zig("ld.lld", *LDFLAGS, *payload.ldflags, "-T", payload.script, "-o", file, *inputs)
             file.chmod(0o644)
 
 

@@ -11,8 +11,9 @@ from elftools.elf.elffile import ELFFile
 _FOLDER = Path(__file__).parents[1] / "realm_payloads"
 _FILES = sorted((_FOLDER / "bin").glob("*.elf"))
 _RAM_BASE = 0x8000_0000
-_NS_ENTRY = 0x8800_0000
-_NS = frozenset({"ns_gpf", "ns_rmi", "rmi"})
+_NS_ENTRY = {
+    "ns_gpf": 0x8800_0000, "ns_rmi": 0x8800_0000, "rmi": 0x8800_0000, "rmi_virt": 0x4800_0000,
+}  # fmt: skip
 _SMALL = 60 << 10
 
 
@@ -43,7 +44,7 @@ class TestFiles:
             elf = ELFFile(stream)
             segments = list(elf.iter_segments("PT_LOAD"))
             assert elf["e_type"] == "ET_EXEC"
-            assert elf["e_entry"] == (_NS_ENTRY if path.stem in _NS else _RAM_BASE)
+            assert elf["e_entry"] == _NS_ENTRY.get(path.stem, _RAM_BASE)
             assert elf["e_entry"] == min(segment["p_paddr"] for segment in segments)
             assert not any(segment["p_flags"] & 3 == 3 for segment in segments)
         assert path.stat().st_size <= _SMALL

@@ -1,15 +1,16 @@
-// ns_gpf: bare-metal code at Non-secure EL2 that loads from, stores to and jumps into memory of the other three worlds (the
-// fvp board's map). Each try must end in a granule protection fault: FSC 0x28, EC 0x25 or 0x21. Prints one line for each
-// try to UART0, then the number of tries that went wrong; ends with PSCI SYSTEM_OFF.
+// ns_gpf: bare-metal code at Non-secure EL2 that loads from, stores to and jumps into memory of the other three worlds. Each
+// try must end in a granule protection fault: FSC 0x28, EC 0x25 or 0x21. Prints one line for each try to UART0, then the
+// number of tries that went wrong; ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ns.h"
+#include "platform.h"
 
 #define FSC_GPF 0x28
 #define EC_IABT 0x21
 #define EC_DABT 0x25
 
 static const struct { const char *name; u64 pa; } worlds[] = {
-    {"Secure", 0xfc000000}, {"Realm", 0xfdc00000}, {"Root", 0xffc00000},
+    {"Secure", SECURE_MEMORY}, {"Realm", REALM_MEMORY}, {"Root", ROOT_MEMORY},
 };
 static const struct { const char *name; u64 (*probe)(u64 pa); u64 ec; } tries[] = {
     {"load from", probe_load, EC_DABT}, {"store to", probe_store, EC_DABT}, {"fetch from", probe_fetch, EC_IABT},

@@ -2,9 +2,8 @@
 // image by pages, code not writable and everything else not executable.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ns.h"
+#include "platform.h"
 
-#define DRAM 0x80000000ul
-#define IMAGE 0x88000000ul
 #define MIB2 0x200000ul
 
 #define TABLE 3ul

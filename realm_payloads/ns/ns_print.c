@@ -1,13 +1,14 @@
-// The PL011 of the fvp board: always ready, so only its data register matters.
+// The first PL011 of the board: always ready, so only its data register matters.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ns.h"
+#include "platform.h"
 
-#define UART0_DR ((volatile u32 *)0x1c090000ul)
+#define UART_DR ((volatile u32 *)UART)
 
 void print(const char *text)
 {
     while (*text)
-        *UART0_DR = (u8)*text++;
+        *UART_DR = (u8)*text++;
 }
 
 void print_number(u64 value, unsigned base)

@@ -6,7 +6,6 @@
 #include "rmi_realm.h"
 
 #define NO_SUCH_PA 0x1000ul             // not in DRAM
-#define SECURE_PA 0xfc000000ul
 #define FSC_GPF 0x28ul
 
 // -- before there is a Realm --------------------------------------------------------------------------------------
@@ -31,7 +30,7 @@ static void granules(void)
 
     rmi_want("DELEGATE of no granule", RMI_ERROR_INPUT, RMI_GRANULE_DELEGATE, pa + 8);
     rmi_want("DELEGATE of what is no DRAM", RMI_ERROR_INPUT, RMI_GRANULE_DELEGATE, NO_SUCH_PA);
-    rmi_want("DELEGATE of Secure memory", RMI_ERROR_INPUT, RMI_GRANULE_DELEGATE, SECURE_PA);
+    rmi_want("DELEGATE of Secure memory", RMI_ERROR_INPUT, RMI_GRANULE_DELEGATE, SECURE_MEMORY);
     rmi_want("UNDELEGATE of an NS granule", RMI_ERROR_INPUT, RMI_GRANULE_UNDELEGATE, pa);
     want("the granule can be read", probe_load(pa), 0);
     rmi_want("DELEGATE", RMI_SUCCESS, RMI_GRANULE_DELEGATE, pa);

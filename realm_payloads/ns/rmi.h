@@ -3,6 +3,7 @@
 #ifndef RMI_H
 #define RMI_H
 
+#include "ns_check.h"
 #include "types.h"
 
 enum {
@@ -107,9 +108,7 @@ extern u64 rmi_out[5];
 u64 rmi_call(const u64 arguments[8]);
 #define RMI(...) rmi_call((const u64[8]){__VA_ARGS__})
 
-// A check with a name: one line. rmi_want() is that a command answers with X0; outputs are checked by want().
-void want(const char *rule, u64 value, u64 expected);
-void detail(const char *rule, u64 value, u64 expected);         // belongs to the line before: silent when it is right
+// A command has to answer with this X0; its outputs are checked by want().
 #define rmi_want(rule, expected, ...) want(rule, RMI(__VA_ARGS__), expected)
 unsigned rmi_summary(void);             // counts, and which commands never failed or never succeeded; the number of FAILs
 

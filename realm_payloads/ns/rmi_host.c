@@ -1,9 +1,9 @@
-// What the script of rmi.c stands on: counted calls, checks, a pool of granules, and REC_ENTER under watch.
+// What the script of rmi.c stands on: counted calls, a pool of granules, and REC_ENTER under watch.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ns.h"
+#include "platform.h"
 #include "rmi.h"
 
-#define POOL 0x90000000ul
 #define POOL_PAGES 1024
 #define PATTERN 0xa5a5a5a5a5a5a5a5ul
 #define SLOTS (RMI_RTT_SET_RIPAS - RMI_VERSION + 1)
@@ -14,7 +14,6 @@ void vectors_load(const u64 words[64]);
 void vectors_store(u64 words[64]);
 
 u64 rmi_out[5];
-static unsigned passed, failed;
 static unsigned succeeded_calls[SLOTS], failed_calls[SLOTS];
 
 // -- commands -----------------------------------------------------------------------------------------------------
@@ -46,30 +45,6 @@ u64 rmi_call(const u64 arguments[8])
     return rmi_out[0];
 }
 
-void detail(const char *rule, u64 value, u64 expected)
-{
-    if (value == expected) {
-        passed++;
-        return;
-    }
-    failed++;
-    print("FAIL ");
-    print(rule);
-    print_hex(": must be ", expected);
-    print_hex(", not ", value);
-    print("\n");
-}
-
-void want(const char *rule, u64 value, u64 expected)
-{
-    if (value == expected) {
-        print("PASS ");
-        print(rule);
-        print("\n");
-    }
-    detail(rule, value, expected);
-}
-
 unsigned rmi_summary(void)
 {
     unsigned both = 0;
@@ -85,16 +60,16 @@ unsigned rmi_summary(void)
         print("FAIL RMI_");
         print(commands[i].name);
         print(succeeded_calls[slot] ? " never failed\n" : " never succeeded\n");
-        failed++;
+        checks_failed++;
     }
     print("rmi: ");
     print_number(both, 10);
     print(" commands, ");
-    print_number(passed, 10);
+    print_number(checks_passed, 10);
     print(" passed, ");
-    print_number(failed, 10);
+    print_number(checks_failed, 10);
     print(" failed\n");
-    return failed;
+    return checks_failed;
 }
 
 // -- granules -----------------------------------------------------------------------------------------------------

@@ -4,12 +4,13 @@
 #define RMI_REALM_H
 
 #include "ns.h"
+#include "platform.h"
 #include "rmi.h"
 #include "rmi_guest.h"
 
 #define LEVEL_SIZE(level) (1ul << (12 + 9 * (3 - (level))))
 #define START_LEVEL 1
-#define BLOCK_PA 0x90400000ul           // 2 MiB, aligned: what GUEST_BLOCK maps
+#define BLOCK_PA (POOL + 0x400000)       // 2 MiB, aligned: what GUEST_BLOCK maps
 
 struct realm {
     u64 rd, rtt_base;

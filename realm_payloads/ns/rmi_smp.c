@@ -3,7 +3,7 @@
 #include "rmi_realm.h"
 
 enum { PSCI_CPU_ON = 0xc4000003, PSCI_AFFINITY_INFO = 0xc4000004 };
-#define OTHER_PE 0x100ul                // its MPIDR on the fvp board
+#define OTHER_PE MPIDR_OF(1)
 #define AFFINITY_OFF 1
 
 void second_start(void);

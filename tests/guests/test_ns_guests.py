@@ -1,4 +1,4 @@
-"""The payloads of Non-secure EL2 run as BL33 on the fvp board, with the real firmware and RMM around them."""
+"""The payloads of Non-secure EL2 run as BL33 of their board, with the real firmware and RMM around them."""
 
 from contextlib import suppress
 
@@ -25,7 +25,8 @@ OUTPUT = {
 
 def _boot(payload: str, listing: Listing | None = None) -> Machine:
     """A machine with the payload as BL33."""
-    machine = Machine(Board.load("fvp"), trace=None if listing is None else Trace(listing))
+    board = "virt" if payload.endswith("_virt") else "fvp"
+    machine = Machine(Board.load(board), trace=None if listing is None else Trace(listing))
     boot(machine, rmm=Rmm(machine), ns_image=find_payload(payload).read_bytes())
     return machine
 
@@ -77,6 +78,11 @@ class TestRmi:
         assert [line for line in output.splitlines() if not line.startswith("PASS ")] == [
             f"rmi: {len(Rmi)} commands, 523 passed, 0 failed"
         ]
+
+    def test_on_virt(self) -> None:
+        """Its sources, built for the addresses of the virt board, check the same there."""
+        output, _ = _run("rmi_virt")
+        assert output.splitlines()[-1] == f"rmi: {len(Rmi)} commands, 523 passed, 0 failed"
 
     @pytest.mark.parametrize("register", ["X5 to X30 survive every REC_ENTER", "V0 to V31 do"])
     def test_registers_are_its_own(self, first: tuple[str, int, Listing], register: str) -> None:
