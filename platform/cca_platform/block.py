@@ -81,13 +81,8 @@ P_TLB_PAGES: Final = 49  # address of one byte per DRAM page: P_TLB_ERA = this P
 P_TLBI_SEEN: Final = 50  # value of M_TLBI when this PE's TLB was last known clean
 P_REGIME: Final = 51  # exception level whose regime words (P_SCTLR..P_MAIR) are loaded, -1 = none: load before use
 P_COUNTER_HZ: Final = 52  # CNTFRQ_EL0
-P_CNTV_CTL: Final = 53  # generic timers of EL1: Unicorn drops writes to them, so the PE keeps them
-P_CNTV_CVAL: Final = 54
-P_CNTP_CTL: Final = 55
-P_CNTP_CVAL: Final = 56
-P_CNTVOFF: Final = 57
-P_SLICE_END: Final = 58  # clock value at which the PE has to stop whatever the timers say
-P_TIMER_MASK: Final = 59  # CNTHCTL_EL2.{CNTVMASK, CNTPMASK} as bits 0 and 1: the timer's interrupt is masked
+P_SLICE_END: Final = 53  # clock value at which the PE has to stop whatever the timers say
+P_BUDGET: Final = 54  # clock value at which the PE stops: its slice ends, or a timer changes its output
 P_HAS_PAN: Final = 60  # 1 = the CPU model has FEAT_PAN
 P_TLB_ERA: Final = 61  # 1..255, a new one with each flush of the whole TLB
 P_ID_TABLE: Final = 62  # address of 32 words: the ID registers with CRm 4 to 7, op2 0 to 7
@@ -100,4 +95,30 @@ P_SP: Final = 111
 P_PC: Final = 112
 P_PSTATE: Final = 113
 P_HELD: Final = 120  # the same 34 words as the engine holds them: only what differs is written back
+
+# -- PE block: timers and interrupts ------------------------------------------------------------------------------
+P_TIMERS: Final = 160  # 2 words each (control, compare value) of CNTV, CNTP, CNTHP and CNTHV
+P_CNTV_CTL: Final = 160
+P_CNTV_CVAL: Final = 161
+P_CNTP_CTL: Final = 162
+P_CNTP_CVAL: Final = 163
+P_CNTHP_CTL: Final = 164
+P_CNTHP_CVAL: Final = 165
+P_CNTVOFF: Final = 168
+P_CNTHCTL: Final = 169  # CNTHCTL_EL2 {EL1PCEN, EL1PCTEN}
+P_TIMER_MASK: Final = 170  # CNTHCTL_EL2.{CNTVMASK, CNTPMASK} as bits 0 and 1: the timer's interrupt is masked
+P_TIMER_OUTPUTS: Final = 171  # outputs of the timers as the interrupt controller knows them, bit 0 = CNTV ...
+P_SIGNALS: Final = 172  # what asks for an exception: SIGNAL_*
+P_SCR: Final = 173  # SCR_EL3 of the security state that runs
+P_SERROR: Final = 174  # ISS of the physical SError that SIGNAL_SERROR announces
 P_WORDS: Final = 256
+
+# -- signals ------------------------------------------------------------------------------------------------------
+SIGNAL_G0: Final = 1  # from the interrupt controller: a physical interrupt of Group 0,
+SIGNAL_G1S: Final = 2  # Secure Group 1,
+SIGNAL_G1NS: Final = 4  # or Non-secure Group 1,
+SIGNAL_VIRQ: Final = 8  # and virtual interrupts of list registers
+SIGNAL_VFIQ: Final = 16
+SIGNAL_GIC: Final = 31  # all of them
+SIGNAL_VSERROR: Final = 32  # HCR_EL2.VSE
+SIGNAL_SERROR: Final = 64  # a physical SError

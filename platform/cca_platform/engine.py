@@ -25,6 +25,8 @@ _BLOCK_WORDS: Final = {
     "hcr": w.P_HCR,
     "vtcr": w.P_VTCR,
     "vttbr": w.P_VTTBR,
+    "cnthctl": w.P_CNTHCTL,
+    "cntvoff": w.P_CNTVOFF,
     "cntv_ctl_el0": w.P_CNTV_CTL,
     "cntv_cval_el0": w.P_CNTV_CVAL,
     "cntp_ctl_el0": w.P_CNTP_CTL,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from cca_platform import access as la
 from cca_platform import block as w
-from cca_platform import hooks
+from cca_platform import hooks, interrupts, timers
 from cca_platform.aborts import abort
 from cca_platform.decoder import decode
+from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg, iss_wfx
 from cca_platform.types import Access, BusError
 
@@ -28,6 +29,7 @@ _HVC: Final = 11
 _TRAPPED_SMC: Final = 12
 SMC: Final = 13
 
+_U64: Final = (1 << 64) - 1
 _IL: Final = 1 << 25
 _EC_WFX, _EC_SYSREG, _EC_PC, _EC_DATA, _EC_BRK = 0x01, 0x18, 0x22, 0x24, 0x3C
 _EC_SVC, _EC_HVC, _EC_SMC = 0x15, 0x16, 0x17
@@ -38,9 +40,8 @@ _ALIGNMENT: Final = 0x21
 _HCR_TWI: Final = 1 << 13
 _HCR_TID3: Final = 1 << 18
 _HCR_TSC: Final = 1 << 19
-_HCR_IMO_FMO: Final = 3 << 3
-# DIR, SGI1R, ASGI1R and SGI0R of the GIC CPU interface: with HCR_EL2.IMO or FMO, EL2 makes interrupts on behalf of EL1
-_ICC_WRITES: Final = frozenset((3, 0, 12, 11, op2) for op2 in (1, 5, 6, 7))
+_ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
+_MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
 _DEVICE: Final = 2  # P_FAULT_KIND: permitted, but not DRAM
 
 
@@ -92,23 +93,55 @@ def _not_executed(pe: "Pe", number: int) -> None:
         pe.take(ec << 26 | _IL | la.iss(decoded, _ALIGNMENT, stage2=False), own, far)
     else:
         word = int(hooks.instruction(pe.address))
-        decoded_system = None if word < 0 or pe.el == 2 else decode_system(word)
-        pe.take(*_undefined(pe, decoded_system, own))
+        system = None if word < 0 else decode_system(word)
+        if system is None or not _moved(pe, system):
+            pe.take(*_undefined(pe, system, own))
 
 
 def _undefined(pe: "Pe", instruction: SystemInstruction | None, own: int) -> tuple[int, int]:
     """(ESR, target) of an instruction that the engine does not execute: trapped to EL2, or undefined."""
     if instruction is not None:
         hcr, kind = pe.words[w.P_HCR], instruction.kind
-        if kind is SystemKind.WFI and hcr & _HCR_TWI:
+        if kind is SystemKind.WFI and hcr & _HCR_TWI and pe.el < 2:
             return _EC_WFX << 26 | _IL | iss_wfx(instruction), 2
         is_id = (instruction.op0, instruction.op1, instruction.crn) == (3, 0, 0) and 1 <= instruction.crm <= 7
-        trapped = is_id and hcr & _HCR_TID3 if kind is SystemKind.MRS else False
-        if kind is SystemKind.MSR and instruction.encoding in _ICC_WRITES:
-            trapped = hcr & _HCR_IMO_FMO
-        if trapped and pe.el == 1:
+        if is_id and kind is SystemKind.MRS and hcr & _HCR_TID3 and pe.el == 1:
             return _EC_SYSREG << 26 | _IL | iss_sysreg(instruction), 2
     return _IL, own
+
+
+def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
+    """Do an MRS or MSR of a register that the engine lacks: the GIC CPU interface, CNTHV; False when it is undefined."""
+    op0, op1, crn, crm, op2 = encoding = instruction.encoding
+    if instruction.kind not in _MOVES or op0 != 3:
+        return False
+    is_read, rt, x = instruction.kind is SystemKind.MRS, instruction.rt, pe.x
+    value = 0 if is_read or rt == 31 else x[rt]
+    if (crn == 12 and crm >= 8) or encoding == _ICC_PMR_EL1:
+        gic, hcr = pe.gic, pe.words[w.P_HCR]
+        if is_read:
+            value = gic.read(encoding, pe.el, pe.security, hcr)
+            status = min(value, 0)
+        else:
+            status = gic.write(encoding, value, pe.el, pe.security, hcr)
+        if status == UNDEFINED:
+            return False
+        if status == TRAP_EL2:
+            pe.take(_EC_SYSREG << 26 | _IL | iss_sysreg(instruction), 2)
+            return True
+    elif (op1, crn, crm) == (4, 14, 3) and op2 <= 2 and pe.el == 2:
+        if is_read:
+            value = int(timers.read(pe.address, timers.CNTHV, op2)) & _U64
+        else:
+            timers.write(pe.address, timers.CNTHV, op2, value - (value >> 63 << 64))
+    else:
+        return False
+    if is_read and rt != 31:
+        x[rt] = value
+    pe.elr += 4
+    pe.retire_one()
+    interrupts.set_budget(pe.address)
+    return True
 
 
 def refused(pe: "Pe") -> None:

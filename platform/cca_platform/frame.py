@@ -79,7 +79,8 @@ EL1_FRAME: Final[tuple[str, ...]] = (
     *("fpcr", "fpsr"),
     *_VECTORS,
 )
-CONTROLS: Final = ("hcr", "vtcr", "vttbr")  # EL2 controls as software wrote them: the engine's copies drop bits
+CONTROLS: Final = ("hcr", "vtcr", "vttbr", "cnthctl", "cntvoff")
+"""EL2 controls as software wrote them, which the PE keeps beside the engine's copies."""
 EL2_FRAME: Final[tuple[str, ...]] = (
     "sp_el2",
     *CONTROLS,

@@ -1,4 +1,4 @@
-"""What runs inside the engine's hooks, as native code: TLB fills, exception entry, the clock, timers, AT.
+"""What runs inside the engine's hooks, as native code: TLB fills, exception entry, the clock, system registers, AT.
 
 Every function works on the words of :mod:`cca_platform.block`; registers of the engine come through
 :mod:`cca_platform.registers`.
@@ -7,6 +7,7 @@ Every function works on the words of :mod:`cca_platform.block`; registers of the
 from typing import Final
 
 from cca_platform import block as w
+from cca_platform import interrupts, timers
 from cca_platform.mmu import fill, host_address, translate
 from cca_platform.native import call_stop, callback, jit, load8, load32, load64, store32, store64
 from cca_platform.registers import PAR_EL1, PC, PSTATE, SP_EL0, XZR, get, get_system, put, put_system
@@ -18,9 +19,7 @@ __all__ = [
     "ON_MSR",
     "ON_SYS",
     "instruction",
-    "set_budget",
     "take_exception",
-    "timer_deadline",
     "uncount",
 ]
 
@@ -28,8 +27,8 @@ _READ: Final = 16
 _WRITE: Final = 17
 _FETCH: Final = 18
 _PAN_BIT: Final = 22
+_HCR_VSE: Final = 1 << 8
 _HCR_TID3: Final = 1 << 18
-_NEVER: Final = 0x7FFF_FFFF_FFFF_FFFF
 _NO_FAR: Final = -(1 << 63)
 
 
@@ -136,34 +135,14 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     return True
 
 
-@jit("i8(i8, i8)")
-def timer_deadline(p: int, now: int) -> int:
-    """Clock value at which an unmasked EL1 timer asserts its interrupt, at least ``now``; the largest int64: never."""
-    deadline = _NEVER
-    mask = load64(p + 8 * w.P_TIMER_MASK)
-    virtual, physical = load64(p + 8 * w.P_CNTV_CVAL), load64(p + 8 * w.P_CNTP_CVAL)
-    if load64(p + 8 * w.P_CNTV_CTL) & 3 == 1 and mask & 1 == 0 and virtual >= 0:  # negative: beyond any clock
-        deadline = max(now, virtual + load64(p + 8 * w.P_CNTVOFF))
-    if load64(p + 8 * w.P_CNTP_CTL) & 3 == 1 and mask & 2 == 0 and physical >= 0:
-        deadline = min(deadline, max(now, physical))
-    return deadline
-
-
-@jit("i8(i8)")
-def set_budget(p: int) -> int:
-    """Let the PE run until its slice ends or a timer fires, whichever is first."""
-    m = load64(p + 8 * w.P_MACHINE)
-    budget = min(load64(p + 8 * w.P_SLICE_END), timer_deadline(p, load64(m + 8 * w.M_CLOCK)))
-    store64(m + 8 * w.M_BUDGET, budget)
-    return budget
-
-
 @callback("void", "i64", "i64", "i32", "i64")
 def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
     """UC_HOOK_BLOCK: count the block that is about to run, or stop before it when the budget is used up."""
     m = load64(p + 8 * w.P_MACHINE)
     clock = load64(m + 8 * w.M_CLOCK)
-    if clock >= load64(m + 8 * w.M_BUDGET):  # before adding, or a small budget would livelock
+    if clock >= load64(m + 8 * w.M_BUDGET) and (  # before adding, or a small budget would livelock
+        clock >= load64(p + 8 * w.P_BUDGET) or interrupts.due(p, get(p, PSTATE)) != 0
+    ):
         store64(p + 8 * w.P_STOPPED, 1)
         call_stop(load64(p + 8 * w.P_UC_EMU_STOP), uc)
     else:
@@ -171,21 +150,6 @@ def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
         store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) + (size >> 2))
         store64(p + 8 * w.P_BLOCK_PC, address)
         store64(p + 8 * w.P_BLOCK_SIZE, size)
-
-
-@jit("i8(i8, i8, i8)")
-def _timer_access_allowed(p: int, crm: int, op2: int) -> int:
-    """Whether the current EL may use this CNT* register without a trap (CNTKCTL_EL1, CNTHCTL_EL2 with E2H = 0)."""
-    el = get(p, PSTATE) >> 2 & 3
-    virtual = crm == 3 or (crm == 0 and op2 == 2)
-    if el == 0 and not (crm == 0 and op2 == 0):
-        control = get_system(p, 0x30E10)
-        if crm == 0:
-            return control >> (1 if virtual else 0) & 1
-        return control >> (8 if virtual else 9) & 1
-    if el < 2 and not virtual and not (crm == 0 and op2 == 0):
-        return get_system(p, 0x34E10) >> (0 if crm == 0 else 1) & 1
-    return 1
 
 
 @jit("i8(i8, i8, i8)")
@@ -206,40 +170,30 @@ def _identify(p: int, register: int, index: int) -> int:
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN MRS: the counter, the EL1 timers and identification; every other register is read natively."""
+    """UC_HOOK_INSN MRS: the counter, the timers, ISR_EL1 and identification; every other register is read natively."""
     crm, op2 = load32(cp + 4), load32(cp + 16)
     if load32(cp) == 0 and load32(cp + 8) == 3 and load32(cp + 12) == 0 and crm < 8:
         return _identify(p, register, 8 * crm + op2)
-    if load32(cp) != 14 or load32(cp + 8) != 3 or load32(cp + 12) != 3:
+    if load32(cp) == 12 and crm == 1 and op2 == 0 and load32(cp + 12) == 0 and load32(cp + 8) == 3:
+        pstate = get(p, PSTATE)
+        if pstate & 0xC == 0:
+            return 0
+        if register != XZR:
+            put(p, register, interrupts.pending(p, pstate))
+        return 1
+    if load32(cp) != 14 or load32(cp + 8) != 3:
         return 0
-    if (crm != 0 and crm != 2 and crm != 3) or op2 > 2 or not _timer_access_allowed(p, crm, op2):
+    timer = timers.select(p, load32(cp + 12), crm, op2)
+    if timer < 0:
         return 0
-    clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)
-    offset = load64(p + 8 * w.P_CNTVOFF)
-    if crm == 0:
-        value = clock
-        if op2 == 0:
-            value = load64(p + 8 * w.P_COUNTER_HZ)
-        elif op2 == 2:
-            value = clock - offset
-    else:
-        now = clock - (offset if crm == 3 else 0)
-        words = p + 8 * (w.P_CNTV_CTL if crm == 3 else w.P_CNTP_CTL)
-        control, compare = load64(words), load64(words + 8)
-        if op2 == 0:
-            value = (compare - now) & 0xFFFFFFFF
-        elif op2 == 1:
-            value = control | (4 if control & 1 and 0 <= compare <= now else 0)
-        else:
-            value = compare
     if register != XZR:
-        put(p, register, value)
+        put(p, register, timers.read(p, timer, op2))
     return 1
 
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN MSR: the EL1 timers, and note of writes that change a translation regime."""
+    """UC_HOOK_INSN MSR: the timers, and note of writes that change a translation regime."""
     crn, crm, op0, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 8), load32(cp + 12), load32(cp + 16)
     if op0 != 3:
         return 0
@@ -248,29 +202,26 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
         store64(p + 8 * w.P_REGIME, -1)
         if op1 == 4 and crn == 1 and crm == 1 and op2 == 0:
             store64(p + 8 * w.P_HCR, value)
+            signals = load64(p + 8 * w.P_SIGNALS) & ~w.SIGNAL_VSERROR
+            store64(p + 8 * w.P_SIGNALS, signals | (w.SIGNAL_VSERROR if value & _HCR_VSE else 0))
+            interrupts.set_budget(p)
         elif op1 == 4 and crn == 2 and crm == 1:
             store64(p + 8 * (w.P_VTCR if op2 == 2 else w.P_VTTBR), value)
         return 0
-    if crn == 14 and op1 == 4 and crm == 0 and op2 == 3:
-        store64(p + 8 * w.P_CNTVOFF, value)
+    if crn != 14:
         return 0
-    if crn != 14 or op1 != 3 or (crm != 2 and crm != 3) or op2 > 2 or not _timer_access_allowed(p, crm, op2):
+    if op1 == 4 and crm < 2:
+        if crm == 0 and op2 == 3:
+            store64(p + 8 * w.P_CNTVOFF, value)
+        elif crm == 1 and op2 == 0:
+            store64(p + 8 * w.P_CNTHCTL, value)
+        interrupts.set_budget(p)
         return 0
-    clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)
-    words = p + 8 * (w.P_CNTV_CTL if crm == 3 else w.P_CNTP_CTL)
-    if op2 == 0:
-        signed = value & 0xFFFFFFFF
-        signed -= (signed & 0x80000000) << 1
-        store64(words + 8, clock - (load64(p + 8 * w.P_CNTVOFF) if crm == 3 else 0) + signed)
-    elif op2 == 1:
-        store64(words, value & 3)
-    else:
-        store64(words + 8, value)
-    compare = load64(words + 8)
-    if compare < 0 or compare > clock - (load64(p + 8 * w.P_CNTVOFF) if crm == 3 else 0):
-        # the level that was masked has gone: the next one is news
-        store64(p + 8 * w.P_TIMER_MASK, load64(p + 8 * w.P_TIMER_MASK) & ~(1 if crm == 3 else 2))
-    set_budget(p)
+    timer = timers.select(p, op1, crm, op2)
+    if timer < 0 or crm == 0:
+        return 0
+    timers.write(p, timer, op2, value)
+    interrupts.set_budget(p)
     return 1
 
 

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from cca_platform import block as w
-from cca_platform import exceptions, frame, hooks, registers
+from cca_platform import exceptions, frame, hooks, interrupts, registers, timers
 from cca_platform.identification import IdRegisters
 from cca_platform.types import SecurityState
 
 if TYPE_CHECKING:
     from cca_platform.engine import Engine
+    from cca_platform.gic import CpuInterface
     from cca_platform.machine import Machine
 
 __all__ = ["MachineStopped", "Pe", "Program"]
 
 _U64: Final = (1 << 64) - 1
+_HCR_VSE: Final = 1 << 8
 _HCR_TWI: Final = 1 << 13
 _HCR_TID3: Final = 1 << 18
 _HCR_TGE: Final = 1 << 27
@@ -29,10 +31,13 @@ _HCR_RW: Final = 1 << 31
 _ENGINE_HCR: Final = _HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
 _EL2H: Final = 9  # PSTATE.M without the bits that say AArch64
 _NO_FAR: Final = -(1 << 63)
-_NEVER: Final = (1 << 63) - 1
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
 _SLICE: Final = 4_000_000  # ticks without a look at signals: about 10 ms
 _ROOT, _NON_SECURE = int(SecurityState.ROOT), int(SecurityState.NON_SECURE)
+_CNTHCTL_RESET: Final = 3  # EL1PCEN, EL1PCTEN
+_SERROR: Final = 0x2F << 26 | 1 << 25
+_KINDS: Final = {interrupts.IRQ: "IRQ", interrupts.FIQ: "FIQ", interrupts.SERROR: "SError"}
+_VIRTUAL: Final = 1 << 16  # of what interrupts.due gives
 
 
 def _signed(far: int | None) -> int:
@@ -48,10 +53,10 @@ class Program(Protocol):
     """An exception level that Python implements."""
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-        """A synchronous exception was taken to this level; returning resumes the interrupted code."""
+        """A synchronous exception or an SError was taken to this level; returning resumes the interrupted code."""
 
     def on_irq(self, pe: "Pe") -> None:
-        """A physical interrupt was taken to this level."""
+        """A physical interrupt, IRQ or FIQ, was taken to this level."""
 
     def on_eret(self, pe: "Pe") -> None:
         """A higher level returned to this one."""
@@ -76,6 +81,7 @@ class Pe:
         self._trace = machine.trace
         self._programs = machine.programs
         self._clock = machine.clock
+        self._cpu_interface = machine.gic.cpus[index]
         self.block = np.zeros(w.P_WORDS, np.int64)
         self.address = int(self.block.ctypes.data)
         self.words = memoryview(self.block.data).cast("B").cast("Q")
@@ -83,7 +89,6 @@ class Pe:
         self._tlb_pages = np.zeros(machine.memory.pages, np.uint8)
         self._engine: Engine | None = None
         self._moves = 0
-        self._host_deadline: int | None = None
         self._vmid = -1
         self._flush = False
         self._flush_code = False
@@ -95,6 +100,8 @@ class Pe:
         block[w.P_TLB_PAGES] = self._tlb_pages.ctypes.data
         block[w.P_TLB_ERA] = 1
         block[w.P_COUNTER_HZ] = machine.board.counter_hz
+        block[w.P_CNTHCTL] = _CNTHCTL_RESET
+        block[w.P_SECURITY] = -1
         block[w.P_HAS_PAN] = machine.cpu != "a72"
         self.ids = IdRegisters(self, machine.board)
 
@@ -215,6 +222,7 @@ class Pe:
             words[w.P_HCR] = hcr
             self.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr & _ENGINE_HCR)
         words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
+        words[w.P_CNTHCTL], words[w.P_CNTVOFF] = _CNTHCTL_RESET, 0
         self._vmid = vttbr >> 48
         if words[w.P_VMPIDR] != vmpidr:
             words[w.P_VMPIDR] = vmpidr
@@ -280,16 +288,57 @@ class Pe:
             self.words[w.P_TLB_ERA] = era + 1
 
     # -- time and interrupts -----------------------------------------------------------------------------------------
+    @property
+    def gic(self) -> "CpuInterface":
+        """The CPU interface of the interrupt controller, which knows what the timers of this PE signal now."""
+        self._tell_timers()
+        return self._cpu_interface
+
+    def _tell_timers(self) -> None:
+        """Give the interrupt controller the outputs of the timers, which are levels."""
+        words = self.words
+        now = int(timers.outputs(self.address, self._clock.now))
+        changed = words[w.P_TIMER_OUTPUTS] ^ now
+        if changed:
+            words[w.P_TIMER_OUTPUTS] = now
+            for timer, intid in enumerate(timers.INTIDS):
+                if changed >> timer & 1:
+                    self.machine.gic.set_ppi(self.index, intid, bool(now >> timer & 1))
+
+    def signal(self, bits: int) -> None:
+        """What the interrupt controller signals to this PE now: ``block.SIGNAL_*`` of it."""
+        words = self.words
+        words[w.P_SIGNALS] = words[w.P_SIGNALS] & ~w.SIGNAL_GIC | bits
+
+    def raise_serror(self, iss: int = 0) -> None:
+        """Make a physical SError pending, with this ISS (IDS and below)."""
+        self.words[w.P_SERROR] = iss
+        self.words[w.P_SIGNALS] |= w.SIGNAL_SERROR
+
     def host_timer(self, deadline: int | None) -> None:
-        """CNTHP: a physical interrupt to EL2 from clock value ``deadline`` on; None turns it off."""
-        self._host_deadline = deadline
+        """CNTHP: its interrupt (INTID 26) from clock value ``deadline`` on; None turns it off."""
+        words = self.words
+        words[w.P_CNTHP_CTL] = deadline is not None
+        words[w.P_CNTHP_CVAL] = deadline or 0
 
     def deadline(self) -> int | None:
-        """Clock value of the next interrupt of a timer, or None."""
-        ticks = int(hooks.timer_deadline(self.address, self._clock.now))
-        if self._host_deadline is not None:
-            ticks = min(ticks, self._host_deadline)
-        return None if ticks == _NEVER else ticks
+        """Clock value at which a timer of this PE or a device next changes what it signals, or None."""
+        ticks = int(timers.next_change(self.address, self._clock.now))
+        due = self.machine.bus.deadline
+        if due is not None:
+            ticks = min(ticks, due)
+        return None if ticks == timers.NEVER else ticks
+
+    def interrupted(self) -> bool:
+        """Whether a physical interrupt waits for this PE, whatever it masks."""
+        self._tell_timers()
+        return bool(self.words[w.P_SIGNALS] & (w.SIGNAL_G0 | w.SIGNAL_G1S | w.SIGNAL_G1NS))
+
+    def asleep(self) -> bool:
+        """Whether this PE waits, and no interrupt wakes it; one that is stuck needs an interrupt that it takes."""
+        if not self.waiting:
+            return False
+        return self.stuck or not interrupts.wakes(self.address, self.words[w.P_PSTATE])
 
     # -- running -----------------------------------------------------------------------------------------------------
     def run(self, until: int) -> None:
@@ -301,36 +350,39 @@ class Pe:
 
     def step(self, until: int | None = None) -> None:
         """Run the code of the current level until something happens, and deal with that."""
-        if self.machine.stopped is not None:
-            raise MachineStopped(self.machine.stopped)
+        machine = self.machine
+        if machine.stopped is not None:
+            raise MachineStopped(machine.stopped)
         if (self.security, self.el) in self._programs:
             raise AssertionError(f"{self!r} must have code to run, not a Python program")
         clock, words = self._clock, self.words
         clock.follow()
         now = clock.now
-        interruptible = self.el < 2 and (self.security, 2) in self._programs
-        if interruptible:
-            due = self.deadline()
-            if due is not None and due <= now:
-                self._irq()
+        due = machine.bus.deadline
+        if due is not None and due <= now:
+            machine.bus.advance(now)
+            if machine.stopped is not None:
                 return
-        end = now + _SLICE if until is None else min(until, now + _SLICE)
-        if interruptible and self._host_deadline is not None:
-            end = min(end, self._host_deadline)
-        words[w.P_SLICE_END] = end
+            due = machine.bus.deadline
+        self._tell_timers()
         if words[w.P_SECURITY] != self.security:
             words[w.P_SECURITY] = self.security
+            words[w.P_SCR] = machine.scr[self.security]
             self._flush = True  # the engine's TLB does not know security states
+        if words[w.P_SIGNALS]:
+            taken = int(interrupts.due(self.address, words[w.P_PSTATE]))
+            if taken:
+                self._take_interrupt(taken)
+                return
         self.count_fruitless()
-        if self.stuck:
+        if self.stuck or self.asleep():
             self._wait()
             return
-        self._synchronise()
-        if interruptible:
-            hooks.set_budget(self.address)
-        else:  # real code above EL1 has no interrupt controller yet that could signal a timer
-            self.machine.memory.block[w.M_BUDGET] = end
         self.waiting = False
+        end = now + _SLICE if until is None else min(until, now + _SLICE)
+        words[w.P_SLICE_END] = end if due is None else min(end, due)
+        self._synchronise()
+        interrupts.set_budget(self.address)
         engine = self.engine
         stop = engine.run()
         if stop is engine.LEFT:
@@ -341,22 +393,49 @@ class Pe:
         elif stop is engine.HALTED:
             self._wait()
 
-    def _irq(self) -> None:
-        """Take a physical interrupt to the EL2 in Python."""
+    def _take_interrupt(self, taken: int) -> None:
+        """Take an interrupt that ``interrupts.due`` found: to a program in Python or to the vector of real code."""
+        words = self.words
+        target, kind = taken & 3, taken & 0x180
+        self.waiting, self._fruitless, self.stuck = False, 0, False
         if self._trace.on:
-            self._trace.emit("interrupt.take", pe=self, kind="IRQ", elr=self.elr)
-        came, moves = self.el, self._moves
-        self.el = 2
-        self._programs[self.security, 2].on_irq(self)
-        if self._moves == moves:
-            self.el = came
+            virtual = bool(words[w.P_SIGNALS] & (w.SIGNAL_VIRQ | w.SIGNAL_VFIQ)) and target == 1
+            self._trace.emit("interrupt.take", pe=self, kind=_KINDS[kind], elr=self.elr, target=target, virtual=virtual)
+        esr = _SERROR
+        if kind == interrupts.SERROR:
+            if taken & _VIRTUAL:
+                hcr = words[w.P_HCR] & ~_HCR_VSE
+                words[w.P_HCR] = hcr
+                self.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr)
+                words[w.P_SIGNALS] &= ~w.SIGNAL_VSERROR
+            else:
+                esr |= words[w.P_SERROR]
+                words[w.P_SIGNALS] &= ~w.SIGNAL_SERROR
+        security = _ROOT if target == 3 else self.security
+        program = self._programs.get((security, target))
+        if program is None:
+            hooks.take_exception(self.address, target, esr, _NO_FAR, kind)
+            self.el = target
+        elif kind == interrupts.SERROR:
+            self._take_program(security, target, esr)
+        else:
+            came, moves = self.el, self._moves
+            self.el = target
+            program.on_irq(self)
+            if self._moves == moves:
+                self.el = came
 
     def _wait(self) -> None:
-        """WFI: idle time passes at once, up to the next interrupt of this PE."""
-        due = self.deadline()
-        if self.on and (self._programs.get((_NON_SECURE, 2)) is None):
-            self.waiting = due is None or due > self._clock.now
+        """WFI, or a guest that is stuck: nothing happens on this PE before an interrupt.
+
+        Where PEs take turns, the machine lets idle time pass; under a host in Python this PE is the only one.
+        """
+        self.waiting = True
+        if self.on and self._programs.get((_NON_SECURE, 2)) is None:
             return
+        if not self.asleep():
+            return
+        due = self.deadline()
         if due is None:
             what = "takes aborts without end" if self.stuck else "waits for an interrupt that cannot come"
             self.machine.stop(f"PE {self.index} {what}")
@@ -434,7 +513,6 @@ class Pe:
             "on": self.on,
             "waiting": self.waiting,
             "words": self.block.copy(),
-            "host_deadline": self._host_deadline,
             "vmid": self._vmid,
             "engine": bytes(frames) if self._engine is not None else None,
         }
@@ -443,12 +521,12 @@ class Pe:
         """Put back what ``save`` gave."""
         self.security = SecurityState(data["security"])
         self.el, self.on, self.waiting = data["el"], data["on"], data["waiting"]
-        self._host_deadline, self._vmid = data["host_deadline"], data["vmid"]
-        if self._engine is not None and data["engine"] is not None:
+        self._vmid = data["vmid"]
+        if data["engine"] is not None:
             frames = bytearray(data["engine"])
             address = ctypes.addressof(ctypes.c_char.from_buffer(frames))
-            self._engine.load_el2(address + frame.EL1_FRAME_SIZE)
-            self._engine.load(address)
+            self.engine.load_el2(address + frame.EL1_FRAME_SIZE)
+            self.engine.load(address)
         for start, stop in _SAVED_WORDS:
             self.block[start:stop] = data["words"][start:stop]
         self.block[w.P_REGIME] = self.block[w.P_VMPIDR] = -1
@@ -466,6 +544,6 @@ class Pe:
 _SAVED_WORDS: Final = (
     (w.P_SECURITY, w.P_VSTTBR + 1),
     (w.P_RETIRED, w.P_RETIRED + 1),
-    (w.P_CNTV_CTL, w.P_TIMER_MASK + 1),
+    (w.P_TIMERS, w.P_SERROR + 1),
     (w.P_X, w.P_PSTATE + 1),
 )

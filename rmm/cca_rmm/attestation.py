@@ -176,8 +176,7 @@ def signed(call: Call) -> bool:
     """Spend the slices of signing that are left, and sign; False when the Host has an interrupt before that."""
     rmm, pe, clock = call.rmm, call.pe, call.pe.machine.clock
     for done in range(call.attest.slices, SLICES):
-        due = pe.deadline()
-        if due is not None and due <= clock.now:
+        if pe.interrupted():
             ATTEST.write(rmm.port, rmm.current(pe) + ATTEST_OFFSET, slices=done)
             return False
         clock.skip_to(clock.now + SLICE_TICKS)
