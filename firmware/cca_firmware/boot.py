@@ -1,5 +1,6 @@
 """Trusted boot, as TF-A does it with RME: BL1, BL2, BL31, the RMM on every PE, and the hand-over to Non-secure EL2."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_firmware import images, manifest
@@ -9,13 +10,16 @@ from cca_firmware.carveout import Carveout, required_region
 from cca_firmware.contexts import Contexts
 from cca_firmware.errors import BootError
 from cca_firmware.gpts import GranuleTables
+from cca_firmware.handover import NsEntry
 from cca_firmware.loader import Loader, Measurement
 from cca_firmware.monitor import Monitor
+from cca_firmware.nsimage import Layout, NsImage, Part, lay_out
 from cca_firmware.psci import PsciService
 from cca_firmware.rmmd import RmmDispatcher
 from cca_platform.types import GRANULE_SIZE, PA, Pas, SecurityState
 
 if TYPE_CHECKING:
+    from cca_platform.board import Board
     from cca_platform.machine import Machine
 
 __all__ = ["Firmware", "boot"]
@@ -66,22 +70,29 @@ def boot(
     *,
     rmm: Any,
     ns_program: Any = None,
+    ns_images: Sequence[NsImage] = (),
     ns_image: bytes | None = None,
+    ns_entry: int | None = None,
+    ns_el: int = 2,
     fip: bytes | None = None,
     root_digest: bytes | None = None,
 ) -> Firmware:
     """Boot ``machine`` from reset to Non-secure EL2; BootError when an image is not what the chain of trust names.
 
-    ``rmm`` is the RMM as a program. Non-secure EL2 is either ``ns_program`` (Python; every PE is on) or ``ns_image``
-    (an ELF file or a raw image at the board's NS entry; the primary PE is ready to run there, PSCI starts the others).
-    ``fip`` is the package to boot from and ``root_digest`` the hash in BL1's ROM; by default both are of the programs
-    given.
+    ``rmm`` is the RMM as a program. Non-secure EL2 is either ``ns_program`` (Python; every PE is on) or ``ns_images``
+    (see :func:`cca_firmware.nsimage.lay_out`; the primary PE is ready to run at ``ns_entry`` or where the images start,
+    PSCI starts the others). ``ns_image`` stands for one image without an address. ``ns_el`` is 2, or 1 for images that
+    start at EL1, below no EL2 software. ``fip`` is the package to boot from and ``root_digest`` the hash in BL1's ROM;
+    by default both are of the programs given.
     """
-    if (ns_program is None) == (ns_image is None):
-        raise BootError("boot must be given either ns_program or ns_image")
+    ns = [*ns_images] if ns_image is None else [NsImage(ns_image), *ns_images]
+    if (ns_program is None) == (not ns):
+        raise BootError("boot must be given either ns_program or NS images")
+    if ns_el not in ((1, 2) if ns else (2,)):
+        raise BootError(f"ns_el must be 1 or 2, and 2 for a program in Python, not {ns_el}")
     board = machine.board
-    bl33 = images.component(ns_program) if ns_image is None else images.flatten(ns_image, board.ns_entry)
-    built = images.package(images.component(rmm), bl33)
+    layout = lay_out(ns, board, ns_entry) if ns else _program_layout(ns_program, board)
+    built = images.package(images.component(rmm), *(part.data for part in layout.parts))
     trace, memory = machine.trace, machine.memory
 
     # BL1: every PE comes out of reset at EL3; the ROM knows one hash, and starts BL2
@@ -100,17 +111,16 @@ def boot(
     loader.load(images.BL31, bl31, _IMAGE_LIMIT, Pas.ROOT)
     realm, shared_page = required_region(board, "realm_image"), manifest.shared_page(board)
     loader.load(images.RMM, realm.base, realm.size - GRANULE_SIZE, Pas.REALM)
-    room = next((bank.top - board.ns_entry for bank in board.ns_banks() if bank.base <= board.ns_entry < bank.top), 0)
-    loader.load(images.BL33, board.ns_entry, room, Pas.NON_SECURE)
+    for number, part in enumerate(layout.parts):
+        loader.load(images.ns_part(number), part.address, _room(board, part.address), Pas.NON_SECURE)
 
     # BL31: the monitor and its services
     _stage(machine, "BL31", bl31)
     contexts = Contexts(memory, root, len(machine.pes))
     attestation = PlatformAttestation(machine, root, shared_page, loader.event_log)
-    rmmd = RmmDispatcher(machine, tables, shared_page, attestation)
-
-    psci = PsciService(machine, None if ns_image is None else rmmd.boot)
-    monitor = Monitor(machine, contexts, rmmd, psci, ns_is_code=ns_image is not None)
+    rmmd = RmmDispatcher(machine, tables, shared_page, attestation, NsEntry(ns_el, bool(ns)))
+    psci = PsciService(machine, rmmd.boot if ns else None)
+    monitor = Monitor(machine, contexts, rmmd, psci, ns_is_code=bool(ns))
     machine.install(SecurityState.ROOT, 3, monitor)
     machine.install(SecurityState.REALM, 2, rmm)
     if ns_program is not None:
@@ -121,10 +131,21 @@ def boot(
 
     memory.port(SecurityState.ROOT, Pas.REALM).write(shared_page, manifest.build(board, shared_page))
     _stage(machine, "RMM", realm.base, version=RMM_EL3_VERSION)
-    for pe in machine.pes if ns_image is None else machine.pes[:1]:
-        rmmd.boot(pe, board.ns_entry, 0)
-    _stage(machine, "BL33", board.ns_entry, version=PSCI_VERSION)
+    for pe in machine.pes[:1] if ns else machine.pes:
+        rmmd.boot(pe, layout.entry, 0)
+    _stage(machine, "BL33", layout.entry, version=PSCI_VERSION)
     return firmware
+
+
+def _program_layout(program: Any, board: "Board") -> Layout:
+    """The image of a program in Python, at the board's NS entry."""
+    image = images.component(program)
+    return Layout((Part("BL33", board.ns_entry, image, len(image)),), board.ns_entry)
+
+
+def _room(board: "Board", pa: int) -> int:
+    """Bytes of Non-secure DRAM from ``pa`` on."""
+    return next((bank.top - pa for bank in board.ns_banks() if bank.base <= pa < bank.top), 0)
 
 
 def _stage(machine: "Machine", stage: str, entry: int, version: int | None = None) -> None:

@@ -7,14 +7,12 @@ sources that really run, so that a measurement of the RMM is a measurement of it
 import sys
 from functools import lru_cache
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from cca_firmware import fip
 from cca_firmware.certificates import Certificate, CertifiedImage
-from cca_firmware.errors import BootError
 
 __all__ = [
     "BL2",
@@ -29,7 +27,7 @@ __all__ = [
     "archive",
     "component",
     "firmware_images",
-    "flatten",
+    "ns_part",
     "package",
 ]
 
@@ -65,7 +63,7 @@ CCA_CERTIFICATE: Final = _type(
 NS_CERTIFICATE: Final = _type("NS content certificate", "8ec4c1f3-5d63-e411-a7a9-87ee40b23fa7", "vouches for BL33")
 
 _BL2_SOURCES: Final = frozenset(
-    {"__init__.py", "boot.py", "certificates.py", "errors.py", "fip.py", "images.py", "loader.py"}
+    {"__init__.py", "boot.py", "certificates.py", "errors.py", "fip.py", "images.py", "loader.py", "nsimage.py"}
 )
 _FIRMWARE: Final = Path(__file__).parent
 
@@ -131,33 +129,6 @@ def component(program: Any) -> bytes:
     return _file_image(Path(str(module.__file__)))
 
 
-@lru_cache(maxsize=8)
-def flatten(payload: bytes, base: int) -> bytes:
-    """The image that BL2 loads at ``base`` for a Non-secure payload: an ELF file's segments laid out, or the raw bytes.
-
-    BootError when an ELF file is not linked to start at ``base``.
-    """
-    if not payload.startswith(b"\x7fELF"):
-        return payload
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
-
-    try:
-        elf = ELFFile(BytesIO(payload))
-        machine, entry = elf["e_machine"], elf["e_entry"]
-        segments = [(item["p_paddr"], item["p_memsz"], item.data()) for item in elf.iter_segments("PT_LOAD")]
-    except (ELFError, ValueError) as error:
-        raise BootError(f"NS payload must be a whole ELF file: {error}") from None
-    if machine != "EM_AARCH64":
-        raise BootError(f"NS payload must be an AArch64 ELF file, not {machine}")
-    if not segments or entry != base or min(segment[0] for segment in segments) < base:
-        raise BootError(f"NS payload must be linked to start at {base:#x}, not {entry:#x}")
-    image = bytearray(max(paddr + size for paddr, size, _ in segments) - base)
-    for paddr, _, data in segments:
-        image[paddr - base : paddr - base + len(data)] = data
-    return bytes(image)
-
-
 @lru_cache
 def firmware_images() -> tuple[bytes, bytes]:
     """The images BL2 (the boot loader's modules) and BL31 (the rest of this package)."""
@@ -166,16 +137,24 @@ def firmware_images() -> tuple[bytes, bytes]:
     return archive(boot), archive({name: data for name, data in sources.items() if name not in boot})
 
 
+def ns_part(number: int) -> ImageType:
+    """The ``number``-th part of Non-secure software: BL33, then BL33-1, BL33-2 ..., which are Realmlab's own."""
+    if not number:
+        return BL33
+    return ImageType(f"BL33-{number}", uuid5(UUID(bytes=BL33.uuid), str(number)).bytes, BL33.meaning)
+
+
 @lru_cache(maxsize=8)
-def package(rmm: bytes, bl33: bytes) -> Package:
-    """The package that boots this source tree's firmware with the images ``rmm`` and ``bl33``."""
+def package(rmm: bytes, *ns: bytes) -> Package:
+    """The package that boots this source tree's firmware with the image ``rmm`` and the parts ``ns`` of NS software."""
     bl2, bl31 = firmware_images()
 
     def certify(kind: ImageType, image: bytes) -> CertifiedImage:
         return CertifiedImage(kind.uuid, VERSION, len(image), sha256(image).digest())
 
-    ns_certificate = Certificate((certify(BL33, bl33),)).pack()
+    parts = tuple((ns_part(number), image) for number, image in enumerate(ns))
+    ns_certificate = Certificate(tuple(certify(kind, image) for kind, image in parts)).pack()
     chain = ((BL2, bl2), (BL31, bl31), (RMM, rmm), (NS_CERTIFICATE, ns_certificate))
     cca_certificate = Certificate(tuple(certify(kind, image) for kind, image in chain)).pack()
-    images = {CCA_CERTIFICATE.uuid: cca_certificate, **{kind.uuid: image for kind, image in chain}, BL33.uuid: bl33}
+    images = {CCA_CERTIFICATE.uuid: cca_certificate, **{kind.uuid: image for kind, image in (*chain, *parts)}}
     return Package(fip.build(images), sha256(cca_certificate).digest())

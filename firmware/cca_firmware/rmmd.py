@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 from cca_firmware.abi import EL3_FEATURES_0, NOT_SUPPORTED, RMM_EL3_VERSION, BootCode, RmmEl3, RmmEl3Status
 from cca_firmware.attestation import PlatformAttestation
 from cca_firmware.gpts import GranuleTables
+from cca_firmware.handover import NsEntry
 from cca_firmware.psci import Handler
 from cca_platform.types import GRANULE_SIZE, PA, Gpi, SecurityState
 
@@ -16,8 +17,6 @@ __all__ = ["RmmDispatcher"]
 
 _OK: Final = int(RmmEl3Status.OK)
 _INVAL: Final = int(RmmEl3Status.INVAL)
-_EL2H_MASKED: Final = 0x3C9
-"""PSTATE at the entry of NS EL2: EL2h, DAIF masked."""
 
 
 class RmmDispatcher:
@@ -29,12 +28,18 @@ class RmmDispatcher:
     """
 
     def __init__(
-        self, machine: "Machine", tables: GranuleTables, shared_page: PA, attestation: PlatformAttestation
+        self,
+        machine: "Machine",
+        tables: GranuleTables,
+        shared_page: PA,
+        attestation: PlatformAttestation,
+        ns_entry: NsEntry,
     ) -> None:
         self._trace = machine.trace
         self._pes = len(machine.pes)
         self._tables = tables
         self._shared_page = shared_page
+        self._ns_entry = ns_entry
         self.boot_codes: list[int | None] = [None] * self._pes
         self.ready = False
         self._hand_over = [(0, 0)] * self._pes
@@ -47,7 +52,7 @@ class RmmDispatcher:
         }
 
     def boot(self, pe: "Pe", entry: int, context_id: int) -> None:
-        """Take ``pe`` from reset through the RMM to Non-secure EL2 at ``entry``, with X0 = ``context_id``.
+        """Take ``pe`` from reset through the RMM to Non-secure software at ``entry``, with X0 = ``context_id``.
 
         The cold boot on PE 0, the warm boot on the others. An RMM that comes back without RMM_BOOT_COMPLETE has failed
         with E_RMM_BOOT_UNKNOWN.
@@ -72,10 +77,7 @@ class RmmDispatcher:
     def _booted(self, pe: "Pe", code: int) -> None:
         self.boot_codes[pe.index] = code
         self.ready = self._all_booted()
-        entry, context_id = self._hand_over[pe.index]
-        _clear(pe, context_id)
-        pe.elr, pe.spsr = entry, _EL2H_MASKED
-        pe.eret(SecurityState.NON_SECURE, 2)
+        self._ns_entry.enter(pe, *self._hand_over[pe.index])
 
     def _all_booted(self) -> bool:
         return all(code in (None, BootCode.SUCCESS) for code in self.boot_codes)

@@ -82,7 +82,7 @@ def boot_machine() -> Iterator[Callable[..., Booted]]:
         machines.append(machine)
         rmm = Rmm(codes or {})
         if "ns_image" not in arguments:
-            arguments["ns_program"] = Quiet()
+            arguments.setdefault("ns_program", Quiet())
         return Booted(machine, boot(machine, rmm=rmm, **arguments), rmm, sink.records)
 
     yield start

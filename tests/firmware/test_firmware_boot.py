@@ -102,7 +102,7 @@ class TestRefusals:
 
     def test_nothing_to_hand_over_to(self, boot_machine: Any) -> None:
         """NS EL2 is a program or an image, and one of them."""
-        with pytest.raises(BootError, match="either ns_program or ns_image"):
+        with pytest.raises(BootError, match="either ns_program or NS images"):
             boot_machine(ns_image=None)
 
     @pytest.mark.parametrize("index", [0, 3])

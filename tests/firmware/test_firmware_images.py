@@ -1,27 +1,12 @@
-"""The boot images: canonical archives of what runs, and flat payloads."""
+"""The boot images: canonical archives of what runs."""
 
 import io
-import struct
 import tarfile
 from pathlib import Path
 
-import pytest
-
 import cca_firmware
 from cca_firmware import images
-from cca_firmware.errors import BootError
 from cca_firmware.monitor import Monitor
-
-ENTRY = 0x8800_0000
-
-
-def elf(entry: int = ENTRY, machine: int = 183, paddr: int = ENTRY, data: bytes = b"code") -> bytes:
-    """A minimal AArch64 ELF file with one segment of ``data`` and 4 more bytes of zeros."""
-    header = struct.pack(
-        "<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01" + bytes(9), 2, machine, 1, entry, 64, 0, 0, 64, 56, 1, 0, 0, 0
-    )
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 120, paddr, paddr, len(data), len(data) + 4, 4)
-    return header + segment + data
 
 
 class TestArchive:
@@ -62,28 +47,3 @@ class TestComponents:
         """A program of a module without a package is measured by that one file."""
         with tarfile.open(fileobj=io.BytesIO(images.component(self))) as tar:
             assert tar.getnames() == [Path(__file__).name]
-
-
-class TestFlatten:
-    def test_raw(self) -> None:
-        """What is no ELF file is loaded as it is."""
-        assert images.flatten(b"\x00\x01raw", ENTRY) == b"\x00\x01raw"
-
-    def test_elf(self) -> None:
-        """Segments go to their physical addresses, their tails are zero."""
-        assert images.flatten(elf(), ENTRY) == b"code" + bytes(4)
-
-    @pytest.mark.parametrize(
-        ("payload", "message"),
-        [
-            (elf(machine=62), "must be an AArch64 ELF file, not EM_X86_64"),
-            (elf(entry=ENTRY + 4), "must be linked to start at 0x88000000, not 0x88000004"),
-            (elf(paddr=ENTRY - 0x1000), "must be linked to start at 0x88000000"),
-            (b"\x7fELF", "must be a whole ELF file"),
-            (elf()[:80], "must be a whole ELF file"),
-        ],
-    )
-    def test_bad_elf(self, payload: bytes, message: str) -> None:
-        """Another machine, another place and a truncated file are refused with the reason."""
-        with pytest.raises(BootError, match=message):
-            images.flatten(payload, ENTRY)
