@@ -195,8 +195,8 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
 def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
     """UC_HOOK_INSN MSR: the timers, and note of writes that change a translation regime."""
     crn, crm, op0, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 8), load32(cp + 12), load32(cp + 16)
-    if op0 != 3:
-        return 0
+    if op0 != 3 or (op1 == 4 and (get(p, PSTATE) >> 2 & 3) < 2):
+        return 0  # undefined below EL2: the engine sees to it, after this hook
     value = load64(cp + 24)
     if crn == 1 or crn == 2 or crn == 10:
         store64(p + 8 * w.P_REGIME, -1)
@@ -284,12 +284,12 @@ def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
         elif op1 == 0 and op2 == 0:
             store64(m + 8 * w.M_CODE_WRITTEN, 1)
         return 0
-    if crm == 8 and (get(p, PSTATE) >> 2 & 3) > 0:
-        access = _WRITE if op2 & 1 else _READ
-        if op1 == 0 and op2 < 4:
+    if crm == 8:
+        el, access = get(p, PSTATE) >> 2 & 3, _WRITE if op2 & 1 else _READ
+        if el >= 1 and op1 == 0 and op2 < 4:
             return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1), access, 0)
-        if op1 == 4 and op2 < 2:
+        if el == 2 and op1 == 4 and op2 < 2:
             return _address_translate(p, load64(cp + 24), 2, access, 0)
-        if op1 == 4:
+        if el == 2 and op1 == 4 and op2 > 3:
             return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1 & 1), access, 1)
     return 0
