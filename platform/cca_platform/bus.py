@@ -1,76 +1,194 @@
-"""The device side of the physical address space."""
+"""The device side of the physical address space: who answers where, in which PAS, and when a device acts by itself."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from cca_platform.board import Board
-from cca_platform.types import Access, BusError
-from cca_platform.uart import Pl011
+from cca_platform.board import Device
+from cca_platform.devices import MODELS
+from cca_platform.devices.wiring import Peripheral, Registers, Wiring
+from cca_platform.types import Access, BusError, MachineError, Pas
 
 if TYPE_CHECKING:
-    from cca_platform.trace import Trace
+    from cca_platform.machine import Machine
 
-__all__ = ["Bus", "Peripheral"]
+__all__ = ["Bus"]
 
+_WINDOW: Final = "window"
+_LOGGED: Final = 1_000  # places that are logged before a guest that tries them all is not news any more
 
-class Peripheral(Protocol):
-    """A device model: registers by byte offset, state as plain data."""
-
-    name: str
-
-    def read(self, offset: int, size: int) -> int:
-        """Read ``size`` bytes of the registers."""
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        """Write ``size`` bytes of the registers."""
-
-    def save(self) -> Any:
-        """State for a snapshot."""
-
-    def restore(self, data: Any) -> None:
-        """Put back what ``save`` gave."""
+_Frame = tuple[int, int, Registers]
 
 
-_MODELS = {"pl011": Pl011}
+def _ignore(intid: int, level: bool) -> None:
+    """No interrupt controller."""
 
 
 class Bus:
-    """Finds the device that answers a physical address; BusError where none does."""
+    """Finds the device that answers a physical address in a PAS.
 
-    def __init__(self, board: Board, trace: "Trace") -> None:
-        self._trace = trace
+    Nobody claims an address where a board has nothing, or only a ``window`` without a model: BusError, or zero, by the
+    ``unmapped`` of the board. ``devices`` are those of the board by name. ``signal(intid, level)`` is where their
+    interrupt lines end. ``deadline`` is the clock value of what a device does next of its own accord, or None.
+    """
+
+    def __init__(self, machine: "Machine") -> None:
+        board = machine.board
+        self._trace = machine.trace
+        self._clock = machine.clock
+        self._raz = board.unmapped == "raz"
+        self.signal: Callable[[int, bool], None] = _ignore
         self.devices: dict[str, Peripheral] = {}
-        self._frames: list[tuple[int, int, Peripheral]] = []
+        self.deadline: int | None = None
+        self._due: dict[str, int | None] = {}
+        self._kept: dict[str, Any] = {}
+        self._saved: dict[str, Any] | None = None
+        self._logged: frozenset[str] = frozenset()
+        self._bases: dict[Pas, list[int]] = {pas: [] for pas in Pas}
+        self._frames: dict[Pas, list[_Frame]] = {pas: [] for pas in Pas}
+        self._windows = [device for device in board.devices if device.kind == _WINDOW]
         for device in board.devices:
-            model = _MODELS[device.kind](device.name)
-            self.devices[device.name] = model
-            self._frames.append((device.base, device.base + device.size, model))
+            if device.kind != _WINDOW:
+                self._make(machine, device)
+        self._schedule_all()
 
-    def _find(self, pa: int, access: Access) -> tuple[int, Peripheral]:
-        for base, top, model in self._frames:
-            if base <= pa < top:
-                return pa - base, model
-        raise BusError(pa, access)
+    def _make(self, machine: "Machine", device: Device) -> None:
+        make = MODELS.get(device.kind)
+        if make is None:
+            known = ", ".join(sorted((*MODELS, _WINDOW)))
+            raise MachineError(f"kind of device {device.name} must be one of {known}, not {device.kind!r}")
+        wiring = Wiring(
+            clock=machine.clock,
+            memory=machine.memory,
+            trace=machine.trace,
+            line=partial(self._line, device.irq),
+            signal=self._line,
+            changed=partial(self._changed, device.name),
+            reset=lambda reason: machine.stop(f"system reset: {reason}"),
+            power_off=machine.stop,
+        )
+        model = make(device, wiring)
+        self.devices[device.name] = model
+        self.attach(device.name, device.base, device.size, model, device.pases)
 
-    def read(self, pa: int, size: int) -> int:
+    def attach(self, name: str, base: int, size: int, model: Registers, pases: Sequence[Pas] = tuple(Pas)) -> None:
+        """Let ``model`` answer ``size`` bytes at ``base`` in these PASes; its owner keeps its state.
+
+        ValueError where something answers already.
+        """
+        for pas in pases:
+            frames = self._frames[pas]
+            for low, high, other in frames:
+                if low < base + size and base < high:
+                    where = f"{base:#x}, where {other.name} does in the {pas.name} PAS"
+                    raise ValueError(f"{name} must not answer at {where}")
+            frames.append((base, base + size, model))
+            frames.sort(key=lambda frame: frame[0])
+            self._bases[pas] = [frame[0] for frame in frames]
+
+    def _line(self, intid: int, level: bool) -> None:
+        if intid:
+            self.signal(intid, level)
+
+    # -- accesses ----------------------------------------------------------------------------------------------------
+    def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE) -> int:
         """``size`` bytes of a device register, little-endian."""
-        offset, model = self._find(pa, Access.READ)
-        value = model.read(offset, size) & (1 << 8 * size) - 1
-        if self._trace.on:
-            self._trace.emit("mmio.read", device=model.name, address=pa, size=size, value=value)
-        return value
+        at = bisect_right(self._bases[pas], pa) - 1
+        if at >= 0:
+            base, top, model = self._frames[pas][at]
+            if pa < top:
+                value = model.read(pa - base, size) & (1 << 8 * size) - 1
+                self._changed(model.name)
+                if self._trace.on:
+                    self._trace.emit("mmio.read", device=model.name, address=pa, size=size, value=value)
+                return value
+        self._unclaimed(pa, size, pas, Access.READ)
+        return 0
 
-    def write(self, pa: int, size: int, value: int) -> None:
+    def write(self, pa: int, size: int, value: int, pas: Pas = Pas.NON_SECURE) -> None:
         """Write ``size`` bytes to a device register."""
-        offset, model = self._find(pa, Access.WRITE)
-        if self._trace.on:
-            self._trace.emit("mmio.write", device=model.name, address=pa, size=size, value=value)
-        model.write(offset, size, value)
+        at = bisect_right(self._bases[pas], pa) - 1
+        if at >= 0:
+            base, top, model = self._frames[pas][at]
+            if pa < top:
+                if self._trace.on:
+                    self._trace.emit("mmio.write", device=model.name, address=pa, size=size, value=value)
+                model.write(pa - base, size, value)
+                self._changed(model.name)
+                return
+        self._unclaimed(pa, size, pas, Access.WRITE)
 
+    def _unclaimed(self, pa: int, size: int, pas: Pas, access: Access) -> None:
+        """Log the first access to a place that nobody claims; BusError unless it reads as zero there."""
+        window = next((one for one in self._windows if one.base <= pa < one.top and pas in one.pases), None)
+        raz = self._raz if window is None else window.options.get("unmapped", "raz") == "raz"
+        place = f"{pa & ~0xFFF:#x}" if window is None else window.name
+        if place not in self._logged and len(self._logged) < _LOGGED:
+            self._logged |= {place}
+            self._saved = None
+            if self._trace.on:
+                name = None if window is None else window.name
+                self._trace.emit(
+                    "bus.unclaimed", device=name, address=pa, size=size, access=access, pas=pas,
+                    response="raz" if raz else "abort",
+                )  # fmt: skip
+        if not raz:
+            raise BusError(pa, access)
+
+    # -- time --------------------------------------------------------------------------------------------------------
+    def _changed(self, name: str) -> None:
+        """The state of a device is not what it was saved as, and it may act at another time."""
+        device = self.devices.get(name)
+        if device is not None:
+            self._kept.pop(name, None)
+            self._saved = None
+            due = device.deadline
+            if due != self._due.get(name):
+                self._due[name] = due
+                self._schedule()
+
+    def _schedule(self) -> None:
+        self.deadline = min((due for due in self._due.values() if due is not None), default=None)
+
+    def _schedule_all(self) -> None:
+        self._due = {name: device.deadline for name, device in self.devices.items()}
+        self._schedule()
+
+    def advance(self, now: int) -> None:
+        """Have every device do what is due at clock value ``now``."""
+        for name, device in self.devices.items():
+            due = device.deadline
+            if due is not None and due <= now:
+                device.advance(now)
+                self._changed(name)
+
+    # -- state -------------------------------------------------------------------------------------------------------
     def save(self) -> dict[str, Any]:
-        """State of every device."""
-        return {name: device.save() for name, device in self.devices.items()}
+        """State of every device; the same object until something changes."""
+        if self._saved is None:
+            for name, device in self.devices.items():
+                if name not in self._kept:
+                    self._kept[name] = device.save()
+            self._saved = {"devices": dict(self._kept), "logged": self._logged}
+        return self._saved
 
     def restore(self, data: dict[str, Any]) -> None:
         """Put back what ``save`` gave."""
-        for name, state in data.items():
-            self.devices[name].restore(state)
+        if data is self._saved:
+            return
+        for name, state in data["devices"].items():
+            if self._kept.get(name) is not state:
+                self.devices[name].restore(state)
+        self._kept = dict(data["devices"])
+        self._logged = data["logged"]
+        self._saved = data
+        self._schedule_all()
+
+    def reset(self) -> None:
+        """Every device is as after power-on."""
+        for device in self.devices.values():
+            device.reset()
+        self._kept.clear()
+        self._saved = None
+        self._schedule_all()

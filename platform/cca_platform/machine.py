@@ -46,8 +46,7 @@ class Machine:
         self.memory = Memory(board)
         self.clock = Clock(self.memory, board.counter_hz, clock)
         self.trace.clock = lambda: self.clock.now
-        self.bus = Bus(board, self.trace)
-        self.memory.bus = self.bus
+        self.bus = Bus(self)
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None

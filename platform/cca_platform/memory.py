@@ -30,13 +30,6 @@ _MAY_USE = {
 }
 
 
-class Bus(Protocol):
-    """What answers at physical addresses that are not DRAM."""
-
-    def read(self, pa: int, size: int) -> int: ...
-    def write(self, pa: int, size: int, value: int) -> None: ...
-
-
 class Requester(Protocol):
     """Something with a TLB of its own over physical addresses: a PE."""
 
@@ -70,7 +63,6 @@ class Memory:
         self.dirty = np.zeros(self.pages, np.uint8)
         self.executed = np.zeros(self.pages, np.uint8)
         self.shadow: mmap.mmap | None = None
-        self.bus: Bus | None = None
         self.requesters: list[Requester] = []
         self.block = np.zeros(w.M_WORDS, np.int64)
         self.block[w.M_BANKS] = len(board.banks)

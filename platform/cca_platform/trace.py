@@ -81,6 +81,11 @@ EVENTS: dict[str, EventType] = {
     "console.write": EventType(("device", "text", "size"), "a guest wrote to a console"),
     "mmio.read": EventType(("device", "address", "size", "value"), "a device register was read"),
     "mmio.write": EventType(("device", "address", "size", "value"), "a device register was written"),
+    "bus.unclaimed": EventType(
+        ("device", "address", "size", "access", "pas", "response"),
+        "the first access to a place that no device claims, by the name of the window or by the address of the page",
+    ),
+    "system.reset": EventType(("reason",), "the machine was reset: DRAM but for nonvolatile memory is lost"),
 }
 """The catalogue: every event that can be in the stream."""
 

@@ -4,6 +4,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from cca_platform.board import Device
+from cca_platform.devices.wiring import Wiring
+
 __all__ = ["Pl011"]
 
 _DR, _RSR, _FR, _ILPR, _IBRD, _FBRD, _LCR_H, _CR = 0x00, 0x04, 0x18, 0x20, 0x24, 0x28, 0x2C, 0x30
@@ -20,9 +23,12 @@ _INT_RX, _INT_TX = 1 << 4, 1 << 5
 class Pl011:
     """One UART. ``on_output(bytes)`` gets what software transmits; ``receive`` queues input."""
 
-    def __init__(self, name: str, on_output: Callable[[bytes], object] | None = None) -> None:
-        self.name = name
-        self.on_output = on_output
+    deadline = None
+
+    def __init__(self, device: Device, wiring: Wiring) -> None:
+        self.name = device.name
+        self.on_output: Callable[[bytes], object] | None = None
+        self._wiring = wiring
         self.output = bytearray()
         self._input: deque[int] = deque()
         self._registers = dict.fromkeys(_STORED, 0) | _RESET
@@ -31,6 +37,7 @@ class Pl011:
     def receive(self, data: bytes) -> None:
         """Bytes that arrive on the line."""
         self._input.extend(data)
+        self._wiring.changed()
 
     def read(self, offset: int, size: int) -> int:
         """A register; unknown offsets read as zero."""
@@ -55,6 +62,14 @@ class Pl011:
             self._sent &= ~value
         elif offset in _STORED:
             self._registers[offset] = value & _STORED[offset]
+
+    def advance(self, now: int) -> None:
+        """Nothing happens by itself."""
+
+    def reset(self) -> None:
+        """Registers as after power-on; what is on the line stays there."""
+        self._registers = dict.fromkeys(_STORED, 0) | _RESET
+        self._sent = 0
 
     def save(self) -> dict[str, Any]:
         """State for a snapshot."""

@@ -1,4 +1,4 @@
-"""Bit fields, structures, GPT encodings and the PL011, by their written rules."""
+"""Bit fields, structures and GPT encodings, by their written rules."""
 
 from itertools import pairwise
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from cca_platform import frame, gpt
 from cca_platform.fields import Bits, Field, Member, Struct
 from cca_platform.types import Gpi
-from cca_platform.uart import Pl011
 
 
 class Sample(Bits):
@@ -111,35 +110,3 @@ class TestFrame:
         assert all(at + size <= following for (at, size), (following, _) in pairwise(places))
         assert all(at % size == 0 for at, size in places)
         assert places[-1][0] + 16 <= frame.EL1_FRAME_SIZE <= 0x600
-
-
-class TestPl011:
-    """The registers that drivers read back (DDI 0183)."""
-
-    def test_output_and_flags(self) -> None:
-        """UARTDR transmits; UARTFR shows transmit empty always and receive empty until something arrives."""
-        seen: list[bytes] = []
-        uart = Pl011("uart", seen.append)
-        for byte in b"ok":
-            uart.write(0, 4, byte)
-        assert (b"".join(seen), bytes(uart.output)) == (b"ok", b"ok")
-        assert uart.read(0x18, 4) == 0x90
-        uart.receive(b"x")
-        assert uart.read(0x18, 4) == 0x80
-        assert uart.read(0, 4) == ord("x")
-
-    def test_registers(self) -> None:
-        """Control registers keep their writable bits; interrupts are raw, masked and cleared."""
-        uart = Pl011("uart")
-        for offset, ones in ((0x24, 0xFFFF), (0x28, 0x3F), (0x2C, 0xFF), (0x30, 0xFF87), (0x38, 0x7FF)):
-            uart.write(offset, 4, 0xFFFF_FFFF)
-            assert uart.read(offset, 4) == ones
-        uart.write(0, 4, 65)
-        assert uart.read(0x3C, 4) == uart.read(0x40, 4) == 1 << 5
-        uart.write(0x44, 4, 1 << 5)
-        assert uart.read(0x3C, 4) == 0
-
-    def test_identity(self) -> None:
-        """The PrimeCell identification registers name a PL011."""
-        uart = Pl011("uart")
-        assert [uart.read(0xFE0 + 4 * n, 4) for n in range(8)] == [0x11, 0x10, 0x34, 0x00, 0x0D, 0xF0, 0x05, 0xB1]

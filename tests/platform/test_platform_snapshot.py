@@ -167,7 +167,8 @@ class TestMemory:
             Board.load("nonesuch")
         text = (tmp_path / "b.toml").write_text
         pe = "[pe]\nmpidrs=[0]\ncounter_hz=1\npa_bits=48\npps_bits=36\n"
-        good = f"[[dram]]\nbase=0\nsize=4096\n{pe}[boot]\nns_entry=0\n"
+        gic = "[gic]\ndistributor=0x10000\nredistributors=0x20000\nspis=32\n"
+        good = f"[[dram]]\nbase=0\nsize=4096\n{gic}{pe}[boot]\nns_entry=0\n"
         for change, message in (
             ("size=4096", "size=4095"),
             ("[boot]", "[oops]"),

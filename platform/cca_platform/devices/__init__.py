@@ -1,0 +1,15 @@
+"""The devices of the boards: a model for each ``kind`` of a board's ``[[device]]`` rows."""
+
+from collections.abc import Callable
+from typing import Final
+
+from cca_platform.board import Device
+from cca_platform.devices.wiring import Peripheral, Wiring
+from cca_platform.uart import Pl011
+
+__all__ = ["MODELS"]
+
+MODELS: Final[dict[str, Callable[[Device, Wiring], Peripheral]]] = {
+    "pl011": Pl011,
+}
+"""What makes the model of a kind, out of its board row and its wiring. A ``window`` has none: nobody claims it."""

@@ -1,0 +1,125 @@
+"""Boards: what a board file says, and what it may not say."""
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from cca_platform.board import Bank, Board, names, nonvolatile_bank
+from cca_platform.machine import Machine
+from cca_platform.types import Pas
+
+_BOARD = """
+[[dram]]
+base = 0x8000_0000
+size = 0x10_0000
+[gic]
+distributor = 0x1_0000
+redistributors = 0x2_0000
+spis = 64
+[pe]
+mpidrs = [0]
+counter_hz = 1
+pa_bits = 48
+pps_bits = 36
+[boot]
+ns_entry = 0x8000_0000
+[[region]]
+name = "root"
+base = 0x800F_0000
+size = 0x1_0000
+pas = "root"
+[[device]]
+name = "uart"
+kind = "pl011"
+base = 0x5_0000
+size = 0x1000
+irq = 40
+pas = "secure"
+colour = "blue"
+"""
+
+
+def _parse(change: dict[str, Any]) -> Board:
+    return Board.parse(tomllib.loads(_BOARD) | change, "test")
+
+
+class TestBoards:
+    """The boards that come with Realmlab."""
+
+    @pytest.mark.parametrize("name", names())
+    def test_machine(self, name: str) -> None:
+        """Every device has a model or is a window, and the machine of the board can be made."""
+        machine = Machine(Board.load(name))
+        modelled = {device.name for device in machine.board.devices if device.kind != "window"}
+        assert set(machine.bus.devices) == modelled
+        machine.close()
+
+    def test_interrupts(self) -> None:
+        """Devices have the interrupts that software for these boards expects."""
+        fvp, virt = Board.load("fvp"), Board.load("virt")
+        assert {name: fvp.device(name).irq for name in ("uart0", "uart3", "watchdog", "rtc", "generic-watchdog")} == {
+            "uart0": 37, "uart3": 40, "watchdog": 32, "rtc": 36, "generic-watchdog": 59,
+        }  # fmt: skip
+        assert (virt.device("uart0").irq, virt.device("rtc").irq) == (33, 34)
+        assert (fvp.gic.distributor, fvp.gic.redistributors) == (0x2F00_0000, 0x2F10_0000)
+        assert (virt.gic.distributor, virt.gic.redistributors) == (0x0800_0000, 0x080A_0000)
+
+
+class TestParse:
+    """A board out of TOML."""
+
+    def test_device(self) -> None:
+        """Further keys of a device's row are its options; without ``pas`` it answers in every PAS."""
+        device = _parse({}).devices[0]
+        assert (device.pases, device.options) == ((Pas.SECURE,), {"colour": "blue"})
+        row = {"name": "d", "kind": "pl011", "base": 0x5_0000, "size": 0x1000}
+        assert _parse({"device": [row]}).devices[0].pases == tuple(Pas)
+
+    def test_nonvolatile(self) -> None:
+        """Nonvolatile memory is granules of Non-secure DRAM."""
+        board = _parse({"nonvolatile": [{"base": 0x8000_1000, "size": 0x2000}]})
+        assert board.nonvolatile == (Bank(0x8000_1000, 0x2000),)
+        assert nonvolatile_bank(board, 0x800E_F000, 0x1000).top == 0x800F_0000
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"unmapped": "panic"}, "unmapped must be one of abort, raz, not 'panic'"),
+            ({"nonvolatile": [{"base": 0x8000_0800, "size": 0x1000}]}, "must be whole 4 KiB granules"),
+            ({"nonvolatile": [{"base": 0x8000_0000, "size": 0}]}, "must be whole 4 KiB granules, not 0x0 bytes"),
+            ({"nonvolatile": [{"base": 0x8000_0000, "size": -0x1000}]}, "must be whole 4 KiB granules"),
+            ({"nonvolatile": [{"base": 0x800E_F000, "size": 0x2000}]}, "must lie in Non-secure DRAM"),
+            ({"nonvolatile": [{"base": 0, "size": 0x1000}]}, "must lie in Non-secure DRAM"),
+            ({"gic": {"distributor": 0, "redistributors": 0x2_0000, "spis": 33}}, "must be a multiple of 32"),
+            ({"gic": {"distributor": 0, "redistributors": 0x8000, "spis": 32}}, "must not overlap"),
+        ],
+    )
+    def test_refused(self, change: dict[str, Any], message: str) -> None:
+        """A board that cannot be is refused."""
+        with pytest.raises(ValueError, match=message):
+            _parse(change)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"base": 0x8000_0000}, "must not overlap at 0x80000000"),
+            ({"base": 0x2_0000}, "must not overlap at 0x20000"),
+            ({"base": 0x5_0800}, "must be whole 4 KiB pages"),
+            ({"irq": 31}, "irq of device uart must be an SPI of the GIC, not 31"),
+            ({"irq": 96}, "must be an SPI"),
+            ({"unmapped": "x"}, "unmapped of device uart must be one of abort, raz, not 'x'"),
+        ],
+    )
+    def test_device_refused(self, change: dict[str, Any], message: str) -> None:
+        """A device that cannot be there is refused."""
+        row = {"name": "uart", "kind": "pl011", "base": 0x5_0000, "size": 0x1000} | change
+        with pytest.raises(ValueError, match=message):
+            _parse({"device": [row]})
+
+    def test_same_address(self) -> None:
+        """Devices of different PASes may share an address, those of one may not."""
+        row = {"name": "a", "kind": "pl011", "base": 0x5_0000, "size": 0x1000, "pas": "secure"}
+        assert len(_parse({"device": [row, row | {"name": "b", "pas": "realm"}]}).devices) == 2
+        with pytest.raises(ValueError, match="a and b must not overlap at 0x50000"):
+            _parse({"device": [row, row | {"name": "b", "pas": ["secure", "realm"]}]})

@@ -1,0 +1,131 @@
+"""The bus: who answers, in which PAS, what an unclaimed address does, and when devices act."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from cca_platform.board import Board
+from cca_platform.machine import Machine
+from cca_platform.sinks import Listing
+from cca_platform.types import Access, BusError, MachineError, Pas
+
+_UART = 0x1C09_0000
+_FREE = 0x1100_0000
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """The hardware of the default board."""
+    made = Machine(Board.load("fvp"))
+    yield made
+    made.close()
+
+
+class Latch:
+    """A register that keeps what was written."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.value = 0
+
+    def read(self, offset: int, size: int) -> int:
+        return self.value + offset
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.value = value
+
+
+class TestFind:
+    """Who answers."""
+
+    def test_frame(self, machine: Machine) -> None:
+        """A device answers from the first to the last byte of its frame, and not beyond."""
+        machine.bus.attach("latch", _FREE, 0x1000, Latch("latch"))
+        assert machine.bus.read(_FREE, 4) == 0
+        assert machine.bus.read(_FREE + 0xFFC, 4) == 0xFFC
+        for pa in (_FREE - 4, _FREE + 0x1000):
+            with pytest.raises(BusError, match=f"nothing answers a READ at PA {pa:#x}"):
+                machine.bus.read(pa, 4)
+
+    def test_pas(self, machine: Machine) -> None:
+        """Two devices can be at one address in different PASes; in the others nobody answers."""
+        machine.bus.attach("one", _FREE, 0x1000, Latch("one"), pases=(Pas.SECURE, Pas.ROOT))
+        machine.bus.attach("two", _FREE, 0x1000, Latch("two"), pases=(Pas.NON_SECURE,))
+        machine.bus.write(_FREE, 4, 1, pas=Pas.SECURE)
+        machine.bus.write(_FREE, 4, 2)
+        assert [machine.bus.read(_FREE, 4, pas=pas) for pas in (Pas.SECURE, Pas.NON_SECURE, Pas.ROOT)] == [1, 2, 1]
+        with pytest.raises(BusError):
+            machine.bus.read(_FREE, 4, pas=Pas.REALM)
+
+    def test_taken(self, machine: Machine) -> None:
+        """Where something answers nothing else can be attached."""
+        with pytest.raises(ValueError, match="latch must not answer at 0x1c08f000, where uart0 does"):
+            machine.bus.attach("latch", _UART - 0x1000, 0x2000, Latch("latch"))
+
+    def test_size(self, machine: Machine) -> None:
+        """A read gives no more than the bytes that were asked for."""
+        latch = Latch("latch")
+        machine.bus.attach("latch", _FREE, 0x1000, latch)
+        latch.value = 0x1122_3344_5566_7788
+        assert [machine.bus.read(_FREE, size) for size in (1, 2, 4)] == [0x88, 0x7788, 0x5566_7788]
+
+    def test_unknown_kind(self) -> None:
+        """A board with a device that has no model is refused with those that have."""
+        board = Board.load("fvp")
+        device = replace(board.devices[0], kind="toaster")
+        with pytest.raises(MachineError, match=r"kind of device uart0 must be one of .*pl011.*, not 'toaster'"):
+            Machine(replace(board, devices=(device,)))
+
+
+class TestUnclaimed:
+    """Addresses that nobody claims."""
+
+    def test_abort(self, machine: Machine) -> None:
+        """The default board aborts reads and writes."""
+        with pytest.raises(BusError) as caught:
+            machine.bus.write(_FREE, 4, 1)
+        assert (caught.value.pa, caught.value.access) == (_FREE, Access.WRITE)
+
+    def test_raz(self) -> None:
+        """A board with unmapped = "raz" reads zero and ignores writes."""
+        machine = Machine(replace(Board.load("fvp"), unmapped="raz"))
+        machine.bus.write(_FREE, 4, 1)
+        assert machine.bus.read(_FREE, 4) == 0
+        machine.close()
+
+    def test_window(self, machine: Machine) -> None:
+        """What a board has but Realmlab does not model reads zero, in its PASes only."""
+        assert machine.bus.read(0x1A00_0000, 4) == 0
+        machine.bus.write(0x1A00_0000, 4, 1)
+        assert machine.bus.read(0x0400_0000, 8, pas=Pas.SECURE) == 0
+        with pytest.raises(BusError):
+            machine.bus.read(0x0400_0000, 8)
+
+    def test_logged_once(self, machine: Machine) -> None:
+        """The first access is an event, by the name of the window or by the page; a restore forgets it again."""
+        events = Listing()
+        machine.trace.add(events)
+        before = machine.snapshot()
+        for _ in range(2):
+            events.clear()
+            for pa in (0x1A00_0000, 0x1A00_0004, 0x1A80_0000):
+                machine.bus.read(pa, 4)
+            for pa in (_FREE, _FREE + 8):
+                with pytest.raises(BusError):
+                    machine.bus.read(pa, 4, pas=Pas.REALM)
+            found = [event for event in events if event["event"] == "bus.unclaimed"]
+            assert [(event["device"], event["address"], event["response"]) for event in found] == [
+                ("ethernet", "0x1a000000", "raz"),
+                (None, "0x11000000", "abort"),
+            ]
+            machine.restore(before)
+
+    def test_bounded(self, machine: Machine) -> None:
+        """Software that tries every page does not fill the log without end."""
+        events = Listing()
+        machine.trace.add(events)
+        for page in range(1_500):
+            with pytest.raises(BusError):
+                machine.bus.read(0x100_0000_0000 + 0x1000 * page, 4)
+        assert len(events) == 1_000
