@@ -12,6 +12,8 @@ __all__ = ["NsEntry"]
 _SPSR: Final = {1: 0x3C5, 2: 0x3C9}
 """PSTATE at the entry, by exception level: EL1h or EL2h, DAIF masked."""
 _HCR_RW: Final = 1 << 31
+_SCR_WITHOUT_HCE: Final = 0x431
+"""SCR_EL3 of a machine without EL2 software: NS, RW and RES1; HVC is undefined."""
 _MIDR: Final = (3, 0, 0, 0, 0)
 _RESET: Final = {
     "sctlr_el2": 0x30C5_0830,  # RES1: MMU, caches and alignment checks off, little-endian
@@ -44,5 +46,7 @@ class NsEntry:
                 pe.write_sysreg(name, value)
             pe.write_sysreg("vpidr_el2", pe.id_register(*_MIDR))
             pe.write_sysreg("vmpidr_el2", pe.mpidr)
+            if self.el == 1:
+                pe.write_sysreg("scr_el3", _SCR_WITHOUT_HCE)
             pe.set_el2(hcr=0 if self.el == 2 else _HCR_RW, vtcr=0, vttbr=0, vmpidr=pe.mpidr)
         pe.eret(SecurityState.NON_SECURE, self.el)

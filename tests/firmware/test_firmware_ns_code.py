@@ -102,16 +102,49 @@ class TestCalls:
         assert booted.machine.run(10_000) == "system reset"
 
     def test_entry_state(self, boot_machine: Any) -> None:
-        """The payload starts at EL2 with SP_EL2 selected, DAIF masked, MMU off and X0..X3 zero."""
+        """The payload starts at EL2h with DAIF masked, general registers zero, and EL2 registers as after reset."""
+        registers = ("sctlr_el2", "hcr_el2", "vtcr_el2", "vttbr_el2", "cntvoff_el2", "vmpidr_el2", "mpidr_el1")
         booted = boot_machine(
             ns_image=assemble(
                 f"{constant('x19', RESULTS)} stp x0, x1, [x19]; stp x2, x3, [x19, #16]; mrs x5, currentel;"
-                "mrs x6, daif; mrs x7, spsel; mrs x8, sctlr_el2; and x8, x8, #1;"
-                f"stp x5, x6, [x19, #32]; stp x7, x8, [x19, #48]; {OFF}"
+                "mrs x6, daif; mrs x7, spsel; mrs x8, cptr_el2; stp x5, x6, [x19, #32]; stp x7, x8, [x19, #48];"
+                + "".join(f"mrs x5, {name}; str x5, [x19, #{64 + 8 * at}];" for at, name in enumerate(registers))
+                + OFF
             )
         )
         assert booted.machine.run(10_000) == "system off"
-        assert words(booted, 8) == [0, 0, 0, 0, 2 << 2, 0xF << 6, 1, 0]
+        found = words(booted, 15)
+        assert found[:8] == [0, 0, 0, 0, 2 << 2, 0xF << 6, 1, 0x33FF]
+        assert found[8:13] == [0x30C5_0830, 0, 0, 0, 0]
+        assert found[13] == found[14] == booted.pe.mpidr
+
+
+class TestEl1:
+    """Software that starts at EL1 has no EL2 above it."""
+
+    def test_entry(self, boot_machine: Any) -> None:
+        """EL1h, DAIF masked, SCTLR_EL1 as after reset; an SMC reaches EL3, HVC is undefined."""
+        source = f"""
+            {constant("x19", RESULTS)} mrs x5, currentel; mrs x6, daif; mrs x7, spsel; mrs x8, sctlr_el1;
+            stp x5, x6, [x19]; stp x7, x8, [x19, #16];
+            {constant("x0", Psci.VERSION)} smc #0; str x0, [x19, #32];
+            {constant("x9", ENTRY)} msr vbar_el1, x9; isb; hvc #0
+        """
+        vector = assemble(f"mrs x5, esr_el1; str x5, [x19, #40]; {OFF}")
+        booted = boot_machine(ns_image=assemble(source).ljust(0x200, b"\0") + vector, ns_el=1)
+        assert booted.machine.run(10_000) == "system off"
+        assert words(booted, 6) == [1 << 2, 0xF << 6, 1, 0x30D0_0800, 0x10001, 1 << 25]
+
+    def test_second(self, boot_machine: Any) -> None:
+        """CPU_ON starts the others at EL1 too."""
+        source = f"""
+            {constant("x0", Psci.CPU_ON_64)} {constant("x1", 0x100)} adr x2, second; mov x3, #0x77; smc #0;
+        hang: b hang;
+        second: {constant("x19", RESULTS)} mrs x1, currentel; stp x0, x1, [x19]; {OFF}
+        """
+        booted = boot_machine(ns_image=assemble(source), ns_el=1)
+        assert booted.machine.run(1_000_000) == "system off"
+        assert words(booted, 2) == [0x77, 1 << 2]
 
 
 class TestPower:
