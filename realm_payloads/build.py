@@ -36,6 +36,8 @@ NS_BASES = {"fvp": 0x8800_0000, "virt": 0x4800_0000}
 RMI = ("ns_probe.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_smp.c",
        "rmi_host.c", "rmi_guest.c")  # fmt: skip
 
+BOARD = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "board.c", "board_mmu.c", "board_pes.c")
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -92,6 +94,8 @@ PAYLOADS: dict[str, Payload] = {
     "ns_gpf": _ns("ns_probe.S", "ns_gpf.c"),
     "rmi": _ns(*RMI),
     "rmi_virt": _ns(*RMI, board="virt"),
+    "board": _ns(*BOARD),
+    "board_virt": _ns(*BOARD, board="virt"),
 }
 
 

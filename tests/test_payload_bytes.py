@@ -13,6 +13,7 @@ _FILES = sorted((_FOLDER / "bin").glob("*.elf"))
 _RAM_BASE = 0x8000_0000
 _NS_ENTRY = {
     "ns_gpf": 0x8800_0000, "ns_rmi": 0x8800_0000, "rmi": 0x8800_0000, "rmi_virt": 0x4800_0000,
+    "board": 0x8800_0000, "board_virt": 0x4800_0000,
 }  # fmt: skip
 _SMALL = 60 << 10
 

@@ -3,15 +3,14 @@
 #ifndef NS_H
 #define NS_H
 
+#include "ns_mmu.h"
 #include "types.h"
 
 u64 smc1(u64 fid, u64 argument);
 u64 probe_load(u64 pa);                 // ESR_EL2 of the abort, 0 when the access succeeds
 u64 probe_store(u64 pa);
 u64 probe_fetch(u64 pa);
-
-void mmu_tables(void);                  // ns_mmu.c: once, then mmu_on() on each PE
-void mmu_on(void);
+void smc_call(u64 x[8]);                // X0..X7 from x, X0..X4 back into it
 
 void print(const char *text);
 void print_number(u64 value, unsigned base);

@@ -1,12 +1,10 @@
 // The program of the Realm in rmi.c: EL1, MMU off. It is copied into the Realm as it is, and uses PC-relative addresses only.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "psci.h"
 #include "rmi_guest.h"
 #include "types.h"
 
-enum {
-    PSCI_CPU_OFF = 0x84000002, PSCI_CPU_ON = 0xc4000003, PSCI_AFFINITY_INFO = 0xc4000004, PSCI_SYSTEM_OFF = 0x84000008,
-    RSI_IPA_STATE_SET = 0xc4000197, RSI_HOST_CALL = 0xc4000199,
-};
+enum { RSI_IPA_STATE_SET = 0xc4000197, RSI_HOST_CALL = 0xc4000199 };
 enum { RSI_EMPTY, RSI_RAM };
 
 struct host_call {

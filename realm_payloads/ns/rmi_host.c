@@ -8,7 +8,6 @@
 #define PATTERN 0xa5a5a5a5a5a5a5a5ul
 #define SLOTS (RMI_RTT_SET_RIPAS - RMI_VERSION + 1)
 
-void smc_call(u64 x[8]);
 void smc_watched(u64 x[5], const u64 before[31], u64 after[31]);
 void vectors_load(const u64 words[64]);
 void vectors_store(u64 words[64]);

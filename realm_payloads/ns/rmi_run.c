@@ -1,5 +1,6 @@
 // How the Realm of rmi.c runs: each REC exit is looked at and answered.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "psci.h"
 #include "rmi_realm.h"
 
 #define SHARED_ATTRIBUTES (6ul << 2 | 3ul << 6)         // Normal Write-Back, read and write
@@ -15,11 +16,6 @@
 #define LR_HW (1ul << 61)
 #define VIRTUAL_TIMER 27ul
 enum { TIMER_ENABLE = 1, TIMER_STATUS = 4 };
-
-enum { PSCI_CPU_OFF = 0x84000002, PSCI_CPU_ON = 0xc4000003, PSCI_AFFINITY_INFO = 0xc4000004, PSCI_SYSTEM_OFF = 0x84000008 };
-#define PSCI_DENIED ((u64)-3)
-#define PSCI_ALREADY_ON ((u64)-4)
-#define PSCI_INVALID_PARAMETERS ((u64)-2)
 
 // -- the Realm runs -----------------------------------------------------------------------------------------------
 // Enter a REC with flags: it must come back for this reason.

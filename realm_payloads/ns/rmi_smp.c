@@ -1,13 +1,11 @@
 // The Host of rmi.c on two PEs: what it can do to a vCPU while that runs on the other PE, and what not.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "psci.h"
 #include "rmi_realm.h"
 
-enum { PSCI_CPU_ON = 0xc4000003, PSCI_AFFINITY_INFO = 0xc4000004 };
 #define OTHER_PE MPIDR_OF(1)
-#define AFFINITY_OFF 1
 
 void second_start(void);
-void smc_call(u64 x[8]);
 
 static u8 stack[4096] __attribute__((aligned(4096)));
 static u64 result;                      // of the other PE's REC_ENTER, plus one

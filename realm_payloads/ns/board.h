@@ -1,0 +1,13 @@
+// The suites of board.c. Each one starts and ends with its PE as main() has set it up, and all other PEs off.
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef BOARD_H
+#define BOARD_H
+
+#include "ns.h"
+#include "ns_check.h"
+#include "pe.h"
+
+void suite_mmu(void);                   // board_mmu.c
+void suite_pes(void);                   // board_pes.c
+
+#endif

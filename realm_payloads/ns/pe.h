@@ -1,0 +1,87 @@
+// PEs of a payload that uses several: who am I, exceptions that are expected, interrupts taken, and work on another PE.
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef PE_H
+#define PE_H
+
+#include "types.h"
+
+#define PES 4                           // that the payload uses
+#define INTERRUPTS_KEPT 16
+
+struct frame {
+    u64 x[31], elr, spsr, unused;
+};
+
+// An exception of the own level that somebody waits for: CATCH(fault) { ... } goes on after the instruction, or, when that
+// could not be fetched, after the call of it.
+struct fault {
+    u64 taken, esr, far, elr;
+};
+
+struct pe {
+    u64 index;
+    struct fault *catching;
+    void (*on_irq)(struct pe *pe, u32 intid);   // between acknowledge and end of interrupt; may be NULL
+    bool two_steps;                     // EOImode 1: whoever wants it deactivates
+    volatile u64 interrupts;            // that were taken, the spurious ones too
+    volatile u32 intids[INTERRUPTS_KEPT];       // of the first ones
+    u64 redistributor;
+    void (*job)(struct pe *pe, u64 argument);
+    u64 argument;
+    u64 entry_context, entry_sctlr;     // X0 and SCTLR_EL2 as the firmware left them
+};
+extern struct pe pes[PES];
+
+struct pe *this_pe(void);
+bool catch_begin(struct fault *fault);
+bool catch_end(void);
+#define CATCH(fault) for (bool catching_ = catch_begin(&(fault)); catching_; catching_ = catch_end())
+void exception(struct frame *frame, u64 vector);
+
+// A guest at EL1 or EL0; guest_run() gives the vector that was taken.
+struct guest {
+    u64 x[31], pc, pstate;
+};
+enum { VECTOR_SYNC = 4, VECTOR_IRQ = 5, VECTOR_LOWER_SYNC = 8, VECTOR_LOWER_IRQ = 9 };
+u64 guest_run(struct guest *guest);
+
+u64 psci(u64 fid, u64 a, u64 b, u64 c);
+u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument);        // X0 of CPU_ON
+void pe_wait(u64 index);                // until it is off again
+void pe_setup(struct pe *pe);           // what EL2 of each PE needs before anything else; the MMU stays as it is
+
+#define irq_unmask() __asm__ volatile("msr daifclr, #2\n\tisb" ::: "memory")
+#define irq_mask() __asm__ volatile("msr daifset, #2\n\tisb" ::: "memory")
+#define wfe() __asm__ volatile("wfe" ::: "memory")
+#define wfi() __asm__ volatile("wfi" ::: "memory")
+#define sev() __asm__ volatile("dsb ish\n\tsev" ::: "memory")
+#define load_acquire(at) ({ u64 v_; __asm__ volatile("ldar %0, [%1]" : "=r"(v_) : "r"(at) : "memory"); v_; })
+#define store_release(at, value) __asm__ volatile("stlr %0, [%1]" ::"r"((u64)(value)), "r"(at) : "memory")
+
+#define HCR_VM (1ul << 0)
+#define HCR_FMO (1ul << 3)
+#define HCR_IMO (1ul << 4)
+#define HCR_AMO (1ul << 5)
+#define HCR_VI (1ul << 7)
+#define HCR_DC (1ul << 12)
+#define HCR_TWI (1ul << 13)
+#define HCR_TID3 (1ul << 18)
+#define HCR_TSC (1ul << 19)
+#define HCR_TGE (1ul << 27)
+#define HCR_RW (1ul << 31)
+#define HCR_HOST (HCR_RW | HCR_FMO | HCR_IMO | HCR_AMO)
+
+#define PSTATE_EL0 0x3c0ul              // DAIF masked
+#define PSTATE_EL1H 0x3c5ul
+
+// Syndromes (DDI 0487, ESR_ELx)
+#define EC(esr) ((esr) >> 26)
+enum {
+    EC_UNKNOWN = 0x00, EC_WFX = 0x01, EC_SVC = 0x15, EC_HVC = 0x16, EC_SMC = 0x17, EC_SYSREG = 0x18, EC_IABT_LOWER = 0x20,
+    EC_IABT = 0x21, EC_PC = 0x22, EC_DABT_LOWER = 0x24, EC_DABT = 0x25, EC_BRK = 0x3c,
+};
+#define ESR(ec, iss) ((u64)(ec) << 26 | 1ul << 25 | (iss))
+enum { FSC_SIZE = 0x00, FSC_TRANSLATION = 0x04, FSC_ACCESS_FLAG = 0x08, FSC_PERMISSION = 0x0c, FSC_EXTERNAL = 0x10, FSC_GPF = 0x28 };
+#define WNR (1ul << 6)
+
+#endif
