@@ -1,0 +1,190 @@
+"""The CPU interface of one PE: what it is shown, what it has acknowledged, and the state of its ICC registers."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_platform.gic.interrupts import Interrupts
+from cca_platform.gic.priorities import (
+    CBPR,
+    EOIMODE,
+    G0,
+    G1NS,
+    G1S,
+    IDLE,
+    MIN_BPR,
+    PRIORITY_MASK,
+    group_mask,
+    highest_active,
+    level_bit,
+    ns_read,
+    ns_write,
+)
+from cca_platform.gic.sysregs import access
+from cca_platform.gic.virtual import VirtualInterface
+
+if TYPE_CHECKING:
+    from cca_platform.gic.gic import Gic
+
+__all__ = ["SPURIOUS", "CpuInterface"]
+
+SPURIOUS: Final = 1023
+_FOR_SECURE, _FOR_NS = 1020, 1021  # what EL3 reads: the interrupt is for the other state
+_SPECIAL: Final = range(1020, 1024)
+_PRIVATE: Final = 32
+_SGIS: Final = 0xFFFF
+
+
+class CpuInterface:
+    """CPU interface, SGIs and PPIs of one PE.
+
+    ``control``, ``bpr1`` and the Group 1 bits of ``enables`` are banked by security state: index or bit 0 Secure (S),
+    1 Non-secure (NS). Realm state is Non-secure to the GIC.
+    """
+
+    def __init__(self, gic: "Gic", index: int, affinity: int) -> None:
+        self.gic = gic
+        self.index = index
+        self.affinity = affinity
+        self.interrupts = Interrupts(0, _PRIVATE, edge_only=_SGIS)
+        self.virtual = VirtualInterface(self)
+        self.signals = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Every register to its reset value; the redistributor sleeps. ``Gic.update_all`` has to follow."""
+        self.interrupts.reset()
+        self.awake = False
+        self.pmr = 0
+        self.bpr0 = MIN_BPR
+        self.bpr1 = [MIN_BPR, MIN_BPR + 1]
+        self.control = [0, 0]  # ICC_CTLR_EL1: CBPR and EOIMODE
+        self.el3_eoimode = 0  # ICC_CTLR_EL3.EOImode_EL3, as EOIMODE
+        self.enables = 0  # ICC_IGRPEN: bit G0, G1S, G1NS
+        self.active = [0, 0, 0]  # ICC_AP0R0, and ICC_AP1R0 of both states, by group
+        self.intid, self.priority, self.group = -1, 0, 0  # the highest priority pending interrupt, -1 = none
+        self.virtual.reset()
+
+    # -- system registers ---------------------------------------------------------------------------------------------
+    def read(self, encoding: tuple[int, int, int, int, int], el: int, security: int, hcr: int) -> int:
+        """MRS of a GIC register (op0, op1, CRn, CRm, op2) with HCR_EL2 ``hcr``; UNDEFINED or TRAP_EL2 if negative."""
+        return access(self, encoding, el, security, hcr, None)
+
+    def write(self, encoding: tuple[int, int, int, int, int], value: int, el: int, security: int, hcr: int) -> int:
+        """MSR of a GIC register; 0, UNDEFINED or TRAP_EL2."""
+        return access(self, encoding, el, security, hcr, value)
+
+    # -- signals ------------------------------------------------------------------------------------------------------
+    def present(self, intid: int, priority: int, group: int) -> None:
+        """The highest priority pending interrupt is this one (-1: none)."""
+        self.intid, self.priority, self.group = intid, priority, group
+        self.signal()
+
+    def can_preempt(self) -> bool:
+        """Whether the pending interrupt passes the priority mask and the running priority."""
+        if self.intid < 0 or self.priority >= self.pmr:
+            return False
+        mask = group_mask(self.binary_point(self.group))
+        return (self.priority & mask) < self.running_priority()
+
+    def signal(self) -> None:
+        """Tell the PE when what is asserted has changed."""
+        physical = 1 << self.group if self.intid >= 0 and self.can_preempt() else 0
+        signals = physical | self.virtual.signals
+        if signals != self.signals:
+            self.signals = signals
+            self.gic.on_signals(self.index, signals)
+
+    # -- priorities ---------------------------------------------------------------------------------------------------
+    def running_priority(self) -> int:
+        """The group priority of the most urgent active interrupt, IDLE without one."""
+        return highest_active(self.active[G0] | self.active[G1S] | self.active[G1NS])
+
+    def binary_point(self, group: int) -> int:
+        """The binary point of a group, as ICC_BPR0_EL1 has it."""
+        if group == G0 or self.control[group == G1NS] & CBPR:
+            return self.bpr0
+        return self.bpr1[1] - 1 if group == G1NS else self.bpr1[0]
+
+    # -- acknowledge and end of interrupt -----------------------------------------------------------------------------
+    def pending_for(self, group1: bool, el: int, ns: int) -> int:
+        """The INTID that ICC_HPPIR0 or ICC_HPPIR1 shows; SPURIOUS for an interrupt of another group."""
+        if self.intid < 0:
+            return SPURIOUS
+        if group1:
+            visible = self.group == G1S + ns or (el == 3 and self.group == G1NS)
+            return self.intid if visible else SPURIOUS
+        if self.group == G0:
+            return self.intid
+        return _FOR_NS if self.group == G1NS else _FOR_SECURE
+
+    def acknowledge(self, group1: bool, el: int, ns: int) -> int:
+        """ICC_IAR: activate the pending interrupt and give its INTID."""
+        if not self.can_preempt():
+            return SPURIOUS
+        intid = self.pending_for(group1, el, ns)
+        if intid not in _SPECIAL:
+            mask = group_mask(self.binary_point(self.group))
+            self.active[self.group] |= level_bit(self.priority & mask)
+            self.gic.activate(self, intid)
+        return intid
+
+    def end(self, intid: int, group1: bool, el: int, ns: int) -> None:
+        """ICC_EOIR: drop the running priority, and deactivate unless that is split (EOImode).
+
+        Ignored unless the running priority is of an interrupt of this group and state (CONSTRAINED UNPREDICTABLE).
+        """
+        running = self.running_priority()
+        if self.gic.interrupts_of(self, intid) is None or running == IDLE:
+            return
+        bit = level_bit(running)
+        group = next(group for group in (G0, G1S, G1NS) if self.active[group] & bit)
+        permitted = (group != G0 and (group == G1S + ns or el == 3)) if group1 else group == G0
+        if not permitted:
+            return
+        self.active[group] &= ~bit
+        self.gic.touch()
+        if not self.eoi_is_split(el, ns):
+            self.gic.deactivate(self, intid, 1 << group)
+        self.signal()
+
+    def eoi_is_split(self, el: int, ns: int) -> bool:
+        """EOImode of this level: EOIR only drops the priority, DIR deactivates."""
+        return bool((self.el3_eoimode if el == 3 else self.control[ns]) & EOIMODE)
+
+    def deactivate(self, intid: int, el: int, ns: int) -> None:
+        """ICC_DIR: Non-secure state deactivates its own interrupts, S-EL1 those of Group 1, EL3 all."""
+        if self.eoi_is_split(el, ns):
+            groups = 1 << G1NS if ns and el < 3 else 1 << G1NS | 1 << G1S
+            self.gic.deactivate(self, intid, groups | (1 << G0 if el == 3 else 0))
+
+    # -- registers ----------------------------------------------------------------------------------------------------
+    def read_pmr(self, secure_view: bool) -> int:
+        """ICC_PMR_EL1; Non-secure software sees the lower half of the priorities."""
+        return self.pmr if secure_view else ns_read(self.pmr)
+
+    def write_pmr(self, value: int, secure_view: bool) -> None:
+        """Write ICC_PMR_EL1; ignored from Non-secure state while the mask is in the Secure half."""
+        if secure_view:
+            self.pmr = value & PRIORITY_MASK
+        elif self.pmr & 0x80:
+            self.pmr = ns_write(value & 0xFF)
+        self.changed()
+
+    def changed(self) -> None:
+        """A register that bears on the pending interrupt has changed."""
+        self.gic.touch()
+        self.signal()
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+    def save(self) -> tuple[Any, ...]:
+        """State for a snapshot."""
+        registers = self.awake, self.pmr, self.bpr0, self.el3_eoimode, self.enables
+        banked = tuple(self.bpr1), tuple(self.control), tuple(self.active)
+        return self.interrupts.save(), registers, banked, self.virtual.save()
+
+    def restore(self, data: tuple[Any, ...]) -> None:
+        """Put back what ``save`` gave; ``Gic.update_all`` has to follow."""
+        interrupts, registers, banked, virtual = data
+        self.interrupts.restore(interrupts)
+        self.awake, self.pmr, self.bpr0, self.el3_eoimode, self.enables = registers
+        self.bpr1, self.control, self.active = map(list, banked)
+        self.virtual.restore(virtual)

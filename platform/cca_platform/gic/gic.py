@@ -1,0 +1,208 @@
+"""The whole interrupt controller: which pending interrupt each PE is shown, and the lines that come in."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from cca_platform.gic.cpu import CpuInterface
+from cca_platform.gic.distributor import Distributor
+from cca_platform.gic.interrupts import Interrupts
+from cca_platform.gic.priorities import G0, G1NS, G1S, LEVELS
+from cca_platform.gic.redistributor import Redistributors
+
+__all__ = ["Gic"]
+
+_SPI: Final = 32
+_SPECIAL: Final = 1020
+_IRM: Final = 1 << 31
+_AFFINITY: Final = 0xFF_00FF_FFFF
+_GROUP_BITS: Final = (1 << G0, 1 << G1S, 1 << G1NS)
+
+
+class Gic:
+    """GICv3 for PEs with these MPIDRs and ``spis`` shared peripheral interrupts (INTID 32 and up).
+
+    ``on_signals(pe_index, bits)`` is called when the set of asserted interrupt exceptions of a PE changes.
+    """
+
+    def __init__(self, mpidrs: Sequence[int], spis: int, on_signals: Callable[[int, int], object]) -> None:
+        if not 0 <= spis <= _SPECIAL - _SPI:
+            raise ValueError(f"a GIC must have 0 to {_SPECIAL - _SPI} SPIs, not {spis}")
+        self.on_signals = on_signals
+        self.spis = Interrupts(_SPI, spis)
+        self.enables = 0  # GICD_CTLR: bit G0, G1S, G1NS
+        self.cpus = [CpuInterface(self, index, mpidr & _AFFINITY) for index, mpidr in enumerate(mpidrs)]
+        self._by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
+        self.routers: dict[int, int] = {}  # GICD_IROUTER of the SPIs whose value is not zero
+        self._routed = [0] * len(self.cpus)  # by PE: the SPIs that are routed to it
+        self._one_of_n = 0  # the SPIs with Interrupt_Routing_Mode 1
+        self._takers: list[int | None] = [None, None, None]  # by group: the PE that takes 1 of N interrupts
+        self._saved: tuple[Any, ...] | None = None
+        self.distributor = Distributor(self, secure=False)
+        self.secure_distributor = Distributor(self, secure=True)
+        self.redistributors = Redistributors(self, secure=False)
+        self.secure_redistributors = Redistributors(self, secure=True)
+        self.reset()
+
+    def reset(self) -> None:
+        """Every register to its reset value, every line low."""
+        self.enables = 0
+        self.spis.reset()
+        self.routers.clear()
+        for cpu in self.cpus:
+            cpu.reset()
+        self._route_all()
+        self.update_all()
+
+    # -- lines --------------------------------------------------------------------------------------------------------
+    def set_line(self, intid: int, level: bool) -> None:
+        """The input of an SPI from its peripheral."""
+        spis = self.spis
+        if not spis.all >> intid & 1:
+            raise ValueError(f"an SPI must be {_SPI} to {_SPI + spis.count - 1}, not {intid}")
+        if bool(spis.wire >> intid & 1) != bool(level):
+            spis.set_wire(intid, bool(level))
+            self.update_spi(intid)
+
+    def set_ppi(self, pe_index: int, intid: int, level: bool) -> None:
+        """The input of a PPI of one PE."""
+        if not 16 <= intid < _SPI:
+            raise ValueError(f"a PPI must be 16 to 31, not {intid}")
+        cpu = self.cpus[pe_index]
+        if bool(cpu.interrupts.wire >> intid & 1) != bool(level):
+            cpu.interrupts.set_wire(intid, bool(level))
+            self.update(cpu)
+
+    # -- routing ------------------------------------------------------------------------------------------------------
+    def router(self, intid: int) -> int:
+        """GICD_IROUTER<n>."""
+        return self.routers.get(intid, 0)
+
+    def set_router(self, intid: int, value: int) -> None:
+        """Write GICD_IROUTER<n>: an affinity, or with bit 31 any PE."""
+        self.routers[intid] = value & (_AFFINITY | _IRM)
+        self._route(intid)
+        self.update_all()
+
+    def _route(self, intid: int) -> None:
+        """Put an SPI into the set of its target. One for a PE that is not there goes nowhere."""
+        bit, value = 1 << intid, self.routers[intid]
+        self._one_of_n = self._one_of_n & ~bit | (bit if value & _IRM else 0)
+        for cpu in self.cpus:
+            self._routed[cpu.index] = self._routed[cpu.index] & ~bit | (bit if value == cpu.affinity else 0)
+
+    def _route_all(self) -> None:
+        """Build the sets of SPIs by target PE from GICD_IROUTER."""
+        self._one_of_n = 0
+        self._routed = [self.spis.all if cpu.affinity == 0 else 0 for cpu in self.cpus]
+        for intid in self.routers:
+            self._route(intid)
+
+    # -- the highest priority pending interrupt -----------------------------------------------------------------------
+    def update_all(self) -> None:
+        """Something that concerns every PE has changed."""
+        for bit in _GROUP_BITS:
+            able = (cpu.index for cpu in self.cpus if cpu.awake and cpu.enables & bit)
+            self._takers[bit >> 1] = next(able, None)
+        for cpu in self.cpus:
+            self.update(cpu)
+
+    def update_spi(self, intid: int) -> None:
+        """The state of an SPI has changed."""
+        self._saved = None
+        if self._one_of_n >> intid & 1:
+            self.update_all()
+        else:
+            for cpu in self.cpus:
+                if self._routed[cpu.index] >> intid & 1:
+                    self.update(cpu)
+
+    def update(self, cpu: CpuInterface) -> None:
+        """Show a PE its highest priority pending interrupt; of equal priorities the lowest INTID is first."""
+        self._saved = None
+        private, spis, index = cpu.interrupts, self.spis, cpu.index
+        ready = private.ready | spis.ready & (self._routed[index] | self._one_of_n)
+        if not ready or not cpu.awake:
+            cpu.present(-1, 0, 0)
+            return
+        group, modifier = private.group | spis.group, private.modifier | spis.modifier
+        enabled, shown = self.enables & cpu.enables, 0
+        for bit, members in zip(_GROUP_BITS, (~(group | modifier), modifier & ~group, group), strict=True):
+            if enabled & bit:
+                mine = ready if self._takers[bit >> 1] == index else ready & ~self._one_of_n
+                shown |= mine & members
+        if not shown:
+            cpu.present(-1, 0, 0)
+            return
+        if shown & shown - 1:
+            shown = next(
+                first for level in range(LEVELS) if (first := shown & (private.levels[level] | spis.levels[level]))
+            )
+        intid = (shown & -shown).bit_length() - 1
+        interrupts = private if intid < _SPI else spis
+        cpu.present(intid, interrupts.priority[intid - interrupts.first], interrupts.group_of(intid))
+
+    # -- what CPU interfaces do to interrupts -------------------------------------------------------------------------
+    def interrupts_of(self, cpu: CpuInterface, intid: int) -> Interrupts | None:
+        """Where the state of an INTID is for a PE; None for one that does not exist."""
+        if intid < _SPI:
+            return cpu.interrupts
+        return self.spis if self.spis.all >> intid & 1 else None
+
+    def activate(self, cpu: CpuInterface, intid: int) -> None:
+        """Acknowledge by a PE."""
+        if intid < _SPI:
+            cpu.interrupts.activate(intid)
+            self.update(cpu)
+        else:
+            self.spis.activate(intid)
+            self.update_spi(intid)
+
+    def deactivate(self, cpu: CpuInterface, intid: int, groups: int) -> None:
+        """Deactivate by a PE, if the interrupt exists and is in one of ``groups`` (a bit for each)."""
+        interrupts = self.interrupts_of(cpu, intid)
+        if interrupts is not None and groups >> interrupts.group_of(intid) & 1:
+            interrupts.deactivate(intid)
+            if intid < _SPI:
+                self.update(cpu)
+            else:
+                self.update_spi(intid)
+
+    def send_sgi(self, sender: CpuInterface, value: int, groups: int) -> None:
+        """Make an SGI pending where it is in one of ``groups``; ``value`` as of ICC_SGI1R_EL1."""
+        intid = value >> 24 & 15
+        if value >> 40 & 1:
+            targets = [cpu for cpu in self.cpus if cpu is not sender]
+        else:
+            cluster = (value >> 48 & 0xFF) << 32 | (value >> 32 & 0xFF) << 16 | (value >> 16 & 0xFF) << 8
+            base = cluster | (value >> 44 & 15) << 4
+            affinities = (base | bit for bit in range(16) if value >> bit & 1)
+            targets = [self._by_affinity[affinity] for affinity in affinities if affinity in self._by_affinity]
+        for cpu in targets:
+            if groups >> cpu.interrupts.group_of(intid) & 1:
+                cpu.interrupts.make_pending(intid)
+                self.update(cpu)
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+    def touch(self) -> None:
+        """State has changed that concerns no signal."""
+        self._saved = None
+
+    def save(self) -> tuple[Any, ...]:
+        """State for a snapshot; the same tuple again as long as nothing has changed."""
+        if self._saved is None:
+            routers = tuple(sorted(self.routers.items()))
+            self._saved = self.enables, self.spis.save(), routers, tuple(cpu.save() for cpu in self.cpus)
+        return self._saved
+
+    def restore(self, data: tuple[Any, ...]) -> None:
+        """Put back what ``save`` gave."""
+        if data is self._saved:
+            return
+        self.enables, spis, routers, cpus = data
+        self.spis.restore(spis)
+        self.routers = dict(routers)
+        self._route_all()
+        for cpu, state in zip(self.cpus, cpus, strict=True):
+            cpu.restore(state)
+        self.update_all()
+        self._saved = data

@@ -1,0 +1,69 @@
+"""Groups, priorities and active priorities, as the physical and the virtual CPU interface share them.
+
+Priorities are 8 bits in the Secure view, of which the upper 5 are implemented; lower values are more urgent. An active
+priorities register has one bit for each of the 32 group priorities.
+"""
+
+from typing import Final
+
+__all__ = [
+    "CBPR",
+    "EOIMODE",
+    "G0",
+    "G1NS",
+    "G1S",
+    "IDLE",
+    "LEVELS",
+    "MIN_BPR",
+    "PRIORITY_BITS",
+    "PRIORITY_MASK",
+    "group_mask",
+    "highest_active",
+    "level_bit",
+    "ns_read",
+    "ns_write",
+]
+
+G0: Final = 0
+G1S: Final = 1
+G1NS: Final = 2
+
+PRIORITY_BITS: Final = 5
+PRIORITY_MASK: Final = 0xF8
+LEVELS: Final = 1 << PRIORITY_BITS
+IDLE: Final = 0xFF
+"""The running priority when no interrupt is active."""
+MIN_BPR: Final = 7 - PRIORITY_BITS
+"""The lowest binary point of Group 0; one more for a Non-secure or virtual Group 1."""
+
+CBPR: Final = 1
+"""ICC_CTLR_EL1 bit 0: the binary point of Group 0 serves Group 1 too."""
+EOIMODE: Final = 2
+"""ICC_CTLR_EL1 bit 1: EOIR only drops the priority, DIR deactivates."""
+
+_GROUP_MASKS: Final = tuple(0xFF << point + 1 & 0xFF for point in range(8))
+
+
+def group_mask(binary_point: int) -> int:
+    """The bits of a priority that decide preemption, by a binary point as ICC_BPR0_EL1 has it."""
+    return _GROUP_MASKS[binary_point]
+
+
+def highest_active(active: int) -> int:
+    """The running priority: the group priority of the lowest bit, or IDLE."""
+    return ((active & -active).bit_length() - 1) << 3 if active else IDLE
+
+
+def level_bit(priority: int) -> int:
+    """The bit of an active priorities register for a group priority."""
+    return 1 << (priority >> 3)
+
+
+def ns_read(priority: int) -> int:
+    """A priority of the lower half as Non-secure software sees it; 0 for one of the Secure half (IHI 0069, 4.8.1)."""
+    return priority << 1 & 0xFF if priority & 0x80 else 0
+
+
+def ns_write(priority: int) -> int:
+    """The priority that Non-secure software asks for, in the Secure view."""
+    return (0x80 | priority >> 1) & PRIORITY_MASK

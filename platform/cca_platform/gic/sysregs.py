@@ -1,0 +1,282 @@
+"""The system registers of the CPU interface: one row each, and the rule that decides who may use it.
+
+At EL1 of a state with EL2, HCR_EL2.IMO and FMO turn ICC registers into the ICV ones of the virtual CPU interface, and
+ICH_HCR_EL2 traps them. SCR_EL3.FIQ is taken to be 1, as the monitor has it in every state: Non-secure software sees the
+lower half of the priorities, and Group 0 registers belong to EL3. Its trap of them is given as UNDEFINED.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cca_platform.gic.priorities import CBPR, EOIMODE, G0, G1NS, G1S, MIN_BPR, PRIORITY_BITS, ns_read
+from cca_platform.gic.virtual import LIST_REGISTERS
+
+if TYPE_CHECKING:
+    from cca_platform.gic.cpu import CpuInterface
+    from cca_platform.gic.virtual import VirtualInterface
+
+__all__ = ["TRAP_EL2", "UNDEFINED", "access"]
+
+UNDEFINED: Final = -1
+TRAP_EL2: Final = -2
+
+_SECURE, _ROOT = 0, 2  # SecurityState
+_FMO, _IMO = 1 << 3, 1 << 4  # HCR_EL2
+_TC, _TALL0, _TALL1, _TDIR = 1 << 10, 1 << 11, 1 << 12, 1 << 14  # ICH_HCR_EL2
+_SRE: Final = 0b111  # SRE, DFB, DIB
+_SRE_ENABLE: Final = 0b1000
+_FEATURES: Final = 1 << 18 | 1 << 15 | PRIORITY_BITS - 1 << 8  # RSS, A3V, PRIbits; 16-bit INTIDs
+_NDS: Final = 1 << 17
+# PRIbits, PREbits, A3V, nV4, TDS, and the number of list registers; 16-bit INTIDs
+_VTR: Final = PRIORITY_BITS - 1 << 29 | PRIORITY_BITS - 1 << 26 | 1 << 21 | 1 << 20 | 1 << 19 | LIST_REGISTERS - 1
+_INTID: Final = 0xFF_FFFF
+_AP: Final = 0xFFFF_FFFF
+
+_Encoding = tuple[int, int, int, int, int]
+_Read = Callable[["CpuInterface", int, int], int]  # (interface, EL, 1 = Non-secure)
+_Write = Callable[["CpuInterface", int, int, int], None]  # (interface, value, EL, 1 = Non-secure)
+_VirtualRead = Callable[["VirtualInterface"], int]
+_VirtualWrite = Callable[["VirtualInterface", int], None]
+
+
+class _Register(NamedTuple):
+    """A register: who may use it, and what it does.
+
+    At EL1, ICH_HCR_EL2 bits ``trap`` send it to EL2; HCR_EL2 bits ``route`` make it virtual, or trap it when there is
+    no virtual one. ``el`` is the lowest level that may use the physical one.
+    """
+
+    name: str
+    el: int
+    trap: int
+    route: int
+    read: _Read | None = None
+    write: _Write | None = None
+    virtual_read: _VirtualRead | None = None
+    virtual_write: _VirtualWrite | None = None
+
+
+def access(
+    cpu: "CpuInterface", encoding: tuple[int, int, int, int, int], el: int, security: int, hcr: int, value: int | None
+) -> int:
+    """MRS (``value`` None) or MSR at an EL of a security state; UNDEFINED, TRAP_EL2, or what was read (0 for MSR)."""
+    row = _REGISTERS.get(encoding)
+    if row is None or el == 0 or (row.read if value is None else row.write) is None:
+        return UNDEFINED
+    ns = 0 if security in (_SECURE, _ROOT) else 1
+    if el == 1 and ns:
+        if cpu.virtual.hcr & row.trap:
+            return TRAP_EL2
+        if hcr & row.route:
+            return _virtual(cpu.virtual, row, value)
+    if el < row.el or (el == 2 and not ns):
+        return UNDEFINED
+    if value is None:
+        assert row.read is not None
+        return row.read(cpu, el, ns)
+    assert row.write is not None
+    row.write(cpu, value, el, ns)
+    return 0
+
+
+def _virtual(virtual: "VirtualInterface", row: _Register, value: int | None) -> int:
+    if value is None:
+        return TRAP_EL2 if row.virtual_read is None else row.virtual_read(virtual)
+    if row.virtual_write is None:
+        return TRAP_EL2
+    row.virtual_write(virtual, value)
+    return 0
+
+
+# -- registers that need more than a line -----------------------------------------------------------------------------
+def _read_rpr(cpu: "CpuInterface", el: int, ns: int) -> int:
+    running = cpu.running_priority()
+    return ns_read(running) if ns and el < 3 and running != 0xFF else running
+
+
+def _read_bpr1(cpu: "CpuInterface", el: int, ns: int) -> int:
+    if el < 3 and cpu.control[ns] & CBPR:
+        return min(cpu.bpr0 + 1, 7) if ns else cpu.bpr0
+    return cpu.bpr1[ns]
+
+
+def _write_bpr0(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+    cpu.bpr0 = max(value & 7, MIN_BPR)
+    cpu.changed()
+
+
+def _write_bpr1(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+    if el < 3 and cpu.control[ns] & CBPR:
+        if not ns:
+            _write_bpr0(cpu, value, el, ns)
+    else:
+        cpu.bpr1[ns] = max(value & 7, MIN_BPR + ns)
+        cpu.changed()
+
+
+def _write_control(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+    # with two security states, CBPR is read-only here: ICC_CTLR_EL3 has it
+    cpu.control[ns] = cpu.control[ns] & CBPR | value & EOIMODE
+    cpu.changed()
+
+
+def _read_control_el3(cpu: "CpuInterface", el: int, ns: int) -> int:
+    secure, other = cpu.control
+    points = secure & CBPR | (other & CBPR) << 1
+    modes = cpu.el3_eoimode << 1 | (secure & EOIMODE) << 2 | (other & EOIMODE) << 3
+    return points | modes | _FEATURES | _NDS
+
+
+def _write_control_el3(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+    cpu.control = [value & CBPR | value >> 2 & EOIMODE, value >> 1 & CBPR | value >> 3 & EOIMODE]
+    cpu.el3_eoimode = value >> 1 & EOIMODE
+    cpu.changed()
+
+
+def _enable(cpu: "CpuInterface", group: int, value: int) -> None:
+    cpu.enables = cpu.enables & ~(1 << group) | (value & 1) << group
+    cpu.gic.update_all()  # which PE takes a 1 of N interrupt depends on it
+
+
+def _read_enables_el3(cpu: "CpuInterface", el: int, ns: int) -> int:
+    return cpu.enables >> G1NS & 1 | (cpu.enables >> G1S & 1) << 1
+
+
+def _write_enables_el3(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+    _enable(cpu, G1NS, value)
+    _enable(cpu, G1S, value >> 1)
+
+
+def _write_active(cpu: "CpuInterface", group: int, value: int) -> None:
+    cpu.active[group] = value & _AP
+    cpu.changed()
+
+
+# An SGI of another group than asked for is not sent; of those for Group 1 Secure, one configured as Group 0 is.
+# Non-secure software sends Group 1 Non-secure ones only, for GICD_NSACR and GICR_NSACR are zero.
+def _send_sgi1(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+    cpu.gic.send_sgi(cpu, value, 1 << G1NS if ns else 1 << G1S | 1 << G0)
+
+
+def _send_alias_sgi1(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+    cpu.gic.send_sgi(cpu, value, 0 if ns else 1 << G1NS)
+
+
+def _send_sgi0(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+    cpu.gic.send_sgi(cpu, value, 0 if ns else 1 << G0)
+
+
+def _nothing(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+    """A register whose every bit is read-only."""
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+# _group(n): a register of Group n, by HCR_EL2.FMO or IMO and TALL0 or TALL1; common: of both groups.
+def _group0(
+    name: str, read: _Read | None, write: _Write | None, vread: _VirtualRead | None, vwrite: _VirtualWrite | None
+) -> _Register:
+    return _Register(name, 3, _TALL0, _FMO, read, write, vread, vwrite)
+
+
+def _group1(
+    name: str, read: _Read | None, write: _Write | None, vread: _VirtualRead | None, vwrite: _VirtualWrite | None
+) -> _Register:
+    return _Register(name, 1, _TALL1, _IMO, read, write, vread, vwrite)
+
+
+def _common(
+    name: str, read: _Read | None, write: _Write | None, vread: _VirtualRead | None, vwrite: _VirtualWrite | None
+) -> _Register:
+    return _Register(name, 1, _TC, _FMO | _IMO, read, write, vread, vwrite)
+
+
+def _sgi(name: str, write: _Write) -> _Register:
+    return _Register(name, 1, _TC, _FMO | _IMO, None, write)
+
+
+def _hyp(name: str, read: _VirtualRead, write: _VirtualWrite | None) -> _Register:
+    def _write(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
+        if write is not None:
+            write(cpu.virtual, value)
+
+    return _Register(name, 2, 0, 0, lambda cpu, el, ns: read(cpu.virtual), None if write is None else _write)
+
+
+def _list_register(index: int) -> _Register:
+    return _hyp(f"ICH_LR{index}_EL2", lambda v: v.lrs[index], lambda v, x: v.write_lr(index, x))
+
+
+_REGISTERS: Final[dict[_Encoding, _Register]] = {
+    (3, 0, 4, 6, 0): _common(
+        "ICC_PMR_EL1", lambda c, el, ns: c.read_pmr(el == 3 or not ns),
+        lambda c, x, el, ns: c.write_pmr(x, el == 3 or not ns), lambda v: v.read_pmr(), lambda v, x: v.write_pmr(x),
+    ),
+    (3, 0, 12, 8, 0): _group0(
+        "ICC_IAR0_EL1", lambda c, el, ns: c.acknowledge(False, el, ns), None, lambda v: v.acknowledge(0), None
+    ),
+    (3, 0, 12, 8, 1): _group0(
+        "ICC_EOIR0_EL1", None, lambda c, x, el, ns: c.end(x & _INTID, False, el, ns),
+        None, lambda v, x: v.end(x & _INTID, 0),
+    ),
+    (3, 0, 12, 8, 2): _group0(
+        "ICC_HPPIR0_EL1", lambda c, el, ns: c.pending_for(False, el, ns), None, lambda v: v.pending_for(0), None
+    ),
+    (3, 0, 12, 8, 3): _group0(
+        "ICC_BPR0_EL1", lambda c, el, ns: c.bpr0, _write_bpr0, lambda v: v.read_bpr(0), lambda v, x: v.write_bpr(0, x)
+    ),
+    (3, 0, 12, 8, 4): _group0(
+        "ICC_AP0R0_EL1", lambda c, el, ns: c.active[G0], lambda c, x, el, ns: _write_active(c, G0, x),
+        lambda v: v.active[0], lambda v, x: v.write_active(0, x),
+    ),
+    (3, 0, 12, 9, 0): _group1(
+        "ICC_AP1R0_EL1", lambda c, el, ns: c.active[G1S + ns], lambda c, x, el, ns: _write_active(c, G1S + ns, x),
+        lambda v: v.active[1], lambda v, x: v.write_active(1, x),
+    ),
+    (3, 0, 12, 11, 1): _common(
+        "ICC_DIR_EL1", None, lambda c, x, el, ns: c.deactivate(x & _INTID, el, ns),
+        None, lambda v, x: v.deactivate(x & _INTID),
+    )._replace(trap=_TC | _TDIR),
+    (3, 0, 12, 11, 3): _common("ICC_RPR_EL1", _read_rpr, None, lambda v: v.running_priority(), None),
+    (3, 0, 12, 11, 5): _sgi("ICC_SGI1R_EL1", _send_sgi1),
+    (3, 0, 12, 11, 6): _sgi("ICC_ASGI1R_EL1", _send_alias_sgi1),
+    (3, 0, 12, 11, 7): _sgi("ICC_SGI0R_EL1", _send_sgi0),
+    (3, 0, 12, 12, 0): _group1(
+        "ICC_IAR1_EL1", lambda c, el, ns: c.acknowledge(True, el, ns), None, lambda v: v.acknowledge(1), None
+    ),
+    (3, 0, 12, 12, 1): _group1(
+        "ICC_EOIR1_EL1", None, lambda c, x, el, ns: c.end(x & _INTID, True, el, ns),
+        None, lambda v, x: v.end(x & _INTID, 1),
+    ),
+    (3, 0, 12, 12, 2): _group1(
+        "ICC_HPPIR1_EL1", lambda c, el, ns: c.pending_for(True, el, ns), None, lambda v: v.pending_for(1), None
+    ),
+    (3, 0, 12, 12, 3): _group1(
+        "ICC_BPR1_EL1", _read_bpr1, _write_bpr1, lambda v: v.read_bpr(1), lambda v, x: v.write_bpr(1, x)
+    ),
+    (3, 0, 12, 12, 4): _common(
+        "ICC_CTLR_EL1", lambda c, el, ns: c.control[ns] | _FEATURES, _write_control,
+        lambda v: v.read_control() | _FEATURES, lambda v, x: v.write_control(x),
+    ),
+    (3, 0, 12, 12, 5): _Register("ICC_SRE_EL1", 1, 0, 0, lambda c, el, ns: _SRE, _nothing),
+    (3, 0, 12, 12, 6): _group0(
+        "ICC_IGRPEN0_EL1", lambda c, el, ns: c.enables >> G0 & 1, lambda c, x, el, ns: _enable(c, G0, x),
+        lambda v: v.read_enable(0), lambda v, x: v.write_enable(0, x),
+    ),
+    (3, 0, 12, 12, 7): _group1(
+        "ICC_IGRPEN1_EL1", lambda c, el, ns: c.enables >> G1S + ns & 1, lambda c, x, el, ns: _enable(c, G1S + ns, x),
+        lambda v: v.read_enable(1), lambda v, x: v.write_enable(1, x),
+    ),
+    (3, 4, 12, 9, 5): _Register("ICC_SRE_EL2", 2, 0, 0, lambda c, el, ns: _SRE | _SRE_ENABLE, _nothing),
+    (3, 4, 12, 8, 0): _hyp("ICH_AP0R0_EL2", lambda v: v.active[0], lambda v, x: v.write_active(0, x)),
+    (3, 4, 12, 9, 0): _hyp("ICH_AP1R0_EL2", lambda v: v.active[1], lambda v, x: v.write_active(1, x)),
+    (3, 4, 12, 11, 0): _hyp("ICH_HCR_EL2", lambda v: v.hcr, lambda v, x: v.write_hcr(x)),
+    (3, 4, 12, 11, 1): _hyp("ICH_VTR_EL2", lambda v: _VTR, None),
+    (3, 4, 12, 11, 2): _hyp("ICH_MISR_EL2", lambda v: v.misr(), None),
+    (3, 4, 12, 11, 3): _hyp("ICH_EISR_EL2", lambda v: v.eisr(), None),
+    (3, 4, 12, 11, 5): _hyp("ICH_ELRSR_EL2", lambda v: v.elrsr(), None),
+    (3, 4, 12, 11, 7): _hyp("ICH_VMCR_EL2", lambda v: v.vmcr, lambda v, x: v.write_vmcr(x)),
+    **{(3, 4, 12, 12, index): _list_register(index) for index in range(LIST_REGISTERS)},
+    (3, 6, 12, 12, 4): _Register("ICC_CTLR_EL3", 3, 0, 0, _read_control_el3, _write_control_el3),
+    (3, 6, 12, 12, 5): _Register("ICC_SRE_EL3", 3, 0, 0, lambda c, el, ns: _SRE | _SRE_ENABLE, _nothing),
+    (3, 6, 12, 12, 7): _Register("ICC_IGRPEN1_EL3", 3, 0, 0, _read_enables_el3, _write_enables_el3),
+}  # fmt: skip

@@ -1,0 +1,274 @@
+"""The virtual CPU interface of one PE: list registers and the other ICH registers, and what a VM does by ICV ones.
+
+Virtual priorities have 5 bits and no Secure half. Group 0 is G0; a virtual Group 1 behaves as Non-secure (G1NS).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_platform.gic.priorities import (
+    G1NS,
+    IDLE,
+    LEVELS,
+    MIN_BPR,
+    PRIORITY_BITS,
+    PRIORITY_MASK,
+    group_mask,
+    highest_active,
+    level_bit,
+)
+from cca_platform.gic.signals import MAINTENANCE, SIGNAL_VFIQ, SIGNAL_VIRQ
+
+if TYPE_CHECKING:
+    from cca_platform.gic.cpu import CpuInterface
+
+__all__ = ["LIST_REGISTERS", "VMCR_RESET", "VirtualInterface"]
+
+LIST_REGISTERS: Final = 4
+"""How many ICH_LR<n>_EL2 there are."""
+
+_SPURIOUS: Final = 1023
+_SPECIAL: Final = range(1020, 1024)
+_AP: Final = (1 << LEVELS) - 1
+
+# ICH_LR<n>_EL2
+_LR_VINTID: Final = 0xFFFF
+_LR_EOI, _LR_GROUP1, _LR_HW = 1 << 41, 1 << 60, 1 << 61
+_LR_PENDING, _LR_ACTIVE = 1 << 62, 1 << 63
+_LR_STATE: Final = _LR_PENDING | _LR_ACTIVE
+_LR_MASK: Final = _LR_STATE | _LR_HW | _LR_GROUP1 | PRIORITY_MASK << 48 | 0x1FFF << 32 | _LR_VINTID
+
+# ICH_HCR_EL2
+_EN, _UIE, _LRENPIE, _NPIE = 1, 1 << 1, 1 << 2, 1 << 3
+_VGRP0E, _VGRP0D, _VGRP1E, _VGRP1D = 1 << 4, 1 << 5, 1 << 6, 1 << 7
+_EOICOUNT: Final = 27
+_HCR_MASK: Final = 0xF800_7CFF  # EOIcount, TDIR, TSEI, TALL1, TALL0, TC, and 7:0
+
+# ICH_MISR_EL2
+_MISR_EOI, _MISR_U, _MISR_LRENP, _MISR_NP = 1, 2, 4, 8
+
+# ICH_VMCR_EL2
+_VENG0, _VENG1, _VFIQEN, _VCBPR, _VEOIM = 1, 2, 1 << 3, 1 << 4, 1 << 9
+_VMCR_CONTROL: Final = _VENG0 | _VENG1 | _VCBPR | _VEOIM
+VMCR_RESET: Final = _VFIQEN | MIN_BPR << 21 | MIN_BPR + 1 << 18
+"""ICH_VMCR_EL2 with every group disabled, the lowest binary points and priority mask 0."""
+
+
+class VirtualInterface:
+    """ICH state of one PE. ``signals`` is SIGNAL_VIRQ, SIGNAL_VFIQ or neither."""
+
+    def __init__(self, cpu: "CpuInterface") -> None:
+        self._cpu = cpu
+        self.reset()
+
+    def reset(self) -> None:
+        """Disabled and empty."""
+        self.hcr = 0
+        self.lrs = [0] * LIST_REGISTERS
+        self.vmcr = VMCR_RESET
+        self.active = [0, 0]  # ICH_AP0R0_EL2, ICH_AP1R0_EL2
+        self.signals = 0
+
+    def load(self, hcr: int, lrs: Sequence[int], vmcr: int = VMCR_RESET, ap0r: int = 0, ap1r: int = 0) -> None:
+        """Write ICH_HCR_EL2, ICH_LR<n>_EL2, ICH_VMCR_EL2, ICH_AP0R0_EL2 and ICH_AP1R0_EL2; LRs not given are 0."""
+        self.hcr = hcr & _HCR_MASK
+        self.lrs = [lr & _LR_MASK for lr in lrs] + [0] * (LIST_REGISTERS - len(lrs))
+        self.vmcr = _legal_vmcr(vmcr)
+        self.active = [ap0r & _AP, ap1r & _AP]
+        self.update()
+
+    # -- ICH registers ------------------------------------------------------------------------------------------------
+    def misr(self) -> int:
+        """ICH_MISR_EL2."""
+        hcr = self.hcr
+        states = [lr >> 62 for lr in self.lrs]
+        value = _MISR_EOI if self.eisr() else 0
+        if hcr & _UIE and sum(state != 0 for state in states) <= 1:
+            value |= _MISR_U
+        if hcr & _LRENPIE and hcr >> _EOICOUNT:
+            value |= _MISR_LRENP
+        if hcr & _NPIE and 1 not in states:
+            value |= _MISR_NP
+        enabled = (_VGRP0E if self.vmcr & _VENG0 else _VGRP0D) | (_VGRP1E if self.vmcr & _VENG1 else _VGRP1D)
+        return value | hcr & enabled
+
+    def eisr(self) -> int:
+        """ICH_EISR_EL2: the list registers whose interrupt has ended and asked for a maintenance interrupt."""
+        return sum(1 << n for n, lr in enumerate(self.lrs) if lr & (_LR_STATE | _LR_HW | _LR_EOI) == _LR_EOI)
+
+    def elrsr(self) -> int:
+        """ICH_ELRSR_EL2: the list registers that are free."""
+        return sum(1 << n for n, lr in enumerate(self.lrs) if not lr & _LR_STATE and (lr & _LR_HW or not lr & _LR_EOI))
+
+    def write_hcr(self, value: int) -> None:
+        """Write ICH_HCR_EL2."""
+        self.hcr = value & _HCR_MASK
+        self.update()
+
+    def write_vmcr(self, value: int) -> None:
+        """Write ICH_VMCR_EL2; a binary point below the minimum becomes the minimum."""
+        self.vmcr = _legal_vmcr(value)
+        self.update()
+
+    def write_lr(self, index: int, value: int) -> None:
+        """Write ICH_LR<n>_EL2."""
+        self.lrs[index] = value & _LR_MASK
+        self.update()
+
+    def write_active(self, group: int, value: int) -> None:
+        """Write ICH_AP0R0_EL2 (``group`` 0) or ICH_AP1R0_EL2."""
+        self.active[group] = value & _AP
+        self.update()
+
+    # -- what the VM is shown -----------------------------------------------------------------------------------------
+    def update(self) -> None:
+        """Something has changed: VIRQ, VFIQ and the maintenance interrupt follow."""
+        cpu = self._cpu
+        self.signals = 0
+        index = self._highest()
+        if index >= 0 and self._can_preempt(self.lrs[index]):
+            self.signals = SIGNAL_VIRQ if self.lrs[index] & _LR_GROUP1 else SIGNAL_VFIQ
+        cpu.changed()
+        cpu.gic.set_ppi(cpu.index, MAINTENANCE, bool(self.hcr & _EN and self.misr()))
+
+    def _highest(self) -> int:
+        """The list register of the highest priority pending virtual interrupt, the lowest of equals; -1 without one."""
+        if not self.hcr & _EN:
+            return -1
+        best, index = IDLE + 1, -1
+        for n, lr in enumerate(self.lrs):
+            if lr & _LR_STATE == _LR_PENDING and self.vmcr & (_VENG1 if lr & _LR_GROUP1 else _VENG0):
+                priority = lr >> 48 & 0xFF
+                if priority < best:
+                    best, index = priority, n
+        return index
+
+    def _group_priority(self, lr: int) -> int:
+        """The part of an interrupt's priority that decides preemption."""
+        group1 = lr & _LR_GROUP1 and not self.vmcr & _VCBPR
+        return lr >> 48 & group_mask((self.vmcr >> 18 & 7) - 1 if group1 else self.vmcr >> 21 & 7)
+
+    def _can_preempt(self, lr: int) -> bool:
+        return lr >> 48 & 0xFF < self.vmcr >> 24 and self._group_priority(lr) < self.running_priority()
+
+    def running_priority(self) -> int:
+        """ICV_RPR_EL1."""
+        return highest_active(self.active[0] | self.active[1])
+
+    # -- ICV registers ------------------------------------------------------------------------------------------------
+    def pending_for(self, group: int) -> int:
+        """ICV_HPPIR<group>_EL1."""
+        index = self._highest()
+        if index < 0 or self.lrs[index] >> 60 & 1 != group:
+            return _SPURIOUS
+        return self.lrs[index] & _LR_VINTID
+
+    def acknowledge(self, group: int) -> int:
+        """ICV_IAR<group>_EL1: a pending virtual interrupt becomes active."""
+        intid, index = self.pending_for(group), self._highest()
+        if intid in _SPECIAL or not self._can_preempt(self.lrs[index]):
+            return _SPURIOUS
+        lr = self.lrs[index]
+        self.active[group] |= level_bit(self._group_priority(lr))
+        self.lrs[index] = lr & ~_LR_STATE | _LR_ACTIVE
+        self.update()
+        return intid
+
+    def end(self, intid: int, group: int) -> None:
+        """ICV_EOIR<group>_EL1; ignored unless the running priority is of this group (CONSTRAINED UNPREDICTABLE)."""
+        running = self.running_priority()
+        if intid in _SPECIAL or running == IDLE:
+            return
+        bit = level_bit(running)
+        if not self.active[group] & bit:
+            return
+        self.active[group] &= ~bit
+        if not self.vmcr & _VEOIM:
+            index = self._active_lr(intid)
+            if index < 0:
+                self._count_eoi()
+            elif self.lrs[index] >> 60 & 1 == group and self._group_priority(self.lrs[index]) == running:
+                self._deactivate(index)
+        self.update()
+
+    def deactivate(self, intid: int) -> None:
+        """ICV_DIR_EL1; without EOImode it is ignored."""
+        if self.vmcr & _VEOIM and intid not in _SPECIAL:
+            index = self._active_lr(intid)
+            if index < 0:
+                self._count_eoi()
+            else:
+                self._deactivate(index)
+            self.update()
+
+    def _active_lr(self, intid: int) -> int:
+        """The list register where this interrupt is active; -1 when none is."""
+        for n, lr in enumerate(self.lrs):
+            if lr & _LR_ACTIVE and lr & _LR_VINTID == intid:
+                return n
+        return -1
+
+    def _count_eoi(self) -> None:
+        self.hcr = (self.hcr + (1 << _EOICOUNT)) & _HCR_MASK
+
+    def _deactivate(self, index: int) -> None:
+        """End an active interrupt, and the physical one behind it (HW)."""
+        lr = self.lrs[index]
+        self.lrs[index] = lr & ~_LR_ACTIVE
+        if lr & _LR_HW:
+            self._cpu.gic.deactivate(self._cpu, lr >> 32 & 0x1FFF, 1 << G1NS)
+
+    def read_bpr(self, group: int) -> int:
+        """ICV_BPR<group>_EL1; with ICV_CTLR_EL1.CBPR, that of Group 1 is one more than that of Group 0."""
+        if not group:
+            return self.vmcr >> 21 & 7
+        return min((self.vmcr >> 21 & 7) + 1, 7) if self.vmcr & _VCBPR else self.vmcr >> 18 & 7
+
+    def write_bpr(self, group: int, value: int) -> None:
+        """Write ICV_BPR<group>_EL1; ignored for Group 1 with ICV_CTLR_EL1.CBPR."""
+        if not (group and self.vmcr & _VCBPR):
+            shift = 18 if group else 21
+            self.write_vmcr(self.vmcr & ~(7 << shift) | (value & 7) << shift)
+
+    def read_pmr(self) -> int:
+        """ICV_PMR_EL1."""
+        return self.vmcr >> 24
+
+    def write_pmr(self, value: int) -> None:
+        """Write ICV_PMR_EL1."""
+        self.write_vmcr(self.vmcr & 0xFF_FFFF | (value & 0xFF) << 24)
+
+    def read_control(self) -> int:
+        """The bits of ICV_CTLR_EL1 that can be written: CBPR and EOImode."""
+        return (1 if self.vmcr & _VCBPR else 0) | (2 if self.vmcr & _VEOIM else 0)
+
+    def write_control(self, value: int) -> None:
+        """Write ICV_CTLR_EL1."""
+        chosen = (_VCBPR if value & 1 else 0) | (_VEOIM if value & 2 else 0)
+        self.write_vmcr(self.vmcr & ~(_VCBPR | _VEOIM) | chosen)
+
+    def read_enable(self, group: int) -> int:
+        """ICV_IGRPEN<group>_EL1."""
+        return self.vmcr >> group & 1
+
+    def write_enable(self, group: int, value: int) -> None:
+        """Write ICV_IGRPEN<group>_EL1."""
+        self.write_vmcr(self.vmcr & ~(1 << group) | (value & 1) << group)
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+    def save(self) -> tuple[Any, ...]:
+        """State for a snapshot."""
+        return self.hcr, tuple(self.lrs), self.vmcr, tuple(self.active)
+
+    def restore(self, data: tuple[Any, ...]) -> None:
+        """Put back what ``save`` gave."""
+        hcr, lrs, vmcr, active = data
+        self.load(hcr, lrs, vmcr, *active)
+
+
+def _legal_vmcr(value: int) -> int:
+    point0, point1 = max(value >> 21 & 7, MIN_BPR), max(value >> 18 & 7, MIN_BPR + 1)
+    return value & (_VMCR_CONTROL | PRIORITY_MASK << 24) | _VFIQEN | point0 << 21 | point1 << 18
+
+
+assert PRIORITY_BITS == 5
