@@ -40,6 +40,18 @@ class CpuInterface:
     1 Non-secure (NS). Realm state is Non-secure to the GIC.
     """
 
+    awake: bool  # GICR_WAKER
+    pmr: int
+    bpr0: int
+    bpr1: list[int]
+    control: list[int]  # ICC_CTLR_EL1: CBPR and EOIMODE
+    el3_eoimode: int  # ICC_CTLR_EL3.EOImode_EL3, as EOIMODE
+    enables: int  # ICC_IGRPEN: bit G0, G1S, G1NS
+    active: list[int]  # ICC_AP0R0, and ICC_AP1R0 of both states, by group
+    intid: int  # the highest priority pending interrupt, -1 = none
+    priority: int
+    group: int
+
     def __init__(self, gic: "Gic", index: int, affinity: int) -> None:
         self.gic = gic
         self.index = index
@@ -56,11 +68,11 @@ class CpuInterface:
         self.pmr = 0
         self.bpr0 = MIN_BPR
         self.bpr1 = [MIN_BPR, MIN_BPR + 1]
-        self.control = [0, 0]  # ICC_CTLR_EL1: CBPR and EOIMODE
-        self.el3_eoimode = 0  # ICC_CTLR_EL3.EOImode_EL3, as EOIMODE
-        self.enables = 0  # ICC_IGRPEN: bit G0, G1S, G1NS
-        self.active = [0, 0, 0]  # ICC_AP0R0, and ICC_AP1R0 of both states, by group
-        self.intid, self.priority, self.group = -1, 0, 0  # the highest priority pending interrupt, -1 = none
+        self.control = [0, 0]
+        self.el3_eoimode = 0
+        self.enables = 0
+        self.active = [0, 0, 0]
+        self.intid, self.priority, self.group = -1, 0, 0
         self.virtual.reset()
 
     # -- system registers ---------------------------------------------------------------------------------------------
