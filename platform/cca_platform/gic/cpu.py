@@ -65,6 +65,10 @@ class CpuInterface:
         """Every register to its reset value; the redistributor sleeps. ``Gic.update_all`` has to follow."""
         self.interrupts.reset()
         self.awake = False
+        self.intid, self.priority, self.group = -1, 0, 0
+        self._reset_registers()
+
+    def _reset_registers(self) -> None:
         self.pmr = 0
         self.bpr0 = MIN_BPR
         self.bpr1 = [MIN_BPR, MIN_BPR + 1]
@@ -72,8 +76,13 @@ class CpuInterface:
         self.el3_eoimode = 0
         self.enables = 0
         self.active = [0, 0, 0]
-        self.intid, self.priority, self.group = -1, 0, 0
         self.virtual.reset()
+
+    def power_off(self) -> None:
+        """The PE is reset: its ICC and ICH registers are lost, the redistributor keeps the state of its interrupts."""
+        self._reset_registers()
+        self.virtual.update()
+        self.gic.update_all()
 
     # -- system registers ---------------------------------------------------------------------------------------------
     def read(self, encoding: tuple[int, int, int, int, int], el: int, security: int, hcr: int) -> int:
