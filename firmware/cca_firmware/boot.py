@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_firmware import images, manifest
+from cca_firmware import images, manifest, smmu
 from cca_firmware.abi import PSCI_VERSION, RMM_EL3_VERSION
 from cca_firmware.attestation import PlatformAttestation
 from cca_firmware.carveout import Carveout, required_region
@@ -108,6 +108,7 @@ def boot(
     # BL2: granule protection first, then the images of every world into its own PAS
     _stage(machine, "BL2", bl2)
     tables = GranuleTables.build(board, memory, root)
+    smmu.protect(machine)
     loader.load(images.BL31, bl31, _IMAGE_LIMIT, Pas.ROOT)
     realm, shared_page = required_region(board, "realm_image"), manifest.shared_page(board)
     loader.load(images.RMM, realm.base, realm.size - GRANULE_SIZE, Pas.REALM)

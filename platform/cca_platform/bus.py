@@ -65,12 +65,18 @@ class Bus:
             line=partial(self._line, device.irq),
             signal=self._line,
             changed=partial(self._changed, device.name),
+            device=self._device,
             reset=lambda reason: machine.stop(f"system reset: {reason}"),
             power_off=machine.stop,
         )
         model = make(device, wiring)
         self.devices[device.name] = model
         self.attach(device.name, device.base, device.size, model, device.pases)
+
+    def _device(self, name: str) -> Peripheral:
+        if name not in self.devices:
+            raise MachineError(f"a device that another one stands behind must have an earlier row, not {name!r}")
+        return self.devices[name]
 
     def attach(self, name: str, base: int, size: int, model: Registers, pases: Sequence[Pas] = tuple(Pas)) -> None:
         """Let ``model`` answer ``size`` bytes at ``base`` in these PASes; its owner keeps its state.

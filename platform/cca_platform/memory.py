@@ -9,6 +9,7 @@ tests.
 import ctypes
 import mmap
 import struct
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -78,7 +79,7 @@ class Memory:
             first += bank.size // _PAGE
         self._gptbr = 0
         self._gpccr = 0
-        self._ports: dict[tuple[SecurityState | None, Pas | None], Port] = {}
+        self._ports: dict[object, Port] = {}
         self.backdoor = Port(self, None, Pas.ROOT)
 
     @property
@@ -125,6 +126,11 @@ class Memory:
         if found is None:
             found = self._ports[state, space] = Port(self, state, space)
         return found
+
+    def client(self, check: Callable[[int, Pas, Access], None]) -> "Port":
+        """The Non-secure port of a requester that has a granule protection ``check`` of its own: an SMMU."""
+        port = self._ports[check] = Port(self, SecurityState.NON_SECURE, Pas.NON_SECURE, check)
+        return port
 
     def offset(self, pa: int) -> int:
         """Offset of ``pa`` in the DRAM mapping, or -1 when it is not DRAM."""
@@ -203,11 +209,18 @@ class Port:
     """A requester's way into memory: a security state and the PAS of its accesses.
 
     Every method takes physical addresses. ``GranuleProtectionFault`` when the granule is in another PAS, ``BusError``
-    where nothing answers.
+    where nothing answers. ``check`` is the granule protection check, by default that of the PEs.
     """
 
-    def __init__(self, memory: Memory, state: SecurityState | None, pas: Pas) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        state: SecurityState | None,
+        pas: Pas,
+        check: Callable[[int, Pas, Access], None] | None = None,
+    ) -> None:
         self.memory = memory
+        self._check = memory.check if check is None else check
         self.state = state
         self.pas = pas
         self.tlb: dict[int, int] = {}
@@ -233,7 +246,7 @@ class Port:
         offset = self.tlb.get(pa >> 12)
         if offset is None:
             if self.state is not None:
-                self.memory.check(pa, self.pas, access)
+                self._check(pa, self.pas, access)
             offset = self.memory.offset(pa & ~0xFFF)
             if offset < 0:
                 raise BusError(pa, access)

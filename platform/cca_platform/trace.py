@@ -85,6 +85,10 @@ EVENTS: dict[str, EventType] = {
         ("device", "address", "size", "access", "pas", "response"),
         "the first access to a place that no device claims, by the name of the window or by the address of the page",
     ),
+    "smmu.abort": EventType(
+        ("device", "stream", "iova", "access", "fault", "gpf", "pa"),
+        "an SMMU terminated a device's access, or granule protection refused one of its own to a table or queue",
+    ),
     "system.reset": EventType(("reason",), "the machine was reset: DRAM but for nonvolatile memory is lost"),
 }
 """The catalogue: every event that can be in the stream."""

@@ -1,6 +1,8 @@
 """Bare hardware for the tests: a machine without firmware, code made from assembly, and granule protection by hand."""
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from cca_platform.board import Board
 from cca_platform.machine import Machine
 from cca_platform.pe import Pe
 from cca_platform.types import Gpi, SecurityState
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 CODE = 0x8010_0000
 VECTORS = 0x8011_0000
@@ -103,6 +107,68 @@ class Bench:
         memory.gptbr = _L0 >> 12
         memory.gpccr = gpt.Gpccr.make(pps=1, gpc=1, sh=3)
         memory.tlbi_paall()
+
+
+class Rig:
+    """The devices of a board, as software and time drive them; ``lines`` has the level of every interrupt line."""
+
+    def __init__(self, board: str = "fvp", clock: str = "virtual") -> None:
+        self.machine = Machine(Board.load(board), clock=clock)
+        self.bus = self.machine.bus
+        self.lines: dict[int, bool] = {}
+        self.bus.signal = self.lines.__setitem__
+
+    def device(self, name: str) -> "Registers":
+        """The registers of a device, through the bus."""
+        return Registers(self, name)
+
+    def go(self, ticks: int) -> None:
+        """Let the system counter go on; devices act when their time has come."""
+        clock = self.machine.clock
+        end = clock.now + ticks
+        while self.bus.deadline is not None and self.bus.deadline <= end:
+            clock.skip_to(self.bus.deadline)
+            self.bus.advance(clock.now)
+        clock.skip_to(end)
+
+
+class Registers:
+    """One device of a rig."""
+
+    def __init__(self, rig: Rig, name: str) -> None:
+        self._rig = rig
+        self._device = rig.machine.board.device(name)
+
+    def read(self, offset: int, size: int = 4) -> int:
+        return self._rig.bus.read(self._device.base + offset, size, pas=self._device.pases[0])
+
+    def write(self, offset: int, value: int, size: int = 4) -> None:
+        self._rig.bus.write(self._device.base + offset, size, value, pas=self._device.pases[0])
+
+    @property
+    def irq(self) -> bool:
+        """The level of its interrupt line."""
+        return self._rig.lines.get(self._device.irq, False)
+
+
+@pytest.fixture
+def rigs() -> Iterator[Callable[..., Rig]]:
+    """A maker of rigs."""
+    made: list[Rig] = []
+
+    def make(**options: Any) -> Rig:
+        made.append(Rig(**options))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.machine.close()
+
+
+@pytest.fixture
+def rig(rigs: Callable[..., Rig]) -> Rig:
+    """The devices of the default board."""
+    return rigs()
 
 
 @pytest.fixture

@@ -51,9 +51,9 @@ class Peripheral(Registers, Protocol):
 class Wiring:
     """The board around one device.
 
-    ``line(level)`` drives its interrupt, ``signal(intid, level)`` any shared one. ``changed()`` has to be called when
-    its state changes other than in ``read``, ``write`` and ``advance``. ``reset(reason)`` asks for a system reset,
-    ``power_off(reason)`` ends the run.
+    ``line(level)`` drives its interrupt, ``signal(intid, level)`` any shared one. ``device(name)`` is another device,
+    whose row comes earlier in the board. ``changed()`` has to be called when its state changes other than in ``read``,
+    ``write`` and ``advance``. ``reset(reason)`` asks for a system reset, ``power_off(reason)`` ends the run.
     """
 
     clock: "Clock"
@@ -62,6 +62,7 @@ class Wiring:
     line: Callable[[bool], None]
     signal: Callable[[int, bool], None]
     changed: Callable[[], None]
+    device: Callable[[str], Any]
     reset: Callable[[str], None]
     power_off: Callable[[str], None]
 

@@ -1,0 +1,194 @@
+"""Granule protection of an SMMU (IHI 0070, 3.25): the check of every access, and the Root Control Page (6.2.6)."""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_platform import block as w
+from cca_platform import gpt
+from cca_platform.gpc import (
+    GPC_ADDRESS_SIZE,
+    GPC_EXTERNAL_ABORT,
+    GPC_GPF,
+    GPC_WALK_FAULT,
+    granule_protection_check,
+)
+from cca_platform.types import Access, GranuleProtectionFault, Pas
+
+if TYPE_CHECKING:
+    from cca_platform.board import Device
+    from cca_platform.devices.wiring import Wiring
+    from cca_platform.memory import Memory
+
+__all__ = ["GranuleProtection", "Reason", "RootOffset", "SmmuRoot"]
+
+_CONFIGURATION: Final = 0x500  # beside the GPC_* codes: SMMU_ROOT_GPT_BASE_CFG holds what it must not
+_CFG_ERR: Final = {_CONFIGURATION: 0, GPC_EXTERNAL_ABORT: 2, GPC_WALK_FAULT: 3, GPC_ADDRESS_SIZE: 4}
+_BASE_BEYOND_PPS: Final = 1
+_ACCESSEN, _GPCEN = 1 << 0, 1 << 1
+_FAULT: Final = 1
+_IDR0: Final = 1 << 0 | 1 << 1  # ROOT_IMPL, and BGPTM: the TLBI by PA of a PE reaches the SMMU
+_BASE_MASK: Final = 0x000F_FFFF_FFFF_F000
+_CFG_MASK: Final = 0x2_FF07  # GPCP, PGS, SH, ORGN, IRGN, PPS; L0GPTSZ is read-only zero: 1 GiB an entry
+
+
+class RootOffset(IntEnum):
+    """Registers of the SMMU Root Control Page."""
+
+    IDR0 = 0x00
+    IIDR = 0x08
+    CR0 = 0x20
+    CR0ACK = 0x24
+    GPT_BASE = 0x28
+    GPT_BASE_CFG = 0x30
+    GPF_FAR = 0x38
+    GPT_CFG_FAR = 0x40
+
+
+class Reason(IntEnum):
+    """REASON of the fault address registers, with the FAULTCODE that goes with it in bits 11:4."""
+
+    STE_FETCH = 0x03 << 4 | 0b001 << 1
+    WALK = 0x0B << 4 | 0b001 << 1
+    CMDQ = 0x00 << 4 | 0b010 << 1
+    EVENTQ = 0x02 << 4 | 0b010 << 1
+    TRANSACTION = 0b011 << 1
+
+
+class GranuleProtection:
+    """The granule protection check of one SMMU, by its own SMMU_ROOT_GPT_BASE and SMMU_ROOT_GPT_BASE_CFG.
+
+    ``machine`` is the address of words laid out as the machine block, with the SMMU's tables: the walker takes it.
+    ``blocked`` is what refuses every access before any table is read: accesses are not enabled, or nonsense is
+    configured. ``on_fault()`` is called when a fault becomes active in one of the fault address registers.
+    """
+
+    def __init__(self, memory: "Memory") -> None:
+        self._pa_bits = memory.board.pa_bits
+        self._words = memory.block.copy()
+        self._words[w.M_DIRTY : w.M_CODE_WRITTEN] = 0  # only checks and walks use these words: they write nothing
+        self.machine = int(self._words.ctypes.data)
+        self.port = memory.client(self.check)
+        self.on_fault: Callable[[], None] = lambda: None
+        self.cr0 = self.base = self.cfg = self.gpf_far = self.gpt_cfg_far = self.blocked = 0
+        self.configure(0, 0, 0)
+
+    def configure(self, cr0: int, base: int, cfg: int) -> None:
+        """Take over SMMU_ROOT_CR0, SMMU_ROOT_GPT_BASE and SMMU_ROOT_GPT_BASE_CFG."""
+        self.cr0, self.base, self.cfg = cr0, base, cfg
+        control = gpt.Gpccr(cfg)
+        valid = self._valid(control)
+        self.blocked = GPC_GPF if not cr0 & _ACCESSEN else _CONFIGURATION if cr0 & _GPCEN and not valid else 0
+        words = self._words
+        words[w.M_GPTBR] = base >> 12
+        words[w.M_GPCCR] = gpt.Gpccr(control).replace(gpc=cr0 >> 1 & 1)
+        words[w.M_PPS_BITS] = gpt.PPS_BITS[control.pps] if valid else 0
+        words[w.M_L0GPTSZ_BITS] = gpt.L0GPTSZ_BITS[0]
+        self.port.tlb.clear()
+
+    def _valid(self, control: gpt.Gpccr) -> bool:
+        """Whether the fields hold nothing reserved: sizes, and cacheability with shareability."""
+        if control.pps >= len(gpt.PPS_BITS) or gpt.PPS_BITS[control.pps] > self._pa_bits:
+            return False
+        cacheable = control.irgn or control.orgn
+        return control.pgs == 0 and control.sh != 1 and bool(cacheable or control.sh == 2)
+
+    def code(self, pa: int, pas: int) -> int:
+        """What the check says of an access: 0, or ``GPC_*`` plus the level."""
+        return self.blocked or granule_protection_check(self.machine, pa, pas)
+
+    def check(self, pa: int, pas: Pas, access: Access) -> None:
+        """The check of one access; raises GranuleProtectionFault."""
+        code = self.code(pa, pas)
+        if code:
+            raise GranuleProtectionFault(pa, pas, code & 0xFF, access)
+
+    def report(self, pa: int, reason: Reason) -> None:
+        """Record that the check refused a Non-secure access of ``pa``, unless an earlier fault is still active."""
+        code = self.code(pa, Pas.NON_SECURE)
+        far = Pas.NON_SECURE << 62 | pa & 0x00FF_FFFF_FFFF_F000 | reason | _FAULT
+        if code & ~0xFF == GPC_GPF:
+            if self.gpf_far:
+                return
+            self.gpf_far = far
+        else:
+            if self.gpt_cfg_far:
+                return
+            error = _CFG_ERR[code & ~0xFF]
+            if error == _CFG_ERR[GPC_ADDRESS_SIZE] and self.base >> int(self._words[w.M_PPS_BITS]):
+                error = _BASE_BEYOND_PPS
+            self.gpt_cfg_far = far | error << 56
+        self.on_fault()
+
+
+class SmmuRoot:
+    """The SMMU Root Control Page of the SMMU that the board row names with ``smmu``. Its interrupt is that of faults.
+
+    The board has it answer in the Root PAS alone.
+    """
+
+    deadline: int | None = None
+
+    def __init__(self, device: "Device", wiring: "Wiring") -> None:
+        self.name = device.name
+        self._wiring = wiring
+        self._granules: GranuleProtection = wiring.device(device.options["smmu"]).granules
+        self._granules.on_fault = self._fault
+
+    def _fault(self) -> None:
+        self._wiring.changed()
+        self._wiring.line(True)
+        self._wiring.line(False)
+
+    def read(self, offset: int, size: int) -> int:
+        """An aligned register of 32 or 64 bits; every other access reads as zero."""
+        if size not in (4, 8) or offset % size:
+            return 0
+        own = self._granules
+        values: dict[int, int] = {
+            RootOffset.IDR0: _IDR0,
+            RootOffset.IIDR: 0x43B,
+            RootOffset.CR0: own.cr0 | own.cr0 << 32,
+            RootOffset.GPT_BASE: own.base,
+            RootOffset.GPT_BASE_CFG: own.cfg,
+            RootOffset.GPF_FAR: own.gpf_far,
+            RootOffset.GPT_CFG_FAR: own.gpt_cfg_far,
+        }
+        return values.get(offset & ~7, 0) >> 8 * (offset & 7) & (1 << 8 * size) - 1
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Write an aligned register of 32 or 64 bits; every other access is ignored."""
+        if size not in (4, 8) or offset % size:
+            return
+        own = self._granules
+        shift = 8 * (offset & 7)
+        changed = ((1 << 8 * size) - 1) << shift
+        target, value = offset & ~7, value << shift
+        if target == RootOffset.CR0 and not shift:
+            own.configure(value & (_ACCESSEN | _GPCEN), own.base, own.cfg)
+        elif target == RootOffset.GPT_BASE and not own.cr0 & _GPCEN:
+            own.configure(own.cr0, (own.base & ~changed | value) & _BASE_MASK, own.cfg)
+        elif target == RootOffset.GPT_BASE_CFG and not own.cr0 & _GPCEN:
+            own.configure(own.cr0, own.base, (own.cfg & ~changed | value) & _CFG_MASK)
+        elif target == RootOffset.GPF_FAR and not (shift or value & _FAULT):
+            own.gpf_far = 0
+        elif target == RootOffset.GPT_CFG_FAR and not (shift or value & _FAULT):
+            own.gpt_cfg_far = 0
+
+    def advance(self, now: int) -> None:
+        """It does nothing by itself."""
+
+    def save(self) -> Any:
+        """State for a snapshot."""
+        own = self._granules
+        return own.cr0, own.base, own.cfg, own.gpf_far, own.gpt_cfg_far
+
+    def restore(self, data: Any) -> None:
+        """Put back what ``save`` gave."""
+        own = self._granules
+        own.gpf_far, own.gpt_cfg_far = data[3:]
+        own.configure(*data[:3])
+
+    def reset(self) -> None:
+        """Neither accesses nor checks are enabled."""
+        self.restore((0, 0, 0, 0, 0))
