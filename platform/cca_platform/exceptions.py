@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from cca_platform import access as la
 from cca_platform import block as w
-from cca_platform import hooks, interrupts, timers
+from cca_platform import frame, hooks, interrupts, timers
 from cca_platform.aborts import abort
 from cca_platform.decoder import decode
 from cca_platform.gic import TRAP_EL2, UNDEFINED
-from cca_platform.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg, iss_wfx
-from cca_platform.types import Access, BusError
+from cca_platform.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
+from cca_platform.traps import trap
+from cca_platform.types import Access, BusError, SecurityState
 
 if TYPE_CHECKING:
     from cca_platform.pe import Pe
@@ -31,17 +32,16 @@ SMC: Final = 13
 
 _U64: Final = (1 << 64) - 1
 _IL: Final = 1 << 25
-_EC_WFX, _EC_SYSREG, _EC_PC, _EC_DATA, _EC_BRK = 0x01, 0x18, 0x22, 0x24, 0x3C
+_EC_SYSREG, _EC_PC, _EC_DATA, _EC_BRK = 0x18, 0x22, 0x24, 0x3C
 _EC_SVC, _EC_HVC, _EC_SMC = 0x15, 0x16, 0x17
 SMC_0: Final = _EC_SMC << 26 | _IL
 """ESR of SMC #0."""
 _EXTERNAL_ABORT: Final = 0x10
 _ALIGNMENT: Final = 0x21
-_HCR_TWI: Final = 1 << 13
-_HCR_TID3: Final = 1 << 18
 _HCR_TSC: Final = 1 << 19
 _ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
+_IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
 _DEVICE: Final = 2  # P_FAULT_KIND: permitted, but not DRAM
 
 
@@ -95,23 +95,19 @@ def _not_executed(pe: "Pe", number: int) -> None:
         word = int(hooks.instruction(pe.address))
         system = None if word < 0 else decode_system(word)
         if system is None or not _moved(pe, system):
-            pe.take(*_undefined(pe, system, own))
+            has_el2 = pe.security != SecurityState.SECURE
+            found = None if system is None else trap(system, pe.el, has_el2, lambda name: _control(pe, name))
+            pe.take(*(found or (_IL, own)))
 
 
-def _undefined(pe: "Pe", instruction: SystemInstruction | None, own: int) -> tuple[int, int]:
-    """(ESR, target) of an instruction that the engine does not execute: trapped to EL2, or undefined."""
-    if instruction is not None:
-        hcr, kind = pe.words[w.P_HCR], instruction.kind
-        if kind is SystemKind.WFI and hcr & _HCR_TWI and pe.el < 2:
-            return _EC_WFX << 26 | _IL | iss_wfx(instruction), 2
-        is_id = (instruction.op0, instruction.op1, instruction.crn) == (3, 0, 0) and 1 <= instruction.crm <= 7
-        if is_id and kind is SystemKind.MRS and hcr & _HCR_TID3 and pe.el == 1:
-            return _EC_SYSREG << 26 | _IL | iss_sysreg(instruction), 2
-    return _IL, own
+def _control(pe: "Pe", register: str) -> int:
+    """A register that traps: those that the engine has no full copy of are in the block."""
+    word = _IN_BLOCK.get(register)
+    return pe.engine.read_system(frame.SYSTEM_REGISTERS[register]) if word is None else pe.words[word]
 
 
 def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
-    """Do an MRS or MSR of a register that the engine lacks: the GIC CPU interface, CNTHV; False when it is undefined."""
+    """Do an MRS or MSR of a register that the engine lacks, the GIC's or CNTHV's; False when it is undefined."""
     op0, op1, crn, crm, op2 = encoding = instruction.encoding
     if instruction.kind not in _MOVES or op0 != 3:
         return False

@@ -78,7 +78,7 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
             return -1
     if el < 2 and not virtual and load64(p + 8 * w.P_SECURITY) != 0:  # CNTHCTL_EL2.{EL1PCTEN, EL1PCEN}, E2H = 0
         if load64(p + 8 * w.P_CNTHCTL) >> (0 if crm == 0 else 1) & 1 == 0:
-            return -1
+            return _COUNTER if el == 0 and crm == 0 else -1  # the engine does not trap it, but would read a host's clock
     return _COUNTER if crm == 0 else CNTV if crm == 3 else CNTP
 
 
