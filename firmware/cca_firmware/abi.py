@@ -229,17 +229,18 @@ ATTEST_CURVE_P384: Final = 0
 
 
 class ScrEl3(Bits):
-    """The part of SCR_EL3 that selects the world below EL3."""
+    """The part of SCR_EL3 that selects the world below EL3, and whose interrupts are EL3's."""
 
     ns = Field(0)
+    fiq = Field(2)
     nse = Field(62)
 
 
 def scr_of(state: SecurityState) -> ScrEl3:
-    """SCR_EL3 {NSE, NS} of a world below EL3; Root is EL3 itself and has no encoding."""
+    """SCR_EL3 of a world below EL3: {NSE, NS}, and FIQ where that signals a Secure interrupt; Root is EL3 itself."""
     if state is SecurityState.ROOT:
         raise ValueError("the world below EL3 must be Secure, Non-secure or Realm, not Root")
-    return ScrEl3.make(ns=state & 1, nse=state >> 1)
+    return ScrEl3.make(ns=state & 1, fiq=state != SecurityState.SECURE, nse=state >> 1)
 
 
 # -- core manifest --------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ for nothing**. From it come
   a platform that booted other images has another one.
 
 Claims: DEN0137 1.0 "CCA platform token"; the software components are the images of the event log that the platform
-trusts. BL33 is Non-secure: it is measured, and no part of the platform.
+trusts. BL33 is Non-secure, and BL32 a Secure payload: they are measured, and no part of the platform.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cca_firmware.abi import ATTEST_CURVE_P384, RmmEl3, RmmEl3Status
 from cca_firmware.carveout import Carveout
-from cca_firmware.images import BL33
+from cca_firmware.images import BL32, BL33
 from cca_firmware.loader import HASH_ALGORITHM, Measurement
 from cca_firmware.psci import Handler
 from cca_platform import cose
@@ -79,7 +79,8 @@ class PlatformAttestation:
         self._port = machine.memory.port(SecurityState.ROOT)
         self._shared = machine.memory.port(SecurityState.ROOT, Pas.REALM)
         self._shared_page = shared_page
-        self._components = tuple(entry for entry in event_log if entry.name != BL33.name)
+        outside = (BL32.name, BL33.name)
+        self._components = tuple(entry for entry in event_log if not entry.name.startswith(outside))
         self._state = root.take("platform token", GRANULE_SIZE)  # words: size of the token, bytes already given
         self._token = root.take("platform token", _TOKEN_LIMIT)
         self.handlers: dict[int, Handler] = {

@@ -17,10 +17,12 @@ from cca_firmware.certificates import Certificate, CertifiedImage
 __all__ = [
     "BL2",
     "BL31",
+    "BL32",
     "BL33",
     "CCA_CERTIFICATE",
     "NS_CERTIFICATE",
     "RMM",
+    "SECURE_CERTIFICATE",
     "VERSION",
     "ImageType",
     "Package",
@@ -56,14 +58,21 @@ def _type(name: str, uuid: str, meaning: str) -> ImageType:
 BL2: Final = _type("BL2", "5ff9ec0b-4d22-3e4d-a544-c39d81c73f0a", "Trusted Boot Firmware")
 BL31: Final = _type("BL31", "47d4086d-4cfe-9846-9b95-2950cbbd5a00", "EL3 Runtime Firmware")
 RMM: Final = _type("RMM", "6c0762a6-12f2-4b56-92cb-ba8f633606d9", "Realm Monitor Management Firmware")
+BL32: Final = _type("BL32", "05d0e189-53dc-1347-8d2b-500a4b7a3e38", "Secure Payload")
 BL33: Final = _type("BL33", "d6d0eea7-fcea-d54b-9782-9934f234b6e4", "Non-Trusted Firmware")
 CCA_CERTIFICATE: Final = _type(
     "CCA content certificate", "36d83d85-761d-4daf-96f1-cd99d6569b00", "vouches for BL2, BL31, RMM and the next one"
 )
 NS_CERTIFICATE: Final = _type("NS content certificate", "8ec4c1f3-5d63-e411-a7a9-87ee40b23fa7", "vouches for BL33")
+SECURE_CERTIFICATE: Final = _type(
+    "Trusted OS content certificate", "a49f4411-5e63-e411-8728-3f05722af33d", "vouches for BL32"
+)
 
 _BL2_SOURCES: Final = frozenset(
-    {"__init__.py", "boot.py", "certificates.py", "errors.py", "fip.py", "images.py", "loader.py", "nsimage.py"}
+    {
+        *("__init__.py", "boot.py", "certificates.py", "errors.py", "fip.py", "images.py", "loader.py"),
+        *("nsimage.py", "secure_image.py"),
+    }
 )
 _FIRMWARE: Final = Path(__file__).parent
 
@@ -145,8 +154,11 @@ def ns_part(number: int) -> ImageType:
 
 
 @lru_cache(maxsize=8)
-def package(rmm: bytes, *ns: bytes) -> Package:
-    """The package that boots this source tree's firmware with the image ``rmm`` and the parts ``ns`` of NS software."""
+def package(rmm: bytes, *ns: bytes, secure: bytes | None = None) -> Package:
+    """The package that boots this source tree's firmware with the image ``rmm`` and the parts ``ns`` of NS software.
+
+    ``secure`` is the image of a Secure payload, if there is one.
+    """
     bl2, bl31 = firmware_images()
 
     def certify(kind: ImageType, image: bytes) -> CertifiedImage:
@@ -154,7 +166,10 @@ def package(rmm: bytes, *ns: bytes) -> Package:
 
     parts = tuple((ns_part(number), image) for number, image in enumerate(ns))
     ns_certificate = Certificate(tuple(certify(kind, image) for kind, image in parts)).pack()
-    chain = ((BL2, bl2), (BL31, bl31), (RMM, rmm), (NS_CERTIFICATE, ns_certificate))
+    chain = [(BL2, bl2), (BL31, bl31), (RMM, rmm), (NS_CERTIFICATE, ns_certificate)]
+    if secure is not None:
+        chain.append((SECURE_CERTIFICATE, Certificate((certify(BL32, secure),)).pack()))
+        parts += ((BL32, secure),)
     cca_certificate = Certificate(tuple(certify(kind, image) for kind, image in chain)).pack()
     images = {CCA_CERTIFICATE.uuid: cca_certificate, **{kind.uuid: image for kind, image in (*chain, *parts)}}
     return Package(fip.build(images), sha256(cca_certificate).digest())

@@ -1,7 +1,8 @@
 """Loading of boot images: find in the package, check against the chain of trust, copy into DRAM, measure.
 
-The chain: BL1's ROM holds the hash of the CCA content certificate; that certificate vouches for BL2, BL31, the RMM and
-the NS content certificate; the latter vouches for BL33. An image that is not the certified one never reaches DRAM.
+The chain: BL1's ROM holds the hash of the CCA content certificate; that certificate vouches for BL2, BL31, the RMM, the
+NS content certificate, and the Trusted OS content certificate if there is a Secure payload; the latter two vouch for
+BL33 and BL32. An image that is not the certified one never reaches DRAM.
 """
 
 from hashlib import sha256
@@ -10,7 +11,7 @@ from typing import Final, NamedTuple
 from cca_firmware.certificates import Certificate
 from cca_firmware.errors import BootError
 from cca_firmware.fip import Fip
-from cca_firmware.images import CCA_CERTIFICATE, NS_CERTIFICATE, ImageType
+from cca_firmware.images import CCA_CERTIFICATE, NS_CERTIFICATE, SECURE_CERTIFICATE, ImageType
 from cca_platform.memory import Memory
 from cca_platform.trace import Trace
 from cca_platform.types import PA, Pas, SecurityState
@@ -43,13 +44,18 @@ class Loader:
         self._trace = trace
         self._fip = Fip(package)
         self.event_log: list[Measurement] = []
-        self._cca = Certificate.parse(self._checked(CCA_CERTIFICATE, root_digest))
-        self._ns = Certificate.parse(self._certified(self._cca, NS_CERTIFICATE)[0])
+        self._certificates = [Certificate.parse(self._checked(CCA_CERTIFICATE, root_digest))]
+        self._certificates.append(Certificate.parse(self._certified(NS_CERTIFICATE)[1]))
+        if self.holds(SECURE_CERTIFICATE):
+            self._certificates.append(Certificate.parse(self._certified(SECURE_CERTIFICATE)[1]))
+
+    def holds(self, kind: ImageType) -> bool:
+        """Whether a certificate of the package vouches for an image of this kind."""
+        return any(certificate.find(kind.uuid) for certificate in self._certificates)
 
     def load(self, kind: ImageType, pa: int, limit: int, pas: Pas) -> Measurement:
         """Copy an image to ``pa`` in the PAS ``pas``, at most ``limit`` bytes; BootError when it is not certified."""
-        certificate = self._cca if self._cca.find(kind.uuid) else self._ns
-        image, version, digest = self._certified(certificate, kind)
+        certificate, image, version, digest = self._certified(kind)
         if len(image) > limit:
             raise BootError(f"{kind.label} must fit {limit:#x} bytes at {pa:#x}, not take {len(image):#x}")
         self._memory.port(SecurityState.ROOT, pas).write(pa, image)
@@ -67,12 +73,13 @@ class Loader:
             )
         return entry
 
-    def _certified(self, certificate: Certificate, kind: ImageType) -> tuple[bytes, str, bytes]:
-        """An image that ``certificate`` vouches for, with its version and digest."""
-        row = certificate.find(kind.uuid)
-        if row is None:
-            raise BootError(f"{kind.label} must be named by a content certificate; rebuild the package")
-        return self._checked(kind, row.digest), row.version, row.digest
+    def _certified(self, kind: ImageType) -> tuple[Certificate, bytes, str, bytes]:
+        """An image that a certificate vouches for: that certificate, the image, its version and digest."""
+        for certificate in self._certificates:
+            row = certificate.find(kind.uuid)
+            if row is not None:
+                return certificate, self._checked(kind, row.digest), row.version, row.digest
+        raise BootError(f"{kind.label} must be named by a content certificate; rebuild the package")
 
     def _checked(self, kind: ImageType, digest: bytes) -> bytes:
         """An image of the package that has this SHA-256."""

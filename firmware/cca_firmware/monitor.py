@@ -20,10 +20,12 @@ from cca_firmware.abi import (
 from cca_firmware.contexts import Contexts
 from cca_firmware.psci import Handler, PsciService
 from cca_firmware.rmmd import RmmDispatcher
+from cca_firmware.secure_abi import Ffa, Tsp
 from cca_platform.types import SecurityState
 from cca_rmm.abi import Rmi, Rsi
 
 if TYPE_CHECKING:
+    from cca_firmware.secure import SecureDispatcher
     from cca_platform.machine import Machine
     from cca_platform.pe import Pe
 
@@ -34,6 +36,7 @@ _SMC_0: Final = SMC_EC << 26 | 1 << 25
 _FID: Final = 0xFFFE_FFFF
 """The bits of X0 that name a function: W0 without the SVE hint."""
 _ARCH_FEATURES: Final = frozenset({Smccc.VERSION, Smccc.ARCH_FEATURES})
+_SECURE: Final = SecurityState.SECURE
 _NS: Final = SecurityState.NON_SECURE
 _REALM: Final = SecurityState.REALM
 _ALL: Final = slice(None)
@@ -41,13 +44,14 @@ _TAIL: Final = slice(8, 31)
 _RESULTS: Final = slice(0, 5)
 _NO_RETURN: Final = frozenset({RmmEl3.BOOT_COMPLETE, Psci.CPU_OFF, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET})
 _REC_ENTER: Final = int(Rmi.REC_ENTER)
+_INTERFACES: Final = {"SMCCC": Smccc, "PSCI": Psci, "RMM": RmmEl3, "RMI": Rmi, "RSI": Rsi, "TSP": Tsp, "FFA": Ffa}
 _NAMES: dict[int, str] = {}
 
 
 def function_name(fid: int) -> str:
     """The specification's name of a function identifier, or its number."""
     if not _NAMES:
-        for prefix, names in (("SMCCC", Smccc), ("PSCI", Psci), ("RMM", RmmEl3), ("RMI", Rmi), ("RSI", Rsi)):
+        for prefix, names in _INTERFACES.items():
             _NAMES.update({int(member): f"{prefix}_{member.name.removesuffix('_64')}" for member in names})
     return _NAMES.get(fid & _FID, f"{fid & 0xFFFF_FFFF:#x}")
 
@@ -56,11 +60,17 @@ class Monitor:
     """The program at EL3.
 
     ``ns_is_code`` says that Non-secure EL2 is AArch64 code, whose EL2 registers and return address a world switch must
-    keep; a Python program has none.
+    keep; a Python program has none. ``secure`` dispatches to the Secure payload, if there is one.
     """
 
     def __init__(
-        self, machine: "Machine", contexts: Contexts, rmmd: RmmDispatcher, psci: PsciService, ns_is_code: bool
+        self,
+        machine: "Machine",
+        contexts: Contexts,
+        rmmd: RmmDispatcher,
+        psci: PsciService,
+        ns_is_code: bool,
+        secure: "SecureDispatcher | None" = None,
     ) -> None:
         self._machine = machine
         self._trace = machine.trace
@@ -68,6 +78,7 @@ class Monitor:
         self._realm = contexts.row(SecurityState.REALM)
         self._ns_is_code = ns_is_code
         self.rmmd = rmmd
+        self.secure = secure
         arch: dict[int, Handler] = {
             Smccc.VERSION: self._smccc_version,
             Smccc.ARCH_FEATURES: self._arch_features,
@@ -79,11 +90,17 @@ class Monitor:
             SecurityState.ROOT: {},
             SecurityState.REALM: arch | rmmd.handlers | {RmmEl3.RMI_REQ_COMPLETE: self._rmi_complete},
         }
+        others: dict[SecurityState, Handler] = {}
+        if secure is not None:
+            routes[_NS] |= secure.around(psci.handlers) | secure.ns_handlers
+            routes[_SECURE] |= secure.secure_handlers
+            others = {_NS: secure.ns_other, _SECURE: secure.secure_other}
         # plain ints as keys, by the number of the world: the hot path hashes no enumeration
         self._routes = tuple({int(fid): handler for fid, handler in routes[state].items()} for state in SecurityState)
+        self._others = tuple(others.get(state, _unknown) for state in SecurityState)
 
     def routes(self, state: SecurityState) -> frozenset[int]:
-        """The functions that a world can call; every other one gets NOT_SUPPORTED."""
+        """The functions that a world can call; every other one is the Secure payload's, or gets NOT_SUPPORTED."""
         return frozenset(self._routes[state])
 
     # -- exceptions to EL3 ------------------------------------------------------------------------------------------
@@ -94,14 +111,18 @@ class Monitor:
             return
         x = pe.x
         routes = self._routes[pe.security]
-        handler = routes.get(x[0]) or routes.get(x[0] & _FID, _unknown)
+        handler = routes.get(x[0]) or routes.get(x[0] & _FID) or self._others[pe.security]
         if self._trace.on:
             self._traced(pe, x, handler)
         else:
             handler(pe, x)
 
     def on_irq(self, pe: "Pe") -> None:
-        """No interrupt is routed to EL3."""
+        """An interrupt of the Secure world, or of Non-secure software while that waits for the Secure payload."""
+        if self.secure is not None:
+            self.secure.on_interrupt(pe)
+        else:
+            self._machine.stop(f"EL3 panic: an interrupt that nobody handles on PE {pe.index}")
 
     def on_eret(self, pe: "Pe") -> None:
         """Nothing is above EL3."""
@@ -127,8 +148,10 @@ class Monitor:
         elif handler == self._rmi_call and self.rmmd.ready:
             self._trace_switch(pe, _NS, _REALM, name)
         elif fid & _FID not in _NO_RETURN:
+            world = pe.security
             handler(pe, x)
-            emit("smc.return", pe=pe, fid=fid, name=name, results=list(x[0:4]))
+            if pe.security == world:
+                emit("smc.return", pe=pe, fid=fid, name=name, results=list(x[0:4]))
             return
         handler(pe, x)
 

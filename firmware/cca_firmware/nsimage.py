@@ -13,7 +13,7 @@ from cca_firmware.errors import BootError
 from cca_platform.board import Board
 from cca_platform.types import GRANULE_SIZE
 
-__all__ = ["Layout", "NsImage", "Part", "lay_out"]
+__all__ = ["Layout", "NsImage", "Part", "elf_parts", "lay_out"]
 
 _ELF: Final = b"\x7fELF"
 _HEADER: Final = struct.Struct("<4s4B8xHHIQQQIHHHHHH")
@@ -79,8 +79,8 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
         if not image.data:
             raise BootError(f"{image.name} must not be empty: give an ELF file or a raw image")
         if image.data.startswith(_ELF):
-            base, segments, start = _elf(image)
-            parts += _joined(image.name, base, segments)
+            loaded, start = elf_parts(image)
+            parts += loaded
             starts.append(start)
         else:
             if image.address is None and number:
@@ -93,6 +93,12 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
     if chosen % 4 or not any(part.address <= chosen < part.top for part in parts):
         raise BootError(f"the NS entry point must be the address of an instruction in an image, not {chosen:#x}")
     return Layout(tuple(parts), chosen)
+
+
+def elf_parts(image: NsImage) -> tuple[list[Part], int]:
+    """What of an ELF file goes where, and its entry point; BootError for one that is damaged or for another machine."""
+    base, segments, entry = _elf(image)
+    return _joined(image.name, base, segments), entry
 
 
 def _elf(image: NsImage) -> tuple[int, list[_Segment], int]:

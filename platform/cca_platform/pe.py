@@ -228,6 +228,11 @@ class Pe:
             words[w.P_VMPIDR] = vmpidr
             self.engine.write_system(frame.SYSTEM_REGISTERS["vmpidr_el2"], vmpidr)
 
+    def run_under(self, scr: int) -> None:
+        """SCR_EL3 for the security state that EL3 has just returned to, until it leaves it: not that of ``machine.scr``."""
+        self.words[w.P_SECURITY], self.words[w.P_SCR] = self.security, scr
+        self._flush = True
+
     def mask_timers(self, virtual: bool, physical: bool) -> None:
         """CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: keep an EL1 timer that asserts its interrupt already from interrupting."""
         self.words[w.P_TIMER_MASK] = virtual | physical << 1

@@ -195,7 +195,7 @@ class TestWorldSwitch:
         pe.smc(Rmi.VERSION, 0x77)
         context = booted.firmware.contexts.of(0, NS)
         found = CPU_CONTEXT.unpack(memory.backdoor.read(context.pa, CPU_CONTEXT.size))
-        assert (found.x[1], found.x[30], found.scr_el3) == (0x77, 0x1234_5678, 1)
+        assert (found.x[1], found.x[30], found.scr_el3) == (0x77, 0x1234_5678, 0b101)
         for state in (NS, SECURE, REALM):
             with pytest.raises(GranuleProtectionFault):
                 memory.port(state).read64(context.pa)
