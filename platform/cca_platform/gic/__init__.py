@@ -10,11 +10,13 @@ software until EL3 has given it the interrupts (GICD_IGROUPR, GICR_IGROUPR0, GIC
 from cca_platform.gic.cpu import CpuInterface
 from cca_platform.gic.gic import Gic
 from cca_platform.gic.priorities import G0, G1NS, G1S
+from cca_platform.gic.redistributor import FRAMES_SIZE
 from cca_platform.gic.signals import MAINTENANCE, SIGNAL_G0, SIGNAL_G1NS, SIGNAL_G1S, SIGNAL_VFIQ, SIGNAL_VIRQ
 from cca_platform.gic.sysregs import TRAP_EL2, UNDEFINED
 from cca_platform.gic.virtual import LIST_REGISTERS, VirtualInterface
 
 __all__ = [
+    "FRAMES_SIZE",
     "G0",
     "G1NS",
     "G1S",

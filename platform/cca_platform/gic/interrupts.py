@@ -130,7 +130,8 @@ class Interrupts:
                 row = _BITMAPS.get(offset >> 7)
                 if row is not None and (secure or not row.secure):
                     shift = 8 * (offset & 0x7F)
-                    row.write(self, value << shift & mine, _WORD << shift & mine)
+                    written = _WORD << shift & mine
+                    row.write(self, value << shift & written, written)
         self.refresh()
 
     def _read_priorities(self, first: int, size: int, visible: int, secure: bool) -> int:
