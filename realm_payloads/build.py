@@ -36,7 +36,8 @@ NS_BASES = {"fvp": 0x8800_0000, "virt": 0x4800_0000}
 RMI = ("ns_probe.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_smp.c",
        "rmi_host.c", "rmi_guest.c")  # fmt: skip
 
-BOARD = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "board.c", "board_mmu.c", "board_pes.c")
+BOARD = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "timer.c", "board.c", "board_mmu.c",
+         "board_pes.c", "board_gic.c", "board_timers.c", "board_vm.c", "board_guest.c")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ _NS_ENTRY = {
     "ns_gpf": 0x8800_0000, "ns_rmi": 0x8800_0000, "rmi": 0x8800_0000, "rmi_virt": 0x4800_0000,
     "board": 0x8800_0000, "board_virt": 0x4800_0000,
 }  # fmt: skip
-_SMALL = 60 << 10
+_SMALL = 90 << 10
 
 
 def _build(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -9,5 +9,8 @@
 
 void suite_mmu(void);                   // board_mmu.c
 void suite_pes(void);                   // board_pes.c
+void suite_gic(void);                   // board_gic.c, which leaves the GIC on
+void suite_timers(void);                // board_timers.c
+void suite_vm(void);                    // board_vm.c
 
 #endif

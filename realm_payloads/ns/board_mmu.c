@@ -11,7 +11,6 @@
 #define SCTLR_M 1ul
 #define SCTLR_C_I (1ul << 2 | 1ul << 12)
 #define SCTLR_RES1 0x30c50830ul
-#define PARTS(va) ((va) >> 12)
 
 enum { RW, READ_ONLY, NO_ACCESS_FLAG, EXECUTE_NEVER, EXECUTABLE, DEVICE, INVALID, TOO_FAR, MOVED };
 #define AT(page) (WINDOW + (page) * PAGE_SIZE)

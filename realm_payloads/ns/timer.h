@@ -1,0 +1,26 @@
+// The four generic timers that Non-secure EL2 has (DDI 0487, D12).
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef TIMER_H
+#define TIMER_H
+
+#include "types.h"
+
+enum { TIMER_ENABLE = 1, TIMER_IMASK = 2, TIMER_ISTATUS = 4 };
+
+struct timer {
+    const char *name;
+    u32 intid;
+    u64 (*now)(void);                   // what it compares with
+    u64 (*control)(void);
+    u64 (*compare)(void);
+    u64 (*value)(void);
+    void (*set_control)(u64 value);
+    void (*set_compare)(u64 value);
+    void (*set_value)(u64 value);
+};
+enum { CNTHP, CNTP, CNTV, CNTHV, TIMERS };
+extern const struct timer timers[TIMERS];
+
+u64 now(void);                          // CNTPCT_EL0
+
+#endif
