@@ -117,10 +117,18 @@ class Rig:
         self.bus = self.machine.bus
         self.lines: dict[int, bool] = {}
         self.bus.signal = self.lines.__setitem__
+        self._power_on = self.bus.save()
 
     def device(self, name: str) -> "Registers":
         """The registers of a device, through the bus."""
         return Registers(self, name)
+
+    def fresh(self) -> None:
+        """As after power-on, for one more example of a property."""
+        self.machine.clock.set(0)
+        self.machine.stopped = None
+        self.bus.restore(self._power_on)
+        self.lines.clear()
 
     def go(self, ticks: int) -> None:
         """Let the system counter go on; devices act when their time has come."""

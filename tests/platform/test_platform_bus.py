@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cca_platform.board import Board
 from cca_platform.machine import Machine
@@ -12,6 +15,15 @@ from cca_platform.types import Access, BusError, MachineError, Pas
 
 _UART = 0x1C09_0000
 _FREE = 0x1100_0000
+_OFFSETS = st.one_of(
+    st.sampled_from([*range(0, 0x64, 4), 0xA0, 0xA4, 0xC00, 0xF00, 0xF04, 0xFE0, 0x1_0000]), st.integers(0, 0xFFFF)
+)
+_ACCESSES = st.tuples(
+    st.sampled_from(["read", "write", "go"]),
+    _OFFSETS,
+    st.one_of(st.integers(0, 40), st.integers(0, (1 << 32) - 1)),
+    st.sampled_from([1, 2, 4, 8]),
+)
 
 
 @pytest.fixture
@@ -129,3 +141,64 @@ class TestUnclaimed:
             with pytest.raises(BusError):
                 machine.bus.read(0x100_0000_0000 + 0x1000 * page, 4)
         assert len(events) == 1_000
+
+
+class TestState:
+    """What the bus keeps for a snapshot."""
+
+    def test_untouched(self, rig: Any) -> None:
+        """While nothing is touched there is nothing to save: it is the same object."""
+        saved = rig.bus.save()
+        assert rig.bus.save() is saved
+        rig.device("rtc").read(0)
+        later = rig.bus.save()
+        assert later is not saved
+        assert later["devices"]["watchdog"] is saved["devices"]["watchdog"]
+
+    def test_deadline(self, rig: Any) -> None:
+        """The bus knows the first deadline of its devices, after a restore and a reset too."""
+        assert rig.bus.deadline is None
+        before = rig.machine.snapshot()
+        rig.device("generic-watchdog").write(8, 5_000)
+        rig.device("generic-watchdog").write(0, 1)
+        assert rig.bus.deadline == 5_001
+        rig.bus.devices["uart0"].receive(b"x")
+        assert rig.bus.deadline < 5_001
+        armed = rig.machine.snapshot()
+        rig.machine.restore(before)
+        assert rig.bus.deadline is None
+        with pytest.raises(ValueError, match="no restore has passed"):
+            rig.machine.restore(armed)
+        rig.device("generic-watchdog").write(0, 1)
+        rig.bus.reset()
+        assert rig.bus.deadline is None
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(before=st.lists(_ACCESSES, max_size=15), after=st.lists(_ACCESSES, max_size=15))
+    @pytest.mark.parametrize("name", ["uart0", "watchdog", "generic-watchdog", "rtc", "sysreg"])
+    def test_any_access(self, rig: Any, name: str, before: list[Any], after: list[Any]) -> None:
+        """No access ends in an error, and the same accesses after a restore give the same values, lines and times."""
+        rig.fresh()
+        self._drive(rig, name, before)
+        saved, lines = rig.machine.snapshot(), dict(rig.lines)
+        first = self._drive(rig, name, after)
+        rig.machine.restore(saved)
+        rig.lines.clear()
+        rig.lines.update(lines)
+        assert self._drive(rig, name, after) == first
+
+    @staticmethod
+    def _drive(rig: Any, name: str, accesses: list[Any]) -> list[Any]:
+        device, seen = rig.device(name), []
+        for kind, place, value, size in accesses:
+            offset = place % rig.machine.board.device(name).size
+            if kind == "read":
+                seen.append(device.read(offset, size))
+            elif kind == "write":
+                device.write(offset, value, size)
+            else:
+                rig.go(value)
+                if name == "uart0":
+                    rig.bus.devices[name].receive(bytes((value & 0xFF,)))
+            seen.append((device.irq, rig.bus.deadline, rig.machine.stopped))
+        return seen

@@ -5,6 +5,11 @@ from typing import Final
 
 from cca_platform.board import Device
 from cca_platform.devices.dma import DmaEngine
+from cca_platform.devices.ecam import EmptyEcam
+from cca_platform.devices.generic_watchdog import GenericWatchdog
+from cca_platform.devices.pl031 import Pl031
+from cca_platform.devices.sp805 import Sp805
+from cca_platform.devices.vexpress_sysreg import VexpressSysreg
 from cca_platform.devices.wiring import Peripheral, Wiring
 from cca_platform.smmu import Smmu, SmmuRoot
 from cca_platform.uart import Pl011
@@ -12,7 +17,12 @@ from cca_platform.uart import Pl011
 __all__ = ["MODELS"]
 
 MODELS: Final[dict[str, Callable[[Device, Wiring], Peripheral]]] = {
+    "generic-watchdog": GenericWatchdog,
+    "pcie-ecam": EmptyEcam,
     "pl011": Pl011,
+    "pl031": Pl031,
+    "sp805": Sp805,
+    "vexpress-sysreg": VexpressSysreg,
     "realmlab-dma": DmaEngine,
     "smmuv3": Smmu,
     "smmuv3-root": SmmuRoot,

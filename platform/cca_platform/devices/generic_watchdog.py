@@ -1,0 +1,124 @@
+"""The generic watchdog (DEN0094, Arm Base System Architecture): WS0 interrupts, WS1 resets the system."""
+
+from typing import Any, Final
+
+from cca_platform.board import Device
+from cca_platform.devices.wiring import Wiring
+
+__all__ = ["GenericWatchdog"]
+
+_WRR, _WCS, _WOR, _WCV, _IIDR = 0x000, 0x000, 0x008, 0x010, 0xFCC
+_WEN, _WS0, _WS1 = 1, 2, 4
+_IDENTITY: Final = 0x0001_043B  # version 1 of the architecture (WOR of 48 bits), implementer Arm
+_WIDTH: Final = {_WOR: 48, _WCV: 64}
+_HALF: Final = 0xFFFF_FFFF
+
+
+class GenericWatchdog:
+    """One watchdog with its two frames, 4 KiB of registers each.
+
+    The control frame is at offset ``control`` of the device, the refresh frame at ``refresh`` (options of its board
+    row). It compares with the system counter.
+    """
+
+    def __init__(self, device: Device, wiring: Wiring) -> None:
+        self.name = device.name
+        self._wiring = wiring
+        self._control_frame = device.options.get("control", 0x0)
+        self._refresh_frame = device.options.get("refresh", 0x1_0000)
+        self._power_on()
+
+    def _power_on(self) -> None:
+        self._status = 0
+        self._wide = {_WOR: 0, _WCV: 0}
+
+    # -- time --------------------------------------------------------------------------------------------------------
+    def _refresh(self) -> None:
+        """An explicit refresh: by WRR, and by any write of WOR or WCS."""
+        self._wide[_WCV] = self._wiring.now() + self._wide[_WOR] & (1 << 64) - 1
+        self._status &= _WEN
+
+    def _settle(self) -> None:
+        """Do the timeout refresh when it is due."""
+        now = self._wiring.now()
+        if not self._status & _WEN or self._status & _WS1 or now <= self._wide[_WCV]:
+            return
+        if self._status & _WS0:
+            self._status |= _WS1
+            self._wiring.reset("generic watchdog")
+        else:
+            self._status |= _WS0
+            self._wide[_WCV] = now + self._wide[_WOR]
+
+    @property
+    def deadline(self) -> int | None:
+        """Clock value of the next timeout refresh."""
+        if not self._status & _WEN or self._status & _WS1:
+            return None
+        return self._wide[_WCV] + 1
+
+    def advance(self, now: int) -> None:
+        """A timeout refresh."""
+        self._settle()
+        self._drive()
+
+    def _drive(self) -> None:
+        self._wiring.line(bool(self._status & _WS0))
+
+    # -- registers ---------------------------------------------------------------------------------------------------
+    def read(self, offset: int, size: int) -> int:
+        """A register; WOR and WCV by words or whole, unknown offsets read as zero."""
+        self._settle()
+        frame, register = self._place(offset)
+        if register == _IIDR and frame is not None:
+            return _IDENTITY
+        if frame != self._control_frame:
+            return 0
+        if register == _WCS:
+            return self._status
+        return self._wide.get(register & ~4, 0) >> 8 * (register & 4)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Write a register; unknown offsets are ignored."""
+        self._settle()
+        frame, register = self._place(offset)
+        if frame == self._refresh_frame:
+            if register == _WRR:
+                self._refresh()
+        elif frame == self._control_frame:
+            wide = register & ~4
+            if wide in self._wide:
+                self._wide[wide] = self._merge(self._wide[wide], register & 4, size, value) & (1 << _WIDTH[wide]) - 1
+            if register == _WCS:
+                self._status = self._status & ~_WEN | value & _WEN
+            if register == _WCS or wide == _WOR:
+                self._refresh()
+        self._drive()
+
+    def _place(self, offset: int) -> tuple[int | None, int]:
+        """(Frame, offset in it) of an offset in the device."""
+        for frame in (self._control_frame, self._refresh_frame):
+            if frame <= offset < frame + 0x1000:
+                return frame, offset - frame
+        return None, 0
+
+    @staticmethod
+    def _merge(old: int, half: int, size: int, value: int) -> int:
+        """``old`` with a word, or all of it, written."""
+        if half:
+            return old & _HALF | (value & _HALF) << 32
+        return value if size == 8 else old & ~_HALF | value & _HALF
+
+    # -- state -------------------------------------------------------------------------------------------------------
+    def reset(self) -> None:
+        """Registers as after power-on: the watchdog is disabled."""
+        self._power_on()
+        self._drive()
+
+    def save(self) -> Any:
+        """State for a snapshot."""
+        return self._status, self._wide[_WOR], self._wide[_WCV]
+
+    def restore(self, data: Any) -> None:
+        """Put back what ``save`` gave."""
+        self._status, self._wide[_WOR], self._wide[_WCV] = data

@@ -1,0 +1,23 @@
+"""Clocks of devices: slower or faster than the system counter, and locked to it, so that runs repeat."""
+
+from cca_platform.devices.wiring import Wiring
+
+__all__ = ["Timebase"]
+
+
+class Timebase:
+    """A clock of ``hz``; its edge number n is at the first tick of the system counter that is not before n / hz."""
+
+    def __init__(self, wiring: Wiring, hz: int) -> None:
+        if hz <= 0:
+            raise ValueError(f"the frequency of a clock must be positive, not {hz}")
+        self._clock = wiring.clock
+        self._hz = hz
+
+    def now(self) -> int:
+        """The number of the last edge."""
+        return self._clock.now * self._hz // self._clock.counter_hz
+
+    def ticks(self, edge: int) -> int:
+        """Value of the system counter at an edge."""
+        return -(-edge * self._clock.counter_hz // self._hz)
