@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from cca_firmware import gic
 from cca_firmware.abi import PSCI_VERSION, AffinityInfo, Psci, PsciStatus, Smccc, mpidr_affinity
 from cca_platform.types import GranuleProtectionFault, SecurityState
 
@@ -109,6 +110,7 @@ class PsciService:
             x[0] = PsciStatus.DENIED
             return
         self.power[pe.index] = AffinityInfo.OFF
+        gic.pe_off(self._machine.gic, pe.index)
         pe.eret(SecurityState.NON_SECURE, 2)
         pe.on = False
 

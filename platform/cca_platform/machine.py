@@ -6,14 +6,16 @@ from typing import Any, Protocol
 from cca_platform.board import Board
 from cca_platform.bus import Bus
 from cca_platform.clock import Clock
+from cca_platform.gic import FRAMES_SIZE, Gic
 from cca_platform.memory import Memory
 from cca_platform.pe import MachineStopped, Pe, Program
 from cca_platform.snapshot import Snapshot, Snapshots
 from cca_platform.trace import Trace
-from cca_platform.types import SecurityState
+from cca_platform.types import Pas, SecurityState
 
 __all__ = ["InstructionLimit", "Machine", "MachineStopped", "Part"]
 
+_DISTRIBUTOR_SIZE = 0x1_0000
 _ROUND = 100_000  # ticks that a PE runs before the next one has its turn
 
 
@@ -36,7 +38,7 @@ class Machine:
 
     ``clock`` is "virtual" or "host" (see :class:`cca_platform.clock.Clock`). ``programs`` are the exception levels
     that Python implements; every other level runs AArch64 code on the PE's engine. ``parts`` are what else a snapshot
-    keeps.
+    keeps. ``scr`` is the SCR_EL3 under which EL3 runs each security state.
     """
 
     def __init__(self, board: Board, trace: Trace | None = None, clock: str = "virtual", cpu: str = "a72") -> None:
@@ -50,7 +52,10 @@ class Machine:
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
+        self.scr = [0] * len(SecurityState)
+        self.gic = Gic(board.pes, board.gic.spis, self._signal)
         self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
+        self._connect_gic()
         self._snapshots = Snapshots(self)
 
     def install(self, state: SecurityState, el: int, program: Program) -> None:
@@ -65,6 +70,21 @@ class Machine:
         """Power off or reset: nothing runs any more, and whoever waits for a PE gets MachineStopped."""
         if self.stopped is None:
             self.stopped = reason
+
+    def _connect_gic(self) -> None:
+        """Its frames on the bus, one view for each Security state, and the lines of the devices to it."""
+        gic, frames, bus = self.gic, self.board.gic, self.bus
+        for pases, distributor, redistributors in (
+            ((Pas.NON_SECURE, Pas.REALM), gic.distributor, gic.redistributors),
+            ((Pas.SECURE, Pas.ROOT), gic.secure_distributor, gic.secure_redistributors),
+        ):
+            bus.attach("gicd", frames.distributor, _DISTRIBUTOR_SIZE, distributor, pases)
+            bus.attach("gicr", frames.redistributors, FRAMES_SIZE * len(self.board.pes), redistributors, pases)
+        bus.signal = gic.set_line
+
+    def _signal(self, index: int, signals: int) -> None:
+        """The interrupt controller changes what it signals to a PE."""
+        self.pes[index].signal(signals)
 
     def run(self, max_insns: int | None = None) -> str:
         """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
@@ -89,7 +109,7 @@ class Machine:
     def _idle(self) -> None:
         """Every PE waits: let time pass until the first timer fires."""
         running = [pe for pe in self.pes if pe.on]
-        if running and all(pe.waiting for pe in running):
+        if running and all(pe.asleep() for pe in running):
             deadlines = [pe.deadline() for pe in running]
             first = min((ticks for ticks in deadlines if ticks is not None), default=None)
             if first is None:
@@ -128,6 +148,7 @@ class Machine:
             "gpccr": self.memory.gpccr,
             "stopped": self.stopped,
             "bus": self.bus.save(),
+            "gic": self.gic.save(),
             "pes": [pe.save() for pe in self.pes],
             "parts": {name: part.save() for name, part in self.parts.items()},
             "seq": self.trace.seq,
@@ -141,6 +162,7 @@ class Machine:
         self.stopped = data["stopped"]
         self.trace.seq = data["seq"]
         self.bus.restore(data["bus"])
+        self.gic.restore(data["gic"])
         for pe, state in zip(self.pes, data["pes"], strict=True):
             pe.restore(state)
         for name, state in data["parts"].items():
