@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from smmu_driver import ACCESSEN, COMMANDS, EVENTS, SIZE, SmmuDriver
+from smmu_driver import ACCESSEN, COMMANDS, EVENTS, SIZE, STREAMS, SmmuDriver
 
 from cca_platform.board import Board
 from cca_platform.machine import Machine
@@ -309,12 +309,12 @@ class TestEvents:
         smmu.start()
         smmu.set(Offset.CR2, 0)
         with pytest.raises(DmaAborted):
-            smmu.port(1 << SIZE).read(DATA, 4)
+            smmu.port(1 << STREAMS).read(DATA, 4)
         assert smmu.records() == []
         smmu.set(Offset.CR2, 1 << 1)
         with pytest.raises(DmaAborted):
-            smmu.port(1 << SIZE).read(DATA, 4)
-        assert smmu.records()[0][:2] == (Event.C_BAD_STREAMID, 1 << SIZE)
+            smmu.port(1 << STREAMS).read(DATA, 4)
+        assert smmu.records()[0][:2] == (Event.C_BAD_STREAMID, 1 << STREAMS)
 
 
 class TestState:

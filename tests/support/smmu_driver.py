@@ -14,7 +14,8 @@ COMMANDS: Final = 0x8101_0000
 EVENTS: Final = 0x8102_0000
 TABLES: Final = 0x8110_0000
 LEAF: Final = 3 << 6 | 1 << 10 | 0xF << 2  # S2AP read and write, AF, Normal Write-Back
-SIZE: Final = 6  # log2 of the entries of stream table and queues
+STREAMS: Final = 8  # log2 of the entries of the stream table
+SIZE: Final = 6  # log2 of the entries of a queue
 ACCESSEN, GPCEN = 1, 2
 
 
@@ -64,7 +65,7 @@ class SmmuDriver:
         """A linear stream table (2-level with ``split``), both queues, interrupts, and on."""
         self.set(Offset.CR0, 0)
         self.set(Offset.STRTAB_BASE, STREAM_TABLE, 8)
-        self.set(Offset.STRTAB_BASE_CFG, SIZE + split | split << 6 | bool(split) << 16)
+        self.set(Offset.STRTAB_BASE_CFG, STREAMS + split | split << 6 | bool(split) << 16)
         self.set(Offset.CMDQ_BASE, COMMANDS | SIZE, 8)
         self.set(Offset.EVENTQ_BASE, EVENTS | SIZE, 8)
         for offset in (Offset.CMDQ_PROD, Offset.CMDQ_CONS, Offset.EVENTQ_PROD, Offset.EVENTQ_CONS):

@@ -1,12 +1,12 @@
 """From a StreamID to its stream table entry (IHI 0070, chapter 5.2), and from there through stage 2 (3.4)."""
 
+import ctypes
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from cca_platform import block as w
 from cca_platform.gpc import host_address
-from cca_platform.native import load64
 from cca_platform.smmu.granules import GranuleProtection, Reason
 from cca_platform.smmu.layout import (
     STREAM_BITS,
@@ -191,7 +191,7 @@ class Stage2:
             entry = host_address(self._granules.machine, table + 8 * (ipa >> shift))
         else:
             entry = int(self._words[w.P_WALK_TABLE + level]) + 8 * (ipa >> 39 - 9 * level & 511)
-        descriptor = load64(entry)
+        descriptor = ctypes.c_uint64.from_address(entry).value
         low = (1 << 39 - 9 * level) - 1
         permitted = descriptor >> 6 & 3
         if not permitted & _NEEDS[access]:
