@@ -33,11 +33,15 @@ LDFLAGS = ("-m", "aarch64elf", "-nostdlib", "-static", "--no-pie", "--gc-section
            "-z", "max-page-size=16", "-z", "norelro", "-z", "nognustack", "--no-eh-frame-hdr")  # fmt: skip
 
 NS_BASES = {"fvp": 0x8800_0000, "virt": 0x4800_0000}
-RMI = ("ns_probe.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_smp.c",
+RMI = ("ns_probe.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "gic.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_smp.c",
        "rmi_host.c", "rmi_guest.c")  # fmt: skip
 
+SECURE = ("secure/secure_start.S", "secure/secure_mmu.c", "secure/secure_print.c", "secure/secure.c",
+          "runtime/string.c", "runtime/sha256.c")  # fmt: skip
+
 BOARD = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "timer.c", "board.c", "board_mmu.c",
-         "board_pes.c", "board_gic.c", "board_timers.c", "board_vm.c", "board_guest.c")  # fmt: skip
+         "board_pes.c", "board_gic.c", "board_timers.c", "board_vm.c", "board_realm.c", "board_realms.c",
+         "board_guest.c")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ def _ns(*sources: str, board: str = "fvp") -> Payload:
     return Payload(("ns/ns_start.S", "ns/ns_print.c", *(f"ns/{source}" for source in sources)), "ns/ns.ld", board)
 
 
+def _secure(board: str = "fvp") -> Payload:
+    """The payload at S-EL1 of a board."""
+    return Payload(SECURE, "secure/secure.ld", board)
+
+
 PAYLOADS: dict[str, Payload] = {
     "hello": _realm("hello.c"),
     "uart": _realm("uart.c"),
@@ -95,6 +104,8 @@ PAYLOADS: dict[str, Payload] = {
     "ns_gpf": _ns("ns_probe.S", "ns_gpf.c"),
     "rmi": _ns(*RMI),
     "rmi_virt": _ns(*RMI, board="virt"),
+    "secure": _secure(),
+    "secure_virt": _secure("virt"),
     "board": _ns(*BOARD),
     "board_virt": _ns(*BOARD, board="virt"),
 }

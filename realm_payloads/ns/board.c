@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 
-static void (*const suites[])(void) = {suite_mmu, suite_pes, suite_gic, suite_timers, suite_vm};
+static void (*const suites[])(void) = {suite_mmu, suite_pes, suite_gic, suite_timers, suite_vm, suite_realms};
 
 int main(void)
 {

@@ -12,5 +12,6 @@ void suite_pes(void);                   // board_pes.c
 void suite_gic(void);                   // board_gic.c, which leaves the GIC on
 void suite_timers(void);                // board_timers.c
 void suite_vm(void);                    // board_vm.c
+void suite_realms(void);                // board_realms.c
 
 #endif

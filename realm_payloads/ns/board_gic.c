@@ -53,7 +53,7 @@ static void discovery(void)
     want("each PE has one, by its affinity", found, PES);
     want("none of them is the last", last, 0);
     want("nobody has one of another affinity", gic_redistributor(0xff0000), 0);
-    gic_pe_on(self);
+    gic_pe_on();
     want("the CPU interface is system registers", read_sysreg(icc_sre_el1) & 7, 7);
     want("at EL2, too", read_sysreg(icc_sre_el2) & 0xf, 0xf);
     want("the mask admits every priority", read_sysreg(icc_pmr_el1) >= 0xf0, true);
@@ -293,7 +293,7 @@ static u64 ready;
 // Takes `argument` interrupts.
 static void receive(struct pe *pe, u64 argument)
 {
-    gic_pe_on(pe);
+    gic_pe_on();
     for (u32 intid = 1; intid < 4; intid++)
         gic_enable(intid, MIDDLE);
     pe->interrupts = 0;

@@ -283,6 +283,7 @@ static u64 play(u64 number)
 
 static void first(struct vcpu *vcpu)
 {
+    *(volatile u64 *)GUEST_SHARED = 0;
     step(vcpu, STEP_ON, smc(PSCI_CPU_ON, 1, GUEST_CODE, IN_REALM | ROLE_SECOND), 0, 0);
     step(vcpu, STEP_PLAYED, play(0), 0, *(volatile u64 *)GUEST_SHARED >= 2 * TURNS - 1);
     write_sysreg(icc_sgi1r_el1, (u64)SGI << 24 | 2);    // to the second one
@@ -307,6 +308,7 @@ void guest_main(u64 role)
     struct vcpu *vcpu = this_vcpu();
 
     vcpu->in_realm = role & IN_REALM;
+    vcpu->keep = vcpu->interrupts = 0;
     switch (role & 0xff) {
     case ROLE_ABORTS: aborts(); break;
     case ROLE_TRAPS: traps(); break;

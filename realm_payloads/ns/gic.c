@@ -5,6 +5,7 @@
 
 #define SRE_EL2 0xful                   // Enable, DIB, DFB, SRE
 #define SGI1R_IRM (1ul << 40)
+#define AFFINITY 0xff00fffffful         // of MPIDR_EL1
 
 u8 read8(u64 address) { return *(volatile u8 *)address; }
 u32 read32(u64 address) { return *(volatile u32 *)address; }
@@ -42,11 +43,14 @@ void gic_distributor_on(void)
     wait_writes();
 }
 
-void gic_pe_on(struct pe *pe)
+static u64 own_redistributor(void) { return gic_redistributor(read_sysreg(mpidr_el1) & AFFINITY); }
+
+void gic_pe_on(void)
 {
-    pe->redistributor = gic_redistributor(MPIDR_OF(pe->index));
-    write32(pe->redistributor + GICR_WAKER, read32(pe->redistributor + GICR_WAKER) & ~GICR_WAKER_SLEEP);
-    while (read32(pe->redistributor + GICR_WAKER) & GICR_WAKER_ASLEEP)
+    u64 waker = own_redistributor() + GICR_WAKER;
+
+    write32(waker, read32(waker) & ~GICR_WAKER_SLEEP);
+    while (read32(waker) & GICR_WAKER_ASLEEP)
         ;
     write_sysreg(icc_sre_el2, SRE_EL2);
     isb();
@@ -57,7 +61,7 @@ void gic_pe_on(struct pe *pe)
     isb();
 }
 
-static u64 frame_of(u32 intid) { return intid < INTID_SPI ? this_pe()->redistributor + GICR_SGI : GICD; }
+static u64 frame_of(u32 intid) { return intid < INTID_SPI ? own_redistributor() + GICR_SGI : GICD; }
 
 bool gic_bit(u32 array, u32 intid) { return read32(frame_of(intid) + array + intid / 32 * 4) >> intid % 32 & 1; }
 

@@ -3,7 +3,6 @@
 #ifndef GIC_H
 #define GIC_H
 
-#include "pe.h"
 #include "types.h"
 
 #define INTID_SPI 32u
@@ -45,7 +44,7 @@ u8 read8(u64 address);
 
 u64 gic_redistributor(u64 affinity);    // its address, 0 when there is none
 void gic_distributor_on(void);
-void gic_pe_on(struct pe *pe);          // redistributor awake, CPU interface on, every priority admitted
+void gic_pe_on(void);                   // redistributor awake, CPU interface on, every priority admitted
 
 // For an INTID of this PE (SGI, PPI) or an SPI. A bit array is named by its offset in the distributor's register map.
 bool gic_bit(u32 array, u32 intid);

@@ -25,7 +25,6 @@ struct pe {
     bool two_steps;                     // EOImode 1: whoever wants it deactivates
     volatile u64 interrupts;            // that were taken, the spurious ones too
     volatile u32 intids[INTERRUPTS_KEPT];       // of the first ones
-    u64 redistributor;
     void (*job)(struct pe *pe, u64 argument);
     u64 argument;
     u64 entry_context, entry_sctlr;     // X0 and SCTLR_EL2 as the firmware left them

@@ -80,7 +80,7 @@ struct rmi_rec_run {
     u8 pad4[0xe8];
     u64 exit_gprs[31];
     u8 pad5[8];
-    u64 exit_gicv3[19];
+    u64 exit_hcr, exit_lrs[16], exit_misr, exit_vmcr;
     u8 pad6[0x68];
     u64 cntp_ctl, cntp_cval, cntv_ctl, cntv_cval;
     u8 pad7[0xe0];
@@ -96,7 +96,8 @@ AT(rmi_rec_run, gicv3_hcr, 0x300);
 AT(rmi_rec_run, exit_reason, 0x800);
 AT(rmi_rec_run, esr, 0x900);
 AT(rmi_rec_run, exit_gprs, 0xa00);
-AT(rmi_rec_run, exit_gicv3, 0xb00);
+AT(rmi_rec_run, exit_hcr, 0xb00);
+AT(rmi_rec_run, exit_vmcr, 0xb90);
 AT(rmi_rec_run, cntp_ctl, 0xc00);
 AT(rmi_rec_run, ripas_base, 0xd00);
 AT(rmi_rec_run, imm, 0xe00);

@@ -1,7 +1,10 @@
 // How the Realm of rmi.c runs: each REC exit is looked at and answered.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "gic.h"
+#include "ich.h"
 #include "psci.h"
 #include "rmi_realm.h"
+#include "timer.h"
 
 #define SHARED_ATTRIBUTES (6ul << 2 | 3ul << 6)         // Normal Write-Back, read and write
 
@@ -12,10 +15,7 @@
 #define FSC_GPF 0x28ul
 #define ISV(size, sf, wnr) (1ul << 24 | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6)
 
-#define LR_PENDING (1ul << 62)
-#define LR_HW (1ul << 61)
-#define VIRTUAL_TIMER 27ul
-enum { TIMER_ENABLE = 1, TIMER_STATUS = 4 };
+#define VIRTUAL_TIMER 27u
 
 // -- the Realm runs -----------------------------------------------------------------------------------------------
 // Enter a REC with flags: it must come back for this reason.
@@ -150,9 +150,13 @@ static void memory(void)
 // The interrupts of a Realm are the Host's business: its timers fire as IRQ exits, and the Host answers by list registers.
 static void interrupts(void)
 {
-    struct rmi_rec_run *run = enter("its virtual timer fires", 0, 0, RMI_EXIT_IRQ);
+    struct rmi_rec_run *run;
 
-    want("the exit shows it asserted", run->cntv_ctl, TIMER_ENABLE | TIMER_STATUS);
+    gic_distributor_on();
+    gic_pe_on();
+    gic_enable(VIRTUAL_TIMER, 0x80);
+    run = enter("its virtual timer fires", 0, 0, RMI_EXIT_IRQ);
+    want("the exit shows it asserted", run->cntv_ctl, TIMER_ENABLE | TIMER_ISTATUS);
     want("and no syndrome", run->esr | run->far | run->hpfar, 0);
     run->gicv3_lrs[0] = LR_PENDING | LR_HW | VIRTUAL_TIMER;
     want("REC_ENTER with a list register of a physical interrupt", rec_enter(realm.recs[0], run), RMI_ERROR_REC);
@@ -160,8 +164,8 @@ static void interrupts(void)
     want("REC_ENTER with two of one interrupt", rec_enter(realm.recs[0], run), RMI_ERROR_REC);
     run->gicv3_lrs[1] = 0;
     next("an interrupt that the Host knows of does not exit again", 0, 0, STEP_TIMER);
-    want("the Realm sees its timer", run->exit_gprs[0], TIMER_ENABLE | TIMER_STATUS);
-    want("the list register comes back", run->exit_gicv3[1], LR_PENDING | VIRTUAL_TIMER);
+    want("the Realm sees its timer", run->exit_gprs[0], TIMER_ENABLE | TIMER_ISTATUS);
+    want("the list register comes back", run->exit_lrs[0], LR_PENDING | VIRTUAL_TIMER);
     run->gicv3_lrs[0] = 0;
     next("the Realm turns it off", 0, 0, STEP_TIMER);
     want("and it is off", run->exit_gprs[0], 0);

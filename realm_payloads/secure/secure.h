@@ -1,0 +1,40 @@
+// The Secure payload: its entries from EL3, its memory map, its console.
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef SECURE_H
+#define SECURE_H
+
+#include "types.h"
+
+#if defined BOARD_fvp
+#define UART 0x1c0b0000ul               // UART2
+#define NS_DRAM 0x80000000ul
+#elif defined BOARD_virt
+#define UART 0x09040000ul               // the Secure UART
+#define NS_DRAM 0x40000000ul
+#else
+#error "a board must be chosen: -DBOARD_fvp or -DBOARD_virt"
+#endif
+#define NS_DRAM_TOP 0xc0000000ul        // what of Non-secure DRAM is mapped ends here
+
+#define PES 8
+
+// secure_start.S calls these, with the stack of the PE.
+void primary_main(u64 index, u64 base, u64 size);
+void secondary_main(u64 index);
+void fast_call(u64 x[8]);               // X0..X7 in and out: X0 stays, or is another FF-A function
+void yielding_call(u64 x[8]);
+void interrupt(void);
+void pe_off(void);
+void system_off(void);
+_Noreturn void unexpected(u64 esr, u64 elr, u64 far);
+
+u64 ns_copy(void *to, const void *from, u64 size);      // 0, or ESR_EL1 of the abort that ended it
+void smc_call(u64 x[8]);                // X0..X7
+
+void mmu_tables(void);                  // secure_mmu.c: once, then mmu_on() on each PE
+void mmu_on(void);
+
+void print(const char *text);
+void print_number(u64 value, unsigned base);
+
+#endif
