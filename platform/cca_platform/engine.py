@@ -35,6 +35,7 @@ _BLOCK_WORDS: Final = {
 _NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
 _library = ctypes.CDLL(uclib._name)
 _SCR_EL3_NS_RW_HCE: Final = 0x531
+_HCR_EL2_RW: Final = 1 << 31
 
 
 def _function(name: str) -> int:
@@ -129,6 +130,10 @@ class Engine:
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_SYS, arm64_const.UC_ARM64_INS_SYS)
         uc.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
         self.write_system(SYSTEM_REGISTERS["scr_el3"], _SCR_EL3_NS_RW_HCE)
+        wanted = block[w.P_X : w.P_PSTATE + 1].copy()
+        registers.read_general(self._address)  # what it holds: only what differs from that is ever written to it
+        block[w.P_X : w.P_PSTATE + 1] = wanted
+        self.write_system(SYSTEM_REGISTERS["hcr_el2"], _HCR_EL2_RW)
 
     def _hook(self, kind: int, callback: int, *extra: int) -> None:
         handle = ctypes.c_size_t()

@@ -19,11 +19,11 @@ from cca_platform.types import Access, BusError, SecurityState
 if TYPE_CHECKING:
     from cca_platform.pe import Pe
 
-__all__ = ["SMC", "SMC_0", "interrupt", "refused"]
+__all__ = ["SMC", "SMC_0", "interrupt", "misaligned", "refused"]
 
 # What the engine's interrupt hook reports (QEMU's EXCP_ numbers).
 _SVC: Final = 2
-_PC_ALIGNMENT: Final = 3
+_BREAKPOINT: Final = 3
 _DATA_ALIGNMENT: Final = 4
 _BRK: Final = 7
 _HVC: Final = 11
@@ -32,13 +32,14 @@ SMC: Final = 13
 
 _U64: Final = (1 << 64) - 1
 _IL: Final = 1 << 25
-_EC_SYSREG, _EC_PC, _EC_DATA, _EC_BRK = 0x18, 0x22, 0x24, 0x3C
+_EC_SYSREG, _EC_PC, _EC_DATA, _EC_BREAKPOINT, _EC_BRK = 0x18, 0x22, 0x24, 0x30, 0x3C
 _EC_SVC, _EC_HVC, _EC_SMC = 0x15, 0x16, 0x17
 SMC_0: Final = _EC_SMC << 26 | _IL
 """ESR of SMC #0."""
 _EXTERNAL_ABORT: Final = 0x10
-_ALIGNMENT: Final = 0x21
+_ALIGNMENT, _DEBUG = 0x21, 0x22
 _HCR_TSC: Final = 1 << 19
+_MDCR_TDE: Final = 1 << 8
 _ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
 _IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
@@ -77,14 +78,15 @@ def _smc(pe: "Pe") -> None:
 
 
 def _not_executed(pe: "Pe", number: int) -> None:
-    """BRK, an SMC that EL2 code traps, misaligned addresses, undefined and trapped instructions."""
+    """BRK and breakpoints, an SMC that EL2 code traps, misaligned exclusives, undefined and trapped instructions."""
     own = max(pe.el, 1)
     if number == _BRK:
-        pe.take(_EC_BRK << 26 | _IL | _immediate(pe, 0), own)
+        pe.take(_EC_BRK << 26 | _IL | _immediate(pe, 0), _debug_target(pe))
+    elif number == _BREAKPOINT:
+        target = _debug_target(pe)
+        pe.take((_EC_BREAKPOINT | (target == pe.el)) << 26 | _IL | _DEBUG, target)
     elif number == _TRAPPED_SMC:
         pe.take(SMC_0 | _immediate(pe, 0), 2)
-    elif number == _PC_ALIGNMENT:
-        pe.take(_EC_PC << 26 | _IL, own, pe.elr)
     elif number == _DATA_ALIGNMENT:
         decoded = decode(int(hooks.instruction(pe.address)))
         assert decoded is not None
@@ -98,6 +100,18 @@ def _not_executed(pe: "Pe", number: int) -> None:
             has_el2 = pe.security != SecurityState.SECURE
             found = None if system is None else trap(system, pe.el, has_el2, lambda name: _control(pe, name))
             pe.take(*(found or (_IL, own)))
+
+
+def _debug_target(pe: "Pe") -> int:
+    """The level that gets debug exceptions: EL2 of its own, and those of lower levels with MDCR_EL2.TDE."""
+    routed = pe.security != SecurityState.SECURE and _control(pe, "mdcr_el2") & _MDCR_TDE
+    return 2 if pe.el == 2 or routed else 1
+
+
+def misaligned(pe: "Pe") -> None:
+    """PC is no multiple of 4."""
+    pe.count_fruitless()
+    pe.take(_EC_PC << 26 | _IL, max(pe.el, 1), pe.elr)
 
 
 def _control(pe: "Pe", register: str) -> int:
@@ -143,6 +157,9 @@ def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
 def refused(pe: "Pe") -> None:
     """A TLB fill refused an access: a device register to emulate, or an abort."""
     words = pe.words
+    if words[w.P_FAULT_ACCESS] == Access.FETCH and words[w.P_PC] & 3:
+        misaligned(pe)
+        return
     is_device, word = words[w.P_FAULT_KIND] == _DEVICE, -1
     pa, page = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA] & ~0xFFF
     if words[w.P_FAULT_ACCESS] != Access.FETCH:

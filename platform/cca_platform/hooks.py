@@ -29,6 +29,11 @@ _FETCH: Final = 18
 _PAN_BIT: Final = 22
 _HCR_VSE: Final = 1 << 8
 _HCR_TID3: Final = 1 << 18
+_HCR_TGE: Final = 1 << 27
+_HCR_RW: Final = 1 << 31  # RAO/WI: no level has AArch32
+_HCR_BITS: Final = 0x0001_4003_DFFF_7FFF  # those of this PE: no HCD with EL3, no TID0, up to CD, then FWB and GPF
+_IL: Final = 1 << 20
+_AARCH32: Final = 1 << 4
 _NO_FAR: Final = -(1 << 63)
 
 
@@ -137,11 +142,12 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
 
 @callback("void", "i64", "i64", "i32", "i64")
 def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
-    """UC_HOOK_BLOCK: count the block that is about to run, or stop before it when the budget is used up."""
+    """UC_HOOK_BLOCK: count the block that is about to run, or stop before it: budget used up, or PC misaligned."""
     m = load64(p + 8 * w.P_MACHINE)
     clock = load64(m + 8 * w.M_CLOCK)
-    if clock >= load64(m + 8 * w.M_BUDGET) and (  # before adding, or a small budget would livelock
-        clock >= load64(p + 8 * w.P_BUDGET) or interrupts.due(p, get(p, PSTATE)) != 0
+    if address & 3 != 0 or (
+        clock >= load64(m + 8 * w.M_BUDGET)  # before adding, or a small budget would livelock
+        and (clock >= load64(p + 8 * w.P_BUDGET) or interrupts.due(p, get(p, PSTATE)) != 0)
     ):
         store64(p + 8 * w.P_STOPPED, 1)
         call_stop(load64(p + 8 * w.P_UC_EMU_STOP), uc)
@@ -170,7 +176,7 @@ def _identify(p: int, register: int, index: int) -> int:
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN MRS: the counter, the timers, ISR_EL1 and identification; every other register is read natively."""
+    """UC_HOOK_INSN MRS: counter, timers, ISR_EL1, HCR_EL2 and identification; other registers are read natively."""
     crm, op2 = load32(cp + 4), load32(cp + 16)
     if load32(cp) == 0 and load32(cp + 8) == 3 and load32(cp + 12) == 0 and crm < 8:
         return _identify(p, register, 8 * crm + op2)
@@ -181,6 +187,12 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
         if register != XZR:
             put(p, register, interrupts.pending(p, pstate))
         return 1
+    if load32(cp) == 1 and crm == 1 and op2 == 0 and load32(cp + 12) == 4 and load32(cp + 8) == 3:
+        if get(p, PSTATE) & 0xC != 8:
+            return 0
+        if register != XZR:
+            put(p, register, load64(p + 8 * w.P_HCR))
+        return 1
     if load32(cp) != 14 or load32(cp + 8) != 3:
         return 0
     timer = timers.select(p, load32(cp + 12), crm, op2)
@@ -188,6 +200,41 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
         return 0
     if register != XZR:
         put(p, register, timers.read(p, timer, op2))
+    return 1
+
+
+@jit("i8(i8, i8)")
+def _set_hcr(p: int, value: int) -> int:
+    """HCR_EL2 is written. Where not all of ``value`` is kept the engine gets that here, and next a flush of its TLB."""
+    kept = value & _HCR_BITS | _HCR_RW
+    store64(p + 8 * w.P_HCR, kept)
+    signals = load64(p + 8 * w.P_SIGNALS) & ~w.SIGNAL_VSERROR
+    signals |= w.SIGNAL_ILLEGAL if value & _HCR_TGE else 0
+    store64(p + 8 * w.P_SIGNALS, signals | (w.SIGNAL_VSERROR if value & _HCR_VSE else 0))
+    if kept != value:
+        put_system(p, 0x34110, kept)
+        m = load64(p + 8 * w.P_MACHINE)
+        store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
+        store64(p + 8 * w.P_SLICE_END, 0)
+    interrupts.set_budget(p)
+    return 1 if kept != value else 0
+
+
+@jit("i8(i8, i8, i8)")
+def _set_return_state(p: int, op1: int, value: int) -> int:
+    """SPSR_EL1 (op1 0) or SPSR_EL2 (op1 4) is written: note a value whose ERET is an illegal exception return.
+
+    The engine then sets PSTATE.IL but goes on. It would also run AArch32, which this PE does not have: illegal, too.
+    """
+    el, highest = value >> 2 & 3, 2 if op1 == 4 else 1
+    if (get(p, PSTATE) >> 2 & 3) == 0:
+        return 0
+    if value & (_IL | _AARCH32 | 2) or el > highest or (el == 0 and value & 1):
+        store64(p + 8 * w.P_SIGNALS, load64(p + 8 * w.P_SIGNALS) | w.SIGNAL_ILLEGAL)
+        interrupts.set_budget(p)
+    if value & _AARCH32 == 0:
+        return 0
+    put_system(p, 0x30400 | op1 << 12, value & ~_AARCH32 | 2)
     return 1
 
 
@@ -201,13 +248,12 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
     if crn == 1 or crn == 2 or crn == 10:
         store64(p + 8 * w.P_REGIME, -1)
         if op1 == 4 and crn == 1 and crm == 1 and op2 == 0:
-            store64(p + 8 * w.P_HCR, value)
-            signals = load64(p + 8 * w.P_SIGNALS) & ~w.SIGNAL_VSERROR
-            store64(p + 8 * w.P_SIGNALS, signals | (w.SIGNAL_VSERROR if value & _HCR_VSE else 0))
-            interrupts.set_budget(p)
+            return _set_hcr(p, value)
         elif op1 == 4 and crn == 2 and crm == 1:
             store64(p + 8 * (w.P_VTCR if op2 == 2 else w.P_VTTBR), value)
         return 0
+    if crn == 4 and crm == 0 and op2 == 0:
+        return _set_return_state(p, op1, value)
     if crn != 14:
         return 0
     if op1 == 4 and crm < 2:

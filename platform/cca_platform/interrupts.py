@@ -10,15 +10,16 @@ from cca_platform import block as w
 from cca_platform import timers
 from cca_platform.native import jit, load64, store64
 
-__all__ = ["FIQ", "IRQ", "SERROR", "due", "pending", "set_budget", "wakes"]
+__all__ = ["FIQ", "ILLEGAL", "IRQ", "SERROR", "due", "pending", "set_budget", "wakes"]
 
 IRQ: Final = 0x80  # offsets in a vector table
 FIQ: Final = 0x100
 SERROR: Final = 0x180
+ILLEGAL: Final = 1 << 17
 _SECURE: Final = 0
 _HCR_FMO, _HCR_IMO, _HCR_AMO, _HCR_VSE, _HCR_TGE = 1 << 3, 1 << 4, 1 << 5, 1 << 8, 1 << 27
 _SCR_FIQ, _SCR_IRQ, _SCR_EA = 1 << 2, 1 << 1, 1 << 3
-_PSTATE_F, _PSTATE_I, _PSTATE_A = 1 << 6, 1 << 7, 1 << 8
+_PSTATE_F, _PSTATE_I, _PSTATE_A, _PSTATE_IL = 1 << 6, 1 << 7, 1 << 8, 1 << 20
 _PHYSICAL: Final = w.SIGNAL_G0 | w.SIGNAL_G1S | w.SIGNAL_G1NS
 
 
@@ -39,11 +40,14 @@ def _target(pstate: int, to_el3: int, to_el2: int, masked: int) -> int:
 def due(p: int, pstate: int) -> int:
     """The interrupt that a PE with ``pstate`` takes now: its vector offset (IRQ, FIQ, SERROR) plus the target level.
 
-    0 when none. A virtual interrupt targets EL1 as a physical one may; bit 16 tells a virtual SError.
+    0 when none. A virtual interrupt targets EL1 as a physical one may; bit 16 tells a virtual SError. ILLEGAL plus the
+    level: no interrupt, but the exception of PSTATE.IL.
     """
     signals = load64(p + 8 * w.P_SIGNALS)
     if signals == 0:
         return 0
+    if signals & w.SIGNAL_ILLEGAL and pstate & _PSTATE_IL:
+        return ILLEGAL | max(pstate >> 2 & 3, 1)
     secure = load64(p + 8 * w.P_SECURITY) == _SECURE
     hcr = 0 if secure else load64(p + 8 * w.P_HCR)
     scr = load64(p + 8 * w.P_SCR)

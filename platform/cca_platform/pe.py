@@ -27,7 +27,7 @@ _HCR_VSE: Final = 1 << 8
 _HCR_TWI: Final = 1 << 13
 _HCR_TID3: Final = 1 << 18
 _HCR_TGE: Final = 1 << 27
-_HCR_RW: Final = 1 << 31
+_HCR_RW: Final = 1 << 31  # RAO/WI: no level has AArch32
 _ENGINE_HCR: Final = _HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
 _EL2H: Final = 9  # PSTATE.M without the bits that say AArch64
 _NO_FAR: Final = -(1 << 63)
@@ -36,6 +36,7 @@ _SLICE: Final = 4_000_000  # ticks without a look at signals: about 10 ms
 _ROOT, _NON_SECURE = int(SecurityState.ROOT), int(SecurityState.NON_SECURE)
 _CNTHCTL_RESET: Final = 3  # EL1PCEN, EL1PCTEN
 _SERROR: Final = 0x2F << 26 | 1 << 25
+_ILLEGAL_STATE: Final = 0x0E << 26 | 1 << 25
 _KINDS: Final = {interrupts.IRQ: "IRQ", interrupts.FIQ: "FIQ", interrupts.SERROR: "SError"}
 _VIRTUAL: Final = 1 << 16  # of what interrupts.due gives
 
@@ -100,6 +101,7 @@ class Pe:
         block[w.P_TLB_PAGES] = self._tlb_pages.ctypes.data
         block[w.P_TLB_ERA] = 1
         block[w.P_COUNTER_HZ] = machine.board.counter_hz
+        block[w.P_HCR] = _HCR_RW
         block[w.P_CNTHCTL] = _CNTHCTL_RESET
         block[w.P_SECURITY] = -1
         block[w.P_HAS_PAN] = machine.cpu != "a72"
@@ -218,6 +220,7 @@ class Pe:
     def set_el2(self, hcr: int, vtcr: int, vttbr: int, vmpidr: int) -> None:
         """The EL2 controls under which lower levels run, set by an EL2 in Python."""
         words = self.words
+        hcr |= _HCR_RW
         if words[w.P_HCR] != hcr:
             words[w.P_HCR] = hcr
             self.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr & _ENGINE_HCR)
@@ -397,11 +400,16 @@ class Pe:
             exceptions.refused(self)
         elif stop is engine.HALTED:
             self._wait()
+        elif words[w.P_PC] & 3:
+            exceptions.misaligned(self)
 
     def _take_interrupt(self, taken: int) -> None:
         """Take an interrupt that ``interrupts.due`` found: to a program in Python or to the vector of real code."""
         words = self.words
         target, kind = taken & 3, taken & 0x180
+        if taken & interrupts.ILLEGAL:
+            self.take(_ILLEGAL_STATE, target)
+            return
         self.waiting, self._fruitless, self.stuck = False, 0, False
         if self._trace.on:
             virtual = bool(words[w.P_SIGNALS] & (w.SIGNAL_VIRQ | w.SIGNAL_VFIQ)) and target == 1
