@@ -146,6 +146,7 @@ class Machine:
             "clock": self.clock.now,
             "gptbr": self.memory.gptbr,
             "gpccr": self.memory.gpccr,
+            "boots": self.memory.boots,
             "stopped": self.stopped,
             "bus": self.bus.save(),
             "gic": self.gic.save(),
@@ -159,6 +160,7 @@ class Machine:
         self.clock.set(data["clock"])
         self.memory.gptbr = data["gptbr"]
         self.memory.gpccr = data["gpccr"]
+        self.memory.boots = data["boots"]
         self.stopped = data["stopped"]
         self.trace.seq = data["seq"]
         self.bus.restore(data["bus"])

@@ -53,7 +53,8 @@ def _address(buffer: Any) -> int:
 class Memory:
     """The DRAM of a board, its granule protection check, and the maps that snapshots and translation caches need.
 
-    ``block`` is the machine block (see :mod:`cca_platform.block`) that native hooks share.
+    ``block`` is the machine block (see :mod:`cca_platform.block`) that native hooks share. ``boots`` counts resets; it
+    and ``key_seed`` make the keys of memory encryption (see :mod:`cca_platform.probe`).
     """
 
     def __init__(self, board: Board) -> None:
@@ -77,6 +78,8 @@ class Memory:
             self.block[w.M_BANK + 4 * index : w.M_BANK + 4 * index + 4] = words
             self._banks.append((bank.base, bank.base + bank.size, first * _PAGE - bank.base))
             first += bank.size // _PAGE
+        self.boots = 0
+        self.key_seed = b""
         self._gptbr = 0
         self._gpccr = 0
         self._ports: dict[object, Port] = {}
@@ -170,6 +173,15 @@ class Memory:
             raise gpt.GptFault("walk", 0, pa)
         value: int = _U64.unpack_from(self.dram, offset)[0]
         return value
+
+    def probe(self, pa: int, size: int) -> bytes:
+        """What a probe on the memory bus sees at ``pa``: ciphertext under the key of the granule's PAS.
+
+        BusError where there is no DRAM.
+        """
+        from cca_platform.probe import ciphertext
+
+        return ciphertext(self, pa, size)
 
     def tlbi_pa(self, pa: int, size: int) -> None:
         """TLBI RPA(LOS): drop what ports and PEs remember of ``size`` bytes at ``pa``."""
