@@ -1,6 +1,7 @@
 """A hostile host: everything that Non-secure software can try against a live Realm, the RMM and EL3.
 
-Each :class:`Attempt` must be ``stopped``: an access by a granule protection fault, a command by an error.
+Each :class:`Attempt` must be ``stopped``: an access by a granule protection fault, a command by an error, a device's
+access by an abort.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 
 from cca_host.kvm import Exit, Interrupted, System, Vcpu, Vm
 from cca_host.kvmtool.layout import RAM_BASE
+from cca_platform.devices.dma import DmaCommand, DmaOffset, DmaStatus
 from cca_platform.types import GranuleProtectionFault, Pas
 from cca_rmm.abi import Rmi, RmiRealmParams
 
@@ -15,6 +17,7 @@ __all__ = ["Attempt", "attack", "attack_new_realm", "targets"]
 
 _LOOP = (0x1400_0000).to_bytes(4, "little")  # b .
 _SLICE = 1000
+_DMA = "realmlab-dma"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,30 @@ def _command(system: System, fid: int, *args: int) -> tuple[bool, str]:
     return bool(x0), f"answered {x0:#x}"
 
 
+def _transfer(system: System, source: int, target: int) -> tuple[bool, str]:
+    """A copy by the board's DMA engine, with the SMMU as the host has it: off."""
+    machine = system.machine
+    base = next(device.base for device in machine.board.devices if device.kind == _DMA)
+    for offset, size, value in (
+        (DmaOffset.CLEAR, 4, 0xFFFF_FFFF),
+        (DmaOffset.SOURCE, 8, source),
+        (DmaOffset.TARGET, 8, target),
+        (DmaOffset.LENGTH, 4, 64),
+        (DmaOffset.COMMAND, 4, DmaCommand.COPY),
+    ):
+        machine.bus.write(base + offset, size, value)
+    status = machine.bus.read(base + DmaOffset.STATUS, 4)
+    return status == DmaStatus.ABORTED, f"status {status:#x}"
+
+
 def _try_granule(vm: Vm, pa: int) -> Iterator[tuple[str, tuple[bool, str]]]:
     """Every attempt on one granule: what it is, whether it was stopped, and by what."""
     system, port = vm.system, vm.system.port
     yield "read", _access(lambda: port.read(pa, 64))
     yield "write", _access(lambda: port.write(pa, b"\xff" * 64))
     yield "read a word at its end", _access(lambda: port.read64(pa + 0xFF8))
+    yield "DMA from it", _transfer(system, pa, vm.staging)
+    yield "DMA to it", _transfer(system, vm.staging, pa)
     yield "RMI_GRANULE_UNDELEGATE", _command(system, Rmi.GRANULE_UNDELEGATE, pa)
     yield "RMI_GRANULE_DELEGATE", _command(system, Rmi.GRANULE_DELEGATE, pa)
     yield "RMI_RTT_CREATE with it as a table", _command(system, Rmi.RTT_CREATE, vm.rd, pa, vm.stage2.half, 3)
