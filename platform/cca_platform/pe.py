@@ -74,11 +74,6 @@ class Pe:
         self.machine = machine
         self.index = index
         self.mpidr = mpidr
-        self.security = SecurityState.NON_SECURE
-        self.el = 2
-        self.on = False
-        self.waiting = False
-        self.stuck = False
         self._trace = machine.trace
         self._programs = machine.programs
         self._clock = machine.clock
@@ -90,22 +85,31 @@ class Pe:
         self._tlb_pages = np.zeros(machine.memory.pages, np.uint8)
         self._engine: Engine | None = None
         self._moves = 0
+        self._power_on()
+        self.ids = IdRegisters(self, machine.board)
+
+    def _power_on(self) -> None:
+        self.security = SecurityState.NON_SECURE
+        self.el = 2
+        self.on = False
+        self.waiting = False
+        self.stuck = False
         self._vmid = -1
         self._flush = False
         self._flush_code = False
         self._fruitless = 0
         self._progress = -1
         self._reloaded = False
-        block = self.block
-        block[w.P_MACHINE] = machine.memory.block_address
+        block, era = self.block, int(self.block[w.P_TLB_ERA])
+        block.fill(0)
+        block[w.P_MACHINE] = self.machine.memory.block_address
         block[w.P_TLB_PAGES] = self._tlb_pages.ctypes.data
-        block[w.P_TLB_ERA] = 1
-        block[w.P_COUNTER_HZ] = machine.board.counter_hz
+        block[w.P_TLB_ERA] = max(era, 1)
+        block[w.P_COUNTER_HZ] = self.machine.board.counter_hz
         block[w.P_HCR] = _HCR_RW
         block[w.P_CNTHCTL] = _CNTHCTL_RESET
         block[w.P_SECURITY] = -1
-        block[w.P_HAS_PAN] = machine.cpu != "a72"
-        self.ids = IdRegisters(self, machine.board)
+        block[w.P_HAS_PAN] = self.machine.cpu != "a72"
 
     def __repr__(self) -> str:
         return f"Pe({self.index}, {SecurityState(self.security).name}, EL{self.el}, elr={self.elr:#x})"
@@ -410,7 +414,7 @@ class Pe:
         if taken & interrupts.ILLEGAL:
             self.take(_ILLEGAL_STATE, target)
             return
-        self.waiting, self._fruitless, self.stuck = False, 0, False
+        self.waiting = False
         if self._trace.on:
             virtual = bool(words[w.P_SIGNALS] & (w.SIGNAL_VIRQ | w.SIGNAL_VFIQ)) and target == 1
             self._trace.emit("interrupt.take", pe=self, kind=_KINDS[kind], elr=self.elr, target=target, virtual=virtual)
@@ -429,6 +433,7 @@ class Pe:
         if program is None:
             hooks.take_exception(self.address, target, esr, _NO_FAR, kind)
             self.el = target
+            self._fruitless, self.stuck = 0, False
         elif kind == interrupts.SERROR:
             self._take_program(security, target, esr)
         else:
@@ -525,6 +530,7 @@ class Pe:
             "el": self.el,
             "on": self.on,
             "waiting": self.waiting,
+            "fruitless": (self.stuck, self._fruitless, self._progress),
             "words": self.block.copy(),
             "vmid": self._vmid,
             "engine": bytes(frames) if self._engine is not None else None,
@@ -534,8 +540,11 @@ class Pe:
         """Put back what ``save`` gave."""
         self.security = SecurityState(data["security"])
         self.el, self.on, self.waiting = data["el"], data["on"], data["waiting"]
+        self.stuck, self._fruitless, self._progress = data["fruitless"]
         self._vmid = data["vmid"]
-        if data["engine"] is not None:
+        if data["engine"] is None:
+            self.close()
+        else:
             frames = bytearray(data["engine"])
             address = ctypes.addressof(ctypes.c_char.from_buffer(frames))
             self.engine.load_el2(address + frame.EL1_FRAME_SIZE)
@@ -546,11 +555,20 @@ class Pe:
         self._moves += 1
         self._flush = True
 
+    def reset(self) -> None:
+        """As after power-on: off, without a register, a translation or a pending exception of before."""
+        self.close()
+        self._power_on()
+        self._moves += 1
+        self._flush = True
+
     def close(self) -> None:
         """Let go of the engine."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+            self.machine.memory.block[w.M_PES_USED] -= 1
+            self.machine.memory.requesters.remove(self)
 
 
 # what of the block is state: regime controls, retired count, timers, general registers

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
 
 from cca_platform import gpt
 from cca_platform.board import Board
+from cca_platform.gic import FRAMES_SIZE
 from cca_platform.machine import Machine
 from cca_platform.pe import Pe
 from cca_platform.types import Gpi, SecurityState
@@ -22,6 +23,10 @@ DATA = 0x8012_0000
 _L0 = 0x8040_0000
 _L1 = 0x8042_0000  # 128 KiB for the 1 GiB from 0x8000_0000
 _EL1H, _EL2H = 0x3C5, 0x3C9
+_CTLR, _WAKER, _SGI_BASE, _IGROUPR, _ISENABLER, _IPRIORITYR = 0x0, 0x14, 0x1_0000, 0x80, 0x100, 0x400
+_GROUPS: Final = 0x37  # ARE_S, ARE_NS, and every group enabled
+_ICC_PMR: Final = (3, 0, 4, 6, 0)
+_ICC_IGRPEN1: Final = (3, 0, 12, 12, 7)
 _REPORT = "mrs x20, esr_el1; mrs x21, far_el1; mrs x22, elr_el1; mrs x23, spsr_el1; smc #0"
 
 
@@ -91,6 +96,20 @@ class Bench:
         if len(self.el3.calls) == before:
             raise AssertionError(f"the code must end with an SMC, not {pe!r}")
         return self.el3.calls[-1]
+
+    def enable_interrupts(self, *intids: int) -> None:
+        """The interrupt controller as firmware leaves it, and these SGIs and PPIs of every PE as Group 1, enabled."""
+        gic = self.machine.gic
+        gic.secure_distributor.write(_CTLR, 4, _GROUPS)
+        for pe in self.machine.pes:
+            at = FRAMES_SIZE * pe.index
+            gic.secure_redistributors.write(at + _WAKER, 4, 0)
+            gic.secure_redistributors.write(at + _SGI_BASE + _IGROUPR, 4, 0xFFFF_FFFF)
+            for intid in intids:
+                gic.secure_redistributors.write(at + _SGI_BASE + _IPRIORITYR + intid, 1, 0xA0)
+                gic.secure_redistributors.write(at + _SGI_BASE + _ISENABLER, 4, 1 << intid)
+            gic.cpus[pe.index].write(_ICC_PMR, 0xFF, 3, SecurityState.SECURE, 0)
+            gic.cpus[pe.index].write(_ICC_IGRPEN1, 1, 2, SecurityState.NON_SECURE, 0)
 
     def protect(self, granules: dict[int, Gpi], default: Gpi = Gpi.ANY) -> None:
         """Turn the granule protection check on: ``default`` everywhere but for these granules."""

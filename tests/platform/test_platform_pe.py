@@ -113,7 +113,7 @@ class TestPython:
         assert x[5:8] == [0x77, 0x77, 1]
 
     def test_interrupt_generation(self, bench: Any) -> None:
-        """Under HCR_EL2.IMO a write of ICC_SGI1R_EL1 is EL2's, with its register in the syndrome; else undefined."""
+        """Under HCR_EL2.IMO a write of ICC_SGI1R_EL1 is EL2's, with its register in the syndrome; else it is done."""
         level2 = self.Level2()
         bench.machine.install(REALM, 2, level2)
         bench.vectors()
@@ -123,12 +123,15 @@ class TestPython:
         assert (ec, elr) == (0x18, CODE)
         assert iss == 3 << 20 | 5 << 17 | 0 << 14 | 12 << 10 | 9 << 5 | 11 << 1
         bench.pe.set_el2(1 << 31, 0, 0, 0x8000_0000)
-        assert bench.run("msr s3_0_c12_c11_5, x9; smc #0", REALM, x9=1)[20] == IL
+        bench.enable_interrupts(0)
+        assert bench.run("msr s3_0_c12_c11_5, x9; mrs x10, s3_0_c12_c12_0; smc #0", REALM, x9=1, x20=7)[20] == 7
 
     def test_irq(self, bench: Any) -> None:
         """The host's timer interrupts code of a lower level at the first block boundary after its deadline."""
         level2 = self.Level2()
         bench.machine.install(REALM, 2, level2)
+        bench.enable_interrupts(26)
+        bench.pe.set_el2(1 << 31 | 1 << 4, 0, 0, 0x8000_0000)
         bench.pe.host_timer(bench.machine.clock.now + 1000)
         bench.run("loop: subs x1, x1, #1; b.ne loop; smc #0", REALM, x1=2000)
         assert level2.seen[0][0] == -1
