@@ -14,7 +14,7 @@ from cca_platform.decoder import decode
 from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
 from cca_platform.traps import trap
-from cca_platform.types import Access, BusError, SecurityState
+from cca_platform.types import Access, BusError, Pas, SecurityState
 
 if TYPE_CHECKING:
     from cca_platform.pe import Pe
@@ -161,7 +161,7 @@ def refused(pe: "Pe") -> None:
         misaligned(pe)
         return
     is_device, word = words[w.P_FAULT_KIND] == _DEVICE, -1
-    pa, page = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA] & ~0xFFF
+    pa, page, pas = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA] & ~0xFFF, words[w.P_OUT_PAS]
     if words[w.P_FAULT_ACCESS] != Access.FETCH:
         kept = words[w.P_FAULT_FSC : w.P_FAULT_GPT_LEVEL + 1].tolist()
         hooks.uncount(pe.address)
@@ -169,7 +169,7 @@ def refused(pe: "Pe") -> None:
         for index, value in enumerate(kept):  # the fetch of the word may have left a fault of its own
             words[w.P_FAULT_FSC + index] = value
     if is_device:
-        if word >= 0 and _device(pe, word, pa, page):
+        if word >= 0 and _device(pe, word, pa, page, Pas(pas)):
             return
         words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = _EXTERNAL_ABORT, 1
         words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
@@ -192,7 +192,7 @@ def _trace(pe: "Pe", esr: int, far: int, hpfar: int) -> None:
         trace.emit("fault.stage2", pe=pe, ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar, access=access)
 
 
-def _device(pe: "Pe", word: int, pa: int, page: int) -> bool:
+def _device(pe: "Pe", word: int, pa: int, page: int, pas: Pas) -> bool:
     """Do the access at PC on the bus and step over it; False when nothing answers or it cannot be done there."""
     decoded = decode(word)
     if decoded is None or decoded.fp or decoded.exclusive or decoded.kind not in (la.Kind.LOAD, la.Kind.STORE):
@@ -207,9 +207,9 @@ def _device(pe: "Pe", word: int, pa: int, page: int) -> bool:
         for element in elements:
             at = pa | element.address & 0xFFF
             if decoded.is_write:
-                bus.write(at, element.size, la.store_value(decoded, x, element.register))
+                bus.write(at, element.size, la.store_value(decoded, x, element.register), pas)
             else:
-                loaded.append((element.register, la.emulate_load(decoded, bus.read(at, element.size))))
+                loaded.append((element.register, la.emulate_load(decoded, bus.read(at, element.size, pas))))
     except BusError:
         return False
     if decoded.writeback:
