@@ -12,7 +12,7 @@ NS, SECURE, REALM = SecurityState.NON_SECURE, SecurityState.SECURE, SecurityStat
 IRQ, FIQ, SERROR = interrupts.IRQ, interrupts.FIQ, interrupts.SERROR
 FMO, IMO, AMO, VSE, TGE, RW = 1 << 3, 1 << 4, 1 << 5, 1 << 8, 1 << 27, 1 << 31
 SCR_IRQ, SCR_FIQ, SCR_EA = 2, 4, 8
-I, F, A = 1 << 7, 1 << 6, 1 << 8
+MASK_I, MASK_F, MASK_A = 1 << 7, 1 << 6, 1 << 8
 IAR1, EOIR1, SGI1R = "s3_0_c12_c12_0", "s3_0_c12_c12_1", "s3_0_c12_c11_5"
 ICH_HCR, ICH_VMCR, ICH_LR0 = "s3_4_c12_c11_0", "s3_4_c12_c11_7", "s3_4_c12_c12_0"
 CODE, DATA = 0x8010_0000, 0x8012_0000  # where the bench has them
@@ -36,40 +36,40 @@ class TestRouting:
     ROWS: Final = (
         (NS, 1, 0, 0, 0, w.SIGNAL_G1NS, IRQ | 1),
         (NS, 0, 0, 0, 0, w.SIGNAL_G1NS, IRQ | 1),
-        (NS, 1, 0, 0, I, w.SIGNAL_G1NS, 0),
-        (NS, 1, IMO, 0, I, w.SIGNAL_G1NS, IRQ | 2),
-        (NS, 0, TGE, 0, I, w.SIGNAL_G1NS, IRQ | 2),
+        (NS, 1, 0, 0, MASK_I, w.SIGNAL_G1NS, 0),
+        (NS, 1, IMO, 0, MASK_I, w.SIGNAL_G1NS, IRQ | 2),
+        (NS, 0, TGE, 0, MASK_I, w.SIGNAL_G1NS, IRQ | 2),
         (NS, 2, 0, 0, 0, w.SIGNAL_G1NS, 0),
         (NS, 2, IMO, 0, 0, w.SIGNAL_G1NS, IRQ | 2),
         (NS, 2, TGE, 0, 0, w.SIGNAL_G1NS, IRQ | 2),
-        (NS, 2, IMO, 0, I, w.SIGNAL_G1NS, 0),
+        (NS, 2, IMO, 0, MASK_I, w.SIGNAL_G1NS, 0),
         (NS, 2, FMO, 0, 0, w.SIGNAL_G1NS, 0),
-        (NS, 1, IMO, SCR_IRQ, I, w.SIGNAL_G1NS, IRQ | 3),
-        (NS, 2, 0, SCR_IRQ, I, w.SIGNAL_G1NS, IRQ | 3),
-        (NS, 2, FMO, SCR_FIQ, F | I, w.SIGNAL_G0, FIQ | 3),
-        (NS, 1, FMO, 0, F, w.SIGNAL_G0, FIQ | 2),
-        (NS, 1, 0, 0, F, w.SIGNAL_G0, 0),
+        (NS, 1, IMO, SCR_IRQ, MASK_I, w.SIGNAL_G1NS, IRQ | 3),
+        (NS, 2, 0, SCR_IRQ, MASK_I, w.SIGNAL_G1NS, IRQ | 3),
+        (NS, 2, FMO, SCR_FIQ, MASK_F | MASK_I, w.SIGNAL_G0, FIQ | 3),
+        (NS, 1, FMO, 0, MASK_F, w.SIGNAL_G0, FIQ | 2),
+        (NS, 1, 0, 0, MASK_F, w.SIGNAL_G0, 0),
         (NS, 1, 0, 0, 0, w.SIGNAL_G1S, FIQ | 1),
-        (REALM, 1, IMO, SCR_FIQ, I, w.SIGNAL_G1NS, IRQ | 2),
-        (REALM, 1, IMO, SCR_FIQ, I, w.SIGNAL_G1S, FIQ | 3),
+        (REALM, 1, IMO, SCR_FIQ, MASK_I, w.SIGNAL_G1NS, IRQ | 2),
+        (REALM, 1, IMO, SCR_FIQ, MASK_I, w.SIGNAL_G1S, FIQ | 3),
         (SECURE, 1, IMO, 0, 0, w.SIGNAL_G1S, IRQ | 1),
-        (SECURE, 1, IMO, 0, I, w.SIGNAL_G1S, 0),
-        (SECURE, 1, 0, SCR_FIQ, F | I, w.SIGNAL_G1NS, FIQ | 3),
+        (SECURE, 1, IMO, 0, MASK_I, w.SIGNAL_G1S, 0),
+        (SECURE, 1, 0, SCR_FIQ, MASK_F | MASK_I, w.SIGNAL_G1NS, FIQ | 3),
         (SECURE, 1, 0, 0, 0, w.SIGNAL_G1NS, FIQ | 1),
         (NS, 1, 0, 0, 0, w.SIGNAL_SERROR, SERROR | 1),
-        (NS, 1, AMO, 0, A, w.SIGNAL_SERROR, SERROR | 2),
-        (NS, 1, AMO, SCR_EA, A, w.SIGNAL_SERROR, SERROR | 3),
+        (NS, 1, AMO, 0, MASK_A, w.SIGNAL_SERROR, SERROR | 2),
+        (NS, 1, AMO, SCR_EA, MASK_A, w.SIGNAL_SERROR, SERROR | 3),
         (NS, 2, 0, 0, 0, w.SIGNAL_SERROR, 0),
         (NS, 1, IMO, 0, 0, w.SIGNAL_VIRQ, IRQ | 1),
-        (NS, 1, IMO, 0, I, w.SIGNAL_VIRQ, 0),
+        (NS, 1, IMO, 0, MASK_I, w.SIGNAL_VIRQ, 0),
         (NS, 1, 0, 0, 0, w.SIGNAL_VIRQ, 0),
         (NS, 2, IMO, 0, 0, w.SIGNAL_VIRQ, 0),
         (NS, 0, IMO | TGE, 0, 0, w.SIGNAL_VIRQ, 0),
         (NS, 1, FMO, 0, 0, w.SIGNAL_VFIQ, FIQ | 1),
-        (NS, 1, FMO, 0, F, w.SIGNAL_VFIQ, 0),
+        (NS, 1, FMO, 0, MASK_F, w.SIGNAL_VFIQ, 0),
         (SECURE, 1, IMO, 0, 0, w.SIGNAL_VIRQ, 0),
         (NS, 1, IMO, 0, 0, w.SIGNAL_VIRQ | w.SIGNAL_G1NS, IRQ | 2),
-        (NS, 1, AMO, 0, A, w.SIGNAL_VSERROR, 0),
+        (NS, 1, AMO, 0, MASK_A, w.SIGNAL_VSERROR, 0),
     )
 
     @pytest.mark.parametrize(("state", "el", "hcr", "scr", "masks", "signals", "taken"), ROWS)
@@ -113,7 +113,7 @@ class TestReal:
         )
         x = bench.run(source, el=2)
         assert (x[10], x[13]) == (26, 0x280)
-        assert (x[3], x[4], x[5]) == (0, I, 1)
+        assert (x[3], x[4], x[5]) == (0, MASK_I, 1)
 
     def test_acknowledge_and_end(self, bench: Any) -> None:
         """A handler that turns the timer off, ends the interrupt and returns is not interrupted again."""
@@ -151,7 +151,7 @@ class TestReal:
         source = f"mov x0, #{IMO}; msr hcr_el2, x0; mov x2, #1; {arm}; nop; isb; mrs x4, isr_el1; {{}} smc #0"
         masked = arm.split(";")[1].replace("x2", "x6")
         x = bench.run(source.format(f"mov x6, #3; {masked}; isb; b on; on: mrs x7, isr_el1; mrs x8, {IAR1};"), el=2)
-        assert (x[4], x[7], x[8]) == (I, 0, 1023)
+        assert (x[4], x[7], x[8]) == (MASK_I, 0, 1023)
         assert bench.run(source.format(f"mrs x8, {IAR1};"), el=2)[8] == intid
 
     def test_counter_hypervisor_virtual(self, bench: Any) -> None:
@@ -180,7 +180,7 @@ class TestVirtual:
         )
         x = bench.run(source, el=2, x0=RW | IMO | FMO, x1=lr, x2=0xF8 << 24 | 2, x5=LOWER, x6=0x3C5)
         assert (x[10], x[12]) == (45, 1023)
-        assert x[11] & I == 0
+        assert x[11] & MASK_I == 0
         assert x[13] >> 62 == 0
 
     def test_virtual_serror(self, bench: Any) -> None:
