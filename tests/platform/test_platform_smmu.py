@@ -9,6 +9,7 @@ from cca_platform.board import Board
 from cca_platform.machine import Machine
 from cca_platform.smmu import DmaAborted
 from cca_platform.smmu.layout import CommandError, Cr0, Event, Gerror, Offset, Opcode, SteConfig
+from cca_platform.types import Pas
 
 DATA = 0x9000_0000
 NOWHERE = 0x2_0000_0000
@@ -315,6 +316,22 @@ class TestEvents:
         with pytest.raises(DmaAborted):
             smmu.port(1 << STREAMS).read(DATA, 4)
         assert smmu.records()[0][:2] == (Event.C_BAD_STREAMID, 1 << STREAMS)
+
+
+class TestInterruptController:
+    """The lines end at the GIC."""
+
+    def test_an_event_is_pending(self, smmu: SmmuDriver) -> None:
+        """An edge of the event queue makes its SPI pending, as the Secure view of the distributor has it."""
+        board, bus = smmu.machine.board, smmu.machine.bus
+        intid, distributor = board.device("smmu").irq, board.gic.distributor
+        bus.write(distributor + 0xC00 + intid // 16 * 4, 4, 2 << intid % 16 * 2, Pas.SECURE)  # GICD_ICFGR: edge
+        pending = distributor + 0x200 + intid // 32 * 4  # GICD_ISPENDR
+        smmu.start()
+        assert bus.read(pending, 4, Pas.SECURE) == 0
+        with pytest.raises(DmaAborted):
+            smmu.port(1).read(DATA, 4)
+        assert bus.read(pending, 4, Pas.SECURE) == 1 << intid % 32
 
 
 class TestState:
