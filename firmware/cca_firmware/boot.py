@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_firmware import images, manifest, smmu
+from cca_firmware import gic, images, manifest, smmu
 from cca_firmware.abi import PSCI_VERSION, RMM_EL3_VERSION
 from cca_firmware.attestation import PlatformAttestation
 from cca_firmware.carveout import Carveout, required_region
-from cca_firmware.contexts import Contexts
+from cca_firmware.contexts import WORLDS, Contexts
 from cca_firmware.errors import BootError
 from cca_firmware.gpts import GranuleTables
 from cca_firmware.handover import NsEntry
@@ -16,6 +16,9 @@ from cca_firmware.monitor import Monitor
 from cca_firmware.nsimage import Layout, NsImage, Part, lay_out
 from cca_firmware.psci import PsciService
 from cca_firmware.rmmd import RmmDispatcher
+from cca_firmware.secure import SecureDispatcher
+from cca_firmware.secure_ffa import FfaService
+from cca_firmware.secure_image import flatten
 from cca_platform.types import GRANULE_SIZE, PA, Pas, SecurityState
 
 if TYPE_CHECKING:
@@ -50,19 +53,31 @@ class Firmware:
         return self.monitor.rmmd.ready
 
     @property
+    def secure(self) -> SecureDispatcher | None:
+        """The dispatcher of the Secure payload, None without one."""
+        return self.monitor.secure
+
+    @property
     def boot_codes(self) -> list[int | None]:
         """What the RMM answered with RMM_BOOT_COMPLETE on each PE; None where it was not started."""
         return list(self.monitor.rmmd.boot_codes)
 
     def save(self) -> dict[str, Any]:
         """Everything that a snapshot needs."""
-        return {"contexts": self.contexts.save(), "psci": self.psci.save(), "rmmd": self.monitor.rmmd.save()}
+        return {
+            "contexts": self.contexts.save(),
+            "psci": self.psci.save(),
+            "rmmd": self.monitor.rmmd.save(),
+            "secure": None if self.secure is None else self.secure.save(),
+        }
 
     def restore(self, data: dict[str, Any]) -> None:
         """Put back what :meth:`save` gave."""
         self.contexts.restore(data["contexts"])
         self.psci.restore(data["psci"])
         self.monitor.rmmd.restore(data["rmmd"])
+        if self.secure is not None:
+            self.secure.restore(data["secure"])
 
 
 def boot(
@@ -74,6 +89,7 @@ def boot(
     ns_image: bytes | None = None,
     ns_entry: int | None = None,
     ns_el: int = 2,
+    secure_image: bytes | None = None,
     fip: bytes | None = None,
     root_digest: bytes | None = None,
 ) -> Firmware:
@@ -82,8 +98,9 @@ def boot(
     ``rmm`` is the RMM as a program. Non-secure EL2 is either ``ns_program`` (Python; every PE is on) or ``ns_images``
     (see :func:`cca_firmware.nsimage.lay_out`; the primary PE is ready to run at ``ns_entry`` or where the images start,
     PSCI starts the others). ``ns_image`` stands for one image without an address. ``ns_el`` is 2, or 1 for images that
-    start at EL1, below no EL2 software. ``fip`` is the package to boot from and ``root_digest`` the hash in BL1's ROM;
-    by default both are of the programs given.
+    start at EL1, below no EL2 software. ``secure_image`` is a Secure payload for S-EL1, an ELF file or raw bytes (see
+    :mod:`cca_firmware.secure_abi`), started on each PE before Non-secure software. ``fip`` is the package to boot from
+    and ``root_digest`` the hash in BL1's ROM; by default both are of the programs given.
     """
     ns = [*ns_images] if ns_image is None else [NsImage(ns_image), *ns_images]
     if (ns_program is None) == (not ns):
@@ -92,7 +109,8 @@ def boot(
         raise BootError(f"ns_el must be 1 or 2, and 2 for a program in Python, not {ns_el}")
     board = machine.board
     layout = lay_out(ns, board, ns_entry) if ns else _program_layout(ns_program, board)
-    built = images.package(images.component(rmm), *(part.data for part in layout.parts))
+    bl32 = None if secure_image is None else flatten(secure_image, required_region(board, "secure"))
+    built = images.package(images.component(rmm), *(part.data for part in layout.parts), secure=bl32)
     trace, memory = machine.trace, machine.memory
 
     # BL1: every PE comes out of reset at EL3; the ROM knows one hash, and starts BL2
@@ -112,16 +130,26 @@ def boot(
     loader.load(images.BL31, bl31, _IMAGE_LIMIT, Pas.ROOT)
     realm, shared_page = required_region(board, "realm_image"), manifest.shared_page(board)
     loader.load(images.RMM, realm.base, realm.size - GRANULE_SIZE, Pas.REALM)
+    secure_region = required_region(board, "secure") if loader.holds(images.BL32) else None
+    if secure_region is not None:
+        loader.load(images.BL32, secure_region.base, secure_region.size, Pas.SECURE)
     for number, part in enumerate(layout.parts):
         loader.load(images.ns_part(number), part.address, _room(board, part.address), Pas.NON_SECURE)
 
     # BL31: the monitor and its services
     _stage(machine, "BL31", bl31)
+    gic.init(machine.gic)
     contexts = Contexts(memory, root, len(machine.pes))
+    machine.scr = [contexts.row(state)[0].scr if state in WORLDS else 0 for state in SecurityState]
     attestation = PlatformAttestation(machine, root, shared_page, loader.event_log)
     rmmd = RmmDispatcher(machine, tables, shared_page, attestation, NsEntry(ns_el, bool(ns)))
-    psci = PsciService(machine, rmmd.boot if ns else None)
-    monitor = Monitor(machine, contexts, rmmd, psci, ns_is_code=bool(ns))
+    secure = None
+    if secure_region is not None:
+        secure = SecureDispatcher(machine, contexts, secure_region, bool(ns), rmmd.boot)
+        FfaService(secure, len(machine.pes))
+    start = rmmd.boot if secure is None else secure.start
+    psci = PsciService(machine, start if ns else None)
+    monitor = Monitor(machine, contexts, rmmd, psci, ns_is_code=bool(ns), secure=secure)
     machine.install(SecurityState.ROOT, 3, monitor)
     machine.install(SecurityState.REALM, 2, rmm)
     if ns_program is not None:
@@ -130,9 +158,16 @@ def boot(
     firmware.event_log = tuple(loader.event_log)
     machine.parts["firmware"] = firmware
 
+    started = machine.pes[:1] if ns else machine.pes
+    for pe in started:
+        gic.pe_on(machine.gic, pe.index)
+    if secure is not None:
+        _stage(machine, "BL32", secure.region.base)
+        for pe in started:
+            secure.boot(pe)
     memory.port(SecurityState.ROOT, Pas.REALM).write(shared_page, manifest.build(board, shared_page))
     _stage(machine, "RMM", realm.base, version=RMM_EL3_VERSION)
-    for pe in machine.pes[:1] if ns else machine.pes:
+    for pe in started:
         rmmd.boot(pe, layout.entry, 0)
     _stage(machine, "BL33", layout.entry, version=PSCI_VERSION)
     return firmware

@@ -91,6 +91,7 @@ class PsciService:
         else:
             self.power[target] = AffinityInfo.ON
             x[0] = PsciStatus.SUCCESS
+            gic.pe_on(self._machine.gic, target)
             self._start(self._machine.pes[target], entry, context_id)
 
     def _is_ns(self, entry: int) -> bool:

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Final
 
-from cca_firmware import gic
 from cca_firmware.abi import EL3_FEATURES_0, NOT_SUPPORTED, RMM_EL3_VERSION, BootCode, RmmEl3, RmmEl3Status
 from cca_firmware.attestation import PlatformAttestation
 from cca_firmware.gpts import GranuleTables
@@ -60,7 +59,6 @@ class RmmDispatcher:
         """
         index = pe.index
         pe.security, pe.el = SecurityState.ROOT, 3
-        gic.pe_on(pe.machine.gic, index)
         self.boot_codes[index] = None
         self._hand_over[index] = (entry, context_id)
         cold = (index, RMM_EL3_VERSION, self._pes, self._shared_page)

@@ -112,7 +112,7 @@ class SecureDispatcher:
         self._machine = machine
         self._trace = machine.trace
         self._contexts = contexts
-        self._region = region
+        self.region = region
         self._ns_is_code = ns_is_code
         self._then = then
         self._psci: dict[int, Handler] = {}
@@ -165,7 +165,7 @@ class SecureDispatcher:
         self._start(pe)
 
     def _start(self, pe: "Pe") -> None:
-        region, index = self._region, pe.index
+        region, index = self.region, pe.index
         entry = self._vector(TspVector.CPU_ON) if self.vectors else region.base
         self._contexts.of(index, _SECURE).reset(entry, EL1H_MASKED, sctlr_el1=_SCTLR_RES1)
         pe.security = _NS
