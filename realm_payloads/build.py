@@ -41,7 +41,7 @@ SECURE = ("secure/secure_start.S", "secure/secure_mmu.c", "secure/secure_print.c
 
 BOARD = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "timer.c", "board.c", "board_mmu.c",
          "board_pes.c", "board_gic.c", "board_timers.c", "board_vm.c", "board_realm.c", "board_realms.c",
-         "board_guest.c")  # fmt: skip
+         "board_devices.c", "board_lives.c", "board_guest.c")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ PAYLOADS: dict[str, Payload] = {
     "rmi_virt": _ns(*RMI, board="virt"),
     "secure": _secure(),
     "secure_virt": _secure("virt"),
-    "board": _ns(*BOARD),
+    "board": _ns(*BOARD, "board_watchdog.c"),
     "board_virt": _ns(*BOARD, board="virt"),
 }
 

@@ -13,5 +13,8 @@ void suite_gic(void);                   // board_gic.c, which leaves the GIC on
 void suite_timers(void);                // board_timers.c
 void suite_vm(void);                    // board_vm.c
 void suite_realms(void);                // board_realms.c
+void suite_devices(void);               // board_devices.c
+void suite_watchdog(void);              // board_watchdog.c
+void suite_reset(void);                 // board_lives.c, in each life but the first
 
 #endif

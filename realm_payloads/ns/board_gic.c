@@ -1,6 +1,7 @@
 // Suite `gic`: the distributor, the redistributors and the CPU interface, by interrupts that are taken at EL2.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
+#include "devices.h"
 #include "gic.h"
 #include "platform.h"
 
@@ -229,7 +230,7 @@ static void uart_clears(struct pe *pe, u32 intid)
 {
     look(pe, intid);
     if (!--left) {
-        write32(UART + 0x44, 0x7ff);    // UARTICR
+        write32(UARTICR, UART_ALL);
         dsb(sy);
     }
 }
@@ -266,19 +267,19 @@ static void level(void)
     self->on_irq = uart_clears;
     gic_route(UART_INTID, MPIDR_OF(0));
     gic_edge(UART_INTID, false);
-    write32(UART + 0x38, 0);            // UARTIMSC
-    write32(UART + 0x44, 0x7ff);
+    write32(UARTIMSC, 0);
+    write32(UARTICR, UART_ALL);
     gic_enable(UART_INTID, MIDDLE);
     want("a device that is quiet does not interrupt", take(), 0);
-    write32(UART + 0x38, 1u << 5);      // TXIM
+    write32(UARTIMSC, UART_TX);
     want("its line is high when it has sent", gic_bit(GICD_ISPENDR, UART_INTID), true);
     gic_set(GICD_ICPENDR, UART_INTID);
     want("ICPENDR does not change that", gic_bit(GICD_ISPENDR, UART_INTID), true);
     left = 3;
     want("it comes again and again until the device is served", take(), 3);
     want("it was active and pending meanwhile", was_active && was_pending, true);
-    write32(UART + 0x44, 0x7ff);
-    write32(UART + 0x38, 0);
+    write32(UARTICR, UART_ALL);
+    write32(UARTIMSC, 0);
     want("a line that was lowered leaves nothing", (gic_bit(GICD_ISPENDR, UART_INTID), take()), 0);
     gic_set(GICD_ISPENDR, UART_INTID);
     left = 9;

@@ -17,6 +17,8 @@
 #define WATCHDOG_REFRESH 0x2a450000ul   // NS generic watchdog
 #define WATCHDOG_CONTROL 0x2a440000ul
 #define WATCHDOG_INTID 59u
+#define SP805 0x1c0f0000ul
+#define SP805_INTID 32u
 #elif defined BOARD_virt
 #define DRAM 0x40000000ul
 #define UART 0x09000000ul

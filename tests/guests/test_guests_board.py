@@ -1,0 +1,134 @@
+"""`board`, a host's test suite at Non-secure EL2, on both boards: every check holds, in each of its lives."""
+
+import re
+from collections.abc import Callable
+from itertools import groupby
+
+import pytest
+
+from cca_firmware.boot import boot
+from cca_platform.board import Bank, Board
+from cca_platform.gic import Gic
+from cca_platform.machine import InstructionLimit, Machine
+from cca_platform.memory import Memory
+from cca_platform.uart import Pl011
+from cca_rmm.rmm import Rmm
+from realmlab import find_payload
+
+_NONVOLATILE = Bank(0x1800_0000, 0x1000)  # from the start of DRAM
+_VOLATILE = Bank(0x5900_0000, 0x1000)  # on the virt board: where the payload looks whether memory is lost
+_LIMIT = 1_000_000_000
+_UP_TO_DEVICES = 60_000_000
+_TIMERS = ("CNTHP", "CNTP", "CNTV", "CNTHV")
+_SUITES = ("mmu", "pes", "gic", "timers", *_TIMERS, "vm", "realms", "devices")
+_BOARDS = {
+    "fvp": (
+        "board",
+        (*_SUITES, "watchdog"),
+        ("system reset: generic watchdog", "system reset: SP805 watchdog", "system reset"),
+        813,
+    ),
+    "virt": ("board_virt", _SUITES, ("system reset",), 745),
+}
+_LINE = re.compile(r"(?:PASS (?P<suite>\w+) (?P<number>\d+): .+|# (?P<how>.+) resets? the system|board: .+)")
+
+
+def _run(name: str, limit: int = _LIMIT) -> tuple[list[str], list[str]]:
+    """The lines that UART0 sent, and how each life ended."""
+    board = Board.load(name)
+    machine = Machine(board)
+    machine.nonvolatile = (Bank(board.banks[0].base + _NONVOLATILE.base, _NONVOLATILE.size),)
+    image, ends = find_payload(_BOARDS[name][0]).read_bytes(), []
+    uart = machine.bus.devices["uart0"]
+    assert isinstance(uart, Pl011)
+    output = bytearray()
+    uart.on_output = output.extend
+    try:
+        for _ in range(4):
+            boot(machine, rmm=Rmm(machine), ns_image=image)
+            ends.append(machine.run(max_insns=limit))
+            if not ends[-1].startswith("system reset"):
+                break
+            machine.reset(ends[-1])
+    except InstructionLimit:
+        ends.append("limit")
+    finally:
+        machine.close()
+    return output.decode().splitlines(), ends
+
+
+@pytest.fixture(scope="module", params=_BOARDS)
+def ran(request: pytest.FixtureRequest) -> tuple[str, list[str], list[str]]:
+    """The board, the lines, the ends."""
+    return request.param, *_run(request.param)
+
+
+class TestBoard:
+    def test_every_check_holds(self, ran: tuple[str, list[str], list[str]]) -> None:
+        """No line is anything but a check that holds, a reset, or the totals."""
+        name, lines, _ = ran
+        _, suites, ends, passed = _BOARDS[name]
+        assert [line for line in lines if not _LINE.fullmatch(line)] == []
+        count = len(suites) - len(_TIMERS)
+        assert lines[-1] == f"board: {count} suites, {len(ends) + 1} lives, {passed} passed, 0 failed"
+
+    def test_every_suite_runs_to_its_end(self, ran: tuple[str, list[str], list[str]]) -> None:
+        """The suites come in their order, then one for each reset, and no check of any of them is left out."""
+        name, lines, _ = ran
+        _, suites, ends, _ = _BOARDS[name]
+        checks = [match for line in lines if (match := _LINE.fullmatch(line)) and match["suite"]]
+        runs: list[str] = []
+        for suite, group in groupby(checks, key=lambda match: match["suite"]):
+            numbers = [int(match["number"]) for match in group]
+            starts = [at for at, number in enumerate(numbers) if number == 1]
+            assert numbers == [at - max(start for start in starts if start <= at) + 1 for at in range(len(numbers))]
+            runs += [suite] * len(starts)
+        assert runs == [*suites, *["reset"] * len(ends)]
+
+    def test_each_life_ends_in_its_own_way(self, ran: tuple[str, list[str], list[str]]) -> None:
+        """Watchdogs and PSCI reset the system; a word in nonvolatile memory carries the payload through to its end."""
+        name, _, ends = ran
+        assert ends == [*_BOARDS[name][2], "system off"]
+
+
+def _memory_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    lose = Memory.lose
+    monkeypatch.setattr(Memory, "lose", lambda self, kept: lose(self, (*kept, _VOLATILE)))
+
+
+def _interrupts_stay_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gic, "reset", lambda self: None)
+
+
+class TestOmissions:
+    """What a machine leaves out, the payload notices."""
+
+    @pytest.mark.parametrize(
+        ("omit", "failure"),
+        [
+            (_memory_stays, "FAIL reset 2: other memory is lost"),
+            (_interrupts_stay_enabled, "FAIL reset 5: no interrupt is enabled"),
+        ],
+        ids=["memory stays", "interrupts stay enabled"],
+    )
+    def test_an_incomplete_reset(
+        self, monkeypatch: pytest.MonkeyPatch, omit: Callable[[pytest.MonkeyPatch], None], failure: str
+    ) -> None:
+        """A reset that keeps too much fails a check of the next life."""
+        omit(monkeypatch)
+        lines, _ = _run("virt")
+        assert any(line.startswith(failure) for line in lines)
+
+    @pytest.mark.parametrize("intid", [25, 26, 27])
+    def test_a_private_interrupt_that_is_not_wired(self, monkeypatch: pytest.MonkeyPatch, intid: int) -> None:
+        """Without the line of a timer, or of the maintenance interrupt, a check fails, or the payload does not end."""
+        wired = Gic.set_ppi
+
+        def set_ppi(self: Gic, pe_index: int, number: int, level: bool) -> None:
+            if number != intid:
+                wired(self, pe_index, number, level)
+
+        monkeypatch.setattr(Gic, "set_ppi", set_ppi)
+        lines, _ = _run("virt", _UP_TO_DEVICES)
+        found = {line.split()[0] for line in lines}
+        assert "FAIL" in found or not any(line.startswith("PASS devices") for line in lines)
