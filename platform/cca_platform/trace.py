@@ -77,7 +77,7 @@ EVENTS: dict[str, EventType] = {
     "exception.take": EventType(
         ("kind", "esr", "far", "hpfar", "elr", "spsr", "target", "vector"), "an exception was taken to a vector"
     ),
-    "interrupt.take": EventType(("kind", "intid", "elr", "target", "reason"), "an interrupt was taken"),
+    "interrupt.take": EventType(("kind", "intid", "elr", "target", "virtual", "reason"), "an interrupt was taken"),
     "console.write": EventType(("device", "text", "size"), "a guest wrote to a console"),
     "mmio.read": EventType(("device", "address", "size", "value"), "a device register was read"),
     "mmio.write": EventType(("device", "address", "size", "value"), "a device register was written"),
