@@ -1,14 +1,55 @@
 """The SMMU as EL3 leaves it: devices reach Non-secure memory and nothing else."""
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
+import keystone
 import pytest
 
-from cca_firmware.abi import RmmEl3Status
+from cca_firmware.abi import Psci, RmmEl3Status
+from cca_platform.devices.dma import DmaCommand, DmaOffset, DmaStatus
 from cca_platform.smmu import DmaAborted, DmaPort
 from cca_platform.smmu.granules import RootOffset
+from cca_platform.smmu.layout import Cr0, Event, Offset, Opcode, Ste, SteConfig
 from cca_platform.types import Pas
+
+ENTRY, RESULTS = 0x8800_0000, 0x8900_0000
+STREAM_TABLE, COMMANDS, EVENTS, LEVEL1 = 0x8A00_0000, 0x8A01_0000, 0x8A02_0000, 0x8A04_0000
+DATA = 0x9000_0000
+BLOCK = 3 << 6 | 1 << 10 | 0xF << 2 | 1
+
+
+class Program:
+    """Non-secure EL2 code: a store after another, and loads whose results it leaves at RESULTS."""
+
+    def __init__(self) -> None:
+        self.source: list[str] = []
+        self.results = 0
+
+    def constant(self, register: str, value: int) -> None:
+        self.source.append(f"movz {register}, #{value & 0xFFFF}")
+        self.source += [
+            f"movk {register}, #{value >> shift & 0xFFFF}, lsl #{shift}" for shift in (16, 32, 48) if value >> shift
+        ]
+
+    def store(self, address: int, value: int, size: int = 4) -> None:
+        self.constant("x1", address)
+        self.constant("x2", value)
+        self.source.append(f"str {'x' if size == 8 else 'w'}2, [x1]")
+
+    def load(self, address: int, size: int = 4) -> None:
+        self.constant("x1", address)
+        self.constant("x3", RESULTS + 8 * self.results)
+        self.source += [f"ldr {'x' if size == 8 else 'w'}2, [x1]", "str x2, [x3]"]
+        self.results += 1
+
+    def end(self) -> bytes:
+        """The code, which turns the system off at its end."""
+        self.constant("x0", Psci.SYSTEM_OFF)
+        self.source.append("smc #0")
+        engine = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
+        return bytes(engine.asm("; ".join(self.source), ENTRY)[0])
 
 
 def root(machine: Any, offset: RootOffset) -> int:
@@ -60,3 +101,47 @@ class TestTransitions:
         assert root(booted.machine, RootOffset.GPF_FAR) & 0xFFFF_FFFF_F000 == pa
         assert booted.firmware.tables.undelegate(pa) == RmmEl3Status.OK
         port.read(pa, 4)
+
+
+class TestCode:
+    """A hypervisor in real code."""
+
+    def test_drives_smmu_and_device(self, boot_machine: Callable[..., Any]) -> None:
+        """Stage 2 that maps all of DRAM gives its device Non-secure granules alone; what is not mapped is an event."""
+        program, stream = Program(), 0x40
+        smmu, engine = 0x2B40_0000, 0x1C30_0000
+        ste = Ste.make(
+            v=1, config=SteConfig.STAGE2, s2aa64=1, s2r=1, s2t0sz=24, s2sl0=1, s2ps=5, s2ttb=LEVEL1 >> 4, s2vmid=1
+        )
+        for at, word in enumerate(struct.unpack("<8Q", ste.to_bytes(64, "little"))):
+            program.store(STREAM_TABLE + 64 * stream + 8 * at, word, 8)
+        program.store(LEVEL1 + 8, 0x8000_0000 | BLOCK, 8)  # IPA 0x4000_0000
+        program.store(LEVEL1 + 24, 0xC000_0000 | BLOCK, 8)  # IPA 0xC000_0000
+        program.store(smmu + Offset.STRTAB_BASE, STREAM_TABLE, 8)
+        program.store(smmu + Offset.STRTAB_BASE_CFG, 7)
+        program.store(smmu + Offset.CMDQ_BASE, COMMANDS | 4, 8)
+        program.store(smmu + Offset.EVENTQ_BASE, EVENTS | 4, 8)
+        program.store(smmu + Offset.CR0, Cr0.CMDQEN | Cr0.EVENTQEN | Cr0.SMMUEN)
+        program.store(COMMANDS, Opcode.TLBI_NSNH_ALL, 8)
+        program.store(COMMANDS + 16, Opcode.SYNC, 8)
+        program.store(smmu + Offset.CMDQ_PROD, 2)
+        program.load(smmu + Offset.CMDQ_CONS)
+        program.store(DATA, 0x1122_3344_5566_7788, 8)
+        program.store(engine + DmaOffset.LENGTH, 8)
+        program.store(engine + DmaOffset.TARGET, DATA + 0x1000 - 0x4000_0000, 8)
+        for source in (DATA - 0x4000_0000, 0xFFC0_0000, 0xFDC0_0000, 0xFC00_0000, 0x1000):
+            program.store(engine + DmaOffset.SOURCE, source, 8)
+            program.store(engine + DmaOffset.COMMAND, DmaCommand.COPY)
+            program.load(engine + DmaOffset.STATUS)
+            program.store(engine + DmaOffset.CLEAR, 7)
+        program.load(smmu + 0x1_0000 + Offset.EVENTQ_PROD)
+        program.load(EVENTS, 8)
+        booted = boot_machine(ns_image=program.end())
+        machine = booted.machine
+        assert machine.run(100_000) == "system off"
+        found = struct.unpack(f"<{program.results}Q", machine.memory.backdoor.read(RESULTS, 8 * program.results))
+        assert found[0] == 2
+        assert found[1:6] == (DmaStatus.DONE, *[DmaStatus.ABORTED] * 4)
+        assert found[6:] == (1, stream << 32 | Event.F_TRANSLATION)
+        assert machine.memory.backdoor.read64(DATA + 0x1000) == 0x1122_3344_5566_7788
+        assert root(machine, RootOffset.GPF_FAR) & 0xFFFF_FFFF_F000 == 0xFFC0_0000

@@ -74,7 +74,7 @@ class DmaEngine:
         self.name = device.name
         self.port = DmaPort(wiring.device(device.options["smmu"]), device.options["stream"])
         self._line = wiring.line
-        self._registers = dict.fromkeys((*_WRITABLE, *_READ_ONLY), 0)
+        self._registers = {int(offset): 0 for offset in (*_WRITABLE, *_READ_ONLY)}
 
     def read(self, offset: int, size: int) -> int:
         """An aligned register of 32 or 64 bits; every other access reads as zero."""

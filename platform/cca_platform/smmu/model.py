@@ -346,4 +346,4 @@ class Smmu:
 
     def reset(self) -> None:
         """Translation and queues are off, traffic passes."""
-        self.restore([(offset, 0) for offset in (*WRITABLE, Offset.GERROR)])
+        self.restore([(int(offset), 0) for offset in (*WRITABLE, Offset.GERROR)])
