@@ -7,7 +7,6 @@ import gc
 import json
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +14,12 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from cca_platform.types import MachineError
+from cca_tools import options as o
 from cca_tools.attest_cli import app as attest_app
 
 if TYPE_CHECKING:
     from cca_platform.trace import Trace
+    from cca_tools.summary import Outcome
 
 __all__ = ["app", "main"]
 
@@ -34,20 +35,6 @@ app = typer.Typer(
 trace_app = typer.Typer(help="Look at trace files.", no_args_is_help=True)
 app.add_typer(trace_app, name="trace")
 app.add_typer(attest_app, name="attest")
-
-
-class Clock(StrEnum):
-    """The values of ``--clock``."""
-
-    VIRTUAL = "virtual"
-    HOST = "host"
-
-
-class HashAlgo(StrEnum):
-    """The values of ``--hash-algo``."""
-
-    SHA256 = "sha256"
-    SHA512 = "sha512"
 
 
 def _say(message: str) -> None:
@@ -74,66 +61,82 @@ def _open_trace(path: str | None) -> "Trace":
     return Trace(Console(sys.stderr) if path == "-" else JsonLines(path))
 
 
-def _payload_names(incomplete: str) -> list[str]:
-    from realmlab.payloads import payload_names
-
-    return [name for name in payload_names() if name.startswith(incomplete)]
-
-
 @app.command()
 def run(
-    payload: Annotated[
-        str,
-        typer.Argument(
-            help="An ELF file, an arm64 Linux Image or a raw binary; or the name of a payload that comes along, "
-            "such as [bold]hello[/bold].",
-            autocompletion=_payload_names,
-        ),
-    ],
-    args: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- ARGS...]", help="The Realm's boot arguments.")
-    ] = None,
-    vcpus: Annotated[int, typer.Option(metavar="N", help="Number of vCPUs (RECs).")] = 1,
-    memory: Annotated[str, typer.Option(metavar="SIZE", help="RAM of the Realm: 64M, 1G ...")] = "64M",
-    board: Annotated[str, typer.Option(metavar="NAME|FILE", help="fvp, virt, or a board's TOML file.")] = "fvp",
-    trace: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write every event as JSON Lines; [bold]-[/bold]: show them.")
-    ] = None,
-    clock: Annotated[
-        Clock, typer.Option(help="Time of the machine: retired instructions (repeatable), or the host's.")
-    ] = Clock.VIRTUAL,
-    max_insns: Annotated[
-        int | None, typer.Option(metavar="N", help="End the run (exit status 4) after N instructions.")
-    ] = None,
-    hash_algo: Annotated[HashAlgo, typer.Option(help="Measure the Realm with this.")] = HashAlgo.SHA256,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary.")] = False,
+    ctx: typer.Context,
+    payload: o.Payload,
+    args: o.Arguments = None,
+    world: o.Where = o.World.REALM,
+    board: o.BoardName = "fvp",
+    trace: o.TraceFile = None,
+    clock: o.ClockMode = o.Clock.VIRTUAL,
+    max_insns: o.MaxInsns = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    vcpus: o.Vcpus = 1,
+    memory: o.Ram = "64M",
+    hash_algo: o.Measure = o.HashAlgo.SHA256,
+    el: o.El = 2,
+    entry: o.Entry = None,
+    secure: o.Secure = None,
+    until: o.Until = None,
+    expect: o.Expect = None,
+    reject: o.Reject = None,
+    uart: o.Uart = None,
+    nonvolatile: o.Nonvolatile = None,
+    no_reset: o.NoReset = False,
+    max_resets: o.MaxResets = 16,
 ) -> int:
-    """Run a payload in a Realm: its output, then a summary on stderr.
+    """Run a payload: its output, then a summary on stderr.
 
-    The exit status is the payload's; 2: bad input; 3: the guest failed; 4: instruction limit; 130: interrupted.
+    The exit status is the payload's; 2: bad input; 3: the guest failed; 4: instruction limit; 130: interrupted. With
+    --world ns-el2 it is 0 when the system is turned off, reset with --no-reset, or --until appears; 1 when a console
+    did not show what --until or --expect wants, or showed what --reject does not want; 4 for too many resets, too.
 
     [bold]realmlab run hello[/bold]
 
     [bold]realmlab run ./kernel.elf --vcpus 2 --memory 128M --trace run.jsonl -- console=hvc0[/bold]
+
+    [bold]realmlab run --world ns-el2 tests.elf data.bin@0x90000000 --expect "0 failed" --timeout-insns 100000000[/bold]
     """
+    for name in (name for other, names in o.ONLY.items() if other != world for name in names):
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise MachineError(f"--{name.replace('_', '-')} must not be given with --world {world}: see --help")
     stream = _open_trace(trace)
     lost = False
+    outcome: Outcome
     try:
-        from cca_tools import summary
-        from realmlab.machine import Machine
+        if world is o.World.REALM:
+            from cca_tools.realm_run import run_in_realm
 
-        with Machine(board, stream, clock.value) as machine:
-            gc.freeze()
-            gc.enable()
-            result = machine.run_realm(
+            outcome = run_in_realm(
                 payload,
+                (board, stream, clock.value),
+                None if as_json else _write,
                 vcpus=vcpus,
                 memory=memory,
                 args=args or (),
                 hash_algo=hash_algo.value,
                 max_insns=max_insns,
-                on_console=None if as_json else _write,
+            )
+        else:
+            from cca_tools.ns_run import run_images
+
+            outcome = run_images(
+                [payload, *(args or ())],
+                (board, stream, clock.value),
+                None if as_json else _write,
+                el=el,
+                entry=entry,
+                secure=secure,
+                nonvolatile=nonvolatile or (),
+                uart=uart or (),
+                until=until,
+                expect=expect or (),
+                reject=reject or (),
+                max_insns=max_insns,
+                max_resets=0 if no_reset else max_resets,
             )
     except KeyboardInterrupt:
         _say("interrupted")
@@ -144,13 +147,17 @@ def run(
         except MachineError as error:
             lost = True
             _say(str(error))
+    from cca_tools import summary
+
     if as_json:
-        print(json.dumps(summary.as_json(payload, result, trace, stream.seq), indent=2))
-    if result.message:
-        _say(result.message)
+        told = None if trace is None else {"path": trace, "events": stream.seq}
+        print(json.dumps({**outcome.facts, "trace": told}, indent=2))
+    if outcome.message:
+        _say(outcome.message)
     if not quiet and not as_json:
-        summary.show(summary.rows(payload, result, None if trace == "-" else trace, stream.seq))
-    return USAGE if lost else result.status
+        events = [] if trace in (None, "-") else [("trace", f"{trace}: {stream.seq:,} events")]
+        summary.show([*outcome.rows, *events])
+    return USAGE if lost else outcome.status
 
 
 @app.command()
@@ -200,7 +207,7 @@ def payloads() -> int:
 @app.command()
 def inspect(
     payload: Annotated[
-        str, typer.Argument(help="An ELF file, or the name of a payload.", autocompletion=_payload_names)
+        str, typer.Argument(help="An ELF file, or the name of a payload.", autocompletion=o.payload_completion)
     ],
     repair: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a copy with headers that hold together.")

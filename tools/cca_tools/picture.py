@@ -19,7 +19,7 @@ def draw(path: Path) -> None:
 
     from cca_platform.sinks import Listing, render
     from cca_platform.trace import Trace
-    from cca_tools.summary import rows
+    from cca_tools.realm_run import rows
     from realmlab.machine import Machine
 
     events = Listing()
@@ -33,7 +33,7 @@ def draw(path: Path) -> None:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="bold cyan", no_wrap=True)
         grid.add_column(overflow="fold")
-        for label, text in rows("hello", result, "run.jsonl", trace.seq):
+        for label, text in (*rows("hello", result), ("trace", f"run.jsonl: {trace.seq:,} events")):
             grid.add_row(label, text)
         console.print(grid)
         for name in _EVENTS:

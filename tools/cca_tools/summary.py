@@ -1,48 +1,33 @@
-"""What a run took, in a few lines for people or as one JSON object."""
+"""What a run took, in a few lines for people."""
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
-if TYPE_CHECKING:
-    from cca_host.kvmtool.options import RunResult
-
-__all__ = ["as_json", "rows", "show"]
+__all__ = ["Outcome", "counts", "seconds", "show"]
 
 
-def _counts(counts: Mapping[str, int], prefix: str = "") -> str:
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+class Outcome(NamedTuple):
+    """What came of a run: exit status, a message or none, the summary as (label, text), the same as plain data."""
+
+    status: int
+    message: str
+    rows: list[tuple[str, str]]
+    facts: dict[str, Any]
+
+
+def counts(numbers: Mapping[str, int], prefix: str = "") -> str:
+    """Names, without ``prefix``, with their numbers; the highest first."""
+    ranked = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name.removeprefix(prefix)} {count:,}" for name, count in ranked) or "none"
 
 
-def _seconds(seconds: float) -> str:
+def seconds(time: float) -> str:
+    """A time in the unit that suits it."""
     for unit, name in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds / 1e-6:.3g} us"
-
-
-def rows(payload: str, result: "RunResult", trace: str | None = None, events: int = 0) -> list[tuple[str, str]]:
-    """The summary as (label, text)."""
-    left = "all back with the host, scrubbed"
-    if result.granules_left or result.granules_dirty:
-        left = f"{result.granules_left:,} never came back, {result.granules_dirty:,} came back unscrubbed"
-    table = [
-        ("payload", f"{payload}: exit status {result.status} ({result.reason.replace('_', ' ')})"),
-        ("RMI calls", f"{sum(result.calls.values()):,}: {_counts(result.calls, 'RMI_')}"),
-        ("REC exits", f"{sum(result.exits.values()):,}: {_counts(result.exits)}"),
-        ("world switches", f"{result.world_switches:,}"),
-        ("granules", f"{result.granules_peak:,} delegated at the most; {left}"),
-        ("guest", f"{result.instructions:,} instructions in {_seconds(result.virtual_seconds)} of its own time"),
-        (
-            "time",
-            f"{_seconds(result.wall_seconds)}: build {_seconds(result.build_seconds)}, "
-            f"run {_seconds(result.run_seconds)}, destroy {_seconds(result.destroy_seconds)}",
-        ),
-    ]
-    if trace is not None:
-        table.append(("trace", f"{trace}: {events:,} events"))
-    return table
+        if time >= unit:
+            return f"{time / unit:.3g} {name}"
+    return f"{time / 1e-6:.3g} us"
 
 
 def show(table: list[tuple[str, str]], stream: TextIO | None = None) -> None:
@@ -61,30 +46,3 @@ def show(table: list[tuple[str, str]], stream: TextIO | None = None) -> None:
     for label, text in table:
         grid.add_row(label, text)
     Console(file=stream, highlight=True, markup=False).print(grid)
-
-
-def as_json(payload: str, result: "RunResult", trace: str | None = None, events: int = 0) -> dict[str, Any]:
-    """The same, and the Realm's output, as plain data."""
-    return {
-        "payload": payload,
-        "status": result.status,
-        "reason": result.reason,
-        "message": result.message,
-        "console": result.console.decode(errors="replace"),
-        "calls": dict(result.calls),
-        "exits": dict(result.exits),
-        "world_switches": result.world_switches,
-        "granules": {
-            "peak": result.granules_peak,
-            "left": result.granules_left,
-            "dirty": result.granules_dirty,
-        },
-        "instructions": result.instructions,
-        "ticks": result.ticks,
-        "seconds": {
-            "build": result.build_seconds,
-            "run": result.run_seconds,
-            "destroy": result.destroy_seconds,
-        },
-        "trace": None if trace is None else {"path": trace, "events": events},
-    }

@@ -8,6 +8,10 @@
         result = machine.run_realm("hello")
         print(result.console.decode(), result.status)
 
+    with realmlab.NsMachine("firmware.elf") as machine:
+        result = machine.run(expect=["all tests passed"], max_insns=100_000_000)
+        print(result.status, result.message)
+
 Everything in ``__all__`` is public and stays; a name is loaded when it is first used.
 """
 
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING
 from .version import SPECIFICATIONS, __version__
 
 if TYPE_CHECKING:
+    from cca_firmware.nsimage import NsImage
     from cca_host.kvmtool.options import RunResult
     from cca_platform.machine import Machine as Platform
     from cca_platform.sinks import Console, Counts, JsonLines, Listing
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     from cca_platform.types import BusError, GranuleProtectionFault, MachineError, Pas, SecurityState
 
     from .machine import Machine
+    from .ns import NsMachine
+    from .nsresult import NsResult
     from .payloads import find_payload, payload_names
     from .sizes import parse_size
 
@@ -38,6 +45,9 @@ __all__ = [
     "Listing",
     "Machine",
     "MachineError",
+    "NsImage",
+    "NsMachine",
+    "NsResult",
     "Pas",
     "Platform",
     "RunResult",
@@ -60,6 +70,9 @@ _HOMES = {
     "Listing": "cca_platform.sinks",
     "Machine": "realmlab.machine",
     "MachineError": "cca_platform.types",
+    "NsImage": "cca_firmware.nsimage",
+    "NsMachine": "realmlab.ns",
+    "NsResult": "realmlab.nsresult",
     "Pas": "cca_platform.types",
     "Platform": "cca_platform.machine:Machine",
     "RunResult": "cca_host.kvmtool.options",

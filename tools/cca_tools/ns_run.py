@@ -1,0 +1,138 @@
+"""``realmlab run --world ns-el2``: firmware-level images on the whole board."""
+
+import gc
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from cca_platform.types import MachineError
+from cca_tools.summary import Outcome, seconds
+from realmlab.images import parse_address, parse_range
+from realmlab.ns import NsMachine
+
+if TYPE_CHECKING:
+    from cca_platform.trace import Trace
+    from realmlab.nsresult import NsResult
+
+__all__ = ["run_images"]
+
+
+def run_images(
+    images: Sequence[str],
+    machine: "tuple[str, Trace, str]",
+    tell: Callable[[bytes], object] | None,
+    *,
+    el: int,
+    entry: str | None,
+    secure: str | None,
+    nonvolatile: Sequence[str],
+    uart: Sequence[str],
+    **options: Any,
+) -> Outcome:
+    """Run ``images`` on a machine with this board, trace and clock; ``tell`` gets what the first UART sends.
+
+    ``uart`` are ``FILE`` or ``NAME=FILE``: who gets what a UART sends, too. ``options`` are those of
+    ``NsMachine.run``. MachineError for bad input, and for a file that could not take everything.
+    """
+    board, trace, clock = machine
+    booted = NsMachine(
+        images,
+        board=board,
+        el=el,
+        entry=None if entry is None else parse_address(entry, "the entry"),
+        secure=secure,
+        nonvolatile=[parse_range(text) for text in nonvolatile],
+        trace=trace,
+        clock=clock,
+    )
+    with booted, _Files(uart, list(booted.uarts)) as files:
+        gc.freeze()
+        gc.enable()
+        first = next(iter(booted.uarts))
+
+        def output(name: str, data: bytes) -> None:
+            if name == first and tell is not None:
+                tell(data)
+            files.write(name, data)
+
+        result = booted.run(on_output=output, **options)
+        if tell is not None and sys.stdout.isatty() and not (result.console or b"\n").endswith(b"\n"):
+            tell(b"\n")
+    message = "; ".join(filter(None, (result.message, files.lost)))
+    return Outcome(2 if files.lost else result.status, message, _rows(images, result), _facts(images, result))
+
+
+class _Files:
+    """The files that get what UARTs send, byte by byte: who follows one sees it grow.
+
+    ``lost`` says which of them could not take everything.
+    """
+
+    def __init__(self, wanted: Sequence[str], uarts: Sequence[str]) -> None:
+        self.lost = ""
+        self._stack = ExitStack()
+        self._files: dict[str, list[BinaryIO]] = {name: [] for name in uarts}
+        with ExitStack() as stack:
+            for text in wanted:
+                name, _, path = text.partition("=")
+                name = f"uart{name}" if name.isdigit() else name
+                if not path or (name not in uarts and not text[:1].isdigit()):
+                    name, path = uarts[0], text
+                if name not in uarts:
+                    raise MachineError(f"--uart must name one of {', '.join(uarts)}, not {name!r}")
+                try:
+                    file = stack.enter_context(open(path, "wb", buffering=0))
+                except OSError as error:
+                    raise MachineError(f"--uart must name a file to write, not {path!r} ({error.strerror})") from None
+                self._files[name].append(file)
+            self._stack = stack.pop_all()
+
+    def write(self, uart: str, data: bytes) -> None:
+        """Add what a UART sends."""
+        for file in self._files[uart]:
+            try:
+                file.write(data)
+            except OSError as error:
+                self.lost = f"file {file.name!r} must take everything that {uart} sends ({error.strerror})"
+
+    def __enter__(self) -> "_Files":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+
+def _rows(images: Sequence[str], result: "NsResult") -> list[tuple[str, str]]:
+    """The summary as (label, text)."""
+    retired = {index: count for index, count in enumerate(result.retired) if count}
+    each = ", ".join(f"PE {index} {count:,}" for index, count in retired.items())
+    return [
+        ("images", f"{' '.join(images)}: exit status {result.status} ({result.reason.replace('_', ' ')})"),
+        ("guest", f"{result.instructions:,} instructions in {seconds(result.virtual_seconds)} of its own time"),
+        ("PEs", each or "none retired an instruction"),
+        ("resets", f"{len(result.resets)}: {', '.join(result.resets)}" if result.resets else "none"),
+        ("time", seconds(result.wall_seconds)),
+    ]
+
+
+def _facts(images: Sequence[str], result: "NsResult") -> dict[str, Any]:
+    """The same, and what the UARTs sent, as plain data."""
+    return {
+        "images": list(images),
+        "status": result.status,
+        "reason": result.reason,
+        "message": result.message,
+        "console": result.console.decode(errors="replace"),
+        "uarts": _texts(result.consoles),
+        "missing": list(result.missing),
+        "resets": list(result.resets),
+        "instructions": result.instructions,
+        "retired": list(result.retired),
+        "ticks": result.ticks,
+        "seconds": result.wall_seconds,
+    }
+
+
+def _texts(consoles: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: sent.decode(errors="replace") for name, sent in consoles.items() if sent}

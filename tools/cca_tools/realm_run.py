@@ -1,0 +1,74 @@
+"""``realmlab run`` of a payload in a Realm."""
+
+import gc
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cca_tools.summary import Outcome, counts, seconds
+from realmlab.machine import Machine
+
+if TYPE_CHECKING:
+    from cca_host.kvmtool.options import RunResult
+    from cca_platform.trace import Trace
+
+__all__ = ["rows", "run_in_realm"]
+
+
+def run_in_realm(
+    payload: str, machine: "tuple[str, Trace, str]", tell: Callable[[bytes], object] | None, **options: Any
+) -> Outcome:
+    """Run ``payload`` on a machine with this board, trace and clock; ``tell`` gets its output as it comes.
+
+    ``options`` are those of ``Machine.run_realm``.
+    """
+    with Machine(*machine) as booted:
+        gc.freeze()
+        gc.enable()
+        result = booted.run_realm(payload, on_console=tell, **options)
+    return Outcome(result.status, result.message, rows(payload, result), _facts(payload, result))
+
+
+def rows(payload: str, result: "RunResult") -> list[tuple[str, str]]:
+    """The summary as (label, text)."""
+    left = "all back with the host, scrubbed"
+    if result.granules_left or result.granules_dirty:
+        left = f"{result.granules_left:,} never came back, {result.granules_dirty:,} came back unscrubbed"
+    return [
+        ("payload", f"{payload}: exit status {result.status} ({result.reason.replace('_', ' ')})"),
+        ("RMI calls", f"{sum(result.calls.values()):,}: {counts(result.calls, 'RMI_')}"),
+        ("REC exits", f"{sum(result.exits.values()):,}: {counts(result.exits)}"),
+        ("world switches", f"{result.world_switches:,}"),
+        ("granules", f"{result.granules_peak:,} delegated at the most; {left}"),
+        ("guest", f"{result.instructions:,} instructions in {seconds(result.virtual_seconds)} of its own time"),
+        (
+            "time",
+            f"{seconds(result.wall_seconds)}: build {seconds(result.build_seconds)}, "
+            f"run {seconds(result.run_seconds)}, destroy {seconds(result.destroy_seconds)}",
+        ),
+    ]
+
+
+def _facts(payload: str, result: "RunResult") -> dict[str, Any]:
+    """The same, and the Realm's output, as plain data."""
+    return {
+        "payload": payload,
+        "status": result.status,
+        "reason": result.reason,
+        "message": result.message,
+        "console": result.console.decode(errors="replace"),
+        "calls": dict(result.calls),
+        "exits": dict(result.exits),
+        "world_switches": result.world_switches,
+        "granules": {
+            "peak": result.granules_peak,
+            "left": result.granules_left,
+            "dirty": result.granules_dirty,
+        },
+        "instructions": result.instructions,
+        "ticks": result.ticks,
+        "seconds": {
+            "build": result.build_seconds,
+            "run": result.run_seconds,
+            "destroy": result.destroy_seconds,
+        },
+    }

@@ -1,0 +1,115 @@
+"""The consoles of a machine that runs real code: what its UARTs send, and what a run looks for in their lines."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cca_platform.machine import Machine as Platform
+from cca_platform.types import MachineError
+from cca_platform.uart import Pl011
+
+__all__ = ["SEEN", "Consoles", "Watch"]
+
+SEEN: Final = "the console showed it"
+"""Why a machine stops when a run has seen what it looks for."""
+
+_LINE: Final = 4096  # bytes without a newline that count as a line
+
+
+class Watch:
+    """What a run looks for in the lines of the consoles.
+
+    ``until`` is a text that ends it, ``expect`` are patterns that have to appear, ``reject`` are patterns that must not
+    and that end it. MachineError for a pattern that is no regular expression.
+    """
+
+    def __init__(self, until: str | None = None, expect: Sequence[str] = (), reject: Sequence[str] = ()) -> None:
+        self.until = until
+        self._text = (until or "").encode()
+        self._missing = {pattern: _compile("expect", pattern) for pattern in expect}
+        self._rejected = [_compile("reject", pattern) for pattern in reject]
+        self.reached = False
+        self.rejected = ""
+
+    @property
+    def missing(self) -> list[str]:
+        """The patterns that have been expected in vain."""
+        return list(self._missing)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run need not go on."""
+        return self.reached or bool(self.rejected)
+
+    def look_within(self, line: bytearray) -> None:
+        """A line that has got a byte longer: a prompt has no end."""
+        if self._text and line.endswith(self._text):
+            self.reached = True
+
+    def look(self, device: str, line: str) -> None:
+        """A whole line."""
+        for pattern in [text for text, one in self._missing.items() if one.search(line)]:
+            del self._missing[pattern]
+        for one in self._rejected:
+            if not self.rejected and one.search(line):
+                self.rejected = f"{device} must not show {one.pattern!r}, but sent {line!r}"
+
+
+def _compile(option: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise MachineError(f"{option} must be a regular expression, not {pattern!r}: {error}") from None
+
+
+class Consoles:
+    """Every UART of a machine, by name, in the order of the board. ``sent`` is what came since :meth:`start`."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._trace = platform.trace
+        self.uarts = {name: device for name, device in platform.bus.devices.items() if isinstance(device, Pl011)}
+        self.sent = {name: bytearray() for name in self.uarts}
+        self._lines = {name: bytearray() for name in self.uarts}
+        self._watch = Watch()
+        self._tell: Callable[[str, bytes], object] | None = None
+        for name, uart in self.uarts.items():
+            uart.on_output = self._listener(name)
+
+    def start(self, watch: Watch, tell: Callable[[str, bytes], object] | None) -> None:
+        """From now on, look for what ``watch`` wants, and give ``tell(uart, bytes)`` what is sent."""
+        self._watch, self._tell = watch, tell
+        for sent in self.sent.values():
+            sent.clear()
+
+    def end_lines(self) -> None:
+        """Nothing more will be sent: what has no newline is a line too."""
+        for name, line in self._lines.items():
+            if line:
+                self._end_line(name, line)
+
+    def _listener(self, name: str) -> Callable[[bytes], object]:
+        line, sent = self._lines[name], self.sent[name]
+
+        def listen(data: bytes) -> None:
+            sent.extend(data)
+            if self._tell is not None:
+                self._tell(name, data)
+            if data == b"\n":
+                self._end_line(name, line)
+            else:
+                line.extend(data)
+                self._watch.look_within(line)
+                if len(line) >= _LINE:
+                    self._end_line(name, line)
+            if self._watch.over:
+                self._platform.stop(SEEN)
+
+        return listen
+
+    def _end_line(self, name: str, line: bytearray) -> None:
+        text = line.rstrip(b"\r").decode(errors="replace")
+        line.clear()
+        if self._trace.on:
+            self._trace.emit("console.write", device=name, text=text, size=len(text))
+        self._watch.look(name, text)

@@ -1,0 +1,221 @@
+"""A machine whose Non-secure software is real code: firmware-level payloads at EL2 or EL1, as on the board itself."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+from cca_firmware.boot import Firmware, boot
+from cca_firmware.nsimage import NsImage
+from cca_platform.board import Bank, Board
+from cca_platform.machine import InstructionLimit, MachineStopped
+from cca_platform.machine import Machine as Platform
+from cca_platform.memory import Memory
+from cca_platform.sinks import JsonLines
+from cca_platform.trace import Trace
+from cca_platform.types import MachineError
+from cca_platform.uart import Pl011
+from cca_rmm.rmm import Rmm
+
+from .console import SEEN, Consoles, Watch
+from .images import parse_image
+from .nsresult import INTERRUPTED, LIMIT, RESET, NsResult, judge
+
+__all__ = ["NsMachine"]
+
+Image = str | os.PathLike[str] | NsImage
+
+
+class NsMachine:
+    """A board, booted by the trusted firmware, with real code at Non-secure EL2: yours.
+
+    ``images`` is what is loaded: each the path of an ELF file (it goes where its program headers say) or of a raw
+    image, ``FILE@ADDRESS``, the name of a payload that comes with Realmlab, or an ``NsImage``. The first ELF file says
+    where they start, else the first raw image, or ``entry``. ``el`` is 2, or 1 for code that starts at EL1 with nothing
+    above it. ``secure`` is an image for the Secure world, ``nonvolatile`` are ranges of DRAM (base, size) that a system
+    reset keeps. ``board``, ``trace`` and ``clock`` are as for ``Machine``. MachineError says what cannot be had, and
+    how to mend it.
+
+    ::
+
+        with realmlab.NsMachine("rmi") as machine:
+            result = machine.run(expect=["0 failed"], max_insns=10_000_000)
+            print(result.console.decode(), result.status)
+    """
+
+    platform: Platform
+    """The hardware: memory, PEs, bus, clock."""
+    firmware: Firmware
+    """What the last boot left behind."""
+    trace: Trace
+    """The stream of events."""
+
+    def __init__(
+        self,
+        images: Image | Iterable[Image],
+        *,
+        board: str = "fvp",
+        el: int = 2,
+        entry: int | None = None,
+        secure: str | os.PathLike[str] | None = None,
+        nonvolatile: Iterable[tuple[int, int]] = (),
+        trace: str | os.PathLike[str] | Trace | None = None,
+        clock: str = "virtual",
+    ) -> None:
+        several = [images] if isinstance(images, str | os.PathLike | NsImage) else list(images)
+        self._images = [one if isinstance(one, NsImage) else parse_image(os.fspath(one)) for one in several]
+        if not self._images:
+            raise MachineError("there must be an image to run, not none")
+        if clock not in ("virtual", "host"):
+            raise MachineError(f"clock must be one of virtual, host, not {clock!r}")
+        self._boot: dict[str, Any] = {"ns_images": self._images, "ns_entry": entry, "ns_el": el}
+        if secure is not None:
+            self._boot["secure_image"] = parse_image(os.fspath(secure)).data
+        loaded = Board.load(board)
+        self._owns_trace = not isinstance(trace, Trace)
+        if isinstance(trace, Trace):
+            self.trace = trace
+        else:
+            self.trace = Trace() if trace is None else Trace(JsonLines(trace))
+        self.platform = Platform(loaded, trace=self.trace, clock=clock)
+        self._consoles = Consoles(self.platform)
+        try:
+            self.platform.nonvolatile = (*loaded.nonvolatile, *(Bank(base, size) for base, size in nonvolatile))
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        """Boot from reset."""
+        self.firmware = boot(self.platform, rmm=Rmm(self.platform), **self._boot)
+
+    @property
+    def memory(self) -> Memory:
+        """Physical memory: ``memory.port(SecurityState.NON_SECURE)`` sees what that world sees."""
+        return self.platform.memory
+
+    @property
+    def uarts(self) -> Mapping[str, Pl011]:
+        """The UARTs by name, in the order of the board: ``uarts["uart0"].receive(b"...")`` is input."""
+        return self._consoles.uarts
+
+    def run(
+        self,
+        *,
+        until: str | None = None,
+        expect: Sequence[str] = (),
+        reject: Sequence[str] = (),
+        max_insns: int | None = None,
+        max_resets: int = 16,
+        on_output: Callable[[str, bytes], object] | None = None,
+    ) -> NsResult:
+        """Run until the software turns the system off, and boot again when it resets it; or to one of the ends below.
+
+        ``until``: a line of a console contains this text. ``reject``: a line matches one of these regular expressions;
+        ``expect`` are those that have to appear by the end. ``max_insns``: so many instructions are retired on all PEs.
+        ``max_resets``: there is one reset more; with 0 that is a plain end. ``on_output(uart, bytes)`` gets what the
+        UARTs send as it comes. After ``until`` or a limit the next call goes on.
+        """
+        if max_insns is not None and max_insns < 1:
+            raise MachineError(f"the instruction limit must be 1 or more, not {max_insns}")
+        if max_resets < 0:
+            raise MachineError(f"the number of resets must be 0 or more, not {max_resets}")
+        watch = Watch(until, expect, reject)
+        platform, consoles = self.platform, self._consoles
+        consoles.start(watch, on_output)
+        if self.trace.on:
+            names = " ".join(image.name for image in self._images)
+            self.trace.emit("run.start", board=platform.board.name, payload=names)
+        if platform.stopped in (SEEN, INTERRUPTED):
+            platform.stopped = None
+        start, ticks = perf_counter(), platform.clock.now
+        with _interruptible(platform):
+            end, retired, resets = self._run(max_insns, max_resets)
+        if end == LIMIT:
+            end = f"{LIMIT} of {max_insns} instructions is reached"
+        consoles.end_lines()
+        status, reason, message = judge(platform, end, watch, max_resets)
+        if self.trace.on:
+            self.trace.emit("run.stop", reason=reason, status=status, instructions=sum(retired))
+        return NsResult(
+            status=status,
+            reason=reason,
+            message=message,
+            consoles={name: bytes(sent) for name, sent in consoles.sent.items()},
+            missing=watch.missing,
+            resets=resets,
+            retired=retired,
+            ticks=platform.clock.now - ticks,
+            counter_hz=platform.board.counter_hz,
+            wall_seconds=perf_counter() - start,
+        )
+
+    def _run(self, max_insns: int | None, max_resets: int) -> tuple[str, list[int], list[str]]:
+        """(why the machine stopped for good, instructions of each PE, resets)."""
+        platform, resets = self.platform, list[str]()
+        retired = [0] * len(platform.pes)
+        while True:
+            before = [pe.retired for pe in platform.pes]
+            end = self._run_on(None if max_insns is None else max_insns - sum(retired))
+            for index, pe in enumerate(platform.pes):
+                retired[index] += pe.retired - before[index]
+            if end.startswith(RESET):
+                resets.append(end.removeprefix(RESET).removeprefix(": "))
+            if not end.startswith(RESET) or len(resets) > max_resets:
+                return end, retired, resets
+            platform.reset(resets[-1])
+            self._start()
+
+    def _run_on(self, max_insns: int | None) -> str:
+        """Let the machine run; why it stopped."""
+        try:
+            return self.platform.run(max_insns) if max_insns is None or max_insns > 0 else LIMIT
+        except InstructionLimit:
+            return LIMIT
+        except MachineStopped as stopped:
+            return str(stopped)
+
+    def snapshot(self) -> Any:
+        """The whole machine as it is now, to go back to with ``restore``."""
+        return self.platform.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """Put the machine back to a snapshot of it."""
+        self.platform.restore(snapshot)
+
+    def close(self) -> None:
+        """End the machine and give its memory back; MachineError when the trace file could not take everything."""
+        self.platform.close()
+        if self._owns_trace:
+            self.trace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def _interruptible(platform: Platform) -> Iterator[None]:
+    """Ctrl-C stops the machine where it is; a second one raises KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        platform.stop(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
