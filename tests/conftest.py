@@ -4,5 +4,6 @@ from typing import Any
 
 
 def pytest_addoption(parser: Any) -> None:
-    """``--rmm-calls N``: the number of random calls that the property test of the RMM makes."""
+    """How much the tests with random input do."""
     parser.addoption("--rmm-calls", type=int, default=100_000, help="random calls to the RMM (default: 100000)")
+    parser.addoption("--ns-seeds", type=int, default=24, help="random programs at Non-secure EL2 (default: 24)")
