@@ -9,7 +9,7 @@ from .words import Layout
 __all__ = ["AUX_COUNT", "GIC_OFFSET", "REC", "ExitKind", "Rec", "RecState", "psci_index", "vmpidr"]
 
 AUX_COUNT: Final = 2  # aux[0]: the EL1&0 register file with FP/SIMD; aux[1]: the attestation token under construction
-GIC_OFFSET: Final = 0x400  # ICH_HCR_EL2 and the list registers as entered
+GIC_OFFSET: Final = 0x400  # ICH_VMCR_EL2 and the active priorities, when gic says that they are not those of reset
 
 
 class RecState(IntEnum):
@@ -48,7 +48,7 @@ class Rec(NamedTuple):
     far: int
     hpfar: int
     timers: int  # at the last exit: bit 0 the virtual, bit 1 the physical timer asserted; bit 2 any of them enabled
-    gic: int  # 1: ICH_HCR_EL2 and list registers as entered lie at GIC_OFFSET; 0: they are all zero
+    gic: int  # gic.USED: READY, its words are at GIC_OFFSET; RUNNING, it was loaded. gic.HOSTS: the Host's was saved
     run_ptr: int  # while RUNNING: the run page, and X4 of the Host
     x4: int
     aux_regs: int

@@ -37,8 +37,9 @@ _VMID16: Final = 2  # ID_AA64MMFR1_EL1.VMIDBits
 # The RMM's data: offsets from the start of the realm_image region.
 DATA: Final = 0x100_0000
 _HEADER: Final = DATA  # magic, PEs, vmid bits, shared page, number of banks, then (base, size) of each
-_PE_AREA: Final = DATA + 0x1000  # a page each: the REC that runs; the Host's EL1 state at 0x800
+_PE_AREA: Final = DATA + 0x1000  # a page each: the REC that runs; of the Host the virtual CPU interface, the EL1 state
 _PE_STRIDE: Final = 0x1000
+_HOST_GIC: Final = 0x400
 _HOST_FRAME: Final = 0x800
 _VMIDS: Final = DATA + 0x5_0000  # one bit for each VMID
 _KEYS: Final = DATA + 0x6_0000  # attestation: the RAK, and in the page after it the platform token
@@ -184,15 +185,21 @@ class Rmm:
         """PA of the REC that runs on ``pe``."""
         return self.running(pe)[0]
 
+    def host_gic(self, pe: "Pe") -> int:
+        """PA where the virtual CPU interface of the Host is kept while a Realm has it."""
+        return self.area(pe) + _HOST_GIC
+
     def save_host(self, pe: "Pe") -> None:
         """Keep the Host's EL1 state while a Realm has the registers; a Host written in Python has none."""
         if self.machine.program(SecurityState.NON_SECURE, 2) is None:
             pe.save_el1(self.port.host_address(self.area(pe) + _HOST_FRAME, frame.EL1_FRAME_SIZE))
 
     def restore_host(self, pe: "Pe") -> None:
-        """Give the Host its EL1 state back."""
-        if self.machine.program(SecurityState.NON_SECURE, 2) is None:
+        """Give the Host its EL1 state back; where it has none, nobody sees the Realm's timers any more."""
+        in_python = self.machine.program(SecurityState.NON_SECURE, 2) is not None
+        if not in_python:
             pe.restore_el1(self.port.host_address(self.area(pe) + _HOST_FRAME, frame.EL1_FRAME_SIZE))
+        pe.mask_timers(in_python, in_python)
 
     # -- what attestation needs --------------------------------------------------------------------------------------
     @property

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Final
 from cca_platform import frame
 from cca_platform.types import BusError, GranuleProtectionFault, SecurityState
 
-from . import rtt
+from . import gic, rtt
 from .abi import RecEnterFlags, RecExitReason, Rmi, RmiRecEnter, RmiRecExit, RmiResponse, RmiRipas, RsiHostCall
 from .command import INPUT, REALM_ERROR, REC_ERROR, Call, Check, Command, Result, granule, ns_page, rec_at
-from .features import HCR_REALM, NUM_LRS, Hcr, vtcr
-from .gic import HCR_PERMITTED, lrs_valid
+from .features import HCR_REALM, Hcr, vtcr
 from .granule import State
 from .realm import REALM, Realm, RealmState
 from .rec import GIC_OFFSET, REC, ExitKind, Rec, RecState, vmpidr
@@ -29,10 +28,7 @@ __all__ = ["COMMANDS", "inject", "leave", "rtt_abort", "walk_data"]
 _ENTER_SIZE: Final = RmiRecEnter.size
 _GPRS: Final = RmiRecEnter.offset("gprs")
 _GPRS_SIZE: Final = 31 * 8
-_GIC: Final = RmiRecEnter.offset("gicv3_hcr")
-_GIC_SIZE: Final = 8 + 8 * NUM_LRS
-_GIC_CODEC: Final = struct.Struct(f"<{1 + NUM_LRS}Q")
-_NO_GIC: Final = bytes(_GIC_SIZE)
+_GIC: Final = slice(gic.ENTER, gic.ENTER + gic.ENTER_SIZE)
 _TIMERS: Final = struct.Struct("<4Q")  # CNTV_CTL, CNTV_CVAL, CNTP_CTL, CNTP_CVAL: the order of the frame
 _X: Final = frame.offset("x0")
 _PC: Final = frame.offset("pc")
@@ -66,12 +62,9 @@ def rec_enter(call: Call) -> Result | None:
         finish_ripas(rmm, rec, flags & _REJECT)
     elif rec.exit_kind == ExitKind.EMULATABLE and flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO:
         finish_mmio(rmm, rec, enter)
-    gic = enter[_GIC : _GIC + _GIC_SIZE]
-    if gic != _NO_GIC:
-        rmm.port.write(call.rec + GIC_OFFSET, gic)
     running = rec._replace(
         state=RecState.RUNNING, exit_kind=ExitKind.OTHER, host_call=0, ripas_pending=0, ripas_addr=0, ripas_top=0,
-        gic=gic != _NO_GIC, run_ptr=call.run_ptr, x4=call.x4,
+        gic=load_gic(rmm, pe, call.rec, rec, enter), run_ptr=call.run_ptr, x4=call.x4,
     )  # fmt: skip
     REC.create(rmm.port, call.rec, running)
     rmm.start(pe, call.rec, running, realm)
@@ -91,6 +84,19 @@ def rec_enter(call: Call) -> Result | None:
     else:
         pe.eret(SecurityState.REALM, 1)
     return None
+
+
+def load_gic(rmm: "Rmm", pe: "Pe", rec_pa: int, rec: Rec, enter: bytes) -> int:
+    """Load the virtual CPU interface of the PE, unless all of it is as after reset; Rec.gic while it runs."""
+    virtual, state = rmm.machine.gic.cpus[pe.index].virtual, 0
+    if not gic.is_reset(virtual):
+        gic.save_host(virtual, rmm.port, rmm.host_gic(pe))
+        state = gic.HOSTS | gic.USED
+    if rec.gic or enter[_GIC] != gic.NOTHING:
+        state |= gic.USED
+    if state:
+        gic.load(virtual, gic.enter_words(enter), rmm.port, rec_pa + GIC_OFFSET if rec.gic else 0)
+    return state
 
 
 def inject(rmm: "Rmm", pe: "Pe", esr: int, far: int | None = None) -> None:
@@ -182,7 +188,7 @@ def leave(
     pe.save_el1(port.host_address(rec.aux_regs, frame.EL1_FRAME_SIZE))
     cntv_ctl, cntv_cval, cntp_ctl, cntp_cval = _TIMERS.unpack(port.read(rec.aux_regs + _TIMER, _TIMERS.size))
     now = pe.machine.clock.now
-    record = bytearray(RmiRecExit.size)
+    record = bytearray(gic.EMPTY_EXIT)
     record[0] = reason
     if esr:
         _SYNDROME.pack_into(record, _ESR, esr, far, hpfar)
@@ -192,13 +198,11 @@ def leave(
         record[_IMM : _IMM + 2] = imm.to_bytes(2, "little")
     if fields:
         RmiRecExit.pack_into(record, **fields)
-    if rec.gic:
-        hcr, *lrs = _GIC_CODEC.unpack(port.read(rec_pa + GIC_OFFSET, _GIC_SIZE))
-        _GIC_CODEC.pack_into(record, _GIC, hcr & HCR_PERMITTED, *lrs)
+    used = store_gic(rmm, pe, rec_pa, rec, record)
     cntp, cntv = raw_ctl(cntp_ctl, cntp_cval, now), raw_ctl(cntv_ctl, cntv_cval, now)
     _TIMERS.pack_into(record, _EXIT_TIMERS, cntp, cntp_cval, cntv, cntv_cval)
     fires = (cntv == _FIRES) | (cntp == _FIRES) << 1 | ((cntv | cntp) & _ENABLE) << 2
-    REC.create(port, rec_pa, rec._replace(state=RecState.READY, timers=fires, **(state or {})))
+    REC.create(port, rec_pa, rec._replace(state=RecState.READY, timers=fires, gic=used, **(state or {})))
     written = write_exit(rmm, rec.run_ptr, record)
     rmm.restore_host(pe)
     if rmm.trace.on:
@@ -207,6 +211,22 @@ def leave(
             esr=esr, far=far, hpfar=hpfar,
         )  # fmt: skip
     rmm.complete(pe, COMMANDS[0], (0 if written else int(INPUT),), rec.x4)
+
+
+def store_gic(rmm: "Rmm", pe: "Pe", rec_pa: int, rec: Rec, record: bytearray) -> int:
+    """Take the virtual CPU interface from the REC, into ``record`` and the REC, and give it back to the Host.
+
+    Rec.gic for the next entry.
+    """
+    virtual = rmm.machine.gic.cpus[pe.index].virtual
+    if not rec.gic and virtual.vmcr == gic.VMCR_RESET:
+        return 0
+    used = gic.store(virtual, record, rmm.port, rec_pa + GIC_OFFSET)
+    if rec.gic & gic.HOSTS:
+        gic.load_host(virtual, rmm.port, rmm.host_gic(pe))
+    else:
+        virtual.load(0, ())
+    return gic.USED if used else 0
 
 
 def raw_ctl(ctl: int, cval: int, now: int) -> int:
@@ -238,11 +258,10 @@ def realm_of_rec(call: Call) -> Realm:
 def gic_invalid(call: Call) -> bool:
     """ICH_HCR or a list register holds what the Host may not set."""
     assert call.content is not None
-    gic = call.content[_GIC : _GIC + _GIC_SIZE]
-    if gic == _NO_GIC:
+    if call.content[_GIC] == gic.NOTHING:
         return False
-    hcr, *lrs = _GIC_CODEC.unpack(gic)
-    return bool(hcr & ~HCR_PERMITTED) or not lrs_valid(lrs)
+    hcr, *lrs = gic.enter_words(call.content)
+    return bool(hcr & ~gic.HCR_PERMITTED) or not gic.lrs_valid(lrs)
 
 
 def mmio_invalid(call: Call) -> bool:

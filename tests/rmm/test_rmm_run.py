@@ -58,7 +58,7 @@ class TestHostCall:
         run = realm.runs[0]
         host.ok(Rmi.REC_ENTER, realm.recs[0], run)
         record = RmiRecExit.unpack(host.memory.read(run + 0x800, 0x800))
-        names = ("exit_reason", "gprs", "imm", "cntp_ctl", "cntp_cval", "cntv_ctl", "cntv_cval")
+        names = ("exit_reason", "gprs", "imm", "cntp_ctl", "cntp_cval", "cntv_ctl", "cntv_cval", "gicv3_vmcr")
         expected = RmiRecExit.pack(**{name: getattr(record, name) for name in names})
         assert host.memory.read(run + 0x800, 0x800) == expected
 

@@ -5,6 +5,7 @@ from typing import Any
 import keystone
 
 from cca_firmware.boot import boot
+from cca_host.kvm.irqchip import Irqchip
 from cca_platform.board import Board
 from cca_platform.fields import Record
 from cca_platform.machine import Machine
@@ -185,8 +186,9 @@ def to_code(source: str, at: int = RAM) -> bytes:
 
 
 def machine_host() -> Host:
-    """A Host on a machine that has just booted."""
+    """A Host on a machine that has just booted, with its GIC up."""
     machine = Machine(Board.load("fvp"))
     rmm = Rmm(machine)
     boot(machine, rmm=rmm, ns_program=Nobody())
+    Irqchip(machine).start()
     return Host(machine, rmm)
