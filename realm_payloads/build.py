@@ -39,6 +39,8 @@ RMI = ("ns_probe.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "gic.c", "rmi.c", "r
 SECURE = ("secure/secure_start.S", "secure/secure_mmu.c", "secure/secure_print.c", "secure/secure.c",
           "runtime/string.c", "runtime/sha256.c")  # fmt: skip
 
+SECURE_CALL = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "timer.c", "secure_call.c")
+
 BOARD = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "timer.c", "board.c", "board_mmu.c",
          "board_pes.c", "board_gic.c", "board_timers.c", "board_vm.c", "board_realm.c", "board_realms.c",
          "board_devices.c", "board_lives.c", "board_guest.c")  # fmt: skip
@@ -101,11 +103,15 @@ PAYLOADS: dict[str, Payload] = {
     "smp": _realm("smp.c"),
     "crosscode": _realm("crosscode.c"),
     "ns_rmi": _ns("ns_probe.S", "ns_rmi.c"),
+    "ns_exits": _ns("ns_exits.c", "vectors.S", "ns_call.S", "ns_mmu.c", "pe.c", "gic.c", "board_realm.c", "board_guest.c"),
     "ns_gpf": _ns("ns_probe.S", "ns_gpf.c"),
+    "ns_enter": _ns("ns_call.S", "ns_probe.S", "ns_check.c", "rmi_host.c", "ns_enter.c"),
     "rmi": _ns(*RMI),
     "rmi_virt": _ns(*RMI, board="virt"),
     "secure": _secure(),
     "secure_virt": _secure("virt"),
+    "secure_call": _ns(*SECURE_CALL),
+    "secure_call_virt": _ns(*SECURE_CALL, board="virt"),
     "board": _ns(*BOARD, "board_watchdog.c"),
     "board_virt": _ns(*BOARD, board="virt"),
 }
