@@ -4,7 +4,7 @@ those of a model written from the rules."""
 import copy
 from typing import Any
 
-from gic_model import NS_1, SECURE_0, SECURE_1, GicModel, Interrupt
+from gic_model import NS_1, SECURE_0, SECURE_1, GicModel
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -23,6 +23,7 @@ pes = st.integers(0, len(MPIDRS) - 1)
 intids = st.sampled_from(PRIVATE + SHARED)
 views = st.sampled_from((True, False))
 whos = st.sampled_from(tuple(WHO))
+levels = st.sampled_from((0x00, 0x18, 0x20, 0x28, 0x30, 0x38, 0x40, 0x58, 0x7F, 0x80, 0x88, 0xA4, 0xFF))
 icc = {
     "PMR": (3, 0, 4, 6, 0), "IAR0": (3, 0, 12, 8, 0), "EOIR0": (3, 0, 12, 8, 1), "HPPIR0": (3, 0, 12, 8, 2),
     "BPR0": (3, 0, 12, 8, 3), "DIR": (3, 0, 12, 11, 1), "RPR": (3, 0, 12, 11, 3), "SGI1": (3, 0, 12, 11, 5),
@@ -57,7 +58,7 @@ class GicMachine(RuleBasedStateMachine):
         frame, base = self.frame(secure, pe, intid)
         return bool(frame.read(base + register + intid // 32 * 4, 4) >> intid % 32 & 1)
 
-    def found(self, pe: int, intid: int, secure: bool = True) -> Interrupt | None:
+    def found(self, pe: int, intid: int, secure: bool = True) -> Any:
         """The model's interrupt, if this view may change it."""
         it = self.model.find(pe, intid)
         assert it is not None
@@ -72,29 +73,33 @@ class GicMachine(RuleBasedStateMachine):
         return self.gic.cpus[pe].read(icc[register], el, security, 0)
 
     # -- a state where things happen
-    @initialize(groups=st.lists(st.sampled_from(GROUPS + (NS_1,) * 3), min_size=10, max_size=10))
-    def boot(self, groups: list[str]) -> None:
+    @initialize(
+        groups=st.lists(st.sampled_from(GROUPS + (NS_1,) * 3), min_size=10, max_size=10),
+        edges=st.lists(st.booleans(), min_size=10, max_size=10),
+        priorities=st.lists(levels, min_size=10, max_size=10),
+    )
+    def boot(self, groups: list[str], edges: list[bool], priorities: list[int]) -> None:
         self.distributor_control(7, True)
         for pe in range(len(MPIDRS)):
             self.waker(pe, True)
             self.mask(pe, "EL3", 0xFF)
             for group in GROUPS:
                 self.group_enable(pe, group, True)
-        for intid, group in zip(PRIVATE + SHARED, groups, strict=True):
+        for intid, group, edge, priority in zip(PRIVATE + SHARED, groups, edges, priorities, strict=True):
             for pe in range(len(MPIDRS)) if intid < 32 else (0,):
+                self.configure("edge", pe, intid, True, edge)
                 self.set_group(pe, intid, group)
-                self.enable(pe, intid, True, True)
+                self.priority(pe, intid, group != NS_1, priority)
+                self.configure("enabled", pe, intid, True, True)
 
     # -- peripherals
-    @rule(intid=st.sampled_from(SHARED), level=st.booleans())
-    def line(self, intid: int, level: bool) -> None:
-        self.gic.set_line(intid, level)
-        self.model.line(self.model.spis[intid - 32], level)
-
-    @rule(pe=pes, intid=st.sampled_from(PRIVATE[3:]), level=st.booleans())
-    def ppi(self, pe: int, intid: int, level: bool) -> None:
-        self.gic.set_ppi(pe, intid, level)
-        self.model.line(self.model.private[pe][intid], level)
+    @rule(pe=pes, intid=st.sampled_from(PRIVATE[3:] + SHARED), level=st.booleans())
+    def line(self, pe: int, intid: int, level: bool) -> None:
+        if intid < 32:
+            self.gic.set_ppi(pe, intid, level)
+        else:
+            self.gic.set_line(intid, level)
+        self.model.line(self.found(pe, intid), level)
 
     @rule(intid=st.sampled_from(SHARED), level=st.booleans(), secure=views, sr=st.booleans())
     def message(self, intid: int, level: bool, secure: bool, sr: bool) -> None:
@@ -105,28 +110,22 @@ class GicMachine(RuleBasedStateMachine):
             self.model.message(it, level)
 
     # -- distributor and redistributors
-    @rule(pe=pes, intid=intids, secure=views, on=st.booleans())
-    def enable(self, pe: int, intid: int, secure: bool, on: bool) -> None:
-        self.write_bit(secure, pe, intid, 0x100 if on else 0x180)
+    @rule(kind=st.sampled_from(("enabled", "latched", "active", "edge")), pe=pes, intid=intids, secure=views,
+          on=st.booleans())  # fmt: skip
+    def configure(self, kind: str, pe: int, intid: int, secure: bool, on: bool) -> None:
+        """ISENABLER, ISPENDR, ISACTIVER and the registers that clear; ICFGR."""
         it = self.found(pe, intid, secure)
-        if it is not None:
-            it.enabled = on
+        if kind == "edge":
+            frame, base = self.frame(secure, pe, intid)
+            at, bit = base + 0xC00 + intid // 16 * 4, 2 << 2 * (intid % 16)
+            frame.write(at, 4, frame.read(at, 4) & ~bit | bit * on)
+        else:
+            register = {"enabled": 0x100, "latched": 0x200, "active": 0x300}[kind]
+            self.write_bit(secure, pe, intid, register if on else register + 0x80)
+        if it is not None and (kind != "edge" or intid >= 16):
+            setattr(it, kind, on)
 
-    @rule(pe=pes, intid=intids, secure=views, on=st.booleans())
-    def pend(self, pe: int, intid: int, secure: bool, on: bool) -> None:
-        self.write_bit(secure, pe, intid, 0x200 if on else 0x280)
-        it = self.found(pe, intid, secure)
-        if it is not None:
-            it.latched = on
-
-    @rule(pe=pes, intid=intids, secure=views, on=st.booleans())
-    def activate(self, pe: int, intid: int, secure: bool, on: bool) -> None:
-        self.write_bit(secure, pe, intid, 0x300 if on else 0x380)
-        it = self.found(pe, intid, secure)
-        if it is not None:
-            it.active = on
-
-    @rule(pe=pes, intid=intids, secure=views, value=st.integers(0, 255))
+    @rule(pe=pes, intid=intids, secure=views, value=levels)
     def priority(self, pe: int, intid: int, secure: bool, value: int) -> None:
         frame, base = self.frame(secure, pe, intid)
         frame.write(base + 0x400 + intid, 1, value)
@@ -140,18 +139,7 @@ class GicMachine(RuleBasedStateMachine):
         for register, on in ((0x80, group == NS_1), (0xD00, group == SECURE_1)):
             at = base + register + intid // 32 * 4
             frame.write(at, 4, frame.read(at, 4) & ~(1 << intid % 32) | on << intid % 32)
-        it = self.found(pe, intid)
-        assert it is not None
-        it.group = group
-
-    @rule(pe=pes, intid=intids, secure=views, edge=st.booleans())
-    def trigger(self, pe: int, intid: int, secure: bool, edge: bool) -> None:
-        frame, base = self.frame(secure, pe, intid)
-        at, bit = base + 0xC00 + intid // 16 * 4, 2 << 2 * (intid % 16)
-        frame.write(at, 4, frame.read(at, 4) & ~bit | bit * edge)
-        it = self.found(pe, intid, secure)
-        if it is not None and intid >= 16:
-            it.edge = edge
+        self.found(pe, intid).group = group
 
     @rule(intid=st.sampled_from(SHARED), secure=views, to=st.sampled_from((*range(len(MPIDRS)), None)),
           any_pe=st.booleans(), halves=st.booleans())  # fmt: skip
@@ -214,7 +202,7 @@ class GicMachine(RuleBasedStateMachine):
         assert self.write(pe, who, register, int(on)) == 0
         (self.model.pes[pe].enabled.add if on else self.model.pes[pe].enabled.discard)(group)
 
-    @rule(pe=pes, who=st.sampled_from(("S", "NS")), split=st.booleans())
+    @rule(pe=pes, who=st.sampled_from(("S", "NS", "NS")), split=st.booleans())
     def eoi_mode(self, pe: int, who: str, split: bool) -> None:
         self.write(pe, who, "CTLR", split << 1 | 1)
         setattr(self.model.pes[pe], f"split_{'secure' if who == 'S' else 'ns'}", split)
@@ -241,13 +229,24 @@ class GicMachine(RuleBasedStateMachine):
         intid = self.read(pe, who, f"IAR{number}")
         assert intid == (self.model.acknowledge(pe, number, who) if number or who == "EL3" else -1)
 
-    @precondition(lambda self: any(self.told))
-    @rule(data=st.data())
-    def take(self, data: st.DataObject) -> None:
+    def take(self, pe: int) -> None:
         """What software does on an interrupt."""
-        pe = data.draw(st.sampled_from([pe for pe, signals in enumerate(self.told) if signals]))
         number, who = {1: (0, "EL3"), 2: (1, "S"), 4: (1, "NS")}[self.told[pe]]
         self.acknowledge(pe, who, number)
+
+    @precondition(lambda self: any(self.told))
+    @rule(data=st.data())
+    def take_one(self, data: st.DataObject) -> None:
+        """One PE takes its interrupt."""
+        self.take(data.draw(st.sampled_from([pe for pe, signals in enumerate(self.told) if signals])))
+
+    @rule(pe=pes, interrupts=st.lists(intids, max_size=5))
+    def nest(self, pe: int, interrupts: list[int]) -> None:
+        """Interrupts come one by one; those that may are taken at once."""
+        for intid in interrupts:
+            self.configure("latched", pe, intid, True, True)
+            if self.told[pe]:
+                self.take(pe)
 
     @rule(pe=pes, who=whos, number=st.sampled_from((0, 1, 1, 1)), intid=st.sampled_from((*PRIVATE, *SHARED, 90, 1023)))
     def end(self, pe: int, who: str, number: int, intid: int) -> None:
@@ -259,14 +258,14 @@ class GicMachine(RuleBasedStateMachine):
             assert answer == -1
 
     @precondition(lambda self: any(it.stack for it in self.model.pes))
-    @rule(data=st.data(), deactivate=st.booleans())
-    def finish(self, data: st.DataObject, deactivate: bool) -> None:
-        """What software does at the end of a handler."""
+    @rule(data=st.data(), deactivate=st.booleans(), mistaken=st.sampled_from((False, False, False, True)))
+    def finish(self, data: st.DataObject, deactivate: bool, mistaken: bool) -> None:
+        """What software does at the end of a handler; mistaken, it names an interrupt of another group."""
         pe = data.draw(st.sampled_from([pe for pe, it in enumerate(self.model.pes) if it.stack]))
         group = self.model.pes[pe].stack[-1][1]
         who = {SECURE_0: "EL3", SECURE_1: "S", NS_1: "NS"}[group]
         mine = self.model.private[pe] + self.model.spis
-        candidates = [it.intid for it in mine if it.active and it.group == group] or [1]
+        candidates = [it.intid for it in mine if it.active and (it.group == group) != mistaken] or [1]
         intid = data.draw(st.sampled_from(candidates))
         self.end(pe, who, 0 if group == SECURE_0 else 1, intid)
         if deactivate:

@@ -107,12 +107,3 @@ class Distributor:
         if self._mine(intid):
             self._gic.spis.set_message(intid, level)
             self._gic.update_spi(intid)
-
-    def save(self) -> None:
-        """Nothing: the GIC keeps the state of its frames."""
-
-    def restore(self, data: None) -> None:
-        """Nothing to put back."""
-
-    def reset(self) -> None:
-        """Nothing: the GIC is reset as a whole."""

@@ -54,10 +54,10 @@ class Interrupts:
 
     # -- events -------------------------------------------------------------------------------------------------------
     def set_wire(self, intid: int, level: bool) -> None:
-        """The input of a peripheral; a rising edge latches an edge-triggered interrupt."""
+        """The input of a peripheral has changed; a rising edge latches an edge-triggered interrupt."""
         bit = 1 << intid
         if level:
-            self.latch |= bit & self.edge & ~self.wire
+            self.latch |= bit & self.edge
             self.wire |= bit
         else:
             self.wire &= ~bit

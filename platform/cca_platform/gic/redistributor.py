@@ -67,12 +67,3 @@ class Redistributors:
         affinity = cpu.affinity & 0xFF_FFFF | (cpu.affinity >> 32 & 0xFF) << 24
         last = _LAST if cpu is self._gic.cpus[-1] else 0
         return affinity << 32 | cpu.index << 8 | last
-
-    def save(self) -> None:
-        """Nothing: the GIC keeps the state of its frames."""
-
-    def restore(self, data: None) -> None:
-        """Nothing to put back."""
-
-    def reset(self) -> None:
-        """Nothing: the GIC is reset as a whole."""
