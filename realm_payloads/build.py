@@ -103,7 +103,6 @@ PAYLOADS: dict[str, Payload] = {
     "smp": _realm("smp.c"),
     "crosscode": _realm("crosscode.c"),
     "ns_rmi": _ns("ns_probe.S", "ns_rmi.c"),
-    "ns_exits": _ns("ns_exits.c", "vectors.S", "ns_call.S", "ns_mmu.c", "pe.c", "gic.c", "board_realm.c", "board_guest.c"),
     "ns_gpf": _ns("ns_probe.S", "ns_gpf.c"),
     "ns_enter": _ns("ns_call.S", "ns_probe.S", "ns_check.c", "rmi_host.c", "ns_enter.c"),
     "rmi": _ns(*RMI),
