@@ -3,6 +3,8 @@
 #ifndef SERVICES_H
 #define SERVICES_H
 
+#include "types.h"
+
 // Calls of the Trusted OS owners: arguments from X1 on, results from X0 on. X0 = 0 is success, -1 an unknown function.
 #define SECURE_COUNT 0xbf00ff00ul       // X0: how many functions there are
 #define SECURE_UID 0xbf00ff01ul         // W0..W3: an UUID
