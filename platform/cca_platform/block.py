@@ -85,8 +85,7 @@ P_SLICE_END: Final = 53  # clock value at which the PE has to stop whatever the 
 P_BUDGET: Final = 54  # clock value at which the PE stops: its slice ends, or a timer changes its output
 P_HAS_PAN: Final = 60  # 1 = the CPU model has FEAT_PAN
 P_TLB_ERA: Final = 61  # 1..255, a new one with each flush of the whole TLB
-P_ID_TABLE: Final = 62  # address of 32 words: the ID registers with CRm 4 to 7, op2 0 to 7
-P_MPIDR: Final = 63  # MPIDR_EL1
+P_ID_TABLE: Final = 62  # address of 64 words: the ID registers with CRm 0 to 7, op2 0 to 7
 P_SCRATCH: Final = 64  # 12 words for register transfers
 P_VMPIDR: Final = 79  # VMPIDR_EL2 as EL2 in Python set it
 P_TLB_CONTROLS: Final = 76  # P_HCR, P_VTCR and P_VTTBR as they were when the EL1&0 TLB was last switched

@@ -34,8 +34,15 @@ _BLOCK_WORDS: Final = {
 }
 _NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
 _library = ctypes.CDLL(uclib._name)
-_SCR_EL3_NS_RW_HCE: Final = 0x531
-_HCR_EL2_RW: Final = 1 << 31
+# What the model's own reset leaves out: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it undefined).
+_RESET: Final = {
+    "scr_el3": 0x531,  # NS, RW, HCE
+    "mdcr_el3": 1 << 6,
+    "hcr_el2": 1 << 31,
+    "sctlr_el2": 0x30C5_0830,
+    "sctlr_el1": 0x30D0_0800,
+    "cptr_el2": 0x33FF,
+}
 
 
 def _function(name: str) -> int:
@@ -129,11 +136,11 @@ class Engine:
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MSR, arm64_const.UC_ARM64_INS_MSR)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_SYS, arm64_const.UC_ARM64_INS_SYS)
         uc.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
-        self.write_system(SYSTEM_REGISTERS["scr_el3"], _SCR_EL3_NS_RW_HCE)
+        for name, value in _RESET.items():
+            self.write_system(SYSTEM_REGISTERS[name], value)
         wanted = block[w.P_X : w.P_PSTATE + 1].copy()
         registers.read_general(self._address)  # what it holds: only what differs from that is ever written to it
         block[w.P_X : w.P_PSTATE + 1] = wanted
-        self.write_system(SYSTEM_REGISTERS["hcr_el2"], _HCR_EL2_RW)
 
     def _hook(self, kind: int, callback: int, *extra: int) -> None:
         handle = ctypes.c_size_t()

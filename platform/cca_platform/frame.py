@@ -65,6 +65,7 @@ SYSTEM_REGISTERS: Final[dict[str, Encoding]] = {
     "vpidr_el2": (3, 4, 0, 0, 0),
     "vmpidr_el2": (3, 4, 0, 0, 5),
     "scr_el3": (3, 6, 1, 1, 0),
+    "mdcr_el3": (3, 6, 1, 3, 1),
 }
 
 _GENERAL: Final = tuple(f"x{number}" for number in range(31))

@@ -34,6 +34,8 @@ _HCR_RW: Final = 1 << 31  # RAO/WI: no level has AArch32
 _HCR_BITS: Final = 0x0001_4003_DFFF_7FFF  # those of this PE: no HCD with EL3, no TID0, up to CD, then FWB and GPF
 _IL: Final = 1 << 20
 _AARCH32: Final = 1 << 4
+_UAO: Final = 1 << 23
+_NZCV, _Z = 0xF << 28, 1 << 30
 _NO_FAR: Final = -(1 << 63)
 
 
@@ -128,7 +130,7 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     el = pstate >> 2 & 3
     pan = pstate >> _PAN_BIT & 1
     _load_regime(p, el)
-    if el == 1 and access != _FETCH and _is_unprivileged(p):
+    if el == 1 and access != _FETCH and pstate & _UAO == 0 and _is_unprivileged(p):
         el = 0
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, pan if el else 0)
@@ -160,17 +162,26 @@ def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
 
 @jit("i8(i8, i8, i8)")
 def _identify(p: int, register: int, index: int) -> int:
-    """MPIDR_EL1 at EL2, and the ID registers (CRm 4 to 7) that no level traps, from the table of the PE."""
+    """MIDR_EL1 and MPIDR_EL1 at EL2, and the ID registers (CRm 1 to 7) that no level traps: from the PE's table."""
     el = get(p, PSTATE) >> 2 & 3
-    value = load64(p + 8 * w.P_MPIDR)
-    if index >= 32:
-        if el == 0 or (el == 1 and load64(p + 8 * w.P_HCR) & _HCR_TID3):
+    if index < 8:
+        if (index != 0 and index != 5) or el != 2:
             return 0
-        value = load64(load64(p + 8 * w.P_ID_TABLE) + 8 * (index - 32))
-    elif index != 5 or el != 2:
+    elif el == 0 or (el == 1 and load64(p + 8 * w.P_HCR) & _HCR_TID3):
         return 0
     if register != XZR:
-        put(p, register, value)
+        put(p, register, load64(load64(p + 8 * w.P_ID_TABLE) + 8 * index))
+    return 1
+
+
+@jit("i8(i8, i8)")
+def _no_random(p: int, register: int) -> int:
+    """RNDR and RNDRRS, where the model has them (it asks the host): no number within reasonable time, 0 and Z."""
+    if load64(p + 8 * w.P_HAS_PAN) == 0:
+        return 0
+    if register != XZR:
+        put(p, register, 0)
+    put(p, PSTATE, get(p, PSTATE) & ~_NZCV | _Z)
     return 1
 
 
@@ -180,6 +191,8 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
     crm, op2 = load32(cp + 4), load32(cp + 16)
     if load32(cp) == 0 and load32(cp + 8) == 3 and load32(cp + 12) == 0 and crm < 8:
         return _identify(p, register, 8 * crm + op2)
+    if load32(cp) == 2 and crm == 4 and load32(cp + 12) == 3 and load32(cp + 8) == 3:
+        return _no_random(p, register)
     if load32(cp) == 12 and crm == 1 and op2 == 0 and load32(cp + 12) == 0 and load32(cp + 8) == 3:
         pstate = get(p, PSTATE)
         if pstate & 0xC == 0:

@@ -148,7 +148,8 @@ class Pe:
             self.machine.memory.requesters.append(self)
             self._id_table = self.ids.table()
             self.block[w.P_ID_TABLE] = self._id_table.ctypes.data
-            self.block[w.P_MPIDR] = self.mpidr
+            for name, value in self.ids.reset().items():
+                self._engine.write_system(frame.SYSTEM_REGISTERS[name], value)
         return self._engine
 
     # -- calls between levels ----------------------------------------------------------------------------------------
@@ -234,6 +235,7 @@ class Pe:
         if words[w.P_VMPIDR] != vmpidr:
             words[w.P_VMPIDR] = vmpidr
             self.engine.write_system(frame.SYSTEM_REGISTERS["vmpidr_el2"], vmpidr)
+            self.engine.write_system(frame.SYSTEM_REGISTERS["vpidr_el2"], self.ids.midr)
 
     def run_under(self, scr: int) -> None:
         """SCR_EL3 for the security state that EL3 has just returned to, until it leaves it: not that of ``machine.scr``."""

@@ -115,7 +115,7 @@ class TestCalls:
         assert booted.machine.run(10_000) == "system off"
         found = words(booted, 15)
         assert found[:8] == [0, 0, 0, 0, 2 << 2, 0xF << 6, 1, 0x33FF]
-        assert found[8:13] == [0x30C5_0830, 0, 0, 0, 0]
+        assert found[8:13] == [0x30C5_0830, 1 << 31, 0, 0, 0]  # HCR_EL2.RW is RAO/WI
         assert found[13] == found[14] == booted.pe.mpidr
 
 
