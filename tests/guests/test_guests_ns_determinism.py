@@ -1,4 +1,4 @@
-"""Two runs of the same images are the same to the last event, with several PEs that run, wait and talk to each other."""
+"""Two runs of the same images are the same to the last event, with PEs that run, wait and talk to each other."""
 
 import os
 import subprocess
