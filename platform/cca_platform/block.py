@@ -119,6 +119,5 @@ SIGNAL_G1NS: Final = 4  # or Non-secure Group 1,
 SIGNAL_VIRQ: Final = 8  # and virtual interrupts of list registers
 SIGNAL_VFIQ: Final = 16
 SIGNAL_GIC: Final = 31  # all of them
-SIGNAL_VSERROR: Final = 32  # HCR_EL2.VSE
 SIGNAL_SERROR: Final = 64  # a physical SError
 SIGNAL_ILLEGAL: Final = 128  # an exception return may have set PSTATE.IL: never goes away, so look at every block

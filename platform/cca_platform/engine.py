@@ -212,6 +212,10 @@ class Engine:
         registers.put_system(self._address, encode(encoding), _signed(value))
         self.block[w.P_REGIME] = -1
 
+    def put_el2(self, hcr: int, vmpidr: int, vpidr: int) -> None:
+        """HCR_EL2, VMPIDR_EL2 and VPIDR_EL2 for an EL2 in Python, in one call."""
+        registers.put_el2(self._address, hcr, vmpidr, vpidr)
+
     def flush_tlb(self) -> None:
         """Drop every translation of every regime."""
         control = unicorn_const.UC_CTL_TLB_FLUSH | unicorn_const.UC_CTL_IO_WRITE << 30

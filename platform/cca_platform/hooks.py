@@ -27,7 +27,6 @@ _READ: Final = 16
 _WRITE: Final = 17
 _FETCH: Final = 18
 _PAN_BIT: Final = 22
-_HCR_VSE: Final = 1 << 8
 _HCR_TID3: Final = 1 << 18
 _HCR_TGE: Final = 1 << 27
 _HCR_RW: Final = 1 << 31  # RAO/WI: no level has AArch32
@@ -221,9 +220,8 @@ def _set_hcr(p: int, value: int) -> int:
     """HCR_EL2 is written. Where not all of ``value`` is kept the engine gets that here, and next a flush of its TLB."""
     kept = value & _HCR_BITS | _HCR_RW
     store64(p + 8 * w.P_HCR, kept)
-    signals = load64(p + 8 * w.P_SIGNALS) & ~w.SIGNAL_VSERROR
-    signals |= w.SIGNAL_ILLEGAL if value & _HCR_TGE else 0
-    store64(p + 8 * w.P_SIGNALS, signals | (w.SIGNAL_VSERROR if value & _HCR_VSE else 0))
+    if value & _HCR_TGE:
+        store64(p + 8 * w.P_SIGNALS, load64(p + 8 * w.P_SIGNALS) | w.SIGNAL_ILLEGAL)
     if kept != value:
         put_system(p, 0x34110, kept)
         m = load64(p + 8 * w.P_MACHINE)

@@ -44,12 +44,12 @@ def due(p: int, pstate: int) -> int:
     level: no interrupt, but the exception of PSTATE.IL.
     """
     signals = load64(p + 8 * w.P_SIGNALS)
-    if signals == 0:
+    secure = load64(p + 8 * w.P_SECURITY) == _SECURE
+    hcr = 0 if secure else load64(p + 8 * w.P_HCR)
+    if signals == 0 and hcr & _HCR_VSE == 0:
         return 0
     if signals & w.SIGNAL_ILLEGAL and pstate & _PSTATE_IL:
         return ILLEGAL | max(pstate >> 2 & 3, 1)
-    secure = load64(p + 8 * w.P_SECURITY) == _SECURE
-    hcr = 0 if secure else load64(p + 8 * w.P_HCR)
     scr = load64(p + 8 * w.P_SCR)
     if signals & (w.SIGNAL_G0 | (w.SIGNAL_G1NS if secure else w.SIGNAL_G1S)):
         target = _target(pstate, scr & _SCR_FIQ, hcr & (_HCR_FMO | _HCR_TGE), pstate & _PSTATE_F)
@@ -64,7 +64,7 @@ def due(p: int, pstate: int) -> int:
         if target:
             return SERROR | target
     if (pstate >> 2 & 3) < 2 and hcr & _HCR_TGE == 0:
-        if signals & w.SIGNAL_VSERROR and hcr & _HCR_AMO and pstate & _PSTATE_A == 0:
+        if hcr & _HCR_VSE and hcr & _HCR_AMO and pstate & _PSTATE_A == 0:
             return 1 << 16 | SERROR | 1
         if signals & w.SIGNAL_VFIQ and hcr & _HCR_FMO and pstate & _PSTATE_F == 0:
             return FIQ | 1
@@ -87,7 +87,7 @@ def pending(p: int, pstate: int) -> int:
     if virtual & _HCR_IMO:
         irq = signals & w.SIGNAL_VIRQ
     if virtual & _HCR_AMO:
-        serror = signals & w.SIGNAL_VSERROR
+        serror = virtual & _HCR_VSE
     return (_PSTATE_F if fiq else 0) | (_PSTATE_I if irq else 0) | (_PSTATE_A if serror else 0)
 
 
@@ -103,7 +103,7 @@ def wakes(p: int, pstate: int) -> int:
     return (
         (signals & w.SIGNAL_VIRQ and hcr & _HCR_IMO)
         | (signals & w.SIGNAL_VFIQ and hcr & _HCR_FMO)
-        | (signals & w.SIGNAL_VSERROR and hcr & _HCR_AMO)
+        | (hcr & _HCR_VSE and hcr & _HCR_AMO)
     ) != 0
 
 
@@ -118,5 +118,6 @@ def set_budget(p: int) -> int:
     else:
         budget = min(budget, timers.next_change(p, now))
     store64(p + 8 * w.P_BUDGET, budget)
-    store64(m + 8 * w.M_BUDGET, 0 if load64(p + 8 * w.P_SIGNALS) else budget)
+    looks = load64(p + 8 * w.P_SIGNALS) | load64(p + 8 * w.P_HCR) & _HCR_VSE
+    store64(m + 8 * w.M_BUDGET, 0 if looks else budget)
     return budget

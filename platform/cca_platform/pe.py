@@ -80,6 +80,7 @@ class Pe:
         self._cpu_interface = machine.gic.cpus[index]
         self.block = np.zeros(w.P_WORDS, np.int64)
         self.address = int(self.block.ctypes.data)
+        self._shared = memoryview(machine.memory.block.data).cast("B").cast("q")
         self.words = memoryview(self.block.data).cast("B").cast("Q")
         self.x = self.words[w.P_X : w.P_X + 31]
         self._tlb_pages = np.zeros(machine.memory.pages, np.uint8)
@@ -226,16 +227,12 @@ class Pe:
         """The EL2 controls under which lower levels run, set by an EL2 in Python."""
         words = self.words
         hcr |= _HCR_RW
-        if words[w.P_HCR] != hcr:
-            words[w.P_HCR] = hcr
-            self.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr & _ENGINE_HCR)
         words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
         words[w.P_CNTHCTL], words[w.P_CNTVOFF] = _CNTHCTL_RESET, 0
         self._vmid = vttbr >> 48
-        if words[w.P_VMPIDR] != vmpidr:
-            words[w.P_VMPIDR] = vmpidr
-            self.engine.write_system(frame.SYSTEM_REGISTERS["vmpidr_el2"], vmpidr)
-            self.engine.write_system(frame.SYSTEM_REGISTERS["vpidr_el2"], self.ids.midr)
+        if words[w.P_HCR] != hcr or words[w.P_VMPIDR] != vmpidr:
+            words[w.P_HCR], words[w.P_VMPIDR] = hcr, vmpidr
+            self.engine.put_el2(hcr & _ENGINE_HCR, vmpidr, self.ids.midr)
 
     def run_under(self, scr: int) -> None:
         """SCR_EL3 for the security state that EL3 has just returned to, until it leaves it: not that of ``machine.scr``."""
@@ -281,9 +278,9 @@ class Pe:
 
     def _synchronise(self) -> None:
         """Do the invalidations that are due before code runs."""
-        machine = self.machine.memory.block
-        if machine[w.M_CODE_WRITTEN]:
-            machine[w.M_CODE_WRITTEN] = 0
+        shared = self._shared
+        if shared[w.M_CODE_WRITTEN]:
+            shared[w.M_CODE_WRITTEN] = 0
             self.machine.memory.executed.fill(0)
             for pe in self.machine.pes:
                 pe._flush_code = pe._engine is not None
@@ -291,10 +288,10 @@ class Pe:
         if self._flush_code:
             self.engine.flush_code()
             self._flush_code = False
-        if self._flush or self.words[w.P_TLBI_SEEN] != machine[w.M_TLBI]:
+        if self._flush or self.words[w.P_TLBI_SEEN] != shared[w.M_TLBI]:
             self.engine.flush_tlb()
             self._flush = False
-            self.words[w.P_TLBI_SEEN] = machine[w.M_TLBI]
+            self.words[w.P_TLBI_SEEN] = shared[w.M_TLBI]
             era = self.words[w.P_TLB_ERA]
             if era == 255:
                 self._tlb_pages.fill(0)
@@ -378,16 +375,10 @@ class Pe:
             if machine.stopped is not None:
                 return
             due = machine.bus.deadline
-        self._tell_timers()
-        if words[w.P_SECURITY] != self.security:
-            words[w.P_SECURITY] = self.security
-            words[w.P_SCR] = machine.scr[self.security]
-            self._flush = True  # the engine's TLB does not know security states
-        if words[w.P_SIGNALS]:
-            taken = int(interrupts.due(self.address, words[w.P_PSTATE]))
-            if taken:
-                self._take_interrupt(taken)
-                return
+        taken = self._settle()
+        if taken:
+            self._take_interrupt(taken)
+            return
         self.count_fruitless()
         if self.stuck or self.asleep():
             self._wait()
@@ -426,7 +417,6 @@ class Pe:
                 hcr = words[w.P_HCR] & ~_HCR_VSE
                 words[w.P_HCR] = hcr
                 self.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr)
-                words[w.P_SIGNALS] &= ~w.SIGNAL_VSERROR
             else:
                 esr |= words[w.P_SERROR]
                 words[w.P_SIGNALS] &= ~w.SIGNAL_SERROR
@@ -469,13 +459,29 @@ class Pe:
         self.el = el = self.words[w.P_PSTATE] >> 2 & 3
         security = self.security
         exceptions.interrupt(self, number)
-        if self.security != security or (self.security, self.el) in self._programs:
+        if self.machine.stopped is not None or self.stuck or self.waiting or not self.on:
             return False
-        if self.el != el and number == exceptions.SMC:
+        if (self.security, self.el) in self._programs:
             return False
-        if self._reloaded or self._flush or self.stuck or not self.on:
+        if self.security == security and self.el == el and not self._reloaded and not self._flush:
+            return True
+        if self._settle() or self._flush_code or self._shared[w.M_CODE_WRITTEN]:
             return False
-        return self.machine.stopped is None
+        self._synchronise()
+        interrupts.set_budget(self.address)
+        return True
+
+    def _settle(self) -> int:
+        """Let the security state and the timers of the code that is about to run be known; the interrupt it takes, or 0."""
+        self._tell_timers()
+        words, security = self.words, self.security
+        if words[w.P_SECURITY] != security:
+            words[w.P_SECURITY] = security
+            words[w.P_SCR] = self.machine.scr[security]
+            self._flush = True  # the engine's TLB does not know security states
+        if words[w.P_SIGNALS] or words[w.P_HCR] & _HCR_VSE:
+            return int(interrupts.due(self.address, words[w.P_PSTATE]))
+        return 0
 
     def take(self, esr: int, target: int, far: int | None = None, hpfar: int = 0) -> None:
         """Take a synchronous exception from the current code to exception level ``target``.

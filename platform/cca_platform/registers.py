@@ -22,6 +22,7 @@ __all__ = [
     "get_system",
     "load_el1",
     "put",
+    "put_el2",
     "put_system",
     "read_general",
     "save_el1",
@@ -133,6 +134,16 @@ def write_general(p: int) -> int:
                 register = PC
             call_reg_write(function, engine, register, source + 8 * number)
             store64(held + 8 * number, value)
+    return 0
+
+
+@jit("i8(i8, i8, i8, i8)")
+def put_el2(p: int, hcr: int, vmpidr: int, vpidr: int) -> int:
+    """HCR_EL2, VMPIDR_EL2 and VPIDR_EL2 of the engine, for an EL2 in Python."""
+    put_system(p, 0x34110, hcr)
+    put_system(p, 0x34005, vmpidr)
+    put_system(p, 0x34000, vpidr)
+    store64(p + 8 * w.P_REGIME, -1)
     return 0
 
 

@@ -69,7 +69,9 @@ class TestRouting:
         (NS, 1, FMO, 0, MASK_F, w.SIGNAL_VFIQ, 0),
         (SECURE, 1, IMO, 0, 0, w.SIGNAL_VIRQ, 0),
         (NS, 1, IMO, 0, 0, w.SIGNAL_VIRQ | w.SIGNAL_G1NS, IRQ | 2),
-        (NS, 1, AMO, 0, MASK_A, w.SIGNAL_VSERROR, 0),
+        (NS, 1, AMO | VSE, 0, 0, 0, 1 << 16 | SERROR | 1),
+        (NS, 1, AMO | VSE, 0, MASK_A, 0, 0),
+        (NS, 1, VSE, 0, 0, 0, 0),
     )
 
     @pytest.mark.parametrize(("state", "el", "hcr", "scr", "masks", "signals", "taken"), ROWS)
