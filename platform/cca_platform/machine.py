@@ -1,9 +1,10 @@
 """The machine: board, memory, PEs, bus and clock, the programs of its exception levels, and its snapshots."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from cca_platform.board import Board
+from cca_platform.board import Bank, Board, nonvolatile_bank
 from cca_platform.bus import Bus
 from cca_platform.clock import Clock
 from cca_platform.gic import FRAMES_SIZE, Gic
@@ -11,7 +12,7 @@ from cca_platform.memory import Memory
 from cca_platform.pe import MachineStopped, Pe, Program
 from cca_platform.snapshot import Snapshot, Snapshots
 from cca_platform.trace import Trace
-from cca_platform.types import Pas, SecurityState
+from cca_platform.types import MachineError, Pas, SecurityState
 
 __all__ = ["InstructionLimit", "Machine", "MachineStopped", "Part"]
 
@@ -52,6 +53,7 @@ class Machine:
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
+        self._nonvolatile = board.nonvolatile
         self.scr = [0] * len(SecurityState)
         self.gic = Gic(board.pes, board.gic.spis, self._signal)
         self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
@@ -70,6 +72,36 @@ class Machine:
         """Power off or reset: nothing runs any more, and whoever waits for a PE gets MachineStopped."""
         if self.stopped is None:
             self.stopped = reason
+
+    def reset(self, reason: str) -> None:
+        """A system reset: everything is as after power-on, DRAM too but for ``nonvolatile``; only time goes on.
+
+        No software is left, so ``boot`` has to be called again. Snapshots from before can still be restored.
+        """
+        if self.trace.on:
+            self.trace.emit("system.reset", reason=reason)
+        for pe in self.pes:
+            pe.reset()
+        self._snapshots.touch_all()
+        self.memory.lose(self.nonvolatile)
+        self.programs.clear()
+        self.parts.clear()
+        self.scr[:] = [0] * len(self.scr)
+        self.bus.reset()
+        self.gic.reset()
+        self.stopped = None
+
+    @property
+    def nonvolatile(self) -> tuple[Bank, ...]:
+        """The DRAM that a reset keeps, at first that of the board; MachineError for anything but Non-secure DRAM."""
+        return self._nonvolatile
+
+    @nonvolatile.setter
+    def nonvolatile(self, banks: Sequence[Bank]) -> None:
+        try:
+            self._nonvolatile = tuple(nonvolatile_bank(self.board, bank.base, bank.size) for bank in banks)
+        except ValueError as error:
+            raise MachineError(str(error)) from None
 
     def _connect_gic(self) -> None:
         """Its frames on the bus, one view for each Security state, and the lines of the devices to it."""
@@ -148,6 +180,7 @@ class Machine:
             "gpccr": self.memory.gpccr,
             "boots": self.memory.boots,
             "stopped": self.stopped,
+            "scr": tuple(self.scr),
             "bus": self.bus.save(),
             "gic": self.gic.save(),
             "pes": [pe.save() for pe in self.pes],
@@ -162,6 +195,7 @@ class Machine:
         self.memory.gpccr = data["gpccr"]
         self.memory.boots = data["boots"]
         self.stopped = data["stopped"]
+        self.scr[:] = data["scr"]
         self.trace.seq = data["seq"]
         self.bus.restore(data["bus"])
         self.gic.restore(data["gic"])

@@ -9,14 +9,14 @@ tests.
 import ctypes
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from cca_platform import block as w
 from cca_platform import gpt
-from cca_platform.board import Board
+from cca_platform.board import Bank, Board
 from cca_platform.types import Access, BusError, Gpi, GranuleProtectionFault, MachineError, Pas, SecurityState
 
 __all__ = ["Memory", "Port", "reserve"]
@@ -209,6 +209,32 @@ class Memory:
             self.dirty[index] = 1
         if self.executed[index]:
             self.block[w.M_CODE_WRITTEN] = 1
+
+    def lose(self, kept: Sequence[Bank]) -> None:
+        """A reset: no protection, new keys, and DRAM is zero but for Non-secure pages in ``kept``.
+
+        Every page that is not zero must be among the dirty ones, and nothing may hold a translation.
+        """
+        lost = self.dirty != 0
+        for bank in kept:
+            first = self.page_index(bank.base)
+            pages = lost[first : first + bank.size // _PAGE]
+            for page in np.flatnonzero(pages).tolist():
+                pages[page] = not self._is_ns(bank.base + page * _PAGE)
+        edges = np.flatnonzero(np.diff(lost.view(np.int8), prepend=0, append=0)).tolist()
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            ctypes.memset(self.host + start * _PAGE, 0, (stop - start) * _PAGE)
+        self.executed.fill(0)
+        self.gptbr = self.gpccr = 0
+        self.boots += 1
+        self.tlbi_paall()
+
+    def _is_ns(self, pa: int) -> bool:
+        try:
+            self.check(pa, Pas.NON_SECURE, Access.READ)
+        except GranuleProtectionFault:
+            return False
+        return True
 
     def close(self) -> None:
         """Give the memory back; nothing may use it afterwards."""

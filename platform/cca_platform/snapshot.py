@@ -23,10 +23,15 @@ _ROWS = 64
 
 
 class Snapshot:
-    """A moment of one machine. ``pages`` are the pre-images of what was written until the next snapshot."""
+    """A moment of one machine. ``pages`` are the pre-images of what was written until the next snapshot.
 
-    def __init__(self, state: dict[str, Any]) -> None:
-        self.state = state
+    ``programs`` and ``parts`` are the software in Python that was there: a reset of the machine drops it.
+    """
+
+    def __init__(self, machine: "Machine") -> None:
+        self.state = machine.save()
+        self.programs = dict(machine.programs)
+        self.parts = dict(machine.parts)
         self.pages: dict[int, bytes] = {}
 
 
@@ -36,6 +41,7 @@ class Snapshots:
     def __init__(self, machine: "Machine") -> None:
         self._machine = machine
         self._line: list[Snapshot] = []
+        self._before: list[int] = []  # the pages written before the first snapshot
 
     def take(self) -> Snapshot:
         """Close the open snapshot and begin a new one."""
@@ -43,12 +49,13 @@ class Snapshots:
         if memory.shadow is None:
             memory.shadow = reserve(memory.pages * _PAGE)
             memory.block[w.M_SHADOW] = memory.shadow_address
+            self._before = self._dirty()
         elif self._line:
             last = self._line[-1]
             for page in self._dirty():
                 last.pages[page] = memory.shadow[page * _PAGE : (page + 1) * _PAGE]
         self._clean()
-        snapshot = Snapshot(self._machine.save())
+        snapshot = Snapshot(self._machine)
         self._line.append(snapshot)
         return snapshot
 
@@ -69,8 +76,17 @@ class Snapshots:
                     memory.block[w.M_CODE_WRITTEN] = 1
             older.pages.clear()
         self._clean(dirty)
+        machine.programs |= snapshot.programs
+        machine.parts |= snapshot.parts
         machine.load(snapshot.state)
         memory.tlbi_paall()
+
+    def touch_all(self) -> None:
+        """Account for a write to every page that may hold something: all of them are about to be lost."""
+        touch = self._machine.memory.touch
+        for pages in (self._before, *(snapshot.pages for snapshot in self._line)):
+            for page in pages:
+                touch(page)
 
     def _dirty(self) -> list[int]:
         """The pages written since the open snapshot, found by OR-ing the map down its columns: a quarter of a pass."""
