@@ -8,11 +8,12 @@ import keystone
 import pytest
 
 from cca_firmware.abi import Psci, RmmEl3Status
+from cca_firmware.boot import boot
 from cca_platform.devices.dma import DmaCommand, DmaOffset, DmaStatus
 from cca_platform.smmu import DmaAborted, DmaPort
 from cca_platform.smmu.granules import RootOffset
 from cca_platform.smmu.layout import Cr0, Event, Offset, Opcode, Ste, SteConfig
-from cca_platform.types import Pas
+from cca_platform.types import Pas, SecurityState
 
 ENTRY, RESULTS = 0x8800_0000, 0x8900_0000
 STREAM_TABLE, COMMANDS, EVENTS, LEVEL1 = 0x8A00_0000, 0x8A01_0000, 0x8A02_0000, 0x8A04_0000
@@ -145,3 +146,20 @@ class TestCode:
         assert found[6:] == (1, stream << 32 | Event.F_TRANSLATION)
         assert machine.memory.backdoor.read64(DATA + 0x1000) == 0x1122_3344_5566_7788
         assert root(machine, RootOffset.GPF_FAR) & 0xFFFF_FFFF_F000 == 0xFFC0_0000
+
+
+class TestReset:
+    """A system reset between two boots."""
+
+    def test_closed_until_the_next_boot(self, booted: Any) -> None:
+        """After the reset no device reaches memory; the next boot opens it again, and only Non-secure memory."""
+        machine, port = booted.machine, device(booted.machine)
+        rmm, host = type(booted.rmm)({}), machine.program(SecurityState.NON_SECURE, 2)
+        port.write(0x9000_0000, b"data")
+        machine.reset("test")
+        with pytest.raises(DmaAborted):
+            port.read(0x9000_0000, 4)
+        boot(machine, rmm=rmm, ns_program=host)
+        assert port.read(0x9000_0000, 4) == bytes(4)
+        with pytest.raises(DmaAborted):
+            port.read(machine.board.region("root").base, 4)
