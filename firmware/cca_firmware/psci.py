@@ -36,6 +36,8 @@ class PsciService:
         )
         self.handlers: dict[int, Handler] = {
             Psci.VERSION: self._version,
+            Psci.CPU_SUSPEND: self._cpu_suspend,
+            Psci.CPU_SUSPEND_64: self._cpu_suspend,
             Psci.CPU_OFF: self._cpu_off,
             Psci.CPU_ON: self._cpu_on,
             Psci.CPU_ON_64: self._cpu_on,
@@ -70,7 +72,7 @@ class PsciService:
         self._machine.stop("system off")
 
     def _system_reset(self, pe: "Pe", x: memoryview) -> None:
-        self._machine.stop("system reset")
+        self._machine.stop("system reset: PSCI")
 
     def _affinity_info(self, pe: "Pe", x: memoryview) -> None:
         affinity, level, _ = _arguments(x)
@@ -104,6 +106,16 @@ class PsciService:
         except GranuleProtectionFault:
             return False
         return True
+
+    def _cpu_suspend(self, pe: "Pe", x: memoryview) -> None:
+        """Standby of the PE, power_state 0, as WFI; there is no other state."""
+        if self._start is None:
+            x[0] = PsciStatus.DENIED
+        elif x[1] & 0xFFFF_FFFF:
+            x[0] = PsciStatus.INVALID_PARAMETERS
+        else:
+            x[0] = PsciStatus.SUCCESS
+            pe.waiting = True
 
     def _cpu_off(self, pe: "Pe", x: memoryview) -> None:
         """Does not return; a Python program cannot be taken off its PE and is denied it."""

@@ -124,7 +124,9 @@ class TestPsci:
         assert {Psci.VERSION, Psci.FEATURES, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET, 0x8000_0000} <= known
         assert {Psci.MIGRATE, Psci.SYSTEM_SUSPEND, Psci.MEM_PROTECT}.isdisjoint(known)
 
-    @pytest.mark.parametrize(("fid", "reason"), [(Psci.SYSTEM_OFF, "system off"), (Psci.SYSTEM_RESET, "system reset")])
+    @pytest.mark.parametrize(
+        ("fid", "reason"), [(Psci.SYSTEM_OFF, "system off"), (Psci.SYSTEM_RESET, "system reset: PSCI")]
+    )
     def test_system(self, booted: Any, fid: int, reason: str) -> None:
         """SYSTEM_OFF and SYSTEM_RESET end the run of the machine."""
         with pytest.raises(MachineStopped, match=reason):

@@ -43,6 +43,8 @@ OWN = {  # what a call answers when the monitor serves it itself, with X1 = 0
     Psci.VERSION: PSCI_VERSION,
     Psci.MIGRATE_INFO_TYPE: 2,
     Psci.FEATURES: PsciStatus.NOT_SUPPORTED,
+    Psci.CPU_SUSPEND: PsciStatus.DENIED,
+    Psci.CPU_SUSPEND_64: PsciStatus.DENIED,
     Psci.CPU_OFF: PsciStatus.DENIED,
     RmmEl3.GTSI_DELEGATE: RmmEl3Status.BAD_ADDR,
     RmmEl3.GTSI_UNDELEGATE: RmmEl3Status.BAD_ADDR,

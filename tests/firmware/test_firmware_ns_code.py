@@ -99,7 +99,7 @@ class TestCalls:
     def test_reset(self, boot_machine: Any) -> None:
         """PSCI_SYSTEM_RESET ends the run and says so."""
         booted = boot_machine(ns_image=assemble(OFF.replace(f"#{Psci.SYSTEM_OFF & 0xFFFF}", "#9")))
-        assert booted.machine.run(10_000) == "system reset"
+        assert booted.machine.run(10_000) == "system reset: PSCI"
 
     def test_entry_state(self, boot_machine: Any) -> None:
         """The payload starts at EL2h with DAIF masked, general registers zero, and EL2 registers as after reset."""
@@ -148,6 +148,24 @@ class TestEl1:
 
 
 class TestPower:
+    @pytest.mark.parametrize(
+        ("state", "result", "slept"), [(0, 0, True), (1 << 16, PsciStatus.INVALID_PARAMETERS, False)]
+    )
+    def test_cpu_suspend(self, boot_machine: Any, state: int, result: int, slept: bool) -> None:
+        """CPU_SUSPEND to standby returns when an interrupt is pending; a state that is not there is refused."""
+        source = f"""
+            {constant("x19", RESULTS)} mov x0, #0xf; msr s3_4_c12_c9_5, x0; isb; mov x0, #0xff; msr s3_0_c4_c6_0, x0;
+            mov x0, #1; msr s3_0_c12_c12_7, x0;
+            {constant("x1", 0x2F00_0000)} mov w0, #0x12; str w0, [x1];
+            {constant("x1", 0x2F11_0100)} mov w0, #0x4000000; str w0, [x1];
+            mov x0, #0x100000; msr cnthp_tval_el2, x0; mov x0, #1; msr cnthp_ctl_el2, x0; isb;
+            {constant("x0", Psci.CPU_SUSPEND)} {constant("x1", state)} smc #0;
+            mrs x1, cnthp_ctl_el2; stp x0, x1, [x19]; {OFF}
+        """
+        booted = boot_machine(ns_image=assemble(source))
+        assert booted.machine.run(10_000_000) == "system off"
+        assert words(booted, 2) == [result, 5 if slept else 1]
+
     def test_cpu_on_and_off(self, boot_machine: Any) -> None:
         """CPU_ON takes a PE through the RMM's warm boot to the entry point with X0 = context_id; CPU_OFF ends it."""
         source = f"""
