@@ -53,6 +53,16 @@ __asm__(
     "   ldr     x30, [sp, #160]\n"
     "   ldp     x0, x1, [sp], #176\n"
     "   eret\n"
+    "   .org    guest_vectors + 0x300\n"
+    "   mrs     x20, icc_iar0_el1\n"   // only ROLE_GROUP0 gets here: X20 to X22 are its own
+    "   mrs     x21, icc_rpr_el1\n"
+    "   msr     icc_eoir0_el1, x20\n"
+    "   add     x22, x22, #1\n"
+    "   eret\n"
+    "   .org    guest_vectors + 0x380\n"
+    "   mrs     x9, esr_el1\n"
+    "   hvc     #8\n"                  // STEP_SERROR
+    "   eret\n"
     "   .org    guest_vectors + 0x400\n"
     "   mrs     x9, esr_el1\n"
     "   hvc     #7\n"                   // STEP_FROM_EL0
@@ -66,7 +76,7 @@ __asm__(
     "   mov     sp, x3\n"
     "   isb\n"
     "   b       guest_main\n");
-_Static_assert(STEP_FROM_EL0 == 7, "the immediate of the HVC above");
+_Static_assert(STEP_FROM_EL0 == 7 && STEP_SERROR == 8, "the immediates of the HVCs above");
 _Static_assert(GUEST_VCPU + PAGE_SIZE == GUEST_CODE + 0x4000, "where the stacks end");
 
 static struct vcpu *this_vcpu(void) { return (struct vcpu *)(GUEST_VCPU + (read_sysreg(mpidr_el1) & 15) * PAGE_SIZE); }
@@ -108,6 +118,7 @@ static void step(struct vcpu *vcpu, u64 number, u64 a, u64 b, u64 c)
         HVC(STEP_KEPT);
         HVC(STEP_ENDED);
         HVC(STEP_SPURIOUS);
+        HVC(STEP_STAGE1);
         HVC(STEP_READ);
         HVC(STEP_DONE);
     }
@@ -186,6 +197,30 @@ static void timer(struct vcpu *vcpu)
     step(vcpu, STEP_DONE, 0, 0, 0);
 }
 
+// A virtual FIQ, and when the Host wants it a virtual SError.
+static void group0(struct vcpu *vcpu)
+{
+    u64 intid, running, count;
+
+    step(vcpu, STEP_READY, 0, 0, 0);
+    write_sysreg(icc_pmr_el1, GUEST_PRIORITY_MASK);
+    write_sysreg(icc_igrpen0_el1, 1);
+    __asm__ volatile(
+        "   mov     x22, #0\n"
+        "   isb\n"
+        "   msr     daifclr, #5\n"     // SError and FIQ
+        "1: cbz     x22, 1b\n"
+        "   msr     daifset, #1\n"
+        "   mov     %0, x20\n"
+        "   mov     %1, x21\n"
+        "   mov     %2, x22\n"
+        : "=&r"(intid), "=&r"(running), "=&r"(count)
+        :
+        : "x9", "x20", "x21", "x22", "memory");
+    step(vcpu, STEP_TOOK, count, intid, running);
+    step(vcpu, STEP_DONE, 0, 0, 0);
+}
+
 static void spin(struct vcpu *vcpu)
 {
     step(vcpu, STEP_READY, 0, 0, 0);
@@ -225,6 +260,37 @@ static void aborts(void)
         : "+r"(device), "+r"(page)
         :
         : "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x30", "memory");
+}
+
+// The table of its stage 1 is the page that vCPUs share.
+static void stage1(struct vcpu *vcpu)
+{
+    const u64 block = 1ul << 10 | 3ul << 8 | 1, table = 3;      // AF, Inner Shareable, attribute 0
+    volatile u64 *level1 = (volatile u64 *)GUEST_SHARED;
+    register u64 esr __asm__("x9") = 0;
+    register u64 far __asm__("x10") = 0x1008;           // nothing is mapped there
+    u64 seen;
+
+    level1[0] = 0;
+    level1[1] = level1[2] = GUEST_CODE | block;
+    level1[3] = GUEST_TABLE_IPA | table;
+    write_sysreg(mair_el1, 0xff);
+    write_sysreg(tcr_el1, 32ul | 1ul << 8 | 1ul << 10 | 3ul << 12 | 1ul << 23 | 2ul << 32);
+    write_sysreg(ttbr0_el1, GUEST_SHARED);
+    dsb(ish);
+    __asm__ volatile("tlbi vmalle1\n\tdsb nsh\n\tisb" ::: "memory");
+    write_sysreg(sctlr_el1, read_sysreg(sctlr_el1) | 1);
+    isb();
+    __asm__ volatile("ldr x11, [x10]" : "+r"(esr), "+r"(far) : : "x11", "memory");
+    seen = *(volatile u64 *)(GUEST_ALIAS + GUEST_SHARED - GUEST_CODE + 8);
+    step(vcpu, STEP_STAGE1, esr, far, seen);
+    __asm__ volatile(
+        "   ldr     w3, [%0]\n"                // stage 2 has nothing
+        "   str     x4, [%1]\n"                // it makes this read-only
+        "   ldr     x5, [%2]\n"                // nor a table here
+        : : "r"(GUEST_ALIAS + GUEST_READ_ONLY + PAGE_SIZE - GUEST_CODE + 0x20), "r"(GUEST_ALIAS + GUEST_READ_ONLY - GUEST_CODE + 0x40),
+            "r"(GUEST_NO_TABLE + 0x5008) : "x3", "x5", "memory");
+    step(vcpu, STEP_DONE, 0, 0, 0);
 }
 
 static void traps(void)
@@ -313,6 +379,8 @@ void guest_main(u64 role)
     case ROLE_ABORTS: aborts(); break;
     case ROLE_TRAPS: traps(); break;
     case ROLE_EL0: el0(); break;
+    case ROLE_STAGE1: stage1(vcpu); break;
+    case ROLE_GROUP0: group0(vcpu); break;
     case ROLE_INTERRUPTS: interrupts(vcpu); break;
     case ROLE_TIMER: timer(vcpu); break;
     case ROLE_SPIN: spin(vcpu); break;

@@ -21,6 +21,8 @@ enum {
     ROLE_ABORTS,        // accesses that stage 2 refuses, to be stepped over; VM only
     ROLE_TRAPS,         // instructions that EL2 can trap, to be stepped over; VM only
     ROLE_EL0,           // SVC #33 from EL0, whose ESR_EL1 is then in X9 at STEP_FROM_EL0; VM only
+    ROLE_STAGE1,        // its own stage 1 tables, and what they and stage 2 refuse; VM only
+    ROLE_GROUP0,        // a virtual interrupt of Group 0, by FIQ; then one SError; VM only
     ROLE_INTERRUPTS,    // virtual interrupts that the Host makes
     ROLE_TIMER,         // its virtual timer
     ROLE_SPIN,          // runs and counts, with interrupts let in
@@ -37,12 +39,19 @@ enum {
     STEP_ENDED,         // after the end of that interrupt
     STEP_SPURIOUS,      // from its handler: there was nothing to acknowledge
     STEP_FROM_EL0,
+    STEP_SERROR = 8,    // X9 is its ESR_EL1
+    STEP_STAGE1,        // ESR_EL1 and FAR_EL1 of its own abort, what it read through its tables
     STEP_READ,          // what the loads gave
     STEP_ON,            // X0 of CPU_ON
     STEP_PLAYED,        // how many times the turn came, the number of the vCPU
     STEP_SGI,           // how many SGIs the vCPU took
     STEP_DONE,
 };
+
+// Its stage 1: 32 bits of VA, the GiB of GUEST_CODE mapped flat and once more here; the next GiB has a table where nothing is.
+#define GUEST_ALIAS 0x40000000ul
+#define GUEST_NO_TABLE 0xc0000000ul
+#define GUEST_TABLE_IPA (GUEST_READ_ONLY + PAGE_SIZE)
 
 #define TURNS 40ul                      // of each vCPU
 #define GUEST_MMIO_OUT 0x0123456789abcdeful

@@ -12,7 +12,7 @@
 #define SCTLR_C_I (1ul << 2 | 1ul << 12)
 #define SCTLR_RES1 0x30c50830ul
 
-enum { RW, READ_ONLY, NO_ACCESS_FLAG, EXECUTE_NEVER, EXECUTABLE, DEVICE, INVALID, TOO_FAR, MOVED };
+enum { RW, READ_ONLY, NO_ACCESS_FLAG, EXECUTE_NEVER, EXECUTABLE, DEVICE, INVALID, TOO_FAR, MOVED, WORLD };
 #define AT(page) (WINDOW + (page) * PAGE_SIZE)
 
 static u64 directory[512] __attribute__((aligned(4096)));
@@ -166,6 +166,34 @@ static void invalidation(void)
     want("and another one when the table says so", load(AT(MOVED), &pc), 0x2222);
 }
 
+// What another world has: stage 1 maps it, granule protection does not. A table there is no better.
+static void protection(void)
+{
+    static const struct { const char *name; u64 pa; } worlds[] = {
+        {"Secure", SECURE_MEMORY}, {"Realm", REALM_MEMORY}, {"Root", ROOT_MEMORY},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(worlds); i++) {
+        pages[WORLD] = worlds[i].pa | NORMAL | XN;
+        directory[1] = worlds[i].pa | TABLE;
+        dsb(ishst);
+        __asm__ volatile("tlbi alle2\n\tdsb nsh\n\tisb" ::: "memory");
+        print("# ");
+        print(worlds[i].name);
+        print(" memory\n");
+        want_load_fault("a load from another world is a granule protection fault", AT(WORLD) + 0x88, FSC_GPF);
+        want_store_fault("so is a store", AT(WORLD) + 0xff8, FSC_GPF);
+        want_load_fault("and a table there, at its level", WINDOW + 0x200000 + 0x5010, FSC_GPF_WALK + 3);
+        pages[WORLD] = worlds[i].pa | NORMAL | AP_RO;
+        dsb(ishst);
+        __asm__ volatile("tlbi alle2\n\tdsb nsh\n\tisb" ::: "memory");
+        want_fetch_fault("and a fetch", AT(WORLD) + 4, ESR(EC_IABT, FSC_GPF));
+    }
+    pages[WORLD] = directory[1] = 0;
+    dsb(ishst);
+    __asm__ volatile("tlbi alle2\n\tdsb nsh\n\tisb" ::: "memory");
+}
+
 // PAR_EL1 of a stage 1 translation of EL2.
 static u64 translate_read(u64 va)
 {
@@ -229,6 +257,7 @@ void suite_mmu(void)
     map();
     faults();
     invalidation();
+    protection();
     address_translation();
     wide();
 }

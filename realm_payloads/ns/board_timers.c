@@ -3,6 +3,7 @@
 #include "board.h"
 #include "gic.h"
 #include "platform.h"
+#include "psci.h"
 #include "timer.h"
 
 #define MIDDLE 0x80
@@ -119,6 +120,11 @@ static void sleep(void)
         wfi();
     want("WFI sleeps through a long time", now() - start - LATER < SOON, true);
     want("and wakes by an interrupt that is masked", self->interrupts, 0);
+    start = now();
+    timer->set_compare(start + LATER);
+    want("CPU_SUSPEND to standby succeeds", psci(PSCI_CPU_SUSPEND, 0, 0, 0), 0);
+    want("and sleeps as WFI does", now() - start - LATER < SOON, true);
+    want("to a state that is not there it does not", psci(PSCI_CPU_SUSPEND, 1 << 16, IMAGE, 0), PSCI_INVALID_PARAMETERS);
     timer->set_control(0);
     gic_disable(timer->intid);
 }

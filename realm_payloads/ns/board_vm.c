@@ -21,6 +21,7 @@
 
 #define CNTHCTL_EL1PCTEN 1ul
 #define CNTHCTL_EL1PCEN 2ul
+#define S1PTW (1ul << 7)
 #define MIDDLE 0x80
 #define IDLE 0xff
 
@@ -156,6 +157,49 @@ static void stage2(void)
     destroy();
 }
 
+// FAR is the address that the guest used, HPFAR what its own tables made of it.
+static void want_abort(const char *rule, u64 iss, u64 far, u64 ipa)
+{
+    detail("it is an exception", guest_run(&guest), VECTOR_LOWER_SYNC);
+    want(rule, read_sysreg(esr_el2), ESR(EC_DABT_LOWER, iss));
+    detail("FAR is its address", read_sysreg(far_el2), far);
+    detail("HPFAR is the page", read_sysreg(hpfar_el2), ipa >> 12 << 4);
+    guest.pc += 4;
+}
+
+static void both_stages(void)
+{
+    const u64 above = GUEST_READ_ONLY + PAGE_SIZE;
+
+    create(ROLE_STAGE1);
+    write_sysreg(hcr_el2, HCR_HOST | HCR_VM);           // DC would turn stage 1 off
+    isb();
+    want_step("a guest turns its own stage 1 on", STEP_STAGE1);
+    want("its own fault is its own", guest.x[0], ESR(EC_DABT, FSC_TRANSLATION + 1));
+    want("with its address", guest.x[1], 0x1008);
+    want("it reads through both stages", guest.x[2], GUEST_CODE | 0x701);
+    want_abort("stage 2 has nothing at the IPA", ISV(2, 0, 3, 0, 0) | (FSC_TRANSLATION + 3), GUEST_ALIAS + above - GUEST_CODE + 0x20, above);
+    want_abort("it forbids the write", ISV(3, 0, 4, 1, 0) | WNR | (FSC_PERMISSION + 3), GUEST_ALIAS + GUEST_READ_ONLY - GUEST_CODE + 0x40, GUEST_READ_ONLY);
+    want_abort("it has no table for the walk of stage 1", S1PTW | (FSC_TRANSLATION + 3), GUEST_NO_TABLE + 0x5008, GUEST_TABLE_IPA);
+    want_step("the guest goes on", STEP_DONE);
+    destroy();
+}
+
+// A page of the guest that was given to another world: EL2 hears of it when it wants to (HCR_EL2.GPF).
+static void protection(void)
+{
+    create(ROLE_HELLO);
+    want_step("a guest runs", STEP_HELLO);
+    write_sysreg(hcr_el2, HCR_HOST | HCR_VM | HCR_DC | HCR_GPF);
+    level3[0] = REALM_MEMORY | PAGE | S2_NORMAL | S2_READ | S2_WRITE;
+    dsb(ishst);
+    __asm__ volatile("tlbi vmalls12e1is\n\tdsb ish\n\tisb" ::: "memory");
+    detail("it is an exception", guest_run(&guest), VECTOR_LOWER_SYNC);
+    want("code in Realm memory is a granule protection fault", read_sysreg(esr_el2), ESR(EC_IABT_LOWER, FSC_GPF));
+    detail("at its address", read_sysreg(far_el2), guest.pc);
+    destroy();
+}
+
 // -- what EL2 traps -----------------------------------------------------------------------------------------------------
 #define SYSREG(op0, op1, crn, crm, op2, rt, read) \
     ESR(EC_SYSREG, (u64)(op0) << 20 | (u64)(op2) << 17 | (u64)(op1) << 14 | (u64)(crn) << 10 | (u64)(rt) << 5 | (u64)(crm) << 1 | (read))
@@ -280,6 +324,25 @@ static void virtual_interrupts(void)
     destroy();
 }
 
+static void group0(void)
+{
+    create(ROLE_GROUP0);
+    write_sysreg(ich_hcr_el2, ICH_EN);
+    want_step("a guest gets ready", STEP_READY);
+    write_sysreg(hcr_el2, HCR_HOST | HCR_VM | HCR_DC | HCR_VSE);
+    isb();
+    want_step("HCR_EL2.VSE makes a virtual SError", STEP_SERROR);
+    want("with its class", EC(guest.x[9]), EC_SERROR);
+    want("once", read_sysreg(hcr_el2) & HCR_VSE, 0);
+    write_sysreg(ich_lr0_el2, (LR(60, 0x50) & ~LR_GROUP1) | LR_PENDING);
+    isb();
+    want_step("an interrupt of Group 0 is a virtual FIQ", STEP_TOOK);
+    want_interrupts(1, 60, 0x50);
+    want("and completed", read_sysreg(ich_lr0_el2) & LR_STATE, 0);
+    want_step("the guest is done", STEP_DONE);
+    destroy();
+}
+
 // HCR_EL2.VI alone interrupts, too, with nothing to acknowledge.
 static void by_hcr(void)
 {
@@ -352,8 +415,11 @@ void suite_vm(void)
     hello();
     el0();
     stage2();
+    both_stages();
+    protection();
     traps();
     virtual_interrupts();
+    group0();
     by_hcr();
     physical_interrupts();
     virtual_timer();

@@ -62,12 +62,14 @@ void pe_setup(struct pe *pe);           // what EL2 of each PE needs before anyt
 #define HCR_IMO (1ul << 4)
 #define HCR_AMO (1ul << 5)
 #define HCR_VI (1ul << 7)
+#define HCR_VSE (1ul << 8)
 #define HCR_DC (1ul << 12)
 #define HCR_TWI (1ul << 13)
 #define HCR_TID3 (1ul << 18)
 #define HCR_TSC (1ul << 19)
 #define HCR_TGE (1ul << 27)
 #define HCR_RW (1ul << 31)
+#define HCR_GPF (1ul << 48)
 #define HCR_HOST (HCR_RW | HCR_FMO | HCR_IMO | HCR_AMO)
 
 #define PSTATE_EL0 0x3c0ul              // DAIF masked
@@ -77,10 +79,11 @@ void pe_setup(struct pe *pe);           // what EL2 of each PE needs before anyt
 #define EC(esr) ((esr) >> 26)
 enum {
     EC_UNKNOWN = 0x00, EC_WFX = 0x01, EC_SVC = 0x15, EC_HVC = 0x16, EC_SMC = 0x17, EC_SYSREG = 0x18, EC_IABT_LOWER = 0x20,
-    EC_IABT = 0x21, EC_PC = 0x22, EC_DABT_LOWER = 0x24, EC_DABT = 0x25, EC_BRK = 0x3c,
+    EC_IABT = 0x21, EC_PC = 0x22, EC_DABT_LOWER = 0x24, EC_DABT = 0x25, EC_SERROR = 0x2f, EC_BRK = 0x3c,
 };
 #define ESR(ec, iss) ((u64)(ec) << 26 | 1ul << 25 | (iss))
-enum { FSC_SIZE = 0x00, FSC_TRANSLATION = 0x04, FSC_ACCESS_FLAG = 0x08, FSC_PERMISSION = 0x0c, FSC_EXTERNAL = 0x10, FSC_GPF = 0x28 };
+enum { FSC_SIZE = 0x00, FSC_TRANSLATION = 0x04, FSC_ACCESS_FLAG = 0x08, FSC_PERMISSION = 0x0c, FSC_EXTERNAL = 0x10,
+       FSC_GPF_WALK = 0x24, FSC_GPF = 0x28 };
 #define WNR (1ul << 6)
 
 #endif
