@@ -46,6 +46,8 @@ class PsciService:
             Psci.MIGRATE_INFO_TYPE: self._migrate_info_type,
             Psci.SYSTEM_OFF: self._system_off,
             Psci.SYSTEM_RESET: self._system_reset,
+            Psci.SYSTEM_RESET2: self._system_reset2,
+            Psci.SYSTEM_RESET2_64: self._system_reset2,
             Psci.FEATURES: self._features,
         }
         self._available = frozenset({*self.handlers, Smccc.VERSION})
@@ -73,6 +75,13 @@ class PsciService:
 
     def _system_reset(self, pe: "Pe", x: memoryview) -> None:
         self._machine.stop("system reset: PSCI")
+
+    def _system_reset2(self, pe: "Pe", x: memoryview) -> None:
+        """SYSTEM_WARM_RESET, type 0, resets all that SYSTEM_RESET does; there is no vendor's type of reset."""
+        if x[1] & 0xFFFF_FFFF:
+            x[0] = PsciStatus.INVALID_PARAMETERS
+        else:
+            self._system_reset(pe, x)
 
     def _affinity_info(self, pe: "Pe", x: memoryview) -> None:
         affinity, level, _ = _arguments(x)

@@ -125,12 +125,26 @@ class TestPsci:
         assert {Psci.MIGRATE, Psci.SYSTEM_SUSPEND, Psci.MEM_PROTECT}.isdisjoint(known)
 
     @pytest.mark.parametrize(
-        ("fid", "reason"), [(Psci.SYSTEM_OFF, "system off"), (Psci.SYSTEM_RESET, "system reset: PSCI")]
+        ("fid", "reason"),
+        [
+            (Psci.SYSTEM_OFF, "system off"),
+            (Psci.SYSTEM_RESET, "system reset: PSCI"),
+            (Psci.SYSTEM_RESET2, "system reset: PSCI"),
+            (Psci.SYSTEM_RESET2_64, "system reset: PSCI"),
+        ],
     )
     def test_system(self, booted: Any, fid: int, reason: str) -> None:
-        """SYSTEM_OFF and SYSTEM_RESET end the run of the machine."""
+        """SYSTEM_OFF, SYSTEM_RESET and SYSTEM_RESET2 end the run of the machine."""
         with pytest.raises(MachineStopped, match=reason):
             booted.pe.smc(fid)
+
+    @pytest.mark.parametrize("kind", [1, 0x8000_0000, 0xFFFF_FFFF])
+    def test_reset2(self, booted: Any, kind: int) -> None:
+        """SYSTEM_RESET2 knows SYSTEM_WARM_RESET alone; the type has 32 bits in both forms."""
+        for fid in (Psci.SYSTEM_RESET2, Psci.SYSTEM_RESET2_64):
+            assert booted.pe.smc(fid, kind, 0)[0] == PsciStatus.INVALID_PARAMETERS
+        with pytest.raises(MachineStopped):
+            booted.pe.smc(Psci.SYSTEM_RESET2_64, 1 << 32, 0)
 
     def test_affinity(self, booted: Any) -> None:
         """Every PE of the board is on under a Python host; others do not exist."""

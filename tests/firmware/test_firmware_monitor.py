@@ -52,7 +52,7 @@ OWN = {  # what a call answers when the monitor serves it itself, with X1 = 0
     RmmEl3.ATTEST_GET_PLAT_TOKEN: RmmEl3Status.BAD_ADDR,
     RmmEl3.EL3_FEATURES: RmmEl3Status.OK,
 }
-ENDS_RUN = {Psci.SYSTEM_OFF, Psci.SYSTEM_RESET}
+ENDS_RUN = {Psci.SYSTEM_OFF, Psci.SYSTEM_RESET, Psci.SYSTEM_RESET2, Psci.SYSTEM_RESET2_64}
 RETURNS = {RmmEl3.RMI_REQ_COMPLETE}
 
 
