@@ -8,10 +8,10 @@ import pytest
 
 from cca_firmware.boot import boot
 from cca_platform.board import Bank, Board
+from cca_platform.devices.pl011 import Pl011
 from cca_platform.gic import Gic
 from cca_platform.machine import InstructionLimit, Machine
 from cca_platform.memory import Memory
-from cca_platform.uart import Pl011
 from cca_rmm.rmm import Rmm
 from realmlab import find_payload
 

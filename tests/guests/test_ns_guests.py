@@ -6,10 +6,10 @@ import pytest
 
 from cca_firmware.boot import boot
 from cca_platform.board import Board
+from cca_platform.devices.pl011 import Pl011
 from cca_platform.machine import InstructionLimit, Machine
 from cca_platform.sinks import Listing
 from cca_platform.trace import Trace
-from cca_platform.uart import Pl011
 from cca_rmm.abi import Rmi
 from cca_rmm.granule import Granules
 from cca_rmm.rmm import Rmm

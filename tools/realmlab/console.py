@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from cca_platform.devices.pl011 import Pl011
 from cca_platform.machine import Machine as Platform
 from cca_platform.types import MachineError
-from cca_platform.uart import Pl011
 
 __all__ = ["SEEN", "Consoles", "Watch"]
 

@@ -12,13 +12,13 @@ from typing import Any, Self
 from cca_firmware.boot import Firmware, boot
 from cca_firmware.nsimage import NsImage
 from cca_platform.board import Bank, Board
+from cca_platform.devices.pl011 import Pl011
 from cca_platform.machine import InstructionLimit, MachineStopped
 from cca_platform.machine import Machine as Platform
 from cca_platform.memory import Memory
 from cca_platform.sinks import JsonLines
 from cca_platform.trace import Trace
 from cca_platform.types import MachineError
-from cca_platform.uart import Pl011
 from cca_rmm.rmm import Rmm
 
 from .console import SEEN, Consoles, Watch

@@ -7,12 +7,12 @@ from cca_platform.board import Device
 from cca_platform.devices.dma import DmaEngine
 from cca_platform.devices.ecam import EmptyEcam
 from cca_platform.devices.generic_watchdog import GenericWatchdog
+from cca_platform.devices.pl011 import Pl011
 from cca_platform.devices.pl031 import Pl031
 from cca_platform.devices.sp805 import Sp805
 from cca_platform.devices.vexpress_sysreg import VexpressSysreg
 from cca_platform.devices.wiring import Peripheral, Wiring
 from cca_platform.smmu import Smmu, SmmuRoot
-from cca_platform.uart import Pl011
 
 __all__ = ["MODELS"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cca_platform.uart import Pl011
+from cca_platform.devices.pl011 import Pl011
 
 DR, RSR, FR, IBRD, FBRD, LCR_H, CR, IFLS = 0x00, 0x04, 0x18, 0x24, 0x28, 0x2C, 0x30, 0x34
 IMSC, RIS, MIS, ICR = 0x38, 0x3C, 0x40, 0x44
