@@ -56,7 +56,7 @@ P_FAULT_S1PTW: Final = 26  # 1 = stage 2 fault on a stage 1 table walk
 P_FAULT_IPA: Final = 27  # stage 2: the faulting IPA (page of the access, or address of the stage 1 descriptor)
 P_FAULT_PA: Final = 28  # GPF and address size: the physical address
 P_FAULT_PAS: Final = 29  # GPF: the PAS of the refused access
-P_FAULT_GPF: Final = 30  # 1 = granule protection fault (FSC 0x23..0x28), 2 = another GPC fault: goes to EL3
+P_FAULT_GPF: Final = 30  # gpc.GPC_* >> 8: 1 = granule protection fault (FSC 0x23..0x28), more = of a GPT: goes to EL3
 P_FAULT_VA: Final = 31
 P_FAULT_ACCESS: Final = 32  # Access of the refused access
 P_FAULT_KIND: Final = 33  # 0 none, 1 translation refused, 2 device (P_OUT_PA tells where)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from cca_platform import access as la
 from cca_platform import block as w
 from cca_platform import frame, hooks, interrupts, timers
-from cca_platform.aborts import abort
+from cca_platform.aborts import EXTERNAL_ABORT, abort
 from cca_platform.decoder import decode
 from cca_platform.gic import TRAP_EL2, UNDEFINED
+from cca_platform.mmu import REFUSED, translate
 from cca_platform.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
 from cca_platform.traps import trap
 from cca_platform.types import Access, BusError, Pas, SecurityState
@@ -36,8 +37,7 @@ _EC_SYSREG, _EC_PC, _EC_DATA, _EC_BREAKPOINT, _EC_BRK = 0x18, 0x22, 0x24, 0x30, 
 _EC_SVC, _EC_HVC, _EC_SMC = 0x15, 0x16, 0x17
 SMC_0: Final = _EC_SMC << 26 | _IL
 """ESR of SMC #0."""
-_EXTERNAL_ABORT: Final = 0x10
-_ALIGNMENT, _DEBUG = 0x21, 0x22
+_ALIGNMENT, _DEBUG, _UNSUPPORTED = 0x21, 0x22, 0x35
 _HCR_TSC: Final = 1 << 19
 _MDCR_TDE: Final = 1 << 8
 _ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
@@ -169,17 +169,32 @@ def refused(pe: "Pe") -> None:
         for index, value in enumerate(kept):  # the fetch of the word may have left a fault of its own
             words[w.P_FAULT_FSC + index] = value
     if is_device:
-        if word >= 0 and _device(pe, word, pa, page, Pas(pas)):
+        status = EXTERNAL_ABORT if word < 0 else _device(pe, word, pa, page, Pas(pas))
+        if status == 0:
             return
-        words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = _EXTERNAL_ABORT, 1
+        words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = status, 1
         words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
-    found = abort(words, pe.x, pe.el, word)
+    found = abort(words, pe.x, pe.el, word, word >= 0 and _only_written(pe, word))
     if pe.machine.trace.on:
         _trace(pe, found.esr, found.far, found.hpfar)
     pe.take(found.esr, found.target, found.far, found.hpfar)
 
 
-def _trace(pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+def _only_written(pe: "Pe", word: int) -> bool:
+    """Whether an atomic was refused for its write alone: a read of the place would not have been."""
+    decoded = decode(word)
+    if decoded is None or decoded.kind is not la.Kind.ATOMIC:
+        return False
+    words = pe.words
+    kept = words[w.P_FAULT_FSC : w.P_FAULT_GPT_LEVEL + 1].tolist()
+    va = words[w.P_FAULT_VA]
+    readable = translate(pe.address, va - (va >> 63 << 64), Access.READ) != REFUSED
+    for index, value in enumerate(kept):
+        words[w.P_FAULT_FSC + index] = value
+    return bool(readable)
+
+
+def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:
     words, trace = pe.words, pe.machine.trace
     access = Access(words[w.P_FAULT_ACCESS])
     if words[w.P_FAULT_GPF]:
@@ -189,19 +204,26 @@ def _trace(pe: "Pe", esr: int, far: int, hpfar: int) -> None:
         )  # fmt: skip
     elif words[w.P_FAULT_STAGE] == 2:
         ipa = words[w.P_FAULT_IPA]
-        trace.emit("fault.stage2", pe=pe, ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar, access=access)
+        trace.emit("fault.stage2", pe=pe, ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar or 0, access=access)
 
 
-def _device(pe: "Pe", word: int, pa: int, page: int, pas: Pas) -> bool:
-    """Do the access at PC on the bus and step over it; False when nothing answers or it cannot be done there."""
+def _device(pe: "Pe", word: int, pa: int, page: int, pas: Pas) -> int:
+    """Do the access at PC on the bus and step over it: 0, or the fault status when it cannot be done there."""
     decoded = decode(word)
-    if decoded is None or decoded.fp or decoded.exclusive or decoded.kind not in (la.Kind.LOAD, la.Kind.STORE):
-        return False
+    if decoded is None:
+        return EXTERNAL_ABORT
+    if decoded.exclusive or decoded.kind is la.Kind.ATOMIC:
+        return _UNSUPPORTED
     x, words, bus = pe.x, pe.words, pe.machine.bus
     base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
     elements = list(la.elements(decoded, base))
-    if any((element.address ^ page) & 0xFFFF_FFFF_F000 for element in elements):
-        return False  # a device access must not cross a page
+    if words[w.P_OUT_ATTR] & 0xF0 == 0 and (
+        decoded.kind is la.Kind.ZERO or any(element.address & element.size - 1 for element in elements)
+    ):
+        return _ALIGNMENT  # of Device memory
+    crosses = any((element.address ^ page) & 0xFFFF_FFFF_F000 for element in elements)
+    if crosses or decoded.fp or decoded.kind is la.Kind.ZERO:
+        return EXTERNAL_ABORT
     loaded: list[tuple[int, int]] = []
     try:
         for element in elements:
@@ -211,7 +233,7 @@ def _device(pe: "Pe", word: int, pa: int, page: int, pas: Pas) -> bool:
             else:
                 loaded.append((element.register, la.emulate_load(decoded, bus.read(at, element.size, pas))))
     except BusError:
-        return False
+        return EXTERNAL_ABORT
     if decoded.writeback:
         value = la.writeback(decoded, x, words[w.P_SP])
         if decoded.rn == 31:
@@ -223,4 +245,4 @@ def _device(pe: "Pe", word: int, pa: int, page: int, pas: Pas) -> bool:
             x[register] = value
     words[w.P_PC] += 4
     pe.retire_one()
-    return True
+    return 0

@@ -483,24 +483,25 @@ class Pe:
             return int(interrupts.due(self.address, words[w.P_PSTATE]))
         return 0
 
-    def take(self, esr: int, target: int, far: int | None = None, hpfar: int = 0) -> None:
+    def take(self, esr: int, target: int, far: int | None = None, hpfar: int | None = None) -> None:
         """Take a synchronous exception from the current code to exception level ``target``.
 
-        To a program in Python, or architecturally into the vector table of real code. ``far`` None leaves FAR alone.
+        To a program in Python, or architecturally into the vector table of real code. ``far`` or ``hpfar`` None leaves
+        that register alone.
         """
         if target == 1 and self.words[w.P_HCR] & _HCR_TGE and self.security != 0:
             target = 2
         if target == 3 or (self.security, target) in self._programs:
-            self._take_program(_ROOT if target == 3 else self.security, target, esr, far or 0, hpfar)
+            self._take_program(_ROOT if target == 3 else self.security, target, esr, far or 0, hpfar or 0)
             return
         elr, spsr = self.elr, self.spsr
-        if target == 2 and hpfar:
+        if target == 2 and hpfar is not None:
             self.engine.write_system(frame.SYSTEM_REGISTERS["hpfar_el2"], hpfar)
         hooks.take_exception(self.address, target, esr, _signed(far), 0)
         self.el = target
         if self._trace.on:
             self._trace.emit(
-                "exception.take", pe=self, kind="sync", esr=esr, far=far or 0, hpfar=hpfar, elr=elr, spsr=spsr,
+                "exception.take", pe=self, kind="sync", esr=esr, far=far or 0, hpfar=hpfar or 0, elr=elr, spsr=spsr,
                 target=target, vector=self.elr,
             )  # fmt: skip
 

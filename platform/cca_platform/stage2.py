@@ -29,7 +29,7 @@ from cca_platform.block import (
     P_WALK_IPA,
     P_WALK_TABLE,
 )
-from cca_platform.gpc import GPC_WALK_FAULT, granule_protection_check, host_address
+from cca_platform.gpc import granule_protection_check, host_address
 from cca_platform.native import jit, load64, store64
 
 __all__ = [
@@ -80,7 +80,7 @@ def refuse_gpc(p: int, code: int, pa: int, pas: int) -> int:
     """Add to a fault what the granule protection check said (``code``) of ``pa`` in ``pas``. -1."""
     store64(p + 8 * P_FAULT_PA, pa)
     store64(p + 8 * P_FAULT_PAS, pas)
-    store64(p + 8 * P_FAULT_GPF, 1 if code < GPC_WALK_FAULT else 2)
+    store64(p + 8 * P_FAULT_GPF, code >> 8)
     store64(p + 8 * P_FAULT_GPT_LEVEL, code & 0xFF)
     return -1
 

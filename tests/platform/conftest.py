@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
@@ -128,6 +128,72 @@ class Bench:
         memory.tlbi_paall()
 
 
+class Report(NamedTuple):
+    """An exception of a guest: the level that got it (0: there was none) and its registers there."""
+
+    level: int
+    esr: int
+    far: int
+    elr: int
+    spsr: int
+    hpfar: int  # of EL2 alone
+    x: list[int]
+
+
+class Guest(Bench):
+    """A VM under real EL2 code: stage 2 by hand, and what an exception of it tells EL1 or EL2.
+
+    The first 2 MiB of DRAM, with code and vectors, are mapped flat. Start level 1, 40 bits, two concatenated tables.
+    """
+
+    S2: Final = 0x3C0 | 1 << 10 | 0xF << 2  # AF, inner shareable, read-write, Normal Write-Back
+    VTCR: Final = 24 | 1 << 6 | 0x3500 | 5 << 16
+    HCR: Final = 1 << 31 | 1
+    START: Final = CODE + 7 * 4  # of the guest's code
+    _SETUP = (
+        "msr hcr_el2, x10; msr vtcr_el2, x11; msr vttbr_el2, x12; msr spsr_el2, x13; adr x14, lower; "
+        "msr elr_el2, x14; eret; lower: "
+    )
+
+    def __init__(self, cpu: str = "a72") -> None:
+        super().__init__(cpu)
+        self._next = 0x8060_0000
+        self.root = self.table(2)
+        self.map(0x8000_0000, 0x8000_0000, self.S2, level=2)
+        for level, vectors in ((1, VECTORS), (2, VECTORS + 0x1000)):
+            names = [f"{name}_el{level}" for name in ("esr", "far", "elr", "spsr", "hpfar")][: 3 + level]
+            report = "; ".join(f"mrs x{20 + n}, {name}" for n, name in enumerate(names))
+            for offset in range(0, 0x800, 0x80):
+                self.place(vectors + offset, f"{report}; mrs x25, currentel; smc #0")
+            self.pe.write_sysreg(f"vbar_el{level}", vectors)
+
+    def table(self, pages: int = 1) -> int:
+        """Zeroed pages for a table, aligned to their size."""
+        size = 0x1000 * pages
+        table = self._next + size - 1 & -size
+        self._next = table + size
+        return table
+
+    def map(self, ipa: int, pa: int, attributes: int, level: int = 3, start: int = 1) -> int:
+        """Stage 2: make tables down to ``level`` and put a page or block there; gives the descriptor's address."""
+        raw = self.machine.memory.backdoor
+        table = self.root
+        for at in range(start, level):
+            entry = table + 8 * (ipa >> 39 - 9 * at & (0x1FFF if at == start else 511))
+            if not raw.read64(entry) & 1:
+                raw.write64(entry, self.table() | 3)
+            table = raw.read64(entry) & 0xFFFF_FFFF_F000
+        entry = table + 8 * (ipa >> 39 - 9 * level & (0x1FFF if level == start else 511))
+        raw.write64(entry, (pa | attributes | (3 if level == 3 else 1)) if attributes else 0)
+        return entry
+
+    def enter(self, source: str, el: int = 1, **registers: int) -> Report:
+        """Run ``source`` as the guest, at EL1 or EL0; X10 to X12 are HCR_EL2, VTCR_EL2 and VTTBR_EL2."""
+        given = {"x10": self.HCR, "x11": self.VTCR, "x12": self.root, "x13": 0x3C5 if el else 0x3C0, "x25": 0}
+        x = self.run(f"{self._SETUP}{source}; {'smc #0' if el else 'svc #0'}", el=2, **given | registers)
+        return Report(x[25] >> 2, *x[20:25], x)
+
+
 class Rig:
     """The devices of a board, as software and time drive them; ``lines`` has the level of every interrupt line."""
 
@@ -204,6 +270,28 @@ def bench() -> Iterator[Bench]:
     made = Bench()
     yield made
     made.machine.close()
+
+
+@pytest.fixture
+def guest() -> Iterator[Guest]:
+    """A VM under real EL2 code."""
+    made = Guest()
+    yield made
+    made.machine.close()
+
+
+@pytest.fixture
+def guests() -> Iterator[Callable[..., Guest]]:
+    """A maker of VMs."""
+    made: list[Guest] = []
+
+    def make(**options: Any) -> Guest:
+        made.append(Guest(**options))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.machine.close()
 
 
 @pytest.fixture

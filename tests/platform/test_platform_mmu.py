@@ -808,7 +808,7 @@ class TestGranuleProtection:
         bench.store.write64(L0GPT + 8 * 2, 0)
         bench.set(SCTLR=0)
         assert bench.refusal(va=DATA) == (GPF, 1, 0)
-        assert (bench.get("FAULT_GPF"), bench.get("FAULT_GPT_LEVEL")) == (2, 0)
+        assert (bench.get("FAULT_GPF"), bench.get("FAULT_GPT_LEVEL")) == (GPC_WALK_FAULT >> 8, 0)
 
     def test_devices(self, bench: Bench) -> None:
         """Device addresses pass the check as memory does."""
