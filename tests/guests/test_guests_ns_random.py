@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from ns_noise import BASE, KINDS, TABLES, noise, tables
+from ns_noise import BASE, KINDS, PAGES, TABLES, noise, tables
 
 from cca_firmware.boot import boot
 from cca_platform import frame
@@ -28,6 +28,7 @@ INSTRUCTIONS = 1_000_000
 HANG = 120  # seconds of the host: a seed takes about one
 LINE = b"the Realm gets it\n"  # a Realm with two vCPUs is active, and at rest
 NS = SecurityState.NON_SECURE
+IPA = 0x8000_0000  # of the Realm's memory
 MMU_OFF, MMU_ON = 0x30C5_0830, 0x30C5_1835
 REGISTERS = {  # of EL2 and EL1, before the noise
     "tcr_el2": 0x8080_3519,
@@ -62,7 +63,14 @@ class Victim:
         memory.backdoor.write(TABLES, tables())
         for name, value in REGISTERS.items():
             machine.pes[0].write_sysreg(name, value)
-        self.addresses = [*states, *self.hidden[-3:]]
+        self.targets = {
+            "rd": [pa for pa, state in states.items() if state == State.RD],
+            "rec": [pa for pa, state in states.items() if state == State.REC],
+            "granule": [pa for pa, state in states.items() if state != State.DATA] + self.hidden[-24:] + PAGES[:8],
+            "page": PAGES[8:],
+            "ipa": [IPA + (number << shift) for number in range(16) for shift in (12, 21)],
+            "level": [1, 2, 3],
+        }
         self.snapshot = machine.snapshot()
 
     def states(self) -> dict[int, State]:
@@ -82,7 +90,7 @@ class Victim:
 
     def play(self, seed: int) -> tuple[str, int, list[int]]:
         """Run the noise of a seed: why it ended, the clock, X0 to X30 and PC."""
-        machine, program = self.machine, noise(seed, self.addresses)
+        machine, program = self.machine, noise(seed, self.targets)
         machine.restore(self.snapshot)
         machine.memory.port(NS).write(BASE, program.code)
         pe = machine.pes[0]

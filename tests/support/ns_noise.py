@@ -8,18 +8,29 @@ from ns_code import assemble
 
 from cca_firmware.abi import Psci, Smccc
 from cca_rmm.abi import Rmi
+from cca_rmm.rmi import RMI
 
-__all__ = ["BASE", "KINDS", "TABLES", "Noise", "noise", "tables"]
+__all__ = ["BASE", "KINDS", "PAGES", "TABLES", "Noise", "noise", "tables"]
 
 BASE = 0x8A00_0000
 """Where the noise begins: 16 KiB of it, then the vectors of EL2 and EL1, a table of stage 1, and room to play."""
 _VECTORS = {2: BASE + 0x1_0000, 1: BASE + 0x1_0800}
 TABLES = BASE + 0x2_0000
 _ROOM = BASE + 0x3_0000
+PAGES = [_ROOM + 4096 * number for number in range(16)]
 _WORDS = 4096
 _DRAM = (2, 3, 34, 35)  # the banks of the fvp board, in GiB
 _SMC = 0xD400_0003
 _OTHER_CALLS = (Psci.VERSION, Psci.CPU_ON_64, Psci.AFFINITY_INFO_64, Psci.FEATURES, Smccc.VERSION)
+
+# argument of a command -> what of the targets it is about
+_ARGUMENTS = {
+    "rd": "rd", "rec": "rec", "calling_rec": "rec", "target_rec": "rec", "addr": "granule", "data": "granule",
+    "rtt": "granule", "params_ptr": "page", "run_ptr": "page", "src": "page", "desc": "page", "ipa": "ipa",
+    "base": "ipa", "top": "ipa", "level": "level",
+}  # fmt: skip
+
+_COMMANDS = [row for row in RMI.values() for _ in range(1 if row.name.endswith("DESTROY") else 8)]
 
 # every exception: go on at a place in the noise that depends on the one that was interrupted
 _HANDLER = (
@@ -71,20 +82,20 @@ def tables() -> bytes:
     return struct.pack("<512Q", *(gib << 30 | 0x701 | (0 if gib in _DRAM else 1 << 2) for gib in range(512)))
 
 
-def noise(seed: int, addresses: list[int]) -> Noise:
-    """The program of a seed; ``addresses`` are worth calling about."""
+def noise(seed: int, targets: dict[str, list[int]]) -> Noise:
+    """The program of a seed; ``targets`` are worth calling about: RDs, RECs, granules, pages, IPAs, levels."""
     source = random.Random(seed)
     kind = list(KINDS)[seed % len(KINDS)]
     el = 1 if source.random() < 0.2 else 2
     if kind == "calls":
-        words = _calls(source, addresses)
+        words = _calls(source, targets)
     elif KINDS[kind]:
         groups = source.choices(list(KINDS[kind]), list(KINDS[kind].values()), k=_WORDS)
         words = [_word(source, group) for group in groups]
     else:
         words = list(struct.unpack(f"<{_WORDS}I", source.randbytes(4 * _WORDS)))
     code = struct.pack(f"<{_WORDS}I", *words).ljust(_VECTORS[2] - BASE, b"\0") + _TABLE
-    registers = [_value(source, addresses) for _ in range(31)]
+    registers = [_value(source, targets) for _ in range(31)]
     return Noise(kind, code, registers, el, 0 if kind == "bytes" else _VECTORS[el])
 
 
@@ -93,11 +104,11 @@ def _word(source: random.Random, group: str) -> int:
     return fixed | source.getrandbits(32) & ~mask
 
 
-def _value(source: random.Random, addresses: list[int]) -> int:
+def _value(source: random.Random, targets: dict[str, list[int]]) -> int:
     """A number that a call or an access may have a use for."""
     choice = source.randrange(8)
     if choice < 3:
-        return source.choice(addresses) + (source.randrange(0, 4096, 8) if choice == 2 else 0)
+        return source.choice(targets["granule"]) + (source.randrange(0, 4096, 8) if choice == 2 else 0)
     if choice < 5:
         return _ROOM + source.randrange(0, 0x10_0000, 8 if choice == 4 else 4096)
     if choice == 5:
@@ -105,13 +116,21 @@ def _value(source: random.Random, addresses: list[int]) -> int:
     return source.randrange(64) if choice == 6 else source.getrandbits(64)
 
 
-def _calls(source: random.Random, addresses: list[int]) -> list[int]:
-    """SMCs one after another, most of them to the RMM, with arguments of all kinds."""
+def _argument(source: random.Random, name: str, targets: dict[str, list[int]]) -> int:
+    """A value for an argument of a command: often what it should be about."""
+    known = targets.get(_ARGUMENTS.get(name, "number"))
+    return source.choice(known) if known and source.random() < 0.9 else _value(source, targets)
+
+
+def _calls(source: random.Random, targets: dict[str, list[int]]) -> list[int]:
+    """SMCs one after another, most of them to the RMM."""
     words: list[int] = []
     while len(words) < _WORDS:
-        fid = int(source.choice(list(Rmi) if source.random() < 0.9 else _OTHER_CALLS))
-        arguments = (_value(source, addresses) for _ in range(source.randrange(6)))
-        for register, value in enumerate((fid, *arguments)):
+        row = source.choice(_COMMANDS)
+        call = [row.fid, *(_argument(source, name, targets) for name in row.ins)]
+        if source.random() < 0.1:
+            call = [int(source.choice(_OTHER_CALLS)), *(_value(source, targets) for _ in range(3))]
+        for register, value in enumerate(call):
             words.append(0xD2800000 | (value & 0xFFFF) << 5 | register)
             for part in (1, 2, 3):
                 if bits := value >> 16 * part & 0xFFFF:
