@@ -121,25 +121,27 @@ class Machine:
     def run(self, max_insns: int | None = None) -> str:
         """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
 
-        InstructionLimit after ``max_insns`` instructions in all.
+        InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one.
         """
-        end = None if max_insns is None else self.clock.now + max_insns
+        left = max_insns
         while self.stopped is None:
             for pe in self.pes:
                 if pe.on:
-                    until = self.clock.now + _ROUND
-                    pe.run(until if end is None else min(until, end))
+                    before = pe.retired
+                    pe.run(self.clock.now + (_ROUND if left is None else min(_ROUND, left)))
+                    left = None if left is None else left - (pe.retired - before)
                 if self.stopped is not None:
                     break
-                if end is not None and self.clock.now >= end:
+                if left is not None and left <= 0:
                     raise InstructionLimit(f"the limit of {max_insns} instructions is reached")
             if not any(pe.on for pe in self.pes):
                 self.stop("every PE is off")
-            self._idle()
+            if self._idle() and left is not None:
+                left -= 1
         return self.stopped
 
-    def _idle(self) -> None:
-        """Every PE waits: let time pass until the first timer fires."""
+    def _idle(self) -> bool:
+        """When every PE waits, let time pass until the first timer fires; whether that was so."""
         running = [pe for pe in self.pes if pe.on]
         if running and all(pe.asleep() for pe in running):
             deadlines = [pe.deadline() for pe in running]
@@ -151,6 +153,8 @@ class Machine:
                     time.sleep(0.001)
             else:
                 self.clock.skip_to(first)
+            return True
+        return False
 
     # -- TLB maintenance from the levels in Python --------------------------------------------------------------------
     def tlbi_vmalls12(self, vmid: int) -> None:
