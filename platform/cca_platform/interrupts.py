@@ -109,7 +109,7 @@ def wakes(p: int, pstate: int) -> int:
 
 @jit("i8(i8)")
 def set_budget(p: int) -> int:
-    """Let the PE run until its slice ends or the output of a timer changes; with a signal up, it looks at each block."""
+    """Let the PE run until its slice ends or a timer changes its output; with a signal up, it looks at each block."""
     m = load64(p + 8 * w.P_MACHINE)
     now = load64(m + 8 * w.M_CLOCK)
     budget = load64(p + 8 * w.P_SLICE_END)

@@ -235,7 +235,7 @@ class Pe:
             self.engine.put_el2(hcr & _ENGINE_HCR, vmpidr, self.ids.midr)
 
     def run_under(self, scr: int) -> None:
-        """SCR_EL3 for the security state that EL3 has just returned to, until it leaves it: not that of ``machine.scr``."""
+        """SCR_EL3, until it leaves, of the security state that EL3 returned to just now: not that of ``machine.scr``."""
         self.words[w.P_SECURITY], self.words[w.P_SCR] = self.security, scr
         self._flush = True
 
@@ -472,7 +472,7 @@ class Pe:
         return True
 
     def _settle(self) -> int:
-        """Let the security state and the timers of the code that is about to run be known; the interrupt it takes, or 0."""
+        """Let timers and security state be known before code runs; the interrupt that it takes instead, or 0."""
         self._tell_timers()
         words, security = self.words, self.security
         if words[w.P_SECURITY] != security:

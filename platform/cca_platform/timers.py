@@ -76,9 +76,9 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
         bit = (1 if virtual else 0) if crm == 0 else 8 if virtual else 9
         if control >> bit & 1 == 0:
             return -1
-    if el < 2 and not virtual and load64(p + 8 * w.P_SECURITY) != 0:  # CNTHCTL_EL2.{EL1PCTEN, EL1PCEN}, E2H = 0
-        if load64(p + 8 * w.P_CNTHCTL) >> (0 if crm == 0 else 1) & 1 == 0:
-            return _COUNTER if el == 0 and crm == 0 else -1  # the engine does not trap it, but would read a host's clock
+    trapped = load64(p + 8 * w.P_CNTHCTL) >> (0 if crm == 0 else 1) & 1 == 0  # EL1PCTEN, EL1PCEN, with E2H = 0
+    if trapped and el < 2 and not virtual and load64(p + 8 * w.P_SECURITY) != 0:
+        return _COUNTER if el == 0 and crm == 0 else -1  # the engine cannot trap this one
     return _COUNTER if crm == 0 else CNTV if crm == 3 else CNTP
 
 
