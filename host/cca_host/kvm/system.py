@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from cca_host.kvm.irqchip import Irqchip
 from cca_host.kvm.pages import PageAllocator
 from cca_platform.types import GRANULE_SIZE, MachineError, SecurityState
 from cca_rmm.abi import ABI_VERSION, NOT_SUPPORTED, FeatureRegister0, Rmi, RmiStatus
@@ -52,6 +53,7 @@ class System:
         self.pe: Pe = machine.pes[0]
         self.port = machine.memory.port(SecurityState.NON_SECURE)
         self.pages = PageAllocator(_spans(machine))
+        self.irqchip = Irqchip(machine)
         self.vmids: set[int] = set()
         self.vms: list[Vm] = []
         self.calls: Counter[int] = Counter()
@@ -82,7 +84,7 @@ class System:
         return self.pe.smc(fid, *args)
 
     def probe(self) -> FeatureRegister0:
-        """RMI_VERSION and RMI_FEATURES, once; MachineError when there is no usable RMM."""
+        """RMI_VERSION, RMI_FEATURES, and the GIC brought up, once; MachineError when there is no usable RMM."""
         if self._probed:
             return self.features
         x0, lower, higher = self.rmi(Rmi.VERSION, ABI_VERSION)[:3]
@@ -91,6 +93,7 @@ class System:
         if x0:
             raise MachineError(f"the RMM must support RMI 1.0, not {_version(lower)} to {_version(higher)}")
         self.features = FeatureRegister0(self.rmi(Rmi.FEATURES, 0)[1])
+        self.irqchip.start()
         self._probed = True
         return self.features
 

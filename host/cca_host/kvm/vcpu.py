@@ -1,13 +1,17 @@
 """A vCPU: its REC, its run page, and the loop that answers each REC exit or hands it to the VMM."""
 
+import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_firmware.abi import Psci, PsciStatus, mpidr_affinity
 from cca_host.kvm.exits import CpuOff, Exit, Failure, HostCall, Idle, Interrupted, Mmio, SystemEvent, Yield
+from cca_host.kvm.irqchip import PHYSICAL_TIMER, VIRTUAL_TIMER
 from cca_host.kvm.system import RmiError
+from cca_host.kvm.vgic import NUM_LRS
 from cca_platform.fields import Bits, Field
+from cca_platform.sysinsn import SysregIss
 from cca_platform.types import GRANULE_SIZE
 from cca_rmm.abi import (
     RecEnterFlags,
@@ -21,6 +25,8 @@ from cca_rmm.abi import (
 )
 
 if TYPE_CHECKING:
+    from cca_host.kvm.vgic import Vgic
+    from cca_host.kvm.vgic_mmio import VgicMmio
     from cca_host.kvm.vm import Vm
     from cca_platform.pe import Pe
 
@@ -33,6 +39,7 @@ _EMUL_MMIO = int(RecEnterFlags.make(emul_mmio=1))
 _INJECT_SEA = int(RecEnterFlags.make(inject_sea=1))
 _TRAP_WFI = int(RecEnterFlags.make(trap_wfi=1))
 _TRAP_WFE = int(RecEnterFlags.make(trap_wfe=1))
+_NO_INTERRUPTS: Final = (0,) * (1 + NUM_LRS)
 _REJECT = int(RecEnterFlags.make(ripas_response=RmiResponse.REJECT))
 _MASK = (1 << 64) - 1
 
@@ -42,7 +49,15 @@ def _word(member: str) -> int:
 
 
 _ESR, _FAR, _HPFAR, _GPRS, _IMM = (_word(name) for name in ("esr", "far", "hpfar", "gprs", "imm"))
-_TIMERS = ((_word("cntv_ctl"), _word("cntv_cval")), (_word("cntp_ctl"), _word("cntp_cval")))
+_TIMERS = (
+    (VIRTUAL_TIMER, _word("cntv_ctl"), _word("cntv_cval")), (PHYSICAL_TIMER, _word("cntp_ctl"), _word("cntp_cval"))
+)  # fmt: skip
+_SGI_GROUPS: Final = {  # MSR of ICC_SGI1R_EL1, ICC_ASGI1R_EL1 and ICC_SGI0R_EL1: the groups that it can make pending
+    (3, 0, 12, 11, 5): 0b11, (3, 0, 12, 11, 6): 0b01, (3, 0, 12, 11, 7): 0b01,
+}  # fmt: skip
+_GIC, _VMCR = _word("gicv3_hcr"), _word("gicv3_vmcr")
+_ENTER_GIC: Final = RmiRecEnter.offset("gicv3_hcr")
+_GIC_CODEC: Final = struct.Struct(f"<{1 + NUM_LRS}Q")  # ICH_HCR_EL2 and the list registers
 _RIPAS_BASE, _RIPAS_TOP, _RIPAS_VALUE = _word("ripas_base"), _word("ripas_top"), _word("ripas_value")
 
 _EC_WFX, _EC_SYSREG, _EC_FETCH, _EC_DATA = 0x01, 0x18, 0x20, 0x24
@@ -86,6 +101,7 @@ class Vcpu:
         vm.system.port.zero(self.run_page, GRANULE_SIZE)
         self._flags = 0
         self._flags_in_page = 0
+        self._gic_in_page = _NO_INTERRUPTS
         self._attach()
 
     def _attach(self) -> None:
@@ -93,7 +109,7 @@ class Vcpu:
         self._exit = port.view(self.run_page + _EXIT_BASE, GRANULE_SIZE - _EXIT_BASE).cast("Q")
         answers: dict[RecExitReason, Callable[[], Exit | None]] = {
             RecExitReason.SYNC: self._sync,
-            RecExitReason.IRQ: Interrupted,
+            RecExitReason.IRQ: self._irq,
             RecExitReason.FIQ: Interrupted,
             RecExitReason.PSCI: self._psci,
             RecExitReason.RIPAS_CHANGE: self._ripas_change,
@@ -111,18 +127,22 @@ class Vcpu:
         system = self.vm.system
         on = system.pe if pe is None else pe
         here, system.pe = system.pe, on
-        smc, calls, rec, run_page = on.smc, system.calls, self.rec, self.run_page
+        smc, calls, rec, run_page, vgic = on.smc, system.calls, self.rec, self.run_page, self.vm.vgic
         try:
             while True:
                 flags = self._flags | self.traps
                 if flags != self._flags_in_page:
                     system.port.write64(run_page, flags)
                     self._flags_in_page = flags
+                if vgic is not None:
+                    self._load_gic(vgic)
                 calls[_REC_ENTER] += 1
                 x0 = smc(_REC_ENTER, rec, run_page)[0]
                 if x0:
                     return self._refused(x0)
                 self._flags = 0
+                if vgic is not None:
+                    self._store_gic(vgic)
                 reason = self._exit[0] & 0xFF
                 self.exits[reason] += 1
                 result = self._answers.get(reason, self._unknown)()
@@ -138,6 +158,55 @@ class Vcpu:
         if x0 == RmiStatus.ERROR_REALM | 1 << 8:
             return SystemEvent("off")  # by another vCPU
         raise RmiError(_REC_ENTER, x0, f"vCPU {self.index}")
+
+    # -- interrupts ---------------------------------------------------------------------------------------------
+    def _drive_timers(self, vgic: "Vgic") -> None:
+        """The lines of the Realm's timers, as the last exit shows them."""
+        exit, now = self._exit, self.vm.system.machine.clock.now
+        for intid, control, compare in _TIMERS:
+            vgic.drive(intid, exit[control] & 3 == 1 and exit[compare] <= now, self.index)
+
+    def _load_gic(self, vgic: "Vgic") -> None:
+        """What the vCPU has to see at this entry; a timer may have fired since the last exit."""
+        self._drive_timers(vgic)
+        words = vgic.load(self.index)
+        if words != self._gic_in_page:
+            self.vm.system.port.write(self.run_page + _ENTER_GIC, _GIC_CODEC.pack(*words))
+            self._gic_in_page = words
+
+    def _store_gic(self, vgic: "Vgic") -> None:
+        """What became of the list registers and the timers."""
+        vgic.store(self.index, self._exit[_GIC], self._exit[_GIC + 1 : _GIC + 1 + NUM_LRS])
+        self._drive_timers(vgic)
+
+    def wakes(self) -> bool:
+        """Whether an interrupt ends the wait of a vCPU that is :class:`Idle`."""
+        vgic = self.vm.vgic
+        return vgic is not None and vgic.wakes(self.index, self._exit[_VMCR] >> 24 & 0xFF)
+
+    def _irq(self) -> Exit:
+        system = self.vm.system
+        system.irqchip.handle(system.pe)
+        return Interrupted()
+
+    def _sysreg(self) -> None:
+        """A trapped write of the Realm: an SGI; anything else is ignored."""
+        iss, vgic = SysregIss(self._exit[_ESR]), self.vm.vgic
+        groups = _SGI_GROUPS.get((iss.op0, iss.op1, iss.crn, iss.crm, iss.op2))
+        if vgic is not None and groups is not None:
+            vgic.generate(self.index, self._exit[_GPRS], groups)
+
+    def _gic_access(self, frames: "VgicMmio", access: Mmio) -> None:
+        """A register of the virtual GIC."""
+        trace = self.vm.system.machine.trace
+        if access.write:
+            frames.write(access.ipa, access.size, access.value)
+        else:
+            access.value = frames.read(access.ipa, access.size)
+        if trace.on:
+            name = "mmio.write" if access.write else "mmio.read"
+            trace.emit(name, device="gic", address=access.ipa, size=access.size, value=access.value)
+        self.mmio_result(access.value)
 
     # -- what the VMM answers -----------------------------------------------------------------------------------
     def mmio_result(self, value: int = 0) -> None:
@@ -167,7 +236,7 @@ class Vcpu:
         if esr.ec == _EC_WFX:
             return Yield() if esr & 1 else Idle(self.deadline())
         if esr.ec == _EC_SYSREG:
-            self.vm.system.port.write64(self.run_page + _ENTER_GPRS, 0)  # RAZ/WI: there is no virtual GIC to tell
+            self._sysreg()
             return None
         return self._failed("an exception that the host does not know")
 
@@ -186,7 +255,11 @@ class Vcpu:
                 self._flags |= _INJECT_SEA  # no syndrome, so nothing to emulate
                 return None
             write, size = bool(esr.wnr), 1 << esr.sas
-            return Mmio(address | self._exit[_FAR] & 0xFFF, size, write, self._exit[_GPRS] if write else 0)
+            access = Mmio(address | self._exit[_FAR] & 0xFFF, size, write, self._exit[_GPRS] if write else 0)
+            if vm.gic_frames is None or not vm.gic_frames.claims(access.ipa):
+                return access
+            self._gic_access(vm.gic_frames, access)
+            return None
         if not vm.in_memory(ipa):
             return self._failed(f"the Realm {_access(esr)} IPA {ipa:#x}, which is no memory")
         if not stage2.fault_in(ipa):
@@ -252,7 +325,7 @@ class Vcpu:
     def deadline(self) -> int | None:
         """Clock value at which the next enabled, unmasked timer of the last exit fires."""
         words = self._exit
-        due = [words[cval] for ctl, cval in _TIMERS if words[ctl] & 3 == 1]
+        due = [words[compare] for _, control, compare in _TIMERS if words[control] & 3 == 1]
         return min(due) if due else None
 
     # -- the end, snapshots -------------------------------------------------------------------------------------
@@ -269,7 +342,10 @@ class Vcpu:
 
     def save(self) -> dict[str, Any]:
         """Plain data for a snapshot."""
-        names = ("index", "mpidr", "rec", "aux", "on", "deny_on", "traps", "run_page", "_flags", "_flags_in_page")
+        names = (
+            "index", "mpidr", "rec", "aux", "on", "deny_on", "traps", "run_page", "_flags", "_flags_in_page",
+            "_gic_in_page",
+        )  # fmt: skip
         return {**{name: getattr(self, name) for name in names}, "exits": dict(self.exits)}
 
     def restore(self, vm: "Vm", state: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from cca_host.kvm.stage2 import Stage2, start_level
 from cca_host.kvm.system import RmiError, System
 from cca_host.kvm.vcpu import Vcpu
+from cca_host.kvm.vgic import Vgic
+from cca_host.kvm.vgic_mmio import VgicMmio
 from cca_platform.types import GRANULE_SIZE, MachineError
 from cca_rmm.abi import HashAlgorithm, RecCreateFlags, Rmi, RmiRealmParams, RmiRecParams, mpidr_of
 
@@ -37,6 +39,8 @@ class Vm:
         self.hash_algo = hash_algo
         self.slots: list[tuple[int, int]] = []
         self.vcpus: list[Vcpu] = []
+        self.vgic: Vgic | None = None
+        self.gic_frames: VgicMmio | None = None
         self.troubles: list[str] = []
         """What went wrong while the VM was destroyed; empty when all is well."""
         self.rd = 0
@@ -114,6 +118,23 @@ class Vm:
             write(staging, page if len(page) == GRANULE_SIZE else bytes(page).ljust(GRANULE_SIZE, b"\0"))
             populate(ipa + at, staging, flags)
 
+    # -- interrupts ---------------------------------------------------------------------------------------------
+    def create_vgic(self, distributor: int, redistributors: int) -> None:
+        """A virtual GICv3 with its register frames at these IPAs (without the shared bit), before the first vCPU."""
+        if self.vcpus:
+            raise MachineError("the GIC of a VM must be made before its first vCPU")
+        self.vgic = Vgic()
+        self.gic_frames = VgicMmio(self.vgic, distributor, redistributors)
+
+    def irq_line(self, intid: int, level: bool, vcpu: int = 0) -> None:
+        """The input of an SPI, or of a PPI of one vCPU (KVM_IRQ_LINE). MachineError without a GIC or such an INTID."""
+        if self.vgic is None:
+            raise MachineError("the VM must have a GIC for an interrupt: call create_vgic")
+        try:
+            self.vgic.drive(intid, level, vcpu)
+        except (ValueError, IndexError) as error:
+            raise MachineError(str(error)) from None
+
     # -- vCPUs --------------------------------------------------------------------------------------------------
     def create_vcpu(self, pc: int = 0, gprs: "Sequence[int]" = (), runnable: bool = True) -> Vcpu:
         """The next vCPU: a REC that starts at ``pc`` with X0..X7 of ``gprs``, or waits for CPU_ON."""
@@ -145,6 +166,8 @@ class Vm:
             raise
         vcpu = Vcpu(self, index, mpidr, rec, aux, on=runnable)
         self.vcpus.append(vcpu)
+        if self.vgic is not None:
+            self.vgic.add_vcpu(mpidr)
         return vcpu
 
     def vcpu_of(self, mpidr: int) -> Vcpu | None:
@@ -203,8 +226,10 @@ class Vm:
         """Plain data for a snapshot."""
         names = ("ipa_width", "hash_algo", "rd", "staging", "vmid", "root_count", "root", "aux_count")
         state = {name: getattr(self, name) for name in names}
+        frames = self.gic_frames
         return {
             **state,
+            "gic": frames and (frames.distributor, frames.redistributors, frames.vgic.save()),
             "slots": list(self.slots),
             "stage2": self.stage2.save(),
             "vcpus": [vcpu.save() for vcpu in self.vcpus],
@@ -213,12 +238,17 @@ class Vm:
     def restore(self, system: System, state: dict[str, Any]) -> None:
         """Back to what :meth:`save` gave, in the same object so that its users keep it."""
         had = getattr(self, "vcpus", [])
-        rest = {name: value for name, value in state.items() if name not in ("slots", "stage2", "vcpus")}
+        rest = {name: value for name, value in state.items() if name not in ("slots", "stage2", "vcpus", "gic")}
         self.__dict__.update(rest)
         self.system, self.slots, self.troubles = system, list(state["slots"]), []
         self.stage2 = Stage2(system, self.rd, self.ipa_width)
         self.stage2.restore(state["stage2"])
-        self.vcpus = []
+        self.vcpus, self.vgic, self.gic_frames = [], None, None
+        if state["gic"] is not None:
+            distributor, redistributors, interrupts = state["gic"]
+            self.create_vgic(distributor, redistributors)
+            assert self.vgic is not None
+            self.vgic.restore(interrupts)
         for index, saved in enumerate(state["vcpus"]):
             vcpu = had[index] if index < len(had) else Vcpu.__new__(Vcpu)
             vcpu.restore(self, saved)

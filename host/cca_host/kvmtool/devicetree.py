@@ -3,14 +3,21 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from cca_host.kvmtool.layout import RAM_BASE, UART_BASE, UART_SIZE
+from cca_host.kvm.vgic_mmio import DISTRIBUTOR_SIZE, REDISTRIBUTOR_SIZE
+from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, RAM_BASE, UART_BASE, UART_SIZE, redistributor_base
 
 __all__ = ["Node", "flatten", "realm_tree"]
 
 _MAGIC, _VERSION, _LAST_COMPATIBLE = 0xD00D_FEED, 17, 16
 _BEGIN_NODE, _END_NODE, _PROP, _END = (struct.pack(">I", token) for token in (1, 2, 3, 9))
 _HEADER = struct.Struct(">10I")
+
+_GIC_PHANDLE: Final = 1
+_PPI, _LEVEL_HIGH = 1, 4
+_TIMERS: Final = [cell for ppi in (13, 14, 11, 10) for cell in (_PPI, ppi, _LEVEL_HIGH)]
+"""EL3, EL1 physical, EL1 virtual and EL2 physical timer, as PPIs: INTID - 16."""
 
 Value = None | int | str | bytes | list[int] | tuple[str, ...]
 
@@ -94,6 +101,23 @@ def _cells(value: int) -> list[int]:
     return [value >> 32, value & 0xFFFF_FFFF]
 
 
+def _interrupt_controller(vcpus: int) -> Node:
+    redistributors = redistributor_base(vcpus)
+    return Node(
+        f"intc@{DISTRIBUTOR_BASE:x}",
+        {
+            "compatible": "arm,gic-v3",
+            "#interrupt-cells": 3,
+            "interrupt-controller": None,
+            "reg": [
+                *_cells(DISTRIBUTOR_BASE), *_cells(DISTRIBUTOR_SIZE),
+                *_cells(redistributors), *_cells(vcpus * REDISTRIBUTOR_SIZE),
+            ],
+            "phandle": _GIC_PHANDLE,
+        },
+    )  # fmt: skip
+
+
 def realm_tree(memory: int, mpidrs: Sequence[int], bootargs: str) -> Node:
     """The tree of a Realm with ``memory`` bytes of RAM, a CPU for each MPIDR, devices at IPAs without shared bit."""
     uart = f"serial@{UART_BASE:x}"
@@ -106,12 +130,14 @@ def realm_tree(memory: int, mpidrs: Sequence[int], bootargs: str) -> Node:
     ]
     return Node(
         "",
-        {"compatible": "linux,dummy-virt", "#address-cells": 2, "#size-cells": 2},
+        {"compatible": "linux,dummy-virt", "#address-cells": 2, "#size-cells": 2, "interrupt-parent": _GIC_PHANDLE},
         [
             Node("chosen", {"bootargs": bootargs, "stdout-path": f"/{uart}"}),
             Node(f"memory@{RAM_BASE:x}", {"device_type": "memory", "reg": [*_cells(RAM_BASE), *_cells(memory)]}),
             Node("cpus", {"#address-cells": 1, "#size-cells": 0}, cpus),
             Node("psci", {"compatible": ("arm,psci-1.0", "arm,psci-0.2"), "method": "smc"}),
+            _interrupt_controller(len(mpidrs)),
+            Node("timer", {"compatible": "arm,armv8-timer", "interrupts": _TIMERS, "always-on": None}),
             Node(
                 uart,
                 {

@@ -25,7 +25,7 @@ from cca_host.kvm import (
 )
 from cca_host.kvmtool.console import Console
 from cca_host.kvmtool.devicetree import flatten, realm_tree
-from cca_host.kvmtool.layout import MIN_MEMORY, RAM_BASE, dtb_base
+from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
 from cca_host.kvmtool.loader import Image, load_file
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, RunOptions, RunResult
 from cca_platform.types import GRANULE_SIZE, MachineError
@@ -150,6 +150,7 @@ class Vmm:
         mpidrs = [int(mpidr_of(index)) for index in range(options.vcpus)]
         dtb = dtb_base(options.memory)
         vm.populate(dtb, flatten(realm_tree(options.memory, mpidrs, " ".join(options.args))))
+        vm.create_vgic(DISTRIBUTOR_BASE, redistributor_base(options.vcpus))
         for index in range(options.vcpus):
             vcpu = vm.create_vcpu(self.image.entry, [dtb]) if index == 0 else vm.create_vcpu(runnable=False)
             vcpu.trap(wfi=True, wfe=options.vcpus > 1)
@@ -196,7 +197,7 @@ class Vmm:
                 continue
             if vcpu.index in self.waiting:
                 deadline = self.waiting[vcpu.index]
-                if deadline is None or deadline > now:
+                if (deadline is None or deadline > now) and not vcpu.wakes():
                     continue
                 del self.waiting[vcpu.index]
             return vcpu

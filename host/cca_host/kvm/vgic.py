@@ -1,0 +1,268 @@
+"""The interrupts of a VM: what KVM's virtual GICv3 keeps of them, and how they reach a vCPU by list registers.
+
+A Realm owns its virtual CPU interface, through the RMM; everything else of its GIC is the host's. Between two runs of a
+vCPU the state of every interrupt is here. :meth:`Vgic.load` moves what a vCPU has to see into list registers for its
+next entry, :meth:`Vgic.store` folds back what became of it. The registers are in :mod:`cca_host.kvm.vgic_mmio`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from cca_platform.fields import Bits, Field
+
+__all__ = ["INTIDS", "NUM_LRS", "PRIVATE", "Interrupts", "VcpuInterface", "Vgic"]
+
+NUM_LRS: Final = 4
+PRIVATE: Final = 32
+"""INTIDs below are SGIs and PPIs, which each vCPU has for itself."""
+INTIDS: Final = 128
+_PPI: Final = 16  # the first; INTIDs below are SGIs
+_SGIS: Final = (1 << _PPI) - 1
+_AFFINITY: Final = 0xFF_00FF_FFFF
+
+
+class _Lr(Bits):
+    """ICH_LR<n>_EL2 with HW = 0."""
+
+    vintid = Field(31, 0)
+    eoi = Field(41)
+    priority = Field(55, 48)
+    group = Field(60)
+    pending = Field(62)
+    active = Field(63)
+
+
+class _Hcr(Bits):
+    """ICH_HCR_EL2."""
+
+    lrenpie = Field(2)
+    npie = Field(3)
+    eoicount = Field(31, 27)
+
+
+class _Sgi(Bits):
+    """ICC_SGI<n>R_EL1."""
+
+    target_list = Field(15, 0)
+    aff1 = Field(23, 16)
+    intid = Field(27, 24)
+    aff2 = Field(39, 32)
+    irm = Field(40)
+    rs = Field(47, 44)
+    aff3 = Field(55, 48)
+
+
+_ACTIVE, _EOI = _Lr.active.mask, _Lr.eoi.mask
+_PENDING: Final = _Lr.pending.mask
+_GROUP: Final = _Lr.group.mask
+_PRIORITY: Final = _Lr.priority.low
+_NOTHING: Final = (0,) * (1 + NUM_LRS)
+
+
+def bits_of(value: int) -> Iterator[int]:
+    """The numbers of the set bits, the lowest first."""
+    while value:
+        low = value & -value
+        yield low.bit_length() - 1
+        value ^= low
+
+
+class Interrupts:
+    """A set of interrupts. Each word has a bit for each INTID; ``mask`` has those that exist.
+
+    ``latch`` is what software or an edge made pending, ``line`` the level of the input; ``edge`` and ``group`` (1) say
+    how an interrupt is triggered and which group it is in.
+    """
+
+    def __init__(self, mask: int, edge: int = 0) -> None:
+        self.mask = mask
+        self.edge = edge
+        self.group = mask
+        self.enabled = self.latch = self.line = self.active = 0
+        self.priority = bytearray(INTIDS)
+
+    @property
+    def pending(self) -> int:
+        """Edges that were latched, levels that are high or were set pending."""
+        return self.latch | self.line & ~self.edge
+
+    def drive(self, intid: int, level: bool) -> None:
+        """The input of an interrupt."""
+        bit = 1 << intid
+        if level:
+            if self.edge & bit and not self.line & bit:
+                self.latch |= bit
+            self.line |= bit
+        else:
+            self.line &= ~bit
+
+    def save(self) -> tuple[Any, ...]:
+        """Plain data for a snapshot."""
+        return (
+            self.edge, self.group, self.enabled, self.latch, self.line, self.active, bytes(self.priority)
+        )  # fmt: skip
+
+    def restore(self, data: tuple[Any, ...]) -> None:
+        """Back to what :meth:`save` gave."""
+        self.edge, self.group, self.enabled, self.latch, self.line, self.active = data[:6]
+        self.priority = bytearray(data[6])
+
+
+class VcpuInterface:
+    """What is private to vCPU ``index``; ``affinity`` is that of its MPIDR, as IROUTER has it.
+
+    ``routed`` are the SPIs that go to it, ``owned`` those that are active on it, ``loaded`` the INTIDs in its list
+    registers while it runs.
+    """
+
+    def __init__(self, index: int, affinity: int) -> None:
+        self.index = index
+        self.affinity = affinity
+        self.private = Interrupts((1 << PRIVATE) - 1, _SGIS)
+        self.private.enabled = _SGIS
+        self.routed = self.owned = 0
+        self.loaded: list[int] = []
+
+
+class Vgic:
+    """The interrupts of one VM; ``enabled`` is GICD_CTLR.EnableGrp1."""
+
+    def __init__(self) -> None:
+        self.enabled = False
+        self.cpus: list[VcpuInterface] = []
+        self.spis = Interrupts((1 << INTIDS) - (1 << PRIVATE))
+        self.routes = [0] * INTIDS
+
+    def add_vcpu(self, mpidr: int) -> None:
+        """The next vCPU, by its RmiRecMpidr: Aff3 is in bits 31:24."""
+        self.cpus.append(VcpuInterface(len(self.cpus), mpidr & 0xFF_FFFF | (mpidr >> 24) << 32))
+        self.route()
+
+    # -- inputs -------------------------------------------------------------------------------------------------
+    def drive(self, intid: int, level: bool, vcpu: int = 0) -> None:
+        """The input of an SPI, or of a PPI of one vCPU; ValueError for any other INTID."""
+        if not _PPI <= intid < INTIDS:
+            raise ValueError(f"the INTID of a line must be {_PPI} to {INTIDS - 1}, not {intid}")
+        self._of(self.cpus[vcpu], intid).drive(intid, level)
+
+    def generate(self, vcpu: int, value: int, groups: int) -> None:
+        """An SGI by a vCPU's write of ``value`` to ICC_SGI<n>R_EL1, to interrupts in ``groups``: bit 0, bit 1."""
+        sgi = _Sgi(value)
+        bit = 1 << sgi.intid
+        for cpu in self._targets(vcpu, sgi):
+            if groups >> bool(cpu.private.group & bit) & 1:
+                cpu.private.latch |= bit
+
+    def _targets(self, vcpu: int, sgi: _Sgi) -> list[VcpuInterface]:
+        if sgi.irm:
+            return [cpu for cpu in self.cpus if cpu.index != vcpu]
+        cluster = sgi.aff3 << 32 | sgi.aff2 << 16 | sgi.aff1 << 8
+        named = {cluster | 16 * sgi.rs + number for number in bits_of(sgi.target_list)}
+        return [cpu for cpu in self.cpus if cpu.affinity in named]
+
+    def route(self) -> None:
+        """Which SPIs go to which vCPU, after a change of routes, vCPUs or active states."""
+        by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
+        unowned = self.spis.active
+        for cpu in self.cpus:
+            cpu.routed = 0
+            cpu.owned &= self.spis.active
+            unowned &= ~cpu.owned
+        for intid in bits_of(self.spis.mask):
+            target = by_affinity.get(self.routes[intid] & _AFFINITY)
+            if target is not None:
+                target.routed |= 1 << intid
+                target.owned |= unowned & 1 << intid
+
+    # -- list registers -----------------------------------------------------------------------------------------
+    def _of(self, cpu: VcpuInterface, intid: int) -> Interrupts:
+        return cpu.private if intid < PRIVATE else self.spis
+
+    def _pending(self, cpu: VcpuInterface) -> int:
+        """What is pending and enabled for a vCPU: a level that is active has to become inactive first."""
+        if not self.enabled:
+            return 0
+        own, spis = cpu.private, self.spis
+        shared = spis.enabled & cpu.routed & (~spis.active | cpu.owned)
+        return own.enabled & own.pending & (own.edge | ~own.active) | shared & spis.pending & (spis.edge | ~spis.active)
+
+    def _by_priority(self, cpu: VcpuInterface, interrupts: int) -> list[int]:
+        """The INTIDs in a word, the most urgent first."""
+        return sorted(bits_of(interrupts), key=lambda intid: (self._of(cpu, intid).priority[intid], intid))
+
+    def load(self, vcpu: int) -> tuple[int, ...]:
+        """ICH_HCR_EL2 and the list registers for the next entry of a vCPU: pending interrupts first, then active ones.
+
+        What finds no room is announced by maintenance interrupts: NP for pending ones, LRENP for active ones.
+        """
+        cpu = self.cpus[vcpu]
+        pending, active = self._pending(cpu), cpu.private.active | cpu.owned
+        if not pending | active:
+            return _NOTHING
+        order = self._by_priority(cpu, pending) + self._by_priority(cpu, active & ~pending)
+        cpu.loaded = order[:NUM_LRS]
+        hcr = 0
+        for intid in order[NUM_LRS:]:
+            hcr |= _Hcr.npie.mask if pending >> intid & 1 else _Hcr.lrenpie.mask
+        lrs = [self._list_register(cpu, intid, pending >> intid & 1, active >> intid & 1) for intid in cpu.loaded]
+        return (hcr, *lrs, *[0] * (NUM_LRS - len(lrs)))
+
+    def _list_register(self, cpu: VcpuInterface, intid: int, pending: int, active: int) -> int:
+        """An interrupt as a list register; an edge leaves the latch, a level asks to be told of its end."""
+        of, bit = self._of(cpu, intid), 1 << intid
+        value = of.priority[intid] << _PRIORITY | intid
+        value |= _PENDING * pending | _ACTIVE * active
+        if of.group & bit:
+            value |= _GROUP
+        if not of.edge & bit:
+            value |= _EOI
+        elif pending:
+            of.latch &= ~bit
+        return value
+
+    def store(self, vcpu: int, hcr: int, lrs: Sequence[int]) -> None:
+        """Fold the list registers of an exit back; interrupts that ended without one are counted by EOIcount."""
+        cpu = self.cpus[vcpu]
+        for intid, value in zip(cpu.loaded, lrs, strict=False):
+            of, bit = self._of(cpu, intid), 1 << intid
+            self._set_active(cpu, intid, bool(value & _ACTIVE))
+            if not value & _PENDING:
+                if not of.edge & bit:
+                    of.latch &= ~bit
+            elif of.edge & bit:
+                of.latch |= bit
+        ended = hcr >> _Hcr.eoicount.low & 0x1F
+        if ended:
+            kept = sum(1 << intid for intid in cpu.loaded)
+            for intid in self._by_priority(cpu, (cpu.private.active | cpu.owned) & ~kept)[:ended]:
+                self._set_active(cpu, intid, False)
+        cpu.loaded = []
+
+    def _set_active(self, cpu: VcpuInterface, intid: int, active: bool) -> None:
+        of, bit = self._of(cpu, intid), 1 << intid
+        of.active = of.active & ~bit | active << intid
+        if of is self.spis:
+            cpu.owned = cpu.owned & ~bit | active << intid
+
+    def wakes(self, vcpu: int, mask: int) -> bool:
+        """Whether an interrupt that ICC_PMR_EL1 = ``mask`` lets through ends the wait of a vCPU."""
+        cpu = self.cpus[vcpu]
+        pending = self._pending(cpu)
+        return any(self._of(cpu, intid).priority[intid] < mask for intid in bits_of(pending))
+
+    # -- snapshots ----------------------------------------------------------------------------------------------
+    def save(self) -> dict[str, Any]:
+        """Plain data for a snapshot."""
+        cpus = [(cpu.affinity, cpu.private.save(), cpu.routed, cpu.owned, list(cpu.loaded)) for cpu in self.cpus]
+        return {"enabled": self.enabled, "spis": self.spis.save(), "routes": list(self.routes), "cpus": cpus}
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Back to what :meth:`save` gave."""
+        self.enabled, self.routes = data["enabled"], list(data["routes"])
+        self.spis.restore(data["spis"])
+        self.cpus = []
+        for index, (affinity, private, routed, owned, loaded) in enumerate(data["cpus"]):
+            cpu = VcpuInterface(index, affinity)
+            cpu.private.restore(private)
+            cpu.routed, cpu.owned, cpu.loaded = routed, owned, list(loaded)
+            self.cpus.append(cpu)

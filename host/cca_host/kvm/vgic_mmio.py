@@ -1,0 +1,187 @@
+"""The registers of a VM's GICv3: distributor and redistributors, one security state, no LPIs (IHI 0069, chapter 12).
+
+A Realm reaches them as emulated MMIO in its unprotected memory. Accesses that the architecture does not define read as
+zero and are ignored.
+"""
+
+from typing import Final
+
+from cca_host.kvm.vgic import INTIDS, PRIVATE, Interrupts, VcpuInterface, Vgic
+
+__all__ = ["DISTRIBUTOR_SIZE", "REDISTRIBUTOR_SIZE", "VgicMmio"]
+
+DISTRIBUTOR_SIZE: Final = 0x1_0000
+REDISTRIBUTOR_SIZE: Final = 0x2_0000
+_SGI_BASE: Final = 0x1_0000
+
+_CTLR, _TYPER, _IIDR = 0x0, 0x4, 0x8
+_GICR_IIDR, _GICR_TYPER = 0x4, 0x8
+_IPRIORITYR: Final = range(0x400, 0x800)
+_ICFGR: Final = range(0xC00, 0xD00)
+_IROUTER: Final = range(0x6000, 0x8000)
+_PIDR2: Final = 0xFFE8
+_PIDR2_GICV3: Final = 0x3B
+_ENABLE_GRP1: Final = 1 << 1
+_ARE_DS: Final = 1 << 4 | 1 << 6
+_NO_1_OF_N: Final = 1 << 25
+_ID_BITS: Final = (10 - 1) << 19
+_IMPLEMENTER: Final = 0x43B  # Arm
+_LAST: Final = 1 << 4
+_PRIORITY_BITS: Final = 0xF8
+_ROUTE: Final = 0xFF_00FF_FFFF
+_WORD: Final = 0xFFFF_FFFF
+
+_GROUPS: Final = 1  # offset / 0x80 of GICD_IGROUPR; then come pairs that set and clear
+_WORDS: Final[dict[int, tuple[str, bool]]] = {
+    2: ("enabled", True),
+    3: ("enabled", False),
+    4: ("latch", True),
+    5: ("latch", False),
+    6: ("active", True),
+    7: ("active", False),
+}
+"""Offset / 0x80 of ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER and ICACTIVER: the word, and 1 sets or clears."""
+
+
+class VgicMmio:
+    """The register frames of ``vgic`` at IPAs without the shared bit; the redistributors follow each other."""
+
+    def __init__(self, vgic: Vgic, distributor: int, redistributors: int) -> None:
+        self.vgic = vgic
+        self.distributor = distributor
+        self.redistributors = redistributors
+
+    def claims(self, ipa: int) -> bool:
+        """Whether a register frame is at ``ipa``."""
+        frames = REDISTRIBUTOR_SIZE * len(self.vgic.cpus)
+        return (
+            0 <= ipa - self.distributor < DISTRIBUTOR_SIZE or 0 <= ipa - self.redistributors < frames
+        )  # fmt: skip
+
+    def read(self, ipa: int, size: int) -> int:
+        """``size`` bytes of the registers at ``ipa``."""
+        offset, byte = ipa & ~3, ipa & 3
+        if size == 8 and not ipa & 7:
+            return self._read(offset) | self._read(offset + 4) << 32
+        if size == 4 and not byte:
+            return self._read(offset)
+        if size == 1 and self._is_priority(offset):
+            return self._read(offset) >> 8 * byte & 0xFF
+        return 0
+
+    def write(self, ipa: int, size: int, value: int) -> None:
+        """Write ``size`` bytes to the registers at ``ipa``."""
+        offset, byte = ipa & ~3, ipa & 3
+        if size == 8 and not ipa & 7:
+            self._write(offset, value & _WORD)
+            self._write(offset + 4, value >> 32)
+        elif size == 4 and not byte:
+            self._write(offset, value & _WORD)
+        elif size == 1 and self._is_priority(offset):
+            kept = self._read(offset) & ~(0xFF << 8 * byte)
+            self._write(offset, kept | (value & 0xFF) << 8 * byte)
+
+    # -- frames -------------------------------------------------------------------------------------------------
+    def _frame(self, ipa: int) -> tuple[VcpuInterface | None, int]:
+        """The redistributor's vCPU, None for the distributor, and the offset of a register."""
+        offset = ipa - self.distributor
+        if 0 <= offset < DISTRIBUTOR_SIZE:
+            return None, offset
+        index, offset = divmod(ipa - self.redistributors, REDISTRIBUTOR_SIZE)
+        return self.vgic.cpus[index], offset
+
+    def _is_priority(self, ipa: int) -> bool:
+        cpu, offset = self._frame(ipa)
+        return (offset if cpu is None else offset - _SGI_BASE) in _IPRIORITYR
+
+    def _read(self, ipa: int) -> int:
+        cpu, offset = self._frame(ipa)
+        if cpu is None:
+            return self._read_distributor(offset)
+        return self._read_redistributor(cpu, offset)
+
+    def _write(self, ipa: int, value: int) -> None:
+        cpu, offset = self._frame(ipa)
+        if cpu is not None:
+            if offset >= _SGI_BASE:
+                _write_interrupts(cpu.private, offset - _SGI_BASE, value)
+            return
+        vgic = self.vgic
+        if offset == _CTLR:
+            vgic.enabled = bool(value & _ENABLE_GRP1)
+        elif offset in _IROUTER:
+            intid, half = divmod(offset - _IROUTER.start, 8)
+            if PRIVATE <= intid < INTIDS:
+                shift = 8 * half
+                vgic.routes[intid] = (vgic.routes[intid] & ~(_WORD << shift) | value << shift) & _ROUTE
+        else:
+            _write_interrupts(vgic.spis, offset, value)
+        vgic.route()
+
+    def _read_distributor(self, offset: int) -> int:
+        vgic = self.vgic
+        if offset == _CTLR:
+            return _ARE_DS | _ENABLE_GRP1 * vgic.enabled
+        if offset == _TYPER:
+            return INTIDS // 32 - 1 | _ID_BITS | _NO_1_OF_N
+        if offset == _IIDR:
+            return _IMPLEMENTER
+        if offset == _PIDR2:
+            return _PIDR2_GICV3
+        if offset in _IROUTER:
+            intid, half = divmod(offset - _IROUTER.start, 8)
+            return vgic.routes[intid] >> 8 * half & _WORD if PRIVATE <= intid < INTIDS else 0
+        return _read_interrupts(vgic.spis, offset)
+
+    def _read_redistributor(self, cpu: VcpuInterface, offset: int) -> int:
+        if offset >= _SGI_BASE:
+            return _read_interrupts(cpu.private, offset - _SGI_BASE)
+        if offset == _GICR_IIDR:
+            return _IMPLEMENTER
+        if offset == _GICR_TYPER:
+            return cpu.index << 8 | (_LAST if cpu is self.vgic.cpus[-1] else 0)
+        if offset == _GICR_TYPER + 4:  # Affinity_Value, in the order of the bytes of an affinity
+            return cpu.affinity & 0xFF_FFFF | cpu.affinity >> 32 << 24
+        if offset == _PIDR2:
+            return _PIDR2_GICV3
+        return 0  # WAKER among them: never asleep
+
+
+# -- the registers with some bits for each interrupt ------------------------------------------------------------------
+def _read_interrupts(of: Interrupts, offset: int) -> int:
+    kind, first = offset >> 7, 8 * (offset & 0x7F)
+    if kind == _GROUPS:
+        return of.group >> first & _WORD
+    if kind in _WORDS:
+        name = _WORDS[kind][0]
+        value: int = of.pending if name == "latch" else getattr(of, name)
+        return value >> first & _WORD
+    if offset in _IPRIORITYR:
+        at = offset - _IPRIORITYR.start
+        return int.from_bytes(of.priority[at : at + 4], "little")
+    if offset in _ICFGR:
+        first = 4 * (offset - _ICFGR.start)
+        return sum((of.edge >> first + number & 1) << 2 * number + 1 for number in range(16))
+    return 0
+
+
+def _write_interrupts(of: Interrupts, offset: int, value: int) -> None:
+    kind, first = offset >> 7, 8 * (offset & 0x7F)
+    bits = value << first & of.mask
+    if kind == _GROUPS:
+        of.group = of.group & ~(_WORD << first) | bits
+    elif kind in _WORDS:
+        name, sets = _WORDS[kind]
+        old = getattr(of, name)
+        setattr(of, name, old | bits if sets else old & ~bits)
+    elif offset in _IPRIORITYR:
+        at = offset - _IPRIORITYR.start
+        for number in range(at, min(at + 4, INTIDS)):
+            if of.mask >> number & 1:
+                of.priority[number] = value >> 8 * (number - at) & _PRIORITY_BITS
+    elif offset in _ICFGR:
+        first = 4 * (offset - _ICFGR.start)
+        for number in range(16):
+            bit = 1 << first + number
+            if bit & of.mask and first + number >= 16:  # SGIs are edges
+                of.edge = of.edge & ~bit | (value >> 2 * number + 1 & 1) << first + number
