@@ -101,6 +101,7 @@ PAYLOADS: dict[str, Payload] = {
     "selfmod": _realm("selfmod.c"),
     "smcstorm": _realm("smcstorm.c"),
     "smp": _realm("smp.c"),
+    "irq": _realm("irq.c"),
     "crosscode": _realm("crosscode.c"),
     "ns_rmi": _ns("ns_probe.S", "ns_rmi.c"),
     "ns_gpf": _ns("ns_probe.S", "ns_gpf.c"),

@@ -74,6 +74,9 @@ const char *boot_arguments(void);
 u64 boot_number(u64 otherwise);         // first decimal number in the arguments
 void memory_range(u64 *base, u64 *size);
 
+// An IRQ was taken at EL1; the payload that unmasks them defines this, and is called with them masked.
+void interrupt(void);
+
 // EL0: run code there until it exits; the payload that does so defines user_trap().
 u64 user_run(u64 entry, u64 sp, u64 argument);
 _Noreturn void user_exit(u64 status);

@@ -4,6 +4,7 @@
 #include "runtime.h"
 
 #define VECTOR_CURRENT_SYNC 4
+#define VECTOR_CURRENT_IRQ 5
 #define VECTOR_LOWER_SYNC 8
 
 struct cpu cpus[MAX_CPUS];
@@ -40,11 +41,20 @@ __attribute__((weak)) void user_trap(struct frame *frame, u64 esr, u64 far)
     panic("%s, ESR %lx FAR %lx ELR %lx", class_name(esr), esr, far, frame->elr);
 }
 
+__attribute__((weak)) void interrupt(void)
+{
+    panic("an interrupt that nobody waits for");
+}
+
 void trap(struct frame *frame, u64 vector)
 {
     u64 esr = read_sysreg(esr_el1), far = read_sysreg(far_el1);
     struct fault *fault = this_cpu()->catching;
 
+    if (vector == VECTOR_CURRENT_IRQ) {
+        interrupt();
+        return;
+    }
     if (vector == VECTOR_LOWER_SYNC) {
         user_trap(frame, esr, far);
         return;

@@ -7,6 +7,7 @@ import pytest
 import realmlab
 from cca_host.kvm import Failure, HostCall, System, Vcpu
 from cca_host.kvmtool import RunOptions, Vmm
+from cca_platform.gic.virtual import VMCR_RESET
 from cca_platform.types import GRANULE_SIZE
 from cca_rmm.abi import RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiRttEntryState
 from realmlab import find_payload
@@ -95,7 +96,10 @@ class TestDestroyed:
         """The Host gets a data or instruction abort of that page, and not a byte more."""
         esr = (INSTRUCTION_ABORT if way == "fetch" else DATA_ABORT) | TRANSLATION_3
         hpfar = run.pages[1] >> 12 << 4
-        assert run.enter() == RmiRecExit.pack(exit_reason=RecExitReason.SYNC, esr=esr, hpfar=hpfar)
+        expected = RmiRecExit.pack(
+            exit_reason=RecExitReason.SYNC, esr=esr, hpfar=hpfar, gicv3_vmcr=VMCR_RESET
+        )  # fmt: skip
+        assert run.enter() == expected
 
     def test_no_remedy(self, run: Run) -> None:
         """Another page does not help: the entry is ASSIGNED then, and DESTROYED all the same."""
