@@ -117,6 +117,13 @@ class TestRun:
         assert ns(str(path), "--board", "virt", "-q") == 0
         assert capfd.readouterr().out == "virt"
 
+    @pytest.mark.parametrize(("board", "suffix"), [("fvp", ""), ("virt", "_virt")])
+    def test_secure(self, board: str, suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """A Secure payload is there to be called."""
+        options = ["--secure", f"secure{suffix}", "--board", board, "--expect", "^secure_call.*, 0 failed$"]
+        assert ns(f"secure_call{suffix}", *options) == 0
+        assert "PE 1" in capfd.readouterr().err
+
     def test_trace(self, image: Image, tmp_path: Path) -> None:
         """Two runs give byte-identical traces, which have the lines of the consoles."""
         files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
@@ -157,6 +164,9 @@ BAD = {
     "entry": (["IMAGE", "--entry", "0x80000000"], "the NS entry point must be"),
     "odd entry": (["IMAGE", "--entry", "soon"], "the entry must be a number"),
     "level": (["IMAGE", "--el", "3"], "ns_el must be 1 or 2"),
+    "no Secure image": (["IMAGE", "--secure", "none.elf"], "image none.elf does not exist"),
+    "Secure address": (["IMAGE", "--secure", "secure@0xfc000000"], "must have no address"),
+    "other Secure image": (["IMAGE", "--secure", "hello"], "Secure payload must be linked to start at"),
     "range": (["IMAGE", "--nonvolatile", "4K"], "a range must be BASE:SIZE"),
     "odd size": (["IMAGE", "--nonvolatile", "0x90000000:much"], "a size must be a number"),
     "not DRAM": (["IMAGE", "--nonvolatile", "0:4K"], "nonvolatile memory must lie in"),

@@ -74,7 +74,10 @@ class NsMachine:
             raise MachineError(f"clock must be one of virtual, host, not {clock!r}")
         self._boot: dict[str, Any] = {"ns_images": self._images, "ns_entry": entry, "ns_el": el}
         if secure is not None:
-            self._boot["secure_image"] = parse_image(os.fspath(secure)).data
+            image = parse_image(os.fspath(secure))
+            if image.address is not None:
+                raise MachineError(f"the Secure image must have no address, not {image.address:#x}: the board has it")
+            self._boot["secure_image"] = image.data
         loaded = Board.load(board)
         self._owns_trace = not isinstance(trace, Trace)
         if isinstance(trace, Trace):
