@@ -87,7 +87,7 @@ class GicMachine(RuleBasedStateMachine):
     ) -> None:
         self.distributor_control(7, True)
         for pe in range(len(MPIDRS)):
-            self.waker(pe, True)
+            self.waker(pe, True, True)
             self.mask(pe, "EL3", 0xFF)
             for group in GROUPS:
                 self.group_enable(pe, group, True)
@@ -177,10 +177,12 @@ class GicMachine(RuleBasedStateMachine):
         else:
             self.model.groups = self.model.groups - {NS_1} | ns
 
-    @rule(pe=pes, awake=st.sampled_from((True, True, False)))
-    def waker(self, pe: int, awake: bool) -> None:
-        self.gic.secure_redistributors.write(pe * 0x2_0000 + 0x14, 4, 0 if awake else 2)
-        self.model.pes[pe].awake = awake
+    @rule(pe=pes, awake=st.sampled_from((True, True, False)), secure=views)
+    def waker(self, pe: int, awake: bool, secure: bool) -> None:
+        frame, _ = self.frame(secure, pe, 0)
+        frame.write(pe * 0x2_0000 + 0x14, 4, 0 if awake else 2)
+        if secure:
+            self.model.pes[pe].awake = awake
 
     # -- CPU interfaces
     @rule(pe=pes, who=whos, value=st.sampled_from((0xFF, 0xF0, 0xA0, 0x80, 0x40, 0)))

@@ -12,7 +12,7 @@ __all__ = ["INTIDS", "PHYSICAL", "PRIORITIES", "STATES", "VirtualMachine"]
 
 IMO_FMO = 0x18
 NS, REALM = 1, 3
-PHYSICAL = (27, 40)
+PHYSICAL = (27, 40, 555)  # the last one is not there
 INTIDS = (0, 27, 40, 8192, 1021)
 PRIORITIES = (0, 0x20, 0x28, 0x30, 0x80, 0xA0, 0xF8)
 STATES = (0, 1, 1, 1, 2, 3)

@@ -47,7 +47,7 @@ class Busy:
             "group": (1, lambda: it.set_group(pe, intid, one(GROUPS))),
             "route": (2, lambda: it.route(one(SHARED), secure, one((0, 1, 2, None)), on, one((True, False)))),
             "distributor": (1, lambda: it.distributor_control(one((7, 7, 7, 3, 0)), secure)),
-            "waker": (1, lambda: it.waker(pe, one((True, True, True, False)))),
+            "waker": (1, lambda: it.waker(pe, one((True, True, True, False)), secure)),
             "mask": (2, lambda: it.mask(pe, who, one((0xFF, 0xFF, 0xF0, 0xA0, 0x40)))),
             "point": (2, lambda: it.binary_point(pe, who, one(range(8)), one((0, 1)))),
             "group enable": (2, lambda: it.group_enable(pe, one(GROUPS), one((True, True, True, False)))),
