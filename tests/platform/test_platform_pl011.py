@@ -85,6 +85,14 @@ class TestFifo:
         assert registers.read(DR) == ord("b")
         assert registers.read(RIS) == 0
 
+    def test_enabled_later(self, uart: Pl011, registers: Any) -> None:
+        """Turning the FIFOs on makes room for what waits on the line."""
+        registers.write(LCR_H, 0x60)
+        uart.receive(bytes(8))
+        registers.write(ICR, RX)
+        registers.write(LCR_H, 0x60 | FEN)
+        assert (registers.read(FR), registers.read(RIS) & RX) == (TXFE, RX)
+
     @pytest.mark.parametrize(("select", "level"), list(enumerate((2, 4, 8, 12, 14))))
     def test_trigger(self, uart: Pl011, registers: Any, select: int, level: int) -> None:
         """The receive interrupt rises at the level that UARTIFLS selects, and falls below it or by UARTICR."""

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cca_platform.board import Bank
 from cca_platform.sinks import Listing
@@ -204,6 +206,39 @@ class TestSnapshots:
         assert raw.read64(DATA) == 0
         machine.restore(first)
         assert raw.read64(DATA) == WORD
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just("write"), st.integers(0, 5), st.integers(0, 255)),
+                st.tuples(st.sampled_from(["take", "reset"]), st.just(0), st.just(0)),
+                st.tuples(st.just("restore"), st.integers(0, 5), st.just(0)),
+            ),
+            max_size=30,
+        )
+    )
+    def test_any_order(self, benches: Any, steps: list[tuple[str, int, int]]) -> None:
+        """Writes, snapshots, restores and resets in any order: memory is what a plain copy would be."""
+        machine = benches().machine
+        machine.nonvolatile = (Bank(KEPT, 0x2000),)
+        raw, places = machine.memory.backdoor, [KEPT + 0x1000 * page for page in range(6)]
+        model, line = [0] * 6, list[tuple[Any, list[int]]]()
+        for step, number, value in steps:
+            if step == "write":
+                raw.write8(places[number], value)
+                model[number] = value
+            elif step == "take":
+                line.append((machine.snapshot(), list(model)))
+            elif step == "reset":
+                machine.reset("test")
+                model[2:] = [0] * 4
+            elif line:
+                del line[number % len(line) + 1 :]
+                machine.restore(line[-1][0])
+                model = list(line[-1][1])
+            assert [raw.read8(place) for place in places] == model
+        machine.close()
 
     def test_before_any_code(self, bench: Any) -> None:
         """A snapshot from before the first instruction brings back the registers after power-on."""
