@@ -17,7 +17,7 @@ def offset(rng: random.Random) -> int:
         return rng.randrange(0x1_0000)
     small = rng.randrange(0x80)
     registers = 0x80 * rng.randrange(1, 30) + 4 * rng.randrange(4)
-    return rng.choice((0, 0x14, 0x40, 0x48, 0x50, 0x58, 0x400 + small, 0xC00 + 4 * small, 0x6100 + 4 * small, registers))
+    return rng.choice((0, 0x14, 0x40, 0x48, 0x50, 0x400 + small, 0xC00 + 4 * small, 0x6100 + 4 * small, registers))
 
 
 def value(rng: random.Random) -> int:
