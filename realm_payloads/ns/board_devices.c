@@ -140,10 +140,7 @@ static void clock(void)
     write32(RTCIMSC, 1);
     gic_enable(RTC_INTID, MIDDLE);
     ticks = now();
-    irq_unmask();
-    while (!self->interrupts)
-        wfi();
-    irq_mask();
+    pe_wait_interrupts(self, 1);
     ticks = now() - ticks;
     want("its alarm interrupts", self->intids[0], RTC_INTID);
     want("at its second", read32(RTCDR), start + 2);

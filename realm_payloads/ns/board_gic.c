@@ -39,7 +39,8 @@ static void discovery(void)
     u64 found = 0, last = 0;
 
     want("the distributor is a GICv3", read32(GICD + GIC_PIDR2) >> 4 & 0xf, 3);
-    want("it has SPIs enough", ((read32(GICD + GICD_TYPER) & 0x1f) + 1) * 32 > OTHER_SPI, true);
+    want("it has SPIs enough", GICD_TYPER_LINES(read32(GICD + GICD_TYPER)) * 32 > OTHER_SPI, true);
+    want("and takes messages for SPIs", read32(GICD + GICD_TYPER) >> 16 & 1, 1);
     want("with two Security states", read32(GICD + GICD_TYPER) >> 10 & 1, 1);
     gic_distributor_on();
     want("affinity routing is on", read32(GICD + GICD_CTLR) & GICD_CTLR_ARE_NS, GICD_CTLR_ARE_NS);
@@ -299,11 +300,8 @@ static void receive(struct pe *pe, u64 argument)
         gic_enable(intid, MIDDLE);
     pe->interrupts = 0;
     pe->on_irq = NULL;
-    irq_unmask();
-    __asm__ volatile("1:\tldxr x9, [%0]\n\tadd x9, x9, #1\n\tstxr w10, x9, [%0]\n\tcbnz w10, 1b" ::"r"(&ready) : "x9", "x10", "memory");
-    while (pe->interrupts < argument)
-        wfi();
-    irq_mask();
+    add_exclusive(&ready, 1);
+    pe_wait_interrupts(pe, argument);
     write_sysreg(icc_igrpen1_el1, 0);
     isb();
 }

@@ -18,6 +18,8 @@ static struct {
 static void report(struct pe *pe, u64 argument)
 {
     store_release(&shared.arrived, argument + read_sysreg(mpidr_el1) % 0x1000000);
+    while (!load_acquire(&shared.order))
+        wfe();
     (void)pe;
 }
 
@@ -35,9 +37,14 @@ static void off_on(void)
     want("CPU_ON of this PE", psci(PSCI_CPU_ON, MPIDR_OF(0), entry, 0), PSCI_ALREADY_ON);
     want("CPU_ON into Secure memory", psci(PSCI_CPU_ON, MPIDR_OF(1), SECURE_MEMORY, 0), PSCI_INVALID_ADDRESS);
     for (u64 i = 1; i < PES; i++) {
-        shared.arrived = 0;
+        shared.arrived = shared.order = 0;
         want("CPU_ON", pe_start(i, report, 0x1000000), 0);
+        while (!load_acquire(&shared.arrived))
+            ;
         want("CPU_ON of a PE that is on", psci(PSCI_CPU_ON, MPIDR_OF(i), entry, 0), PSCI_ALREADY_ON);
+        want("its affinity is on", psci(PSCI_AFFINITY_INFO, MPIDR_OF(i), 0, 0), AFFINITY_ON);
+        store_release(&shared.order, 1);
+        sev();
         pe_wait(i);
         want("it ran, and has its own MPIDR", load_acquire(&shared.arrived), 0x1000000 + MPIDR_OF(i));
         want("its X0 was the context", pes[i].entry_context != 0 && pes[i].entry_context % 0x4000 == pes[1].entry_context % 0x4000, true);
@@ -49,16 +56,6 @@ static void off_on(void)
 }
 
 // -- all of them ------------------------------------------------------------------------------------------------------
-static u64 add_exclusive(u64 *at, u64 value)
-{
-    u64 old, sum;
-    u32 failed;
-
-    __asm__ volatile("1:\tldxr %0, [%3]\n\tadd %1, %0, %4\n\tstxr %w2, %1, [%3]\n\tcbnz %w2, 1b"
-                     : "=&r"(old), "=&r"(sum), "=&r"(failed) : "r"(at), "r"(value) : "memory");
-    return old;
-}
-
 static void lock(u64 *at)
 {
     u64 seen;

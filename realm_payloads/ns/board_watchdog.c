@@ -30,10 +30,7 @@ static void wait_interrupt(u32 intid)
     gic_route(intid, MPIDR_OF(0));
     gic_edge(intid, false);
     gic_enable(intid, MIDDLE);
-    irq_unmask();
-    while (!self->interrupts)
-        wfi();
-    irq_mask();
+    pe_wait_interrupts(self, 1);
 }
 
 static void generic(void)

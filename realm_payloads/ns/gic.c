@@ -39,6 +39,8 @@ void gic_distributor_on(void)
 {
     write32(GICD + GICD_CTLR, 0);
     wait_writes();
+    for (u64 line = 1; line < GICD_TYPER_LINES(read32(GICD + GICD_TYPER)); line++)
+        write32(GICD + GICD_IGROUPR + 4 * line, 0xffffffff);
     write32(GICD + GICD_CTLR, GICD_CTLR_ARE_NS | GICD_CTLR_ENABLE_G1A);
     wait_writes();
 }
@@ -52,6 +54,7 @@ void gic_pe_on(void)
     write32(waker, read32(waker) & ~GICR_WAKER_SLEEP);
     while (read32(waker) & GICR_WAKER_ASLEEP)
         ;
+    write32(own_redistributor() + GICR_SGI + GICD_IGROUPR, 0xffffffff);
     write_sysreg(icc_sre_el2, SRE_EL2);
     isb();
     gic_mode(false);

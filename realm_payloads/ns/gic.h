@@ -1,4 +1,5 @@
-// GICv3 (IHI 0069) as an operating system uses it at Non-secure EL2: Group 1, affinity routing.
+// GICv3 (IHI 0069) as an operating system uses it at Non-secure EL2: Group 1, affinity routing. Groups are for a GIC with one
+// Security state; with two, Non-secure software cannot write them.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef GIC_H
 #define GIC_H
@@ -11,8 +12,10 @@
 
 #define GICD_CTLR 0x0000
 #define GICD_TYPER 0x0004
+#define GICD_TYPER_LINES(typer) (((typer) & 0x1f) + 1)           // of 32 interrupts each
 #define GICD_SETSPI_NSR 0x0040
 #define GICD_CLRSPI_NSR 0x0048
+#define GICD_IGROUPR 0x0080
 #define GICD_ISENABLER 0x0100
 #define GICD_ICENABLER 0x0180
 #define GICD_ISPENDR 0x0200

@@ -114,6 +114,25 @@ u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument)
     return psci(PSCI_CPU_ON, MPIDR_OF(index), (u64)second_start, (u64)stacks[index] + STACK);
 }
 
+void pe_wait_interrupts(struct pe *pe, u64 count)
+{
+    while (pe->interrupts < count) {    // none comes between this look and WFI, which a masked one ends, too
+        wfi();
+        irq_unmask();
+        irq_mask();
+    }
+}
+
+u64 add_exclusive(u64 *at, u64 value)
+{
+    u64 old, sum;
+    u32 failed;
+
+    __asm__ volatile("1:\tldxr %0, [%3]\n\tadd %1, %0, %4\n\tstxr %w2, %1, [%3]\n\tcbnz %w2, 1b"
+                     : "=&r"(old), "=&r"(sum), "=&r"(failed) : "r"(at), "r"(value) : "memory");
+    return old;
+}
+
 void pe_wait(u64 index)
 {
     while (psci(PSCI_AFFINITY_INFO, MPIDR_OF(index), 0, 0) != AFFINITY_OFF)

@@ -47,6 +47,8 @@ u64 guest_run(struct guest *guest);
 u64 psci(u64 fid, u64 a, u64 b, u64 c);
 u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument);        // X0 of CPU_ON
 void pe_wait(u64 index);                // until it is off again
+void pe_wait_interrupts(struct pe *pe, u64 count);      // lets them in until this PE has taken so many; masked before and after
+u64 add_exclusive(u64 *at, u64 value);  // what was there
 void pe_setup(struct pe *pe);           // what EL2 of each PE needs before anything else; the MMU stays as it is
 
 #define irq_unmask() __asm__ volatile("msr daifclr, #2\n\tisb" ::: "memory")

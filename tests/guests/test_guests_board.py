@@ -26,9 +26,9 @@ _BOARDS = {
         "board",
         (*_SUITES, "watchdog"),
         ("system reset: generic watchdog", "system reset: SP805 watchdog", "system reset: PSCI"),
-        905,
+        909,
     ),
-    "virt": ("board_virt", _SUITES, ("system reset: PSCI",), 837),
+    "virt": ("board_virt", _SUITES, ("system reset: PSCI",), 841),
 }
 _LINE = re.compile(r"(?:PASS (?P<suite>\w+) (?P<number>\d+): .+|# .+|board: .+)")
 
