@@ -20,6 +20,7 @@ FIDS = (
     0xC400_0150, 0x1234,
 )  # fmt: skip
 RARE = (0x8400_0002, 0x8400_0008, 0x8400_0009)
+QUIET_HCR = 0x4054  # ICH_HCR_EL2 bits that the Host may set, and that no maintenance interrupt answers here
 WEIGHTS = {
     "granule_delegate": 6, "granule_undelegate": 4, "version": 1, "realm_create": 2, "realm_activate": 1,
     "realm_destroy": 2, "data_create": 5, "data_create_unknown": 6, "data_destroy": 6, "rec_aux_count": 1,
@@ -264,7 +265,7 @@ class Hosts(Driver):
         chosen = self.runnable() if rec is None else rec
         run = random.choice(RUNS) if random.random() < 0.95 else self.pick(D)
         flags = random.choice((0, 0, 0, 0, 0, 0, 1 << 4, 1 << 4, 3, 2, 1)) if run in RUNS else 0
-        hcr = random.choice((0,) * 20 + (0x40FE, 1 << 8)) if run in RUNS else 0
+        hcr = random.choice((0,) * 20 + (QUIET_HCR, 1 << 8)) if run in RUNS else 0
         refused = model.refuses(chosen, run, flags, hcr)
         gprs = (0,) * 19
         if refused is None:
