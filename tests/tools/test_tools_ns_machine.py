@@ -80,6 +80,11 @@ class TestImages:
             NsMachine(images)  # type: ignore[arg-type]
 
 
+REFUSED: list[dict[str, object]] = [
+    {"expect": ["("]}, {"reject": ["*"]}, {"until": ""}, {"max_insns": 0}, {"max_resets": -1},
+]  # fmt: skip
+
+
 class TestEnds:
     """A run ends for a reason, which its status and its message tell."""
 
@@ -161,7 +166,7 @@ class TestEnds:
             machine.restore(saved)
             assert (machine.run().console, first.console) == (b"once", b"once")
 
-    @pytest.mark.parametrize("options", [{"expect": ["("]}, {"reject": ["*"]}, {"max_insns": 0}, {"max_resets": -1}])
+    @pytest.mark.parametrize("options", REFUSED)
     def test_refused(self, options: dict[str, object]) -> None:
         """Nonsense is refused before anything runs."""
         with pytest.raises(realmlab.MachineError, match=r"must be"):
@@ -201,6 +206,17 @@ class TestReset:
         result = run(f"mov x5, #1000; again: subs x5, x5, #1; b.ne again; {RESET}", max_insns=10_000)
         assert (result.status, result.reason) == (4, "limit") and len(result.resets) in (3, 4, 5)
         assert 10_000 <= result.instructions < 10_100
+
+    def test_snapshot(self) -> None:
+        """A snapshot from before a reset brings back what the reset lost, and the same happens again."""
+        source = f"{COUNT} cmp x4, #3; b.eq done; {RESET} done: {OFF}"
+        with NsMachine(NsImage(assemble(source)), nonvolatile=[(KEPT, 0x1000)]) as machine:
+            saved = machine.snapshot()
+            first = machine.run()
+            machine.restore(saved)
+            assert machine.memory.port(SecurityState.NON_SECURE).read64(KEPT) == 0
+            again = machine.run()
+        assert (again.retired, again.ticks, again.resets) == (first.retired, first.ticks, first.resets)
 
     @pytest.mark.parametrize("kept", [(0, 0x1000), (KEPT, 0), (KEPT, 5), (KEPT + 1, 0x1000), (0xFFC0_0000, 0x1000)])
     def test_refused(self, kept: tuple[int, int]) -> None:

@@ -24,6 +24,8 @@ class Watch:
     """
 
     def __init__(self, until: str | None = None, expect: Sequence[str] = (), reject: Sequence[str] = ()) -> None:
+        if until == "":
+            raise MachineError("until must be a text to wait for, not an empty one")
         self.until = until
         self._text = (until or "").encode()
         self._missing = {pattern: _compile("expect", pattern) for pattern in expect}
