@@ -48,6 +48,7 @@ P_OUT_PROT: Final = 18  # what the translation permits at this EL: 1 read, 2 wri
 P_OUT_ATTR: Final = 19  # resulting memory type: MAIR-style byte (0x00..0x0C device, 0x44 NC, 0xFF WB)
 P_OUT_IPA: Final = 20  # the intermediate physical address (equals the PA without stage 2)
 P_OUT_NG: Final = 21  # nG of the stage 1 leaf
+P_OUT_SH: Final = 22  # shareability of the access: 0 none, 2 outer, 3 inner
 
 # -- PE block: why a translation failed --------------------------------------------------------------------------
 P_FAULT_FSC: Final = 24  # DFSC/IFSC, 6 bits

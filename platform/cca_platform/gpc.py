@@ -29,6 +29,7 @@ __all__ = [
     "host_address",
     "mark_written",
     "page_index",
+    "update_descriptor",
 ]
 
 # What a granule protection check returns beside 0 (pass): one of these, plus the level of the GPT entry.
@@ -82,6 +83,18 @@ def mark_written(m: int, page: int) -> int:
         store8(dirty, 1)
     if load8(load64(m + 8 * M_EXECUTED) + page) != 0:
         store64(m + 8 * M_CODE_WRITTEN, 1)
+    return 0
+
+
+@jit("i8(i8, i8, i8)")
+def update_descriptor(m: int, entry: int, descriptor: int) -> int:
+    """Hardware update of a translation table: ``entry`` is a host address in DRAM. Returns 0."""
+    for bank in range(load64(m + 8 * M_BANKS)):
+        words = m + 8 * M_BANK + 32 * bank
+        offset = entry - load64(words + 16)
+        if 0 <= offset < load64(words + 8):
+            mark_written(m, load64(words + 24) + (offset >> 12))
+    store64(entry, descriptor)
     return 0
 
 

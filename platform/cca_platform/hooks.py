@@ -282,6 +282,16 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
     return 1
 
 
+@jit("i8(i8, i8)")
+def _translated(p: int, address: int) -> int:
+    """PAR_EL1 of a translation to ``address``; Device and Non-cacheable memory is outer shareable."""
+    attribute = load64(p + 8 * w.P_OUT_ATTR)
+    shareability = load64(p + 8 * w.P_OUT_SH)
+    if attribute & 0xF0 == 0 or attribute == 0x44:
+        shareability = 2
+    return attribute << 56 | address & 0xFFFFFFFFF000 | 0x800 | shareability << 7
+
+
 @jit("i8(i8, i8, i8, i8, i8)")
 def _address_translate(p: int, va: int, el: int, access: int, both: int) -> int:
     """AT: the walk of the MMU, its answer in PAR_EL1. ``both`` 0 = stage 1 only."""
@@ -292,7 +302,7 @@ def _address_translate(p: int, va: int, el: int, access: int, both: int) -> int:
     stage2 = failed and load64(p + 8 * w.P_FAULT_STAGE) == 2
     walk = stage2 and load64(p + 8 * w.P_FAULT_S1PTW) != 0
     if stage2 and not walk and not both:
-        par = 0x800 | load64(p + 8 * w.P_FAULT_IPA) & 0xFFFFFFFFF000 | load64(p + 8 * w.P_OUT_ATTR) << 56
+        par = _translated(p, load64(p + 8 * w.P_FAULT_IPA))
     elif failed:
         par = 0x801 | load64(p + 8 * w.P_FAULT_FSC) << 1
         if stage2:
@@ -300,8 +310,7 @@ def _address_translate(p: int, va: int, el: int, access: int, both: int) -> int:
         if walk:
             par |= 1 << 8
     else:
-        address = load64(p + 8 * (w.P_OUT_PA if both else w.P_OUT_IPA))
-        par = 0x800 | address & 0xFFFFFFFFF000 | load64(p + 8 * w.P_OUT_ATTR) << 56
+        par = _translated(p, load64(p + 8 * (w.P_OUT_PA if both else w.P_OUT_IPA)))
     put(p, PAR_EL1, par)
     return 1
 

@@ -21,6 +21,7 @@ from cca_platform.block import (
     P_OUT_PA,
     P_OUT_PAS,
     P_OUT_PROT,
+    P_OUT_SH,
     P_SECURITY,
     P_TLB_ERA,
     P_TLB_PAGES,
@@ -105,6 +106,8 @@ def translate(p: int, va: int, access: int) -> int:
             return REFUSED
         attribute = combine_attributes(load64(p + 8 * P_OUT_ATTR), (second >> 5) & 15, (hcr >> 46) & 1)
         store64(p + 8 * P_OUT_ATTR, attribute)
+        one, two = load64(p + 8 * P_OUT_SH), (second >> 9) & 3
+        store64(p + 8 * P_OUT_SH, 2 if one == 2 or two == 2 else one | two)  # the outermost of both: 0 none, 3 inner
         result = second & (~7 | result & 7)
     pa = result & _OUTPUT | va & 0xFFF
     pas = (result >> 3) & 3

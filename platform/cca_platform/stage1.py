@@ -19,6 +19,7 @@ from cca_platform.block import (
     P_MAIR,
     P_OUT_ATTR,
     P_OUT_NG,
+    P_OUT_SH,
     P_PAN,
     P_SCTLR,
     P_SECURITY,
@@ -26,7 +27,7 @@ from cca_platform.block import (
     P_TTBR0,
     P_TTBR1,
 )
-from cca_platform.gpc import mark_written, page_index
+from cca_platform.gpc import update_descriptor
 from cca_platform.native import jit, load64, store64
 from cca_platform.stage2 import (
     ACCESS_FLAG,
@@ -65,6 +66,7 @@ def _flat(p: int, va: int, top: int, access: int) -> int:
         attribute = 0xAA if (load64(p + 8 * P_SCTLR) >> 12) & 1 == 1 else 0x44
     store64(p + 8 * P_OUT_ATTR, attribute)
     store64(p + 8 * P_OUT_NG, 0)
+    store64(p + 8 * P_OUT_SH, 0 if attribute == 0xFF else 2)
     return va & _OUTPUT | load64(p + 8 * P_SECURITY) << 3 | 7
 
 
@@ -96,22 +98,20 @@ def _permitted(p: int, leaf: int, tables: int, clean: int) -> int:
     return (1 if readable else 0) | (2 if writable else 0) | (4 if execute else 0)
 
 
-@jit("i8(i8, i8, i8, i8, i8, i8)")
-def _update(p: int, entry: int, descriptor: int, ipa: int, pa: int, staged: int) -> int:
+@jit("i8(i8, i8, i8, i8, i8)")
+def _update(p: int, entry: int, descriptor: int, ipa: int, staged: int) -> int:
     """Write a descriptor back (access flag, dirty state): a store, which stage 2 must permit. 0, or -1 for a fault."""
     if staged != 0 and walk_stage2(p, ipa, _WRITE, 1) < 0:
         return -1
-    m = load64(p + 8 * P_MACHINE)
-    mark_written(m, page_index(m, pa))
-    store64(entry, descriptor)
-    return 0
+    return update_descriptor(load64(p + 8 * P_MACHINE), entry, descriptor)
 
 
 @jit("i8(i8, i8, i8, i8)")
 def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     """Translate ``va``; ``staged`` = 1: stage 2 applies to every table access. The result word is as in stage2.
 
-    Sets P_OUT_ATTR and P_OUT_NG. Faults: address size, translation, access flag, permission, in this order at a level.
+    Sets P_OUT_ATTR, P_OUT_NG and P_OUT_SH. Faults at a level, in this order: address size, translation, access flag,
+    permission.
     """
     el = load64(p + 8 * P_EL)
     tcr = load64(p + 8 * P_TCR)
@@ -191,7 +191,7 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     updated = descriptor | _AF
     if access == _WRITE and clean == 1:
         updated &= ~_READ_ONLY
-    if updated != descriptor and _update(p, entry, updated, ipa, pa, staged) < 0:
+    if updated != descriptor and _update(p, entry, updated, ipa, staged) < 0:
         return -1
     pas = security
     # NS selects the PAS where stage 1 has the last word: Secure EL1&0 and Realm EL2.
@@ -200,5 +200,6 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     elif security == _REALM and el == 2 and (descriptor >> 5) & 1 == 1:
         pas = _NON_SECURE
     store64(p + 8 * P_OUT_ATTR, (load64(p + 8 * P_MAIR) >> (8 * ((descriptor >> 2) & 7))) & 0xFF)
+    store64(p + 8 * P_OUT_SH, (descriptor >> 8) & 3)
     store64(p + 8 * P_OUT_NG, (descriptor >> 11) & 1 | (nstable if security == _SECURE else 0))
     return oa | pas << 3 | permitted

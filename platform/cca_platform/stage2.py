@@ -4,7 +4,7 @@ A walk returns one word: the page of the output address (bits 47:12) with flags 
 the reason is in the P_FAULT words::
 
     2:0   1 read, 2 write, 4 execute permitted        4:3   Pas of the output
-    8:5   MemAttr of the stage 2 leaf                 9     stage 1: writable, but dirty state is yet to be recorded
+    8:5   MemAttr of the stage 2 leaf                 10:9  SH of the stage 2 leaf
 """
 
 from typing import Final
@@ -29,7 +29,7 @@ from cca_platform.block import (
     P_WALK_IPA,
     P_WALK_TABLE,
 )
-from cca_platform.gpc import granule_protection_check, host_address
+from cca_platform.gpc import granule_protection_check, host_address, update_descriptor
 from cca_platform.native import jit, load64, store64
 
 __all__ = [
@@ -61,6 +61,8 @@ _WRITE: Final = 17
 _REALM: Final = 3
 _NON_SECURE: Final = 1
 _OUTPUT: Final = 0x0000_FFFF_FFFF_F000
+_AF: Final = 1 << 10
+_S2AP_WRITE: Final = 1 << 7
 
 
 @jit("i8(i8, i8, i8, i8, i8)")
@@ -112,8 +114,8 @@ def table_entry(p: int, pa: int, pas: int, level: int, stage: int, s1ptw: int, i
 def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
     """Translate ``ipa`` by VTCR_EL2 and VTTBR_EL2 (4K granule, levels 0 to 3, concatenated start tables, XNX).
 
-    ``s1ptw`` = 1 for an access to a stage 1 table. Tables are in the security state's own PAS. The access flag and
-    dirty state are not managed (VTCR_EL2.HA = HD = 0, as the RMM has it).
+    ``s1ptw`` = 1 for an access to a stage 1 table. Tables are in the security state's own PAS. VTCR_EL2.HA and HD
+    manage the access flag and dirty state, but not for an access that fails.
     """
     vtcr = load64(p + 8 * P_VTCR)
     hcr = load64(p + 8 * P_HCR)
@@ -163,9 +165,14 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
     oa = descriptor & _OUTPUT & ~low | ipa & low & ~0xFFF
     if oa >> oa_bits != 0:
         return refuse(p, ADDRESS_SIZE + level, 2, s1ptw, fault_ipa)
-    if (descriptor >> 10) & 1 == 0:
+    if descriptor & _AF == 0 and (vtcr >> 21) & 1 == 0:
         return refuse(p, ACCESS_FLAG + level, 2, s1ptw, fault_ipa)
     permitted = (descriptor >> 6) & 3  # S2AP is {write, read}
+    updated = descriptor | _AF
+    if (vtcr >> 21) & (vtcr >> 22) & (descriptor >> 51) & 1 == 1:  # HA, HD, DBM: S2AP[1] = 0 means "not written yet"
+        permitted |= 2
+        if access == _WRITE:
+            updated |= _S2AP_WRITE
     xn = (descriptor >> 53) & 3  # 0 all, 1 EL0 only, 2 none, 3 EL1 only (the field is {XN[1], XN[0]} in bits 54:53)
     if xn == 0 or xn == (1 if load64(p + 8 * P_EL) == 0 else 3):
         permitted |= 4
@@ -183,4 +190,6 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
     needed = 1 if access == _READ else 2 if access == _WRITE else 4
     if permitted & needed == 0 or (s1ptw != 0 and not walkable):
         return refuse(p, PERMISSION + level, 2, s1ptw, fault_ipa)
-    return oa | attributes << 5 | pas << 3 | permitted
+    if updated != descriptor:
+        update_descriptor(load64(p + 8 * P_MACHINE), entry, updated)
+    return oa | (descriptor >> 8 & 3) << 9 | attributes << 5 | pas << 3 | permitted
