@@ -37,7 +37,8 @@ class CpuInterface:
     """CPU interface, SGIs and PPIs of one PE.
 
     ``control``, ``bpr1`` and the Group 1 bits of ``enables`` are banked by security state: index or bit 0 Secure (S),
-    1 Non-secure (NS). Realm state is Non-secure to the GIC.
+    1 Non-secure (NS). Realm state is Non-secure to the GIC. ``saved`` is what ``save`` has given since the last change,
+    or None.
     """
 
     awake: bool  # GICR_WAKER
@@ -51,6 +52,7 @@ class CpuInterface:
     intid: int  # the highest priority pending interrupt, -1 = none
     priority: int
     group: int
+    saved: tuple[Any, ...] | None
 
     def __init__(self, gic: "Gic", index: int, affinity: int) -> None:
         self.gic = gic
@@ -66,6 +68,7 @@ class CpuInterface:
         self.interrupts.reset()
         self.awake = False
         self.intid, self.priority, self.group = -1, 0, 0
+        self.saved = None
         self._reset_registers()
 
     def _reset_registers(self) -> None:
@@ -107,7 +110,8 @@ class CpuInterface:
         return (self.priority & mask) < self.running_priority()
 
     def signal(self) -> None:
-        """Tell the PE when what is asserted has changed."""
+        """Something has changed: tell the PE if what is asserted has."""
+        self.saved = None
         physical = 1 << self.group if self.intid >= 0 and self.can_preempt() else 0
         signals = physical | self.virtual.signals
         if signals != self.signals:
@@ -198,12 +202,16 @@ class CpuInterface:
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def save(self) -> tuple[Any, ...]:
         """State for a snapshot."""
-        registers = self.awake, self.pmr, self.bpr0, self.el3_eoimode, self.enables
-        banked = tuple(self.bpr1), tuple(self.control), tuple(self.active)
-        return self.interrupts.save(), registers, banked, self.virtual.save()
+        if self.saved is None:
+            registers = self.awake, self.pmr, self.bpr0, self.el3_eoimode, self.enables
+            banked = tuple(self.bpr1), tuple(self.control), tuple(self.active)
+            self.saved = self.interrupts.save(), registers, banked, self.virtual.save()
+        return self.saved
 
     def restore(self, data: tuple[Any, ...]) -> None:
         """Put back what ``save`` gave; ``Gic.update_all`` has to follow."""
+        if data is self.saved:
+            return
         interrupts, registers, banked, virtual = data
         self.interrupts.restore(interrupts)
         self.awake, self.pmr, self.bpr0, self.el3_eoimode, self.enables = registers

@@ -22,6 +22,7 @@ class Gic:
     """GICv3 for PEs with these MPIDRs and ``spis`` shared peripheral interrupts (INTID 32 and up).
 
     ``on_signals(pe_index, bits)`` is called when the set of asserted interrupt exceptions of a PE changes.
+    An SPI for any PE (Interrupt_Routing_Mode 1) goes to the first one that is awake and has its group enabled.
     """
 
     def __init__(self, mpidrs: Sequence[int], spis: int, on_signals: Callable[[int, int], object]) -> None:
@@ -37,6 +38,7 @@ class Gic:
         self._one_of_n = 0  # the SPIs with Interrupt_Routing_Mode 1
         self._takers: list[int | None] = [None, None, None]  # by group: the PE that takes 1 of N interrupts
         self._saved: tuple[Any, ...] | None = None
+        self._saved_routers: tuple[tuple[int, int], ...] | None = None
         self.distributor = Distributor(self, secure=False)
         self.secure_distributor = Distributor(self, secure=True)
         self.redistributors = Redistributors(self, secure=False)
@@ -48,6 +50,7 @@ class Gic:
         self.enables = 0
         self.spis.reset()
         self.routers.clear()
+        self._saved_routers = None
         for cpu in self.cpus:
             cpu.reset()
         self._route_all()
@@ -80,6 +83,7 @@ class Gic:
     def set_router(self, intid: int, value: int) -> None:
         """Write GICD_IROUTER<n>: an affinity, or with bit 31 any PE."""
         self.routers[intid] = value & (_AFFINITY | _IRM)
+        self._saved_routers = None
         self._route(intid)
         self.update_all()
 
@@ -190,9 +194,14 @@ class Gic:
     def save(self) -> tuple[Any, ...]:
         """State for a snapshot; the same tuple again as long as nothing has changed."""
         if self._saved is None:
-            routers = tuple(sorted(self.routers.items()))
-            self._saved = self.enables, self.spis.save(), routers, tuple(cpu.save() for cpu in self.cpus)
+            cpus = tuple(cpu.save() for cpu in self.cpus)
+            self._saved = self.enables, self.spis.save(), self._router_state(), cpus
         return self._saved
+
+    def _router_state(self) -> tuple[tuple[int, int], ...]:
+        if self._saved_routers is None:
+            self._saved_routers = tuple(sorted(self.routers.items()))
+        return self._saved_routers
 
     def restore(self, data: tuple[Any, ...]) -> None:
         """Put back what ``save`` gave."""
@@ -200,9 +209,13 @@ class Gic:
             return
         self.enables, spis, routers, cpus = data
         self.spis.restore(spis)
-        self.routers = dict(routers)
-        self._route_all()
+        if routers != self._router_state():
+            self.routers = dict(routers)
+            self._route_all()
         for cpu, state in zip(self.cpus, cpus, strict=True):
             cpu.restore(state)
         self.update_all()
+        for cpu, state in zip(self.cpus, cpus, strict=True):
+            cpu.saved = state
+        self._saved_routers = routers
         self._saved = data

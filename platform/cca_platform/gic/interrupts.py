@@ -19,7 +19,10 @@ class Interrupts:
     """Interrupts ``first`` to ``first + count - 1``; ``edge_only`` is the set whose trigger cannot be changed (SGIs).
 
     ``ready`` is the set that is pending, enabled and not active; ``refresh`` must follow a change of the others.
+    ``saved`` is what ``save`` has given since, or None.
     """
+
+    saved: tuple[Any, ...] | None
 
     def __init__(self, first: int, count: int, edge_only: int = 0) -> None:
         self.first = first
@@ -36,6 +39,7 @@ class Interrupts:
         self.priority = bytearray(self.count)
         self.levels = [0] * LEVELS
         self.levels[0] = self.all
+        self.saved = None
 
     @property
     def pending(self) -> int:
@@ -44,6 +48,7 @@ class Interrupts:
 
     def refresh(self) -> None:
         """Compute ``ready`` again."""
+        self.saved = None
         self.ready = (self.latch | (self.wire | self.message) & ~self.edge) & self.enable & ~self.active
 
     def group_of(self, intid: int) -> int:
@@ -151,10 +156,14 @@ class Interrupts:
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def save(self) -> tuple[Any, ...]:
         """State for a snapshot."""
-        return (*(getattr(self, name) for name in _SAVED), bytes(self.priority))
+        if self.saved is None:
+            self.saved = (*(getattr(self, name) for name in _SAVED), bytes(self.priority))
+        return self.saved
 
     def restore(self, data: tuple[Any, ...]) -> None:
         """Put back what ``save`` gave."""
+        if data is self.saved:
+            return
         for name, value in zip(_SAVED, data, strict=False):
             setattr(self, name, value)
         if self.priority != data[-1]:
@@ -163,6 +172,7 @@ class Interrupts:
             for index, priority in enumerate(self.priority):
                 self.levels[priority >> 3] |= 1 << self.first + index
         self.refresh()
+        self.saved = data
 
 
 _SAVED: Final = ("group", "modifier", "enable", "active", "latch", "wire", "message", "edge")
