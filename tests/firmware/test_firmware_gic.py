@@ -3,7 +3,8 @@
 import pytest
 
 from cca_firmware import gic as driver
-from cca_platform.gic import SIGNAL_G1NS, SIGNAL_G1S, Gic
+from cca_platform.block import SIGNAL_G1NS, SIGNAL_G1S
+from cca_platform.gic import Gic
 
 PMR, IAR1, IGRPEN1 = (3, 0, 4, 6, 0), (3, 0, 12, 12, 0), (3, 0, 12, 12, 7)
 NS = 1

@@ -1,7 +1,7 @@
 """The interrupt controller: GICv3 with two security states, without LPIs (IHI 0069).
 
 Pure of the PE: devices and timers drive lines, software reaches the register frames and the ICC, ICV and ICH system
-registers, and each PE is told which interrupt exceptions are asserted.
+registers, and each PE is told which interrupts are signalled to it (``SIGNAL_*`` of ``cca_platform.block``).
 
 After reset everything is Secure, every redistributor sleeps and ICC_PMR_EL1 is 0, so nothing reaches Non-secure
 software until EL3 has given it the interrupts (GICD_IGROUPR, GICR_IGROUPR0, GICR_WAKER, ICC_PMR_EL1).
@@ -9,24 +9,14 @@ software until EL3 has given it the interrupts (GICD_IGROUPR, GICR_IGROUPR0, GIC
 
 from cca_platform.gic.cpu import CpuInterface
 from cca_platform.gic.gic import Gic
-from cca_platform.gic.priorities import G0, G1NS, G1S
 from cca_platform.gic.redistributor import FRAMES_SIZE
-from cca_platform.gic.signals import MAINTENANCE, SIGNAL_G0, SIGNAL_G1NS, SIGNAL_G1S, SIGNAL_VFIQ, SIGNAL_VIRQ
 from cca_platform.gic.sysregs import TRAP_EL2, UNDEFINED
-from cca_platform.gic.virtual import LIST_REGISTERS, VirtualInterface
+from cca_platform.gic.virtual import LIST_REGISTERS, MAINTENANCE, VirtualInterface
 
 __all__ = [
     "FRAMES_SIZE",
-    "G0",
-    "G1NS",
-    "G1S",
     "LIST_REGISTERS",
     "MAINTENANCE",
-    "SIGNAL_G0",
-    "SIGNAL_G1NS",
-    "SIGNAL_G1S",
-    "SIGNAL_VFIQ",
-    "SIGNAL_VIRQ",
     "TRAP_EL2",
     "UNDEFINED",
     "CpuInterface",

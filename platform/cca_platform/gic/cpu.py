@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from cca_platform.block import SIGNAL_G0, SIGNAL_G1NS, SIGNAL_G1S
 from cca_platform.gic.interrupts import Interrupts
 from cca_platform.gic.priorities import (
     CBPR,
@@ -30,6 +31,7 @@ SPURIOUS: Final = 1023
 _FOR_SECURE, _FOR_NS = 1020, 1021  # what EL3 reads: the interrupt is for the other state
 _SPECIAL: Final = range(1020, 1024)
 _PRIVATE: Final = 32
+_SIGNALS: Final = {G0: SIGNAL_G0, G1S: SIGNAL_G1S, G1NS: SIGNAL_G1NS}
 _SGIS: Final = 0xFFFF
 
 
@@ -112,7 +114,7 @@ class CpuInterface:
     def signal(self) -> None:
         """Something has changed: tell the PE if what is asserted has."""
         self.saved = None
-        physical = 1 << self.group if self.intid >= 0 and self.can_preempt() else 0
+        physical = _SIGNALS[self.group] if self.intid >= 0 and self.can_preempt() else 0
         signals = physical | self.virtual.signals
         if signals != self.signals:
             self.signals = signals

@@ -6,7 +6,7 @@ A set of interrupts is an int with bit INTID set, so the SPIs and the private in
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from cca_platform.gic.priorities import G0, G1NS, G1S, LEVELS, PRIORITY_MASK, ns_write
+from cca_platform.gic.priorities import G0, G1NS, G1S, LEVEL_SHIFT, LEVELS, PRIORITY_MASK, ns_write
 
 __all__ = ["Interrupts"]
 
@@ -99,9 +99,9 @@ class Interrupts:
     def set_priority(self, intid: int, priority: int) -> None:
         """A priority in the Secure view; unimplemented bits are ignored."""
         index, bit = intid - self.first, 1 << intid
-        self.levels[self.priority[index] >> 3] &= ~bit
+        self.levels[self.priority[index] >> LEVEL_SHIFT] &= ~bit
         self.priority[index] = priority & PRIORITY_MASK
-        self.levels[priority >> 3] |= bit
+        self.levels[priority >> LEVEL_SHIFT] |= bit
 
     # -- registers ----------------------------------------------------------------------------------------------------
     def read(self, offset: int, size: int, secure: bool) -> int:
@@ -170,7 +170,7 @@ class Interrupts:
             self.priority = bytearray(data[-1])
             self.levels = [0] * LEVELS
             for index, priority in enumerate(self.priority):
-                self.levels[priority >> 3] |= 1 << self.first + index
+                self.levels[priority >> LEVEL_SHIFT] |= 1 << self.first + index
         self.refresh()
         self.saved = data
 

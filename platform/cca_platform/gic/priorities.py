@@ -14,6 +14,7 @@ __all__ = [
     "G1S",
     "IDLE",
     "LEVELS",
+    "LEVEL_SHIFT",
     "MIN_BPR",
     "PRIORITY_BITS",
     "PRIORITY_MASK",
@@ -29,8 +30,10 @@ G1S: Final = 1
 G1NS: Final = 2
 
 PRIORITY_BITS: Final = 5
-PRIORITY_MASK: Final = 0xF8
+PRIORITY_MASK: Final = 0xFF << 8 - PRIORITY_BITS & 0xFF
 LEVELS: Final = 1 << PRIORITY_BITS
+LEVEL_SHIFT: Final = 8 - PRIORITY_BITS
+"""A priority shifted right by this is its level, 0 to LEVELS - 1."""
 IDLE: Final = 0xFF
 """The running priority when no interrupt is active."""
 MIN_BPR: Final = 7 - PRIORITY_BITS
@@ -51,12 +54,12 @@ def group_mask(binary_point: int) -> int:
 
 def highest_active(active: int) -> int:
     """The running priority: the group priority of the lowest bit, or IDLE."""
-    return ((active & -active).bit_length() - 1) << 3 if active else IDLE
+    return ((active & -active).bit_length() - 1) << LEVEL_SHIFT if active else IDLE
 
 
 def level_bit(priority: int) -> int:
     """The bit of an active priorities register for a group priority."""
-    return 1 << (priority >> 3)
+    return 1 << (priority >> LEVEL_SHIFT)
 
 
 def ns_read(priority: int) -> int:

@@ -6,26 +6,27 @@ Virtual priorities have 5 bits and no Secure half. Group 0 is G0; a virtual Grou
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from cca_platform.block import SIGNAL_VFIQ, SIGNAL_VIRQ
 from cca_platform.gic.priorities import (
     G1NS,
     IDLE,
     LEVELS,
     MIN_BPR,
-    PRIORITY_BITS,
     PRIORITY_MASK,
     group_mask,
     highest_active,
     level_bit,
 )
-from cca_platform.gic.signals import MAINTENANCE, SIGNAL_VFIQ, SIGNAL_VIRQ
 
 if TYPE_CHECKING:
     from cca_platform.gic.cpu import CpuInterface
 
-__all__ = ["LIST_REGISTERS", "VMCR_RESET", "VirtualInterface"]
+__all__ = ["LIST_REGISTERS", "MAINTENANCE", "VMCR_RESET", "VirtualInterface"]
 
 LIST_REGISTERS: Final = 4
 """How many ICH_LR<n>_EL2 there are."""
+MAINTENANCE: Final = 25
+"""INTID of the maintenance interrupt, a level-sensitive PPI."""
 
 _SPURIOUS: Final = 1023
 _SPECIAL: Final = range(1020, 1024)
@@ -269,6 +270,3 @@ class VirtualInterface:
 def _legal_vmcr(value: int) -> int:
     point0, point1 = max(value >> 21 & 7, MIN_BPR), max(value >> 18 & 7, MIN_BPR + 1)
     return value & (_VMCR_CONTROL | PRIORITY_MASK << 24) | _VFIQEN | point0 << 21 | point1 << 18
-
-
-assert PRIORITY_BITS == 5
