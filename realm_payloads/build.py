@@ -42,8 +42,8 @@ SECURE = ("secure/secure_start.S", "secure/secure_mmu.c", "secure/secure_print.c
 SECURE_CALL = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "timer.c", "secure_call.c")
 
 BOARD = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "timer.c", "board.c", "board_mmu.c",
-         "board_pes.c", "board_gic.c", "board_timers.c", "board_vm.c", "board_realm.c", "board_realms.c",
-         "board_devices.c", "board_lives.c", "board_guest.c")  # fmt: skip
+         "board_pes.c", "board_gic.c", "board_timers.c", "board_vm.c", "board_vm_interrupts.c", "board_realm.c",
+         "board_realms.c", "board_devices.c", "board_lives.c", "board_guest.c")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

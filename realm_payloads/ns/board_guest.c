@@ -273,7 +273,7 @@ static void stage1(struct vcpu *vcpu)
 
     level1[0] = 0;
     level1[1] = level1[2] = GUEST_CODE | block;
-    level1[3] = GUEST_TABLE_IPA | table;
+    level1[3] = GUEST_TOP | table;
     write_sysreg(mair_el1, 0xff);
     write_sysreg(tcr_el1, 32ul | 1ul << 8 | 1ul << 10 | 3ul << 12 | 1ul << 23 | 2ul << 32);
     write_sysreg(ttbr0_el1, GUEST_SHARED);
@@ -288,8 +288,10 @@ static void stage1(struct vcpu *vcpu)
         "   ldr     w3, [%0]\n"                // stage 2 has nothing
         "   str     x4, [%1]\n"                // it makes this read-only
         "   ldr     x5, [%2]\n"                // nor a table here
-        : : "r"(GUEST_ALIAS + GUEST_READ_ONLY + PAGE_SIZE - GUEST_CODE + 0x20), "r"(GUEST_ALIAS + GUEST_READ_ONLY - GUEST_CODE + 0x40),
-            "r"(GUEST_NO_TABLE + 0x5008) : "x3", "x5", "memory");
+        :
+        : "r"(GUEST_ALIAS + GUEST_TOP - GUEST_CODE + 0x20), "r"(GUEST_ALIAS + GUEST_READ_ONLY - GUEST_CODE + 0x40),
+          "r"(GUEST_NO_TABLE + 0x5008)
+        : "x3", "x5", "memory");
     step(vcpu, STEP_DONE, 0, 0, 0);
 }
 

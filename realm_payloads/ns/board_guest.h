@@ -12,6 +12,7 @@
 #define GUEST_SHARED 0x80005000ul       // a page that both vCPUs use
 #define GUEST_READ_ONLY 0x80006000ul    // in a VM; nothing is above it
 #define GUEST_PAGES 7ul
+#define GUEST_TOP 0x80007000ul
 #define GUEST_DEVICE (1ul << (GUEST_IPA_WIDTH - 1) | 0x1000000ul)      // nothing is there; not protected in a Realm
 
 // The role is in bits 7:0 of X0; bit 8 says that it is in a Realm.
@@ -51,7 +52,6 @@ enum {
 // Its stage 1: 32 bits of VA, the GiB of GUEST_CODE mapped flat and once more here; the next GiB has a table where nothing is.
 #define GUEST_ALIAS 0x40000000ul
 #define GUEST_NO_TABLE 0xc0000000ul
-#define GUEST_TABLE_IPA (GUEST_READ_ONLY + PAGE_SIZE)
 
 #define TURNS 40ul                      // of each vCPU
 #define GUEST_MMIO_OUT 0x0123456789abcdeful

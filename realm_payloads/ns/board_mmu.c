@@ -86,8 +86,8 @@ static void entry(void)
 static void map(void)
 {
     static const u64 attributes[] = {
-        [RW] = NORMAL | XN, [READ_ONLY] = NORMAL | AP_RO | XN, [NO_ACCESS_FLAG] = (NORMAL & ~AF) | XN, [EXECUTE_NEVER] = NORMAL | XN,
-        [EXECUTABLE] = NORMAL | AP_RO, [TOO_FAR] = NORMAL | XN | 1ul << 32,
+        [RW] = NORMAL | XN, [READ_ONLY] = NORMAL | AP_RO | XN, [NO_ACCESS_FLAG] = (NORMAL & ~AF) | XN,
+        [EXECUTE_NEVER] = NORMAL | XN, [EXECUTABLE] = NORMAL | AP_RO, [TOO_FAR] = NORMAL | XN | 1ul << 32,
     };
 
     for (size_t page = 0; page < ARRAY_SIZE(attributes); page++)
@@ -95,7 +95,7 @@ static void map(void)
     pages[EXECUTABLE] = (u64)code | attributes[EXECUTABLE];
     pages[DEVICE] = UART | PAGE | ATTR_DEVICE | AF | XN;
     code[0] = 0xd65f03c0;               // RET
-    code[1] = 0xd4200000 | 0x4d2 << 5;  // BRK #1234
+    code_written(code, sizeof(code));
     directory[0] = (u64)pages | TABLE;
     mmu_level1[WINDOW >> 30] = (u64)directory | TABLE;
     dsb(ishst);
@@ -195,6 +195,8 @@ static void protection(void)
 }
 
 // PAR_EL1 of a stage 1 translation of EL2.
+#define PAR(fsc) ((u64)(fsc) << 1 | 1)
+
 static u64 translate_read(u64 va)
 {
     __asm__ volatile("at s1e2r, %0\n\tisb" ::"r"(va) : "memory");
@@ -212,8 +214,8 @@ static void address_translation(void)
     const u64 address = 0xfffffffff000;
 
     want("AT S1E2R gives the address", (translate_read(AT(RW) + 0x123) & (address | 1)), (u64)data[0]);
-    want("AT S1E2W of a read-only page gives a permission fault", translate_write(AT(READ_ONLY)) & 0x7f, (FSC_PERMISSION + 3) << 1 | 1);
-    want("AT S1E2R of nothing gives a translation fault", translate_read(AT(INVALID)) & 0x7f, (FSC_TRANSLATION + 3) << 1 | 1);
+    want("AT S1E2W of a read-only page gives a permission fault", translate_write(AT(READ_ONLY)) & 0x7f, PAR(FSC_PERMISSION + 3));
+    want("AT S1E2R of nothing gives a translation fault", translate_read(AT(INVALID)) & 0x7f, PAR(FSC_TRANSLATION + 3));
 }
 
 static void switch_tables(u64 tcr, u64 ttbr)

@@ -15,6 +15,7 @@
 #define SGI 5u                          // of the Realm
 #define SGI1R_INTID(value) ((value) >> 24 & 0xf)
 #define ROUNDS 10ul
+#define SYSTEM_IS_OFF STATUS(RMI_ERROR_REALM, 1)
 
 static struct board_realm realms[2];
 static struct board_realm *const realm = &realms[0];
@@ -52,8 +53,9 @@ static void want_irq(const char *rule)
 }
 
 // -- devices ------------------------------------------------------------------------------------------------------------
-#define EMULATED(size, sf, wnr) \
-    ((u64)EC_DABT_LOWER << 26 | 1ul << 24 | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6 | (FSC_TRANSLATION + START_LEVEL))
+#define EMULATED(size, sf, wnr)                                                                                                 \
+    ((u64)EC_DABT_LOWER << 26 | 1ul << 24 | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6 |                             \
+     (FSC_TRANSLATION + START_LEVEL))
 
 static void mmio(void)
 {
@@ -359,12 +361,12 @@ static void two_vcpus(void)
     pe_wait(1);
     want("its vCPUs pass their turns, each on its PE", seen[0].played == TURNS && seen[1].played == TURNS, true);
     want("the first one ends by SYSTEM_OFF", seen[0].last_fid, PSCI_SYSTEM_OFF);
-    want("the second one by CPU_OFF, or with it", seen[1].last_fid == PSCI_CPU_OFF || seen[1].status == STATUS(RMI_ERROR_REALM, 1), true);
+    want("the second one by CPU_OFF, or with it", seen[1].last_fid == PSCI_CPU_OFF || seen[1].status == SYSTEM_IS_OFF, true);
     want("each took the SGI of the other one", seen[0].sgis == 1 && seen[1].sgis == 1, true);
     want("as what it was", seen[0].intid == SGI && seen[1].intid == SGI, true);
     want("its SGIs came to the Host", seen[0].exits[RMI_EXIT_SYNC] == 1 && seen[1].exits[RMI_EXIT_SYNC] == 1, true);
     want("and brought the other vCPU out", seen[0].exits[RMI_EXIT_IRQ] >= 1, true);
-    want("REC_ENTER after SYSTEM_OFF", realm_enter(realm, 1, 0), STATUS(RMI_ERROR_REALM, 1));
+    want("REC_ENTER after SYSTEM_OFF", realm_enter(realm, 1, 0), SYSTEM_IS_OFF);
     gic_disable(KICK);
     destroy();
 }

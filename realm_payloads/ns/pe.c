@@ -111,7 +111,8 @@ u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument)
 {
     pes[index].job = job;
     pes[index].argument = argument;
-    return psci(PSCI_CPU_ON, MPIDR_OF(index), (u64)second_start, (u64)stacks[index] + STACK);
+    pes[index].context = (u64)stacks[index] + STACK;
+    return psci(PSCI_CPU_ON, MPIDR_OF(index), (u64)second_start, pes[index].context);
 }
 
 void pe_wait_interrupts(struct pe *pe, u64 count)
@@ -121,6 +122,14 @@ void pe_wait_interrupts(struct pe *pe, u64 count)
         irq_unmask();
         irq_mask();
     }
+}
+
+void code_written(const void *at, u64 size)
+{
+    for (u64 line = (u64)at & -16ul; line < (u64)at + size; line += 16)         // no cache line is shorter
+        __asm__ volatile("dc cvau, %0" ::"r"(line) : "memory");
+    dsb(ish);
+    __asm__ volatile("ic ialluis\n\tdsb ish\n\tisb" ::: "memory");
 }
 
 u64 add_exclusive(u64 *at, u64 value)

@@ -27,6 +27,7 @@ struct pe {
     volatile u32 intids[INTERRUPTS_KEPT];       // of the first ones
     void (*job)(struct pe *pe, u64 argument);
     u64 argument;
+    u64 context;                        // X0 that pe_start() asks for
     u64 entry_context, entry_sctlr;     // X0 and SCTLR_EL2 as the firmware left them
 };
 extern struct pe pes[PES];
@@ -48,6 +49,7 @@ u64 psci(u64 fid, u64 a, u64 b, u64 c);
 u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument);        // X0 of CPU_ON
 void pe_wait(u64 index);                // until it is off again
 void pe_wait_interrupts(struct pe *pe, u64 count);      // lets them in until this PE has taken so many; masked before and after
+void code_written(const void *at, u64 size);            // by data stores, on this PE
 u64 add_exclusive(u64 *at, u64 value);  // what was there
 void pe_setup(struct pe *pe);           // what EL2 of each PE needs before anything else; the MMU stays as it is
 

@@ -26,9 +26,9 @@ _BOARDS = {
         "board",
         (*_SUITES, "watchdog"),
         ("system reset: generic watchdog", "system reset: SP805 watchdog", "system reset: PSCI"),
-        909,
+        910,
     ),
-    "virt": ("board_virt", _SUITES, ("system reset: PSCI",), 841),
+    "virt": ("board_virt", _SUITES, ("system reset: PSCI",), 842),
 }
 _LINE = re.compile(r"(?:PASS (?P<suite>\w+) (?P<number>\d+): .+|# .+|board: .+)")
 
