@@ -68,11 +68,11 @@ KINDS: dict[str, dict[str, int]] = {
 
 
 class Noise(NamedTuple):
-    """``code`` for BASE, X0 to X30 at its start, the level at which it runs, and its VBAR."""
+    """``code`` for BASE, X0 to X30 of each PE and where it starts, the level at which they run, and their VBAR."""
 
     kind: str
     code: bytes
-    registers: list[int]
+    starts: list[tuple[int, list[int]]]
     el: int
     vectors: int
 
@@ -95,8 +95,9 @@ def noise(seed: int, targets: dict[str, list[int]]) -> Noise:
     else:
         words = list(struct.unpack(f"<{_WORDS}I", source.randbytes(4 * _WORDS)))
     code = struct.pack(f"<{_WORDS}I", *words).ljust(_VECTORS[2] - BASE, b"\0") + _TABLE
-    registers = [_value(source, targets) for _ in range(31)]
-    return Noise(kind, code, registers, el, 0 if kind == "bytes" else _VECTORS[el])
+    starts = [BASE] + [BASE + source.randrange(0, 4 * _WORDS, 4) for _ in range(source.choice((0, 0, 0, 1, 3)))]
+    registers = [[_value(source, targets) for _ in range(31)] for _ in starts]
+    return Noise(kind, code, list(zip(starts, registers, strict=True)), el, 0 if kind == "bytes" else _VECTORS[el])
 
 
 def _word(source: random.Random, group: str) -> int:
