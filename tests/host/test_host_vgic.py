@@ -221,6 +221,28 @@ class TestInterrupts:
         vgic.store(2, 0, [lr(SPI, 0, level=True), 0, 0, 0])
         assert [vgic.load(index) for index in range(VCPUS)] == [NOTHING] * VCPUS
 
+    def test_edge_that_moves(self, vgic: Vgic, frames: VgicMmio) -> None:
+        """An edge that comes while the SPI is active elsewhere waits for its end."""
+        frames.write(GICD + 0xC00 + 4 * (SPI // 16), 4, 2 << 2 * (SPI % 16))
+        vgic.drive(SPI, True)
+        vgic.load(0)
+        vgic.store(0, 0, [lr(SPI, ACTIVE), 0, 0, 0])
+        frames.write(GICD + 0x6000 + 8 * SPI, 8, 2)
+        vgic.drive(SPI, False)
+        vgic.drive(SPI, True)
+        assert vgic.load(2) == NOTHING
+        assert vgic.load(0)[1] == lr(SPI, ACTIVE)
+        vgic.store(0, 0, [lr(SPI, 0), 0, 0, 0])
+        assert vgic.load(2)[1] == lr(SPI, PENDING)
+
+    def test_set_active(self, vgic: Vgic, frames: VgicMmio) -> None:
+        """ISACTIVER: active where it is routed, until ICACTIVER."""
+        frames.write(GICD + 0x6000 + 8 * SPI, 8, 1)
+        frames.write(GICD + 0x300 + 4 * (SPI // 32), 4, 1 << SPI % 32)
+        assert vgic.load(1)[1] == lr(SPI, ACTIVE, level=True)
+        frames.write(GICD + 0x380 + 4 * (SPI // 32), 4, 1 << SPI % 32)
+        assert vgic.load(1) == NOTHING
+
     def test_snapshot(self, vgic: Vgic) -> None:
         """The state is plain data."""
         vgic.drive(LEVEL, True)
