@@ -135,6 +135,24 @@ class TestEl1:
         assert booted.machine.run(10_000) == "system off"
         assert words(booted, 6) == [1 << 2, 0xF << 6, 1, 0x30D0_0800, 0x10001, 1 << 25]
 
+    @pytest.mark.parametrize("fid", [Rmi.VERSION, Rmi.REC_ENTER], ids=lambda fid: fid.name)
+    def test_rmi(self, boot_machine: Any, fid: Rmi) -> None:
+        """It is a host as well: an RMI call comes back to EL1, also when a Realm ran meanwhile."""
+        source = f"""
+            {constant("x19", RESULTS)} {constant("x0", fid)} smc #0; str x0, [x19]; mrs x1, currentel; str x1, [x19, #8];
+            {OFF}
+        """
+        booted = boot_machine(ns_image=assemble(source), ns_el=1)
+
+        def answer(pe: Any) -> tuple[int, ...]:
+            pe.set_el2(hcr=0x8008_2001, vtcr=0x8002_3559, vttbr=0x7_0000_9000_0000, vmpidr=0x8000_0000)
+            return (0x51, 0, 0, 0, 0)
+
+        if fid == Rmi.REC_ENTER:
+            booted.rmm.answer = answer
+        assert booted.machine.run(10_000) == "system off"
+        assert words(booted, 2) == [0x51 if fid == Rmi.REC_ENTER else 0, 1 << 2]
+
     def test_second(self, boot_machine: Any) -> None:
         """CPU_ON starts the others at EL1 too."""
         source = f"""
