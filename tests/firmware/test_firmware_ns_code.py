@@ -139,8 +139,8 @@ class TestEl1:
     def test_rmi(self, boot_machine: Any, fid: Rmi) -> None:
         """It is a host as well: an RMI call comes back to EL1, also when a Realm ran meanwhile."""
         source = f"""
-            {constant("x19", RESULTS)} {constant("x0", fid)} smc #0; str x0, [x19]; mrs x1, currentel; str x1, [x19, #8];
-            {OFF}
+            {constant("x19", RESULTS)} {constant("x0", fid)} smc #0; str x0, [x19];
+            mrs x1, currentel; str x1, [x19, #8]; {OFF}
         """
         booted = boot_machine(ns_image=assemble(source), ns_el=1)
 
