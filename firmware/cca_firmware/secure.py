@@ -42,7 +42,7 @@ __all__ = ["SecureDispatcher", "SecureState"]
 
 _SECURE: Final = SecurityState.SECURE
 _NS: Final = SecurityState.NON_SECURE
-_NAMES: Final = {SecurityState.SECURE: "Secure", SecurityState.NON_SECURE: "NS", SecurityState.REALM: "Realm"}
+_ROOT: Final = SecurityState.ROOT
 _W: Final = 0xFFFF_FFFF
 _FAST: Final = 1 << 31
 _FUNCTION: Final = 0xFFFE_FFFF  # without the SVE hint
@@ -131,9 +131,9 @@ class SecureDispatcher:
             SecureState.INTERRUPT: self._interrupt_handled,
         }
         self._actions = {int(fid): (state, actions[state]) for fid, state in _SAID.items()}
-        self.ns_handlers: dict[int, Handler] = {fid | bit: self._resume for fid in (RESUME,) for bit in (0, SMC64)}
-        self.ns_handlers |= {ABORT: self._abort, ABORT | SMC64: self._abort}
-        self.ns_handlers |= dict.fromkeys(map(int, Tsp), _unknown)
+        self.ns_handlers: dict[int, Handler] = dict.fromkeys(map(int, Tsp), _unknown)
+        self.ns_handlers |= dict.fromkeys((RESUME, RESUME | SMC64), self._resume)
+        self.ns_handlers |= dict.fromkeys((ABORT, ABORT | SMC64), self._abort)
         self.secure_handlers: dict[int, Handler] = dict.fromkeys(self._actions, self._said)
         self.secure_handlers |= {Tsp.PREEMPTED: self._gives_up, Tsp.GET_ARGS: self._get_args}
 
@@ -181,7 +181,8 @@ class SecureDispatcher:
         index = pe.index
         self.ready = succeeded
         self._exchange(pe, SecureState.IDLE if succeeded else SecureState.OFF, _NS)
-        pe.security = SecurityState.ROOT
+        self._switched(pe, _SECURE, _ROOT, SecureState.STARTING.name)
+        pe.security = _ROOT
         hand_over = self._hand_over[index]
         if hand_over is not None:
             self._then(pe, *hand_over)
@@ -266,7 +267,8 @@ class SecureDispatcher:
 
     def _powered(self, pe: "Pe", x: memoryview) -> None:
         self._exchange(pe, SecureState.OFF, _NS)
-        self._return(pe, _NS)
+        self._switched(pe, _SECURE, _NS, SecureState.POWER.name)
+        self._return(pe)
         self._psci[pe.x[0] & _FUNCTION](pe, pe.x)
 
     # -- interrupts ---------------------------------------------------------------------------------------------------
@@ -309,7 +311,7 @@ class SecureDispatcher:
         if vector is not None:
             pe.elr, pe.spsr = self._vector(vector), EL1H_MASKED
         self.state[index] = state
-        self._switched(pe, source, _SECURE, state.name)
+        self._switched(pe, _ROOT if state is SecureState.STARTING else source, _SECURE, state.name)
         pe.eret(_SECURE, pe.spsr >> 2 & 3)
         if state in _PREEMPTIBLE:
             pe.run_under(ScrEl3(secure.scr).replace(fiq=1))
@@ -324,10 +326,10 @@ class SecureDispatcher:
             name = function_name(fid)
             self._switched(pe, _SECURE, _NS, name)
             self._trace.emit("smc.return", pe=pe, world="ns", fid=fid & _W, name=name, results=list(pe.x[:4]))
-        self._return(pe, _NS)
+        self._return(pe)
 
-    def _return(self, pe: "Pe", world: SecurityState) -> None:
-        pe.eret(world, pe.spsr >> 2 & 3 if self._ns_is_code else 2)
+    def _return(self, pe: "Pe") -> None:
+        pe.eret(_NS, pe.spsr >> 2 & 3 if self._ns_is_code else 2)
 
     def _exchange(self, pe: "Pe", state: SecureState, world: SecurityState) -> None:
         """Put the registers of the payload away and those of ``world`` in place."""

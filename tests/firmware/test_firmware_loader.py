@@ -10,7 +10,18 @@ from cca_firmware import images
 from cca_firmware.errors import BootError
 from cca_firmware.fip import Fip
 from cca_firmware.fip import build as build_fip
-from cca_firmware.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM, ImageType, Package
+from cca_firmware.images import (
+    BL2,
+    BL31,
+    BL32,
+    BL33,
+    CCA_CERTIFICATE,
+    NS_CERTIFICATE,
+    RMM,
+    SECURE_CERTIFICATE,
+    ImageType,
+    Package,
+)
 from cca_firmware.loader import Loader
 from cca_platform.board import Board
 from cca_platform.memory import Memory
@@ -131,6 +142,36 @@ class TestTamper:
         loader = Loader(memory, Trace(), *PACKAGE)
         with pytest.raises(BootError, match="RMM image must fit 0x10 bytes at 0xfdc00000, not take 0x104"):
             loader.load(RMM, 0xFDC0_0000, 0x10, Pas.REALM)
+
+
+class TestSecurePayload:
+    SECURE = images.package(b"the RMM image" * 20, b"the NS image" * 20, secure=b"the Secure payload" * 20)
+
+    def test_in_the_chain(self, memory: Memory) -> None:
+        """BL32 has a certificate of its own, which the CCA certificate vouches for."""
+        loader = Loader(memory, Trace(), *self.SECURE)
+        assert loader.holds(BL32)
+        loader.load(BL32, 0xFC00_0000, 0x1000, Pas.SECURE)
+        assert memory.backdoor.read(0xFC00_0000, 18) == b"the Secure payload"
+        assert loader.event_log[0].name == "BL32"
+
+    def test_optional(self, memory: Memory) -> None:
+        """A package without one is whole, and another root of trust."""
+        loader = Loader(memory, Trace(), *PACKAGE)
+        assert not loader.holds(BL32)
+        assert self.SECURE.root_digest != PACKAGE.root_digest
+        with pytest.raises(BootError, match="BL32 image must be named by a content certificate"):
+            loader.load(BL32, 0xFC00_0000, 0x1000, Pas.SECURE)
+
+    @pytest.mark.parametrize("kind", [BL32, SECURE_CERTIFICATE], ids=lambda kind: kind.name)
+    @pytest.mark.parametrize("position", [0, 33, -1])
+    def test_flipped_bit(self, memory: Memory, kind: ImageType, position: int) -> None:
+        """One flipped bit in it or in its certificate stops the boot."""
+        entry = Fip(self.SECURE.fip).entries[kind.uuid]
+        data = bytearray(self.SECURE.fip)
+        data[entry.offset + position % entry.size] ^= 0x10
+        with pytest.raises(BootError, match=f"^{kind.label} must hash to"):
+            Loader(memory, Trace(), bytes(data), self.SECURE.root_digest).load(BL32, 0xFC00_0000, 0x1000, Pas.SECURE)
 
 
 MEMORY = Memory(Board.load("fvp"))
