@@ -8,7 +8,7 @@ from realm_code import REPORT, load, reported, with_vectors
 
 from cca_host.kvm.irqchip import Irqchip
 from cca_platform.gic.virtual import VMCR_RESET
-from cca_rmm.abi import RecExitReason
+from cca_rmm.abi import RecExitReason, Rmi, RmiRecExit
 
 Running = Callable[..., Any]
 IAR0, IAR1, EOIR1 = "S3_0_C12_C8_0", "S3_0_C12_C12_0", "S3_0_C12_C12_1"
@@ -188,6 +188,19 @@ class TestMaintenance:
         assert (exit.exit_reason, exit.esr, exit.gicv3_misr) == (RecExitReason.IRQ, 0, M_EOI)
         assert exit.gicv3_lrs[0] == lr(0) | MAINTENANCE_AT_EOI
         assert reported(realm.enter())[3] == 27
+
+    def test_record(self, running: Running, host: Any) -> None:
+        """The whole of run.exit: reason, ICH_HCR, list registers, ICH_MISR and ICH_VMCR, and zero everywhere else."""
+        realm = running(f"{load('x10', 0x5EC2_E7)}; {OPEN}; mrs x3, {IAR1}; msr {EOIR1}, x3; nop; {REPORT}")
+        lrs = (lr(PENDING, 1019) | MAINTENANCE_AT_EOI, 0, lr(ACTIVE, 8192, 0xF8), lr(0, 60), *(0,) * 12)
+        run = realm.prepare(gicv3_hcr=LRENPIE | TDIR, gicv3_lrs=lrs)
+        host.memory.write(run + 0x800, b"\xff" * 0x800)
+        host.ok(Rmi.REC_ENTER, realm.recs[0], run)
+        after = (lr(0, 1019) | MAINTENANCE_AT_EOI, 0, lr(ACTIVE, 8192, 0xF8), lr(0, 60), *(0,) * 12)
+        assert host.memory.read(run + 0x800, 0x800) == RmiRecExit.pack(
+            exit_reason=RecExitReason.IRQ, gicv3_hcr=LRENPIE | TDIR, gicv3_lrs=after, gicv3_misr=M_EOI,
+            gicv3_vmcr=opened(),
+        )  # fmt: skip
 
     def test_list_register_not_present(self, running: Running) -> None:
         """LRENP once EOIcount is not zero."""
