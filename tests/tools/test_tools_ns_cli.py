@@ -108,7 +108,7 @@ class TestRun:
         code += f"wrong: {FOREVER}"
         options = ["--el", "1", "--entry", "0x88000004", "--nonvolatile", "0x90000000:4K", "--max-insns", "100000"]
         assert ns(image(code), *options) == 0
-        assert "resets  1" in capfd.readouterr().err
+        assert "resets  1: PSCI 1\n" in capfd.readouterr().err
 
     def test_virt(self, image: Image, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """Every board runs images."""

@@ -2,12 +2,13 @@
 
 import gc
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cca_platform.types import MachineError
-from cca_tools.summary import Outcome, seconds
+from cca_tools.summary import Outcome, counts, seconds
 from realmlab.images import parse_address, parse_range
 from realmlab.ns import NsMachine
 
@@ -111,7 +112,7 @@ def _rows(images: Sequence[str], result: "NsResult") -> list[tuple[str, str]]:
         ("images", f"{' '.join(images)}: exit status {result.status} ({result.reason.replace('_', ' ')})"),
         ("guest", f"{result.instructions:,} instructions in {seconds(result.virtual_seconds)} of its own time"),
         ("PEs", each or "none retired an instruction"),
-        ("resets", f"{len(result.resets)}: {', '.join(result.resets)}" if result.resets else "none"),
+        ("resets", f"{len(result.resets)}: {counts(Counter(result.resets))}" if result.resets else "none"),
         ("time", seconds(result.wall_seconds)),
     ]
 
