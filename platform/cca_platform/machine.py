@@ -160,12 +160,12 @@ class Machine:
     def tlbi_vmalls12(self, vmid: int) -> None:
         """TLBI VMALLS12E1OS for a VMID: stages 1 and 2 of one VM, on every PE."""
         for pe in self.pes:
-            pe.tlbi_vmid(vmid)
+            pe.tlb.tlbi_vmid(vmid)
 
     def tlbi_ipas2(self, vmid: int, ipa: int, size: int) -> None:
         """TLBI RIPAS2E1OS and the VMALLE1OS that it needs, for ``size`` bytes at ``ipa`` of one VM, on every PE."""
         for pe in self.pes:
-            pe.tlbi_vmid(vmid)
+            pe.tlb.tlbi_vmid(vmid)
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:

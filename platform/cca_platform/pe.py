@@ -13,6 +13,7 @@ import numpy as np
 from cca_platform import block as w
 from cca_platform import exceptions, frame, hooks, interrupts, registers, timers
 from cca_platform.identification import IdRegisters
+from cca_platform.tlb import Tlb
 from cca_platform.types import SecurityState
 
 if TYPE_CHECKING:
@@ -80,10 +81,9 @@ class Pe:
         self._cpu_interface = machine.gic.cpus[index]
         self.block = np.zeros(w.P_WORDS, np.int64)
         self.address = int(self.block.ctypes.data)
-        self._shared = memoryview(machine.memory.block.data).cast("B").cast("q")
         self.words = memoryview(self.block.data).cast("B").cast("Q")
         self.x = self.words[w.P_X : w.P_X + 31]
-        self._tlb_pages = np.zeros(machine.memory.pages, np.uint8)
+        self.tlb = Tlb(self)
         self._engine: Engine | None = None
         self._moves = 0
         self._power_on()
@@ -95,16 +95,13 @@ class Pe:
         self.on = False
         self.waiting = False
         self.stuck = False
-        self._vmid = -1
-        self._flush = False
-        self._flush_code = False
         self._fruitless = 0
         self._progress = -1
         self._reloaded = False
         block, era = self.block, int(self.block[w.P_TLB_ERA])
         block.fill(0)
         block[w.P_MACHINE] = self.machine.memory.block_address
-        block[w.P_TLB_PAGES] = self._tlb_pages.ctypes.data
+        block[w.P_TLB_PAGES] = self.tlb.address
         block[w.P_TLB_ERA] = max(era, 1)
         block[w.P_COUNTER_HZ] = self.machine.board.counter_hz
         block[w.P_HCR] = _HCR_RW
@@ -146,12 +143,17 @@ class Pe:
 
             self._engine = Engine(self.machine.memory, self.block, self._interrupt, self.machine.cpu)
             self.machine.memory.block[w.M_PES_USED] += 1
-            self.machine.memory.requesters.append(self)
+            self.machine.memory.requesters.append(self.tlb)
             self._id_table = self.ids.table()
             self.block[w.P_ID_TABLE] = self._id_table.ctypes.data
             for name, value in self.ids.reset().items():
                 self._engine.write_system(frame.SYSTEM_REGISTERS[name], value)
         return self._engine
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether code has run on this PE since its reset."""
+        return self._engine is not None
 
     # -- calls between levels ----------------------------------------------------------------------------------------
     def smc(self, *args: int) -> list[int]:
@@ -208,7 +210,7 @@ class Pe:
     def restore_el1(self, address: int) -> None:
         """Load the EL1&0 register file from host memory; ``elr`` and ``spsr`` become its PC and PSTATE."""
         if self.engine.load(address):
-            self._flush = True
+            self.tlb.stale = True
         self._reloaded = True
 
     def save_el2(self, address: int) -> None:
@@ -229,15 +231,15 @@ class Pe:
         hcr |= _HCR_RW
         words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
         words[w.P_CNTHCTL], words[w.P_CNTVOFF] = _CNTHCTL_RESET, 0
-        self._vmid = vttbr >> 48
+        self.tlb.vmid = vttbr >> 48
         if words[w.P_HCR] != hcr or words[w.P_VMPIDR] != vmpidr:
             words[w.P_HCR], words[w.P_VMPIDR] = hcr, vmpidr
             self.engine.put_el2(hcr & _ENGINE_HCR, vmpidr, self.ids.midr)
 
     def run_under(self, scr: int) -> None:
-        """SCR_EL3, until it leaves, of the security state that EL3 returned to just now: not that of ``machine.scr``."""
+        """SCR_EL3 of the security state that EL3 has returned to just now, until it leaves: not ``machine.scr``'s."""
         self.words[w.P_SECURITY], self.words[w.P_SCR] = self.security, scr
-        self._flush = True
+        self.tlb.stale = True
 
     def mask_timers(self, virtual: bool, physical: bool) -> None:
         """CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: keep an EL1 timer that asserts its interrupt already from interrupting."""
@@ -250,53 +252,11 @@ class Pe:
     def write_sysreg(self, name: str, value: int) -> None:
         """Write a system register of the interrupted code."""
         self.engine.write_system(frame.SYSTEM_REGISTERS[name], value)
-        self._flush = True
+        self.tlb.stale = True
 
     def id_register(self, op0: int, op1: int, crn: int, crm: int, op2: int) -> int:
         """An identification register as the PE itself has it; encodings without a register read as zero."""
         return self.ids.read(op0, op1, crn, crm, op2)
-
-    # -- TLB ---------------------------------------------------------------------------------------------------------
-    def flush_tlb(self) -> None:
-        """Invalidate every translation before code runs again."""
-        self._flush = True
-
-    def tlbi_vmid(self, vmid: int) -> None:
-        """Invalidate the EL1&0 translations of a VMID."""
-        if vmid == self._vmid:
-            self._flush = True
-
-    def tlbi_pages(self, first: int, count: int) -> None:
-        """Invalidate every translation to ``count`` physical pages from page index ``first``."""
-        if self._flush:
-            return
-        era = self.words[w.P_TLB_ERA]
-        if count == 1:
-            self._flush = self._tlb_pages[first] == era
-        elif (self._tlb_pages[first : first + count] == era).any():
-            self._flush = True
-
-    def _synchronise(self) -> None:
-        """Do the invalidations that are due before code runs."""
-        shared = self._shared
-        if shared[w.M_CODE_WRITTEN]:
-            shared[w.M_CODE_WRITTEN] = 0
-            self.machine.memory.executed.fill(0)
-            for pe in self.machine.pes:
-                pe._flush_code = pe._engine is not None
-                pe._flush = True  # code pages have to come through the fill hook again
-        if self._flush_code:
-            self.engine.flush_code()
-            self._flush_code = False
-        if self._flush or self.words[w.P_TLBI_SEEN] != shared[w.M_TLBI]:
-            self.engine.flush_tlb()
-            self._flush = False
-            self.words[w.P_TLBI_SEEN] = shared[w.M_TLBI]
-            era = self.words[w.P_TLB_ERA]
-            if era == 255:
-                self._tlb_pages.fill(0)
-                era = 0
-            self.words[w.P_TLB_ERA] = era + 1
 
     # -- time and interrupts -----------------------------------------------------------------------------------------
     @property
@@ -386,7 +346,7 @@ class Pe:
         self.waiting = False
         end = now + _SLICE if until is None else min(until, now + _SLICE)
         words[w.P_SLICE_END] = end if due is None else min(end, due)
-        self._synchronise()
+        self.tlb.synchronise()
         interrupts.set_budget(self.address)
         engine = self.engine
         stop = engine.run()
@@ -463,11 +423,11 @@ class Pe:
             return False
         if (self.security, self.el) in self._programs:
             return False
-        if self.security == security and self.el == el and not self._reloaded and not self._flush:
+        if self.security == security and self.el == el and not self._reloaded and not self.tlb.stale:
             return True
-        if self._settle() or self._flush_code or self._shared[w.M_CODE_WRITTEN]:
+        if self._settle() or self.tlb.code_is_stale:
             return False
-        self._synchronise()
+        self.tlb.synchronise()
         interrupts.set_budget(self.address)
         return True
 
@@ -478,7 +438,7 @@ class Pe:
         if words[w.P_SECURITY] != security:
             words[w.P_SECURITY] = security
             words[w.P_SCR] = self.machine.scr[security]
-            self._flush = True  # the engine's TLB does not know security states
+            self.tlb.stale = True  # the engine's TLB does not know security states
         if words[w.P_SIGNALS] or words[w.P_HCR] & _HCR_VSE:
             return int(interrupts.due(self.address, words[w.P_PSTATE]))
         return 0
@@ -541,7 +501,7 @@ class Pe:
             "waiting": self.waiting,
             "fruitless": (self.stuck, self._fruitless, self._progress),
             "words": self.block.copy(),
-            "vmid": self._vmid,
+            "vmid": self.tlb.vmid,
             "engine": bytes(frames) if self._engine is not None else None,
         }
 
@@ -550,7 +510,7 @@ class Pe:
         self.security = SecurityState(data["security"])
         self.el, self.on, self.waiting = data["el"], data["on"], data["waiting"]
         self.stuck, self._fruitless, self._progress = data["fruitless"]
-        self._vmid = data["vmid"]
+        self.tlb.vmid = data["vmid"]
         if data["engine"] is None:
             self.close()
         else:
@@ -562,14 +522,14 @@ class Pe:
             self.block[start:stop] = data["words"][start:stop]
         self.block[w.P_REGIME] = self.block[w.P_VMPIDR] = -1
         self._moves += 1
-        self._flush = True
+        self.tlb.stale = True
 
     def reset(self) -> None:
         """As after power-on: off, without a register, a translation or a pending exception of before."""
         self.close()
         self._power_on()
+        self.tlb.reset()
         self._moves += 1
-        self._flush = True
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -577,7 +537,7 @@ class Pe:
             self._engine.close()
             self._engine = None
             self.machine.memory.block[w.M_PES_USED] -= 1
-            self.machine.memory.requesters.remove(self)
+            self.machine.memory.requesters.remove(self.tlb)
 
 
 # what of the block is state: regime controls, retired count, timers, general registers

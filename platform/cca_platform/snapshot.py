@@ -117,4 +117,4 @@ class Snapshots:
         for page in dirty:
             memory.dirty[page] = 0
         for pe in self._machine.pes:
-            pe.flush_tlb()
+            pe.tlb.flush()

@@ -65,7 +65,7 @@ class El2:
             pe.x[int(name[1:])] = value
         pe.elr, pe.spsr = CODE_VA, 0x3C9
         bench.machine.stopped = None
-        pe.flush_tlb()
+        bench.machine.memory.tlbi_paall()
         pe.eret(1, 2)
         before = len(bench.el3.calls)
         pe.run(bench.machine.clock.now + 10_000)

@@ -116,12 +116,44 @@ class TestInstructions:
             guest.map(DATA, DATA, attributes)
             got = guest.enter(source, x0=DATA + 0x120)
             assert (got.level, got.esr, got.far) == (2, data_abort(fsc | 3, wnr=wnr), DATA + 0x120)
-            guest.pe.flush_tlb()
+            guest.machine.memory.tlbi_paall()
 
-    @pytest.mark.parametrize("source", ["prfm pldl1keep, [x0]", "dc cvac, x0", "dc civac, x0", "ic ivau, x0"])
-    def test_hints(self, guest: Any, source: str) -> None:
-        """A prefetch never aborts; nor does cache maintenance here, for there are no caches."""
-        assert guest.enter(source, x0=DATA).level == 0
+    def test_prefetch(self, guest: Any) -> None:
+        """A prefetch never aborts."""
+        assert guest.enter("prfm pldl1keep, [x0]", x0=DATA).level == 0
+
+    @pytest.mark.parametrize("operation", ["dc cvac", "dc cvau", "dc civac", "dc ivac", "ic ivau"])
+    @pytest.mark.parametrize("el", [0, 1])
+    def test_maintenance(self, guest: Any, el: int, operation: str) -> None:
+        """Maintenance by VA is translated like a load; its abort has CM and WnR, and FAR is the register."""
+        if el == 0 and operation == "dc ivac":  # not for EL0
+            return
+        guest.pe.write_sysreg("sctlr_el1", 0x30D0_0800 | 1 << 26)
+        guest.map(DATA, DATA, guest.S2)
+        source = f"{operation}, x1; {operation}, x0; mov x5, #1"
+        got = guest.enter(source, el, x0=DATA + 0x1234, x1=DATA + 0xFFF, x5=0)
+        assert (got.level, got.esr) == (2, data_abort(TRANSLATION | 3, cm=1, wnr=1))
+        assert (got.far, got.hpfar, got.elr) == (DATA + 0x1234, DATA + 0x1000 >> 8, guest.START + 4)
+        assert got.x[5] == 0
+        guest.map(DATA + 0x1000, DATA, guest.S2)
+        guest.machine.memory.tlbi_paall()
+        got = guest.enter(source, el, x0=DATA + 0x1234, x1=DATA + 0xFFF, x5=0)
+        assert (got.level, got.x[5]) == ((0 if el else 1), 1)
+
+    def test_maintenance_trapped(self, guest: Any) -> None:
+        """A trap comes before an abort, and an abort leaves no trap behind."""
+        got = guest.enter("dc civac, x0", x0=DATA, x10=guest.HCR | 1 << 23)
+        assert (got.level, got.esr >> 26) == (2, 0x18)
+        got = guest.enter("dc civac, x0", x0=DATA)
+        assert (got.level, got.esr >> 26) == (2, 0x24)
+        assert guest.enter("dc civac, x0", x0=0x8012_0000).level == 0
+
+    def test_maintenance_of_stage1(self, guest: Any) -> None:
+        """What stage 1 does not map is EL1's."""
+        TestStage1Walk().tables(guest)
+        guest.map(TestStage1Walk.TABLE, TestStage1Walk.TABLE, guest.S2)
+        got = guest.enter("dc cvac, x0", x0=0x10)
+        assert got[:3] == (1, 0x25 << 26 | IL | 1 << 8 | 1 << 6 | TRANSLATION | 1, 0x10)
 
     def test_fetch(self, guest: Any) -> None:
         """An instruction abort has its class, no ISV, and ELR = FAR."""
@@ -220,7 +252,8 @@ class TestStage1Walk:
     TCR = 25 | 25 << 16 | 0x3500_3500 | 2 << 30 | 5 << 32
     TABLE, INNER = 0x9100_0000, 0x9100_1000
 
-    def _stage1(self, guest: Any) -> None:
+    def tables(self, guest: Any) -> None:
+        """39 bits: 1 GiB flat at 0x8000_0000, and a page at 0xC000_0000 by a table of its own."""
         raw = guest.machine.memory.backdoor
         raw.write64(self.TABLE + 8 * 2, 0x8000_0000 | 0x701)  # flat, 1 GiB
         raw.write64(self.TABLE + 8 * 3, self.INNER | 3)
@@ -231,7 +264,7 @@ class TestStage1Walk:
     @pytest.mark.parametrize(("source", "wnr"), [("ldr x5, [x0]", 0), ("str x5, [x0]", 1), ("ldp x5, x6, [x0]", 0)])
     def test_fault(self, guest: Any, source: str, wnr: int) -> None:
         """S1PTW, the IPA of the descriptor's page in HPFAR, the VA of the access in FAR, no ISV."""
-        self._stage1(guest)
+        self.tables(guest)
         guest.map(self.TABLE, self.TABLE, guest.S2)
         got = guest.enter(source, x0=0xC000_0120)
         assert (got.level, got.esr) == (2, data_abort(TRANSLATION | 3, s1ptw=1, wnr=wnr))
@@ -239,7 +272,7 @@ class TestStage1Walk:
 
     def test_fetch(self, guest: Any) -> None:
         """The same of a fetch."""
-        self._stage1(guest)
+        self.tables(guest)
         guest.map(self.TABLE, self.TABLE, guest.S2)
         got = guest.enter("br x0", x0=0xC000_0120)
         assert got[:3] == (2, FETCH_ABORT << 26 | IL | 1 << 7 | TRANSLATION | 3, 0xC000_0120)
@@ -248,7 +281,7 @@ class TestStage1Walk:
     @pytest.mark.parametrize("hcr", [0, 1 << 2])
     def test_protected(self, guest: Any, hcr: int) -> None:
         """HCR_EL2.PTW: a table in Device memory is a permission fault on the walk."""
-        self._stage1(guest)
+        self.tables(guest)
         guest.map(self.TABLE, self.TABLE, guest.S2)
         guest.map(self.INNER, self.INNER, guest.S2 & ~0x3C)
         got = guest.enter("ldr x5, [x0]", x0=0xC010_0000, x10=guest.HCR | hcr)
@@ -259,7 +292,7 @@ class TestStage1Walk:
 
     def test_outside(self, guest: Any) -> None:
         """A stage 1 table where no memory answers is an external abort of EL1's own."""
-        self._stage1(guest)
+        self.tables(guest)
         guest.map(self.TABLE, self.TABLE, guest.S2)
         guest.map(self.INNER, NOWHERE, guest.S2)
         got = guest.enter("ldr x5, [x0]", x0=0xC000_0120)

@@ -107,7 +107,7 @@ class Driver:
             self.forget(index)
         if ran:
             for pe in self.machine.pes:
-                pe.flush_tlb()
+                pe.tlb.flush()
 
     def dirty(self) -> list[int]:
         """The pages of the pool, and of the RMM's own data, that have been written since the last checkpoint."""
