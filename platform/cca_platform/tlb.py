@@ -15,8 +15,8 @@ __all__ = ["Tlb"]
 class Tlb:
     """The invalidations that a PE owes; :meth:`synchronise` does them, at once, before code runs again.
 
-    The engine's TLB knows neither VMID nor ASID nor security state and is always flushed as a whole. ``stale`` says that
-    it must be. ``vmid`` is the VM whose translations it may hold.
+    The engine's TLB knows neither VMID nor ASID nor security state and is always flushed whole; ``stale`` says that
+    it has to be. ``vmid`` is the VM whose translations it may hold.
     """
 
     def __init__(self, pe: "Pe") -> None:
@@ -84,6 +84,6 @@ class Tlb:
             words[w.P_TLB_ERA] = era + 1
 
     def drop_code(self) -> None:
-        """Code was written: what the engine has translated is stale, and code pages come through the fill hook again."""
+        """Code was written: what the engine has translated goes, and code comes through the fill hook again."""
         self._stale_code = self._pe.has_engine
         self.stale = True
