@@ -15,6 +15,7 @@ from cca_firmware.errors import BootError
 from cca_firmware.secure import SecureState
 from cca_firmware.secure_abi import ABORT, PREEMPTED, RESUME, SMC64, Ffa, Tsp
 from cca_platform.board import names
+from cca_platform.machine import InstructionLimit
 from cca_platform.pe import MachineStopped
 from cca_platform.types import GranuleProtectionFault, Pas, SecurityState
 from cca_rmm.abi import Rmi
@@ -326,3 +327,60 @@ class TestInterrupt:
         booted = start(payload(ready="mov x1, #0;"))
         booted.firmware.monitor.on_irq(booted.pe)
         assert booted.machine.stopped == "EL3 panic: a Secure interrupt that nobody handles on PE 0"
+
+    def test_between_preemption_and_resumption(self, start: Any) -> None:
+        """A Secure interrupt that comes while a call is preempted leaves the registers of the call alone."""
+        code = payload(
+            start="mov x1, #1; msr s3_0_c12_c12_7, x1;",
+            yielding=f"mov x20, x0; mov x21, x1; {PREEMPT} mov x0, x20; mov x1, x21;",
+            interrupt="mrs x1, s3_0_c12_c12_0; msr s3_0_c12_c12_1, x1; mov x20, #0; mov x21, #0;",
+        )
+        source = f"""{constant("x19", 0x8900_0000)} {constant("x0", YIELDING)} mov x1, #0x77; smc #0; str x0, [x19];
+            {constant("x5", 5000)} again: subs x5, x5, #1; b.ne again;
+            {constant("x0", RESUME)} smc #0; str x0, [x19, #8]; {constant("x0", Psci.SYSTEM_OFF)} smc #0;"""
+        booted = start(code, ns_image=assemble(source))
+        machine = booted.machine
+        with pytest.raises(InstructionLimit):
+            machine.run(1_000)
+        machine.gic.secure_redistributors.write(0x10200, 4, 1 << 9)
+        with pytest.raises(InstructionLimit):
+            machine.run(1_000)
+        assert not machine.gic.secure_redistributors.read(0x10200, 4) & 1 << 9
+        assert booted.firmware.secure.state[0] is SecureState.PREEMPTED
+        assert machine.run(100_000) == "system off"
+        assert struct.unpack("<2Q", machine.memory.backdoor.read(0x8900_0000, 16)) == (PREEMPTED, 0x77)
+
+
+class TestHostile:
+    """A payload that says everything in every state: each time it gets an answer, and Non-secure software too."""
+
+    ROWS = BASE + 0x1_0000
+    LAST = (*(0xF200_0000 + done for done in (1, 2, 6, 7, 8, 9)), Ffa.MSG_SEND_DIRECT_RESP, Ffa.MSG_SEND_DIRECT_RESP_64)
+    STORM = (
+        f"mov x19, x0; mov x18, x1; {constant('x20', ROWS)} ldr x21, [x20];"
+        "next: cmp x21, #0; b.eq last; add x22, x20, x21, lsl #4; ldp x0, x1, [x22]; sub x21, x21, #1; smc #0; b next;"
+        "last: mov x0, x19; smc #0; lsr x1, x18, #16; mov x2, #0x8001; orr x1, x1, x2, lsl #16; mov x2, #0;"
+        + "".join(f"{constant('x0', fid)} smc #0;" for fid in LAST)
+        + "b never;"
+    )
+    FIDS = (*Tsp, *Ffa, *Psci, *RmmEl3, *Smccc, Rmi.VERSION, Rmi.GRANULE_DELEGATE, FAST, YIELDING, RESUME, ABORT)
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_storm(self, start: Any, seed: int) -> None:
+        """Random calls from both sides, on two PEs: everything comes back, and the RMM serves on."""
+        noise = random.Random(seed)
+        entries = dict.fromkeys(("yielding", "fast", "aborted", "interrupt", "cpu_off"), "b storm;")
+        join = f"{constant('x0', Ffa.VERSION)} {constant('x1', 0x10001)} smc #0;"
+        booted = start(payload(start=join, more=f"storm: {self.STORM}", **entries))
+        gpt = booted.machine.memory.gptbr
+        for _ in range(60):
+            arguments = (0, 1, 0x8001_0000, noise.getrandbits(64))
+            rows = [(noise.choice(self.FIDS), noise.choice(arguments)) for _ in range(6)]
+            words = [noise.randrange(7), 0, *(word for row in rows for word in row)]
+            booted.machine.memory.backdoor.write(self.ROWS, struct.pack(f"<{len(words)}Q", *words))
+            pe = noise.choice(booted.machine.pes[:2])
+            fid = noise.choice((FAST, YIELDING, RESUME, ABORT, Ffa.MSG_SEND_DIRECT_REQ, Ffa.RUN))
+            pe.smc(fid, 0x8001 if fid == Ffa.MSG_SEND_DIRECT_REQ else 0x8001_0000 | pe.index, 0, noise.getrandbits(64))
+            assert (pe.security, pe.el, booted.machine.stopped) == (SecurityState.NON_SECURE, 2, None)
+            assert pe.smc(Rmi.VERSION)[0] == 0
+        assert booted.machine.memory.gptbr == gpt

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from ns_code import OFF, RESET, assemble, constant
+from realm_code import load, reported, with_vectors
+from rmm_host import RAM, Realm, machine_host, to_code
 
 from cca_firmware.boot import Firmware, boot
+from cca_firmware.nsimage import NsImage
 from cca_firmware.secure import SecureState
 from cca_platform.board import Board
 from cca_platform.devices.pl011 import Pl011
@@ -16,8 +20,9 @@ from cca_platform.machine import InstructionLimit, Machine
 from cca_platform.sinks import Listing
 from cca_platform.trace import Trace
 from cca_platform.types import Pas
+from cca_rmm.abi import Rmi
 from cca_rmm.rmm import Rmm
-from realmlab import find_payload
+from realmlab import NsMachine, find_payload
 
 SUFFIX = {"fvp": "", "virt": "_virt"}
 CONSOLE = {"fvp": "uart2", "virt": "secure-uart"}
@@ -33,6 +38,7 @@ secure: off after 32 fast calls
 ISPENDR0 = 0x1_0200  # of a redistributor
 REDISTRIBUTOR = 0x2_0000
 SECURE_SGI = 9
+SECURE_ADD = 0xB200_2000
 
 
 def start(payload: str, board: str = "fvp", trace: Trace | None = None) -> tuple[Machine, Firmware]:
@@ -160,3 +166,43 @@ class TestWithRealms:
         )
         assert handled["REALM"] > 5
         assert sent - 2 <= handled["REALM"] + handled["NON_SECURE"] <= sent
+
+    @pytest.mark.parametrize(
+        ("access", "ec", "fsc"), [("ldr x3, [x9]", 0x25, 0x28), ("str x3, [x9]", 0x25, 0x28), ("br x9", 0x21, 0x10)]
+    )
+    def test_a_realm(self, access: str, ec: int, fsc: int) -> None:
+        """A Realm whose Host maps Secure memory for it gets a granule protection fault; the payload serves on.
+
+        What is not protected can never be executed: the RMM answers that with an external abort.
+        """
+        host = machine_host(secure_image=find_payload("secure").read_bytes())
+        realm = Realm(host)
+        realm.write(RAM, to_code(with_vectors(f"{load('x9', realm.unprotected)}; {access}")))
+        realm.write(RAM + 0x1000, b"")
+        realm.rec()
+        realm.activate()
+        realm.table(realm.unprotected, 3)
+        secure = host.machine.board.region("secure").base
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, realm.unprotected, 3, secure | 0b110 << 2 | 0b11 << 6)
+        before = host.machine.memory.backdoor.read(secure, 0x1000)
+        assert host.pe.smc(SECURE_ADD, 1, 2)[:2] == [0, 3]
+        esr, far, *_ = reported(realm.enter())
+        assert (esr >> 26, esr & 0x3F, far) == (ec, fsc, realm.unprotected)
+        assert host.machine.memory.backdoor.read(secure, 0x1000) == before
+        assert host.pe.smc(SECURE_ADD, 3, 4)[:2] == [0, 7]
+        host.machine.close()
+
+
+class TestReset:
+    def test_starts_anew(self) -> None:
+        """A system reset starts the payload anew: its counts are gone, and it is loaded again before NS software."""
+        word = 0x9000_0000
+        source = (
+            f"{constant('x0', SECURE_ADD)} smc #0; {constant('x9', word)} ldr x10, [x9]; add x10, x10, #1;"
+            f"str x10, [x9]; cmp x10, #3; b.eq end; {RESET} end: {OFF}"
+        )
+        with NsMachine(NsImage(assemble(source)), secure="secure", nonvolatile=[(word, 0x1000)]) as machine:
+            result = machine.run(max_insns=10_000_000)
+            assert (result.status, len(result.resets)) == (0, 2)
+            text = machine.uarts["uart2"].output
+        assert bytes(text).decode() == "secure: ready, 28 MiB of memory\nsecure: off after 1 fast calls\n" * 3

@@ -185,10 +185,10 @@ def to_code(source: str, at: int = RAM) -> bytes:
     return image
 
 
-def machine_host() -> Host:
-    """A Host on a machine that has just booted, with its GIC up."""
+def machine_host(secure_image: bytes | None = None) -> Host:
+    """A Host on a machine that has just booted, with its GIC up; ``secure_image`` is a Secure payload."""
     machine = Machine(Board.load("fvp"))
     rmm = Rmm(machine)
-    boot(machine, rmm=rmm, ns_program=Nobody())
+    boot(machine, rmm=rmm, ns_program=Nobody(), secure_image=secure_image)
     Irqchip(machine).start()
     return Host(machine, rmm)
