@@ -13,7 +13,7 @@ read the row.
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from cca_platform.fields import Record
 from cca_platform.memory import Port
@@ -28,6 +28,7 @@ from .rtt import Walk, walk
 if TYPE_CHECKING:
     from cca_platform.pe import Pe
 
+    from .attestation import Attest
     from .rmm import Rmm
 
 __all__ = [
@@ -56,8 +57,24 @@ Result = tuple[int, ...]
 """X0, X1, ... of a command that completes."""
 
 
+T = TypeVar("T")
+
+
+class Loaded(Generic[T]):
+    """What the row's context loads when it is first asked for. An argument of the same name takes its place."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, call: "Call", owner: type) -> T:
+        name = self._name
+        value: T = call.command.context[name](call)
+        call.__dict__[name] = value  # the next time it is found there
+        return value
+
+
 class Call:
-    """One call: the arguments under their names, and what the row's context loads when it is first asked for."""
+    """One call: the arguments under their names, and the context of its row."""
 
     rmm: "Rmm"
     pe: "Pe"
@@ -68,10 +85,13 @@ class Call:
     calling_rec: int
     data: int
     desc: int
-    flags: int
+    entry_point: int
+    fid: int
     index: int
     ipa: int
     level: int
+    lowest_affinity_level: int
+    offset: int
     params_ptr: int
     rd: int
     rec: int
@@ -82,16 +102,20 @@ class Call:
     size: int
     src: int
     status: int
+    target: int
     target_rec: int
     top: int
+    x4: int
     # context
-    realm: Realm
-    rec_: Rec
-    target_: Rec
-    requested: tuple[int, ...]  # X0..X3 of the calling REC
-    w: Walk
-    content: bytes | None  # a page of Non-secure memory; None: it is not Non-secure
-    params: Record
+    realm = Loaded[Realm]()
+    rec_ = Loaded[Rec]()
+    target_ = Loaded[Rec]()
+    requested = Loaded[tuple[int, ...]]()  # X0..X3 of the calling REC
+    w = Loaded[Walk]()
+    content = Loaded[bytes | None]()  # of Non-secure memory; None: it is not Non-secure
+    params = Loaded[Record]()
+    flags = Loaded[int]()
+    attest: "Loaded[Attest]" = Loaded()
 
     def __init__(self, rmm: "Rmm", pe: "Pe", command: "Command", x: "memoryview[int] | list[int]") -> None:
         values = self.__dict__ = dict(zip(command.ins, x, strict=False))
@@ -100,13 +124,6 @@ class Call:
         values["command"] = command
         if command.signed is not None:
             values[command.signed] -= (values[command.signed] >> 63) << 64
-
-    def __getattr__(self, name: str) -> Any:
-        load = self.command.context.get(name)
-        if load is None:
-            raise AttributeError(f"{self.command.name} has no {name!r}")
-        value = self.__dict__[name] = load(self)
-        return value
 
 
 class Check(NamedTuple):
@@ -162,15 +179,16 @@ def execute(call: Call) -> Result | None:
 # -- conditions that many commands share --------------------------------------------------------------------------
 def granule(argument: str, state: State, prefix: str | None = None, last: str = "state") -> tuple[Check, Check, Check]:
     """align, bound and state of a granule argument: ``<prefix>_align``, ``<prefix>_bound``, ``<prefix>_<last>``."""
-    get = attrgetter(argument)
     prefix = argument if prefix is None else prefix
     offset_mask, wanted = GRANULE_SIZE - 1, int(state)
 
     def misaligned(call: Call) -> int:
-        return int(get(call)) & offset_mask
+        pa: int = call.__dict__[argument]
+        return pa & offset_mask
 
     def untracked(call: Call) -> bool:
-        state = call.__dict__["_state"] = call.rmm.granules.state(get(call))
+        values = call.__dict__
+        state = values["_state"] = call.rmm.granules.state(values[argument])
         return state < 0
 
     def wrong_state(call: Call) -> bool:

@@ -31,6 +31,7 @@ __all__ = ["Rmm"]
 
 _FID_MASK: Final = 0xFFFF_FFFF & ~SVE_HINT
 _COMPLETE: Final = int(RmmEl3.RMI_REQ_COMPLETE)
+_HOST: Final = (int(SecurityState.NON_SECURE), 2)
 _ID_AA64MMFR1: Final = (3, 0, 0, 7, 1)
 _VMID16: Final = 2  # ID_AA64MMFR1_EL1.VMIDBits
 
@@ -145,10 +146,10 @@ class Rmm:
             self.trace.emit(
                 "rmi.return", pe=pe, fid=row.fid, cmd=row.name, status=status, index=index, results=outs, failed=failed
             )
-        outputs = len(result)
+        x0, x1, x2, x3, *rest = (*result, 0, 0, 0)
         if len(row.outs) == 4:
-            x4 = 0 if outputs < 5 else result[4]
-        pe.leave(_COMPLETE, *(*result[:4], 0, 0, 0)[:4], x4)
+            x4 = rest[0] if len(result) > 4 else 0
+        pe.leave(_COMPLETE, x0, x1, x2, x3, x4)
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
         """A Realm's exception."""
@@ -191,12 +192,12 @@ class Rmm:
 
     def save_host(self, pe: "Pe") -> None:
         """Keep the Host's EL1 state while a Realm has the registers; a Host written in Python has none."""
-        if self.machine.program(SecurityState.NON_SECURE, 2) is None:
+        if _HOST not in self.machine.programs:
             pe.save_el1(self.port.host_address(self.area(pe) + _HOST_FRAME, frame.EL1_FRAME_SIZE))
 
     def restore_host(self, pe: "Pe") -> None:
         """Give the Host its EL1 state back; where it has none, nobody sees the Realm's timers any more."""
-        in_python = self.machine.program(SecurityState.NON_SECURE, 2) is not None
+        in_python = _HOST in self.machine.programs
         if not in_python:
             pe.restore_el1(self.port.host_address(self.area(pe) + _HOST_FRAME, frame.EL1_FRAME_SIZE))
         pe.mask_timers(in_python, in_python)

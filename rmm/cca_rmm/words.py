@@ -19,15 +19,14 @@ class Layout(Generic[R]):
     def __init__(self, kind: type[R]) -> None:
         record: Any = kind
         names: tuple[str, ...] = record._fields
-        self._make = record._make
+        self._kind = kind
         self._codec = struct.Struct(f"<{len(names)}Q")
         self.size = self._codec.size
         self.offsets = {name: 8 * position for position, name in enumerate(names)}
 
     def load(self, port: Port, pa: int) -> R:
         """The record at ``pa``."""
-        record: R = self._make(self._codec.unpack(port.read(pa, self.size)))
-        return record
+        return tuple.__new__(self._kind, self._codec.unpack(port.read(pa, self.size)))
 
     def create(self, port: Port, pa: int, record: R) -> None:
         """Write a whole record."""
