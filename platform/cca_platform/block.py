@@ -60,7 +60,7 @@ P_FAULT_PAS: Final = 29  # GPF: the PAS of the refused access
 P_FAULT_GPF: Final = 30  # gpc.GPC_* >> 8: 1 = granule protection fault (FSC 0x23..0x28), more = of a GPT: goes to EL3
 P_FAULT_VA: Final = 31
 P_FAULT_ACCESS: Final = 32  # Access of the refused access
-P_FAULT_KIND: Final = 33  # 0 none, 1 translation refused, 2 device (P_OUT_PA tells where)
+P_FAULT_KIND: Final = 33  # 0 none, 1 translation refused, 2 device (P_OUT_PA tells where), 3 refused to DC or IC
 P_FAULT_GPT_LEVEL: Final = 34
 
 # -- PE block: the last stage 2 walk of this translation, from where the next one may go on ------------------------
@@ -84,6 +84,9 @@ P_REGIME: Final = 51  # exception level whose regime words (P_SCTLR..P_MAIR) are
 P_COUNTER_HZ: Final = 52  # CNTFRQ_EL0
 P_SLICE_END: Final = 53  # clock value at which the PE has to stop whatever the timers say
 P_BUDGET: Final = 54  # clock value at which the PE stops: its slice ends, or a timer changes its output
+P_MAINTAINED: Final = 55  # page << 2 | EL of the last DC or IC by VA that was not refused, -1 = none
+P_MAINTAINED_ERA: Final = 56  # P_TLB_ERA of that time
+P_TRAPPED_HCR: Final = 57  # with P_FAULT_KIND 3: the engine's HCR_EL2, which now traps DC and IC, as it has to be
 P_HAS_PAN: Final = 60  # 1 = the CPU model has FEAT_PAN
 P_TLB_ERA: Final = 61  # 1..255, a new one with each flush of the whole TLB
 P_ID_TABLE: Final = 62  # address of 64 words: the ID registers with CRm 0 to 7, op2 0 to 7

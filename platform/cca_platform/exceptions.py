@@ -93,6 +93,8 @@ def _not_executed(pe: "Pe", number: int) -> None:
         far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
         ec = _EC_DATA | (own == pe.el)
         pe.take(ec << 26 | _IL | la.iss(decoded, _ALIGNMENT, stage2=False), own, far)
+    elif hooks.maintenance_refused(pe.address):
+        _abort(pe, _instruction(pe))
     else:
         word = int(hooks.instruction(pe.address))
         system = None if word < 0 else decode_system(word)
@@ -163,18 +165,30 @@ def refused(pe: "Pe") -> None:
     is_device, word = words[w.P_FAULT_KIND] == _DEVICE, -1
     pa, page, pas = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA] & ~0xFFF, words[w.P_OUT_PAS]
     if words[w.P_FAULT_ACCESS] != Access.FETCH:
-        kept = words[w.P_FAULT_FSC : w.P_FAULT_GPT_LEVEL + 1].tolist()
         hooks.uncount(pe.address)
-        word = int(hooks.instruction(pe.address))
-        for index, value in enumerate(kept):  # the fetch of the word may have left a fault of its own
-            words[w.P_FAULT_FSC + index] = value
+        word = _instruction(pe)
     if is_device:
         status = EXTERNAL_ABORT if word < 0 else _device(pe, word, pa, page, Pas(pas))
         if status == 0:
             return
         words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = status, 1
         words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
-    found = abort(words, pe.x, pe.el, word, word >= 0 and _only_written(pe, word))
+    _abort(pe, word)
+
+
+def _instruction(pe: "Pe") -> int:
+    """The instruction word at PC or -1, without what its fetch may leave of a fault."""
+    words = pe.words
+    kept = words[w.P_FAULT_FSC : w.P_FAULT_GPT_LEVEL + 1].tolist()
+    word = int(hooks.instruction(pe.address))
+    for index, value in enumerate(kept):
+        words[w.P_FAULT_FSC + index] = value
+    return word
+
+
+def _abort(pe: "Pe", word: int) -> None:
+    """Take the abort that the P_FAULT words describe; ``word`` is its instruction."""
+    found = abort(pe.words, pe.x, pe.el, word, word >= 0 and _only_written(pe, word))
     if pe.machine.trace.on:
         _trace(pe, found.esr, found.far, found.hpfar)
     pe.take(found.esr, found.target, found.far, found.hpfar)

@@ -19,6 +19,7 @@ __all__ = [
     "ON_MSR",
     "ON_SYS",
     "instruction",
+    "maintenance_refused",
     "take_exception",
     "uncount",
 ]
@@ -28,12 +29,17 @@ _WRITE: Final = 17
 _FETCH: Final = 18
 _PAN_BIT: Final = 22
 _HCR_TID3: Final = 1 << 18
+_HCR_TPCP_TPU: Final = 3 << 23
 _HCR_TGE: Final = 1 << 27
 _HCR_RW: Final = 1 << 31  # RAO/WI: no level has AArch32
 _HCR_BITS: Final = 0x0001_4003_DFFF_7FFF  # those of this PE: no HCD with EL3, no TID0, up to CD, then FWB and GPF
 _IL: Final = 1 << 20
 _AARCH32: Final = 1 << 4
 _UAO: Final = 1 << 23
+_UCI: Final = 1 << 26
+_REFUSED: Final = 1
+_MAINTENANCE: Final = 3  # P_FAULT_KIND
+_HCR_EL2: Final = 0x34110
 _NZCV, _Z = 0xF << 28, 1 << 30
 _NO_FAR: Final = -(1 << 63)
 
@@ -223,7 +229,7 @@ def _set_hcr(p: int, value: int) -> int:
     if value & _HCR_TGE:
         store64(p + 8 * w.P_SIGNALS, load64(p + 8 * w.P_SIGNALS) | w.SIGNAL_ILLEGAL)
     if kept != value:
-        put_system(p, 0x34110, kept)
+        put_system(p, _HCR_EL2, kept)
         m = load64(p + 8 * w.P_MACHINE)
         store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
         store64(p + 8 * w.P_SLICE_END, 0)
@@ -258,6 +264,7 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
     value = load64(cp + 24)
     if crn == 1 or crn == 2 or crn == 10:
         store64(p + 8 * w.P_REGIME, -1)
+        store64(p + 8 * w.P_MAINTAINED, -1)
         if op1 == 4 and crn == 1 and crm == 1 and op2 == 0:
             return _set_hcr(p, value)
         elif op1 == 4 and crn == 2 and crm == 1:
@@ -332,18 +339,61 @@ def _instruction_invalidate(p: int, va: int) -> int:
     return 0
 
 
+@jit("i8(i8, i8, i8)")
+def _maintain(p: int, op1: int, va: int) -> int:
+    """DC or IC by VA at EL1 or EL0 (``op1`` 3): it is translated as a load, and may abort as one.
+
+    The engine does neither. It asks this hook before the traps of HCR_EL2: they are how an abort is made of it.
+    """
+    el = get(p, PSTATE) >> 2 & 3
+    key = va >> 12 << 2 | el
+    same = load64(p + 8 * w.P_MAINTAINED) == key and load64(p + 8 * w.P_MAINTAINED_ERA) == load64(p + 8 * w.P_TLB_ERA)
+    if el == 2 or (el == 0 and op1 != 3) or same:
+        return 0
+    _load_regime(p, el)
+    if el == 0 and load64(p + 8 * w.P_SCTLR) & _UCI == 0:
+        return 0
+    store64(p + 8 * w.P_EL, el)
+    store64(p + 8 * w.P_PAN, 0)
+    if translate(p, va, _READ) != _REFUSED:
+        store64(p + 8 * w.P_MAINTAINED, key)
+        store64(p + 8 * w.P_MAINTAINED_ERA, load64(p + 8 * w.P_TLB_ERA))
+        return 0
+    hcr = get_system(p, _HCR_EL2)
+    if hcr & (_HCR_TPCP_TPU | _HCR_TGE) == 0:
+        store64(p + 8 * w.P_FAULT_VA, va)
+        store64(p + 8 * w.P_FAULT_ACCESS, _READ)
+        store64(p + 8 * w.P_FAULT_KIND, _MAINTENANCE)
+        store64(p + 8 * w.P_TRAPPED_HCR, hcr)
+        put_system(p, _HCR_EL2, hcr | _HCR_TPCP_TPU)
+    return 0
+
+
+@jit("i8(i8)")
+def maintenance_refused(p: int) -> int:
+    """Whether the instruction that was trapped is a DC or IC that aborts; the traps are then as they were."""
+    if load64(p + 8 * w.P_FAULT_KIND) != _MAINTENANCE:
+        return 0
+    store64(p + 8 * w.P_FAULT_KIND, 0)
+    put_system(p, _HCR_EL2, load64(p + 8 * w.P_TRAPPED_HCR))
+    return 1
+
+
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN SYS: AT is answered here; TLBI and IC are noted for the other PEs and then run natively."""
+    """UC_HOOK_INSN SYS: AT is answered here; TLBI and IC are noted for the other PEs; DC and IC by VA may abort."""
     crn, crm, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 12), load32(cp + 16)
     m = load64(p + 8 * w.P_MACHINE)
     if crn == 8:
         if crm == 3 or crm == 1:
             store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
             store64(p + 8 * w.P_TLBI_SEEN, load64(p + 8 * w.P_TLBI_SEEN) + 1)
+        store64(p + 8 * w.P_MAINTAINED, -1)
         return 0
     if crn != 7:
         return 0
+    if op2 == 1 and (crm == 5 or crm == 6 or crm == 10 or crm == 11 or crm == 14):
+        _maintain(p, op1, load64(cp + 24))
     if (crm == 1 or crm == 5) and load64(m + 8 * w.M_PES_USED) > 1:
         if op1 == 3 and op2 == 1:
             _instruction_invalidate(p, load64(cp + 24))

@@ -148,6 +148,19 @@ class TestInstructions:
         assert (got.level, got.esr >> 26) == (2, 0x24)
         assert guest.enter("dc civac, x0", x0=0x8012_0000).level == 0
 
+    def test_maintenance_is_not_for_el0(self, guest: Any) -> None:
+        """DC IVAC at EL0, and what this PE does not have, are undefined wherever they point."""
+        guest.pe.write_sysreg("sctlr_el1", 0x30D0_0800 | 1 << 26)
+        for source, el in (("dc ivac, x0", 0), (".word 0xd50b7c20", 1)):  # DC CVAP
+            assert guest.enter(source, el, x0=DATA)[:2] == (1, IL)
+
+    def test_maintenance_under_tge(self, guest: Any) -> None:
+        """With HCR_EL2.TGE the engine has no trap to make an abort of: no abort, and no trap that stays."""
+        guest.pe.write_sysreg("sctlr_el1", 0x30D0_0800 | 1 << 26)
+        got = guest.enter("dc civac, x0; mov x5, #1", 0, x0=DATA, x10=guest.HCR | 1 << 27, x5=0)
+        assert (got.level, got.esr >> 26, got.x[5]) == (2, 0x15, 1)
+        assert guest.enter("dc civac, x0; .word 0", x0=0x8012_0000)[:2] == (1, IL)
+
     def test_maintenance_of_stage1(self, guest: Any) -> None:
         """What stage 1 does not map is EL1's."""
         TestStage1Walk().tables(guest)
