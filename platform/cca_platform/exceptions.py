@@ -44,6 +44,7 @@ _ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
 _IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
 _DEVICE: Final = 2  # P_FAULT_KIND: permitted, but not DRAM
+_TRANSLATION: Final = slice(w.P_OUT_PA, w.P_FAULT_GPT_LEVEL + 1)  # words of the last translation, refused or not
 
 
 def interrupt(pe: "Pe", number: int) -> None:
@@ -163,12 +164,11 @@ def refused(pe: "Pe") -> None:
         misaligned(pe)
         return
     is_device, word = words[w.P_FAULT_KIND] == _DEVICE, -1
-    pa, page, pas = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA] & ~0xFFF, words[w.P_OUT_PAS]
     if words[w.P_FAULT_ACCESS] != Access.FETCH:
         hooks.uncount(pe.address)
         word = _instruction(pe)
     if is_device:
-        status = EXTERNAL_ABORT if word < 0 else _device(pe, word, pa, page, Pas(pas))
+        status = EXTERNAL_ABORT if word < 0 else _device(pe, word)
         if status == 0:
             return
         words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = status, 1
@@ -177,12 +177,10 @@ def refused(pe: "Pe") -> None:
 
 
 def _instruction(pe: "Pe") -> int:
-    """The instruction word at PC or -1, without what its fetch may leave of a fault."""
-    words = pe.words
-    kept = words[w.P_FAULT_FSC : w.P_FAULT_GPT_LEVEL + 1].tolist()
+    """The instruction word at PC or -1; its fetch leaves nothing in the words of the last translation."""
+    kept = bytes(pe.words[_TRANSLATION])
     word = int(hooks.instruction(pe.address))
-    for index, value in enumerate(kept):
-        words[w.P_FAULT_FSC + index] = value
+    pe.words[_TRANSLATION] = memoryview(kept).cast("Q")
     return word
 
 
@@ -199,12 +197,9 @@ def _only_written(pe: "Pe", word: int) -> bool:
     decoded = decode(word)
     if decoded is None or decoded.kind is not la.Kind.ATOMIC:
         return False
-    words = pe.words
-    kept = words[w.P_FAULT_FSC : w.P_FAULT_GPT_LEVEL + 1].tolist()
-    va = words[w.P_FAULT_VA]
+    kept, va = bytes(pe.words[_TRANSLATION]), pe.words[w.P_FAULT_VA]
     readable = translate(pe.address, va - (va >> 63 << 64), Access.READ) != REFUSED
-    for index, value in enumerate(kept):
-        words[w.P_FAULT_FSC + index] = value
+    pe.words[_TRANSLATION] = memoryview(kept).cast("Q")
     return bool(readable)
 
 
@@ -221,7 +216,7 @@ def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:
         trace.emit("fault.stage2", pe=pe, ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar or 0, access=access)
 
 
-def _device(pe: "Pe", word: int, pa: int, page: int, pas: Pas) -> int:
+def _device(pe: "Pe", word: int) -> int:
     """Do the access at PC on the bus and step over it: 0, or the fault status when it cannot be done there."""
     decoded = decode(word)
     if decoded is None:
@@ -229,6 +224,7 @@ def _device(pe: "Pe", word: int, pa: int, page: int, pas: Pas) -> int:
     if decoded.exclusive or decoded.kind is la.Kind.ATOMIC:
         return _UNSUPPORTED
     x, words, bus = pe.x, pe.words, pe.machine.bus
+    pa, page, pas = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA], Pas(words[w.P_OUT_PAS])
     base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
     elements = list(la.elements(decoded, base))
     if words[w.P_OUT_ATTR] & 0xF0 == 0 and (
