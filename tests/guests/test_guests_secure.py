@@ -1,5 +1,6 @@
 """The Secure payload that comes with Realmlab, under the payload of Non-secure EL2 that uses it, and under others."""
 
+import random
 from collections import Counter
 from contextlib import suppress
 from hashlib import sha256
@@ -14,12 +15,13 @@ from rmm_host import RAM, Realm, machine_host, to_code
 from cca_firmware.boot import Firmware, boot
 from cca_firmware.nsimage import NsImage
 from cca_firmware.secure import SecureState
+from cca_firmware.secure_abi import Ffa
 from cca_platform.board import Board
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.machine import InstructionLimit, Machine
 from cca_platform.sinks import Listing
 from cca_platform.trace import Trace
-from cca_platform.types import Pas
+from cca_platform.types import Pas, SecurityState
 from cca_rmm.abi import Rmi
 from cca_rmm.rmm import Rmm
 from realmlab import NsMachine, find_payload
@@ -191,6 +193,33 @@ class TestWithRealms:
         assert host.machine.memory.backdoor.read(secure, 0x1000) == before
         assert host.pe.smc(SECURE_ADD, 3, 4)[:2] == [0, 7]
         host.machine.close()
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_hostile_host(self, seed: int) -> None:
+        """Random calls with random arguments, on three PEs: each comes back, and the secret does not."""
+        noise = random.Random(seed)
+        host = machine_host(secure_image=find_payload("secure").read_bytes())
+        machine, realm_granule = host.machine, host.granules()
+        secure = machine.board.region("secure")
+        places = (0, 0x9000_0000, realm_granule, realm_granule - 8, secure.base, secure.top - 16, 0xBFFF_FFF0)
+        numbers = (*range(8), 4096, 4097, 0x8001, 0x8001_0000, 1 << 63)
+        functions = (SECURE_ADD, *range(0xF200_2010, 0xF200_2013), 0xB200_2013, 0x7200_2100, 0x3200_3000, 0xB200_3001)
+        for _ in range(400):
+            pe = noise.choice(machine.pes[:3])
+            fid = noise.choice((*functions, *Ffa, noise.getrandbits(32) | 0x3200_0000))
+            arguments = [noise.choice((*places, *numbers, noise.getrandbits(64))) for _ in range(7)]
+            if fid == 0x7200_2100:
+                arguments[0] = noise.randrange(1000)  # rounds of a computation that nothing would preempt
+            if fid in (Ffa.MSG_SEND_DIRECT_REQ, Ffa.MSG_SEND_DIRECT_REQ_64):
+                arguments[1:3] = 0, noise.randrange(1000)
+            pe.smc(fid, *arguments)
+            assert (pe.security, pe.el) == (SecurityState.NON_SECURE, 2)
+            assert SECRET[:8] not in bytes(pe.x)
+        assert machine.stopped is None
+        assert host.status(Rmi.GRANULE_UNDELEGATE, realm_granule)[0] == 0
+        assert host.pe.smc(SECURE_ADD, 3, 4)[:2] == [0, 7]
+        assert SECRET[:-1] not in machine.memory.port(SecurityState.NON_SECURE).read(0x9000_0000, 1 << 20)
+        machine.close()
 
 
 class TestReset:
