@@ -228,6 +228,18 @@ class TestFast:
         booted.pe.raise_serror()  # an interrupt that ends WFI
         assert booted.pe.smc(FAST)[:2] == [1 << 25, 1 << 2]
 
+    @pytest.mark.parametrize(("ns_el", "ec"), [(1, 0x00), (2, 0x16)])
+    def test_hvc_of_the_caller(self, start: Any, ns_el: int, ec: int) -> None:
+        """Without EL2 software HVC is undefined at Non-secure EL1, with it goes to EL2, also after a call."""
+        source = f"""{constant("x19", 0x8900_0000)} {constant("x0", FAST)} mov x1, #0x77; smc #0; stp x0, x1, [x19];
+            adr x2, vectors; msr vbar_el{ns_el}, x2; isb; hvc #0;
+            .balign 2048; vectors: .skip 0x200; mrs x2, esr_el{ns_el}; str x2, [x19, #16];
+            {constant("x0", Psci.SYSTEM_OFF)} smc #0;"""
+        booted = start(ns_image=assemble(source), ns_el=ns_el)
+        assert booted.machine.run(100_000) == "system off"
+        x0, x1, esr = struct.unpack("<3Q", booted.machine.memory.backdoor.read(0x8900_0000, 24))
+        assert (x0, x1, esr >> 26) == (0, 0x77, ec)
+
     @pytest.mark.parametrize("pa", [0x8800_0000, 0xFDC0_0000, 0xFFC0_0000], ids=["NS", "Realm", "Root"])
     def test_memory_of_others(self, start: Any, pa: int) -> None:
         """A Secure access to another world's granule is a GPF, at the payload's own vector."""
