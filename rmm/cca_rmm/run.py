@@ -35,7 +35,7 @@ _PC: Final = frame.offset("pc")
 _TIMER: Final = frame.offset("cntv_ctl_el0")
 _ENABLE, _IMASK, _ISTATUS = 1, 2, 4
 _FIRES: Final = _ENABLE | _ISTATUS  # the timer's interrupt is asserted
-_ASSERTED: Final = 0b11  # bits of Rec.timers
+_ASSERTED, _ENABLED = 0b11, 0b100  # bits of Rec.timers
 _ESR: Final = RmiRecExit.offset("esr")
 _SYNDROME: Final = struct.Struct("<3Q")  # esr, far, hpfar
 _IMM: Final = RmiRecExit.offset("imm")
@@ -199,10 +199,12 @@ def leave(
     if fields:
         RmiRecExit.pack_into(record, **fields)
     used = store_gic(rmm, pe, rec_pa, rec, record)
-    cntp, cntv = raw_ctl(cntp_ctl, cntp_cval, now), raw_ctl(cntv_ctl, cntv_cval, now)
-    _TIMERS.pack_into(record, _EXIT_TIMERS, cntp, cntp_cval, cntv, cntv_cval)
-    fires = (cntv == _FIRES) | (cntp == _FIRES) << 1 | ((cntv | cntp) & _ENABLE) << 2
-    REC.create(port, rec_pa, rec._replace(state=RecState.READY, timers=fires, gic=used, **(state or {})))
+    fires = 0
+    if (cntv_ctl | cntp_ctl) & _ENABLE:
+        cntp_ctl, cntv_ctl = raw_ctl(cntp_ctl, cntp_cval, now), raw_ctl(cntv_ctl, cntv_cval, now)
+        fires = (cntv_ctl == _FIRES) | (cntp_ctl == _FIRES) << 1 | _ENABLED
+    _TIMERS.pack_into(record, _EXIT_TIMERS, cntp_ctl, cntp_cval, cntv_ctl, cntv_cval)
+    REC.write(port, rec_pa, state=RecState.READY, timers=fires, gic=used, **(state or {}))
     written = write_exit(rmm, rec.run_ptr, record)
     rmm.restore_host(pe)
     if rmm.trace.on:
