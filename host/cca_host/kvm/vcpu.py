@@ -162,9 +162,11 @@ class Vcpu:
     # -- interrupts ---------------------------------------------------------------------------------------------
     def _drive_timers(self, vgic: "Vgic") -> None:
         """The lines of the Realm's timers, as the last exit shows them."""
-        exit, now = self._exit, self.vm.system.machine.clock.now
+        exit, now, line = self._exit, self.vm.system.machine.clock.now, vgic.cpus[self.index].private.line
         for intid, control, compare in _TIMERS:
-            vgic.drive(intid, exit[control] & 3 == 1 and exit[compare] <= now, self.index)
+            level = exit[control] & 3 == 1 and exit[compare] <= now
+            if level != line >> intid & 1:
+                vgic.drive(intid, level, self.index)
 
     def _load_gic(self, vgic: "Vgic") -> None:
         """What the vCPU has to see at this entry; a timer may have fired since the last exit."""
@@ -176,7 +178,8 @@ class Vcpu:
 
     def _store_gic(self, vgic: "Vgic") -> None:
         """What became of the list registers and the timers."""
-        vgic.store(self.index, self._exit[_GIC], self._exit[_GIC + 1 : _GIC + 1 + NUM_LRS])
+        if vgic.cpus[self.index].loaded:
+            vgic.store(self.index, self._exit[_GIC], self._exit[_GIC + 1 : _GIC + 1 + NUM_LRS])
         self._drive_timers(vgic)
 
     def wakes(self) -> bool:
