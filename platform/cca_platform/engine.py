@@ -129,6 +129,7 @@ class Engine:
         block[w.P_UC_REG_READ] = _function("uc_reg_read")
         block[w.P_UC_REG_WRITE] = _function("uc_reg_write")
         block[w.P_UC_EMU_STOP] = _function("uc_emu_stop")
+        block[w.P_ON_LOOK] = hooks.ON_LOOK
         block[w.P_REGIME] = -1
         self._hook(unicorn_const.UC_HOOK_TLB_FILL, hooks.ON_FILL)
         self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)

@@ -9,12 +9,13 @@ from typing import Final
 from cca_platform import block as w
 from cca_platform import interrupts, timers
 from cca_platform.mmu import fill, host_address, translate
-from cca_platform.native import call_stop, callback, jit, load8, load32, load64, store32, store64
+from cca_platform.native import call_address, callback, jit, load8, load32, load64, store32, store64
 from cca_platform.registers import PAR_EL1, PC, PSTATE, SP_EL0, XZR, get, get_system, put, put_system
 
 __all__ = [
     "ON_BLOCK",
     "ON_FILL",
+    "ON_LOOK",
     "ON_MRS",
     "ON_MSR",
     "ON_SYS",
@@ -147,22 +148,33 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     return True
 
 
+@callback("i32", "i64")
+def ON_LOOK(p: int) -> int:
+    """The rare part of the block hook, out of its way: 1 when the engine has to stop, and has been told so."""
+    clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)
+    if clock < load64(p + 8 * w.P_BUDGET) and interrupts.due(p, get(p, PSTATE)) == 0:
+        return 0
+    store64(p + 8 * w.P_STOPPED, 1)
+    call_address(load64(p + 8 * w.P_UC_EMU_STOP), load64(p + 8 * w.P_UC))
+    return 1
+
+
 @callback("void", "i64", "i64", "i32", "i64")
 def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
     """UC_HOOK_BLOCK: count the block that is about to run, or stop before it: budget used up, or PC misaligned."""
     m = load64(p + 8 * w.P_MACHINE)
     clock = load64(m + 8 * w.M_CLOCK)
-    if address & 3 != 0 or (
-        clock >= load64(m + 8 * w.M_BUDGET)  # before adding, or a small budget would livelock
-        and (clock >= load64(p + 8 * w.P_BUDGET) or interrupts.due(p, get(p, PSTATE)) != 0)
-    ):
-        store64(p + 8 * w.P_STOPPED, 1)
-        call_stop(load64(p + 8 * w.P_UC_EMU_STOP), uc)
-    else:
-        store64(m + 8 * w.M_CLOCK, clock + (size >> 2))
-        store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) + (size >> 2))
-        store64(p + 8 * w.P_BLOCK_PC, address)
-        store64(p + 8 * w.P_BLOCK_SIZE, size)
+    if address & 3 != 0:
+        store64(p + 8 * w.P_BUDGET, 0)
+        call_address(load64(p + 8 * w.P_ON_LOOK), p)
+        return
+    if clock >= load64(m + 8 * w.M_BUDGET):  # before adding, or a small budget would livelock
+        if call_address(load64(p + 8 * w.P_ON_LOOK), p) != 0:
+            return
+    store64(m + 8 * w.M_CLOCK, clock + (size >> 2))
+    store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) + (size >> 2))
+    store64(p + 8 * w.P_BLOCK_PC, address)
+    store64(p + 8 * w.P_BLOCK_SIZE, size)
 
 
 @jit("i8(i8, i8, i8)")

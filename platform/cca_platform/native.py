@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 __all__ = [
-    "NATIVE", "call_reg_read", "call_reg_write", "call_stop", "callback", "copy_page", "jit",
+    "NATIVE", "call_address", "call_reg_read", "call_reg_write", "callback", "copy_page", "jit",
     "load8", "load32", "load64", "store8", "store32", "store64",
 ]  # fmt: skip
 
@@ -104,8 +104,8 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
         return _I64(_I64, _I64, _I64, _I64), codegen
 
     @intrinsic
-    def call_stop(typing_context: Any, function: Any, engine: Any) -> Any:
-        """Call ``uc_err function(uc_engine *)`` through its address."""
+    def call_address(typing_context: Any, function: Any, argument: Any) -> Any:
+        """Call ``int function(void *)`` through its address."""
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             pointer, i32, i64 = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)
@@ -153,7 +153,7 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
 
 else:
     _REG = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-    _STOP = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+    _ONE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
     def load8(address: int) -> int:
         """The byte at ``address``."""
@@ -183,9 +183,9 @@ else:
         """Call ``uc_err function(uc_engine *, int register, void *value)`` through its address."""
         return int(_REG(function)(engine, register, address))
 
-    def call_stop(function: int, engine: int) -> int:
-        """Call ``uc_err function(uc_engine *)`` through its address."""
-        return int(_STOP(function)(engine))
+    def call_address(function: int, argument: int) -> int:
+        """Call ``int function(void *)`` through its address."""
+        return int(_ONE(function)(argument))
 
     def copy_page(target: int, source: int) -> None:
         """Copy 4096 bytes from address ``source`` to address ``target``."""
