@@ -175,7 +175,7 @@ class Monitor:
         if self._ns_is_code:
             ns.elr, ns.spsr = pe.elr, pe.spsr
             if x[0] & _FID == _REC_ENTER:
-                pe.save_el2(ns.el2)
+                pe.save_el2(ns.el2, replaced=True)
         x[_TAIL] = self._realm[index].tail
         pe.eret(_REALM, 2)
 
@@ -188,7 +188,7 @@ class Monitor:
         x[_RESULTS] = realm.results
         if self._ns_is_code:
             if ns.x[0] & _FID == _REC_ENTER:
-                pe.restore_el2(ns.el2)
+                pe.restore_el2(ns.el2, replaced=True)
             pe.elr, pe.spsr = ns.elr, ns.spsr
             pe.eret(_NS, ns.spsr >> 2 & 3)
         else:

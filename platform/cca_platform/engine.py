@@ -16,7 +16,7 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from cca_platform import block as w
 from cca_platform import hooks, registers
-from cca_platform.frame import EL1_FRAME, EL2_FRAME, SYSTEM_REGISTERS, Encoding, offset, offset_el2
+from cca_platform.frame import EL1_FRAME, EL2_FRAME, EL2_REPLACED, SYSTEM_REGISTERS, Encoding, offset, offset_el2
 from cca_platform.memory import Memory
 
 __all__ = ["Engine", "Stop"]
@@ -73,8 +73,10 @@ def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
 
 _EL1_TABLE: Final = _table(EL1_FRAME, offset)
 _EL2_TABLE: Final = _table(EL2_FRAME, offset_el2)
+_EL2_REPLACED_TABLE: Final = _table(EL2_REPLACED, offset_el2)
 _EL1_ROWS: Final = int(_EL1_TABLE.ctypes.data)
 _EL2_ROWS: Final = int(_EL2_TABLE.ctypes.data)
+_EL2_REPLACED_ROWS: Final = int(_EL2_REPLACED_TABLE.ctypes.data)
 
 
 def _check_numbers() -> None:
@@ -196,13 +198,13 @@ class Engine:
         """Load the EL1&0 register file from memory at host address ``frame``; whether the TLB must be flushed."""
         return bool(registers.load_el1(self._address, _EL1_ROWS, frame))
 
-    def save_el2(self, frame: int) -> None:
-        """Store the EL2 registers to memory."""
-        registers.transfer(self._address, _EL2_ROWS, frame, 1)
+    def save_el2(self, frame: int, replaced: bool = False) -> None:
+        """Store the EL2 registers to memory, or only those of ``EL2_REPLACED``."""
+        registers.transfer(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame, 1)
 
-    def load_el2(self, frame: int) -> None:
-        """Load the EL2 registers from memory."""
-        registers.transfer(self._address, _EL2_ROWS, frame, 0)
+    def load_el2(self, frame: int, replaced: bool = False) -> None:
+        """Load the EL2 registers from memory, or only those of ``EL2_REPLACED``."""
+        registers.transfer(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame, 0)
 
     def read_system(self, encoding: Encoding) -> int:
         """A system register."""
@@ -213,9 +215,9 @@ class Engine:
         registers.put_system(self._address, encode(encoding), _signed(value))
         self.block[w.P_REGIME] = -1
 
-    def put_el2(self, hcr: int, vmpidr: int, vpidr: int) -> None:
-        """HCR_EL2, VMPIDR_EL2 and VPIDR_EL2 for an EL2 in Python, in one call."""
-        registers.put_el2(self._address, hcr, vmpidr, vpidr)
+    def put_el2(self, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> None:
+        """The registers of an EL2 in Python that the engine has to know, in one call."""
+        registers.put_el2(self._address, hcr, mdcr, vmpidr, vpidr)
 
     def flush_tlb(self) -> None:
         """Drop every translation of every regime."""

@@ -12,6 +12,7 @@ __all__ = [
     "EL1_FRAME_SIZE",
     "EL2_FRAME",
     "EL2_FRAME_SIZE",
+    "EL2_REPLACED",
     "SYSTEM_REGISTERS",
     "Encoding",
     "offset",
@@ -87,6 +88,8 @@ EL2_FRAME: Final[tuple[str, ...]] = (
     *CONTROLS,
     *(name for name in SYSTEM_REGISTERS if name.endswith("_el2")),
 )
+EL2_REPLACED: Final = ("sp_el2", *CONTROLS, "hcr_el2", "mdcr_el2", "cptr_el2", "vmpidr_el2", "vpidr_el2")
+"""What of the EL2 frame an EL2 in Python puts its own values in place of."""
 
 
 def _layout(names: tuple[str, ...]) -> tuple[dict[str, int], int]:

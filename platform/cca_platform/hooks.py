@@ -168,9 +168,9 @@ def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
         store64(p + 8 * w.P_BUDGET, 0)
         call_address(load64(p + 8 * w.P_ON_LOOK), p)
         return
-    if clock >= load64(m + 8 * w.M_BUDGET):  # before adding, or a small budget would livelock
-        if call_address(load64(p + 8 * w.P_ON_LOOK), p) != 0:
-            return
+    late = clock >= load64(m + 8 * w.M_BUDGET)  # before adding, or a small budget would livelock
+    if late and call_address(load64(p + 8 * w.P_ON_LOOK), p) != 0:
+        return
     store64(m + 8 * w.M_CLOCK, clock + (size >> 2))
     store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) + (size >> 2))
     store64(p + 8 * w.P_BLOCK_PC, address)

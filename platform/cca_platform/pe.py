@@ -213,20 +213,23 @@ class Pe:
             self.tlb.stale = True
         self._reloaded = True
 
-    def save_el2(self, address: int) -> None:
-        """Store the EL2 registers of real EL2 code (``frame.EL2_FRAME``) to host memory."""
-        self.engine.save_el2(address)
+    def save_el2(self, address: int, replaced: bool = False) -> None:
+        """Store the EL2 registers of real EL2 code (``frame.EL2_FRAME``) to host memory.
+
+        ``replaced``: only those that an EL2 in Python will have values of its own for (``frame.EL2_REPLACED``).
+        """
+        self.engine.save_el2(address, replaced)
         if self.words[w.P_PSTATE] & 0xD == _EL2H:
             ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value = self.words[w.P_SP]
 
-    def restore_el2(self, address: int) -> None:
+    def restore_el2(self, address: int, replaced: bool = False) -> None:
         """Load the EL2 registers of real EL2 code from host memory; ``elr`` and ``spsr`` are the caller's to set."""
-        self.engine.load_el2(address)
+        self.engine.load_el2(address, replaced)
         self.words[w.P_VMPIDR] = _U64  # EL2 code has a value of its own
         self._reloaded = True
 
-    def set_el2(self, hcr: int, vtcr: int, vttbr: int, vmpidr: int) -> None:
-        """The EL2 controls under which lower levels run, set by an EL2 in Python."""
+    def set_el2(self, hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = 0) -> None:
+        """The EL2 controls under which lower levels run, set by an EL2 in Python; CPTR_EL2 traps nothing."""
         words = self.words
         hcr |= _HCR_RW
         words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
@@ -234,7 +237,7 @@ class Pe:
         self.tlb.vmid = vttbr >> 48
         if words[w.P_HCR] != hcr or words[w.P_VMPIDR] != vmpidr:
             words[w.P_HCR], words[w.P_VMPIDR] = hcr, vmpidr
-            self.engine.put_el2(hcr & _ENGINE_HCR, vmpidr, self.ids.midr)
+            self.engine.put_el2(hcr & _ENGINE_HCR, mdcr, vmpidr, self.ids.midr)
 
     def run_under(self, scr: int) -> None:
         """SCR_EL3 of the security state that EL3 has returned to just now, until it leaves: not ``machine.scr``'s."""

@@ -40,6 +40,7 @@ PSTATE: Final = 265
 SP_EL0: Final = 270
 PAR_EL1: Final = 284
 CP: Final = 290
+_CPTR_EL2_RES1: Final = 0x33FF
 UNICORN_REGISTERS: Final = {
     "X0": X0, "X29": X29, "SP": SP, "XZR": XZR, "PC": PC, "PSTATE": PSTATE, "SP_EL0": SP_EL0,
     "PAR_EL1": PAR_EL1, "CP_REG": CP,
@@ -137,10 +138,12 @@ def write_general(p: int) -> int:
     return 0
 
 
-@jit("i8(i8, i8, i8, i8)")
-def put_el2(p: int, hcr: int, vmpidr: int, vpidr: int) -> int:
-    """HCR_EL2, VMPIDR_EL2 and VPIDR_EL2 of the engine, for an EL2 in Python."""
+@jit("i8(i8, i8, i8, i8, i8)")
+def put_el2(p: int, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> int:
+    """HCR_EL2, MDCR_EL2, VMPIDR_EL2 and VPIDR_EL2 of the engine, for an EL2 in Python; CPTR_EL2 traps nothing."""
     put_system(p, 0x34110, hcr)
+    put_system(p, 0x34111, mdcr)
+    put_system(p, 0x34112, _CPTR_EL2_RES1)
     put_system(p, 0x34005, vmpidr)
     put_system(p, 0x34000, vpidr)
     store64(p + 8 * w.P_REGIME, -1)

@@ -11,6 +11,7 @@ __all__ = [
     "FEATURE_REGISTER_0",
     "HCR_REALM",
     "MAX_RECS",
+    "MDCR_REALM",
     "NUM_LRS",
     "PSTATE_RESET",
     "REC_RESET",
@@ -86,6 +87,8 @@ class Hcr(Bits):
 HCR_REALM: Final = Hcr.make(
     vm=1, swio=1, ptw=1, fmo=1, imo=1, amo=1, bsu=1, tid3=1, tsc=1, rw=1, e2h=1, tea=1, apk=1, api=1, fwb=1
 )
+MDCR_REALM: Final = 0b111 << 9
+"""MDCR_EL2 {TDRA, TDOSA, TDA}: debug registers are not switched between worlds, so a Realm has none."""
 
 
 class Vtcr(Bits):

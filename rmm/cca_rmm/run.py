@@ -12,7 +12,7 @@ from cca_platform.types import BusError, GranuleProtectionFault, SecurityState
 from . import gic, rtt
 from .abi import RecEnterFlags, RecExitReason, Rmi, RmiRecEnter, RmiRecExit, RmiResponse, RmiRipas, RsiHostCall
 from .command import INPUT, REALM_ERROR, REC_ERROR, Call, Check, Command, Result, granule, ns_page, rec_at
-from .features import HCR_REALM, Hcr, vtcr
+from .features import HCR_REALM, MDCR_REALM, Hcr, vtcr
 from .granule import State
 from .realm import REALM, Realm, RealmState
 from .rec import GIC_OFFSET, REC, ExitKind, Rec, RecState, vmpidr
@@ -74,7 +74,7 @@ def rec_enter(call: Call) -> Result | None:
     rmm.save_host(pe)
     hcr = HCR_REALM | (flags & _TRAP_WFI and Hcr.twi.mask) | (flags & _TRAP_WFE and Hcr.twe.mask)
     control = vtcr(realm.s2sz, realm.rtt_level_start, rmm.vmid_bits)
-    pe.set_el2(hcr, control, realm.rtt_base | realm.vmid << 48, vmpidr(rec.mpidr))
+    pe.set_el2(hcr, control, realm.rtt_base | realm.vmid << 48, vmpidr(rec.mpidr), MDCR_REALM)
     pe.restore_el1(rmm.port.host_address(regs, frame.EL1_FRAME_SIZE))
     if flags & _INJECT_SEA and rec.exit_kind != ExitKind.OTHER:
         inject(rmm, pe, sea_esr(rec.esr, pe.spsr), rec.far)
