@@ -338,3 +338,18 @@ class TestTimerState:
         assert (exit.exit_reason, exit.esr, exit.cntv_ctl) == (RecExitReason.IRQ, 0, 5)
         exit = realm.enter()
         assert (reported(exit)[3], exit.cntv_ctl) == (5, 5)
+
+
+class TestDebugRegisters:
+    """Debug registers are not switched between worlds: those of the PE are out of a Realm's reach."""
+
+    def test_nothing(self, running: Running) -> None:
+        """What another world left there is not read, and writes do nothing."""
+        registers = ("dbgbvr0_el1", "dbgbcr0_el1", "dbgwvr0_el1", "dbgwcr0_el1")
+        read = "; ".join(f"mrs x{3 + number}, {name}" for number, name in enumerate(registers))
+        realm = running(f"{load('x9', 0x5EC2_E7F0)}; msr dbgbvr0_el1, x9; msr oslar_el1, x9; {read}; {REPORT}")
+        debug = (2, 0, 0, 0, 4)
+        pe = realm.host.machine.pes[0]
+        pe.engine.write_system(debug, 0x1234_5678)
+        assert reported(realm.enter())[3:7] == (0, 0, 0, 0)
+        assert pe.engine.read_system(debug) == 0x1234_5678
