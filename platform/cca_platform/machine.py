@@ -53,6 +53,7 @@ class Machine:
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
+        self._turn, self._rest = 0, _ROUND  # the PE that has its turn, and the ticks that are left of it
         self._nonvolatile = board.nonvolatile
         self.scr = [0] * len(SecurityState)
         self.gic = Gic(board.pes, board.gic.spis, self._signal)
@@ -89,6 +90,7 @@ class Machine:
         self.scr[:] = [0] * len(self.scr)
         self.bus.reset()
         self.gic.reset()
+        self._turn, self._rest = 0, _ROUND
         self.stopped = None
 
     @property
@@ -121,24 +123,31 @@ class Machine:
     def run(self, max_insns: int | None = None) -> str:
         """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
 
-        InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one.
+        InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one. The next run goes on
+        with the PE whose turn it was.
         """
         left = max_insns
         while self.stopped is None:
-            for pe in self.pes:
-                if pe.on:
-                    before = pe.retired
-                    pe.run(self.clock.now + (_ROUND if left is None else min(_ROUND, left)))
-                    left = None if left is None else left - (pe.retired - before)
-                if self.stopped is not None:
-                    break
-                if left is not None and left <= 0:
-                    raise InstructionLimit(f"the limit of {max_insns} instructions is reached")
-            if not any(pe.on for pe in self.pes):
-                self.stop("every PE is off")
-            if self._idle() and left is not None:
-                left -= 1
+            pe, start = self.pes[self._turn], self.clock.now
+            if pe.on:
+                before = pe.retired
+                pe.run(start + (self._rest if left is None else min(self._rest, left)))
+                self._rest -= self.clock.now - start
+                left = None if left is None else left - (pe.retired - before)
+            if self.stopped is None and (not pe.on or pe.waiting or self._rest <= 0) and self._pass_turn():
+                left = None if left is None else left - 1
+            if self.stopped is None and left is not None and left <= 0:
+                raise InstructionLimit(f"the limit of {max_insns} instructions is reached")
         return self.stopped
+
+    def _pass_turn(self) -> bool:
+        """The next PE has its turn; whether every PE waited, and time had to pass."""
+        self._turn, self._rest = (self._turn + 1) % len(self.pes), _ROUND
+        if self._turn:
+            return False
+        if not any(pe.on for pe in self.pes):
+            self.stop("every PE is off")
+        return self._idle()
 
     def _idle(self) -> bool:
         """When every PE waits, let time pass until the first timer fires; whether that was so."""
@@ -184,6 +193,7 @@ class Machine:
             "gpccr": self.memory.gpccr,
             "boots": self.memory.boots,
             "stopped": self.stopped,
+            "turn": (self._turn, self._rest),
             "scr": tuple(self.scr),
             "bus": self.bus.save(),
             "gic": self.gic.save(),
@@ -199,6 +209,7 @@ class Machine:
         self.memory.gpccr = data["gpccr"]
         self.memory.boots = data["boots"]
         self.stopped = data["stopped"]
+        self._turn, self._rest = data["turn"]
         self.scr[:] = data["scr"]
         self.trace.seq = data["seq"]
         self.bus.restore(data["bus"])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import groupby
 
 import pytest
@@ -33,23 +34,34 @@ _BOARDS = {
 _LINE = re.compile(r"(?:PASS (?P<suite>\w+) (?P<number>\d+): .+|# .+|board: .+)")
 
 
-def _run(name: str, limit: int = _LIMIT) -> tuple[list[str], list[str]]:
-    """The lines that UART0 sent, and how each life ended."""
+def _boot(name: str) -> tuple[Machine, bytearray]:
+    """A machine with the payload as BL33, and what its UART0 will have sent."""
     board = Board.load(name)
     machine = Machine(board)
     machine.nonvolatile = (Bank(board.banks[0].base + _NONVOLATILE.base, _NONVOLATILE.size),)
-    image, ends = find_payload(_BOARDS[name][0]).read_bytes(), []
+    output = bytearray()
     uart = machine.bus.devices["uart0"]
     assert isinstance(uart, Pl011)
-    output = bytearray()
     uart.on_output = output.extend
+    _boot_again(machine)
+    return machine, output
+
+
+def _boot_again(machine: Machine) -> None:
+    boot(machine, rmm=Rmm(machine), ns_image=find_payload(_BOARDS[machine.board.name][0]).read_bytes())
+
+
+def _run(name: str, limit: int = _LIMIT) -> tuple[list[str], list[str]]:
+    """The lines that UART0 sent, and how each life ended."""
+    machine, output = _boot(name)
+    ends: list[str] = []
     try:
-        for _ in range(4):
-            boot(machine, rmm=Rmm(machine), ns_image=image)
+        while len(ends) < 4:
             ends.append(machine.run(max_insns=limit))
             if not ends[-1].startswith("system reset"):
                 break
             machine.reset(ends[-1])
+            _boot_again(machine)
     except InstructionLimit:
         ends.append("limit")
     finally:
@@ -89,6 +101,24 @@ class TestBoard:
         """Watchdogs and PSCI reset the system; a word in nonvolatile memory carries the payload through to its end."""
         name, _, ends = ran
         assert ends == [*_BOARDS[name][2], "system off"]
+
+    @pytest.mark.parametrize("line", ["PASS gic 86: ", "PASS vm 55: ", "PASS realms 46: "])
+    def test_a_snapshot(self, line: str) -> None:
+        """From a snapshot with interrupts, timers and other PEs under way, the rest is the same each time."""
+        machine, output = _boot("virt")
+        while line.encode() not in output:
+            assert machine.stopped is None
+            with suppress(InstructionLimit):
+                machine.run(max_insns=50_000)
+        snapshot, sent = machine.snapshot(), len(output)
+        rests = []
+        for _ in range(2):
+            rests.append((machine.run(max_insns=_LIMIT), machine.clock.now, output[sent:]))
+            machine.restore(snapshot)
+            del output[sent:]
+        machine.close()
+        assert rests[0] == rests[1]
+        assert b"FAIL" not in rests[0][2]
 
 
 def _memory_stays(monkeypatch: pytest.MonkeyPatch) -> None:

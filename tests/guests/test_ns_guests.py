@@ -100,6 +100,16 @@ class TestRmi:
         assert _traced("rmi") == first
         assert _run("rmi") == first[:2]
 
+    @pytest.mark.parametrize("piece", [997, 60_000])
+    def test_in_pieces(self, first: tuple[str, int, Listing], piece: int) -> None:
+        """A run in pieces is the same run: a PE has the rest of its turn, and then the next one its own."""
+        listing = Listing()
+        machine = _boot("rmi", listing)
+        for _ in range(1_000_000 // piece):
+            output, ticks = _go(machine, piece)
+        machine.close()
+        assert (output, ticks, listing) == first
+
     @pytest.mark.parametrize("after", [200_000, 430_000, 700_000], ids=["build", "run", "two PEs"])
     def test_snapshot(self, after: int) -> None:
         """From a snapshot in the middle, with two PEs one of which runs the Realm too, it ends the same each time."""
