@@ -39,8 +39,9 @@ _AARCH32: Final = 1 << 4
 _UAO: Final = 1 << 23
 _UCI: Final = 1 << 26
 _REFUSED: Final = 1
-_MAINTENANCE: Final = 3  # P_FAULT_KIND
+_MAINTENANCE, _WALK = 3, 4  # P_FAULT_KIND
 _HCR_EL2: Final = 0x34110
+_CNTHCTL_BITS: Final = 0xFF  # with E2H = 0: EL1PCTEN, EL1PCEN, EVNTEN, EVNTDIR, EVNTI
 _NZCV, _Z = 0xF << 28, 1 << 30
 _NO_FAR: Final = -(1 << 63)
 
@@ -204,7 +205,7 @@ def _no_random(p: int, register: int) -> int:
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN MRS: counter, timers, ISR_EL1, HCR_EL2 and identification; other registers are read natively."""
+    """UC_HOOK_INSN MRS: counter, timers, ISR_EL1, HCR_EL2, CNTHCTL_EL2, identification; other registers are read natively."""
     crm, op2 = load32(cp + 4), load32(cp + 16)
     if load32(cp) == 0 and load32(cp + 8) == 3 and load32(cp + 12) == 0 and crm < 8:
         return _identify(p, register, 8 * crm + op2)
@@ -225,6 +226,12 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
         return 1
     if load32(cp) != 14 or load32(cp + 8) != 3:
         return 0
+    if load32(cp + 12) == 4 and crm == 1 and op2 == 0:
+        if get(p, PSTATE) & 0xC != 8:
+            return 0
+        if register != XZR:
+            put(p, register, load64(p + 8 * w.P_CNTHCTL))
+        return 1
     timer = timers.select(p, load32(cp + 12), crm, op2)
     if timer < 0:
         return 0
@@ -290,7 +297,7 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
         if crm == 0 and op2 == 3:
             store64(p + 8 * w.P_CNTVOFF, value)
         elif crm == 1 and op2 == 0:
-            store64(p + 8 * w.P_CNTHCTL, value)
+            store64(p + 8 * w.P_CNTHCTL, value & _CNTHCTL_BITS)
         interrupts.set_budget(p)
         return 0
     timer = timers.select(p, op1, crm, op2)
@@ -313,13 +320,23 @@ def _translated(p: int, address: int) -> int:
 
 @jit("i8(i8, i8, i8, i8, i8)")
 def _address_translate(p: int, va: int, el: int, access: int, both: int) -> int:
-    """AT: the walk of the MMU, its answer in PAR_EL1. ``both`` 0 = stage 1 only."""
+    """AT: the walk of the MMU, its answer in PAR_EL1. ``both`` 0 = stage 1 only.
+
+    At EL1 a walk that stage 2 refuses is an abort instead: the engine stops after this instruction, which ends a block.
+    """
     _load_regime(p, el)
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, 0)
     failed = translate(p, va, access) == 1
     stage2 = failed and load64(p + 8 * w.P_FAULT_STAGE) == 2
     walk = stage2 and load64(p + 8 * w.P_FAULT_S1PTW) != 0
+    if walk and not both and (get(p, PSTATE) >> 2 & 3) == 1:
+        store64(p + 8 * w.P_FAULT_VA, va)
+        store64(p + 8 * w.P_FAULT_ACCESS, access)
+        store64(p + 8 * w.P_FAULT_KIND, _WALK)
+        store64(p + 8 * w.P_SLICE_END, 0)
+        interrupts.set_budget(p)
+        return 1
     if stage2 and not walk and not both:
         par = _translated(p, load64(p + 8 * w.P_FAULT_IPA))
     elif failed:

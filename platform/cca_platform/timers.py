@@ -8,7 +8,7 @@ from typing import Final
 
 from cca_platform import block as w
 from cca_platform.native import jit, load64, store64
-from cca_platform.registers import PSTATE, get, get_system
+from cca_platform.registers import PSTATE, get, get_system, put_system
 
 __all__ = ["CNTHP", "CNTHV", "CNTP", "CNTV", "INTIDS", "NEVER", "next_change", "outputs", "read", "select", "write"]
 
@@ -24,6 +24,7 @@ _COUNT: Final = 4
 _COUNTER: Final = 8  # what ``select`` gives for the counter registers
 _ENABLE, _ISTATUS = 1, 4
 _CNTKCTL_EL1: Final = 0x30E10
+_CNTHCTL_EL2: Final = 0x34E10
 
 
 @jit("i8(i8, i8, i8)")
@@ -68,17 +69,18 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
         return CNTHP if el == 2 and crm == 2 and op2 <= 2 else -1
     if op1 != 3 or (crm != 0 and crm != 2 and crm != 3) or op2 > 2:
         return -1
+    virtual = crm == 3 or (crm == 0 and op2 == 2)
+    if el == 0:  # CNTKCTL_EL1.{EL0PCTEN, EL0VCTEN, EL0VTEN, EL0PTEN}; CNTFRQ_EL0 comes with either counter
+        control = get_system(p, _CNTKCTL_EL1)
+        bits = (3 if op2 == 0 else op2) if crm == 0 else 1 << 8 if virtual else 1 << 9
+        if control & bits == 0:
+            return -1
     if crm == 0 and op2 == 0:
         return _COUNTER
-    virtual = crm == 3 or (crm == 0 and op2 == 2)
-    if el == 0:  # CNTKCTL_EL1.{EL0PCTEN, EL0VCTEN, EL0VTEN, EL0PTEN}
-        control = get_system(p, _CNTKCTL_EL1)
-        bit = (1 if virtual else 0) if crm == 0 else 8 if virtual else 9
-        if control >> bit & 1 == 0:
-            return -1
     trapped = load64(p + 8 * w.P_CNTHCTL) >> (0 if crm == 0 else 1) & 1 == 0  # EL1PCTEN, EL1PCEN, with E2H = 0
     if trapped and el < 2 and not virtual and load64(p + 8 * w.P_SECURITY) != 0:
-        return _COUNTER if el == 0 and crm == 0 else -1  # the engine cannot trap this one
+        put_system(p, _CNTHCTL_EL2, 0)  # for EL0's reads of the counter the engine looks at the other bit
+        return -1
     return _COUNTER if crm == 0 else CNTV if crm == 3 else CNTP
 
 

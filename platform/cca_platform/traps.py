@@ -75,7 +75,7 @@ CONTROLS: Final[tuple[Control, ...]] = (
     _control("sctlr_el1.UCT[15]", 0, 1, _EL0, _READ, "3 3 0 0 1"),
     _control("sctlr_el1.nTWI[16]", 0, 1, _EL0, _WFI, _NO_ENCODING),
     _control("sctlr_el1.UCI[26]", 0, 1, _EL0, _WRITE, "1 3 7 5,10-12,14 1"),
-    _control("cntkctl_el1.EL0PCTEN[0]", 0, 1, _EL0, _READ, "3 3 14 0 1"),
+    _control("cntkctl_el1.EL0PCTEN[0]", 0, 1, _EL0, _READ, "3 3 14 0 0,1"),
     _control("cntkctl_el1.EL0VCTEN[1]", 0, 1, _EL0, _READ, "3 3 14 0 2"),
     _control("cntkctl_el1.EL0VTEN[8]", 0, 1, _EL0, _BOTH, "3 3 14 3 0-2"),
     _control("cntkctl_el1.EL0PTEN[9]", 0, 1, _EL0, _BOTH, "3 3 14 2 0-2"),

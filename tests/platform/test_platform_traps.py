@@ -43,7 +43,10 @@ _SAMPLES: dict[str, list[tuple[str, int, tuple[int, int, int, int, int], int]]] 
         ("mrs x7, cntp_ctl_el0", 0, (3, 3, 14, 2, 1), _READ),
         ("msr cntp_tval_el0, x7", 0, (3, 3, 14, 2, 0), _WRITE),
     ],
-    "EL1PCTEN": [("mrs x7, cntpct_el0", 1, (3, 3, 14, 0, 1), _READ)],
+    "EL1PCTEN": [
+        ("mrs x7, cntpct_el0", 1, (3, 3, 14, 0, 1), _READ),
+        ("mrs x7, cntpct_el0", 0, (3, 3, 14, 0, 1), _READ),
+    ],
     "EL1PCEN": [
         ("mrs x7, cntp_cval_el0", 1, (3, 3, 14, 2, 2), _READ),
         ("msr cntp_ctl_el0, x7", 0, (3, 3, 14, 2, 1), _WRITE),
@@ -188,6 +191,19 @@ class TestControls:
         """What both EL1 and EL2 forbid EL0 is EL1's."""
         x = run(bench, "dc zva, x7", 0, hcr_el2=RW | 1 << 28, sctlr_el1=_SCTLR & ~(1 << 14))
         assert (x[20] >> 26, x[24]) == (0x18, 1)
+
+    @pytest.mark.parametrize(("control", "ec"), [(0, 0x18), (1, 0x15), (2, 0x15), (0x300, 0x18)])
+    def test_frequency(self, bench: Any, control: int, ec: int) -> None:
+        """EL0 may read CNTFRQ_EL0 while EL1 lets it read a counter, whatever EL2 says of the physical one."""
+        x = run(bench, "mrs x7, cntfrq_el0", 0, cntkctl_el1=control, cnthctl_el2=0)
+        assert (x[20] >> 26, x[24]) == (ec, 1)
+        assert x[7] == (DATA if ec == 0x18 else 100_000_000)
+
+    def test_timer_control(self, bench: Any) -> None:
+        """CNTHCTL_EL2 reads as it was written but for what is RES0, after EL0 has been trapped, too."""
+        assert bench.run("msr cnthctl_el2, x0; mrs x1, cnthctl_el2; smc #0", el=2, x0=(1 << 64) - 2)[1] == 0xFE
+        assert run(bench, "mrs x7, cntpct_el0", 0, cnthctl_el2=2)[24] == 2
+        assert bench.run("mrs x1, cnthctl_el2; smc #0", el=2)[1] == 2
 
     def test_general_exceptions(self, bench: Any) -> None:
         """With HCR_EL2.TGE what EL1 would get of EL0 is EL2's."""
