@@ -205,7 +205,7 @@ def _no_random(p: int, register: int) -> int:
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN MRS: counter, timers, ISR_EL1, HCR_EL2, CNTHCTL_EL2, identification; other registers are read natively."""
+    """UC_HOOK_INSN MRS: counter, timers, ISR_EL1, EL2 controls and identification; others are read natively."""
     crm, op2 = load32(cp + 4), load32(cp + 16)
     if load32(cp) == 0 and load32(cp + 8) == 3 and load32(cp + 12) == 0 and crm < 8:
         return _identify(p, register, 8 * crm + op2)
