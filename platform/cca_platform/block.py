@@ -60,7 +60,8 @@ P_FAULT_PAS: Final = 29  # GPF: the PAS of the refused access
 P_FAULT_GPF: Final = 30  # gpc.GPC_* >> 8: 1 = granule protection fault (FSC 0x23..0x28), more = of a GPT: goes to EL3
 P_FAULT_VA: Final = 31
 P_FAULT_ACCESS: Final = 32  # Access of the refused access
-P_FAULT_KIND: Final = 33  # 0 none, 1 translation refused, 2 device (P_OUT_PA tells where), 3 refused to DC or IC
+P_FAULT_KIND: Final = 33  # 0 none, 1 translation refused, 2 device (P_OUT_PA tells where), 3 refused to DC or IC,
+# 4 the walk of AT refused by stage 2
 P_FAULT_GPT_LEVEL: Final = 34
 
 # -- PE block: the last stage 2 walk of this translation, from where the next one may go on ------------------------

@@ -20,7 +20,7 @@ from cca_platform.types import Access, BusError, Pas, SecurityState
 if TYPE_CHECKING:
     from cca_platform.pe import Pe
 
-__all__ = ["SMC", "SMC_0", "interrupt", "misaligned", "refused"]
+__all__ = ["SMC", "SMC_0", "interrupt", "misaligned", "refused", "walk_refused"]
 
 # What the engine's interrupt hook reports (QEMU's EXCP_ numbers).
 _SVC: Final = 2
@@ -174,6 +174,13 @@ def refused(pe: "Pe") -> None:
         words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = status, 1
         words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
     _abort(pe, word)
+
+
+def walk_refused(pe: "Pe") -> None:
+    """Stage 2 refused the walk of an AT at EL1: the abort is that instruction's, before PC."""
+    pe.words[w.P_FAULT_KIND] = 0
+    pe.elr -= 4
+    _abort(pe, _instruction(pe))
 
 
 def _instruction(pe: "Pe") -> int:

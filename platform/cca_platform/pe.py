@@ -360,6 +360,8 @@ class Pe:
             exceptions.refused(self)
         elif stop is engine.HALTED:
             self._wait()
+        elif words[w.P_FAULT_KIND]:
+            exceptions.walk_refused(self)
         elif words[w.P_PC] & 3:
             exceptions.misaligned(self)
 

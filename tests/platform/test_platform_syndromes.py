@@ -291,6 +291,23 @@ class TestStage1Walk:
         assert got[:3] == (2, FETCH_ABORT << 26 | IL | 1 << 7 | TRANSLATION | 3, 0xC000_0120)
         assert got.hpfar == self.INNER >> 8
 
+    @pytest.mark.parametrize("operation", ["s1e1r", "s1e1w", "s1e0r"])
+    def test_address_translation(self, guest: Any, operation: str) -> None:
+        """AT at EL1 reports a fault of stage 1 in PAR_EL1; one of stage 2 on its walk is an abort to EL2, with CM."""
+        self.tables(guest)
+        guest.map(self.TABLE, self.TABLE, guest.S2)
+        source = f"at {operation}, x0; mov x5, #1; isb; mrs x1, par_el1"
+        got = guest.enter(source, x0=0x1000)
+        assert (got.level, got.x[1]) == (0, 1 << 11 | (TRANSLATION | 1) << 1 | 1)
+        got = guest.enter(source, x0=0xC000_0120, x5=0)
+        assert (got.level, got.esr) == (2, data_abort(TRANSLATION | 3, s1ptw=1, cm=1, wnr=1))
+        assert (got.far, got.hpfar, got.elr) == (0xC000_0120, self.INNER >> 8, guest.START)
+        assert got.x[5] == 0
+        guest.map(self.INNER, self.INNER, guest.S2)
+        got = guest.enter(source, x0=0xC000_0120)
+        assert got.level == 0
+        assert got.x[1] & 1 == (operation == "s1e0r")
+
     @pytest.mark.parametrize("hcr", [0, 1 << 2])
     def test_protected(self, guest: Any, hcr: int) -> None:
         """HCR_EL2.PTW: a table in Device memory is a permission fault on the walk."""
