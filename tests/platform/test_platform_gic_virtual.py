@@ -151,10 +151,19 @@ class TestInterrupt:
         assert mrs(bench, "ICC_IAR1_EL1") == SPURIOUS
         assert lr_of(bench) == lr(intid)
 
-    def test_lpi(self, bench: Bench) -> None:
-        """vINTIDs have 16 bits."""
-        bench.load(lr(0xFFFF))
-        assert mrs(bench, "ICC_IAR1_EL1") == 0xFFFF
+    @pytest.mark.parametrize("mode", [0, 2])
+    @pytest.mark.parametrize("intid", [8192, 0xFFFF])
+    def test_lpi(self, bench: Bench, intid: int, mode: int) -> None:
+        """An LPI has no active state: acknowledged it is gone, its end drops the priority and is never counted."""
+        bench.load(lr(intid))
+        msr(bench, "ICC_CTLR_EL1", mode)
+        assert mrs(bench, "ICC_IAR1_EL1") == intid
+        assert lr_of(bench) == lr(intid, 0)
+        assert mrs(bench, "ICC_RPR_EL1") == 0xA0
+        msr(bench, "ICC_EOIR1_EL1", intid)
+        msr(bench, "ICC_DIR_EL1", intid)
+        assert mrs(bench, "ICC_RPR_EL1") == 0xFF
+        assert bench.mrs("NS-EL2", "ICH_HCR_EL2") == EN
 
     def test_physical_together(self, bench: Bench) -> None:
         """A physical interrupt is signalled beside the virtual one."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 INVALID, PENDING, ACTIVE, BOTH = range(4)
 SPURIOUS = 1023
 IDLE = 255
+LPIS = 8192  # the first of them
 
 
 @dataclass
@@ -81,18 +82,18 @@ class VirtualModel:
         if it is None or it.group != group or 1020 <= it.intid <= 1023:
             return SPURIOUS
         self.stack.append((self.group_priority(it), group))
-        it.state = ACTIVE
+        it.state = ACTIVE if it.intid < LPIS else INVALID
         return it.intid
 
     def end(self, intid: int, group: int) -> None:
-        """EOIR: the priority drops; without EOImode the list register that matches is deactivated."""
+        """EOIR: the priority drops; without EOImode, or for an LPI, the list register that matches is deactivated."""
         if 1020 <= intid <= 1023 or not self.stack or self.stack[-1][1] != group:
             return
         priority, _ = self.stack.pop()
-        if not self.split:
+        if not self.split or intid >= LPIS:
             it = self.active(intid)
             if it is None:
-                self.eoi_count = (self.eoi_count + 1) % 32
+                self._count(intid)
             elif it.group == group and self.group_priority(it) == priority:
                 self._deactivate(it)
 
@@ -101,9 +102,14 @@ class VirtualModel:
         if self.split and not 1020 <= intid <= 1023:
             it = self.active(intid)
             if it is None:
-                self.eoi_count = (self.eoi_count + 1) % 32
+                self._count(intid)
             else:
                 self._deactivate(it)
+
+    def _count(self, intid: int) -> None:
+        """The end of an interrupt that no list register has; an LPI is never active, so nothing has to be done for it."""
+        if intid < LPIS:
+            self.eoi_count = (self.eoi_count + 1) % 32
 
     def active(self, intid: int) -> ListRegister | None:
         """The list register where the interrupt is active."""

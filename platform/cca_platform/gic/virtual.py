@@ -30,6 +30,7 @@ MAINTENANCE: Final = 25
 
 _SPURIOUS: Final = 1023
 _SPECIAL: Final = range(1020, 1024)
+_LPIS: Final = 8192  # the first INTID of interrupts without an active state
 _AP: Final = (1 << LEVELS) - 1
 
 # ICH_LR<n>_EL2
@@ -165,13 +166,13 @@ class VirtualInterface:
         return self.lrs[index] & _LR_VINTID
 
     def acknowledge(self, group: int) -> int:
-        """ICV_IAR<group>_EL1: a pending virtual interrupt becomes active."""
+        """ICV_IAR<group>_EL1: a pending virtual interrupt becomes active, an LPI inactive."""
         intid, index = self.pending_for(group), self._highest()
         if intid in _SPECIAL or not self._can_preempt(self.lrs[index]):
             return _SPURIOUS
         lr = self.lrs[index]
         self.active[group] |= level_bit(self._group_priority(lr))
-        self.lrs[index] = lr & ~_LR_STATE | _LR_ACTIVE
+        self.lrs[index] = lr & ~_LR_STATE | (_LR_ACTIVE if intid < _LPIS else 0)
         self.update()
         return intid
 
@@ -184,10 +185,10 @@ class VirtualInterface:
         if not self.active[group] & bit:
             return
         self.active[group] &= ~bit
-        if not self.vmcr & _VEOIM:
+        if not self.vmcr & _VEOIM or intid >= _LPIS:
             index = self._active_lr(intid)
             if index < 0:
-                self._count_eoi()
+                self._count_eoi(intid)
             elif self.lrs[index] >> 60 & 1 == group and self._group_priority(self.lrs[index]) == running:
                 self._deactivate(index)
         self.update()
@@ -197,7 +198,7 @@ class VirtualInterface:
         if self.vmcr & _VEOIM and intid not in _SPECIAL:
             index = self._active_lr(intid)
             if index < 0:
-                self._count_eoi()
+                self._count_eoi(intid)
             else:
                 self._deactivate(index)
             self.update()
@@ -209,8 +210,10 @@ class VirtualInterface:
                 return n
         return -1
 
-    def _count_eoi(self) -> None:
-        self.hcr = (self.hcr + (1 << _EOICOUNT)) & _HCR_MASK
+    def _count_eoi(self, intid: int) -> None:
+        """An interrupt ends that is in no list register; an LPI has nothing to deactivate."""
+        if intid < _LPIS:
+            self.hcr = (self.hcr + (1 << _EOICOUNT)) & _HCR_MASK
 
     def _deactivate(self, index: int) -> None:
         """End an active interrupt, and the physical one behind it (HW)."""
