@@ -132,9 +132,9 @@ class PsciService:
             x[0] = PsciStatus.DENIED
             return
         self.power[pe.index] = AffinityInfo.OFF
-        gic.pe_off(self._machine.gic, pe.index)
         pe.eret(SecurityState.NON_SECURE, 2)
-        pe.on = False
+        pe.power_off()
+        gic.pe_off(self._machine.gic, pe.index)
 
 
 def _arguments(x: memoryview) -> tuple[int, int, int]:

@@ -470,6 +470,16 @@ class Pe:
                 target=target, vector=self.elr,
             )  # fmt: skip
 
+    def power_off(self) -> None:
+        """Run no code any more; what it has of timers and SErrors is lost."""
+        self.on = False
+        words = self.words
+        for timer in range(len(timers.INTIDS)):
+            words[w.P_TIMERS + 2 * timer] = 0
+        words[w.P_TIMER_MASK] = 0
+        words[w.P_SIGNALS] &= ~w.SIGNAL_SERROR
+        self._tell_timers()
+
     def inject(self, esr: int, far: int | None = None) -> None:
         """Take a synchronous exception to EL1 of the interrupted code, on behalf of EL2."""
         hooks.take_exception(self.address, 1, esr, _signed(far), 0)

@@ -209,6 +209,25 @@ class TestPower:
         assert [(index, x[:4]) for index, x in booted.rmm.entries[1:]] == [(1, [1, 0, 0, 0])]
         assert booted.firmware.boot_codes[:3] == [0, 0, None]
 
+    def test_timers_are_off(self, boot_machine: Any) -> None:
+        """A PE that comes on again finds its timers disabled, and no interrupt of them."""
+        registers = ("cnthp_ctl_el2", "cntp_ctl_el0", "cntv_ctl_el0")
+        source = f"""
+            {constant("x19", RESULTS)} mov x20, #2;
+        again: {constant("x0", Psci.CPU_ON_64)} {constant("x1", 0x100)} adr x2, second; mov x3, x20; smc #0;
+        wait: {constant("x0", Psci.AFFINITY_INFO_64)} mov x2, #0; smc #0; cmp x0, #1; b.ne wait;
+            sub x20, x20, #1; cbnz x20, again;
+            {OFF}
+        second: {constant("x19", RESULTS)}
+            {"".join(f"mrs x1, {name}; str x1, [x19], #8; " for name in registers)} mov x1, #1;
+            {"".join(f"msr {name}, x1; " for name in registers)} mrs x1, cnthp_ctl_el2; str x1, [x19];
+            {constant("x0", Psci.CPU_OFF)} smc #0;
+        """
+        booted = boot_machine(ns_image=assemble(source))
+        assert booted.machine.run(1_000_000) == "system off"
+        assert words(booted, 4) == [0, 0, 0, 5]
+        assert booted.machine.gic.cpus[1].interrupts.wire == 0
+
     def test_entry_not_ns(self, boot_machine: Any) -> None:
         """An entry point that NS software cannot fetch from is INVALID_ADDRESS, and the PE stays off."""
         booted = boot_machine(

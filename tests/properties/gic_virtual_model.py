@@ -107,7 +107,7 @@ class VirtualModel:
                 self._deactivate(it)
 
     def _count(self, intid: int) -> None:
-        """The end of an interrupt that no list register has; an LPI is never active, so nothing has to be done for it."""
+        """The end of an interrupt that no list register has; an LPI leaves nothing to do."""
         if intid < LPIS:
             self.eoi_count = (self.eoi_count + 1) % 32
 
