@@ -155,11 +155,11 @@ def _check_places(parts: list[Part], board: Board) -> None:
     for part in parts:
         if not any(bank.base <= part.address and part.top <= bank.top for bank in banks):
             taken = (one for one in board.regions if one.base < part.top and part.address < one.top)
-            where = next((f"the region {region.name!r} of the firmware" for region in taken), "elsewhere")
+            where = next((f", in the region {region.name!r} of the firmware" for region in taken), "")
             room = ", ".join(f"{bank.base:#x}..{bank.top - 1:#x}" for bank in banks)
             raise BootError(
-                f"{part.name} must lie in Non-secure DRAM ({room}), not at {part.address:#x}..{part.top - 1:#x} "
-                f"in {where}"
+                f"{part.name} must lie in Non-secure DRAM ({room}), not at "
+                f"{part.address:#x}..{part.top - 1:#x}{where}"
             )
     for low, high in pairwise(sorted(parts, key=lambda part: part.address)):
         if low.top > high.address:

@@ -163,7 +163,7 @@ BAD = {
     "second": (["IMAGE", "IMAGE"], "must be given an address"),
     "entry": (["IMAGE", "--entry", "0x80000000"], "the NS entry point must be"),
     "odd entry": (["IMAGE", "--entry", "soon"], "the entry must be a number"),
-    "level": (["IMAGE", "--el", "3"], "ns_el must be 1 or 2"),
+    "level": (["IMAGE", "--el", "3"], "el must be 1 or 2, not 3"),
     "no Secure image": (["IMAGE", "--secure", "none.elf"], "image none.elf does not exist"),
     "Secure address": (["IMAGE", "--secure", "secure@0xfc000000"], "must have no address"),
     "other Secure image": (["IMAGE", "--secure", "hello"], "Secure payload must be linked to start at"),

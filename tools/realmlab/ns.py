@@ -70,6 +70,8 @@ class NsMachine:
         self._images = [one if isinstance(one, NsImage) else parse_image(os.fspath(one)) for one in several]
         if not self._images:
             raise MachineError("there must be an image to run, not none")
+        if el not in (1, 2):
+            raise MachineError(f"el must be 1 or 2, not {el}")
         if clock not in ("virtual", "host"):
             raise MachineError(f"clock must be one of virtual, host, not {clock!r}")
         self._boot: dict[str, Any] = {"ns_images": self._images, "ns_entry": entry, "ns_el": el}
