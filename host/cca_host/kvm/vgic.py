@@ -56,6 +56,7 @@ _ACTIVE, _EOI = _Lr.active.mask, _Lr.eoi.mask
 _PENDING: Final = _Lr.pending.mask
 _GROUP: Final = _Lr.group.mask
 _PRIORITY: Final = _Lr.priority.low
+_VINTID: Final = _Lr.vintid.mask
 _NOTHING: Final = (0,) * (1 + NUM_LRS)
 
 
@@ -111,8 +112,8 @@ class Interrupts:
 class VcpuInterface:
     """What is private to vCPU ``index``; ``affinity`` is that of its MPIDR, as IROUTER has it.
 
-    ``routed`` are the SPIs that go to it, ``owned`` those that are active on it, ``loaded`` the INTIDs in its list
-    registers while it runs.
+    ``routed`` are the SPIs that go to it, ``owned`` those that are active on it, ``loaded`` the list registers that it
+    was entered with while it runs.
     """
 
     def __init__(self, index: int, affinity: int) -> None:
@@ -200,12 +201,13 @@ class Vgic:
         if not pending | active:
             return _NOTHING
         order = self._by_priority(cpu, pending) + self._by_priority(cpu, active & ~pending)
-        cpu.loaded = order[:NUM_LRS]
         hcr = 0
         for intid in order[NUM_LRS:]:
             hcr |= _Hcr.npie.mask if pending >> intid & 1 else _Hcr.lrenpie.mask
-        lrs = [self._list_register(cpu, intid, pending >> intid & 1, active >> intid & 1) for intid in cpu.loaded]
-        return (hcr, *lrs, *[0] * (NUM_LRS - len(lrs)))
+        cpu.loaded = [
+            self._list_register(cpu, intid, pending >> intid & 1, active >> intid & 1) for intid in order[:NUM_LRS]
+        ]
+        return (hcr, *cpu.loaded, *[0] * (NUM_LRS - len(cpu.loaded)))
 
     def _list_register(self, cpu: VcpuInterface, intid: int, pending: int, active: int) -> int:
         """An interrupt as a list register; an edge leaves the latch, a level asks to be told of its end."""
@@ -223,17 +225,17 @@ class Vgic:
     def store(self, vcpu: int, hcr: int, lrs: Sequence[int]) -> None:
         """Fold the list registers of an exit back; interrupts that ended without one are counted by EOIcount."""
         cpu = self.cpus[vcpu]
-        for intid, value in zip(cpu.loaded, lrs, strict=False):
+        for before, value in zip(cpu.loaded, lrs, strict=False):
+            intid = before & _VINTID
             of, bit = self._of(cpu, intid), 1 << intid
             self._set_active(cpu, intid, bool(value & _ACTIVE))
-            if not value & _PENDING:
-                if not of.edge & bit:
-                    of.latch &= ~bit
-            elif of.edge & bit:
-                of.latch |= bit
+            if of.edge & bit:
+                of.latch |= bit if value & _PENDING else 0
+            elif before & ~value & _PENDING:
+                of.latch &= ~bit  # what software has set is used up
         ended = hcr >> _Hcr.eoicount.low & 0x1F
         if ended:
-            kept = sum(1 << intid for intid in cpu.loaded)
+            kept = sum(1 << (value & _VINTID) for value in cpu.loaded)
             for intid in self._by_priority(cpu, (cpu.private.active | cpu.owned) & ~kept)[:ended]:
                 self._set_active(cpu, intid, False)
         cpu.loaded = []
