@@ -17,7 +17,8 @@ FIQ: Final = 0x100
 SERROR: Final = 0x180
 ILLEGAL: Final = 1 << 17
 _SECURE: Final = 0
-_HCR_FMO, _HCR_IMO, _HCR_AMO, _HCR_VSE, _HCR_TGE = 1 << 3, 1 << 4, 1 << 5, 1 << 8, 1 << 27
+_HCR_FMO, _HCR_IMO, _HCR_AMO, _HCR_TGE = 1 << 3, 1 << 4, 1 << 5, 1 << 27
+_HCR_VF, _HCR_VI, _HCR_VSE = 1 << 6, 1 << 7, 1 << 8  # the engine takes VF and VI itself
 _SCR_FIQ, _SCR_IRQ, _SCR_EA = 1 << 2, 1 << 1, 1 << 3
 _PSTATE_F, _PSTATE_I, _PSTATE_A, _PSTATE_IL = 1 << 6, 1 << 7, 1 << 8, 1 << 20
 _PHYSICAL: Final = w.SIGNAL_G0 | w.SIGNAL_G1S | w.SIGNAL_G1NS
@@ -83,9 +84,9 @@ def pending(p: int, pstate: int) -> int:
     irq = signals & (w.SIGNAL_G1S if secure else w.SIGNAL_G1NS)
     serror = signals & w.SIGNAL_SERROR
     if virtual & _HCR_FMO:
-        fiq = signals & w.SIGNAL_VFIQ
+        fiq = signals & w.SIGNAL_VFIQ | virtual & _HCR_VF
     if virtual & _HCR_IMO:
-        irq = signals & w.SIGNAL_VIRQ
+        irq = signals & w.SIGNAL_VIRQ | virtual & _HCR_VI
     if virtual & _HCR_AMO:
         serror = virtual & _HCR_VSE
     return (_PSTATE_F if fiq else 0) | (_PSTATE_I if irq else 0) | (_PSTATE_A if serror else 0)
@@ -101,8 +102,8 @@ def wakes(p: int, pstate: int) -> int:
     if (pstate >> 2 & 3) >= 2 or load64(p + 8 * w.P_SECURITY) == _SECURE or hcr & _HCR_TGE:
         return 0
     return (
-        (signals & w.SIGNAL_VIRQ and hcr & _HCR_IMO)
-        | (signals & w.SIGNAL_VFIQ and hcr & _HCR_FMO)
+        ((signals & w.SIGNAL_VIRQ | hcr & _HCR_VI) and hcr & _HCR_IMO)
+        | ((signals & w.SIGNAL_VFIQ | hcr & _HCR_VF) and hcr & _HCR_FMO)
         | (hcr & _HCR_VSE and hcr & _HCR_AMO)
     ) != 0
 

@@ -185,6 +185,20 @@ class TestVirtual:
         assert x[11] & MASK_I == 0
         assert x[13] >> 62 == 0
 
+    @pytest.mark.parametrize(
+        ("pended", "enable", "shown", "vector"), [(1 << 7, IMO, 1 << 7, 0x80), (1 << 6, FMO, 1 << 6, 0x100)]
+    )
+    def test_by_hypervisor(self, bench: Any, pended: int, enable: int, shown: int, vector: int) -> None:
+        """HCR_EL2.VI and VF pend an IRQ and an FIQ of EL1, with IMO and FMO: in ISR_EL1, and taken when unmasked."""
+        bench.vectors("adr x10, .; hvc #0")
+        vectors_el2(bench, "smc #0")
+        bench.place(LOWER, "mrs x11, isr_el1; msr daifclr, #3; nop; nop; mov x10, #0; hvc #0")
+        source = "msr hcr_el2, x0; msr elr_el2, x5; msr spsr_el2, x6; eret"
+        x = bench.run(source, el=2, x0=RW | pended | enable, x5=LOWER, x6=0x3C5)
+        assert (x[10] & 0x7FF, x[11]) == (0x200 | vector, shown)
+        x = bench.run(source, el=2, x0=RW | pended, x5=LOWER, x6=0x3C5)
+        assert (x[10], x[11]) == (0, 0)
+
     def test_virtual_serror(self, bench: Any) -> None:
         """HCR_EL2.VSE makes EL1 take an SError when it is unmasked; VSE is then clear."""
         bench.vectors("mrs x10, esr_el1; mrs x11, elr_el1; hvc #0")
