@@ -77,6 +77,9 @@ EVENTS: dict[str, EventType] = {
     "exception.take": EventType(
         ("kind", "esr", "far", "hpfar", "elr", "spsr", "target", "vector"), "an exception was taken to a vector"
     ),
+    "interrupt.inject": EventType(
+        ("rec", "hcr", "lrs"), "the host puts other virtual interrupts into the list registers of a REC"
+    ),
     "interrupt.take": EventType(("kind", "intid", "elr", "target", "virtual", "reason"), "an interrupt was taken"),
     "console.write": EventType(("device", "text", "size"), "a guest wrote to a console"),
     "mmio.read": EventType(("device", "address", "size", "value"), "a device register was read"),

@@ -34,6 +34,8 @@ class TestInterrupts:
         assert len(sgis) >= 13
         timers = [record for record in listing if record["event"] == "interrupt.take" and record["el"] == 1]
         assert len(timers) >= 3
+        injected = {int(lr, 16) & 0xFFFF for record in listing if "lrs" in record for lr in record["lrs"]}
+        assert injected == {0, *range(1, 12), 27, 30, 40}
         devices = {record["device"] for record in listing if record["event"].startswith("mmio.")}
         assert "gic" in devices
         again = Listing()

@@ -173,8 +173,11 @@ class Vcpu:
         self._drive_timers(vgic)
         words = vgic.load(self.index)
         if words != self._gic_in_page:
-            self.vm.system.port.write(self.run_page + _ENTER_GIC, _GIC_CODEC.pack(*words))
+            system = self.vm.system
+            system.port.write(self.run_page + _ENTER_GIC, _GIC_CODEC.pack(*words))
             self._gic_in_page = words
+            if system.machine.trace.on and words[1]:
+                system.machine.trace.emit("interrupt.inject", pe=system.pe, rec=self.rec, hcr=words[0], lrs=words[1:])
 
     def _store_gic(self, vgic: "Vgic") -> None:
         """What became of the list registers and the timers."""
