@@ -318,15 +318,15 @@ def _translated(p: int, address: int) -> int:
     return attribute << 56 | address & 0xFFFFFFFFF000 | 0x800 | shareability << 7
 
 
-@jit("i8(i8, i8, i8, i8, i8)")
-def _address_translate(p: int, va: int, el: int, access: int, both: int) -> int:
-    """AT: the walk of the MMU, its answer in PAR_EL1. ``both`` 0 = stage 1 only.
+@jit("i8(i8, i8, i8, i8, i8, i8)")
+def _address_translate(p: int, va: int, el: int, access: int, both: int, pan: int) -> int:
+    """AT: the walk of the MMU, its answer in PAR_EL1. ``both`` 0 = stage 1 only, ``pan`` 1 = as PSTATE.PAN has it.
 
     At EL1 a walk that stage 2 refuses is an abort instead: the engine stops after this instruction, which ends a block.
     """
     _load_regime(p, el)
     store64(p + 8 * w.P_EL, el)
-    store64(p + 8 * w.P_PAN, 0)
+    store64(p + 8 * w.P_PAN, get(p, PSTATE) >> _PAN_BIT & pan)
     failed = translate(p, va, access) == 1
     stage2 = failed and load64(p + 8 * w.P_FAULT_STAGE) == 2
     walk = stage2 and load64(p + 8 * w.P_FAULT_S1PTW) != 0
@@ -429,12 +429,12 @@ def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
         elif op1 == 0 and op2 == 0:
             store64(m + 8 * w.M_CODE_WRITTEN, 1)
         return 0
-    if crm == 8:
+    if crm == 8 or (crm == 9 and load64(p + 8 * w.P_HAS_PAN)):  # the engine's own walk would know no stage 2 of ours
         el, access = get(p, PSTATE) >> 2 & 3, _WRITE if op2 & 1 else _READ
-        if el >= 1 and op1 == 0 and op2 < 4:
-            return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1), access, 0)
-        if el == 2 and op1 == 4 and op2 < 2:
-            return _address_translate(p, load64(cp + 24), 2, access, 0)
-        if el == 2 and op1 == 4 and op2 > 3:
-            return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1 & 1), access, 1)
+        if el >= 1 and op1 == 0 and op2 < (4 if crm == 8 else 2):
+            return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1), access, 0, crm & 1)
+        if el == 2 and op1 == 4 and op2 < 2 and crm == 8:
+            return _address_translate(p, load64(cp + 24), 2, access, 0, 0)
+        if el == 2 and op1 == 4 and op2 > 3 and crm == 8:
+            return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1 & 1), access, 1, 0)
     return 0

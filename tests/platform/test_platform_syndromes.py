@@ -308,6 +308,22 @@ class TestStage1Walk:
         assert got.level == 0
         assert got.x[1] & 1 == (operation == "s1e0r")
 
+    @pytest.mark.parametrize("word", [0xD5087900, 0xD5087920])
+    def test_address_translation_with_pan(self, guests: Callable[..., Any], word: int) -> None:
+        """AT S1E1RP and S1E1WP, where the model has them, see no more of memory than others, and heed PSTATE.PAN."""
+        guest = guests(cpu="max")
+        self.tables(guest)
+        guest.map(self.TABLE, self.TABLE, guest.S2)
+        raw = guest.machine.memory.backdoor
+        source = f".word {word:#x}; isb; mrs x1, par_el1"  # X0
+        got = guest.enter(source, x0=0xC000_0120)
+        assert (got.level, got.esr) == (2, data_abort(TRANSLATION | 3, s1ptw=1, cm=1, wnr=1))
+        raw.write64(self.TABLE + 8 * 4, 0x8000_0000 | 0x741)  # EL0 may read and write
+        for pan, status in ((0, None), (1, PERMISSION | 1)):
+            got = guest.enter(f".word {0xD500409F | pan << 8:#x}; {source}", x0=0x1_0000_0000)
+            assert got.level == 0
+            assert got.x[1] & 0x7F == (0 if status is None else status << 1 | 1)
+
     @pytest.mark.parametrize("hcr", [0, 1 << 2])
     def test_protected(self, guest: Any, hcr: int) -> None:
         """HCR_EL2.PTW: a table in Device memory is a permission fault on the walk."""
