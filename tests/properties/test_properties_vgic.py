@@ -116,7 +116,7 @@ class Model(RuleBasedStateMachine):
         """Interrupts that interrupt each other."""
         for intid in sorted(intids, key=lambda intid: -self._at(vcpu, intid)[0].priority):
             self.pend(vcpu, {intid}, True)
-            self.run(vcpu, [True])
+            self.run(vcpu, ["acknowledge"])
 
     @rule(vcpu=vcpus, intid=interrupts, priority=st.integers(0, 30))
     def prioritise(self, vcpu: int, intid: int, priority: int) -> None:
@@ -133,19 +133,24 @@ class Model(RuleBasedStateMachine):
         self.state[-1, intid].target = vcpu
 
     # -- runs ---------------------------------------------------------------------------------------------------------
-    @rule(vcpu=vcpus, acknowledges=st.lists(st.booleans(), max_size=20))
-    def run(self, vcpu: int, acknowledges: list[bool]) -> None:
-        """A vCPU acknowledges (True) and ends (False) interrupts."""
+    @rule(vcpu=vcpus, steps=st.lists(st.sampled_from(("take", "acknowledge", "end")), max_size=15))
+    def run(self, vcpu: int, steps: list[str]) -> None:
+        """A vCPU acknowledges and ends interrupts; "take" does both."""
         self._enter(vcpu)
-        for acknowledge in acknowledges:
-            if self.cpus[vcpu].misr():
-                self._exit(vcpu)
-                self._enter(vcpu)
-            if acknowledge:
+        for step in steps:
+            if step != "end":
+                self._settle(vcpu)
                 self._acknowledge(vcpu)
-            elif self.running[vcpu]:
+            if step != "acknowledge" and self.running[vcpu]:
+                self._settle(vcpu)
                 self._end(vcpu)
         self._exit(vcpu)
+
+    def _settle(self, vcpu: int) -> None:
+        """A maintenance interrupt ends the run, and the host enters again."""
+        if self.cpus[vcpu].misr():
+            self._exit(vcpu)
+            self._enter(vcpu)
 
     def _enter(self, vcpu: int) -> None:
         hcr, *lrs = self.vgic.load(vcpu)
@@ -208,4 +213,4 @@ class Model(RuleBasedStateMachine):
 
 
 TestVgic = Model.TestCase
-TestVgic.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestVgic.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
