@@ -131,6 +131,12 @@ class TestKept:
         assert reported(exit)[3:9] == (0, 2, 3, 0, 0, 7)
         assert (exit.gicv3_vmcr, exit.gicv3_vmcr >> 21 & 7, exit.gicv3_vmcr >> 18 & 7) == (VMCR_RESET, 2, 3)
 
+    def test_identification(self, running: Running) -> None:
+        """ID_AA64PFR0_EL1.GIC says that there are system registers; ICH_VTR_EL2 is no register of a Realm."""
+        realm = running(with_vectors("mrs x5, id_aa64pfr0_el1; ubfx x5, x5, #24, #4; mrs x6, S3_4_C12_C11_1"))
+        exit = reported(realm.enter())
+        assert (exit[5], exit[0] >> 26, exit[4]) == (1, 0, 0x200)
+
     def test_vmcr(self, running: Running) -> None:
         """ICV_PMR, ICV_CTLR.EOImode, ICV_BPR0, ICV_BPR1, ICV_IGRPEN0 and ICV_IGRPEN1, field by field."""
         writes = ((PMR, 0x58), (BPR0, 4), (BPR1, 6), (IGRPEN0, 1), (IGRPEN1, 1), (CTLR, 2))
