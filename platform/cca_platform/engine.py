@@ -15,7 +15,7 @@ from unicorn import Uc, UcError, arm64_const, unicorn_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from cca_platform import block as w
-from cca_platform import hooks, registers
+from cca_platform import hooks, maintenance, registers
 from cca_platform.frame import EL1_FRAME, EL2_FRAME, EL2_REPLACED, SYSTEM_REGISTERS, Encoding, offset, offset_el2
 from cca_platform.memory import Memory
 
@@ -137,7 +137,7 @@ class Engine:
         self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MRS, arm64_const.UC_ARM64_INS_MRS)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MSR, arm64_const.UC_ARM64_INS_MSR)
-        self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_SYS, arm64_const.UC_ARM64_INS_SYS)
+        self._hook(unicorn_const.UC_HOOK_INSN, maintenance.ON_SYS, arm64_const.UC_ARM64_INS_SYS)
         uc.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
         for name, value in _RESET.items():
             self.write_system(SYSTEM_REGISTERS[name], value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_platform import access as la
 from cca_platform import block as w
-from cca_platform import frame, hooks, interrupts, timers
+from cca_platform import frame, hooks, interrupts, maintenance, timers
 from cca_platform.aborts import EXTERNAL_ABORT, abort
 from cca_platform.decoder import decode
 from cca_platform.gic import TRAP_EL2, UNDEFINED
@@ -94,7 +94,7 @@ def _not_executed(pe: "Pe", number: int) -> None:
         far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
         ec = _EC_DATA | (own == pe.el)
         pe.take(ec << 26 | _IL | la.iss(decoded, _ALIGNMENT, stage2=False), own, far)
-    elif hooks.maintenance_refused(pe.address):
+    elif maintenance.refused(pe.address):
         _abort(pe, _instruction(pe))
     else:
         word = int(hooks.instruction(pe.address))

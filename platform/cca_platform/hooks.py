@@ -1,4 +1,4 @@
-"""What runs inside the engine's hooks, as native code: TLB fills, exception entry, the clock, system registers, AT.
+"""What runs inside the engine's hooks, as native code: TLB fills, exception entry, the clock, system registers.
 
 Every function works on the words of :mod:`cca_platform.block`; registers of the engine come through
 :mod:`cca_platform.registers`.
@@ -9,8 +9,8 @@ from typing import Final
 from cca_platform import block as w
 from cca_platform import interrupts, timers
 from cca_platform.mmu import fill, host_address, translate
-from cca_platform.native import call_address, callback, jit, load8, load32, load64, store32, store64
-from cca_platform.registers import PAR_EL1, PC, PSTATE, SP_EL0, XZR, get, get_system, put, put_system
+from cca_platform.native import call_address, callback, jit, load32, load64, store32, store64
+from cca_platform.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 
 __all__ = [
     "ON_BLOCK",
@@ -18,48 +18,24 @@ __all__ = [
     "ON_LOOK",
     "ON_MRS",
     "ON_MSR",
-    "ON_SYS",
     "instruction",
-    "maintenance_refused",
     "take_exception",
     "uncount",
 ]
 
-_READ: Final = 16
-_WRITE: Final = 17
 _FETCH: Final = 18
 _PAN_BIT: Final = 22
 _HCR_TID3: Final = 1 << 18
-_HCR_TPCP_TPU: Final = 3 << 23
 _HCR_TGE: Final = 1 << 27
 _HCR_RW: Final = 1 << 31  # RAO/WI: no level has AArch32
 _HCR_BITS: Final = 0x0001_4003_DFFF_7FFF  # those of this PE: no HCD with EL3, no TID0, up to CD, then FWB and GPF
 _IL: Final = 1 << 20
 _AARCH32: Final = 1 << 4
 _UAO: Final = 1 << 23
-_UCI: Final = 1 << 26
-_REFUSED: Final = 1
-_MAINTENANCE, _WALK = 3, 4  # P_FAULT_KIND
 _HCR_EL2: Final = 0x34110
 _CNTHCTL_BITS: Final = 0xFF  # with E2H = 0: EL1PCTEN, EL1PCEN, EVNTEN, EVNTDIR, EVNTI
 _NZCV, _Z = 0xF << 28, 1 << 30
 _NO_FAR: Final = -(1 << 63)
-
-
-@jit("i8(i8, i8)")
-def _load_regime(p: int, el: int) -> int:
-    """Have the control registers of the translation regime of ``el`` in the block; the MSR hook marks them stale."""
-    regime = 2 if el == 2 else 1
-    if load64(p + 8 * w.P_REGIME) != regime:
-        op1 = 0x4000 if el == 2 else 0
-        store64(p + 8 * w.P_SCTLR, get_system(p, 0x30100 | op1))
-        store64(p + 8 * w.P_TCR, get_system(p, 0x30202 | op1))
-        store64(p + 8 * w.P_TTBR0, get_system(p, 0x30200 | op1))
-        store64(p + 8 * w.P_MAIR, get_system(p, 0x30A20 | op1))
-        if el != 2:
-            store64(p + 8 * w.P_TTBR1, get_system(p, 0x30201))
-        store64(p + 8 * w.P_REGIME, regime)
-    return 0
 
 
 @jit("i8(i8, i8, i8, i8, i8)")
@@ -95,7 +71,7 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
 def instruction(p: int) -> int:
     """The instruction word at PC of the block, or -1 when it cannot be fetched (any more)."""
     pstate = load64(p + 8 * w.P_PSTATE)
-    _load_regime(p, pstate >> 2 & 3)
+    load_regime(p, pstate >> 2 & 3)
     store64(p + 8 * w.P_EL, pstate >> 2 & 3)
     if translate(p, load64(p + 8 * w.P_PC), _FETCH) != 0:
         return -1
@@ -136,7 +112,7 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     pstate = get(p, PSTATE)
     el = pstate >> 2 & 3
     pan = pstate >> _PAN_BIT & 1
-    _load_regime(p, el)
+    load_regime(p, el)
     if el == 1 and access != _FETCH and pstate & _UAO == 0 and _is_unprivileged(p):
         el = 0
     store64(p + 8 * w.P_EL, el)
@@ -306,135 +282,3 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
     timers.write(p, timer, op2, value)
     interrupts.set_budget(p)
     return 1
-
-
-@jit("i8(i8, i8)")
-def _translated(p: int, address: int) -> int:
-    """PAR_EL1 of a translation to ``address``; Device and Non-cacheable memory is outer shareable."""
-    attribute = load64(p + 8 * w.P_OUT_ATTR)
-    shareability = load64(p + 8 * w.P_OUT_SH)
-    if attribute & 0xF0 == 0 or attribute == 0x44:
-        shareability = 2
-    return attribute << 56 | address & 0xFFFFFFFFF000 | 0x800 | shareability << 7
-
-
-@jit("i8(i8, i8, i8, i8, i8, i8)")
-def _address_translate(p: int, va: int, el: int, access: int, both: int, pan: int) -> int:
-    """AT: the walk of the MMU, its answer in PAR_EL1. ``both`` 0 = stage 1 only, ``pan`` 1 = as PSTATE.PAN has it.
-
-    At EL1 a walk that stage 2 refuses is an abort instead: the engine stops after this instruction, which ends a block.
-    """
-    _load_regime(p, el)
-    store64(p + 8 * w.P_EL, el)
-    store64(p + 8 * w.P_PAN, get(p, PSTATE) >> _PAN_BIT & pan)
-    failed = translate(p, va, access) == 1
-    stage2 = failed and load64(p + 8 * w.P_FAULT_STAGE) == 2
-    walk = stage2 and load64(p + 8 * w.P_FAULT_S1PTW) != 0
-    if walk and not both and (get(p, PSTATE) >> 2 & 3) == 1:
-        store64(p + 8 * w.P_FAULT_VA, va)
-        store64(p + 8 * w.P_FAULT_ACCESS, access)
-        store64(p + 8 * w.P_FAULT_KIND, _WALK)
-        store64(p + 8 * w.P_SLICE_END, 0)
-        interrupts.set_budget(p)
-        return 1
-    if stage2 and not walk and not both:
-        par = _translated(p, load64(p + 8 * w.P_FAULT_IPA))
-    elif failed:
-        par = 0x801 | load64(p + 8 * w.P_FAULT_FSC) << 1
-        if stage2:
-            par |= 1 << 9
-        if walk:
-            par |= 1 << 8
-    else:
-        par = _translated(p, load64(p + 8 * (w.P_OUT_PA if both else w.P_OUT_IPA)))
-    put(p, PAR_EL1, par)
-    return 1
-
-
-@jit("i8(i8, i8)")
-def _instruction_invalidate(p: int, va: int) -> int:
-    """IC by VA with several PEs: code of this page that another PE translated is stale."""
-    m = load64(p + 8 * w.P_MACHINE)
-    el = get(p, PSTATE) >> 2 & 3
-    _load_regime(p, el)
-    store64(p + 8 * w.P_EL, el)
-    store64(p + 8 * w.P_PAN, 0)
-    if translate(p, va, _READ) == 0:
-        for bank in range(load64(m + 8 * w.M_BANKS)):
-            words = m + 8 * (w.M_BANK + 4 * bank)
-            at = load64(p + 8 * w.P_OUT_PA) - load64(words)
-            if 0 <= at < load64(words + 8) and load8(load64(m + 8 * w.M_EXECUTED) + load64(words + 24) + (at >> 12)):
-                store64(m + 8 * w.M_CODE_WRITTEN, 1)
-    return 0
-
-
-@jit("i8(i8, i8, i8)")
-def _maintain(p: int, op1: int, va: int) -> int:
-    """DC or IC by VA at EL1 or EL0 (``op1`` 3): it is translated as a load, and may abort as one.
-
-    The engine does neither. It asks this hook before the traps of HCR_EL2: they are how an abort is made of it.
-    """
-    el = get(p, PSTATE) >> 2 & 3
-    key = va >> 12 << 2 | el
-    same = load64(p + 8 * w.P_MAINTAINED) == key and load64(p + 8 * w.P_MAINTAINED_ERA) == load64(p + 8 * w.P_TLB_ERA)
-    if el == 2 or (el == 0 and op1 != 3) or same:
-        return 0
-    _load_regime(p, el)
-    if el == 0 and load64(p + 8 * w.P_SCTLR) & _UCI == 0:
-        return 0
-    store64(p + 8 * w.P_EL, el)
-    store64(p + 8 * w.P_PAN, 0)
-    if translate(p, va, _READ) != _REFUSED:
-        store64(p + 8 * w.P_MAINTAINED, key)
-        store64(p + 8 * w.P_MAINTAINED_ERA, load64(p + 8 * w.P_TLB_ERA))
-        return 0
-    hcr = get_system(p, _HCR_EL2)
-    if hcr & (_HCR_TPCP_TPU | _HCR_TGE) == 0:
-        store64(p + 8 * w.P_FAULT_VA, va)
-        store64(p + 8 * w.P_FAULT_ACCESS, _READ)
-        store64(p + 8 * w.P_FAULT_KIND, _MAINTENANCE)
-        store64(p + 8 * w.P_TRAPPED_HCR, hcr)
-        put_system(p, _HCR_EL2, hcr | _HCR_TPCP_TPU)
-    return 0
-
-
-@jit("i8(i8)")
-def maintenance_refused(p: int) -> int:
-    """Whether the instruction that was trapped is a DC or IC that aborts; the traps are then as they were."""
-    if load64(p + 8 * w.P_FAULT_KIND) != _MAINTENANCE:
-        return 0
-    store64(p + 8 * w.P_FAULT_KIND, 0)
-    put_system(p, _HCR_EL2, load64(p + 8 * w.P_TRAPPED_HCR))
-    return 1
-
-
-@callback("i32", "i64", "i32", "i64", "i64")
-def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN SYS: AT is answered here; TLBI and IC are noted for the other PEs; DC and IC by VA may abort."""
-    crn, crm, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 12), load32(cp + 16)
-    m = load64(p + 8 * w.P_MACHINE)
-    if crn == 8:
-        if crm == 3 or crm == 1:
-            store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
-            store64(p + 8 * w.P_TLBI_SEEN, load64(p + 8 * w.P_TLBI_SEEN) + 1)
-        store64(p + 8 * w.P_MAINTAINED, -1)
-        return 0
-    if crn != 7:
-        return 0
-    if op2 == 1 and (crm == 5 or crm == 6 or crm == 10 or crm == 11 or crm == 14):
-        _maintain(p, op1, load64(cp + 24))
-    if (crm == 1 or crm == 5) and load64(m + 8 * w.M_PES_USED) > 1:
-        if op1 == 3 and op2 == 1:
-            _instruction_invalidate(p, load64(cp + 24))
-        elif op1 == 0 and op2 == 0:
-            store64(m + 8 * w.M_CODE_WRITTEN, 1)
-        return 0
-    if crm == 8 or (crm == 9 and load64(p + 8 * w.P_HAS_PAN)):  # the engine's own walk would know no stage 2 of ours
-        el, access = get(p, PSTATE) >> 2 & 3, _WRITE if op2 & 1 else _READ
-        if el >= 1 and op1 == 0 and op2 < (4 if crm == 8 else 2):
-            return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1), access, 0, crm & 1)
-        if el == 2 and op1 == 4 and op2 < 2 and crm == 8:
-            return _address_translate(p, load64(cp + 24), 2, access, 0, 0)
-        if el == 2 and op1 == 4 and op2 > 3 and crm == 8:
-            return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1 & 1), access, 1, 0)
-    return 0

@@ -21,6 +21,7 @@ __all__ = [
     "get",
     "get_system",
     "load_el1",
+    "load_regime",
     "put",
     "put_el2",
     "put_system",
@@ -93,6 +94,22 @@ def put_system(p: int, encoding: int, value: int) -> int:
     scratch = _select(p, encoding)
     store64(scratch + 24, value)
     return call_reg_write(load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC), CP, scratch)
+
+
+@jit("i8(i8, i8)")
+def load_regime(p: int, el: int) -> int:
+    """Have the control registers of the translation regime of ``el`` in the block; the MSR hook marks them stale."""
+    regime = 2 if el == 2 else 1
+    if load64(p + 8 * w.P_REGIME) != regime:
+        op1 = 0x4000 if el == 2 else 0
+        store64(p + 8 * w.P_SCTLR, get_system(p, 0x30100 | op1))
+        store64(p + 8 * w.P_TCR, get_system(p, 0x30202 | op1))
+        store64(p + 8 * w.P_TTBR0, get_system(p, 0x30200 | op1))
+        store64(p + 8 * w.P_MAIR, get_system(p, 0x30A20 | op1))
+        if el != 2:
+            store64(p + 8 * w.P_TTBR1, get_system(p, 0x30201))
+        store64(p + 8 * w.P_REGIME, regime)
+    return 0
 
 
 @jit("i8(i8)")
