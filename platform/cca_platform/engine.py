@@ -206,6 +206,18 @@ class Engine:
         """Load the EL2 registers from memory, or only those of ``EL2_REPLACED``."""
         registers.transfer(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame, 0)
 
+    def save_context(self) -> Any:
+        """Everything that the model keeps, also what no frame has: exclusive monitor, debug registers.
+
+        For :meth:`restore_context` of this engine alone.
+        """
+        return self._uc.context_save()
+
+    def restore_context(self, context: Any) -> None:
+        """Put back what :meth:`save_context` gave; EL2 registers have to be loaded, and the TLB flushed, afterwards."""
+        self._uc.context_restore(context)
+        registers.read_general(self._address)  # what the engine holds now
+
     def read_system(self, encoding: Encoding) -> int:
         """A system register."""
         return int(registers.get_system(self._address, encode(encoding))) & 0xFFFF_FFFF_FFFF_FFFF

@@ -518,6 +518,7 @@ class Pe:
             "words": self.block.copy(),
             "vmid": self.tlb.vmid,
             "engine": bytes(frames) if self._engine is not None else None,
+            "context": None if self._engine is None else (self._engine, self._engine.save_context()),
         }
 
     def restore(self, data: dict[str, Any]) -> None:
@@ -531,6 +532,9 @@ class Pe:
         else:
             frames = bytearray(data["engine"])
             address = ctypes.addressof(ctypes.c_char.from_buffer(frames))
+            engine, context = data["context"]
+            if engine is self._engine:
+                engine.restore_context(context)
             self.engine.load_el2(address + frame.EL1_FRAME_SIZE)
             self.engine.load(address)
         for start, stop in _SAVED_WORDS:

@@ -39,6 +39,26 @@ class TestRestore:
         x = bench.run("mrs x1, tpidr_el0; fmov x2, d1; mrs x3, cntv_cval_el0; smc #0")
         assert x[1:4] == [11, 22, 33]
 
+    def test_exclusive_monitor(self, bench: Any) -> None:
+        """A snapshot between a load and a store exclusive keeps what the store will find."""
+        machine = bench.machine
+        for claim, status in (("ldxr x2, [x1]", 0), ("ldxr x2, [x1]; clrex", 1)):
+            bench.run(f"{claim}; smc #0", x1=DATA)
+            saved = machine.snapshot()
+            for other in ("ldxr x2, [x1]; clrex; smc #0", "ldxr x2, [x1]; smc #0"):
+                bench.run(other, x1=DATA)
+                machine.restore(saved)
+                assert bench.run("stxr w3, x2, [x1]; smc #0", x1=DATA)[3] == status
+                machine.restore(saved)
+
+    def test_debug_registers(self, bench: Any) -> None:
+        """Registers that no world switch moves come back, too."""
+        bench.run("msr dbgbvr1_el1, x1; smc #0", x1=DATA)
+        saved = bench.machine.snapshot()
+        bench.run("msr dbgbvr1_el1, xzr; smc #0")
+        bench.machine.restore(saved)
+        assert bench.run("mrs x1, dbgbvr1_el1; smc #0")[1] == DATA
+
     def test_code(self, bench: Any) -> None:
         """Code that was rewritten after the snapshot is the old code again."""
         machine = bench.machine
