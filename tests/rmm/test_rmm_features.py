@@ -2,7 +2,9 @@
 
 import pytest
 
+from cca_platform.board import Board
 from cca_platform.fields import Record
+from cca_platform.machine import Machine
 from cca_rmm.abi import RmiRealmParams
 from cca_rmm.features import (
     FEATURE_REGISTER_0,
@@ -87,6 +89,15 @@ class TestControls:
         control = vtcr(33, 2, 8)
         assert (control.t0sz, control.sl0, control.nsa, control.vs, int(control) >> 21 & 3) == (31, 0, 1, 0, 0)
         assert (vtcr(40, 1, 16).sl0, vtcr(40, 0, 16).sl0, vtcr(40, 0, 16).vs) == (1, 2, 1)
+
+    @pytest.mark.parametrize("board", ["fvp", "virt"])
+    def test_of_the_pe(self, board: str) -> None:
+        """Feature register 0 offers no more breakpoints, watchpoints and address bits than the ID registers show."""
+        machine = Machine(Board.load(board))
+        dfr0, mmfr0 = (machine.pes[0].id_register(3, 0, 0, crm, 0) for crm in (5, 7))
+        assert (FEATURE_REGISTER_0.NUM_BPS, FEATURE_REGISTER_0.NUM_WPS) == (dfr0 >> 12 & 15, dfr0 >> 20 & 15)
+        assert (32, 36, 40, 42, 44, 48)[mmfr0 & 15] >= FEATURE_REGISTER_0.S2SZ
+        machine.close()
 
     def test_id_registers(self) -> None:
         """SVE, AMU, MTE, SME and trace disappear, the rest stays, unknown encodings read as zero."""
