@@ -532,9 +532,9 @@ class Pe:
         else:
             frames = bytearray(data["engine"])
             address = ctypes.addressof(ctypes.c_char.from_buffer(frames))
-            engine, context = data["context"]
-            if engine is self._engine:
-                engine.restore_context(context)
+            owner, context = data["context"]
+            if self._engine is not None and owner is self._engine:
+                self._engine.restore_context(context)
             self.engine.load_el2(address + frame.EL1_FRAME_SIZE)
             self.engine.load(address)
         for start, stop in _SAVED_WORDS:
