@@ -95,7 +95,7 @@ class TestControls:
         """Feature register 0 offers no more breakpoints, watchpoints and address bits than the ID registers show."""
         machine = Machine(Board.load(board))
         dfr0, mmfr0 = (machine.pes[0].id_register(3, 0, 0, crm, 0) for crm in (5, 7))
-        assert (FEATURE_REGISTER_0.NUM_BPS, FEATURE_REGISTER_0.NUM_WPS) == (dfr0 >> 12 & 15, dfr0 >> 20 & 15)
+        assert (dfr0 >> 12 & 15, dfr0 >> 20 & 15) == (FEATURE_REGISTER_0.NUM_BPS, FEATURE_REGISTER_0.NUM_WPS)
         assert (32, 36, 40, 42, 44, 48)[mmfr0 & 15] >= FEATURE_REGISTER_0.S2SZ
         machine.close()
 
