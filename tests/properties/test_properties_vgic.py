@@ -146,6 +146,12 @@ class Model(RuleBasedStateMachine):
                 self._end(vcpu)
         self._exit(vcpu)
 
+    @rule(vcpu=vcpus, intids=st.sets(st.sampled_from((*SGIS, *EDGES)), min_size=5))
+    def burst(self, vcpu: int, intids: set[int]) -> None:
+        """More edges than list registers, one after another."""
+        self.pend(vcpu, intids, True)
+        self.run(vcpu, ["take"] * len(intids))
+
     def _settle(self, vcpu: int) -> None:
         """A maintenance interrupt ends the run, and the host enters again."""
         if self.cpus[vcpu].misr():
