@@ -387,7 +387,10 @@ class Port:
 
     def read8(self, pa: int) -> int:
         """A byte."""
-        return self._dram[self._find(pa, Access.READ)]
+        offset = self.tlb.get(pa >> 12)
+        if offset is None:
+            offset = self._find(pa, Access.READ) & ~0xFFF
+        return self._bytes[offset + (pa & 0xFFF)]
 
     def write8(self, pa: int, value: int) -> None:
         """Write a byte."""
