@@ -312,6 +312,7 @@ class Pe:
         """Whether this PE waits, and no interrupt wakes it; one that is stuck needs an interrupt that it takes."""
         if not self.waiting:
             return False
+        self._tell_timers()  # another PE may have run past what this one waits for
         return self.stuck or not interrupts.wakes(self.address, self.words[w.P_PSTATE])
 
     # -- running -----------------------------------------------------------------------------------------------------

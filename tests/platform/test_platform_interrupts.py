@@ -257,6 +257,23 @@ class TestWaiting:
         assert bench.machine.stopped == "SMC"
         assert bench.machine.memory.backdoor.read64(DATA) == 3
 
+    @pytest.mark.parametrize("ticks", [10, 1000, 50_000])
+    def test_timer_of_another(self, bench: Any, ticks: int) -> None:
+        """A PE that waits for its timer wakes though another one has run past it before it waits itself."""
+        bench.enable_interrupts(26)
+        bench.place(
+            CODE,
+            "mrs x1, cntpct_el0; add x1, x1, x4; msr cnthp_cval_el2, x1; mov x2, #1; msr cnthp_ctl_el2, x2;"
+            "wfi; mov x3, #1; smc #0",
+        )
+        bench.place(LOWER, "run: subs x4, x4, #1; b.ne run; idle: wfi; b idle")
+        first, second = bench.machine.pes[:2]
+        for pe, at in ((first, CODE), (second, LOWER)):
+            pe.elr, pe.spsr, pe.x[4] = at, 0x3C9, ticks
+            pe.eret(NS, 2)
+        assert bench.machine.run(1_000_000) == "SMC"
+        assert bench.el3.calls[-1][3] == 1
+
     def test_nothing(self, bench: Any) -> None:
         """PEs that all wait for what cannot come end the run."""
         bench.place(CODE, "wfi; smc #0")
