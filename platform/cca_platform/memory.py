@@ -9,7 +9,7 @@ tests.
 import ctypes
 import mmap
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -368,6 +368,12 @@ class Port:
             self.write(pa, _U64.pack(value))
             return
         self._words[self._find_write(pa) >> 3] = value
+
+    def write_words(self, pa: int, words: Iterable[tuple[int, int]]) -> None:
+        """Write 64-bit words, each given by its number from the aligned ``pa`` on, all in one page."""
+        first, memory = self._find_write(pa) >> 3, self._words
+        for number, value in words:
+            memory[first + number] = value
 
     def read32(self, pa: int) -> int:
         """A 32-bit little-endian word."""

@@ -22,7 +22,7 @@ class Layout(Generic[R]):
         self._kind = kind
         self._codec = struct.Struct(f"<{len(names)}Q")
         self.size = self._codec.size
-        self.offsets = {name: 8 * position for position, name in enumerate(names)}
+        self._numbers = {name: number for number, name in enumerate(names)}
 
     def load(self, port: Port, pa: int) -> R:
         """The record at ``pa``."""
@@ -34,5 +34,5 @@ class Layout(Generic[R]):
 
     def write(self, port: Port, pa: int, **words: int) -> None:
         """Write only the named words."""
-        for name, value in words.items():
-            port.write64(pa + self.offsets[name], value)
+        numbers = self._numbers
+        port.write_words(pa, [(numbers[name], value) for name, value in words.items()])

@@ -153,6 +153,14 @@ class TestRestore:
 class TestMemory:
     """DRAM as one sparse mapping."""
 
+    def test_words(self) -> None:
+        """Words by their number are where words by their address are, and their page counts as written."""
+        memory = Memory(Board.load("fvp"))
+        port, place = memory.port(SecurityState.NON_SECURE), 0x9000_0080
+        port.write_words(place, [(3, 7), (0, 1 << 63)])
+        assert [port.read64(place + 8 * number) for number in range(4)] == [1 << 63, 0, 0, 7]
+        assert memory.dirty[memory.page_index(place)] == 1
+
     @pytest.mark.parametrize("name", ["fvp", "virt"])
     def test_banks(self, name: str) -> None:
         """Every bank answers from its first to its last byte, and banks do not share a byte."""
