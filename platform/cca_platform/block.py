@@ -98,6 +98,8 @@ P_X: Final = 80  # X0..X30, SP, PC, PSTATE while Python has the PE
 P_SP: Final = 111
 P_PC: Final = 112
 P_PSTATE: Final = 113
+P_SHADOW: Final = 115  # address of an EL1&0 frame: the registers as the engine holds them, while P_SHADOW_VALID is 1
+P_SHADOW_VALID: Final = 116
 P_ON_LOOK: Final = 114  # address of hooks.ON_LOOK
 P_HELD: Final = 120  # the same 34 words as the engine holds them: only what differs is written back
 

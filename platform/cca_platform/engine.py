@@ -16,7 +16,7 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from cca_platform import block as w
 from cca_platform import hooks, maintenance, registers
-from cca_platform.frame import EL1_FRAME, EL2_FRAME, EL2_REPLACED, SYSTEM_REGISTERS, Encoding, offset, offset_el2
+from cca_platform.frame import EL1_FRAME, EL1_FRAME_SIZE, EL2_FRAME, EL2_REPLACED, SYSTEM_REGISTERS, Encoding, offset, offset_el2
 from cca_platform.memory import Memory
 
 __all__ = ["Engine", "Stop"]
@@ -67,7 +67,7 @@ def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
             rows += [arm64_const.UC_ARM64_REG_CP_REG, encode(SYSTEM_REGISTERS[name]), place(name)]
         else:
             number = getattr(arm64_const, f"UC_ARM64_REG_{name.upper().replace('V', 'Q')}")
-            rows += [number, 0, place(name)]
+            rows += [number, registers.VECTOR if name[0] == "v" else 0, place(name)]
     return np.array([len(rows) // 3, *rows], np.int64)
 
 
@@ -132,6 +132,8 @@ class Engine:
         block[w.P_UC_REG_WRITE] = _function("uc_reg_write")
         block[w.P_UC_EMU_STOP] = _function("uc_emu_stop")
         block[w.P_ON_LOOK] = hooks.ON_LOOK
+        self._shadow = np.zeros(EL1_FRAME_SIZE // 8, np.int64)
+        block[w.P_SHADOW], block[w.P_SHADOW_VALID] = self._shadow.ctypes.data, 0
         block[w.P_REGIME] = -1
         self._hook(unicorn_const.UC_HOOK_TLB_FILL, hooks.ON_FILL)
         self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
@@ -226,6 +228,14 @@ class Engine:
         """Write a system register that the model stores (trap 18 of Unicorn: never one that it does not)."""
         registers.put_system(self._address, encode(encoding), _signed(value))
         self.block[w.P_REGIME] = -1
+
+    def read_vector(self, number: int) -> int:
+        """The 128 bits of V0 to V31."""
+        return int(self._uc.reg_read(arm64_const.UC_ARM64_REG_Q0 + number))
+
+    def write_vector(self, number: int, value: int) -> None:
+        """Write the 128 bits of V0 to V31."""
+        self._uc.reg_write(arm64_const.UC_ARM64_REG_Q0 + number, value)
 
     def put_el2(self, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> None:
         """The registers of an EL2 in Python that the engine has to know, in one call."""

@@ -339,6 +339,7 @@ class Pe:
             if machine.stopped is not None:
                 return
             due = machine.bus.deadline
+        self._tell_timers()
         taken = self._settle()
         if taken:
             self._take_interrupt(taken)
@@ -438,8 +439,7 @@ class Pe:
         return True
 
     def _settle(self) -> int:
-        """Let timers and security state be known before code runs; the interrupt that it takes instead, or 0."""
-        self._tell_timers()
+        """Let the security state be known before code runs; the interrupt that it takes instead, or 0."""
         words, security = self.words, self.security
         if words[w.P_SECURITY] != security:
             words[w.P_SECURITY] = security

@@ -8,7 +8,7 @@ Unicorn's own.
 from typing import Final
 
 from cca_platform import block as w
-from cca_platform.frame import offset
+from cca_platform.frame import EL1_FRAME_SIZE, offset
 from cca_platform.native import call_reg_read, call_reg_write, jit, load64, store32, store64
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "PSTATE",
     "SP_EL0",
     "UNICORN_REGISTERS",
+    "VECTOR",
     "XZR",
     "get",
     "get_system",
@@ -41,6 +42,7 @@ PSTATE: Final = 265
 SP_EL0: Final = 270
 PAR_EL1: Final = 284
 CP: Final = 290
+VECTOR: Final = 1  # in place of an encoding: a register of 16 bytes
 _CPTR_EL2_RES1: Final = 0x33FF
 UNICORN_REGISTERS: Final = {
     "X0": X0, "X29": X29, "SP": SP, "XZR": XZR, "PC": PC, "PSTATE": PSTATE, "SP_EL0": SP_EL0,
@@ -65,6 +67,7 @@ def put(p: int, register: int, value: int) -> int:
     """Write a register of the engine."""
     scratch = p + 8 * w.P_SCRATCH
     store64(scratch, value)
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
     return call_reg_write(load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC), register, scratch)
 
 
@@ -89,11 +92,18 @@ def get_system(p: int, encoding: int) -> int:
 
 
 @jit("i8(i8, i8, i8)")
-def put_system(p: int, encoding: int, value: int) -> int:
-    """Write a system register of the engine by its encoding."""
+def _write_system(p: int, encoding: int, value: int) -> int:
+    """Write a system register that no EL1&0 frame has, or that the caller accounts for."""
     scratch = _select(p, encoding)
     store64(scratch + 24, value)
     return call_reg_write(load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC), CP, scratch)
+
+
+@jit("i8(i8, i8, i8)")
+def put_system(p: int, encoding: int, value: int) -> int:
+    """Write a system register of the engine by its encoding."""
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
+    return _write_system(p, encoding, value)
 
 
 @jit("i8(i8, i8)")
@@ -125,6 +135,7 @@ def read_general(p: int) -> int:
     call_reg_read(function, engine, PC, to + 8 * 32)
     store64(to + 8 * 33, 0)
     call_reg_read(function, engine, PSTATE, to + 8 * 33)
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
     held = p + 8 * w.P_HELD
     for number in range(34):
         store64(held + 8 * number, load64(to + 8 * number))
@@ -133,12 +144,13 @@ def read_general(p: int) -> int:
 
 @jit("i8(i8)")
 def write_general(p: int) -> int:
-    """Give the engine those of X0..X30, SP, PC and PSTATE that differ from what it holds."""
+    """Give the engine those of X0..X30, SP, PC and PSTATE that differ from what it holds: code runs next."""
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
     function, engine = load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC)
     source, held = p + 8 * w.P_X, p + 8 * w.P_HELD
     if load64(source + 8 * 33) != load64(held + 8 * 33):
         call_reg_write(function, engine, PSTATE, source + 8 * 33)
-        put_system(p, 0x36D02, 0)  # TPIDR_EL3: any system register write makes Unicorn look at PSTATE again
+        _write_system(p, 0x36D02, 0)  # TPIDR_EL3: any system register write makes Unicorn look at PSTATE again
         store64(held + 8 * 33, load64(source + 8 * 33))
     for number in range(33):
         value = load64(source + 8 * number)
@@ -158,11 +170,11 @@ def write_general(p: int) -> int:
 @jit("i8(i8, i8, i8, i8, i8)")
 def put_el2(p: int, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> int:
     """HCR_EL2, MDCR_EL2, VMPIDR_EL2 and VPIDR_EL2 of the engine, for an EL2 in Python; CPTR_EL2 traps nothing."""
-    put_system(p, 0x34110, hcr)
-    put_system(p, 0x34111, mdcr)
-    put_system(p, 0x34112, _CPTR_EL2_RES1)
-    put_system(p, 0x34005, vmpidr)
-    put_system(p, 0x34000, vpidr)
+    _write_system(p, 0x34110, hcr)
+    _write_system(p, 0x34111, mdcr)
+    _write_system(p, 0x34112, _CPTR_EL2_RES1)
+    _write_system(p, 0x34005, vmpidr)
+    _write_system(p, 0x34000, vpidr)
     store64(p + 8 * w.P_REGIME, -1)
     return 0
 
@@ -189,7 +201,7 @@ def transfer(p: int, table: int, frame: int, store: int) -> int:
             if store:
                 store64(at, get_system(p, encoding))
             else:
-                put_system(p, encoding, load64(at))
+                _write_system(p, encoding, load64(at))
         elif store:
             call_reg_read(reading, engine, register, at)
         else:
@@ -203,6 +215,10 @@ def transfer(p: int, table: int, frame: int, store: int) -> int:
 def save_el1(p: int, table: int, frame: int) -> int:
     """Store the EL1&0 register file to memory: general registers and PC from the block, the others from the engine."""
     transfer(p, table, frame, 1)
+    shadow = load64(p + 8 * w.P_SHADOW)
+    for word in range(EL1_FRAME_SIZE >> 3):
+        store64(shadow + 8 * word, load64(frame + 8 * word))
+    store64(p + 8 * w.P_SHADOW_VALID, 1)
     for number in range(31):
         store64(frame + 8 * number, load64(p + 8 * (w.P_X + number)))
     pstate = load64(p + 8 * w.P_PSTATE)
@@ -214,16 +230,40 @@ def save_el1(p: int, table: int, frame: int) -> int:
     return 0
 
 
+@jit("i8(i8, i8, i8, i8)")
+def _load_file(p: int, table: int, frame: int, shadow: int) -> int:
+    """The registers of ``table`` from ``frame``; with a ``shadow`` of what the engine holds only those that differ."""
+    writing, engine = load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC)
+    row = table + 8
+    for _ in range(load64(table)):
+        register, encoding, offset = load64(row), load64(row + 8), load64(row + 16)
+        row += 24
+        at, held = frame + offset, shadow + offset
+        if register < 0:
+            store64(p - 8 * register, load64(at))
+        elif shadow and load64(at) == load64(held) and (encoding != VECTOR or load64(at + 8) == load64(held + 8)):
+            continue
+        elif register == CP:
+            _write_system(p, encoding, load64(at))
+        else:
+            call_reg_write(writing, engine, register, at)
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
+    store64(p + 8 * w.P_REGIME, -1)
+    return 0
+
+
 @jit("i8(i8, i8, i8)")
 def load_el1(p: int, table: int, frame: int) -> int:
     """Load the EL1&0 register file; 1 when the engine's TLB, which has no VMID or ASID, does not serve this one."""
+    shadow = load64(p + 8 * w.P_SHADOW) if load64(p + 8 * w.P_SHADOW_VALID) else 0
     changed = 0
     row = table + 8
     for _ in range(load64(table)):
-        encoding = load64(row + 8)
-        regime = encoding == 0x30100 or encoding & ~3 == 0x30200  # SCTLR_EL1, TTBR0_EL1, TTBR1_EL1, TCR_EL1
-        if regime and get_system(p, encoding) != load64(frame + load64(row + 16)):
-            changed = 1
+        encoding, offset = load64(row + 8), load64(row + 16)
+        if encoding == 0x30100 or encoding & ~3 == 0x30200:  # SCTLR_EL1, TTBR0_EL1, TTBR1_EL1, TCR_EL1
+            holds = load64(shadow + offset) if shadow else get_system(p, encoding)
+            if holds != load64(frame + offset):
+                changed = 1
         row += 24
     for number in range(3):
         control = load64(p + 8 * (w.P_TLB_CONTROLS + number))
@@ -231,7 +271,7 @@ def load_el1(p: int, table: int, frame: int) -> int:
         if control != wanted:
             store64(p + 8 * (w.P_TLB_CONTROLS + number), wanted)
             changed = 1
-    transfer(p, table, frame, 0)
+    _load_file(p, table, frame, shadow)
     for number in range(31):
         store64(p + 8 * (w.P_X + number), load64(frame + 8 * number))
     pstate = load64(frame + 8 * _FRAME_PSTATE)
