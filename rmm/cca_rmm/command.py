@@ -118,10 +118,12 @@ class Call:
     attest: "Loaded[Attest]" = Loaded()
 
     def __init__(self, rmm: "Rmm", pe: "Pe", command: "Command", x: "memoryview[int] | list[int]") -> None:
-        values = self.__dict__ = dict(zip(command.ins, x, strict=False))
-        values["rmm"] = rmm
-        values["pe"] = pe
-        values["command"] = command
+        self.rmm = rmm
+        self.pe = pe
+        self.command = command
+        values = self.__dict__
+        for name, value in zip(command.ins, x, strict=False):
+            values[name] = value
         if command.signed is not None:
             values[command.signed] -= (values[command.signed] >> 63) << 64
 
