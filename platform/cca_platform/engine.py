@@ -16,7 +16,16 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from cca_platform import block as w
 from cca_platform import hooks, maintenance, registers
-from cca_platform.frame import EL1_FRAME, EL1_FRAME_SIZE, EL2_FRAME, EL2_REPLACED, SYSTEM_REGISTERS, Encoding, offset, offset_el2
+from cca_platform.frame import (
+    EL1_FRAME,
+    EL1_FRAME_SIZE,
+    EL2_FRAME,
+    EL2_REPLACED,
+    SYSTEM_REGISTERS,
+    Encoding,
+    offset,
+    offset_el2,
+)
 from cca_platform.memory import Memory
 
 __all__ = ["Engine", "Stop"]
@@ -236,6 +245,7 @@ class Engine:
     def write_vector(self, number: int, value: int) -> None:
         """Write the 128 bits of V0 to V31."""
         self._uc.reg_write(arm64_const.UC_ARM64_REG_Q0 + number, value)
+        self.block[w.P_SHADOW_VALID] = 0
 
     def put_el2(self, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> None:
         """The registers of an EL2 in Python that the engine has to know, in one call."""

@@ -18,6 +18,7 @@ from cca_platform.traps import trap
 from cca_platform.types import Access, BusError, Pas, SecurityState
 
 if TYPE_CHECKING:
+    from cca_platform.bus import Bus
     from cca_platform.pe import Pe
 
 __all__ = ["SMC", "SMC_0", "interrupt", "misaligned", "refused", "walk_refused"]
@@ -43,6 +44,7 @@ _MDCR_TDE: Final = 1 << 8
 _ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
 _IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
+_BUS: Final = 8  # bytes of one access to a device
 _DEVICE: Final = 2  # P_FAULT_KIND: permitted, but not DRAM
 _TRANSLATION: Final = slice(w.P_OUT_PA, w.P_FAULT_GPT_LEVEL + 1)  # words of the last translation, refused or not
 
@@ -239,16 +241,23 @@ def _device(pe: "Pe", word: int) -> int:
     ):
         return _ALIGNMENT  # of Device memory
     crosses = any((element.address ^ page) & 0xFFFF_FFFF_F000 for element in elements)
-    if crosses or decoded.fp or decoded.kind is la.Kind.ZERO:
+    if crosses or decoded.kind is la.Kind.ZERO:
         return EXTERNAL_ABORT
     loaded: list[tuple[int, int]] = []
+    vectors = {element.register: pe.engine.read_vector(element.register) for element in elements if element.fp}
     try:
         for element in elements:
-            at = pa | element.address & 0xFFF
-            if decoded.is_write:
-                bus.write(at, element.size, la.store_value(decoded, x, element.register), pas)
+            at, register = pa | element.address & 0xFFF, element.register
+            if not decoded.is_write:
+                value = _read(bus, at, element.size, pas)
+                if element.fp:
+                    vectors[register] = la.emulate_vector_load(decoded, element, vectors[register], value)
+                else:
+                    loaded.append((register, la.emulate_load(decoded, value)))
+            elif element.fp:
+                _write(bus, at, element.size, la.vector_store_value(element, vectors[register]), pas)
             else:
-                loaded.append((element.register, la.emulate_load(decoded, bus.read(at, element.size, pas))))
+                bus.write(at, element.size, la.store_value(decoded, x, register), pas)
     except BusError:
         return EXTERNAL_ABORT
     if decoded.writeback:
@@ -260,6 +269,22 @@ def _device(pe: "Pe", word: int) -> int:
     for register, value in loaded:
         if register != 31:
             x[register] = value
+    if not decoded.is_write:
+        for register, value in vectors.items():
+            pe.engine.write_vector(register, value)
     words[w.P_PC] += 4
     pe.retire_one()
     return 0
+
+
+def _read(bus: "Bus", at: int, size: int, pas: Pas) -> int:
+    """What a device gives; the bus is 64 bits wide."""
+    if size <= _BUS:
+        return bus.read(at, size, pas)
+    return bus.read(at, _BUS, pas) | bus.read(at + _BUS, _BUS, pas) << 8 * _BUS
+
+
+def _write(bus: "Bus", at: int, size: int, value: int, pas: Pas) -> None:
+    """Write to a device, in halves what is wider than the bus."""
+    for part in range(0, size, _BUS):
+        bus.write(at + part, min(size, _BUS), value >> 8 * part & _U64, pas)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 CODE, VECTORS, TABLE = 0x8010_0000, 0x8011_0000, 0x8021_0000
-UART = 0x1C09_0000
+UART, DMA = 0x1C09_0000, 0x1C30_0000
 NOWHERE = 0x7000_0000
 IL, WNR = 1 << 25, 1 << 6
 EXTERNAL, ALIGNMENT, UNSUPPORTED = 0x10, 0x21, 0x35
@@ -46,10 +46,6 @@ class TestNobody:
         """A fetch, from a device too."""
         assert run(bench, "br x0", el, x0=target)[:2] == (0x21 << 26 | IL | EXTERNAL, target)
 
-    def test_vector(self, bench: Any, el: int) -> None:
-        """No device has 128-bit registers."""
-        assert run(bench, "ldr q1, [x0]", el, x0=UART)[0] & 0x3F == EXTERNAL
-
     @pytest.mark.parametrize("level", [1, 2])
     def test_walk(self, bench: Any, el: int, level: int) -> None:
         """A table in the device space: external abort on the walk with the level of the table."""
@@ -65,7 +61,7 @@ class TestNobody:
 
 @pytest.mark.parametrize("el", [1, 2])
 class TestDevice:
-    """Device memory takes aligned accesses of general registers only."""
+    """Device memory takes aligned accesses only, and no exclusives."""
 
     @pytest.mark.parametrize(
         ("source", "far", "status"),
@@ -89,6 +85,23 @@ class TestDevice:
     def test_aligned(self, bench: Any, el: int, source: str) -> None:
         """Each aligned access is the device's business."""
         assert run(bench, source, el, x0=UART, x3=UART + 0x18) == (0, 0, 0)
+
+    def test_vectors(self, bench: Any, el: int) -> None:
+        """SIMD and FP registers are loaded and stored, whole or by lanes; those of 128 bits as two of 64."""
+        target, length, value = 0x8010_2030_4050, 0x1_2345, 0x67
+        source = (
+            "fmov d0, x1; mov v0.d[1], x2; str q0, [x0]; ldp x3, x4, [x0]; ldr q1, [x0]; fmov x5, d1; mov x6, v1.d[1];"
+            "ld1 {v1.s}[3], [x0], #4; mov x7, v1.d[1]; ldp s2, s3, [x0, #4]!; fmov w8, s2; fmov w9, s3"
+        )
+        assert run(bench, source, el, x0=DMA + 0x10, x1=target, x2=value << 32 | length) == (0, 0, 0)
+        x = bench.el3.calls[-1]
+        assert x[3:7] == [target, value << 32 | length] * 2
+        assert x[7] == (target & 0xFFFF_FFFF) << 32 | length
+        assert (x[8], x[9], x[0]) == (length, value, DMA + 0x18)
+
+    def test_vector_alignment(self, bench: Any, el: int) -> None:
+        """A register of 128 bits at an address that is no multiple of 16 is an alignment fault."""
+        assert run(bench, "str q0, [x0]", el, x0=DMA + 8) == (0x25 << 26 | IL | ALIGNMENT | WNR, DMA + 8, 0)
 
     def test_mapped_normal(self, bench: Any, el: int) -> None:
         """Mapped as Normal Non-cacheable memory, a device gets the misaligned access."""
