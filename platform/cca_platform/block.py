@@ -74,6 +74,7 @@ P_UC: Final = 40  # the engine handle
 P_UC_REG_READ: Final = 41  # address of uc_reg_read
 P_UC_REG_WRITE: Final = 42  # address of uc_reg_write
 P_UC_EMU_STOP: Final = 43  # address of uc_emu_stop
+P_UC_CTL: Final = 59  # address of uc_ctl
 P_FILLS: Final = 44  # TLB fills done
 P_BLOCK_PC: Final = 45  # start of the block that was counted last
 P_BLOCK_SIZE: Final = 46  # its size in bytes

@@ -43,6 +43,7 @@ _BLOCK_WORDS: Final = {
 }
 _NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
 _library = ctypes.CDLL(uclib._name)
+_ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 # What the model's own reset leaves out: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it undefined).
 _RESET: Final = {
     "scr_el3": 0x531,  # NS, RW, HCE
@@ -93,6 +94,8 @@ def _check_numbers() -> None:
         actual = getattr(arm64_const, f"UC_ARM64_REG_{name}")
         if actual != number:
             raise ImportError(f"this Unicorn numbers {name} {actual}, not {number}: install unicorn 2.1.4")
+    if unicorn_const.UC_CTL_TLB_FLUSH | unicorn_const.UC_CTL_IO_WRITE << 30 != registers.TLB_FLUSH:
+        raise ImportError("this Unicorn flushes its TLB by another number: install unicorn 2.1.4")
 
 
 _check_numbers()
@@ -140,6 +143,7 @@ class Engine:
         block[w.P_UC_REG_READ] = _function("uc_reg_read")
         block[w.P_UC_REG_WRITE] = _function("uc_reg_write")
         block[w.P_UC_EMU_STOP] = _function("uc_emu_stop")
+        block[w.P_UC_CTL] = _function("uc_ctl")
         block[w.P_ON_LOOK] = hooks.ON_LOOK
         self._shadow = np.zeros(EL1_FRAME_SIZE // 8, np.int64)
         block[w.P_SHADOW], block[w.P_SHADOW_VALID] = self._shadow.ctypes.data, 0
@@ -149,7 +153,9 @@ class Engine:
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MRS, arm64_const.UC_ARM64_INS_MRS)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MSR, arm64_const.UC_ARM64_INS_MSR)
         self._hook(unicorn_const.UC_HOOK_INSN, maintenance.ON_SYS, arm64_const.UC_ARM64_INS_SYS)
-        uc.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
+        self._error: BaseException | None = None
+        self._callback = _ON_INTERRUPT(self._interrupt)
+        self._hook(unicorn_const.UC_HOOK_INTR, ctypes.cast(self._callback, ctypes.c_void_p).value or 0)
         for name, value in _RESET.items():
             self.write_system(SYSTEM_REGISTERS[name], value)
         wanted = block[w.P_X : w.P_PSTATE + 1].copy()
@@ -171,13 +177,17 @@ class Engine:
         if status:
             raise UcError(status)
 
-    def _interrupt(self, uc: Uc, number: int, data: Any) -> None:
-        registers.read_general(self._address)
-        if self._on_interrupt(number):
-            registers.write_general(self._address)
-        else:
-            self._left = True
-            uc.emu_stop()
+    def _interrupt(self, uc: int, number: int, data: int) -> None:
+        """UC_HOOK_INTR, without the layers of Unicorn's binding: calls of a guest are a hot path."""
+        try:
+            registers.read_general(self._address)
+            if self._on_interrupt(number):
+                registers.write_general(self._address)
+                return
+        except BaseException as error:  # C code is below: ``run`` raises it
+            self._error = error
+        self._left = True
+        _library.uc_emu_stop(self._handle)
 
     def run(self) -> Stop:
         """Run from the PC of the block until something happens.
@@ -197,6 +207,9 @@ class Engine:
             registers.read_general(self._address)
             return Stop.REFUSED
         if self._left:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
             return Stop.LEFT
         registers.read_general(self._address)
         return Stop.BUDGET if block[w.P_STOPPED] else Stop.HALTED
@@ -251,12 +264,9 @@ class Engine:
         """The registers of an EL2 in Python that the engine has to know, in one call."""
         registers.put_el2(self._address, hcr, mdcr, vmpidr, vpidr)
 
-    def flush_tlb(self) -> None:
-        """Drop every translation of every regime."""
-        control = unicorn_const.UC_CTL_TLB_FLUSH | unicorn_const.UC_CTL_IO_WRITE << 30
-        status = _library.uc_ctl(self._handle, ctypes.c_int(_as_int(control)))
-        if status:
-            raise UcError(status)
+    def flush_tlb(self) -> bool:
+        """Drop every translation of every regime; whether the eras of TLB entries start over."""
+        return bool(registers.flush_tlb(self._address))
 
     def flush_code(self) -> None:
         """Drop all translated code."""
@@ -272,7 +282,3 @@ class Engine:
 def _signed(value: int) -> int:
     value &= 0xFFFF_FFFF_FFFF_FFFF
     return value - (value >> 63 << 64)
-
-
-def _as_int(value: int) -> int:
-    return value - (1 << 32) if value >> 31 else value

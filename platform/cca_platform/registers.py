@@ -16,9 +16,11 @@ __all__ = [
     "PC",
     "PSTATE",
     "SP_EL0",
+    "TLB_FLUSH",
     "UNICORN_REGISTERS",
     "VECTOR",
     "XZR",
+    "flush_tlb",
     "get",
     "get_system",
     "load_el1",
@@ -43,6 +45,7 @@ SP_EL0: Final = 270
 PAR_EL1: Final = 284
 CP: Final = 290
 VECTOR: Final = 1  # in place of an encoding: a register of 16 bytes
+TLB_FLUSH: Final = 11 | 1 << 30  # UC_CTL_TLB_FLUSH with UC_CTL_IO_WRITE
 _CPTR_EL2_RES1: Final = 0x33FF
 UNICORN_REGISTERS: Final = {
     "X0": X0, "X29": X29, "SP": SP, "XZR": XZR, "PC": PC, "PSTATE": PSTATE, "SP_EL0": SP_EL0,
@@ -165,6 +168,17 @@ def write_general(p: int) -> int:
             call_reg_write(function, engine, register, source + 8 * number)
             store64(held + 8 * number, value)
     return 0
+
+
+@jit("i8(i8)")
+def flush_tlb(p: int) -> int:
+    """Drop every translation of the engine's TLB, broadcast ones too; 1 when the eras have to start over."""
+    m = load64(p + 8 * w.P_MACHINE)
+    call_reg_read(load64(p + 8 * w.P_UC_CTL), load64(p + 8 * w.P_UC), TLB_FLUSH, 0)
+    store64(p + 8 * w.P_TLBI_SEEN, load64(m + 8 * w.M_TLBI))
+    era = load64(p + 8 * w.P_TLB_ERA)
+    store64(p + 8 * w.P_TLB_ERA, 1 if era == 255 else era + 1)
+    return era == 255
 
 
 @jit("i8(i8, i8, i8, i8, i8)")

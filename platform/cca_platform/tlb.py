@@ -74,14 +74,9 @@ class Tlb:
             self._pe.engine.flush_code()
             self._stale_code = False
         if self.stale or words[w.P_TLBI_SEEN] != shared[w.M_TLBI]:
-            self._pe.engine.flush_tlb()
             self.stale = False
-            words[w.P_TLBI_SEEN] = shared[w.M_TLBI]
-            era = words[w.P_TLB_ERA]
-            if era == 255:
+            if self._pe.engine.flush_tlb():
                 self._pages.fill(0)
-                era = 0
-            words[w.P_TLB_ERA] = era + 1
 
     def drop_code(self) -> None:
         """Code was written: what the engine has translated goes, and code comes through the fill hook again."""

@@ -11,7 +11,8 @@ tried; the handler runs only when none holds, and cannot fail. Dispatch, traces,
 read the row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
@@ -45,6 +46,7 @@ __all__ = [
     "ns_page",
     "realm_at",
     "rec_at",
+    "together",
     "walk_at",
 ]
 
@@ -128,10 +130,18 @@ class Call:
             values[command.signed] -= (values[command.signed] >> 63) << 64
 
 
+class Group(NamedTuple):
+    """A question in place of ``size`` conditions in a row: while ``suspect(call)`` is false, none of them holds."""
+
+    suspect: Callable[[Call], object]
+    size: int
+
+
 class Check(NamedTuple):
     """A failure condition: ``fails(call)`` is true when it holds; then X0 is ``status | index << 8``.
 
-    ``result_index`` and ``outputs`` (X1, X2, ...) are given where the specification names them.
+    ``result_index`` and ``outputs`` (X1, X2, ...) are given where the specification names them; ``group`` by
+    :func:`together`.
     """
 
     id: str
@@ -139,6 +149,7 @@ class Check(NamedTuple):
     status: int = INPUT
     result_index: Callable[[Call], int] | None = None
     outputs: Callable[[Call], Result] | None = None
+    group: Group | None = None
 
     def answer(self, call: Call) -> Result:
         """The result of the call that this condition refuses."""
@@ -146,7 +157,32 @@ class Check(NamedTuple):
         return (int(status),) if self.outputs is None else (int(status), *self.outputs(call))
 
 
-class Command(NamedTuple):
+Plan = tuple[tuple[Callable[[Call], object], tuple[Check, ...]], ...]
+
+
+def together(suspect: Callable[[Call], object], *checks: Check) -> tuple[Check, ...]:
+    """These conditions, which a row that has all of them in this order asks about at once."""
+    group = Group(suspect, len(checks))
+    return tuple(check._replace(group=group) for check in checks)
+
+
+def plan(checks: Sequence[Check]) -> Plan:
+    """What to ask, in order, and the conditions that each question is for."""
+    steps, at = [], 0
+    while at < len(checks):
+        check, group = checks[at], checks[at].group
+        members = tuple(checks[at : at + group.size]) if group else ()
+        if group and len(members) == group.size and all(member.group is group for member in members):
+            steps.append((group.suspect, members))
+        else:
+            members = (check,)
+            steps.append((check.fails, members))
+        at += len(members)
+    return tuple(steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
     """A row of a command table. ``ins`` names X1, X2, ...; ``outs`` names X1, X2, ... of the answer."""
 
     fid: int
@@ -156,8 +192,12 @@ class Command(NamedTuple):
     ins: tuple[str, ...] = ()
     outs: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
-    context: Mapping[str, Callable[[Call], Any]] = {}
+    context: Mapping[str, Callable[[Call], Any]] = field(default_factory=dict)
     signed: str | None = None
+    plan: Plan = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plan", plan(self.checks))
 
     def check(self, id: str) -> Check:
         """The failure condition with this identifier; KeyError when there is none."""
@@ -170,16 +210,18 @@ class Command(NamedTuple):
 def execute(call: Call) -> Result | None:
     """Try the failure conditions in order, then commit."""
     command = call.command
-    for check in command.checks:
-        if check[1](call):
-            call.__dict__["failed"] = check.id
-            return check.answer(call)
+    for suspect, checks in command.plan:
+        if suspect(call):
+            for check in checks:
+                if len(checks) == 1 or check.fails(call):
+                    call.__dict__["failed"] = check.id
+                    return check.answer(call)
     assert command.handler is not None
     return command.handler(call)
 
 
 # -- conditions that many commands share --------------------------------------------------------------------------
-def granule(argument: str, state: State, prefix: str | None = None, last: str = "state") -> tuple[Check, Check, Check]:
+def granule(argument: str, state: State, prefix: str | None = None, last: str = "state") -> tuple[Check, ...]:
     """align, bound and state of a granule argument: ``<prefix>_align``, ``<prefix>_bound``, ``<prefix>_<last>``."""
     prefix = argument if prefix is None else prefix
     offset_mask, wanted = GRANULE_SIZE - 1, int(state)
@@ -196,7 +238,12 @@ def granule(argument: str, state: State, prefix: str | None = None, last: str = 
     def wrong_state(call: Call) -> bool:
         return bool(call.__dict__["_state"] != wanted)
 
-    return (
+    def suspect(call: Call) -> bool:
+        pa: int = call.__dict__[argument]
+        return bool(pa & offset_mask or call.rmm.granules.state(pa) != wanted)
+
+    return together(
+        suspect,
         Check(f"{prefix}_align", misaligned),
         Check(f"{prefix}_bound", untracked),
         Check(f"{prefix}_{last}", wrong_state),

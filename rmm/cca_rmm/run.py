@@ -11,7 +11,7 @@ from cca_platform.types import BusError, GranuleProtectionFault, SecurityState
 
 from . import gic, rtt
 from .abi import RecEnterFlags, RecExitReason, Rmi, RmiRecEnter, RmiRecExit, RmiResponse, RmiRipas, RsiHostCall
-from .command import INPUT, REALM_ERROR, REC_ERROR, Call, Check, Command, Result, granule, ns_page, rec_at
+from .command import INPUT, REALM_ERROR, REC_ERROR, Call, Check, Command, Result, granule, ns_page, rec_at, together
 from .features import HCR_REALM, MDCR_REALM, Hcr, vtcr
 from .granule import State
 from .realm import REALM, Realm, RealmState
@@ -62,8 +62,8 @@ def rec_enter(call: Call) -> Result | None:
         finish_ripas(rmm, rec, flags & _REJECT)
     elif rec.exit_kind == ExitKind.EMULATABLE and flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO:
         finish_mmio(rmm, rec, enter)
-    running = rec._replace(
-        state=RecState.RUNNING, exit_kind=ExitKind.OTHER, host_call=0, ripas_pending=0, ripas_addr=0, ripas_top=0,
+    running = REC.replace(
+        rec, state=RecState.RUNNING, exit_kind=ExitKind.OTHER, host_call=0, ripas_pending=0, ripas_addr=0, ripas_top=0,
         gic=load_gic(rmm, pe, call.rec, rec, enter), run_ptr=call.run_ptr, x4=call.x4,
     )  # fmt: skip
     REC.create(rmm.port, call.rec, running)
@@ -271,6 +271,20 @@ def mmio_invalid(call: Call) -> bool:
     return call.flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO and call.rec_.exit_kind != ExitKind.EMULATABLE
 
 
+def out_of_the_ordinary(call: Call) -> bool:
+    """Whether this is more than an entry of a REC that can run: with interrupts, or with an answer to an access."""
+    rec, content = call.rec_, call.content
+    return (
+        content is None
+        or rec.state != RecState.READY
+        or not rec.runnable
+        or bool(rec.psci_pending)
+        or call.realm.state != RealmState.ACTIVE
+        or content[_GIC] != gic.NOTHING
+        or bool(call.flags & _EMUL_MMIO)
+    )
+
+
 COMMANDS: Final = (
     Command(
         Rmi.REC_ENTER, "REC_ENTER", rec_enter, ins=("rec", "run_ptr", "x3", "x4"),
@@ -281,14 +295,17 @@ COMMANDS: Final = (
         checks=(
             *granule("run_ptr", State.UNDELEGATED, "run", "pas"),
             *granule("rec", State.REC, last="gran_state"),
-            Check("rec_state", lambda c: c.rec_.state == RecState.RUNNING, REC_ERROR),
-            Check("run_pas_access", lambda c: c.content is None),
-            Check("realm_new", lambda c: c.realm.state == RealmState.NEW, REALM_ERROR, lambda c: 0),
-            Check("system_off", lambda c: c.realm.state == RealmState.SYSTEM_OFF, REALM_ERROR, lambda c: 1),
-            Check("rec_runnable", lambda c: not c.rec_.runnable, REC_ERROR),
-            Check("rec_psci", lambda c: c.rec_.psci_pending, REC_ERROR),
-            Check("rec_gicv3", gic_invalid, REC_ERROR),
-            Check("rec_mmio", mmio_invalid, REC_ERROR),
+            *together(
+                out_of_the_ordinary,
+                Check("rec_state", lambda c: c.rec_.state == RecState.RUNNING, REC_ERROR),
+                Check("run_pas_access", lambda c: c.content is None),
+                Check("realm_new", lambda c: c.realm.state == RealmState.NEW, REALM_ERROR, lambda c: 0),
+                Check("system_off", lambda c: c.realm.state == RealmState.SYSTEM_OFF, REALM_ERROR, lambda c: 1),
+                Check("rec_runnable", lambda c: not c.rec_.runnable, REC_ERROR),
+                Check("rec_psci", lambda c: c.rec_.psci_pending, REC_ERROR),
+                Check("rec_gicv3", gic_invalid, REC_ERROR),
+                Check("rec_mmio", mmio_invalid, REC_ERROR),
+            ),
         ),
     ),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """SMCs of a Realm: one table of RSI, PSCI and SMCCC, its dispatch and its traces."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cca_firmware.abi import PSCI_FIDS
@@ -29,7 +30,7 @@ def current_realm(call: Call) -> Realm:
 
 
 def _with_context(row: Command) -> Command:
-    return row._replace(context={**row.context, "rec_": current_rec, "realm": current_realm})
+    return replace(row, context={**row.context, "rec_": current_rec, "realm": current_realm})
 
 
 SERVICES: Final = {int(row.fid): _with_context(row) for row in (*rsi.COMMANDS, *attestation.COMMANDS, *psci.COMMANDS)}

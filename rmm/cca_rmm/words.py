@@ -32,6 +32,13 @@ class Layout(Generic[R]):
         """Write a whole record."""
         port.write(pa, self._codec.pack(*record))
 
+    def replace(self, record: R, **words: int) -> R:
+        """The record with the named words changed, in memory of Python alone."""
+        values, numbers = [*record], self._numbers
+        for name, value in words.items():
+            values[numbers[name]] = value
+        return tuple.__new__(self._kind, values)
+
     def write(self, port: Port, pa: int, **words: int) -> None:
         """Write only the named words."""
         numbers = self._numbers
