@@ -60,12 +60,13 @@ _NO_EL2: Final = {
 class Context:
     """The context of one world on one PE.
 
-    ``x`` is a writable view of X0..X30, ``results`` of X1..X5, ``tail`` of X8..X30; ``el1`` and ``el2`` are the host
+    ``x`` is a writable view of X0..X30, ``results`` of X1..X5, ``tail`` of X8..X30, ``interrupted_at`` of
+    ``elr`` and ``spsr``; ``el1`` and ``el2`` are the host
     addresses of the register frames. The views reach DRAM directly, for EL3 owns this granule for good;
     :class:`Contexts` tells snapshots what is in it.
     """
 
-    __slots__ = ("_host", "el1", "el2", "pa", "results", "tail", "words", "x")
+    __slots__ = ("_host", "el1", "el2", "interrupted_at", "pa", "results", "tail", "words", "x")
 
     def __init__(self, memory: Memory, pa: PA, state: SecurityState) -> None:
         host = memory.port(SecurityState.ROOT).host_address(pa, GRANULE_SIZE)
@@ -74,6 +75,7 @@ class Context:
         self.x = self.words[0:31]
         self.results = self.words[1:6]
         self.tail = self.words[8:31]
+        self.interrupted_at = self.words[_ELR : _SPSR + 1]
         self._host = host
         self.el1, self.el2 = host + _EL1, host + _EL2
         self.words[_SCR] = scr_of(state)

@@ -173,7 +173,7 @@ class Monitor:
         ns = self._ns[index]
         ns.x[_ALL] = x
         if self._ns_is_code:
-            ns.elr, ns.spsr = pe.elr, pe.spsr
+            ns.interrupted_at[_ALL] = pe.interrupted_at
             if x[0] & _FID == _REC_ENTER:
                 pe.save_el2(ns.el2, replaced=True)
         x[_TAIL] = self._realm[index].tail
@@ -189,7 +189,7 @@ class Monitor:
         if self._ns_is_code:
             if ns.x[0] & _FID == _REC_ENTER:
                 pe.restore_el2(ns.el2, replaced=True)
-            pe.elr, pe.spsr = ns.elr, ns.spsr
+            pe.interrupted_at[_ALL] = ns.interrupted_at
             pe.eret(_NS, ns.spsr >> 2 & 3)
         else:
             pe.eret(_NS, 2)

@@ -69,6 +69,7 @@ class Pe:
 
     ``on`` says whether it runs code of its own (PSCI), ``waiting`` whether that code sits in WFI, ``stuck`` whether it
     takes abort after abort without retiring an instruction: then, as in WFI, only an interrupt changes anything.
+    ``x`` are X0..X30 and ``interrupted_at`` is (``elr``, ``spsr``), both in place.
     """
 
     def __init__(self, machine: "Machine", index: int, mpidr: int) -> None:
@@ -83,6 +84,7 @@ class Pe:
         self.address = int(self.block.ctypes.data)
         self.words = memoryview(self.block.data).cast("B").cast("Q")
         self.x = self.words[w.P_X : w.P_X + 31]
+        self.interrupted_at = self.words[w.P_PC : w.P_PSTATE + 1]
         self.tlb = Tlb(self)
         self._engine: Engine | None = None
         self._moves = 0
