@@ -14,6 +14,7 @@ __all__ = ["Bank", "Board", "Device", "GicFrames", "Region", "names", "nonvolati
 _FOLDER = Path(__file__).parent / "boards"
 _UNMAPPED: Final = ("abort", "raz")
 _REDISTRIBUTOR: Final = 0x2_0000  # RD_base and SGI_base of one PE
+_AFFINITY: Final = 0xFF_00FF_FFFF  # of MPIDR_EL1: Aff3 to Aff0
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
 
 
@@ -149,6 +150,9 @@ class Board:
                 raise ValueError(f"region {region.name} must lie inside one DRAM bank, not at {region.base:#x}")
         for kept in self.nonvolatile:
             nonvolatile_bank(self, kept.base, kept.size)
+        affinities = {mpidr & _AFFINITY for mpidr in self.pes}
+        if not self.pes or len(affinities) < len(self.pes):
+            raise ValueError(f"mpidrs must name each PE by an affinity of its own, not {[hex(one) for one in self.pes]}")
         if self.unmapped not in _UNMAPPED:
             raise ValueError(f"unmapped must be one of {', '.join(_UNMAPPED)}, not {self.unmapped!r}")
         if self.gic.spis % 32 or not 0 < self.gic.spis <= 960:

@@ -40,6 +40,9 @@ colour = "blue"
 """
 
 
+_PE = tomllib.loads(_BOARD)["pe"]
+
+
 def _parse(change: dict[str, Any]) -> Board:
     return Board.parse(tomllib.loads(_BOARD) | change, "test")
 
@@ -91,6 +94,8 @@ class TestParse:
             ({"nonvolatile": [{"base": 0x8000_0000, "size": -0x1000}]}, "must be whole 4 KiB granules"),
             ({"nonvolatile": [{"base": 0x800E_F000, "size": 0x2000}]}, "must lie in Non-secure DRAM"),
             ({"nonvolatile": [{"base": 0, "size": 0x1000}]}, "must lie in Non-secure DRAM"),
+            ({"pe": _PE | {"mpidrs": []}}, "mpidrs must name each PE by an affinity of its own"),
+            ({"pe": _PE | {"mpidrs": [0x8000_0001, 0x8100_0001]}}, "an affinity of its own, not .*0x81000001"),
             ({"gic": {"distributor": 0, "redistributors": 0x2_0000, "spis": 33}}, "must be a multiple of 32"),
             ({"gic": {"distributor": 0, "redistributors": 0x8000, "spis": 32}}, "must not overlap"),
         ],
