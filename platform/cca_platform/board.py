@@ -152,7 +152,8 @@ class Board:
             nonvolatile_bank(self, kept.base, kept.size)
         affinities = {mpidr & _AFFINITY for mpidr in self.pes}
         if not self.pes or len(affinities) < len(self.pes):
-            raise ValueError(f"mpidrs must name each PE by an affinity of its own, not {[hex(one) for one in self.pes]}")
+            given = ", ".join(map(hex, self.pes)) or "none"
+            raise ValueError(f"mpidrs must name each PE by an affinity of its own, not {given}")
         if self.unmapped not in _UNMAPPED:
             raise ValueError(f"unmapped must be one of {', '.join(_UNMAPPED)}, not {self.unmapped!r}")
         if self.gic.spis % 32 or not 0 < self.gic.spis <= 960:
