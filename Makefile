@@ -10,7 +10,7 @@ TRACE := build/demo.jsonl
 PYTEST_ARGS ?= -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers tests payloads bench docs picture locks clean
+.PHONY: help demo test lint types layers tests random payloads bench docs picture locks clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -32,6 +32,9 @@ layers: $(DEV) ## import-linter: imports point down
 
 tests: $(DEV) ## pytest; PYTEST_ARGS chooses
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+random: $(DEV) ## all 1,000 random programs at Non-secure EL2, about 10 minutes; make test plays 24 of them
+	$(BIN)/python -m pytest -q tests/guests/test_guests_ns_random.py --ns-seeds 1000
 
 payloads: $(DEV) ## rebuild the committed payloads from their sources
 	$(BIN)/python realm_payloads/build.py
