@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from cca_platform.fields import Bits, Field, Member, Struct
-from cca_platform.types import PA, SecurityState
+from cca_platform.types import MPIDR_AFFINITY, PA, SecurityState
 
 __all__ = [
     "ATTEST_CURVE_P384",
@@ -167,7 +167,7 @@ class AffinityInfo(IntEnum):
 
 def mpidr_affinity(mpidr: int) -> int:
     """Aff3 (bits 39:32), Aff2, Aff1 and Aff0 of an MPIDR: the ``target_cpu`` of PSCI."""
-    return mpidr & 0xFF_00FF_FFFF
+    return mpidr & MPIDR_AFFINITY
 
 
 # -- RMM-EL3 --------------------------------------------------------------------------------------------------------

@@ -7,14 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from cca_platform.types import GRANULE_SIZE, MachineError, Pas
+from cca_platform.types import GRANULE_SIZE, MPIDR_AFFINITY, MachineError, Pas
 
 __all__ = ["Bank", "Board", "Device", "GicFrames", "Region", "names", "nonvolatile_bank"]
 
 _FOLDER = Path(__file__).parent / "boards"
 _UNMAPPED: Final = ("abort", "raz")
 _REDISTRIBUTOR: Final = 0x2_0000  # RD_base and SGI_base of one PE
-_AFFINITY: Final = 0xFF_00FF_FFFF  # of MPIDR_EL1: Aff3 to Aff0
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
 
 
@@ -150,7 +149,7 @@ class Board:
                 raise ValueError(f"region {region.name} must lie inside one DRAM bank, not at {region.base:#x}")
         for kept in self.nonvolatile:
             nonvolatile_bank(self, kept.base, kept.size)
-        affinities = {mpidr & _AFFINITY for mpidr in self.pes}
+        affinities = {mpidr & MPIDR_AFFINITY for mpidr in self.pes}
         if not self.pes or len(affinities) < len(self.pes):
             given = ", ".join(map(hex, self.pes)) or "none"
             raise ValueError(f"mpidrs must name each PE by an affinity of its own, not {given}")

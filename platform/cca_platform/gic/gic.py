@@ -8,13 +8,13 @@ from cca_platform.gic.distributor import Distributor
 from cca_platform.gic.interrupts import Interrupts
 from cca_platform.gic.priorities import G0, G1NS, G1S, LEVELS
 from cca_platform.gic.redistributor import Redistributors
+from cca_platform.types import MPIDR_AFFINITY
 
 __all__ = ["Gic"]
 
 _SPI: Final = 32
 _SPECIAL: Final = 1020
 _IRM: Final = 1 << 31
-_AFFINITY: Final = 0xFF_00FF_FFFF
 _GROUP_BITS: Final = (1 << G0, 1 << G1S, 1 << G1NS)
 
 
@@ -31,7 +31,7 @@ class Gic:
         self.on_signals = on_signals
         self.spis = Interrupts(_SPI, spis)
         self.enables = 0  # GICD_CTLR: bit G0, G1S, G1NS
-        self.cpus = [CpuInterface(self, index, mpidr & _AFFINITY) for index, mpidr in enumerate(mpidrs)]
+        self.cpus = [CpuInterface(self, index, mpidr & MPIDR_AFFINITY) for index, mpidr in enumerate(mpidrs)]
         self._by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
         self.routers: dict[int, int] = {}  # GICD_IROUTER of the SPIs whose value is not zero
         self._routed = [0] * len(self.cpus)  # by PE: the SPIs that are routed to it
@@ -82,7 +82,7 @@ class Gic:
 
     def set_router(self, intid: int, value: int) -> None:
         """Write GICD_IROUTER<n>: an affinity, or with bit 31 any PE."""
-        self.routers[intid] = value & (_AFFINITY | _IRM)
+        self.routers[intid] = value & (MPIDR_AFFINITY | _IRM)
         self._saved_routers = None
         self._route(intid)
         self.update_all()
