@@ -132,12 +132,20 @@ def api() -> str:
         parts.append(f"## {name}\n\n{inspect.getdoc(value)}\n")
         methods = [
             (f"`{key}{_signature(item) if inspect.isfunction(item) else ''}`", _first_line(item))
-            for key, item in vars(value).items()
+            for key, item in _members(value).items()
             if not key.startswith("_") and (inspect.isfunction(item) or isinstance(item, property)) and item.__doc__
         ]
         if inspect.isclass(value) and methods:
             parts.append(_table(("Member", "Purpose"), methods))
     return "\n".join(parts)
+
+
+def _members(value: object) -> dict[str, object]:
+    """What a class or function has by name, its own before what a class inherits."""
+    found: dict[str, object] = {}
+    for base in value.__mro__[:-1] if isinstance(value, type) else (value,):
+        found = {**found, **{key: item for key, item in vars(base).items() if key not in found}}
+    return found
 
 
 def _signature(function: Callable[..., object]) -> str:

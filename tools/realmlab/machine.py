@@ -2,29 +2,21 @@
 
 import os
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Self
 
 from cca_firmware.boot import boot
 from cca_host.kvm import System
 from cca_host.kvmtool import RunOptions, RunResult, run_realm
-from cca_platform.board import Board
-from cca_platform.machine import Machine as Platform
-from cca_platform.memory import Memory
-from cca_platform.sinks import JsonLines
 from cca_platform.trace import Trace
-from cca_platform.types import MachineError
 from cca_rmm.rmm import Rmm
 
 from .payloads import find_payload
+from .session import Session
 from .sizes import parse_size
 
 __all__ = ["Machine"]
 
-_CLOCKS = ("virtual", "host")
 
-
-class Machine:
+class Machine(Session):
     """A board, booted by the trusted firmware, with the RMM at R-EL2 and the KVM host at NS-EL2.
 
     ``board`` is the name of a board or the path of its TOML file. ``trace`` is the path of a JSON Lines file, or a
@@ -32,32 +24,15 @@ class Machine:
     the same to the last event) or ``"host"`` (wall time). MachineError says what cannot be had, and how to mend it.
     """
 
-    platform: Platform
-    """The hardware: memory, PEs, bus, clock."""
     host: System
     """The host kernel: RMI calls, Realms, NS pages."""
-    trace: Trace
-    """The stream of events."""
 
     def __init__(
         self, board: str = "fvp", trace: str | os.PathLike[str] | Trace | None = None, clock: str = "virtual"
     ) -> None:
-        if clock not in _CLOCKS:
-            raise MachineError(f"clock must be one of {', '.join(_CLOCKS)}, not {clock!r}")
-        loaded = Board.load(board)
-        self._owns_trace = not isinstance(trace, Trace)
-        if isinstance(trace, Trace):
-            self.trace = trace
-        else:
-            self.trace = Trace() if trace is None else Trace(JsonLines(trace))
-        self.platform = Platform(loaded, trace=self.trace, clock=clock)
+        super().__init__(board, trace, clock)
         self.host = System(self.platform)
         self.firmware = boot(self.platform, rmm=Rmm(self.platform), ns_program=self.host)
-
-    @property
-    def memory(self) -> Memory:
-        """Physical memory: ``memory.port(SecurityState.NON_SECURE)`` sees what that world sees."""
-        return self.platform.memory
 
     def run_realm(
         self,
@@ -94,25 +69,3 @@ class Machine:
             console_input=console_input,
         )
         return run_realm(self.host, options)
-
-    def snapshot(self) -> Any:
-        """The whole machine as it is now, to go back to with ``restore``."""
-        return self.platform.snapshot()
-
-    def restore(self, snapshot: Any) -> None:
-        """Put the machine back to a snapshot of it."""
-        self.platform.restore(snapshot)
-
-    def close(self) -> None:
-        """End the machine and give its memory back; MachineError when the trace file could not take everything."""
-        self.platform.close()
-        if self._owns_trace:
-            self.trace.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()

@@ -6,17 +6,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from cca_firmware.boot import Firmware, boot
 from cca_firmware.nsimage import NsImage
-from cca_platform.board import Bank, Board
+from cca_platform.board import Bank
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.machine import InstructionLimit, MachineStopped
 from cca_platform.machine import Machine as Platform
-from cca_platform.memory import Memory
-from cca_platform.sinks import JsonLines
 from cca_platform.trace import Trace
 from cca_platform.types import MachineError
 from cca_rmm.rmm import Rmm
@@ -24,13 +21,14 @@ from cca_rmm.rmm import Rmm
 from .console import SEEN, Consoles, Watch
 from .images import parse_image
 from .nsresult import INTERRUPTED, LIMIT, RESET, NsResult, judge
+from .session import Session
 
 __all__ = ["NsMachine"]
 
 Image = str | os.PathLike[str] | NsImage
 
 
-class NsMachine:
+class NsMachine(Session):
     """A board, booted by the trusted firmware, with real code at Non-secure EL2: yours.
 
     ``images`` is what is loaded: each the path of an ELF file (it goes where its program headers say) or of a raw
@@ -47,12 +45,8 @@ class NsMachine:
             print(result.console.decode(), result.status)
     """
 
-    platform: Platform
-    """The hardware: memory, PEs, bus, clock."""
     firmware: Firmware
     """What the last boot left behind."""
-    trace: Trace
-    """The stream of events."""
 
     def __init__(
         self,
@@ -72,24 +66,17 @@ class NsMachine:
             raise MachineError("there must be an image to run, not none")
         if el not in (1, 2):
             raise MachineError(f"el must be 1 or 2, not {el}")
-        if clock not in ("virtual", "host"):
-            raise MachineError(f"clock must be one of virtual, host, not {clock!r}")
         self._boot: dict[str, Any] = {"ns_images": self._images, "ns_entry": entry, "ns_el": el}
         if secure is not None:
             image = parse_image(os.fspath(secure))
             if image.address is not None:
                 raise MachineError(f"the Secure image must have no address, not {image.address:#x}: the board has it")
             self._boot["secure_image"] = image.data
-        loaded = Board.load(board)
-        self._owns_trace = not isinstance(trace, Trace)
-        if isinstance(trace, Trace):
-            self.trace = trace
-        else:
-            self.trace = Trace() if trace is None else Trace(JsonLines(trace))
-        self.platform = Platform(loaded, trace=self.trace, clock=clock)
+        super().__init__(board, trace, clock)
+        kept = (Bank(base, size) for base, size in nonvolatile)
         self._consoles = Consoles(self.platform)
         try:
-            self.platform.nonvolatile = (*loaded.nonvolatile, *(Bank(base, size) for base, size in nonvolatile))
+            self.platform.nonvolatile = (*self.platform.board.nonvolatile, *kept)
             self._start()
         except BaseException:
             self.close()
@@ -98,11 +85,6 @@ class NsMachine:
     def _start(self) -> None:
         """Boot from reset."""
         self.firmware = boot(self.platform, rmm=Rmm(self.platform), **self._boot)
-
-    @property
-    def memory(self) -> Memory:
-        """Physical memory: ``memory.port(SecurityState.NON_SECURE)`` sees what that world sees."""
-        return self.platform.memory
 
     @property
     def uarts(self) -> Mapping[str, Pl011]:
@@ -184,28 +166,6 @@ class NsMachine:
             return LIMIT
         except MachineStopped as stopped:
             return str(stopped)
-
-    def snapshot(self) -> Any:
-        """The whole machine as it is now, to go back to with ``restore``."""
-        return self.platform.snapshot()
-
-    def restore(self, snapshot: Any) -> None:
-        """Put the machine back to a snapshot of it."""
-        self.platform.restore(snapshot)
-
-    def close(self) -> None:
-        """End the machine and give its memory back; MachineError when the trace file could not take everything."""
-        self.platform.close()
-        if self._owns_trace:
-            self.trace.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @contextmanager
