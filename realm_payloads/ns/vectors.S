@@ -1,6 +1,7 @@
 // EL2 vectors of a payload that takes interrupts and runs guests: what its own code is interrupted by goes to exception()
 // with all registers saved; what a lower level causes ends guest_run().
 // SPDX-License-Identifier: BSD-3-Clause
+#include "registers.h"
 
 #define FRAME   272             // struct frame: X0..X30, ELR, SPSR, one word unused
 #define ELR     248             // also where struct guest has its PC and PSTATE
@@ -31,20 +32,7 @@ vectors:
         .endr
 
 interrupted:
-        stp     x2, x3, [sp, #16]
-        stp     x4, x5, [sp, #32]
-        stp     x6, x7, [sp, #48]
-        stp     x8, x9, [sp, #64]
-        stp     x10, x11, [sp, #80]
-        stp     x12, x13, [sp, #96]
-        stp     x14, x15, [sp, #112]
-        stp     x16, x17, [sp, #128]
-        stp     x18, x19, [sp, #144]
-        stp     x20, x21, [sp, #160]
-        stp     x22, x23, [sp, #176]
-        stp     x24, x25, [sp, #192]
-        stp     x26, x27, [sp, #208]
-        stp     x28, x29, [sp, #224]
+        registers_2_to_29 stp, sp
         str     x30, [sp, #240]
         mrs     x2, elr_el2
         mrs     x3, spsr_el2
@@ -54,20 +42,7 @@ interrupted:
         ldp     x2, x3, [sp, #ELR]
         msr     elr_el2, x2
         msr     spsr_el2, x3
-        ldp     x2, x3, [sp, #16]
-        ldp     x4, x5, [sp, #32]
-        ldp     x6, x7, [sp, #48]
-        ldp     x8, x9, [sp, #64]
-        ldp     x10, x11, [sp, #80]
-        ldp     x12, x13, [sp, #96]
-        ldp     x14, x15, [sp, #112]
-        ldp     x16, x17, [sp, #128]
-        ldp     x18, x19, [sp, #144]
-        ldp     x20, x21, [sp, #160]
-        ldp     x22, x23, [sp, #176]
-        ldp     x24, x25, [sp, #192]
-        ldp     x26, x27, [sp, #208]
-        ldp     x28, x29, [sp, #224]
+        registers_2_to_29 ldp, sp
         ldr     x30, [sp, #240]
         ldp     x0, x1, [sp], #FRAME
         eret
@@ -87,39 +62,13 @@ guest_run:
         msr     elr_el2, x1
         msr     spsr_el2, x2
         ldp     x0, x1, [x30]
-        ldp     x2, x3, [x30, #16]
-        ldp     x4, x5, [x30, #32]
-        ldp     x6, x7, [x30, #48]
-        ldp     x8, x9, [x30, #64]
-        ldp     x10, x11, [x30, #80]
-        ldp     x12, x13, [x30, #96]
-        ldp     x14, x15, [x30, #112]
-        ldp     x16, x17, [x30, #128]
-        ldp     x18, x19, [x30, #144]
-        ldp     x20, x21, [x30, #160]
-        ldp     x22, x23, [x30, #176]
-        ldp     x24, x25, [x30, #192]
-        ldp     x26, x27, [x30, #208]
-        ldp     x28, x29, [x30, #224]
+        registers_2_to_29 ldp, x30
         ldr     x30, [x30, #240]
         eret
 
 guest_left:
         mrs     x0, tpidr_el2
-        stp     x2, x3, [x0, #16]
-        stp     x4, x5, [x0, #32]
-        stp     x6, x7, [x0, #48]
-        stp     x8, x9, [x0, #64]
-        stp     x10, x11, [x0, #80]
-        stp     x12, x13, [x0, #96]
-        stp     x14, x15, [x0, #112]
-        stp     x16, x17, [x0, #128]
-        stp     x18, x19, [x0, #144]
-        stp     x20, x21, [x0, #160]
-        stp     x22, x23, [x0, #176]
-        stp     x24, x25, [x0, #192]
-        stp     x26, x27, [x0, #208]
-        stp     x28, x29, [x0, #224]
+        registers_2_to_29 stp, x0
         str     x30, [x0, #240]
         ldp     x2, x3, [sp], #16
         stp     x2, x3, [x0]

@@ -1,6 +1,7 @@
 // Entry, exception vectors and the few routines that C cannot express. EL1, AArch64.
 // Entry state of a fresh Realm: EL1h, MMU off, DAIF masked, X0 = IPA of the device tree.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "registers.h"
 
 #define STACK_BIT       14                      // stacks are 16 KiB on 32 KiB slots: see realm.ld
 #define FRAME_SIZE      272                     // x0..x30, sp_el0, elr, spsr: struct frame
@@ -101,20 +102,7 @@ vectors:
         entry   15
 
 trap_entry:
-        stp     x2, x3, [sp, #16]
-        stp     x4, x5, [sp, #32]
-        stp     x6, x7, [sp, #48]
-        stp     x8, x9, [sp, #64]
-        stp     x10, x11, [sp, #80]
-        stp     x12, x13, [sp, #96]
-        stp     x14, x15, [sp, #112]
-        stp     x16, x17, [sp, #128]
-        stp     x18, x19, [sp, #144]
-        stp     x20, x21, [sp, #160]
-        stp     x22, x23, [sp, #176]
-        stp     x24, x25, [sp, #192]
-        stp     x26, x27, [sp, #208]
-        stp     x28, x29, [sp, #224]
+        registers_2_to_29 stp, sp
         mrs     x2, sp_el0
         stp     x30, x2, [sp, #240]
         mrs     x2, elr_el1
@@ -127,20 +115,7 @@ trap_entry:
         msr     spsr_el1, x3
         ldp     x30, x2, [sp, #240]
         msr     sp_el0, x2
-        ldp     x28, x29, [sp, #224]
-        ldp     x26, x27, [sp, #208]
-        ldp     x24, x25, [sp, #192]
-        ldp     x22, x23, [sp, #176]
-        ldp     x20, x21, [sp, #160]
-        ldp     x18, x19, [sp, #144]
-        ldp     x16, x17, [sp, #128]
-        ldp     x14, x15, [sp, #112]
-        ldp     x12, x13, [sp, #96]
-        ldp     x10, x11, [sp, #80]
-        ldp     x8, x9, [sp, #64]
-        ldp     x6, x7, [sp, #48]
-        ldp     x4, x5, [sp, #32]
-        ldp     x2, x3, [sp, #16]
+        registers_2_to_29 ldp, sp
         ldp     x0, x1, [sp]
         add     sp, sp, #FRAME_SIZE
         eret
@@ -192,24 +167,10 @@ smc_call:
         stp     x0, x30, [sp, #-16]!
         mov     x30, x0
         ldp     x0, x1, [x30]
-        ldp     x2, x3, [x30, #16]
-        ldp     x4, x5, [x30, #32]
-        ldp     x6, x7, [x30, #48]
-        ldp     x8, x9, [x30, #64]
-        ldp     x10, x11, [x30, #80]
-        ldp     x12, x13, [x30, #96]
-        ldp     x14, x15, [x30, #112]
-        ldp     x16, x17, [x30, #128]
+        registers_2_to_17 ldp, x30
         smc     #0
         ldr     x30, [sp]
         stp     x0, x1, [x30]
-        stp     x2, x3, [x30, #16]
-        stp     x4, x5, [x30, #32]
-        stp     x6, x7, [x30, #48]
-        stp     x8, x9, [x30, #64]
-        stp     x10, x11, [x30, #80]
-        stp     x12, x13, [x30, #96]
-        stp     x14, x15, [x30, #112]
-        stp     x16, x17, [x30, #128]
+        registers_2_to_17 stp, x30
         ldp     x0, x30, [sp], #16
         ret

@@ -2,6 +2,7 @@
 // `entries`. Every entry ends in an SMC whose X0 says what it was. TPIDR_EL0 holds the index of the PE, TPIDR_EL1 the top
 // of its stack.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "registers.h"
 
 #define STACK_BITS      13
 #define PROBING         0x50524f4245
@@ -180,24 +181,10 @@ vectors:
 
         .balign 0x80
         stp     x0, x1, [sp, #-176]!
-        stp     x2, x3, [sp, #16]
-        stp     x4, x5, [sp, #32]
-        stp     x6, x7, [sp, #48]
-        stp     x8, x9, [sp, #64]
-        stp     x10, x11, [sp, #80]
-        stp     x12, x13, [sp, #96]
-        stp     x14, x15, [sp, #112]
-        stp     x16, x17, [sp, #128]
+        registers_2_to_17 stp, sp
         stp     x18, x30, [sp, #144]
         bl      interrupt
-        ldp     x2, x3, [sp, #16]
-        ldp     x4, x5, [sp, #32]
-        ldp     x6, x7, [sp, #48]
-        ldp     x8, x9, [sp, #64]
-        ldp     x10, x11, [sp, #80]
-        ldp     x12, x13, [sp, #96]
-        ldp     x14, x15, [sp, #112]
-        ldp     x16, x17, [sp, #128]
+        registers_2_to_17 ldp, sp
         ldp     x18, x30, [sp, #144]
         ldp     x0, x1, [sp], #176
         eret
