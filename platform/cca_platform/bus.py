@@ -12,6 +12,7 @@ from cca_platform.types import Access, BusError, MachineError, Pas
 
 if TYPE_CHECKING:
     from cca_platform.machine import Machine
+    from cca_platform.pe import Pe
 
 __all__ = ["Bus"]
 
@@ -99,8 +100,8 @@ class Bus:
             self.signal(intid, level)
 
     # -- accesses ----------------------------------------------------------------------------------------------------
-    def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE) -> int:
-        """``size`` bytes of a device register, little-endian."""
+    def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> int:
+        """``size`` bytes of a device register, little-endian; ``pe`` is the one whose code reads."""
         at = bisect_right(self._bases[pas], pa) - 1
         if at >= 0:
             base, top, model = self._frames[pas][at]
@@ -108,25 +109,25 @@ class Bus:
                 value = model.read(pa - base, size) & (1 << 8 * size) - 1
                 self._changed(model.name)
                 if self._trace.on:
-                    self._trace.emit("mmio.read", device=model.name, address=pa, size=size, value=value)
+                    self._trace.emit("mmio.read", pe=pe, device=model.name, address=pa, size=size, value=value)
                 return value
-        self._unclaimed(pa, size, pas, Access.READ)
+        self._unclaimed(pa, size, pas, pe, Access.READ)
         return 0
 
-    def write(self, pa: int, size: int, value: int, pas: Pas = Pas.NON_SECURE) -> None:
+    def write(self, pa: int, size: int, value: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> None:
         """Write ``size`` bytes to a device register."""
         at = bisect_right(self._bases[pas], pa) - 1
         if at >= 0:
             base, top, model = self._frames[pas][at]
             if pa < top:
                 if self._trace.on:
-                    self._trace.emit("mmio.write", device=model.name, address=pa, size=size, value=value)
+                    self._trace.emit("mmio.write", pe=pe, device=model.name, address=pa, size=size, value=value)
                 model.write(pa - base, size, value)
                 self._changed(model.name)
                 return
-        self._unclaimed(pa, size, pas, Access.WRITE)
+        self._unclaimed(pa, size, pas, pe, Access.WRITE)
 
-    def _unclaimed(self, pa: int, size: int, pas: Pas, access: Access) -> None:
+    def _unclaimed(self, pa: int, size: int, pas: Pas, pe: "Pe | None", access: Access) -> None:
         """Log the first access to a place that nobody claims; BusError unless it reads as zero there."""
         window = next((one for one in self._windows if one.base <= pa < one.top and pas in one.pases), None)
         raz = self._raz if window is None else window.options.get("unmapped", "raz") == "raz"
@@ -137,7 +138,7 @@ class Bus:
             if self._trace.on:
                 name = None if window is None else window.name
                 self._trace.emit(
-                    "bus.unclaimed", device=name, address=pa, size=size, access=access, pas=pas,
+                    "bus.unclaimed", pe=pe, device=name, address=pa, size=size, access=access, pas=pas,
                     response="raz" if raz else "abort",
                 )  # fmt: skip
         if not raz:

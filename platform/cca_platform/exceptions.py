@@ -18,7 +18,6 @@ from cca_platform.traps import trap
 from cca_platform.types import Access, BusError, Pas, SecurityState
 
 if TYPE_CHECKING:
-    from cca_platform.bus import Bus
     from cca_platform.pe import Pe
 
 __all__ = ["SMC", "SMC_0", "interrupt", "misaligned", "refused", "walk_refused"]
@@ -232,7 +231,7 @@ def _device(pe: "Pe", word: int) -> int:
         return EXTERNAL_ABORT
     if decoded.exclusive or decoded.kind is la.Kind.ATOMIC:
         return _UNSUPPORTED
-    x, words, bus = pe.x, pe.words, pe.machine.bus
+    x, words = pe.x, pe.words
     pa, page, pas = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA], Pas(words[w.P_OUT_PAS])
     base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
     elements = list(la.elements(decoded, base))
@@ -249,15 +248,15 @@ def _device(pe: "Pe", word: int) -> int:
         for element in elements:
             at, register = pa | element.address & 0xFFF, element.register
             if not decoded.is_write:
-                value = _read(bus, at, element.size, pas)
+                value = _read(pe, at, element.size, pas)
                 if element.fp:
                     vectors[register] = la.emulate_vector_load(decoded, element, vectors[register], value)
                 else:
                     loaded.append((register, la.emulate_load(decoded, value)))
             elif element.fp:
-                _write(bus, at, element.size, la.vector_store_value(element, vectors[register]), pas)
+                _write(pe, at, element.size, la.vector_store_value(element, vectors[register]), pas)
             else:
-                bus.write(at, element.size, la.store_value(decoded, x, register), pas)
+                _write(pe, at, element.size, la.store_value(decoded, x, register), pas)
     except BusError:
         return EXTERNAL_ABORT
     if decoded.writeback:
@@ -277,14 +276,15 @@ def _device(pe: "Pe", word: int) -> int:
     return 0
 
 
-def _read(bus: "Bus", at: int, size: int, pas: Pas) -> int:
+def _read(pe: "Pe", at: int, size: int, pas: Pas) -> int:
     """What a device gives; the bus is 64 bits wide."""
+    bus = pe.machine.bus
     if size <= _BUS:
-        return bus.read(at, size, pas)
-    return bus.read(at, _BUS, pas) | bus.read(at + _BUS, _BUS, pas) << 8 * _BUS
+        return bus.read(at, size, pas, pe)
+    return bus.read(at, _BUS, pas, pe) | bus.read(at + _BUS, _BUS, pas, pe) << 8 * _BUS
 
 
-def _write(bus: "Bus", at: int, size: int, value: int, pas: Pas) -> None:
+def _write(pe: "Pe", at: int, size: int, value: int, pas: Pas) -> None:
     """Write to a device, in halves what is wider than the bus."""
     for part in range(0, size, _BUS):
-        bus.write(at + part, min(size, _BUS), value >> 8 * part & _U64, pas)
+        pe.machine.bus.write(at + part, min(size, _BUS), value >> 8 * part & _U64, pas, pe)

@@ -133,6 +133,15 @@ class TestUnclaimed:
             ]
             machine.restore(before)
 
+    def test_by_code(self, bench: Any) -> None:
+        """The events of an access by code tell the PE, its world and level."""
+        events = Listing()
+        bench.machine.trace.add(events)
+        bench.run("str w0, [x1]; ldr d0, [x1]; ldr w3, [x2]; smc #0", el=2, x1=0x1C30_0008, x2=0x1A00_0000)
+        found = [event for event in events if event["event"].startswith(("mmio.", "bus."))]
+        assert [event["event"] for event in found] == ["mmio.write", "mmio.read", "bus.unclaimed"]
+        assert {(event["pe"], event["world"], event["el"]) for event in found} == {(0, "ns", 2)}
+
     def test_bounded(self, machine: Machine) -> None:
         """Software that tries every page does not fill the log without end."""
         events = Listing()
