@@ -101,6 +101,7 @@ P_PC: Final = 112
 P_PSTATE: Final = 113
 P_SHADOW: Final = 115  # address of an EL1&0 frame: the registers as the engine holds them, while P_SHADOW_VALID is 1
 P_SHADOW_VALID: Final = 116
+P_CLREX: Final = 117  # 1 = the engine runs the page at CLREX_VA, and nothing of a guest
 P_ON_LOOK: Final = 114  # address of hooks.ON_LOOK
 P_HELD: Final = 120  # the same 34 words as the engine holds them: only what differs is written back
 
@@ -120,6 +121,10 @@ P_SIGNALS: Final = 172  # what asks for an exception: SIGNAL_*
 P_SCR: Final = 173  # SCR_EL3 of the security state that runs
 P_SERROR: Final = 174  # ISS of the physical SError that SIGNAL_SERROR announces
 P_WORDS: Final = 256
+
+# -- the page that holds CLREX, for :meth:`Engine.clear_exclusive` --------------------------------------------------
+CLREX_VA: Final = 0x00F0_0000_0000_0000  # no regime translates it, so no TLB entry of a guest can be there
+CLREX_PA: Final = 0xFFFF_FFFF_F000
 
 # -- signals ------------------------------------------------------------------------------------------------------
 SIGNAL_G0: Final = 1  # from the interrupt controller: a physical interrupt of Group 0,

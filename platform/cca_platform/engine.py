@@ -6,6 +6,8 @@ but the interrupt hook are native (:mod:`cca_platform.hooks`).
 """
 
 import ctypes
+import mmap
+import struct
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
@@ -43,6 +45,7 @@ _BLOCK_WORDS: Final = {
 }
 _NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
 _library = ctypes.CDLL(uclib._name)
+_CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0x1400_0000)  # CLREX; B .+4; B .
 _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 # What the model's own reset leaves out: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it undefined).
 _RESET: Final = {
@@ -137,6 +140,10 @@ class Engine:
         for bank in range(int(machine[w.M_BANKS])):
             base, size, host, _ = (int(word) for word in machine[w.M_BANK + 4 * bank : w.M_BANK + 4 * bank + 4])
             uc.mem_map_ptr(base, size, unicorn_const.UC_PROT_ALL, host)
+        self._clrex = mmap.mmap(-1, 4096)
+        self._clrex[: len(_CLREX)] = _CLREX
+        host = ctypes.addressof(ctypes.c_char.from_buffer(self._clrex))
+        uc.mem_map_ptr(w.CLREX_PA, 4096, unicorn_const.UC_PROT_ALL, host)
         uc.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
         self._handle = ctypes.c_void_p(ctypes.cast(uc._uch, ctypes.c_void_p).value)
         block[w.P_UC] = self._handle.value or 0
@@ -263,6 +270,17 @@ class Engine:
     def put_el2(self, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> None:
         """The registers of an EL2 in Python that the engine has to know, in one call."""
         registers.put_el2(self._address, hcr, mdcr, vmpidr, vpidr)
+
+    def clear_exclusive(self) -> None:
+        """CLREX: other PEs will have run before the code goes on. The TLB has to be flushed afterwards."""
+        block, machine = self.block, self._memory.block
+        counted = block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], machine[w.M_CLOCK]
+        machine[w.M_BUDGET] = block[w.P_BUDGET] = machine[w.M_CLOCK] + 1  # one block
+        block[w.P_CLREX] = 1
+        self._uc.emu_start(w.CLREX_VA, 0)
+        block[w.P_CLREX] = 0
+        block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], machine[w.M_CLOCK] = counted
+        block[w.P_HELD + w.P_PC - w.P_X] = w.CLREX_VA
 
     def flush_tlb(self) -> bool:
         """Drop every translation of every regime; whether the eras of TLB entries start over."""

@@ -109,6 +109,10 @@ def _is_unprivileged(p: int) -> int:
 def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     """UC_HOOK_TLB_FILL: ``entry`` is a uc_tlb_entry (paddr, perms); False refuses the access."""
     store64(p + 8 * w.P_FILLS, load64(p + 8 * w.P_FILLS) + 1)
+    if load64(p + 8 * w.P_CLREX):
+        store64(entry, w.CLREX_PA)
+        store32(entry + 8, 4)
+        return True
     pstate = get(p, PSTATE)
     el = pstate >> 2 & 3
     pan = pstate >> _PAN_BIT & 1

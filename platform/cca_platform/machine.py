@@ -142,6 +142,9 @@ class Machine:
 
     def _pass_turn(self) -> bool:
         """The next PE has its turn; whether every PE waited, and time had to pass."""
+        last = self.pes[self._turn]
+        if last.on and not last.waiting and any(pe.on for pe in self.pes if pe is not last):
+            last.clear_exclusive()
         self._turn, self._rest = (self._turn + 1) % len(self.pes), _ROUND
         if self._turn:
             return False

@@ -286,6 +286,12 @@ class Pe:
         words = self.words
         words[w.P_SIGNALS] = words[w.P_SIGNALS] & ~w.SIGNAL_GIC | bits
 
+    def clear_exclusive(self) -> None:
+        """Clear the exclusive monitor: what the code has loaded by now, another PE may write before it goes on."""
+        if self._engine is not None:
+            self._engine.clear_exclusive()
+            self.tlb.flush()
+
     def raise_serror(self, iss: int = 0) -> None:
         """Make a physical SError pending, with this ISS (IDS and below)."""
         self.words[w.P_SERROR] = iss
@@ -400,6 +406,7 @@ class Pe:
         else:
             came, moves = self.el, self._moves
             self.el = target
+            self.clear_exclusive()  # as its exception return will do
             program.on_irq(self)
             if self._moves == moves:
                 self.el = came
