@@ -123,7 +123,7 @@ P_SERROR: Final = 174  # ISS of the physical SError that SIGNAL_SERROR announces
 P_WORDS: Final = 256
 
 # -- the page that holds CLREX, for :meth:`Engine.clear_exclusive` --------------------------------------------------
-CLREX_VA: Final = 0x00F0_0000_0000_0000  # no regime translates it, so no TLB entry of a guest can be there
+CLREX_VA: Final = 0x00F0_0000_0000_0000  # no regime translates it; a guest that goes there gets an exception
 CLREX_PA: Final = 0xFFFF_FFFF_F000
 
 # -- signals ------------------------------------------------------------------------------------------------------

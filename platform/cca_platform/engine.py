@@ -45,7 +45,7 @@ _BLOCK_WORDS: Final = {
 }
 _NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
 _library = ctypes.CDLL(uclib._name)
-_CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0x1400_0000)  # CLREX; B .+4; B .
+_CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0)  # CLREX; B .+4; UDF #0
 _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 # What the model's own reset leaves out: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it undefined).
 _RESET: Final = {
@@ -272,7 +272,7 @@ class Engine:
         registers.put_el2(self._address, hcr, mdcr, vmpidr, vpidr)
 
     def clear_exclusive(self) -> None:
-        """CLREX: other PEs will have run before the code goes on. The TLB has to be flushed afterwards."""
+        """CLREX: other PEs will have run before the code goes on. The TLB keeps what it has."""
         block, machine = self.block, self._memory.block
         counted = block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], machine[w.M_CLOCK]
         machine[w.M_BUDGET] = block[w.P_BUDGET] = machine[w.M_CLOCK] + 1  # one block

@@ -290,7 +290,6 @@ class Pe:
         """Clear the exclusive monitor: what the code has loaded by now, another PE may write before it goes on."""
         if self._engine is not None:
             self._engine.clear_exclusive()
-            self.tlb.flush()
 
     def raise_serror(self, iss: int = 0) -> None:
         """Make a physical SError pending, with this ISS (IDS and below)."""

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from cca_platform import block as w
 from cca_platform.types import SecurityState
 
 NS, REALM = SecurityState.NON_SECURE, SecurityState.REALM
@@ -26,6 +27,20 @@ class TestExclusives:
         bench.machine.run(1_000_000)
         x = bench.el3.calls[-1]
         assert (x[1], x[2], x[4], x[5]) == (77, 1, 77, 0)
+
+    def test_place(self, bench: Any) -> None:
+        """Code that goes where the engine keeps its CLREX gets an exception, once the PE has been there, too."""
+        bench.vectors()
+        first, second = bench.machine.pes[:2]
+        bench.place(OTHER, "idle: b idle")
+        bench.place(CODE, "mov x3, #0x40000; wait: subs x3, x3, #1; b.ne wait; br x0")
+        for pe, at in ((first, CODE), (second, OTHER)):
+            pe.x[0] = w.CLREX_VA
+            pe.elr, pe.spsr = at, 0x3C5
+            pe.eret(NS, 1)
+        bench.machine.run(2_000_000)
+        x = bench.el3.calls[-1]
+        assert (x[20] >> 26 in (0x00, 0x21), x[22] & ~0xF) == (True, w.CLREX_VA)
 
     def test_alone(self, bench: Any) -> None:
         """Where no other PE is on, nothing clears the monitor."""
