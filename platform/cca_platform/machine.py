@@ -17,7 +17,7 @@ from cca_platform.types import MachineError, Pas, SecurityState
 __all__ = ["InstructionLimit", "Machine", "MachineStopped", "Part"]
 
 _DISTRIBUTOR_SIZE = 0x1_0000
-_ROUND = 100_000  # ticks that a PE runs before the next one has its turn
+_ROUND = 50_000  # ticks that a PE runs before the next one has its turn
 
 
 class InstructionLimit(Exception):
@@ -54,6 +54,7 @@ class Machine:
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
         self._turn, self._rest = 0, _ROUND  # the PE that has its turn, and the ticks that are left of it
+        self._running = False  # whether it uses it
         self._nonvolatile = board.nonvolatile
         self.scr = [0] * len(SecurityState)
         self.gic = Gic(board.pes, board.gic.spis, self._signal)
@@ -117,8 +118,11 @@ class Machine:
         bus.signal = gic.set_line
 
     def _signal(self, index: int, signals: int) -> None:
-        """The interrupt controller changes what it signals to a PE."""
+        """The interrupt controller changes what it signals to a PE; the one that has its turn makes way for another."""
         self.pes[index].signal(signals)
+        if signals and index != self._turn and self._running:
+            self._rest = 0
+            self.pes[self._turn].end_turn()
 
     def run(self, max_insns: int | None = None) -> str:
         """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
@@ -131,7 +135,11 @@ class Machine:
             pe, start = self.pes[self._turn], self.clock.now
             if pe.on:
                 before = pe.retired
-                pe.run(start + (self._rest if left is None else min(self._rest, left)))
+                self._running = True
+                try:
+                    pe.run(start + (self._rest if left is None else min(self._rest, left)))
+                finally:
+                    self._running = False
                 self._rest -= self.clock.now - start
                 left = None if left is None else left - (pe.retired - before)
             if self.stopped is None and (not pe.on or pe.waiting or self._rest <= 0) and self._pass_turn():

@@ -100,6 +100,7 @@ class Pe:
         self._fruitless = 0
         self._progress = -1
         self._reloaded = False
+        self._turn_over = False
         block, era = self.block, int(self.block[w.P_TLB_ERA])
         block.fill(0)
         block[w.P_MACHINE] = self.machine.memory.block_address
@@ -325,10 +326,17 @@ class Pe:
     # -- running -----------------------------------------------------------------------------------------------------
     def run(self, until: int) -> None:
         """Run code of this PE until the clock reads ``until``, it waits, or the machine stops."""
-        while self._clock.now < until and self.machine.stopped is None and self.on:
+        self._turn_over = False
+        while self._clock.now < until and self.machine.stopped is None and self.on and not self._turn_over:
             self.step(until)
             if self.waiting:
                 return
+
+    def end_turn(self) -> None:
+        """Let ``run`` return at the next block: another PE has an interrupt."""
+        self._turn_over = True
+        self.words[w.P_SLICE_END] = 0
+        interrupts.set_budget(self.address)
 
     def step(self, until: int | None = None) -> None:
         """Run the code of the current level until something happens, and deal with that."""

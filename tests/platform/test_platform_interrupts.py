@@ -299,3 +299,24 @@ class TestMonitor:
         bench.run("mov x1, #1; smc #0", el=2)
         assert seen == [(CODE, 0x3C9)]
         assert bench.el3.calls[-1][1] == 1
+
+
+class TestTurns:
+    """PEs take turns; one that is sent an interrupt has its turn at once."""
+
+    def test_interrupt_of_another(self, bench: Any) -> None:
+        """The sender of an SGI sees its effect long before its own turn would have ended."""
+        bench.enable_interrupts(3)
+        vectors_el2(bench, "mov x10, #1; str x10, [x9]; idle: wfi; b idle")
+        first, second = bench.machine.pes[:2]
+        second.write_sysreg("vbar_el2", VECTORS_EL2)
+        wait = "mov x3, xzr; wait: add x3, x3, #1; ldr x4, [x9]; cbz x4, wait"
+        bench.place(CODE, f"mov x3, #40000; on: subs x3, x3, #1; b.ne on; msr {SGI1R}, x1; {wait}; smc #0")
+        bench.place(LOWER, f"mov x0, #{IMO}; msr hcr_el2, x0; msr daifclr, #2; idle: b idle")
+        for pe, at in ((first, CODE), (second, LOWER)):
+            pe.x[9] = DATA
+            pe.elr, pe.spsr = at, 0x3C9
+            pe.eret(NS, 2)
+        first.x[1] = 3 << 24 | 1 << 16 | 1
+        bench.machine.run(1_000_000)  # the second PE has had a turn before the SGI is sent
+        assert bench.el3.calls[-1][3] < 10
