@@ -136,8 +136,35 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
     call_reg_read = call_reg_write = call_reg
 
     def jit(signature: str) -> Callable[[F], F]:
-        """Compile for ``signature`` (``"i8(i8, i8)"``: numba's letters, i8 = int64), cached on disk."""
-        return njit(signature, cache=True, error_model="numpy")
+        """Compile for ``signature`` (``"i8(i8, i8)"``: numba's letters, i8 = int64), cached on disk.
+
+        Not before it is needed: a callback that is cached has the code of all that it calls, so most functions are not
+        even loaded.
+        """
+
+        def make(function: F) -> F:
+            compiled = njit(cache=True, error_model="numpy")(function)
+            find = compiled.get_call_template
+
+            def ensure() -> None:
+                if not compiled.overloads:
+                    compiled.compile(signature)
+                    compiled.disable_compile()
+
+            def get_call_template(arguments: Any, keywords: Any) -> Any:
+                ensure()
+                return find(arguments, keywords)
+
+            def first_call(*arguments: int) -> Any:
+                ensure()
+                (only,) = compiled.overloads.values()
+                return only.entry_point  # which is then called
+
+            compiled.get_call_template = get_call_template  # native code calls it
+            compiled._compile_for_args = first_call  # Python calls it
+            return compiled
+
+        return make
 
     def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], int]:
         """Compile a C callback; gives its address. Types: "bool", "void", "i32", "i64" (pointers are i64)."""
