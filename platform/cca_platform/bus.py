@@ -127,6 +127,11 @@ class Bus:
                 return
         self._unclaimed(pa, size, pas, pe, Access.WRITE)
 
+    @property
+    def unclaimed(self) -> list[str]:
+        """Where software looked for devices and there is none: names of windows and addresses of pages."""
+        return sorted(self._logged)
+
     def _unclaimed(self, pa: int, size: int, pas: Pas, pe: "Pe | None", access: Access) -> None:
         """Log the first access to a place that nobody claims; BusError unless it reads as zero there."""
         window = next((one for one in self._windows if one.base <= pa < one.top and pas in one.pases), None)

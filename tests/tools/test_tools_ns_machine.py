@@ -6,6 +6,7 @@ import pytest
 from ns_code import ENTRY, FOREVER, OFF, RESET, UART0, assemble, constant, say
 
 import realmlab
+from cca_platform.board import Board
 from realmlab import NsImage, NsMachine, NsResult, SecurityState
 
 KEPT = 0x9000_0000
@@ -97,6 +98,13 @@ class TestEnds:
         result = run(FOREVER, max_insns=100_000)
         assert (result.status, result.reason) == (4, "limit") and 100_000 <= result.instructions < 100_100
         assert result.message == "limit of 100000 instructions is reached: PE 0 is at 0x88000000 in non-secure EL2"
+
+    def test_unclaimed(self) -> None:
+        """Where there is no device, the result says so: once for each window or page, over resets too."""
+        window = "movz x2, #0x1400, lsl #16; ldr w3, [x2]; ldr w3, [x2, #8]"
+        result = run(f"{window}; movz x1, #0x1000, lsl #16; ldr w3, [x1]", max_insns=1_000)
+        name = next(one.name for one in Board.load("fvp").devices if one.base == 0x1400_0000)
+        assert result.unclaimed == ["0x10000000", name]
 
     def test_idle(self) -> None:
         """A PE that waits for ever ends the run, which has failed."""

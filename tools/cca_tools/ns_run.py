@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run_images"]
 
+_PLACES = 6  # without a device, that the summary names
+
 
 def run_images(
     images: Sequence[str],
@@ -108,11 +110,14 @@ def _rows(images: Sequence[str], result: "NsResult") -> list[tuple[str, str]]:
     """The summary as (label, text)."""
     retired = {index: count for index, count in enumerate(result.retired) if count}
     each = ", ".join(f"PE {index} {count:,}" for index, count in retired.items())
+    places, more = ", ".join(result.unclaimed[:_PLACES]), len(result.unclaimed) - _PLACES
+    no_device = [("no device", places + (f" and {more} more" if more > 0 else ""))] if places else []
     return [
         ("images", f"{' '.join(images)}: exit status {result.status} ({result.reason.replace('_', ' ')})"),
         ("guest", f"{result.instructions:,} instructions in {seconds(result.virtual_seconds)} of its own time"),
         ("PEs", each or "none retired an instruction"),
         ("resets", f"{len(result.resets)}: {counts(Counter(result.resets))}" if result.resets else "none"),
+        *no_device,
         ("time", seconds(result.wall_seconds)),
     ]
 
@@ -128,6 +133,7 @@ def _facts(images: Sequence[str], result: "NsResult") -> dict[str, Any]:
         "uarts": _texts(result.consoles),
         "missing": list(result.missing),
         "resets": list(result.resets),
+        "unclaimed": list(result.unclaimed),
         "instructions": result.instructions,
         "retired": list(result.retired),
         "ticks": result.ticks,

@@ -136,6 +136,7 @@ class NsMachine(Session):
             consoles={name: bytes(sent) for name, sent in consoles.sent.items()},
             missing=watch.missing,
             resets=resets,
+            unclaimed=platform.bus.unclaimed,
             retired=retired,
             ticks=platform.clock.now - ticks,
             counter_hz=platform.board.counter_hz,

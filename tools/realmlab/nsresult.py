@@ -46,6 +46,8 @@ class NsResult:
     """The expected patterns that no line had."""
     resets: Sequence[str]
     """Why the system was reset, each time."""
+    unclaimed: Sequence[str]
+    """Where the machine was asked for a device and has none: names, or addresses of pages."""
     retired: Sequence[int]
     """Instructions retired by each PE."""
     ticks: int
