@@ -80,7 +80,11 @@ _POWER: Final = {
     Psci.CPU_OFF: TspVector.CPU_OFF,
     Psci.SYSTEM_OFF: TspVector.SYSTEM_OFF,
     Psci.SYSTEM_RESET: TspVector.SYSTEM_RESET,
+    Psci.SYSTEM_RESET2: TspVector.SYSTEM_RESET,
+    Psci.SYSTEM_RESET2_64: TspVector.SYSTEM_RESET,
 }
+_TYPED: Final = frozenset({Psci.SYSTEM_RESET2, Psci.SYSTEM_RESET2_64})
+"""Resets of a type in W1; there is type 0 alone, and any other is refused without further ado."""
 _SAID: Final = {
     Tsp.ENTRY_DONE: SecureState.STARTING,
     Tsp.ON_DONE: SecureState.STARTING,
@@ -229,7 +233,8 @@ class SecureDispatcher:
 
     def _power(self, pe: "Pe", x: memoryview) -> None:
         fid = x[0] & _FUNCTION
-        if self.vectors and self.state[pe.index] is not SecureState.OFF:
+        refused = fid in _TYPED and x[1] & 0xFFFF_FFFF
+        if self.vectors and self.state[pe.index] is not SecureState.OFF and not refused:
             self.enter(pe, SecureState.POWER, _POWER[Psci(fid)])
         else:
             self._psci[fid](pe, x)

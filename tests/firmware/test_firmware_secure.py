@@ -10,7 +10,7 @@ from ns_code import assemble, constant
 from secure_code import BASE, FAST, YIELDING, payload
 
 from cca_firmware import secure
-from cca_firmware.abi import NOT_SUPPORTED, Psci, RmmEl3, Smccc
+from cca_firmware.abi import NOT_SUPPORTED, Psci, PsciStatus, RmmEl3, Smccc
 from cca_firmware.errors import BootError
 from cca_firmware.secure import SecureState
 from cca_firmware.secure_abi import ABORT, PREEMPTED, RESUME, SMC64, Ffa, Tsp
@@ -303,14 +303,24 @@ class TestYielding:
 class TestPower:
     @pytest.mark.parametrize(
         ("fid", "entry", "reason"),
-        [(Psci.SYSTEM_OFF, "system_off", "system off"), (Psci.SYSTEM_RESET, "system_reset", "system reset")],
+        [
+            (Psci.SYSTEM_OFF, "system_off", "system off"),
+            (Psci.SYSTEM_RESET, "system_reset", "system reset"),
+            (Psci.SYSTEM_RESET2, "system_reset", "system reset"),
+            (Psci.SYSTEM_RESET2_64, "system_reset", "system reset"),
+        ],
     )
     def test_system(self, start: Any, fid: Psci, entry: str, reason: str) -> None:
         """The payload prepares before the system goes off or resets."""
         booted = start(payload(**{entry: f"{constant('x9', NOTES)} str x9, [x9];"}))
         with pytest.raises(MachineStopped, match=reason):
-            booted.pe.smc(fid)
+            booted.pe.smc(fid, 0)
         assert notes(booted, 1) == [NOTES]
+
+    def test_refused(self, start: Any) -> None:
+        """A reset of a type that there is not is refused, and the payload not asked."""
+        booted = start(payload(system_reset="b never;"))
+        assert booted.pe.smc(Psci.SYSTEM_RESET2, 1)[0] == PsciStatus.INVALID_PARAMETERS
 
     def test_not_ready(self, start: Any) -> None:
         """A payload that could not start is not asked."""
