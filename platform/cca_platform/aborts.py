@@ -8,12 +8,12 @@ from cca_platform import block as w
 from cca_platform.decoder import decode
 from cca_platform.fields import Bits, Field
 from cca_platform.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT
+from cca_platform.stage2 import EXTERNAL_ABORT_WALK
 from cca_platform.types import Access
 
-__all__ = ["EXTERNAL_ABORT", "EXTERNAL_ABORT_WALK", "Abort", "GpcIss", "abort"]
+__all__ = ["EXTERNAL_ABORT", "Abort", "GpcIss", "abort"]
 
 EXTERNAL_ABORT: Final = 0x10
-EXTERNAL_ABORT_WALK: Final = 0x14
 _EC_INSTRUCTION: Final = 0x20
 _EC_DATA: Final = 0x24
 _EC_GPC: Final = 0x1E

@@ -130,6 +130,7 @@ CLREX_PA: Final = 0xFFFF_FFFF_F000
 SIGNAL_G0: Final = 1  # from the interrupt controller: a physical interrupt of Group 0,
 SIGNAL_G1S: Final = 2  # Secure Group 1,
 SIGNAL_G1NS: Final = 4  # or Non-secure Group 1,
+SIGNAL_PHYSICAL: Final = 7  # any of the three,
 SIGNAL_VIRQ: Final = 8  # and virtual interrupts of list registers
 SIGNAL_VFIQ: Final = 16
 SIGNAL_GIC: Final = 31  # all of them

@@ -100,32 +100,39 @@ class Bus:
             self.signal(intid, level)
 
     # -- accesses ----------------------------------------------------------------------------------------------------
-    def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> int:
-        """``size`` bytes of a device register, little-endian; ``pe`` is the one whose code reads."""
+    def _find(self, pa: int, pas: Pas) -> tuple[Registers, int] | None:
+        """The model that answers ``pa`` in a PAS, and the offset in its registers."""
         at = bisect_right(self._bases[pas], pa) - 1
         if at >= 0:
             base, top, model = self._frames[pas][at]
             if pa < top:
-                value = model.read(pa - base, size) & (1 << 8 * size) - 1
-                self._changed(model.name)
-                if self._trace.on:
-                    self._trace.emit("mmio.read", pe=pe, device=model.name, address=pa, size=size, value=value)
-                return value
-        self._unclaimed(pa, size, pas, pe, Access.READ)
-        return 0
+                return model, pa - base
+        return None
+
+    def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> int:
+        """``size`` bytes of a device register, little-endian; ``pe`` is the one whose code reads."""
+        found = self._find(pa, pas)
+        if found is None:
+            self._unclaimed(pa, size, pas, pe, Access.READ)
+            return 0
+        model, offset = found
+        value = model.read(offset, size) & (1 << 8 * size) - 1
+        self._changed(model.name)
+        if self._trace.on:
+            self._trace.emit("mmio.read", pe=pe, device=model.name, address=pa, size=size, value=value)
+        return value
 
     def write(self, pa: int, size: int, value: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> None:
         """Write ``size`` bytes to a device register."""
-        at = bisect_right(self._bases[pas], pa) - 1
-        if at >= 0:
-            base, top, model = self._frames[pas][at]
-            if pa < top:
-                if self._trace.on:
-                    self._trace.emit("mmio.write", pe=pe, device=model.name, address=pa, size=size, value=value)
-                model.write(pa - base, size, value)
-                self._changed(model.name)
-                return
-        self._unclaimed(pa, size, pas, pe, Access.WRITE)
+        found = self._find(pa, pas)
+        if found is None:
+            self._unclaimed(pa, size, pas, pe, Access.WRITE)
+            return
+        model, offset = found
+        if self._trace.on:
+            self._trace.emit("mmio.write", pe=pe, device=model.name, address=pa, size=size, value=value)
+        model.write(offset, size, value)
+        self._changed(model.name)
 
     @property
     def unclaimed(self) -> list[str]:

@@ -69,7 +69,7 @@ def encode(encoding: Encoding) -> int:
 
 
 def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
-    """The transfer table of a frame (see :func:`cca_platform.registers.transfer`)."""
+    """The transfer table of a frame (see :func:`cca_platform.registers.store_file`)."""
     rows: list[int] = []
     for name in names:
         if name in _NOT_TRANSFERRED:
@@ -231,11 +231,11 @@ class Engine:
 
     def save_el2(self, frame: int, replaced: bool = False) -> None:
         """Store the EL2 registers to memory, or only those of ``EL2_REPLACED``."""
-        registers.transfer(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame, 1)
+        registers.store_file(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame)
 
     def load_el2(self, frame: int, replaced: bool = False) -> None:
         """Load the EL2 registers from memory, or only those of ``EL2_REPLACED``."""
-        registers.transfer(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame, 0)
+        registers.load_file(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame, 0)
 
     def save_context(self) -> Any:
         """Everything that the model keeps, also what no frame has: exclusive monitor, debug registers.

@@ -4,6 +4,8 @@ The engine makes no exception entry of its own. It reports an interrupt number, 
 that a TLB fill refused an access. Each becomes a call of ``Pe.take`` with ESR, FAR and HPFAR (DDI 0487, ESR_ELx).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cca_platform import access as la
@@ -12,7 +14,7 @@ from cca_platform import frame, hooks, interrupts, maintenance, timers
 from cca_platform.aborts import EXTERNAL_ABORT, abort
 from cca_platform.decoder import decode
 from cca_platform.gic import TRAP_EL2, UNDEFINED
-from cca_platform.mmu import REFUSED, translate
+from cca_platform.mmu import DEVICE, REFUSED, translate
 from cca_platform.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
 from cca_platform.traps import trap
 from cca_platform.types import Access, BusError, Pas, SecurityState
@@ -44,7 +46,6 @@ _ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
 _IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
 _BUS: Final = 8  # bytes of one access to a device
-_DEVICE: Final = 2  # P_FAULT_KIND: permitted, but not DRAM
 _TRANSLATION: Final = slice(w.P_OUT_PA, w.P_FAULT_GPT_LEVEL + 1)  # words of the last translation, refused or not
 
 
@@ -63,11 +64,7 @@ def interrupt(pe: "Pe", number: int) -> None:
 
 def _immediate(pe: "Pe", offset: int) -> int:
     """The 16-bit immediate of the SVC, HVC, SMC or BRK at PC + ``offset``."""
-    words = pe.words
-    words[w.P_PC] += offset
-    word = int(hooks.instruction(pe.address))
-    words[w.P_PC] -= offset
-    return word >> 5 & 0xFFFF
+    return int(hooks.instruction(pe.address, offset)) >> 5 & 0xFFFF
 
 
 def _smc(pe: "Pe") -> None:
@@ -90,7 +87,7 @@ def _not_executed(pe: "Pe", number: int) -> None:
     elif number == _TRAPPED_SMC:
         pe.take(SMC_0 | _immediate(pe, 0), 2)
     elif number == _DATA_ALIGNMENT:
-        decoded = decode(int(hooks.instruction(pe.address)))
+        decoded = decode(int(hooks.instruction(pe.address, 0)))
         assert decoded is not None
         far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
         ec = _EC_DATA | (own == pe.el)
@@ -98,7 +95,7 @@ def _not_executed(pe: "Pe", number: int) -> None:
     elif maintenance.refused(pe.address):
         _abort(pe, _instruction(pe))
     else:
-        word = int(hooks.instruction(pe.address))
+        word = int(hooks.instruction(pe.address, 0))
         system = None if word < 0 else decode_system(word)
         if system is None or not _moved(pe, system):
             has_el2 = pe.security != SecurityState.SECURE
@@ -164,7 +161,7 @@ def refused(pe: "Pe") -> None:
     if words[w.P_FAULT_ACCESS] == Access.FETCH and words[w.P_PC] & 3:
         misaligned(pe)
         return
-    is_device, word = words[w.P_FAULT_KIND] == _DEVICE, -1
+    is_device, word = words[w.P_FAULT_KIND] == DEVICE, -1
     if words[w.P_FAULT_ACCESS] != Access.FETCH:
         hooks.uncount(pe.address)
         word = _instruction(pe)
@@ -184,12 +181,18 @@ def walk_refused(pe: "Pe") -> None:
     _abort(pe, _instruction(pe))
 
 
-def _instruction(pe: "Pe") -> int:
-    """The instruction word at PC or -1; its fetch leaves nothing in the words of the last translation."""
+@contextmanager
+def _translation_kept(pe: "Pe") -> Iterator[None]:
+    """What is translated meanwhile leaves nothing in the words of the last translation."""
     kept = bytes(pe.words[_TRANSLATION])
-    word = int(hooks.instruction(pe.address))
+    yield
     pe.words[_TRANSLATION] = memoryview(kept).cast("Q")
-    return word
+
+
+def _instruction(pe: "Pe") -> int:
+    """The instruction word at PC or -1."""
+    with _translation_kept(pe):
+        return int(hooks.instruction(pe.address, 0))
 
 
 def _abort(pe: "Pe", word: int) -> None:
@@ -205,10 +208,9 @@ def _only_written(pe: "Pe", word: int) -> bool:
     decoded = decode(word)
     if decoded is None or decoded.kind is not la.Kind.ATOMIC:
         return False
-    kept, va = bytes(pe.words[_TRANSLATION]), pe.words[w.P_FAULT_VA]
-    readable = translate(pe.address, va - (va >> 63 << 64), Access.READ) != REFUSED
-    pe.words[_TRANSLATION] = memoryview(kept).cast("Q")
-    return bool(readable)
+    va = pe.words[w.P_FAULT_VA]
+    with _translation_kept(pe):
+        return bool(translate(pe.address, va - (va >> 63 << 64), Access.READ) != REFUSED)
 
 
 def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:

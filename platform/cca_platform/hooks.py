@@ -67,16 +67,22 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     return 0
 
 
-@jit("i8(i8)")
-def instruction(p: int) -> int:
-    """The instruction word at PC of the block, or -1 when it cannot be fetched (any more)."""
-    pstate = load64(p + 8 * w.P_PSTATE)
-    load_regime(p, pstate >> 2 & 3)
-    store64(p + 8 * w.P_EL, pstate >> 2 & 3)
-    if translate(p, load64(p + 8 * w.P_PC), _FETCH) != 0:
+@jit("i8(i8, i8, i8)")
+def _word_at(p: int, el: int, pc: int) -> int:
+    """The instruction word at ``pc`` as ``el`` fetches it, with its regime loaded; -1 when it cannot be fetched."""
+    store64(p + 8 * w.P_EL, el)
+    if translate(p, pc, _FETCH) != 0:
         return -1
     host = host_address(load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_OUT_PA))
     return load32(host) if host else -1
+
+
+@jit("i8(i8, i8)")
+def instruction(p: int, offset: int) -> int:
+    """The instruction word at PC of the block plus ``offset``, or -1 when it cannot be fetched (any more)."""
+    el = load64(p + 8 * w.P_PSTATE) >> 2 & 3
+    load_regime(p, el)
+    return _word_at(p, el, load64(p + 8 * w.P_PC) + offset)
 
 
 @jit("i8(i8)")
@@ -95,14 +101,8 @@ def uncount(p: int) -> int:
 @jit("i8(i8)")
 def _is_unprivileged(p: int) -> int:
     """Whether the instruction at PC is an LDTR or STTR, whose access at EL1 is checked as EL0's."""
-    pc = get(p, PC)
-    store64(p + 8 * w.P_EL, 1)
-    if translate(p, pc, _FETCH) != 0:
-        return 0
-    host = host_address(load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_OUT_PA))
-    if host == 0:
-        return 0
-    return 1 if load32(host) & 0x3B200C00 == 0x38000800 else 0
+    word = _word_at(p, 1, get(p, PC))
+    return 1 if word >= 0 and word & 0x3B200C00 == 0x38000800 else 0
 
 
 @callback("bool", "i64", "i64", "i32", "i64", "i64")
@@ -159,6 +159,14 @@ def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
 
 
 @jit("i8(i8, i8, i8)")
+def _answer(p: int, register: int, value: int) -> int:
+    """What an MRS reads; the hook then returns 1, and the engine does nothing."""
+    if register != XZR:
+        put(p, register, value)
+    return 1
+
+
+@jit("i8(i8, i8, i8)")
 def _identify(p: int, register: int, index: int) -> int:
     """MIDR_EL1 and MPIDR_EL1 at EL2, and the ID registers (CRm 1 to 7) that no level traps: from the PE's table."""
     el = get(p, PSTATE) >> 2 & 3
@@ -167,9 +175,7 @@ def _identify(p: int, register: int, index: int) -> int:
             return 0
     elif el == 0 or (el == 1 and load64(p + 8 * w.P_HCR) & _HCR_TID3):
         return 0
-    if register != XZR:
-        put(p, register, load64(load64(p + 8 * w.P_ID_TABLE) + 8 * index))
-    return 1
+    return _answer(p, register, load64(load64(p + 8 * w.P_ID_TABLE) + 8 * index))
 
 
 @jit("i8(i8, i8)")
@@ -177,47 +183,37 @@ def _no_random(p: int, register: int) -> int:
     """RNDR and RNDRRS, where the model has them (it asks the host): no number within reasonable time, 0 and Z."""
     if load64(p + 8 * w.P_HAS_PAN) == 0:
         return 0
-    if register != XZR:
-        put(p, register, 0)
     put(p, PSTATE, get(p, PSTATE) & ~_NZCV | _Z)
-    return 1
+    return _answer(p, register, 0)
+
+
+@jit("i8(i8, i8, i8)")
+def _el2_control(p: int, register: int, word: int) -> int:
+    """An EL2 control as the block has it, for EL2; the engine sees to the other levels."""
+    return _answer(p, register, load64(p + 8 * word)) if get(p, PSTATE) & 0xC == 8 else 0
 
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
     """UC_HOOK_INSN MRS: counter, timers, ISR_EL1, EL2 controls and identification; others are read natively."""
-    crm, op2 = load32(cp + 4), load32(cp + 16)
-    if load32(cp) == 0 and load32(cp + 8) == 3 and load32(cp + 12) == 0 and crm < 8:
+    crn, crm, op0, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 8), load32(cp + 12), load32(cp + 16)
+    if op0 != 3:
+        return 0
+    if crn == 0 and op1 == 0 and crm < 8:
         return _identify(p, register, 8 * crm + op2)
-    if load32(cp) == 2 and crm == 4 and load32(cp + 12) == 3 and load32(cp + 8) == 3:
+    if crn == 2 and op1 == 3 and crm == 4:
         return _no_random(p, register)
-    if load32(cp) == 12 and crm == 1 and op2 == 0 and load32(cp + 12) == 0 and load32(cp + 8) == 3:
+    if crn == 12 and op1 == 0 and crm == 1 and op2 == 0:
         pstate = get(p, PSTATE)
-        if pstate & 0xC == 0:
-            return 0
-        if register != XZR:
-            put(p, register, interrupts.pending(p, pstate))
-        return 1
-    if load32(cp) == 1 and crm == 1 and op2 == 0 and load32(cp + 12) == 4 and load32(cp + 8) == 3:
-        if get(p, PSTATE) & 0xC != 8:
-            return 0
-        if register != XZR:
-            put(p, register, load64(p + 8 * w.P_HCR))
-        return 1
-    if load32(cp) != 14 or load32(cp + 8) != 3:
+        return _answer(p, register, interrupts.pending(p, pstate)) if pstate & 0xC else 0
+    if crn == 1 and op1 == 4 and crm == 1 and op2 == 0:
+        return _el2_control(p, register, w.P_HCR)
+    if crn != 14:
         return 0
-    if load32(cp + 12) == 4 and crm == 1 and op2 == 0:
-        if get(p, PSTATE) & 0xC != 8:
-            return 0
-        if register != XZR:
-            put(p, register, load64(p + 8 * w.P_CNTHCTL))
-        return 1
-    timer = timers.select(p, load32(cp + 12), crm, op2)
-    if timer < 0:
-        return 0
-    if register != XZR:
-        put(p, register, timers.read(p, timer, op2))
-    return 1
+    if op1 == 4 and crm == 1 and op2 == 0:
+        return _el2_control(p, register, w.P_CNTHCTL)
+    timer = timers.select(p, op1, crm, op2)
+    return _answer(p, register, timers.read(p, timer, op2)) if timer >= 0 else 0
 
 
 @jit("i8(i8, i8)")

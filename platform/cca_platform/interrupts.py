@@ -21,7 +21,6 @@ _HCR_FMO, _HCR_IMO, _HCR_AMO, _HCR_TGE = 1 << 3, 1 << 4, 1 << 5, 1 << 27
 _HCR_VF, _HCR_VI, _HCR_VSE = 1 << 6, 1 << 7, 1 << 8  # the engine takes VF and VI itself
 _SCR_FIQ, _SCR_IRQ, _SCR_EA = 1 << 2, 1 << 1, 1 << 3
 _PSTATE_F, _PSTATE_I, _PSTATE_A, _PSTATE_IL = 1 << 6, 1 << 7, 1 << 8, 1 << 20
-_PHYSICAL: Final = w.SIGNAL_G0 | w.SIGNAL_G1S | w.SIGNAL_G1NS
 
 
 @jit("i8(i8, i8, i8, i8)")
@@ -96,7 +95,7 @@ def pending(p: int, pstate: int) -> int:
 def wakes(p: int, pstate: int) -> int:
     """Whether an interrupt ends WFI: a physical one whatever PSTATE masks, a virtual one at EL1 and EL0."""
     signals = load64(p + 8 * w.P_SIGNALS)
-    if signals & (_PHYSICAL | w.SIGNAL_SERROR):
+    if signals & (w.SIGNAL_PHYSICAL | w.SIGNAL_SERROR):
         return 1
     hcr = load64(p + 8 * w.P_HCR)
     if (pstate >> 2 & 3) >= 2 or load64(p + 8 * w.P_SECURITY) == _SECURE or hcr & _HCR_TGE:

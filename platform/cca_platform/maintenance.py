@@ -8,6 +8,7 @@ from typing import Final
 
 from cca_platform import block as w
 from cca_platform import interrupts
+from cca_platform.gpc import page_index
 from cca_platform.mmu import REFUSED, translate
 from cca_platform.native import callback, jit, load8, load32, load64, store64
 from cca_platform.registers import PAR_EL1, PSTATE, get, get_system, load_regime, put, put_system
@@ -75,12 +76,10 @@ def _instruction_invalidate(p: int, va: int) -> int:
     load_regime(p, el)
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, 0)
-    if translate(p, va, _READ) == 0:
-        for bank in range(load64(m + 8 * w.M_BANKS)):
-            words = m + 8 * (w.M_BANK + 4 * bank)
-            at = load64(p + 8 * w.P_OUT_PA) - load64(words)
-            if 0 <= at < load64(words + 8) and load8(load64(m + 8 * w.M_EXECUTED) + load64(words + 24) + (at >> 12)):
-                store64(m + 8 * w.M_CODE_WRITTEN, 1)
+    if translate(p, va, _READ) == 0 and load8(
+        load64(m + 8 * w.M_EXECUTED) + page_index(m, load64(p + 8 * w.P_OUT_PA))
+    ):
+        store64(m + 8 * w.M_CODE_WRITTEN, 1)
     return 0
 
 

@@ -197,11 +197,15 @@ class Pe:
                 registers.select_sp(self.address)
             self._fruitless, self.stuck = 0, False
 
-    def _take_program(self, security: int, el: int, esr: int, far: int = 0, hpfar: int = 0) -> None:
-        """A synchronous exception to a level in Python; it may resume the interrupted code or move on."""
+    def _take_program(self, security: int, el: int, esr: int | None, far: int = 0, hpfar: int = 0) -> None:
+        """An exception to a level in Python, an interrupt without ``esr``; it may resume the code or move on."""
         came, moves = self.el, self._moves
         self.el = el
-        self._programs[security, el].on_sync(self, esr, far, hpfar)
+        program = self._programs[security, el]
+        if esr is None:
+            program.on_irq(self)
+        else:
+            program.on_sync(self, esr, far, hpfar)
         if self._moves == moves:
             self.el = came
 
@@ -314,7 +318,7 @@ class Pe:
     def interrupted(self) -> bool:
         """Whether a physical interrupt waits for this PE, whatever it masks."""
         self._tell_timers()
-        return bool(self.words[w.P_SIGNALS] & (w.SIGNAL_G0 | w.SIGNAL_G1S | w.SIGNAL_G1NS))
+        return bool(self.words[w.P_SIGNALS] & w.SIGNAL_PHYSICAL)
 
     def asleep(self) -> bool:
         """Whether this PE waits, and no interrupt wakes it; one that is stuck needs an interrupt that it takes."""
@@ -403,20 +407,15 @@ class Pe:
                 esr |= words[w.P_SERROR]
                 words[w.P_SIGNALS] &= ~w.SIGNAL_SERROR
         security = _ROOT if target == 3 else self.security
-        program = self._programs.get((security, target))
-        if program is None:
+        if (security, target) not in self._programs:
             hooks.take_exception(self.address, target, esr, _NO_FAR, kind)
             self.el = target
             self._fruitless, self.stuck = 0, False
         elif kind == interrupts.SERROR:
             self._take_program(security, target, esr)
         else:
-            came, moves = self.el, self._moves
-            self.el = target
             self.clear_exclusive()  # as its exception return will do
-            program.on_irq(self)
-            if self._moves == moves:
-                self.el = came
+            self._take_program(security, target, None)
 
     def _wait(self) -> None:
         """WFI, or a guest that is stuck: nothing happens on this PE before an interrupt.

@@ -24,6 +24,7 @@ __all__ = [
     "get",
     "get_system",
     "load_el1",
+    "load_file",
     "load_regime",
     "put",
     "put_el2",
@@ -31,7 +32,7 @@ __all__ = [
     "read_general",
     "save_el1",
     "select_sp",
-    "transfer",
+    "store_file",
     "write_general",
 ]
 
@@ -193,42 +194,31 @@ def put_el2(p: int, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> int:
     return 0
 
 
-@jit("i8(i8, i8, i8, i8)")
-def transfer(p: int, table: int, frame: int, store: int) -> int:
-    """Move registers between the engine and memory at ``frame``; ``store`` 1 = engine to memory.
+@jit("i8(i8, i8, i8)")
+def store_file(p: int, table: int, frame: int) -> int:
+    """Store the registers of ``table`` to memory at ``frame``.
 
     ``table`` is the address of (count, then register number, encoding, offset for each); a register number of
     UC_ARM64_REG_CP_REG takes its encoding, a negative one is the word -number of the PE block.
     """
-    reading, writing = load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC_REG_WRITE)
-    engine = load64(p + 8 * w.P_UC)
+    reading, engine = load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC)
     row = table + 8
     for _ in range(load64(table)):
         register, encoding, at = load64(row), load64(row + 8), frame + load64(row + 16)
         row += 24
         if register < 0:
-            if store:
-                store64(at, load64(p - 8 * register))
-            else:
-                store64(p - 8 * register, load64(at))
+            store64(at, load64(p - 8 * register))
         elif register == CP:
-            if store:
-                store64(at, get_system(p, encoding))
-            else:
-                _write_system(p, encoding, load64(at))
-        elif store:
-            call_reg_read(reading, engine, register, at)
+            store64(at, get_system(p, encoding))
         else:
-            call_reg_write(writing, engine, register, at)
-    if not store:
-        store64(p + 8 * w.P_REGIME, -1)
+            call_reg_read(reading, engine, register, at)
     return 0
 
 
 @jit("i8(i8, i8, i8)")
 def save_el1(p: int, table: int, frame: int) -> int:
     """Store the EL1&0 register file to memory: general registers and PC from the block, the others from the engine."""
-    transfer(p, table, frame, 1)
+    store_file(p, table, frame)
     shadow = load64(p + 8 * w.P_SHADOW)
     for word in range(EL1_FRAME_SIZE >> 3):
         store64(shadow + 8 * word, load64(frame + 8 * word))
@@ -245,7 +235,7 @@ def save_el1(p: int, table: int, frame: int) -> int:
 
 
 @jit("i8(i8, i8, i8, i8)")
-def _load_file(p: int, table: int, frame: int, shadow: int) -> int:
+def load_file(p: int, table: int, frame: int, shadow: int) -> int:
     """The registers of ``table`` from ``frame``; with a ``shadow`` of what the engine holds only those that differ."""
     writing, engine = load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC)
     row = table + 8
@@ -285,7 +275,7 @@ def load_el1(p: int, table: int, frame: int) -> int:
         if control != wanted:
             store64(p + 8 * (w.P_TLB_CONTROLS + number), wanted)
             changed = 1
-    _load_file(p, table, frame, shadow)
+    load_file(p, table, frame, shadow)
     for number in range(31):
         store64(p + 8 * (w.P_X + number), load64(frame + 8 * number))
     pstate = load64(frame + 8 * _FRAME_PSTATE)

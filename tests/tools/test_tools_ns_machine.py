@@ -18,7 +18,7 @@ COUNT = f"{constant('x3', KEPT)} ldr x4, [x3]; add x4, x4, #1; str x4, [x3]; "
 def run(source: str, **options: object) -> NsResult:
     """Run code from assembly on a machine of its own."""
     with NsMachine(NsImage(assemble(source))) as machine:
-        return machine.run(**options)  # type: ignore[arg-type]
+        return machine.run(**options)  # type: ignore[arg-type] # options of several types
 
 
 class TestImages:
@@ -78,7 +78,7 @@ class TestImages:
     def test_refused(self, images: object, message: str) -> None:
         """What is no image is refused with the reason."""
         with pytest.raises(realmlab.MachineError, match=message):
-            NsMachine(images)  # type: ignore[arg-type]
+            NsMachine(images)  # type: ignore[arg-type] # what a user may get wrong
 
 
 REFUSED: list[dict[str, object]] = [

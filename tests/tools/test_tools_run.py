@@ -181,7 +181,7 @@ class TestMachine:
     def test_no_such_name(self) -> None:
         """A name that is not public is an ordinary AttributeError."""
         with pytest.raises(AttributeError, match="module 'realmlab' has no attribute 'Rmm'"):
-            realmlab.Rmm  # noqa: B018
+            realmlab.Rmm  # noqa: B018 (the access is what raises)
 
 
 def command(*arguments: str) -> list[str]:
