@@ -1,15 +1,9 @@
 """Fixtures of the conformance tests, and the report "coverage by condition" at the end of a run."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-
 from conformance_report import lines
 from conformance_world import World
 from rmm_host import Host, machine_host

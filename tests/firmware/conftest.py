@@ -1,8 +1,6 @@
 """A booted machine for the tests of the firmware: real platform, real monitor, and programs that answer as told."""
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,8 +11,6 @@ from cca_platform.board import Board
 from cca_platform.machine import Machine
 from cca_platform.pe import Pe
 from cca_platform.trace import Trace
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 
 class Quiet:

@@ -1,8 +1,6 @@
 """Bare hardware for the tests: a machine without firmware, code made from assembly, and granule protection by hand."""
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -14,8 +12,6 @@ from cca_platform.gic import FRAMES_SIZE
 from cca_platform.machine import Machine
 from cca_platform.pe import Pe
 from cca_platform.types import Gpi, SecurityState
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 CODE = 0x8010_0000
 VECTORS = 0x8011_0000

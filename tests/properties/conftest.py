@@ -1,15 +1,9 @@
 """The machine of the property tests."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-
 from rmm_host import Host, machine_host
 
 

@@ -1,17 +1,12 @@
 """A booted machine with a Host in Python that issues RMI commands by SMC and builds Realms by hand."""
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from rmm_host import PAGE, RAM, Host, Realm, machine_host, to_code
 
 from cca_rmm.abi import Rmi
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-
-from rmm_host import PAGE, RAM, Host, Realm, machine_host, to_code
 
 
 @pytest.fixture
