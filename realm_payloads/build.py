@@ -19,8 +19,9 @@ __all__ = ["PAYLOADS", "Payload", "build", "differences"]
 
 HERE = Path(__file__).resolve().parent
 BIN = HERE / "bin"
-RUNTIME = ("start.S", "trap.c", "mmu.c", "rsi.c", "console.c", "fdt.c", "string.c", "cpu.c", "sha256.c",
-           "check.c")  # fmt: skip
+RUNTIME = ("realm/runtime/start.S", "realm/runtime/trap.c", "realm/runtime/mmu.c", "realm/runtime/rsi.c",
+           "realm/runtime/console.c", "realm/runtime/fdt.c", "common/string.c", "realm/runtime/cpu.c",
+           "common/sha256.c", "realm/runtime/check.c")  # fmt: skip
 CFLAGS = (
     "-target", "aarch64-freestanding-none",
     # Armv8.0, what the default PE (Cortex-A72) has; for the assembler: SMC, TTBR0_EL2. C code uses no SIMD registers:
@@ -28,23 +29,25 @@ CFLAGS = (
     "-mcpu=generic+el3+el2vmsa-neon-fp_armv8", "-mstrict-align", "-mno-outline-atomics",
     "-O2", "-std=c11", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pic", "-fno-pie",
     "-ffunction-sections", "-fdata-sections", "-fno-sanitize=all", "-fno-asynchronous-unwind-tables",
-    "-g0", "-Wall", "-Wextra", "-Werror", "-Iruntime",
+    "-g0", "-Wall", "-Wextra", "-Werror", "-I.", "-Icommon",
 )  # fmt: skip
 LDFLAGS = ("-m", "aarch64elf", "-nostdlib", "-static", "--no-pie", "--gc-sections", "--build-id=none", "--strip-debug",
            "-z", "max-page-size=16", "-z", "norelro", "-z", "nognustack", "--no-eh-frame-hdr")  # fmt: skip
 
 NS_BASES = {"fvp": 0x8800_0000, "virt": 0x4800_0000}
-RMI = ("ns_probe.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "gic.c", "rmi.c", "rmi_build.c", "rmi_run.c", "rmi_smp.c",
-       "rmi_host.c", "rmi_guest.c")  # fmt: skip
+RMI = ("lib/probe.S", "lib/call.S", "lib/check.c", "lib/mmu.c", "lib/gic.c", "rmi/rmi.c", "rmi/build.c", "rmi/run.c",
+       "rmi/smp.c", "lib/rmi_host.c", "rmi/guest.c")  # fmt: skip
 
-SECURE = ("secure/secure_start.S", "secure/secure_mmu.c", "secure/secure_print.c", "secure/secure.c",
-          "runtime/string.c", "runtime/sha256.c")  # fmt: skip
+SECURE = ("secure/start.S", "secure/mmu.c", "secure/print.c", "secure/secure.c", "common/string.c",
+          "common/sha256.c")  # fmt: skip
 
-SECURE_CALL = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "timer.c", "secure_call.c")
+SECURE_CALL = ("lib/vectors.S", "lib/call.S", "lib/check.c", "lib/mmu.c", "lib/pe.c", "lib/gic.c", "lib/timer.c",
+               "secure_call/secure_call.c")  # fmt: skip
 
-BOARD = ("vectors.S", "ns_call.S", "ns_check.c", "ns_mmu.c", "pe.c", "gic.c", "timer.c", "board.c", "board_mmu.c",
-         "board_pes.c", "board_gic.c", "board_timers.c", "board_vm.c", "board_vm_interrupts.c", "board_realm.c",
-         "board_realms.c", "board_devices.c", "board_lives.c", "board_guest.c")  # fmt: skip
+BOARD = ("lib/vectors.S", "lib/call.S", "lib/check.c", "lib/mmu.c", "lib/pe.c", "lib/gic.c", "lib/timer.c",
+         "board/board.c", "board/mmu.c", "board/pes.c", "board/gic.c", "board/timers.c", "board/vm.c",
+         "board/vm_interrupts.c", "board/realm.c", "board/realms.c", "board/devices.c", "board/lives.c",
+         "board/guest.c")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Payload:
     @property
     def cflags(self) -> tuple[str, ...]:
         """Flags of the compiler that are this payload's own."""
-        return () if self.board is None else (f"-DBOARD_{self.board}",)
+        library = {"realm/realm.ld": ("-Irealm/runtime",), "ns/ns.ld": ("-Ins/lib",)}.get(self.script, ())
+        return library if self.board is None else (*library, f"-DBOARD_{self.board}")
 
     @property
     def ldflags(self) -> tuple[str, ...]:
@@ -71,12 +75,12 @@ class Payload:
 
 def _realm(*sources: str) -> Payload:
     """A Realm payload: its own sources on the common runtime."""
-    return Payload((*(f"runtime/{name}" for name in RUNTIME), *(f"realm/{name}" for name in sources)), "realm/realm.ld")
+    return Payload((*RUNTIME, *(f"realm/{name}" for name in sources)), "realm/realm.ld")
 
 
 def _ns(*sources: str, board: str = "fvp") -> Payload:
     """A payload at Non-secure EL2 of a board."""
-    return Payload(("ns/ns_start.S", "ns/ns_print.c", *(f"ns/{source}" for source in sources)), "ns/ns.ld", board)
+    return Payload(("ns/lib/start.S", "ns/lib/print.c", *(f"ns/{source}" for source in sources)), "ns/ns.ld", board)
 
 
 def _secure(board: str = "fvp") -> Payload:
@@ -87,7 +91,7 @@ def _secure(board: str = "fvp") -> Payload:
 PAYLOADS: dict[str, Payload] = {
     "hello": _realm("hello.c"),
     "uart": _realm("uart.c"),
-    "el0": _realm("el0.c", "el0_user.c"),
+    "el0": _realm("el0/el0.c", "el0/user.c"),
     "rsi": _realm("rsi.c"),
     "attest": _realm("attest.c"),
     "faults": _realm("faults.c"),
@@ -104,16 +108,16 @@ PAYLOADS: dict[str, Payload] = {
     "smp": _realm("smp.c"),
     "irq": _realm("irq.c"),
     "crosscode": _realm("crosscode.c"),
-    "ns_rmi": _ns("ns_probe.S", "ns_rmi.c"),
-    "ns_gpf": _ns("ns_probe.S", "ns_gpf.c"),
-    "ns_enter": _ns("ns_call.S", "ns_probe.S", "ns_check.c", "rmi_host.c", "ns_enter.c"),
+    "ns_rmi": _ns("lib/probe.S", "ns_rmi.c"),
+    "ns_gpf": _ns("lib/probe.S", "ns_gpf.c"),
+    "ns_enter": _ns("lib/call.S", "lib/probe.S", "lib/check.c", "lib/rmi_host.c", "ns_enter.c"),
     "rmi": _ns(*RMI),
     "rmi_virt": _ns(*RMI, board="virt"),
     "secure": _secure(),
     "secure_virt": _secure("virt"),
     "secure_call": _ns(*SECURE_CALL),
     "secure_call_virt": _ns(*SECURE_CALL, board="virt"),
-    "board": _ns(*BOARD, "board_watchdog.c"),
+    "board": _ns(*BOARD, "board/watchdog.c"),
     "board_virt": _ns(*BOARD, board="virt"),
 }
 
@@ -128,16 +132,16 @@ def _zig(*arguments: str | Path) -> None:
 def build(names: Sequence[str], output: Path) -> None:
     """Compile and link the named payloads to `output/NAME.elf`; CalledProcessError when a tool fails."""
     with tempfile.TemporaryDirectory() as folder:
-        objects: dict[tuple[str, str | None], Path] = {}
+        objects: dict[tuple[str, tuple[str, ...]], Path] = {}
         for payload in (PAYLOADS[name] for name in names):
             for source in payload.sources:
-                if (source, payload.board) not in objects:
-                    stem = f"{payload.board}_{Path(source).with_suffix('.o').as_posix().replace('/', '_')}"
-                    objects[source, payload.board] = Path(folder) / stem
-                    _zig("cc", *CFLAGS, *payload.cflags, "-c", source, "-o", objects[source, payload.board])
+                if (source, payload.cflags) not in objects:
+                    stem = f"{len(objects)}_{Path(source).with_suffix('.o').as_posix().replace('/', '_')}"
+                    objects[source, payload.cflags] = Path(folder) / stem
+                    _zig("cc", *CFLAGS, *payload.cflags, "-c", source, "-o", objects[source, payload.cflags])
         for name in names:
             payload = PAYLOADS[name]
-            inputs = [objects[source, payload.board] for source in payload.sources]
+            inputs = [objects[source, payload.cflags] for source in payload.sources]
             file = output / f"{name}.elf"
             _zig("ld.lld", *LDFLAGS, *payload.ldflags, "-T", payload.script, "-o", file, *inputs)
             file.chmod(0o644)

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "secure.h"
 #include "services.h"
+#include "sha256.h"
 
 #define FAST_FUNCTIONS 8ul
 #define VERSION_MAJOR 1ul
@@ -10,8 +11,6 @@
 #define INTID_OWN 9ul                   // an SGI of Secure Group 1
 #define INTID_SPECIAL 1020ul
 #define SECRET_SIZE 32
-
-void sha256(const void *data, size_t size, u8 digest[32]);
 
 static u8 secret[SECRET_SIZE] = "Secure memory alone may hold it";
 static const u64 uid[4] = {0x52b8ed5e, 0x43c7a20d, 0x9c8b11f4, 0x6e0f7d31};

@@ -18,7 +18,7 @@
 
 #define PES 8
 
-// secure_start.S calls these, with the stack of the PE.
+// start.S calls these, with the stack of the PE.
 void primary_main(u64 index, u64 base, u64 size);
 void secondary_main(u64 index);
 void fast_call(u64 x[8]);               // X0..X7 in and out: X0 stays, or is another FF-A function
@@ -31,7 +31,7 @@ _Noreturn void unexpected(u64 esr, u64 elr, u64 far);
 u64 ns_copy(void *to, const void *from, u64 size);      // 0, or ESR_EL1 of the abort that ended it
 void smc_call(u64 x[8]);                // X0..X7
 
-void mmu_tables(void);                  // secure_mmu.c: once, then mmu_on() on each PE
+void mmu_tables(void);                  // mmu.c: once, then mmu_on() on each PE
 void mmu_on(void);
 
 void print(const char *text);

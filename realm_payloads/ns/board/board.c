@@ -1,0 +1,39 @@
+// board: bare-metal code at Non-secure EL2 that does what a host's test suite does, suite by suite, and then resets the system in
+// each way that its board has. It needs a page of memory that survives: realmlab run --world ns-el2 board --nonvolatile
+// 0x98000000:0x1000 (board_virt --board virt: 0x58000000:0x1000). Prints PASS and FAIL lines to UART0, and in its last life the
+// totals of all; ends with PSCI SYSTEM_OFF.
+// SPDX-License-Identifier: BSD-3-Clause
+#include "board.h"
+#include "lives.h"
+
+static void (*const suites[])(void) = {
+    suite_mmu, suite_pes, suite_gic, suite_timers, suite_vm, suite_realms, suite_devices,
+#ifdef BOARD_fvp
+    suite_watchdog,
+#endif
+};
+
+int main(void)
+{
+    pes[0].entry_sctlr = read_sysreg(sctlr_el2);
+    mmu_tables();
+    mmu_on();
+    pe_setup(&pes[0]);
+    if (life())
+        suite_reset();
+    else
+        for (size_t i = 0; i < ARRAY_SIZE(suites); i++)
+            suites[i]();
+    if (life() + 1 < lives())
+        end_life();
+    print("board: ");
+    print_number(ARRAY_SIZE(suites), 10);
+    print(" suites, ");
+    print_number(lives(), 10);
+    print(" lives, ");
+    print_number(checks_passed, 10);
+    print(" passed, ");
+    print_number(checks_failed, 10);
+    print(" failed\n");
+    return 0;
+}

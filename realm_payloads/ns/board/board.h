@@ -1,0 +1,20 @@
+// The suites of board.c. Each one starts and ends with its PE as main() has set it up, and all other PEs off.
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef BOARD_H
+#define BOARD_H
+
+#include "ns.h"
+#include "check.h"
+#include "pe.h"
+
+void suite_mmu(void);                   // mmu.c
+void suite_pes(void);                   // pes.c
+void suite_gic(void);                   // gic.c, which leaves the GIC on
+void suite_timers(void);                // timers.c
+void suite_vm(void);                    // vm.c
+void suite_realms(void);                // realms.c
+void suite_devices(void);               // devices.c
+void suite_watchdog(void);              // watchdog.c
+void suite_reset(void);                 // lives.c, in each life but the first
+
+#endif

@@ -1,0 +1,395 @@
+// The program of guest.h: EL1, MMU off. It is copied as it is, and uses PC-relative addresses only.
+// SPDX-License-Identifier: BSD-3-Clause
+#include "guest.h"
+#include "psci.h"
+#include "types.h"
+
+#define RSI_HOST_CALL 0xc4000199ul
+#define VIRTUAL_TIMER 27u
+#define SGI 5u
+#define TICKS 20000ul
+
+struct vcpu {
+    u64 imm, gprs[31];                  // RsiHostCall
+    u64 in_realm, keep;
+    volatile u64 interrupts, intid, running;
+};
+
+// Entry of each vCPU. A synchronous exception of its own skips the instruction, with ESR_EL1 in X9 and FAR_EL1 in X10; one of EL0
+// is told by STEP_FROM_EL0.
+__asm__(
+    ".section .text.guest_start, \"ax\"\n"
+    "guest_vectors:\n"
+    "   b       guest_start\n"
+    "   .org    guest_vectors + 0x200\n"
+    "   mrs     x9, esr_el1\n"
+    "   mrs     x10, elr_el1\n"
+    "   add     x10, x10, #4\n"
+    "   msr     elr_el1, x10\n"
+    "   mrs     x10, far_el1\n"
+    "   eret\n"
+    "   .org    guest_vectors + 0x280\n"
+    "   stp     x0, x1, [sp, #-176]!\n"
+    "   stp     x2, x3, [sp, #16]\n"
+    "   stp     x4, x5, [sp, #32]\n"
+    "   stp     x6, x7, [sp, #48]\n"
+    "   stp     x8, x9, [sp, #64]\n"
+    "   stp     x10, x11, [sp, #80]\n"
+    "   stp     x12, x13, [sp, #96]\n"
+    "   stp     x14, x15, [sp, #112]\n"
+    "   stp     x16, x17, [sp, #128]\n"
+    "   stp     x18, x29, [sp, #144]\n"
+    "   str     x30, [sp, #160]\n"
+    "   bl      guest_interrupt\n"
+    "   ldp     x2, x3, [sp, #16]\n"
+    "   ldp     x4, x5, [sp, #32]\n"
+    "   ldp     x6, x7, [sp, #48]\n"
+    "   ldp     x8, x9, [sp, #64]\n"
+    "   ldp     x10, x11, [sp, #80]\n"
+    "   ldp     x12, x13, [sp, #96]\n"
+    "   ldp     x14, x15, [sp, #112]\n"
+    "   ldp     x16, x17, [sp, #128]\n"
+    "   ldp     x18, x29, [sp, #144]\n"
+    "   ldr     x30, [sp, #160]\n"
+    "   ldp     x0, x1, [sp], #176\n"
+    "   eret\n"
+    "   .org    guest_vectors + 0x300\n"
+    "   mrs     x20, icc_iar0_el1\n"   // only ROLE_GROUP0 gets here: X20 to X22 are its own
+    "   mrs     x21, icc_rpr_el1\n"
+    "   msr     icc_eoir0_el1, x20\n"
+    "   add     x22, x22, #1\n"
+    "   eret\n"
+    "   .org    guest_vectors + 0x380\n"
+    "   mrs     x9, esr_el1\n"
+    "   hvc     #8\n"                  // STEP_SERROR
+    "   eret\n"
+    "   .org    guest_vectors + 0x400\n"
+    "   mrs     x9, esr_el1\n"
+    "   hvc     #7\n"                   // STEP_FROM_EL0
+    "guest_start:\n"
+    "   adr     x3, guest_vectors\n"
+    "   msr     vbar_el1, x3\n"
+    "   mrs     x2, mpidr_el1\n"
+    "   and     x2, x2, #15\n"
+    "   add     x3, x3, #0x4000\n"      // GUEST_VCPU + a page
+    "   add     x3, x3, x2, lsl #12\n"
+    "   mov     sp, x3\n"
+    "   isb\n"
+    "   b       guest_main\n");
+_Static_assert(STEP_FROM_EL0 == 7 && STEP_SERROR == 8, "the immediates of the HVCs above");
+_Static_assert(GUEST_VCPU + PAGE_SIZE == GUEST_CODE + 0x4000, "where the stacks end");
+
+static struct vcpu *this_vcpu(void) { return (struct vcpu *)(GUEST_VCPU + (read_sysreg(mpidr_el1) & 15) * PAGE_SIZE); }
+
+static u64 smc(u64 fid, u64 a, u64 b, u64 c)
+{
+    register u64 r0 __asm__("x0") = fid;
+    register u64 r1 __asm__("x1") = a;
+    register u64 r2 __asm__("x2") = b;
+    register u64 r3 __asm__("x3") = c;
+
+    __asm__ volatile("smc #0" : "+r"(r0), "+r"(r1), "+r"(r2), "+r"(r3) : : "memory");
+    return r0;
+}
+
+#define HVC(number) \
+    case number: \
+        __asm__ volatile("hvc %0" ::"i"(number), "r"(r0), "r"(r1), "r"(r2) : "memory"); \
+        break
+
+static void step(struct vcpu *vcpu, u64 number, u64 a, u64 b, u64 c)
+{
+    register u64 r0 __asm__("x0") = a;
+    register u64 r1 __asm__("x1") = b;
+    register u64 r2 __asm__("x2") = c;
+
+    if (vcpu->in_realm) {
+        vcpu->imm = number;
+        vcpu->gprs[0] = a;
+        vcpu->gprs[1] = b;
+        vcpu->gprs[2] = c;
+        smc(RSI_HOST_CALL, (u64)vcpu, 0, 0);
+        return;
+    }
+    switch (number) {
+        HVC(STEP_HELLO);
+        HVC(STEP_READY);
+        HVC(STEP_TOOK);
+        HVC(STEP_KEPT);
+        HVC(STEP_ENDED);
+        HVC(STEP_SPURIOUS);
+        HVC(STEP_STAGE1);
+        HVC(STEP_READ);
+        HVC(STEP_DONE);
+    }
+}
+
+// -- interrupts -------------------------------------------------------------------------------------------------------
+void guest_interrupt(void)
+{
+    struct vcpu *vcpu = this_vcpu();
+    u64 intid = read_sysreg(icc_iar1_el1);
+
+    if (intid >= 1020) {
+        step(vcpu, STEP_SPURIOUS, intid, 0, 0);
+        return;
+    }
+    vcpu->intid = intid;
+    vcpu->running = read_sysreg(icc_rpr_el1);
+    vcpu->interrupts++;
+    if (intid == VIRTUAL_TIMER)
+        write_sysreg(cntv_ctl_el0, 0);
+    isb();
+    if (!vcpu->keep)
+        write_sysreg(icc_eoir1_el1, intid);
+    isb();
+}
+
+static void interrupts_on(void)
+{
+    write_sysreg(icc_sre_el1, 7);
+    isb();
+    write_sysreg(icc_pmr_el1, GUEST_PRIORITY_MASK);
+    write_sysreg(icc_igrpen1_el1, 1);
+    __asm__ volatile("isb\n\tmsr daifclr, #2\n\tisb" ::: "memory");
+}
+
+// Waits until `count` interrupts were taken.
+static void await(struct vcpu *vcpu, u64 count)
+{
+    while (vcpu->interrupts < count)
+        ;
+}
+
+static void interrupts(struct vcpu *vcpu)
+{
+    step(vcpu, STEP_READY, 0, 0, 0);
+    interrupts_on();
+    await(vcpu, 1);
+    step(vcpu, STEP_TOOK, vcpu->interrupts, vcpu->intid, vcpu->running);
+    await(vcpu, 3);                     // two at once
+    vcpu->keep = true;
+    step(vcpu, STEP_TOOK, vcpu->interrupts, vcpu->intid, vcpu->running);
+    await(vcpu, 4);
+    step(vcpu, STEP_KEPT, vcpu->interrupts, vcpu->intid, read_sysreg(icc_rpr_el1));
+    write_sysreg(icc_eoir1_el1, vcpu->intid);
+    isb();
+    step(vcpu, STEP_ENDED, read_sysreg(icc_rpr_el1), 0, 0);
+    await(vcpu, 5);
+    step(vcpu, STEP_KEPT, vcpu->interrupts, vcpu->intid, 0);
+    write_sysreg(icc_eoir1_el1, vcpu->intid);   // which the Host has taken out of its list register
+    isb();
+    vcpu->keep = false;
+    step(vcpu, STEP_ENDED, read_sysreg(icc_rpr_el1), 0, 0);
+    step(vcpu, STEP_DONE, vcpu->interrupts, 0, 0);
+}
+
+static void timer(struct vcpu *vcpu)
+{
+    interrupts_on();
+    for (u64 i = 1; i <= 2; i++) {
+        write_sysreg(cntv_cval_el0, read_sysreg(cntvct_el0) + TICKS);
+        write_sysreg(cntv_ctl_el0, 1);
+        isb();
+        await(vcpu, i);
+        step(vcpu, STEP_TOOK, vcpu->interrupts, vcpu->intid, read_sysreg(cntv_ctl_el0));
+    }
+    step(vcpu, STEP_DONE, 0, 0, 0);
+}
+
+// A virtual FIQ, and when the Host wants it a virtual SError.
+static void group0(struct vcpu *vcpu)
+{
+    u64 intid, running, count;
+
+    step(vcpu, STEP_READY, 0, 0, 0);
+    write_sysreg(icc_pmr_el1, GUEST_PRIORITY_MASK);
+    write_sysreg(icc_igrpen0_el1, 1);
+    __asm__ volatile(
+        "   mov     x22, #0\n"
+        "   isb\n"
+        "   msr     daifclr, #5\n"     // SError and FIQ
+        "1: cbz     x22, 1b\n"
+        "   msr     daifset, #1\n"
+        "   mov     %0, x20\n"
+        "   mov     %1, x21\n"
+        "   mov     %2, x22\n"
+        : "=&r"(intid), "=&r"(running), "=&r"(count)
+        :
+        : "x9", "x20", "x21", "x22", "memory");
+    step(vcpu, STEP_TOOK, count, intid, running);
+    step(vcpu, STEP_DONE, 0, 0, 0);
+}
+
+static void spin(struct vcpu *vcpu)
+{
+    step(vcpu, STEP_READY, 0, 0, 0);
+    interrupts_on();
+    await(vcpu, 1);
+    step(vcpu, STEP_TOOK, vcpu->interrupts, vcpu->intid, 0);
+}
+
+// -- what stage 2 and EL2 refuse ----------------------------------------------------------------------------------------
+static void aborts(void)
+{
+    register u64 device __asm__("x1") = GUEST_DEVICE;
+    register u64 page __asm__("x2") = GUEST_READ_ONLY;
+
+    __asm__ volatile(
+        "   strb    w3, [x1]\n"
+        "   strh    w4, [x1, #2]\n"
+        "   str     w5, [x1, #4]\n"
+        "   str     x6, [x1, #8]\n"
+        "   str     xzr, [x1]\n"
+        "   ldrb    w3, [x1, #1]\n"
+        "   ldrsb   x4, [x1, #1]\n"
+        "   ldrsh   w5, [x1, #2]\n"
+        "   ldrsw   x6, [x1, #4]\n"
+        "   ldr     w7, [x1, #4]\n"
+        "   ldr     x8, [x1, #8]\n"
+        "   ldar    w9, [x1]\n"
+        "   stlr    x10, [x1]\n"
+        "   ldp     x11, x12, [x1]\n"   // no syndrome of the access
+        "   ldr     x13, [x1], #8\n"    // nor here
+        "   str     w14, [x2, #16]\n"
+        "   mov     x3, #0xffc\n"
+        "   ldr     x15, [x2, x3]\n"    // into the next page
+        "   mov     x3, #0x1010\n"
+        "   add     x3, x2, x3\n"
+        "   blr     x3\n"               // the Host goes on after it
+        : "+r"(device), "+r"(page)
+        :
+        : "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x30", "memory");
+}
+
+// The table of its stage 1 is the page that vCPUs share.
+static void stage1(struct vcpu *vcpu)
+{
+    const u64 block = 1ul << 10 | 3ul << 8 | 1, table = 3;      // AF, Inner Shareable, attribute 0
+    volatile u64 *level1 = (volatile u64 *)GUEST_SHARED;
+    register u64 esr __asm__("x9") = 0;
+    register u64 far __asm__("x10") = 0x1008;           // nothing is mapped there
+    u64 seen;
+
+    level1[0] = 0;
+    level1[1] = level1[2] = GUEST_CODE | block;
+    level1[3] = GUEST_TOP | table;
+    write_sysreg(mair_el1, 0xff);
+    write_sysreg(tcr_el1, 32ul | 1ul << 8 | 1ul << 10 | 3ul << 12 | 1ul << 23 | 2ul << 32);
+    write_sysreg(ttbr0_el1, GUEST_SHARED);
+    dsb(ish);
+    __asm__ volatile("tlbi vmalle1\n\tdsb nsh\n\tisb" ::: "memory");
+    write_sysreg(sctlr_el1, read_sysreg(sctlr_el1) | 1);
+    isb();
+    __asm__ volatile("ldr x11, [x10]" : "+r"(esr), "+r"(far) : : "x11", "memory");
+    seen = *(volatile u64 *)(GUEST_ALIAS + GUEST_SHARED - GUEST_CODE + 8);
+    step(vcpu, STEP_STAGE1, esr, far, seen);
+    __asm__ volatile(
+        "   ldr     w3, [%0]\n"                // stage 2 has nothing
+        "   str     x4, [%1]\n"                // it makes this read-only
+        "   ldr     x5, [%2]\n"                // nor a table here
+        :
+        : "r"(GUEST_ALIAS + GUEST_TOP - GUEST_CODE + 0x20), "r"(GUEST_ALIAS + GUEST_READ_ONLY - GUEST_CODE + 0x40),
+          "r"(GUEST_NO_TABLE + 0x5008)
+        : "x3", "x5", "memory");
+    step(vcpu, STEP_DONE, 0, 0, 0);
+}
+
+static void traps(void)
+{
+    __asm__ volatile(
+        "   mrs     x3, cntpct_el0\n"
+        "   mrs     x4, cntp_ctl_el0\n"
+        "   msr     cntp_cval_el0, x5\n"
+        "   mrs     x6, cntvct_el0\n"
+        "   mrs     x7, id_aa64pfr0_el1\n"
+        "   mrs     x8, icc_iar1_el1\n"
+        "   msr     icc_sgi1r_el1, x9\n"
+        "   wfi\n"
+        "   smc     #0\n"
+        "   hvc     #0x1234\n" ::: "x0", "x1", "x2", "x3", "x4", "x6", "x7", "x8", "memory");
+}
+
+static void el0(void)
+{
+    __asm__ volatile(
+        "   adr     x3, 1f\n"
+        "   msr     elr_el1, x3\n"
+        "   mov     x3, #0x3c0\n"
+        "   msr     spsr_el1, x3\n"
+        "   eret\n"
+        "1: svc     #33\n" ::: "x3", "memory");
+}
+
+// -- devices ----------------------------------------------------------------------------------------------------------
+static void mmio(struct vcpu *vcpu)
+{
+    u64 byte, half, word;
+
+    *(volatile u64 *)(GUEST_DEVICE + 8) = GUEST_MMIO_OUT;
+    *(volatile u16 *)(GUEST_DEVICE + 2) = (u16)GUEST_MMIO_OUT;
+    byte = *(volatile u8 *)(GUEST_DEVICE + 1);
+    __asm__ volatile("ldrsh %0, [%1]" : "=r"(half) : "r"(GUEST_DEVICE + 6) : "memory");
+    word = *(volatile u32 *)(GUEST_DEVICE + 4);
+    step(vcpu, STEP_READ, byte, half, word);
+}
+
+// -- two vCPUs --------------------------------------------------------------------------------------------------------
+// Waits for its turn, and passes it on, for ever in turn.
+static u64 play(u64 number)
+{
+    u64 *turn = (u64 *)GUEST_SHARED, came, seen;
+
+    for (came = 0; came < TURNS; came++) {
+        do
+            __asm__ volatile("ldar %0, [%1]" : "=r"(seen) : "r"(turn) : "memory");
+        while (seen % GUEST_VCPUS != number);
+        __asm__ volatile("stlr %0, [%1]" ::"r"(seen + 1), "r"(turn) : "memory");
+    }
+    return came;
+}
+
+static void first(struct vcpu *vcpu)
+{
+    *(volatile u64 *)GUEST_SHARED = 0;
+    step(vcpu, STEP_ON, smc(PSCI_CPU_ON, 1, GUEST_CODE, IN_REALM | ROLE_SECOND), 0, 0);
+    step(vcpu, STEP_PLAYED, play(0), 0, *(volatile u64 *)GUEST_SHARED >= 2 * TURNS - 1);
+    write_sysreg(icc_sgi1r_el1, (u64)SGI << 24 | 2);    // to the second one
+    interrupts_on();
+    await(vcpu, 1);                     // its answer
+    step(vcpu, STEP_SGI, vcpu->interrupts, vcpu->intid, 0);
+    smc(PSCI_SYSTEM_OFF, 0, 0, 0);
+}
+
+static void second(struct vcpu *vcpu)
+{
+    step(vcpu, STEP_PLAYED, play(1), 1, 0);
+    interrupts_on();
+    await(vcpu, 1);
+    step(vcpu, STEP_SGI, vcpu->interrupts, vcpu->intid, 0);
+    write_sysreg(icc_sgi1r_el1, (u64)SGI << 24 | 1);
+    smc(PSCI_CPU_OFF, 0, 0, 0);
+}
+
+void guest_main(u64 role)
+{
+    struct vcpu *vcpu = this_vcpu();
+
+    vcpu->in_realm = role & IN_REALM;
+    vcpu->keep = vcpu->interrupts = 0;
+    switch (role & 0xff) {
+    case ROLE_ABORTS: aborts(); break;
+    case ROLE_TRAPS: traps(); break;
+    case ROLE_EL0: el0(); break;
+    case ROLE_STAGE1: stage1(vcpu); break;
+    case ROLE_GROUP0: group0(vcpu); break;
+    case ROLE_INTERRUPTS: interrupts(vcpu); break;
+    case ROLE_TIMER: timer(vcpu); break;
+    case ROLE_SPIN: spin(vcpu); break;
+    case ROLE_MMIO: mmio(vcpu); break;
+    case ROLE_FIRST: first(vcpu); break;
+    case ROLE_SECOND: second(vcpu); break;
+    }
+    for (;;)
+        step(vcpu, STEP_HELLO, read_sysreg(currentel), read_sysreg(mpidr_el1), read_sysreg(midr_el1));
+}

@@ -1,0 +1,147 @@
+// Realms by hand, from their descriptor to their last granule.
+// SPDX-License-Identifier: BSD-3-Clause
+#include "realm.h"
+#include "ns.h"
+#include "platform.h"
+
+#define GRANULES 64ul                   // of the pool, for each Realm
+#define LEVEL_SIZE(level) (1ul << (12 + 9 * (3 - (level))))
+
+extern u8 __guest_start[], __guest_end[];
+
+// A command that has to succeed.
+static void must(struct board_realm *realm, u64 x[8])
+{
+    u64 fid = x[0];
+
+    smc_call(x);
+    if (x[0] && !realm->failed)
+        realm->failed = fid << 32 | x[0];
+}
+#define MUST(...) must(realm, (u64[8]){__VA_ARGS__})
+
+static u64 take(struct board_realm *realm)
+{
+    u64 pa = realm->pool;
+
+    realm->pool += PAGE_SIZE;
+    MUST(RMI_GRANULE_DELEGATE, pa);
+    return pa;
+}
+
+static void clear(u8 *page)
+{
+    for (u64 at = 0; at < PAGE_SIZE; at += 8)
+        *(volatile u64 *)(page + at) = 0;
+}
+
+static void build_memory(struct board_realm *realm)
+{
+    u64 size = (u64)(__guest_end - __guest_start);
+
+    for (u64 i = 0; i < ARRAY_SIZE(realm->tables); i++) {
+        u64 level = START_LEVEL + 1 + i;
+
+        realm->tables[i] = take(realm);
+        MUST(RMI_RTT_CREATE, realm->rd, realm->tables[i], GUEST_CODE & -LEVEL_SIZE(level - 1), level);
+    }
+    MUST(RMI_RTT_INIT_RIPAS, realm->rd, GUEST_CODE, GUEST_CODE + GUEST_PAGES * PAGE_SIZE);
+    for (u64 i = 0; i < GUEST_PAGES; i++) {
+        u64 ipa = GUEST_CODE + i * PAGE_SIZE;
+
+        realm->pages[i] = take(realm);
+        if (i >= GUEST_CODE_PAGES) {
+            MUST(RMI_DATA_CREATE_UNKNOWN, realm->rd, realm->pages[i], ipa);
+            continue;
+        }
+        for (u64 at = 0; at < PAGE_SIZE; at += 4) {
+            u64 from = i * PAGE_SIZE + at;
+
+            *(volatile u32 *)(realm->page + at) = from < size ? *(u32 *)(__guest_start + from) : 0;
+        }
+        MUST(RMI_DATA_CREATE, realm->rd, realm->pages[i], ipa, (u64)realm->page, RMI_MEASURE);
+    }
+}
+
+static void build_recs(struct board_realm *realm, u64 role)
+{
+    struct rmi_rec_params *params = (struct rmi_rec_params *)realm->page;
+    u64 x[8] = {RMI_REC_AUX_COUNT, realm->rd};
+
+    must(realm, x);
+    realm->num_aux = x[1];
+    for (u64 i = 0; i < REALM_VCPUS; i++) {
+        realm->recs[i] = take(realm);
+        clear(realm->page);
+        params->flags = i ? 0 : RMI_RUNNABLE;
+        params->mpidr = i;
+        params->pc = GUEST_CODE;
+        params->gprs[0] = IN_REALM | role;
+        params->num_aux = realm->num_aux;
+        for (u64 a = 0; a < realm->num_aux; a++)
+            params->aux[a] = realm->aux[i][a] = take(realm);
+        MUST(RMI_REC_CREATE, realm->rd, realm->recs[i], (u64)realm->page);
+        clear((u8 *)&realm->runs[i]);
+    }
+}
+
+void realm_build(struct board_realm *realm, u64 vmid, u64 role)
+{
+    struct rmi_realm_params *params = (struct rmi_realm_params *)realm->page;
+
+    realm->failed = 0;
+    realm->pool = POOL + vmid * GRANULES * PAGE_SIZE;
+    realm->rd = take(realm);
+    realm->rtt_base = take(realm);
+    clear(realm->page);
+    params->s2sz = GUEST_IPA_WIDTH;
+    params->num_bps = params->num_wps = 1;
+    params->vmid = vmid;
+    params->rtt_base = realm->rtt_base;
+    params->rtt_level_start = START_LEVEL;
+    params->rtt_num_start = 1;
+    MUST(RMI_REALM_CREATE, realm->rd, (u64)realm->page);
+    build_memory(realm);
+    build_recs(realm, role);
+    MUST(RMI_REALM_ACTIVATE, realm->rd);
+}
+
+u64 realm_enter(struct board_realm *realm, u64 vcpu, u64 flags)
+{
+    u64 x[8] = {RMI_REC_ENTER, realm->recs[vcpu], (u64)&realm->runs[vcpu]};
+
+    realm->runs[vcpu].flags = flags;
+    smc_call(x);
+    return x[0];
+}
+
+u64 realm_complete(struct board_realm *realm, u64 vcpu, u64 target)
+{
+    u64 x[8] = {RMI_PSCI_COMPLETE, realm->recs[vcpu], realm->recs[target], 0};
+
+    smc_call(x);
+    return x[0];
+}
+
+void realm_destroy(struct board_realm *realm)
+{
+    for (u64 i = 0; i < REALM_VCPUS; i++) {
+        MUST(RMI_REC_DESTROY, realm->recs[i]);
+        MUST(RMI_GRANULE_UNDELEGATE, realm->recs[i]);
+        for (u64 a = 0; a < realm->num_aux; a++)
+            MUST(RMI_GRANULE_UNDELEGATE, realm->aux[i][a]);
+    }
+    for (u64 i = 0; i < GUEST_PAGES; i++) {
+        MUST(RMI_DATA_DESTROY, realm->rd, GUEST_CODE + i * PAGE_SIZE);
+        MUST(RMI_GRANULE_UNDELEGATE, realm->pages[i]);
+    }
+    for (u64 i = ARRAY_SIZE(realm->tables); i--;) {
+        u64 level = START_LEVEL + 1 + i;
+
+        MUST(RMI_RTT_DESTROY, realm->rd, GUEST_CODE & -LEVEL_SIZE(level - 1), level);
+        MUST(RMI_GRANULE_UNDELEGATE, realm->tables[i]);
+    }
+    MUST(RMI_REALM_DESTROY, realm->rd);
+    MUST(RMI_GRANULE_UNDELEGATE, realm->rtt_base);
+    MUST(RMI_GRANULE_UNDELEGATE, realm->rd);
+}

@@ -1,0 +1,80 @@
+// The Host of rmi.c on two PEs: what it can do to a vCPU while that runs on the other PE, and what not.
+// SPDX-License-Identifier: BSD-3-Clause
+#include "psci.h"
+#include "realm.h"
+
+#define OTHER_PE MPIDR_OF(1)
+
+void second_start(void);
+
+static u8 stack[4096] __attribute__((aligned(4096)));
+static u64 result;                      // of the other PE's REC_ENTER, plus one
+
+// On the other PE: run the second vCPU once.
+void second_main(void)
+{
+    u64 x[8] = {RMI_REC_ENTER, realm.recs[1], (u64)&runs[1]};
+
+    mmu_on();
+    smc_call(x);
+    __asm__ volatile("stlr %0, [%1]" ::"r"(x[0] + 1), "r"(&result) : "memory");
+}
+
+static u64 psci(u64 fid, u64 a, u64 b, u64 c)
+{
+    u64 x[8] = {fid, a, b, c};
+
+    smc_call(x);
+    return x[0];
+}
+
+static u64 wait_result(void)
+{
+    u64 now;
+
+    do
+        __asm__ volatile("ldar %0, [%1]" : "=r"(now) : "r"(&result) : "memory");
+    while (!now);
+    return now - 1;
+}
+
+// A vCPU that runs belongs to its PE. RTT_SET_RIPAS says whether it does and changes nothing: nobody asked for it.
+static void while_it_runs(void)
+{
+    const u64 rec = realm.recs[1], top = GUEST_LATE + PAGE_SIZE;
+
+    while (RMI(RMI_RTT_SET_RIPAS, realm.rd, rec, GUEST_LATE, top) == RMI_ERROR_INPUT)
+        ;
+    want("SET_RIPAS of a REC that runs on another PE", rmi_out[0], RMI_ERROR_REC);
+    rmi_want("REC_ENTER of it", RMI_ERROR_REC, RMI_REC_ENTER, rec, (u64)&runs[0]);
+    rmi_want("REC_DESTROY of it", RMI_ERROR_REC, RMI_REC_DESTROY, rec);
+    rmi_want("PSCI_COMPLETE for it", RMI_ERROR_INPUT, RMI_PSCI_COMPLETE, rec, realm.recs[0], 0);
+    rmi_want("UNDELEGATE of it", RMI_ERROR_INPUT, RMI_GRANULE_UNDELEGATE, rec);
+    rmi_want("REALM_DESTROY of its Realm", RMI_ERROR_REALM, RMI_REALM_DESTROY, realm.rd);
+    want("it still runs", result, 0);
+}
+
+// A page is taken from under it: its PE's TLB must not keep it until something else empties it (UNDELEGATE would), and
+// whatever the Host does the vCPU cannot go on.
+void run_together(void)
+{
+    struct rmi_rec_run *run = &runs[1];
+
+    run->flags = 0;
+    want("the second PE starts", psci(PSCI_CPU_ON, OTHER_PE, (u64)second_start, (u64)stack + sizeof(stack)), 0);
+    while_it_runs();
+    rmi_want("DATA_DESTROY of a page that it uses", RMI_SUCCESS, RMI_DATA_DESTROY, realm.rd, GUEST_DESTROYED);
+    want("DATA_DESTROY gives the page back", rmi_out[1], realm.destroyed);
+    want("it exits", wait_result(), RMI_SUCCESS);
+    want("for the right reason", run->exit_reason, RMI_EXIT_SYNC);
+    want("a data abort", run->esr, DATA_ABORT(TRANSLATION(3)));
+    want("of that page", run->hpfar, HPFAR(GUEST_DESTROYED));
+    pool_return(realm.destroyed);
+    while (psci(PSCI_AFFINITY_INFO, OTHER_PE, 0, 0) != AFFINITY_OFF)
+        ;
+    want_entry("READ_ENTRY of what is DESTROYED", GUEST_DESTROYED, 3, 3, RMI_UNASSIGNED, 0, RMI_DESTROYED);
+    realm.destroyed = unknown_data(GUEST_DESTROYED);
+    want_entry("READ_ENTRY of another page there", GUEST_DESTROYED, 3, 3, RMI_ASSIGNED, realm.destroyed, RMI_DESTROYED);
+    want("the vCPU that moved to this PE", rec_enter(realm.recs[1], run), RMI_SUCCESS);
+    want("cannot be given another one", run->esr == DATA_ABORT(TRANSLATION(3)) && run->hpfar == HPFAR(GUEST_DESTROYED), true);
+}
