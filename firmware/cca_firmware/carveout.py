@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
+from cca_arch.types import GRANULE_SIZE
 from cca_firmware.errors import BootError
-from cca_platform.board import Board, Region
-from cca_platform.types import GRANULE_SIZE
+from cca_platform.machine.board import Board, Region
 
 __all__ = ["Carveout", "Part", "required_region"]
 

@@ -1,6 +1,6 @@
 """The one exception of the firmware: a boot that must not go on."""
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 
 __all__ = ["BootError"]
 

@@ -7,11 +7,12 @@ access by an abort.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams
+from cca_arch.types import Pas
 from cca_host.kvm import Exit, Interrupted, System, Vcpu, Vm
 from cca_host.kvmtool.layout import RAM_BASE
 from cca_platform.devices.dma import DmaCommand, DmaOffset, DmaStatus
-from cca_platform.types import GranuleProtectionFault, Pas
-from cca_rmm.abi import Rmi, RmiRealmParams
+from cca_platform.errors import GranuleProtectionFault
 
 __all__ = ["Attempt", "attack", "attack_new_realm", "targets"]
 

@@ -3,12 +3,12 @@
 import struct
 from typing import TYPE_CHECKING, Final
 
-from cca_firmware.abi import CORE_MANIFEST, DRAM_BANK, BootCode, checksum
-from cca_platform.memory import Port
-from cca_platform.types import GRANULE_SIZE
+from cca_arch.el3 import CORE_MANIFEST, DRAM_BANK, BootCode, checksum
+from cca_arch.types import GRANULE_SIZE
+from cca_platform.memory.memory import Port
 
 if TYPE_CHECKING:
-    from cca_platform.pe import Pe
+    from cca_platform.pe.pe import Pe
 
 __all__ = ["MAX_PES", "check_registers", "read_banks"]
 

@@ -16,21 +16,20 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
-from cca_platform.fields import Record
-from cca_platform.memory import Port
-from cca_platform.types import GRANULE_SIZE, BusError, GranuleProtectionFault
-
-from .abi import RmiStatus
-from .granule import State
-from .realm import REALM, Realm
-from .rec import REC, Rec
-from .rtt import Walk, walk
+from cca_arch.fields import Record
+from cca_arch.rmi.v1_0 import RmiStatus
+from cca_arch.types import GRANULE_SIZE
+from cca_platform.errors import BusError, GranuleProtectionFault
+from cca_platform.memory.memory import Port
+from cca_rmm.objects.granule import State
+from cca_rmm.objects.realm import REALM, Realm
+from cca_rmm.objects.rec import REC, Rec
+from cca_rmm.objects.rtt import Walk, walk
 
 if TYPE_CHECKING:
-    from cca_platform.pe import Pe
-
-    from .attestation import Attest
-    from .rmm import Rmm
+    from cca_platform.pe.pe import Pe
+    from cca_rmm.commands.attestation import Attest
+    from cca_rmm.rmm import Rmm
 
 __all__ = [
     "INPUT",

@@ -3,9 +3,8 @@
 from functools import lru_cache
 from typing import Final
 
-from cca_platform.fields import Bits, Field, Record
-
-from .abi import FeatureRegister0, HashAlgorithm, RmiRealmFlags
+from cca_arch.fields import Bits, Field, Record
+from cca_arch.rmi.v1_0 import FeatureRegister0, HashAlgorithm, RmiRealmFlags
 
 __all__ = [
     "FEATURE_REGISTER_0",

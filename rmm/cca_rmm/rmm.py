@@ -7,25 +7,25 @@ region (see the offsets below). What Python keeps beside it are constants and ca
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_firmware.abi import BootCode, RmmEl3
-from cca_platform import frame
-from cca_platform.memory import Port
-from cca_platform.types import Pas, SecurityState
-
-from . import rtt
-from .abi import NOT_SUPPORTED, SVE_HINT, RecExitReason, RmiStatus
-from .boot import MAX_PES, check_registers, read_banks
-from .command import Call, Command, Result, execute
-from .exits import synchronous
-from .granule import Granules
-from .realm import REALM, Realm
-from .rec import REC, Rec
-from .rmi import RMI
-from .run import leave
+from cca_arch.el3 import BootCode, RmmEl3
+from cca_arch.rmi.v1_0 import RecExitReason, RmiStatus
+from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT
+from cca_arch.types import Pas, SecurityState
+from cca_platform.isa import frame
+from cca_platform.memory.memory import Port
+from cca_rmm.boot import MAX_PES, check_registers, read_banks
+from cca_rmm.command import Call, Command, Result, execute
+from cca_rmm.objects import rtt
+from cca_rmm.objects.granule import Granules
+from cca_rmm.objects.realm import REALM, Realm
+from cca_rmm.objects.rec import REC, Rec
+from cca_rmm.versions.v1_0 import RMI
+from cca_rmm.world.exits import synchronous
+from cca_rmm.world.run import leave
 
 if TYPE_CHECKING:
-    from cca_platform.machine import Machine
-    from cca_platform.pe import Pe
+    from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
 
 __all__ = ["Rmm"]
 

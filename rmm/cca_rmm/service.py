@@ -3,18 +3,16 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from cca_firmware.abi import PSCI_FIDS
-
-from . import attestation, psci, rsi
-from .abi import NOT_SUPPORTED, SVE_HINT, Rsi
-from .command import Call, Command, Result, execute
-from .realm import Realm
-from .rec import Rec
+from cca_arch.rsi.v1_0 import Rsi
+from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, SVE_HINT
+from cca_rmm.command import Call, Command, Result, execute
+from cca_rmm.commands import attestation, psci, rsi
+from cca_rmm.objects.realm import Realm
+from cca_rmm.objects.rec import Rec
 
 if TYPE_CHECKING:
-    from cca_platform.pe import Pe
-
-    from .rmm import Rmm
+    from cca_platform.pe.pe import Pe
+    from cca_rmm.rmm import Rmm
 
 __all__ = ["SERVICES", "realm_smc"]
 

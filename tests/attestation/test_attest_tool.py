@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import realmlab
-from cca_firmware.attestation import cpak_pem
+from cca_firmware.bl31.attestation import cpak_pem
 from cca_tools.attest import Policy, PolicyError, development_keys, load_key, load_policy, parse, verify
 from cca_tools.attest.cbor import MAX_DEPTH, CborError, Tag, decode, encode_bytes, encode_text
 from cca_tools.attest.source import extract
@@ -274,7 +274,7 @@ class TestRuns:
         """The RIM in the token tells the Realm's size; the platform half tells the firmware that is here."""
         from hashlib import sha256
 
-        from cca_firmware.images import firmware_images
+        from cca_firmware.bl2.images import firmware_images
 
         rims = [
             verify(run_attest(memory=memory), development_keys()).realm["rim"]

@@ -271,7 +271,7 @@ class TestCose:
 
     def test_keys_that_are_none(self) -> None:
         """A PEM file that holds no key for ECDSA is bad input."""
-        from cca_platform.types import MachineError
+        from cca_platform.errors import MachineError
 
         for pem in (b"", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", b"\xff"):
             with pytest.raises(MachineError, match="CPAK must be a public key in PEM"):

@@ -1,7 +1,7 @@
 """What a call has changed: the pages written since the last snapshot whose contents are different now."""
 
-from cca_platform.machine import Machine
-from cca_platform.types import Pas
+from cca_arch.types import Pas
+from cca_platform.machine.machine import Machine
 
 __all__ = ["changed_pages"]
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from conformance_world import BLOCK, CPU_ON, DEVICE, FIRMWARE, GIB, TALL, Facts, World
 from rmm_host import PAGE, RAM
 
-from cca_rmm.abi import RecEnterFlags
+from cca_arch.rmi.v1_0 import RecEnterFlags
 from cca_rmm.features import MAX_RECS
-from cca_rmm.realm import RealmState
-from cca_rmm.rec import RecState
+from cca_rmm.objects.realm import RealmState
+from cca_rmm.objects.rec import RecState
 
 __all__ = ["BAD", "EXCLUSIVE", "EXEMPT", "GOOD", "JOINT", "Bad", "combine", "exclusive"]
 

@@ -5,7 +5,7 @@ from conformance_world import Facts
 from realm_stub import BUFFER, CALL, EMPTY
 from rmm_host import PAGE, RAM
 
-from cca_firmware.abi import Psci, PsciStatus
+from cca_arch.psci import Psci, PsciStatus
 
 __all__ = ["PSCI_BAD", "PSCI_FAILURES", "PSCI_GOOD", "RSI_BAD", "RSI_EXCLUSIVE", "RSI_GOOD", "RSI_JOINT"]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from rmm_host import PAGE, RAM, Host, Realm, to_code
 
-from cca_platform.types import SecurityState
-from cca_rmm.abi import Rmi, RmiRealmParams, RmiRecEnter, RmiRecParams, RmiRipas
-from cca_rmm.granule import Granules, State
-from cca_rmm.realm import REALM
-from cca_rmm.rec import REC
+from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRecEnter, RmiRecParams, RmiRipas
+from cca_arch.types import SecurityState
+from cca_rmm.objects.granule import Granules, State
+from cca_rmm.objects.realm import REALM
+from cca_rmm.objects.rec import REC
 
 __all__ = ["BLOCK", "CPU_ON", "DEVICE", "FIRMWARE", "GIB", "TALL", "Facts", "World"]
 

@@ -4,7 +4,7 @@ import pytest
 from realm_stub import BUFFER, Stub
 from rmm_host import PAGE, Host, Realm
 
-from cca_rmm.abi import (
+from cca_arch.rmi.v1_0 import (
     RecEnterFlags,
     RecExitReason,
     Rmi,
@@ -12,10 +12,9 @@ from cca_rmm.abi import (
     RmiRecParams,
     RmiRipas,
     RmiStatus,
-    Rsi,
-    RsiStatus,
     mpidr_of,
 )
+from cca_arch.rsi.v1_0 import Rsi, RsiStatus
 from cca_rmm.features import MAX_RECS
 
 PARAMS = 0x8F00_0000

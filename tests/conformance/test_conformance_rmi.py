@@ -10,9 +10,9 @@ from conformance_memory import changed_pages
 from conformance_registry import BAD, EXEMPT, GOOD, JOINT, combine, exclusive
 from conformance_world import Facts, World
 
-from cca_platform.trace import Record
-from cca_rmm.abi import Rmi, RmiReturn, RmiStatus
-from cca_rmm.rmi import RMI
+from cca_arch.rmi.v1_0 import Rmi, RmiReturn, RmiStatus
+from cca_platform.trace.trace import Record
+from cca_rmm.versions.v1_0 import RMI
 
 SPEC = json.loads((Path(__file__).parents[1] / "rmm" / "vectors" / "rmm10.json").read_text())["commands"]
 ORDER = {

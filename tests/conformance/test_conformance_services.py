@@ -13,10 +13,11 @@ from conformance_world import Facts
 from realm_stub import CALL, Stub
 from rmm_host import Host
 
-from cca_firmware.abi import Psci
-from cca_platform.trace import Record
-from cca_rmm import attestation
-from cca_rmm.abi import RecExitReason, Rsi, RsiStatus
+from cca_arch.psci import Psci
+from cca_arch.rmi.v1_0 import RecExitReason
+from cca_arch.rsi.v1_0 import Rsi, RsiStatus
+from cca_platform.trace.trace import Record
+from cca_rmm.commands import attestation
 from cca_rmm.service import SERVICES
 
 SPEC = json.loads((Path(__file__).parents[1] / "rmm" / "vectors" / "rmm10.json").read_text())["rsi"]

@@ -7,11 +7,11 @@ from typing import Any
 import cbor2
 import pytest
 
-from cca_firmware.abi import RmmEl3, RmmEl3Status
-from cca_firmware.attestation import LIFECYCLE, PROFILE, cpak, cpak_pem, instance_id
+from cca_arch.el3 import RmmEl3, RmmEl3Status
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.types import Pas, SecurityState
+from cca_firmware.bl31.attestation import LIFECYCLE, PROFILE, cpak, cpak_pem, instance_id
 from cca_platform import cose
-from cca_platform.types import Pas, SecurityState
-from cca_rmm.abi import Rmi
 
 PAGE = 0x1000
 OK, BAD_ADDR, INVAL = (int(getattr(RmmEl3Status, name)) for name in ("OK", "BAD_ADDR", "INVAL"))
@@ -103,7 +103,7 @@ class TestKeys:
         class Other:
             event_log = tuple(entry._replace(digest=bytes(32)) for entry in el3.booted.firmware.event_log)
 
-        from cca_firmware.attestation import PlatformAttestation
+        from cca_firmware.bl31.attestation import PlatformAttestation
         from cca_firmware.carveout import Carveout
 
         machine = el3.booted.machine

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from cca_firmware import images
-from cca_firmware.abi import NOT_SUPPORTED, RMM_EL3_VERSION, BootCode, Psci, PsciStatus, mpidr_affinity
+from cca_arch.el3 import RMM_EL3_VERSION, BootCode
+from cca_arch.psci import Psci, PsciStatus, mpidr_affinity
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.smccc import NOT_SUPPORTED
+from cca_arch.types import Pas, SecurityState
+from cca_firmware.bl2 import images
+from cca_firmware.bl2.fip import Fip
+from cca_firmware.bl2.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
 from cca_firmware.errors import BootError
-from cca_firmware.fip import Fip
-from cca_firmware.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
-from cca_platform.board import names
-from cca_platform.machine import MachineStopped
-from cca_platform.types import Pas, SecurityState
-from cca_rmm.abi import Rmi
+from cca_platform.machine.board import names
+from cca_platform.machine.machine import MachineStopped
 
 NS = SecurityState.NON_SECURE
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cca_firmware import gic as driver
-from cca_platform.block import SIGNAL_G1NS, SIGNAL_G1S
+from cca_firmware.bl31 import gic as driver
 from cca_platform.gic import Gic
+from cca_platform.native.block import SIGNAL_G1NS, SIGNAL_G1S
 
 PMR, IAR1, IGRPEN1 = (3, 0, 4, 6, 0), (3, 0, 12, 12, 0), (3, 0, 12, 12, 7)
 NS = 1

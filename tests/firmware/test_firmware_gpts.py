@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cca_firmware.abi import RmmEl3Status
+from cca_arch.el3 import RmmEl3Status
+from cca_arch.types import GRANULE_SIZE, Gpi, Pas, SecurityState
+from cca_firmware.bl31.gpts import L0_BITS, GranuleTables, dram_map
 from cca_firmware.carveout import Carveout, required_region
 from cca_firmware.errors import BootError
-from cca_firmware.gpts import L0_BITS, GranuleTables, dram_map
-from cca_platform import gpt
-from cca_platform.board import Bank, Board, Region, names
-from cca_platform.memory import Memory
-from cca_platform.types import GRANULE_SIZE, Gpi, GranuleProtectionFault, Pas, SecurityState
+from cca_platform.errors import GranuleProtectionFault
+from cca_platform.machine.board import Bank, Board, Region, names
+from cca_platform.memory.memory import Memory
+from cca_platform.mmu import gpt
 
 OK, BAD_ADDR, BAD_PAS = RmmEl3Status.OK, RmmEl3Status.BAD_ADDR, RmmEl3Status.BAD_PAS
 GRANULE = 0x9000_3000  # an NS granule of both boards

@@ -5,8 +5,8 @@ import tarfile
 from pathlib import Path
 
 import cca_firmware
-from cca_firmware import images
-from cca_firmware.monitor import Monitor
+from cca_firmware.bl2 import images
+from cca_firmware.bl31.monitor import Monitor
 
 
 class TestArchive:
@@ -32,16 +32,16 @@ class TestComponents:
             with tarfile.open(fileobj=io.BytesIO(image)) as tar:
                 found += tar.getnames()
         folder = Path(cca_firmware.__file__).parent
-        assert sorted(found) == sorted(f"cca_firmware/{path.name}" for path in folder.glob("*.py"))
+        assert sorted(found) == sorted(f"cca_firmware/{path.relative_to(folder)}" for path in folder.rglob("*.py"))
 
     def test_package(self) -> None:
         """The image of a program is the whole package of its class."""
         image = images.component(object.__new__(Monitor))
         with tarfile.open(fileobj=io.BytesIO(image)) as tar:
-            assert "cca_firmware/monitor.py" in tar.getnames()
-            source = tar.extractfile("cca_firmware/monitor.py")
+            assert "cca_firmware/bl31/monitor.py" in tar.getnames()
+            source = tar.extractfile("cca_firmware/bl31/monitor.py")
             assert source is not None
-            assert source.read() == (Path(cca_firmware.__file__).parent / "monitor.py").read_bytes()
+            assert source.read() == (Path(cca_firmware.__file__).parent / "bl31" / "monitor.py").read_bytes()
 
     def test_single_module(self) -> None:
         """A program of a module without a package is measured by that one file."""

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cca_firmware import images
-from cca_firmware.errors import BootError
-from cca_firmware.fip import Fip
-from cca_firmware.fip import build as build_fip
-from cca_firmware.images import (
+from cca_arch.types import Pas
+from cca_firmware.bl2 import images
+from cca_firmware.bl2.fip import Fip
+from cca_firmware.bl2.fip import build as build_fip
+from cca_firmware.bl2.images import (
     BL2,
     BL31,
     BL32,
@@ -22,11 +22,11 @@ from cca_firmware.images import (
     ImageType,
     Package,
 )
-from cca_firmware.loader import Loader
-from cca_platform.board import Board
-from cca_platform.memory import Memory
-from cca_platform.trace import Trace
-from cca_platform.types import Pas
+from cca_firmware.bl2.loader import Loader
+from cca_firmware.errors import BootError
+from cca_platform.machine.board import Board
+from cca_platform.memory.memory import Memory
+from cca_platform.trace.trace import Trace
 
 PACKAGE = images.package(b"the RMM image" * 20, b"the NS image" * 20)
 PLACES = {BL2: (0xFFC8_0000, Pas.ROOT), BL31: (0xFFC0_0000, Pas.ROOT), RMM: (0xFDC0_0000, Pas.REALM),

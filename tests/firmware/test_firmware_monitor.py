@@ -6,25 +6,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cca_firmware.abi import (
-    NOT_SUPPORTED,
-    PSCI_VERSION,
-    RMI_FIDS,
-    RMI_FIDS_LATER,
-    RMM_EL3_FIDS,
-    RSI_FIDS,
-    SMCCC_VERSION,
-    Psci,
-    PsciStatus,
-    RmmEl3,
-    RmmEl3Status,
-    Smccc,
-)
-from cca_firmware.contexts import CPU_CONTEXT
-from cca_firmware.monitor import function_name
-from cca_platform.machine import MachineStopped
-from cca_platform.types import Gpi, GranuleProtectionFault, Pas, SecurityState
-from cca_rmm.abi import Rmi, Rsi
+from cca_arch.el3 import RmmEl3, RmmEl3Status
+from cca_arch.psci import PSCI_VERSION, Psci, PsciStatus
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.rsi.v1_0 import Rsi
+from cca_arch.smccc import NOT_SUPPORTED, RMI_FIDS, RMI_FIDS_LATER, RMM_EL3_FIDS, RSI_FIDS, SMCCC_VERSION, Smccc
+from cca_arch.types import Gpi, Pas, SecurityState
+from cca_firmware.bl31.contexts import CPU_CONTEXT
+from cca_firmware.bl31.monitor import function_name
+from cca_platform.errors import GranuleProtectionFault
+from cca_platform.machine.machine import MachineStopped
 
 NS, SECURE, REALM = SecurityState.NON_SECURE, SecurityState.SECURE, SecurityState.REALM
 FORWARDED = 0x600D_0000

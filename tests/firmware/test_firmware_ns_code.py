@@ -7,8 +7,9 @@ from typing import Any
 import keystone
 import pytest
 
-from cca_firmware.abi import NOT_SUPPORTED, Psci, PsciStatus, mpidr_affinity
-from cca_rmm.abi import Rmi
+from cca_arch.psci import Psci, PsciStatus, mpidr_affinity
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.smccc import NOT_SUPPORTED
 
 ENTRY = 0x8800_0000
 RESULTS = 0x8900_0000

@@ -9,16 +9,20 @@ import pytest
 from ns_code import assemble, constant
 from secure_code import BASE, FAST, YIELDING, payload
 
-from cca_firmware import secure
-from cca_firmware.abi import NOT_SUPPORTED, Psci, PsciStatus, RmmEl3, Smccc
+from cca_arch.el3 import RmmEl3
+from cca_arch.ffa import Ffa
+from cca_arch.psci import Psci, PsciStatus
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.smccc import NOT_SUPPORTED, Smccc
+from cca_arch.tsp import ABORT, PREEMPTED, RESUME, SMC64, Tsp
+from cca_arch.types import Pas, SecurityState
 from cca_firmware.errors import BootError
-from cca_firmware.secure import SecureState
-from cca_firmware.secure_abi import ABORT, PREEMPTED, RESUME, SMC64, Ffa, Tsp
-from cca_platform.board import names
-from cca_platform.machine import InstructionLimit
-from cca_platform.pe import MachineStopped
-from cca_platform.types import GranuleProtectionFault, Pas, SecurityState
-from cca_rmm.abi import Rmi
+from cca_firmware.secure import dispatcher as secure
+from cca_firmware.secure.dispatcher import SecureState
+from cca_platform.errors import GranuleProtectionFault
+from cca_platform.machine.board import names
+from cca_platform.machine.machine import InstructionLimit
+from cca_platform.pe.pe import MachineStopped
 
 NOTES = BASE + 0x8000
 PREEMPT = f"{constant('x0', Tsp.PREEMPTED)} smc #0;"

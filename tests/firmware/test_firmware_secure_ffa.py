@@ -7,10 +7,12 @@ import pytest
 from ns_code import assemble, constant
 from secure_code import BASE, FAST, YIELDING, payload
 
-from cca_firmware.abi import NOT_SUPPORTED, Psci
+from cca_arch.ffa import FFA_FIDS, PARTITION_ID, SPMC_ID, Ffa, FfaStatus
+from cca_arch.psci import Psci
+from cca_arch.smccc import NOT_SUPPORTED
+from cca_arch.tsp import SMC64, Tsp
 from cca_firmware.errors import BootError
-from cca_firmware.secure import SecureState
-from cca_firmware.secure_abi import FFA_FIDS, PARTITION_ID, SMC64, SPMC_ID, Ffa, FfaStatus, Tsp
+from cca_firmware.secure.dispatcher import SecureState
 
 TO_PARTITION = PARTITION_ID
 NOBODY = 0x8002

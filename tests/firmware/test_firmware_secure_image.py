@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cca_firmware.bl2.secure_image import flatten
 from cca_firmware.errors import BootError
-from cca_firmware.secure_image import flatten
-from cca_platform.board import Board
+from cca_platform.machine.board import Board
 
 REGION = Board.load("fvp").region("secure")
 PAYLOADS = Path(__file__).parents[2] / "realm_payloads" / "bin"

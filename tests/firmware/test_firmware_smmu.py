@@ -7,13 +7,14 @@ from typing import Any
 import keystone
 import pytest
 
-from cca_firmware.abi import Psci, RmmEl3Status
-from cca_firmware.boot import boot
+from cca_arch.el3 import RmmEl3Status
+from cca_arch.psci import Psci
+from cca_arch.types import Pas, SecurityState
+from cca_firmware.bl2.boot import boot
 from cca_platform.devices.dma import DmaCommand, DmaOffset, DmaStatus
 from cca_platform.smmu import DmaAborted, DmaPort
 from cca_platform.smmu.granules import RootOffset
 from cca_platform.smmu.layout import Cr0, Event, Offset, Opcode, Ste, SteConfig
-from cca_platform.types import Pas, SecurityState
 
 ENTRY, RESULTS = 0x8800_0000, 0x8900_0000
 STREAM_TABLE, COMMANDS, EVENTS, LEVEL1 = 0x8A00_0000, 0x8A01_0000, 0x8A02_0000, 0x8A04_0000

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 import realmlab
+from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiRttEntryState
+from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm import Failure, HostCall, System, Vcpu
 from cca_host.kvmtool import RunOptions, Vmm
 from cca_platform.gic.virtual import VMCR_RESET
-from cca_platform.types import GRANULE_SIZE
-from cca_rmm.abi import RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiRttEntryState
 from realmlab import find_payload
 
 DATA_ABORT, INSTRUCTION_ABORT = 0x24 << 26, 0x20 << 26

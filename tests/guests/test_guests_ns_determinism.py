@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ns_code import OFF, assemble, constant
 
-from cca_firmware.abi import Psci
+from cca_arch.psci import Psci
 from realmlab import NsMachine
 
 RUNS = {"four": 10, "rmi": 2, "board": 2}

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from ns_code import ENTRY, OFF, assemble, constant
 
-from cca_firmware.abi import Psci
-from cca_firmware.nsimage import NsImage
-from cca_platform.sinks import Listing
-from cca_platform.trace import Trace
+from cca_arch.psci import Psci
+from cca_firmware.bl2.nsimage import NsImage
+from cca_platform.trace.sinks import Listing
+from cca_platform.trace.trace import Trace
 from realmlab import NsMachine
 
 PES = 4

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from ns_noise import BASE, KINDS, PAGES, TABLES, noise, tables
 
-from cca_firmware.abi import AffinityInfo
-from cca_firmware.boot import boot
-from cca_platform import frame
-from cca_platform.board import Board
-from cca_platform.machine import InstructionLimit, Machine, MachineStopped
-from cca_platform.types import Access, GranuleProtectionFault, Pas, SecurityState
-from cca_rmm.granule import State
-from cca_rmm.rec import Rec
+from cca_arch.psci import AffinityInfo
+from cca_arch.types import Access, Pas, SecurityState
+from cca_firmware.bl2.boot import boot
+from cca_platform.errors import GranuleProtectionFault
+from cca_platform.isa import frame
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import InstructionLimit, Machine, MachineStopped
+from cca_rmm.objects.granule import State
+from cca_rmm.objects.rec import Rec
 from cca_rmm.rmm import Rmm
 from realmlab import find_payload
 

@@ -12,17 +12,17 @@ from ns_code import OFF, RESET, assemble, constant
 from realm_code import load, reported, with_vectors
 from rmm_host import RAM, Realm, machine_host, to_code
 
-from cca_firmware.boot import Firmware, boot
-from cca_firmware.nsimage import NsImage
-from cca_firmware.secure import SecureState
-from cca_firmware.secure_abi import Ffa
-from cca_platform.board import Board
+from cca_arch.ffa import Ffa
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.types import Pas, SecurityState
+from cca_firmware.bl2.boot import Firmware, boot
+from cca_firmware.bl2.nsimage import NsImage
+from cca_firmware.secure.dispatcher import SecureState
 from cca_platform.devices.pl011 import Pl011
-from cca_platform.machine import InstructionLimit, Machine
-from cca_platform.sinks import Listing
-from cca_platform.trace import Trace
-from cca_platform.types import Pas, SecurityState
-from cca_rmm.abi import Rmi
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import InstructionLimit, Machine
+from cca_platform.trace.sinks import Listing
+from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm
 from realmlab import NsMachine, find_payload
 

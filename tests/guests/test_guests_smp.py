@@ -3,9 +3,9 @@
 import pytest
 
 import realmlab
-from cca_firmware.abi import PsciStatus
+from cca_arch.psci import PsciStatus
 from cca_host.kvmtool import RunOptions, RunResult, run_realm
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 from realmlab import Listing, Trace, find_payload
 
 

@@ -4,14 +4,14 @@ from contextlib import suppress
 
 import pytest
 
-from cca_firmware.boot import boot
-from cca_platform.board import Board
+from cca_arch.rmi.v1_0 import Rmi
+from cca_firmware.bl2.boot import boot
 from cca_platform.devices.pl011 import Pl011
-from cca_platform.machine import InstructionLimit, Machine
-from cca_platform.sinks import Listing
-from cca_platform.trace import Trace
-from cca_rmm.abi import Rmi
-from cca_rmm.granule import Granules
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import InstructionLimit, Machine
+from cca_platform.trace.sinks import Listing
+from cca_platform.trace.trace import Trace
+from cca_rmm.objects.granule import Granules
 from cca_rmm.rmm import Rmm
 from realmlab import find_payload
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cca_host.kvm.pages import PageAllocator
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 
 SPANS = [(0x1000, 0x5000), (0x10_0000, 0x1_0000)]
 

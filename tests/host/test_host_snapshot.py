@@ -2,8 +2,8 @@
 
 import pickle
 
+from cca_arch.rsi.v1_0 import Rsi
 from cca_host.kvmtool.layout import RAM_BASE
-from cca_rmm.abi import Rsi
 
 CALL = RAM_BASE + 0x1000
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from cca_firmware.abi import Psci
+from cca_arch.psci import Psci
+from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
+from cca_arch.rsi.v1_0 import Rsi
 from cca_host.kvm import Failure, HostCall, Idle, Interrupted, Mmio, SystemEvent
 from cca_host.kvmtool.layout import RAM_BASE
-from cca_rmm.abi import RecExitReason, RmiRipas, Rsi
 
 SHARED = 1 << 32
 CALL = RAM_BASE + 0x1000  # an RsiHostCall

@@ -8,7 +8,7 @@ from cca_host.kvm import Vcpu, Vm
 from cca_host.kvm.vgic import INTIDS, NUM_LRS, Vgic
 from cca_host.kvm.vgic_mmio import VgicMmio
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, redistributor_base
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 
 VCPUS = 3
 GICD, GICR, SGI = DISTRIBUTOR_BASE, redistributor_base(VCPUS), 0x1_0000

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cca_arch.rmi.v1_0 import Rmi, RmiRipas
+from cca_arch.rsi.v1_0 import Rsi
 from cca_host.kvm import HostCall, RmiError, Vm
 from cca_host.kvm.stage2 import start_level
 from cca_host.kvmtool.layout import RAM_BASE
-from cca_platform.types import GranuleProtectionFault, MachineError
-from cca_rmm.abi import Rmi, RmiRipas, Rsi
+from cca_platform.errors import GranuleProtectionFault, MachineError
 
 
 class TestStartLevel:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cca_arch.rsi.v1_0 import Rsi
 from cca_host.kvmtool import RunOptions, run_realm
 from cca_host.kvmtool.layout import RAM_BASE
-from cca_platform.types import MachineError
-from cca_rmm.abi import Rsi
+from cca_platform.errors import MachineError
 
 CALL = RAM_BASE + 0x10_0000
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cca_platform.board import Board
-from cca_platform.machine import Machine
-from cca_platform.sinks import Listing
-from cca_platform.types import Access, BusError, MachineError, Pas
+from cca_arch.types import Access, Pas
+from cca_platform.errors import BusError, MachineError
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
+from cca_platform.trace.sinks import Listing
 
 _UART = 0x1C09_0000
 _FREE = 0x1100_0000

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cca_platform.access import (
+from cca_platform.isa.access import (
     ALL_LANES,
     ZVA_SIZE,
     DataAbortIss,
@@ -21,7 +21,7 @@ from cca_platform.access import (
     vector_store_value,
     writeback,
 )
-from cca_platform.decoder import decode
+from cca_platform.isa.decoder import decode
 
 X = [0x1000 * n for n in range(31)]
 SP = 0x7000_0000

@@ -19,7 +19,7 @@ from unicorn.arm64_const import (
     UC_CPU_ARM64_MAX,
 )
 
-from cca_platform.access import (
+from cca_platform.isa.access import (
     ZVA_SIZE,
     DataAbortIss,
     Element,
@@ -36,7 +36,7 @@ from cca_platform.access import (
     vector_store_value,
     writeback,
 )
-from cca_platform.decoder import decode
+from cca_platform.isa.decoder import decode
 
 PAGE = 0x1000
 CODE = 0x1000

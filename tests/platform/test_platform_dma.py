@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from smmu_driver import SmmuDriver
 
-from cca_platform.board import Board
 from cca_platform.devices.dma import LENGTH_LIMIT, DmaCommand, DmaOffset, DmaStatus
-from cca_platform.machine import Machine
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
 from cca_platform.smmu.layout import Event
 
 SOURCE, TARGET = 0x9000_0000, 0x9100_0000

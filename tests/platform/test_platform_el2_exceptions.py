@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cca_platform.types import SecurityState
+from cca_arch.types import SecurityState
 
 CODE, VECTORS, VECTORS_EL2, DATA = 0x8010_0000, 0x8011_0000, 0x8013_0000, 0x8012_0000
 IL, RW, TGE = 1 << 25, 1 << 31, 1 << 27

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cca_platform import block as w
-from cca_platform.types import SecurityState
+from cca_arch.types import SecurityState
+from cca_platform.native import block as w
 
 CODE, DATA = 0x8010_0000, 0x8012_0000
 IL = 1 << 25

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from cca_platform import block as w
-from cca_platform.types import SecurityState
+from cca_arch.types import SecurityState
+from cca_platform.native import block as w
 
 NS, REALM = SecurityState.NON_SECURE, SecurityState.REALM
 CODE, DATA = 0x8010_0000, 0x8012_0000  # where the bench has them

@@ -8,11 +8,20 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from cca_platform import block as w
-from cca_platform.board import Board
-from cca_platform.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT
-from cca_platform.memory import Memory
-from cca_platform.mmu import (
+from cca_arch.types import Access, Gpi, Pas, SecurityState
+from cca_platform.machine.board import Board
+from cca_platform.memory.memory import Memory
+from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT
+from cca_platform.mmu.stage2 import (
+    ACCESS_FLAG,
+    ADDRESS_SIZE,
+    EXTERNAL_ABORT_WALK,
+    GPF,
+    GPF_WALK,
+    PERMISSION,
+    TRANSLATION,
+)
+from cca_platform.mmu.translate import (
     DEVICE,
     OK,
     REFUSED,
@@ -24,16 +33,7 @@ from cca_platform.mmu import (
     page_index,
     translate,
 )
-from cca_platform.stage2 import (
-    ACCESS_FLAG,
-    ADDRESS_SIZE,
-    EXTERNAL_ABORT_WALK,
-    GPF,
-    GPF_WALK,
-    PERMISSION,
-    TRANSLATION,
-)
-from cca_platform.types import Access, Gpi, Pas, SecurityState
+from cca_platform.native import block as w
 
 READ, WRITE, FETCH = Access.READ, Access.WRITE, Access.FETCH
 VA = 0x0055_4433_2000

@@ -17,12 +17,12 @@ import pytest
 from unicorn import UC_ARCH_ARM64, UC_HOOK_INTR, UC_MODE_ARM, Uc
 from unicorn import arm64_const as arm
 
-from cca_platform import block as w
-from cca_platform.board import Board
-from cca_platform.memory import Memory
-from cca_platform.mmu import DEVICE, OK, REFUSED, translate
-from cca_platform.stage2 import ACCESS_FLAG, ADDRESS_SIZE, PERMISSION, TRANSLATION
-from cca_platform.types import Access, SecurityState
+from cca_arch.types import Access, SecurityState
+from cca_platform.machine.board import Board
+from cca_platform.memory.memory import Memory
+from cca_platform.mmu.stage2 import ACCESS_FLAG, ADDRESS_SIZE, PERMISSION, TRANSLATION
+from cca_platform.mmu.translate import DEVICE, OK, REFUSED, translate
+from cca_platform.native import block as w
 
 DRAM = 0x8000_0000
 SPAN = 1 << 30  # what Unicorn sees of the board's DRAM

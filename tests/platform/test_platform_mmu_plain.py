@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cca_platform import block as w
-from cca_platform.board import Board
-from cca_platform.memory import Memory
-from cca_platform.mmu import fill, translate
-from cca_platform.native import NATIVE
-from cca_platform.types import Access, Gpi, SecurityState
+from cca_arch.types import Access, Gpi, SecurityState
+from cca_platform.machine.board import Board
+from cca_platform.memory.memory import Memory
+from cca_platform.mmu.translate import fill, translate
+from cca_platform.native import block as w
+from cca_platform.native.jit import NATIVE
 
 HERE = Path(__file__).parent
 DRAM, L0GPT, L1GPT = 0x8000_0000, 0xFFC0_0000, 0xFFC2_0000

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cca_platform import frame
-from cca_platform.machine import InstructionLimit, MachineStopped
-from cca_platform.types import SecurityState
+from cca_arch.types import SecurityState
+from cca_platform.isa import frame
+from cca_platform.machine.machine import InstructionLimit, MachineStopped
 
 CODE = 0x8010_0000
 VECTORS = 0x8011_0000

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cca_platform import frame, gpt
-from cca_platform.fields import Bits, Field, Member, Struct
-from cca_platform.types import Gpi
+from cca_arch.fields import Bits, Field, Member, Struct
+from cca_arch.types import Gpi
+from cca_platform.isa import frame
+from cca_platform.mmu import gpt
 
 
 class Sample(Bits):

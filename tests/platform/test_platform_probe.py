@@ -8,10 +8,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cca_platform.board import Board
-from cca_platform.machine import Machine
-from cca_platform.probe import key, space
-from cca_platform.types import BusError, Gpi, Pas
+from cca_arch.types import Gpi, Pas
+from cca_platform.errors import BusError
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
+from cca_platform.memory.probe import key, space
 
 SECRET = b"nobody outside may read this    "
 PAGE = 0x9000_0000

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 from smmu_driver import ACCESSEN, COMMANDS, EVENTS, SIZE, STREAMS, SmmuDriver
 
-from cca_platform.board import Board
-from cca_platform.machine import Machine
+from cca_arch.types import Pas
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
 from cca_platform.smmu import DmaAborted
 from cca_platform.smmu.layout import CommandError, Cr0, Event, Gerror, Offset, Opcode, SteConfig
-from cca_platform.types import Pas
 
 DATA = 0x9000_0000
 NOWHERE = 0x2_0000_0000

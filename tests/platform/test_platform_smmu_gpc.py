@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 from smmu_driver import ACCESSEN, COMMANDS, EVENTS, GPCEN, STREAM_TABLE, SmmuDriver
 
-from cca_platform import gpt
-from cca_platform.board import Board
-from cca_platform.machine import Machine
+from cca_arch.types import Gpi, Pas
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
+from cca_platform.mmu import gpt
 from cca_platform.smmu import DmaAborted
 from cca_platform.smmu.granules import Reason, RootOffset
 from cca_platform.smmu.layout import CommandError, Event, EventFlags, Gerror, Offset, Opcode, SteConfig
-from cca_platform.trace import Trace
-from cca_platform.types import Gpi, Pas
+from cca_platform.trace.trace import Trace
 
 L0, L1 = 0xFFC0_0000, 0xFFC2_0000  # level 1 for the GiB from 0x8000_0000
 DATA = 0x9000_0000

@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from smmu_driver import COMMANDS, STREAM_TABLE, TABLES, SmmuDriver
 
-from cca_platform import block as w
-from cca_platform.board import Board
-from cca_platform.machine import Machine
-from cca_platform.mmu import REFUSED, translate
+from cca_arch.types import Access, SecurityState
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
+from cca_platform.mmu.stage2 import ACCESS_FLAG, ADDRESS_SIZE, EXTERNAL_ABORT_WALK, PERMISSION, TRANSLATION
+from cca_platform.mmu.translate import REFUSED, translate
+from cca_platform.native import block as w
 from cca_platform.smmu import DmaAborted
 from cca_platform.smmu.layout import Event, Offset, Opcode
-from cca_platform.stage2 import ACCESS_FLAG, ADDRESS_SIZE, EXTERNAL_ABORT_WALK, PERMISSION, TRANSLATION
-from cca_platform.types import Access, SecurityState
 
 STREAM = 5
 DATA = 0x9000_0000

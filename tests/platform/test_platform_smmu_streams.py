@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from smmu_driver import LEAF, STREAM_TABLE, STREAMS, Record, SmmuDriver
 
-from cca_platform.board import Board
-from cca_platform.machine import Machine
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
 from cca_platform.smmu import DmaAborted
 from cca_platform.smmu.layout import Event, EventFlags, L1Std, Offset, Opcode, Ste, SteConfig
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cca_platform.board import Board
-from cca_platform.memory import Memory
-from cca_platform.types import MachineError, SecurityState
+from cca_arch.types import SecurityState
+from cca_platform.errors import MachineError
+from cca_platform.machine.board import Board
+from cca_platform.memory.memory import Memory
 
 DATA = 0x8012_0000
 PAGES = 8
@@ -129,7 +130,7 @@ class TestRestore:
     )
     def test_any_order(self, steps: list[tuple[str, int, int]]) -> None:
         """Writes, snapshots and restores in any order: memory is what a plain copy would be."""
-        from cca_platform.machine import Machine
+        from cca_platform.machine.machine import Machine
 
         machine = Machine(Board.load("fvp"))
         raw = machine.memory.backdoor

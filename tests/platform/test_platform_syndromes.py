@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cca_platform.aborts import GpcIss
-from cca_platform.access import DataAbortIss
-from cca_platform.types import Gpi
+from cca_arch.types import Gpi
+from cca_platform.isa.access import DataAbortIss
+from cca_platform.pe.aborts import GpcIss
 
 DATA = 0x9000_0000  # an IPA of two pages in DRAM
 IL = 1 << 25

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cca_platform.sysinsn import (
+from cca_platform.isa.sysinsn import (
     SysregIss,
     SystemInstruction,
     SystemKind,

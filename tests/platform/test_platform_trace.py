@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from cca_platform.sinks import Console, Counts, JsonLines, Listing, render
-from cca_platform.trace import EVENTS, Trace
-from cca_platform.types import MachineError, Pas, SecurityState
+from cca_arch.types import Pas, SecurityState
+from cca_platform.errors import MachineError
+from cca_platform.trace.sinks import Console, Counts, JsonLines, Listing, render
+from cca_platform.trace.trace import EVENTS, Trace
 
 PE: Any = SimpleNamespace(index=1, security=SecurityState.REALM, el=2)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cca_platform.sysinsn import SystemInstruction, SystemKind
-from cca_platform.traps import CONTROLS, trap
+from cca_platform.isa.sysinsn import SystemInstruction, SystemKind
+from cca_platform.pe.traps import CONTROLS, trap
 
 CODE, VECTORS, VECTORS_EL2, DATA = 0x8010_0000, 0x8011_0000, 0x8013_0000, 0x8012_0000
 IL, RW = 1 << 25, 1 << 31

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cca_platform.types import Access, BusError, Gpi, GranuleProtectionFault, Pas, SecurityState
+from cca_arch.types import Access, Gpi, Pas, SecurityState
+from cca_platform.errors import BusError, GranuleProtectionFault
 
 TARGET = 0x8020_0000
 TABLE = 0x8021_0000

@@ -7,7 +7,7 @@ from rmm_driver import BIG, CODE_SOURCE, GRANULES, LOST, REALM_PARAMS, REC_PARAM
 from rmm_model import CALL, CODE, ONES, PAGE, RD, REC, D, Realm, Rec, U, is_live, is_table, ripas_of, size_of
 from rmm_model_run import CONFIG, HOST_CALL, HOST_EXIT, RSI, STATE_GET, STATE_SET, TOKEN_CONTINUE, TOKEN_INIT, Exit
 
-from cca_rmm.abi import RmiRealmParams, RmiRecEnter, RmiRecExit, RmiRecParams
+from cca_arch.rmi.v1_0 import RmiRealmParams, RmiRecEnter, RmiRecExit, RmiRecParams
 
 __all__ = ["Hosts"]
 

@@ -9,12 +9,12 @@ from rmm_host import Host, to_code
 from rmm_model import CALL, CODE, DATA, ONES, PAGE, RTT, D, U, is_live, is_table
 from rmm_model_run import RunningModel
 
-from cca_platform import gpt
-from cca_platform.machine import Machine
-from cca_platform.types import Gpi, Pas, SecurityState
-from cca_rmm.abi import Rmi
-from cca_rmm.granule import State
-from cca_rmm.realm import REALM
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.types import Gpi, Pas, SecurityState
+from cca_platform.machine.machine import Machine
+from cca_platform.mmu import gpt
+from cca_rmm.objects.granule import State
+from cca_rmm.objects.realm import REALM
 
 __all__ = [
     "BIG",

@@ -18,10 +18,11 @@ from rmm_actions import NAMES, Hosts
 from rmm_driver import SECRET, Broken
 from rmm_host import Host
 
-from cca_platform.pe import MachineStopped
-from cca_rmm import rtt, run
-from cca_rmm.granule import Granules
+from cca_platform.pe.pe import MachineStopped
+from cca_rmm.objects import rtt
+from cca_rmm.objects.granule import Granules
 from cca_rmm.rmm import Rmm
+from cca_rmm.world import run
 
 SEQUENCE = 2000
 

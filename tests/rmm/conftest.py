@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rmm_host import PAGE, RAM, Host, Realm, machine_host, to_code
 
-from cca_rmm.abi import Rmi
+from cca_arch.rmi.v1_0 import Rmi
 
 
 @pytest.fixture

@@ -7,12 +7,15 @@ from typing import Any
 import cbor2
 import pytest
 
-from cca_firmware.abi import NOT_SUPPORTED, RmmEl3, RmmEl3Status
-from cca_platform import frame
-from cca_platform.types import GranuleProtectionFault, SecurityState
-from cca_rmm import attestation
-from cca_rmm.abi import RecExitReason, Rmi, Rsi, RsiStatus
-from cca_rmm.attestation import ATTEST, ATTEST_OFFSET, MAX_TOKEN, SLICE_TICKS, SLICES, AttestState
+from cca_arch.el3 import RmmEl3, RmmEl3Status
+from cca_arch.rmi.v1_0 import RecExitReason, Rmi
+from cca_arch.rsi.v1_0 import Rsi, RsiStatus
+from cca_arch.smccc import NOT_SUPPORTED
+from cca_arch.types import SecurityState
+from cca_platform.errors import GranuleProtectionFault
+from cca_platform.isa import frame
+from cca_rmm.commands import attestation
+from cca_rmm.commands.attestation import ATTEST, ATTEST_OFFSET, MAX_TOKEN, SLICE_TICKS, SLICES, AttestState
 
 RAM, PAGE = 0x8000_0000, 0x1000
 CALL, BUFFER = RAM + PAGE, RAM + 2 * PAGE

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cca_firmware.abi import CORE_MANIFEST, RMM_EL3_VERSION, BootCode, RmmEl3, checksum
-from cca_platform.board import Board
-from cca_platform.machine import Machine
-from cca_platform.types import SecurityState
+from cca_arch.el3 import CORE_MANIFEST, RMM_EL3_VERSION, BootCode, RmmEl3, checksum
+from cca_arch.types import SecurityState
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
 from cca_rmm.rmm import Rmm
 
 SHARED = 0xFDC0_0000 + 0x200_0000 - 0x1000

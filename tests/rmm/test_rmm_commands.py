@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from cca_platform.types import GranuleProtectionFault, Pas, SecurityState
-from cca_rmm.abi import ABI_VERSION, NOT_SUPPORTED, Rmi, RmiRealmParams, RmiRipas, RmiRttEntryState, RmiStatus
+from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi, RmiRealmParams, RmiRipas, RmiRttEntryState, RmiStatus
+from cca_arch.smccc import NOT_SUPPORTED
+from cca_arch.types import Pas, SecurityState
+from cca_platform.errors import GranuleProtectionFault
 from cca_rmm.features import FEATURE_REGISTER_0
-from cca_rmm.granule import State
-from cca_rmm.rec import REC
+from cca_rmm.objects.granule import State
+from cca_rmm.objects.rec import REC
 
 RAM, PAGE, BLOCK = 0x8000_0000, 0x1000, 0x20_0000
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "rim.json").read_text())["cases"]

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from realm_code import CALL, REPORT, load, reported, smc
 
-from cca_platform.trace import Record
-from cca_rmm.abi import RecExitReason, Rmi, RmiReturn, RmiStatus, Rsi
+from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiReturn, RmiStatus
+from cca_arch.rsi.v1_0 import Rsi
+from cca_platform.trace.trace import Record
 
 RAM, PAGE = 0x8000_0000, 0x1000
 BUFFER = RAM + 2 * PAGE

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from realm_code import CALL, REPORT, load, reported, smc, with_vectors
 
+from cca_arch.rmi.v1_0 import RecEnterFlags, RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiStatus
+from cca_arch.rsi.v1_0 import Rsi
 from cca_platform.gic.virtual import VMCR_RESET
-from cca_rmm.abi import RecEnterFlags, RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiStatus, Rsi
 
 RAM, PAGE = 0x8000_0000, 0x1000
 UNPROTECTED = 0x1_0000_0000

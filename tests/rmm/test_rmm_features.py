@@ -2,10 +2,10 @@
 
 import pytest
 
-from cca_platform.board import Board
-from cca_platform.fields import Record
-from cca_platform.machine import Machine
-from cca_rmm.abi import RmiRealmParams
+from cca_arch.fields import Record
+from cca_arch.rmi.v1_0 import RmiRealmParams
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
 from cca_rmm.features import (
     FEATURE_REGISTER_0,
     HCR_REALM,

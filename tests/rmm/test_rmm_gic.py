@@ -2,7 +2,7 @@
 
 import pytest
 
-from cca_rmm.gic import HCR_PERMITTED, IchLr, lrs_valid
+from cca_rmm.world.gic import HCR_PERMITTED, IchLr, lrs_valid
 
 
 def lr(**fields: int) -> int:

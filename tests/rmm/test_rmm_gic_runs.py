@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from realm_code import REPORT, load, reported, with_vectors
 
+from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRecExit
 from cca_host.kvm.irqchip import Irqchip
 from cca_platform.gic.virtual import VMCR_RESET
-from cca_rmm.abi import RecExitReason, Rmi, RmiRecExit
 
 Running = Callable[..., Any]
 IAR0, IAR1, EOIR1 = "S3_0_C12_C8_0", "S3_0_C12_C12_0", "S3_0_C12_C12_1"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cca_rmm import measurement
-from cca_rmm.abi import HashAlgorithm, RmiRealmParams, RmiRecParams
+from cca_arch.rmi.v1_0 import HashAlgorithm, RmiRealmParams, RmiRecParams
+from cca_rmm.objects import measurement
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "rim.json").read_text())
 PAGE = bytes(i & 0xFF for i in range(4096))

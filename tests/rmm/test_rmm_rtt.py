@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cca_platform.board import Board
-from cca_platform.memory import Memory, Port
-from cca_platform.types import SecurityState
-from cca_rmm import rtt
-from cca_rmm.abi import RmiRipas
-from cca_rmm.realm import Realm
-from cca_rmm.rtt import Kind
+from cca_arch.rmi.v1_0 import RmiRipas
+from cca_arch.types import SecurityState
+from cca_platform.machine.board import Board
+from cca_platform.memory.memory import Memory, Port
+from cca_rmm.objects import rtt
+from cca_rmm.objects.realm import Realm
+from cca_rmm.objects.rtt import Kind
 
 SPEC = json.loads((Path(__file__).parent / "vectors" / "rmm10.json").read_text())["read_entry"]
 BASE = 0x9000_0000

@@ -8,19 +8,9 @@ from typing import Any
 import pytest
 from realm_code import CALL, REPORT, VECTORS, load, reported, smc, with_vectors
 
-from cca_rmm.abi import (
-    ABI_VERSION,
-    NOT_SUPPORTED,
-    RecEnterFlags,
-    RecExitReason,
-    Rmi,
-    RmiRecExit,
-    RmiRipas,
-    RmiStatus,
-    Rsi,
-    RsiRealmConfig,
-    RsiStatus,
-)
+from cca_arch.rmi.v1_0 import ABI_VERSION, RecEnterFlags, RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiStatus
+from cca_arch.rsi.v1_0 import Rsi, RsiRealmConfig, RsiStatus
+from cca_arch.smccc import NOT_SUPPORTED
 
 RAM, PAGE = 0x8000_0000, 0x1000
 BUFFER = RAM + 2 * PAGE

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from realm_code import REPORT, load, reported, smc
 
-from cca_platform.machine import Machine
-from cca_rmm.abi import RecExitReason, Rmi, RmiRipas, Rsi
+from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRipas
+from cca_arch.rsi.v1_0 import Rsi
+from cca_platform.machine.machine import Machine
 
 RAM, PAGE = 0x8000_0000, 0x1000
 BUFFER = RAM + 2 * PAGE

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cca_rmm.syndrome import VIEWS, Esr, emulated_value, fault_ipa, sea_esr
+from cca_rmm.world.syndrome import VIEWS, Esr, emulated_value, fault_ipa, sea_esr
 
 WORD = st.integers(0, (1 << 64) - 1)
 

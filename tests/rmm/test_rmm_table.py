@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cca_rmm.abi import Rmi, RmiStatus, RsiStatus
-from cca_rmm.granule import GRANULE, State
-from cca_rmm.rmi import RMI
+from cca_arch.rmi.v1_0 import Rmi, RmiStatus
+from cca_arch.rsi.v1_0 import RsiStatus
+from cca_rmm.objects.granule import GRANULE, State
 from cca_rmm.service import SERVICES
+from cca_rmm.versions.v1_0 import RMI
 
 SPEC = json.loads((Path(__file__).parent / "vectors" / "rmm10.json").read_text())
 

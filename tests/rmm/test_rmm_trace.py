@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from cca_platform.trace import Record
-from cca_rmm.abi import Rmi, Rsi
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.rsi.v1_0 import Rsi
+from cca_platform.trace.trace import Record
 
 RAM = 0x8000_0000
 

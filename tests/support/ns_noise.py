@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from ns_code import assemble
 
-from cca_firmware.abi import Psci, Smccc
-from cca_rmm.abi import Rmi
-from cca_rmm.rmi import RMI
+from cca_arch.psci import Psci
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.smccc import Smccc
+from cca_rmm.versions.v1_0 import RMI
 
 __all__ = ["BASE", "KINDS", "PAGES", "TABLES", "Noise", "noise", "tables"]
 

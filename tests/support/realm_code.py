@@ -4,7 +4,8 @@ from typing import Any
 
 from rmm_host import PAGE, RAM
 
-from cca_rmm.abi import RecExitReason, Rsi
+from cca_arch.rmi.v1_0 import RecExitReason
+from cca_arch.rsi.v1_0 import Rsi
 
 __all__ = ["CALL", "REPORT", "REPORTER", "VECTORS", "load", "reported", "smc", "with_vectors"]
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from rmm_host import PAGE, RAM, Host, Realm, to_code
 
-from cca_platform.fields import Record
-from cca_rmm.abi import RecExitReason, Rsi
+from cca_arch.fields import Record
+from cca_arch.rmi.v1_0 import RecExitReason
+from cca_arch.rsi.v1_0 import Rsi
 
 __all__ = ["BUFFER", "CALL", "EMPTY", "STUB", "Stub", "stub_code"]
 

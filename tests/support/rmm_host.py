@@ -4,22 +4,14 @@ from typing import Any
 
 import keystone
 
-from cca_firmware.boot import boot
+from cca_arch.fields import Record
+from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRecEnter, RmiRecExit, RmiRecParams, RmiReturn, RmiStatus
+from cca_arch.types import SecurityState
+from cca_firmware.bl2.boot import boot
 from cca_host.kvm.irqchip import Irqchip
-from cca_platform.board import Board
-from cca_platform.fields import Record
-from cca_platform.machine import Machine
-from cca_platform.memory import Port
-from cca_platform.types import SecurityState
-from cca_rmm.abi import (
-    Rmi,
-    RmiRealmParams,
-    RmiRecEnter,
-    RmiRecExit,
-    RmiRecParams,
-    RmiReturn,
-    RmiStatus,
-)
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
+from cca_platform.memory.memory import Port
 from cca_rmm.rmm import Rmm
 
 __all__ = ["PAGE", "RAM", "Host", "Nobody", "Realm", "machine_host", "to_code"]

@@ -2,12 +2,12 @@
 
 from typing import Any, Final, NamedTuple
 
-from cca_platform.gpt import Gpccr
-from cca_platform.machine import Machine
+from cca_arch.types import Pas, SecurityState
+from cca_platform.machine.machine import Machine
+from cca_platform.mmu.gpt import Gpccr
 from cca_platform.smmu import DmaPort
 from cca_platform.smmu.granules import RootOffset
 from cca_platform.smmu.layout import Cr0, Event, EventFlags, Offset, Opcode, Ste, SteConfig
-from cca_platform.types import Pas, SecurityState
 
 STREAM_TABLE: Final = 0x8100_0000
 COMMANDS: Final = 0x8101_0000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cca_platform.trace import EVENTS
+from cca_platform.trace.trace import EVENTS
 
 ROOT = Path(__file__).parents[2]
 AREAS = ("platform", "firmware", "rmm", "host", "tools")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cca_rmm import attestation, psci, rsi
-from cca_rmm.abi import Rsi
-from cca_rmm.rmi import RMI
+from cca_arch.rsi.v1_0 import Rsi
+from cca_rmm.commands import attestation, psci, rsi
+from cca_rmm.versions.v1_0 import RMI
 from cca_tools.reference import PAGES, manual
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"

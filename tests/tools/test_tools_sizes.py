@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 from realmlab.payloads import find_payload, payload_names
 from realmlab.sizes import format_size, parse_size
 

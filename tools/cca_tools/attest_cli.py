@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 
 __all__ = ["app"]
 
@@ -86,8 +86,8 @@ def cpak(
     board: Annotated[str, typer.Option(metavar="NAME|FILE", help="fvp, virt, or a board's TOML file.")] = "fvp",
 ) -> int:
     """Print the public half of the development CPAK of a board's machines, in PEM."""
-    from cca_firmware.attestation import cpak_pem
-    from cca_platform.board import Board
+    from cca_firmware.bl31.attestation import cpak_pem
+    from cca_platform.machine.board import Board
 
     print(cpak_pem(Board.load(board).name), end="")
     return 0

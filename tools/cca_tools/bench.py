@@ -13,12 +13,13 @@ from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TextIO
 
-from cca_firmware.abi import Psci
-from cca_rmm.abi import ABI_VERSION, Rmi, Rsi
+from cca_arch.psci import Psci
+from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi
+from cca_arch.rsi.v1_0 import Rsi
 from cca_tools import bare, loops
 
 if TYPE_CHECKING:
-    from cca_firmware.nsimage import NsImage
+    from cca_firmware.bl2.nsimage import NsImage
     from cca_host.kvm import Vcpu, Vm
     from realmlab.machine import Machine
 
@@ -156,7 +157,7 @@ def _ns_each(images: "Callable[[int], list[NsImage]]", count: int) -> float:
 
 def _version_images(rounds: int) -> "list[NsImage]":
     """RMI_VERSION, so often."""
-    from cca_firmware.nsimage import NsImage
+    from cca_firmware.bl2.nsimage import NsImage
 
     calls = loops.call_many(rounds, ((0, int(Rmi.VERSION)), (1, ABI_VERSION)))
     return [NsImage(loops.code([*calls, *loops.call_forever(((0, int(Psci.SYSTEM_OFF)),))]))]
@@ -164,16 +165,16 @@ def _version_images(rounds: int) -> "list[NsImage]":
 
 def _entry_images(rounds: int) -> "list[NsImage]":
     """The payload that enters a REC, and how often it does."""
-    from cca_firmware.nsimage import NsImage
+    from cca_firmware.bl2.nsimage import NsImage
     from realmlab.payloads import find_payload
 
     return [NsImage(find_payload("ns_enter").read_bytes()), NsImage(rounds.to_bytes(8, "little"), _ENTRIES)]
 
 
 def _ns_run(images: "list[NsImage]") -> float:
-    from cca_firmware.boot import boot
-    from cca_platform.board import Board
-    from cca_platform.machine import Machine as Platform
+    from cca_firmware.bl2.boot import boot
+    from cca_platform.machine.board import Board
+    from cca_platform.machine.machine import Machine as Platform
     from cca_rmm.rmm import Rmm
 
     platform = Platform(Board.load("fvp"))
@@ -301,8 +302,8 @@ def _start(bench: Bench) -> float:
 
 def _trace_off(bench: Bench) -> float:
     """What the questions ``if trace.on`` cost in a run of the payload: a share of its time."""
-    from cca_platform.sinks import Listing
-    from cca_platform.trace import Trace
+    from cca_platform.trace.sinks import Listing
+    from cca_platform.trace.trace import Trace
     from realmlab.machine import Machine
 
     listing, count = Listing(), 100_000

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 from cca_tools import options as o
 from cca_tools.attest_cli import app as attest_app
 
 if TYPE_CHECKING:
-    from cca_platform.trace import Trace
+    from cca_platform.trace.trace import Trace
     from cca_tools.summary import Outcome
 
 __all__ = ["app", "main"]
@@ -52,11 +52,11 @@ def _write(data: bytes) -> None:
 
 
 def _open_trace(path: str | None) -> "Trace":
-    from cca_platform.trace import Trace
+    from cca_platform.trace.trace import Trace
 
     if path is None:
         return Trace()
-    from cca_platform.sinks import Console, JsonLines
+    from cca_platform.trace.sinks import Console, JsonLines
 
     return Trace(Console(sys.stderr) if path == "-" else JsonLines(path))
 

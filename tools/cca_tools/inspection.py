@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 
 __all__ = ["inspect"]
 

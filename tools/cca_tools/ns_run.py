@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 from cca_tools.summary import Outcome, counts, seconds
 from realmlab.images import parse_address, parse_range
 from realmlab.ns import NsMachine
 
 if TYPE_CHECKING:
-    from cca_platform.trace import Trace
+    from cca_platform.trace.trace import Trace
     from realmlab.nsresult import NsResult
 
 __all__ = ["run_images"]

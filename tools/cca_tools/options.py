@@ -77,7 +77,7 @@ def payload_completion(incomplete: str) -> list[str]:
 
 
 def _board_completion(incomplete: str) -> list[str]:
-    from cca_platform.board import names
+    from cca_platform.machine.board import names
 
     return [name for name in names() if name.startswith(incomplete)]
 

@@ -17,8 +17,8 @@ def draw(path: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from cca_platform.sinks import Listing, render
-    from cca_platform.trace import Trace
+    from cca_platform.trace.sinks import Listing, render
+    from cca_platform.trace.trace import Trace
     from cca_tools.realm_run import rows
     from realmlab.machine import Machine
 

@@ -9,7 +9,7 @@ from realmlab.machine import Machine
 
 if TYPE_CHECKING:
     from cca_host.kvmtool.options import RunResult
-    from cca_platform.trace import Trace
+    from cca_platform.trace.trace import Trace
 
 __all__ = ["rows", "run_in_realm"]
 

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cca_platform.trace import DECIMAL, EVENTS
+from cca_platform.trace.trace import DECIMAL, EVENTS
 
 if TYPE_CHECKING:
     from cca_rmm.command import Command
@@ -83,7 +83,7 @@ def _status(status: int) -> str:
 
 def rmi() -> str:
     """The commands that the Host calls."""
-    from cca_rmm.rmi import RMI
+    from cca_rmm.versions.v1_0 import RMI
 
     about = "What the Host asks the RMM (DEN0137 1.0, Realm Management Interface), by SMC from Non-secure EL2."
     return _commands("RMI commands", about, "RMI_", RMI.values())
@@ -91,8 +91,8 @@ def rmi() -> str:
 
 def rsi() -> str:
     """The commands that a Realm calls of its RMM."""
-    from cca_rmm import attestation
-    from cca_rmm.rsi import COMMANDS
+    from cca_rmm.commands import attestation
+    from cca_rmm.commands.rsi import COMMANDS
 
     rows = sorted((*COMMANDS, *attestation.COMMANDS), key=lambda row: row.fid)
     about = "What a Realm asks its RMM, by SMC from Realm EL1 (DEN0137 1.0, Realm Services Interface; SMCCC)."
@@ -101,7 +101,7 @@ def rsi() -> str:
 
 def psci() -> str:
     """The power functions that a Realm calls."""
-    from cca_rmm.psci import COMMANDS
+    from cca_rmm.commands.psci import COMMANDS
 
     about = "What a Realm asks its RMM about power and vCPUs (DEN0022). Other PSCI functions answer NOT_SUPPORTED."
     return _commands("PSCI functions of a Realm", about, "PSCI_", COMMANDS)

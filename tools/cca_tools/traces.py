@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from cca_platform.sinks import Console
-from cca_platform.trace import Record
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
+from cca_platform.trace.sinks import Console
+from cca_platform.trace.trace import Record
 
 __all__ = ["read", "show"]
 

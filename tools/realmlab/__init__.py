@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 from .version import SPECIFICATIONS, __version__
 
 if TYPE_CHECKING:
-    from cca_firmware.nsimage import NsImage
+    from cca_arch.types import Pas, SecurityState
+    from cca_firmware.bl2.nsimage import NsImage
     from cca_host.kvmtool.options import RunResult
-    from cca_platform.machine import Machine as Platform
-    from cca_platform.sinks import Console, Counts, JsonLines, Listing
-    from cca_platform.trace import EVENTS, Sink, Trace
-    from cca_platform.types import BusError, GranuleProtectionFault, MachineError, Pas, SecurityState
+    from cca_platform.errors import BusError, GranuleProtectionFault, MachineError
+    from cca_platform.machine.machine import Machine as Platform
+    from cca_platform.trace.sinks import Console, Counts, JsonLines, Listing
+    from cca_platform.trace.trace import EVENTS, Sink, Trace
 
     from .machine import Machine
     from .ns import NsMachine
@@ -61,24 +62,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BusError": "cca_platform.types",
-    "Console": "cca_platform.sinks",
-    "Counts": "cca_platform.sinks",
-    "EVENTS": "cca_platform.trace",
-    "GranuleProtectionFault": "cca_platform.types",
-    "JsonLines": "cca_platform.sinks",
-    "Listing": "cca_platform.sinks",
+    "BusError": "cca_platform.errors",
+    "Console": "cca_platform.trace.sinks",
+    "Counts": "cca_platform.trace.sinks",
+    "EVENTS": "cca_platform.trace.trace",
+    "GranuleProtectionFault": "cca_platform.errors",
+    "JsonLines": "cca_platform.trace.sinks",
+    "Listing": "cca_platform.trace.sinks",
     "Machine": "realmlab.machine",
-    "MachineError": "cca_platform.types",
-    "NsImage": "cca_firmware.nsimage",
+    "MachineError": "cca_platform.errors",
+    "NsImage": "cca_firmware.bl2.nsimage",
     "NsMachine": "realmlab.ns",
     "NsResult": "realmlab.nsresult",
-    "Pas": "cca_platform.types",
-    "Platform": "cca_platform.machine:Machine",
+    "Pas": "cca_arch.types",
+    "Platform": "cca_platform.machine.machine:Machine",
     "RunResult": "cca_host.kvmtool.options",
-    "SecurityState": "cca_platform.types",
-    "Sink": "cca_platform.trace",
-    "Trace": "cca_platform.trace",
+    "SecurityState": "cca_arch.types",
+    "Sink": "cca_platform.trace.trace",
+    "Trace": "cca_platform.trace.trace",
     "find_payload": "realmlab.payloads",
     "parse_size": "realmlab.sizes",
     "payload_names": "realmlab.payloads",

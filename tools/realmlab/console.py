@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from cca_platform.devices.pl011 import Pl011
-from cca_platform.machine import Machine as Platform
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
+from cca_platform.machine.machine import Machine as Platform
 
 __all__ = ["SEEN", "Consoles", "Watch"]
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cca_firmware.nsimage import NsImage
-from cca_platform.types import MachineError
+from cca_firmware.bl2.nsimage import NsImage
+from cca_platform.errors import MachineError
 
 from .payloads import find_payload
 from .sizes import parse_size

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable, Sequence
 
-from cca_firmware.boot import boot
+from cca_firmware.bl2.boot import boot
 from cca_host.kvm import System
 from cca_host.kvmtool import RunOptions, RunResult, run_realm
-from cca_platform.trace import Trace
+from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm
 
 from .payloads import find_payload

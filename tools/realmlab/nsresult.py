@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cca_platform.machine import Machine as Platform
-from cca_platform.types import SecurityState
+from cca_arch.types import SecurityState
+from cca_platform.machine.machine import Machine as Platform
 
 from .console import SEEN, Watch
 

@@ -4,7 +4,7 @@ import difflib
 import os
 from pathlib import Path
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 
 __all__ = ["find_payload", "payload_names"]
 

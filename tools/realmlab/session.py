@@ -4,12 +4,12 @@ import os
 from types import TracebackType
 from typing import Any, Self
 
-from cca_platform.board import Board
-from cca_platform.machine import Machine as Platform
-from cca_platform.memory import Memory
-from cca_platform.sinks import JsonLines
-from cca_platform.trace import Trace
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine as Platform
+from cca_platform.memory.memory import Memory
+from cca_platform.trace.sinks import JsonLines
+from cca_platform.trace.trace import Trace
 
 __all__ = ["Session"]
 

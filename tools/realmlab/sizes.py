@@ -2,7 +2,7 @@
 
 import re
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 
 __all__ = ["format_size", "parse_size"]
 

@@ -6,11 +6,11 @@ CPU interface and the EL1 timers. Those have done their work when the REC has ex
 
 from typing import TYPE_CHECKING, Final
 
-from cca_platform.types import SecurityState
+from cca_arch.types import SecurityState
 
 if TYPE_CHECKING:
-    from cca_platform.machine import Machine
-    from cca_platform.pe import Pe
+    from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
 
 __all__ = ["HOST_TIMER", "MAINTENANCE", "PHYSICAL_TIMER", "VIRTUAL_TIMER", "Irqchip"]
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cca_platform.types import GRANULE_SIZE, MachineError
+from cca_arch.types import GRANULE_SIZE
+from cca_platform.errors import MachineError
 
 __all__ = ["PageAllocator"]
 

@@ -6,9 +6,9 @@ missing; ``top`` says how far there is nothing.
 
 from typing import TYPE_CHECKING, Any, Final
 
+from cca_arch.rmi.v1_0 import Rmi, RmiStatus
+from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.system import RmiError
-from cca_platform.types import GRANULE_SIZE
-from cca_rmm.abi import Rmi, RmiStatus
 
 if TYPE_CHECKING:
     from cca_host.kvm.system import System

@@ -3,15 +3,17 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from cca_arch.rmi.v1_0 import ABI_VERSION, FeatureRegister0, Rmi, RmiStatus
+from cca_arch.smccc import NOT_SUPPORTED
+from cca_arch.types import GRANULE_SIZE, SecurityState
 from cca_host.kvm.irqchip import Irqchip
 from cca_host.kvm.pages import PageAllocator
-from cca_platform.types import GRANULE_SIZE, MachineError, SecurityState
-from cca_rmm.abi import ABI_VERSION, NOT_SUPPORTED, FeatureRegister0, Rmi, RmiStatus
+from cca_platform.errors import MachineError
 
 if TYPE_CHECKING:
     from cca_host.kvm.vm import Vm
-    from cca_platform.machine import Machine
-    from cca_platform.pe import Pe
+    from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
 
 __all__ = ["RmiError", "System"]
 
@@ -166,7 +168,7 @@ class System:
 
     def restore(self, data: dict[str, Any]) -> None:
         """Back to what :meth:`save` gave; VMs made since then are gone, and those destroyed since then are back."""
-        from cca_host.kvm.vm import Vm  # a VM needs the system's type
+        from cca_host.kvm.vm import Vm
 
         self.pages.restore(data["pages"])
         self.vmids = set(data["vmids"])

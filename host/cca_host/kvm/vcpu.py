@@ -5,15 +5,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_firmware.abi import Psci, PsciStatus, mpidr_affinity
-from cca_host.kvm.exits import CpuOff, Exit, Failure, HostCall, Idle, Interrupted, Mmio, SystemEvent, Yield
-from cca_host.kvm.irqchip import PHYSICAL_TIMER, VIRTUAL_TIMER
-from cca_host.kvm.system import RmiError
-from cca_host.kvm.vgic import NUM_LRS
-from cca_platform.fields import Bits, Field
-from cca_platform.sysinsn import SysregIss
-from cca_platform.types import GRANULE_SIZE
-from cca_rmm.abi import (
+from cca_arch.fields import Bits, Field
+from cca_arch.psci import Psci, PsciStatus, mpidr_affinity
+from cca_arch.rmi.v1_0 import (
     RecEnterFlags,
     RecExitReason,
     Rmi,
@@ -23,12 +17,18 @@ from cca_rmm.abi import (
     RmiRipas,
     RmiStatus,
 )
+from cca_arch.types import GRANULE_SIZE
+from cca_host.kvm.exits import CpuOff, Exit, Failure, HostCall, Idle, Interrupted, Mmio, SystemEvent, Yield
+from cca_host.kvm.irqchip import PHYSICAL_TIMER, VIRTUAL_TIMER
+from cca_host.kvm.system import RmiError
+from cca_host.kvm.vgic import NUM_LRS
+from cca_platform.isa.sysinsn import SysregIss
 
 if TYPE_CHECKING:
     from cca_host.kvm.vgic import Vgic
     from cca_host.kvm.vgic_mmio import VgicMmio
     from cca_host.kvm.vm import Vm
-    from cca_platform.pe import Pe
+    from cca_platform.pe.pe import Pe
 
 __all__ = ["Vcpu"]
 

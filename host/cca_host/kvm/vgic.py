@@ -8,7 +8,7 @@ next entry, :meth:`Vgic.store` folds back what became of it. The registers are i
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from cca_platform.fields import Bits, Field
+from cca_arch.fields import Bits, Field
 
 __all__ = ["INTIDS", "NUM_LRS", "PRIVATE", "Interrupts", "VcpuInterface", "Vgic"]
 

@@ -6,13 +6,14 @@ The VMM gives the order, and with it the measurement: ``Vm`` -> ``add_memory`` -
 
 from typing import TYPE_CHECKING, Any, Self
 
+from cca_arch.rmi.v1_0 import HashAlgorithm, RecCreateFlags, Rmi, RmiRealmParams, RmiRecParams, mpidr_of
+from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.stage2 import Stage2, start_level
 from cca_host.kvm.system import RmiError, System
 from cca_host.kvm.vcpu import Vcpu
 from cca_host.kvm.vgic import Vgic
 from cca_host.kvm.vgic_mmio import VgicMmio
-from cca_platform.types import GRANULE_SIZE, MachineError
-from cca_rmm.abi import HashAlgorithm, RecCreateFlags, Rmi, RmiRealmParams, RmiRecParams, mpidr_of
+from cca_platform.errors import MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

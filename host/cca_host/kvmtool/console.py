@@ -9,7 +9,7 @@ from cca_host.kvm import HostCall, Mmio, Vcpu
 from cca_host.kvmtool.layout import UART_BASE, UART_SIZE
 
 if TYPE_CHECKING:
-    from cca_platform.machine import Machine
+    from cca_platform.machine.machine import Machine
 
 __all__ = ["CONSOLE_BYTES", "HOST_CALL_IMM", "Console", "HostFunction", "Uart"]
 

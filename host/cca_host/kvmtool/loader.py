@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from cca_arch.types import GRANULE_SIZE
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE, dtb_base
-from cca_platform.types import GRANULE_SIZE, MachineError
+from cca_platform.errors import MachineError
 
 __all__ = ["Image", "LoadError", "Segment", "load", "load_file", "sections_broken", "without_sections"]
 

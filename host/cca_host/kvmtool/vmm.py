@@ -8,6 +8,8 @@ from time import perf_counter
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from cca_arch.rmi.v1_0 import RecExitReason, Rmi, mpidr_of
+from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm import (
     CpuOff,
     Exit,
@@ -28,11 +30,10 @@ from cca_host.kvmtool.devicetree import flatten, realm_tree
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
 from cca_host.kvmtool.loader import Image, load_file
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, RunOptions, RunResult
-from cca_platform.types import GRANULE_SIZE, MachineError
-from cca_rmm.abi import RecExitReason, Rmi, mpidr_of
+from cca_platform.errors import MachineError
 
 if TYPE_CHECKING:
-    from cca_platform.pe import Pe
+    from cca_platform.pe.pe import Pe
 
 __all__ = ["Vmm", "run_realm"]
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Final
 
-from cca_platform.board import Device
 from cca_platform.devices.dma import DmaEngine
 from cca_platform.devices.ecam import EmptyEcam
 from cca_platform.devices.generic_watchdog import GenericWatchdog
@@ -12,6 +11,7 @@ from cca_platform.devices.pl031 import Pl031
 from cca_platform.devices.sp805 import Sp805
 from cca_platform.devices.vexpress_sysreg import VexpressSysreg
 from cca_platform.devices.wiring import Peripheral, Wiring
+from cca_platform.machine.board import Device
 from cca_platform.smmu import Smmu, SmmuRoot
 
 __all__ = ["MODELS"]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 from cca_platform.smmu import DmaAborted, DmaPort
 
 if TYPE_CHECKING:
-    from cca_platform.board import Device
     from cca_platform.devices.wiring import Wiring
+    from cca_platform.machine.board import Device
 
 __all__ = ["LENGTH_LIMIT", "DmaCommand", "DmaEngine", "DmaOffset", "DmaStatus"]
 

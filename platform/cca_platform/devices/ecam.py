@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cca_platform.board import Device
 from cca_platform.devices.wiring import Wiring
+from cca_platform.machine.board import Device
 
 __all__ = ["EmptyEcam"]
 

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from cca_platform.board import Device
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.wiring import Wiring
+from cca_platform.machine.board import Device
 
 __all__ = ["Pl011"]
 

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from cca_platform.board import Device
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.timebase import Timebase
 from cca_platform.devices.wiring import Wiring
+from cca_platform.machine.board import Device
 
 __all__ = ["Sp805"]
 

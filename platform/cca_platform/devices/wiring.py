@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from cca_platform.clock import Clock
-    from cca_platform.memory import Memory
-    from cca_platform.trace import Trace
+    from cca_platform.machine.clock import Clock
+    from cca_platform.memory.memory import Memory
+    from cca_platform.trace.trace import Trace
 
 __all__ = ["Peripheral", "Registers", "Wiring"]
 

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_platform.block import SIGNAL_G0, SIGNAL_G1NS, SIGNAL_G1S
 from cca_platform.gic.interrupts import Interrupts
 from cca_platform.gic.priorities import (
     CBPR,
@@ -21,6 +20,7 @@ from cca_platform.gic.priorities import (
 )
 from cca_platform.gic.sysregs import access
 from cca_platform.gic.virtual import VirtualInterface
+from cca_platform.native.block import SIGNAL_G0, SIGNAL_G1NS, SIGNAL_G1S
 
 if TYPE_CHECKING:
     from cca_platform.gic.gic import Gic

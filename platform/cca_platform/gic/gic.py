@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from cca_arch.types import MPIDR_AFFINITY
 from cca_platform.gic.cpu import CpuInterface
 from cca_platform.gic.distributor import Distributor
 from cca_platform.gic.interrupts import Interrupts
 from cca_platform.gic.priorities import G0, G1NS, G1S, LEVELS
 from cca_platform.gic.redistributor import Redistributors
-from cca_platform.types import MPIDR_AFFINITY
 
 __all__ = ["Gic"]
 

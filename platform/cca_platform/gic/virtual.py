@@ -6,7 +6,6 @@ Virtual priorities have 5 bits and no Secure half. Group 0 is G0; a virtual Grou
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_platform.block import SIGNAL_VFIQ, SIGNAL_VIRQ
 from cca_platform.gic.priorities import (
     G1NS,
     IDLE,
@@ -17,6 +16,7 @@ from cca_platform.gic.priorities import (
     highest_active,
     level_bit,
 )
+from cca_platform.native.block import SIGNAL_VFIQ, SIGNAL_VIRQ
 
 if TYPE_CHECKING:
     from cca_platform.gic.cpu import CpuInterface

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from cca_arch.types import Access
+from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.smmu.model import DmaAborted, Smmu
-from cca_platform.types import Access, BusError, GranuleProtectionFault
 
 __all__ = ["DmaPort"]
 

@@ -4,21 +4,16 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_platform import block as w
-from cca_platform import gpt
-from cca_platform.gpc import (
-    GPC_ADDRESS_SIZE,
-    GPC_EXTERNAL_ABORT,
-    GPC_GPF,
-    GPC_WALK_FAULT,
-    granule_protection_check,
-)
-from cca_platform.types import Access, GranuleProtectionFault, Pas
+from cca_arch.types import Access, Pas
+from cca_platform.errors import GranuleProtectionFault
+from cca_platform.mmu import gpt
+from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT, granule_protection_check
+from cca_platform.native import block as w
 
 if TYPE_CHECKING:
-    from cca_platform.board import Device
     from cca_platform.devices.wiring import Wiring
-    from cca_platform.memory import Memory
+    from cca_platform.machine.board import Device
+    from cca_platform.memory.memory import Memory
 
 __all__ = ["GranuleProtection", "Reason", "RootOffset", "SmmuRoot"]
 

@@ -7,7 +7,7 @@ stream tables, wired interrupts and RME. It has no stage 1, no substreams, no st
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from cca_platform.fields import Bits, Field
+from cca_arch.fields import Bits, Field
 
 __all__ = [
     "EVENTQ_ENTRY",

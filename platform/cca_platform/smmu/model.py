@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from cca_arch.types import Access
+from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.smmu.granules import GranuleProtection, Reason
 from cca_platform.smmu.layout import (
     EVENTQ_ENTRY,
@@ -21,11 +23,10 @@ from cca_platform.smmu.layout import (
 )
 from cca_platform.smmu.queues import Queue
 from cca_platform.smmu.streams import Leaf, Refusal, Stage2, StreamTable
-from cca_platform.types import Access, BusError, GranuleProtectionFault
 
 if TYPE_CHECKING:
-    from cca_platform.board import Device
     from cca_platform.devices.wiring import Wiring
+    from cca_platform.machine.board import Device
 
 __all__ = ["DmaAborted", "Smmu"]
 

@@ -5,20 +5,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from cca_platform import block as w
-from cca_platform.gpc import host_address
-from cca_platform.smmu.granules import GranuleProtection, Reason
-from cca_platform.smmu.layout import (
-    STREAM_BITS,
-    Event,
-    EventFlags,
-    L1Std,
-    Ste,
-    SteConfig,
-    StrtabBaseCfg,
-    address,
-)
-from cca_platform.stage2 import (
+from cca_arch.types import Access, Pas
+from cca_platform.errors import BusError, GranuleProtectionFault
+from cca_platform.mmu.gpc import host_address
+from cca_platform.mmu.stage2 import (
     ACCESS_FLAG,
     ADDRESS_SIZE,
     EXTERNAL_ABORT_WALK,
@@ -27,10 +17,12 @@ from cca_platform.stage2 import (
     TRANSLATION,
     walk_stage2,
 )
-from cca_platform.types import Access, BusError, GranuleProtectionFault, Pas
+from cca_platform.native import block as w
+from cca_platform.smmu.granules import GranuleProtection, Reason
+from cca_platform.smmu.layout import STREAM_BITS, Event, EventFlags, L1Std, Ste, SteConfig, StrtabBaseCfg, address
 
 if TYPE_CHECKING:
-    from cca_platform.memory import Memory
+    from cca_platform.memory.memory import Memory
 
 __all__ = ["Leaf", "Refusal", "Stage2", "StreamTable", "illegal"]
 

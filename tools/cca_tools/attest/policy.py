@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 from cca_tools.attest.token import LIFECYCLES
 
 __all__ = ["Component", "Policy", "PolicyError", "hex_bytes", "load_policy"]

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 
 __all__ = ["extract", "read"]
 

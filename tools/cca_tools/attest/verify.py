@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from cca_platform.types import MachineError
+from cca_platform.errors import MachineError
 from cca_tools.attest.cose import CoseError, Sign1, cose_key, point_key, verify_signature
 from cca_tools.attest.policy import Policy, any_of, hex_bytes
 from cca_tools.attest.token import (
@@ -98,8 +98,8 @@ def load_key(pem: bytes) -> "EllipticCurvePublicKey":
 
 def development_keys() -> dict[str, "EllipticCurvePublicKey"]:
     """The CPAKs of this project's boards: their private halves are no secret."""
-    from cca_firmware.attestation import cpak_pem
-    from cca_platform.board import names
+    from cca_firmware.bl31.attestation import cpak_pem
+    from cca_platform.machine.board import names
 
     return {f"the development CPAK of {name}": load_key(cpak_pem(name).encode()) for name in names()}
 

@@ -1,0 +1,92 @@
+"""Loading of boot images: find in the package, check against the chain of trust, copy into DRAM, measure.
+
+The chain: BL1's ROM holds the hash of the CCA content certificate; that certificate vouches for BL2, BL31, the RMM, the
+NS content certificate, and the Trusted OS content certificate if there is a Secure payload; the latter two vouch for
+BL33 and BL32. An image that is not the certified one never reaches DRAM.
+"""
+
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from cca_arch.types import PA, Pas, SecurityState
+from cca_firmware.bl2.certificates import Certificate
+from cca_firmware.bl2.fip import Fip
+from cca_firmware.bl2.images import CCA_CERTIFICATE, NS_CERTIFICATE, SECURE_CERTIFICATE, ImageType
+from cca_firmware.errors import BootError
+from cca_platform.memory.memory import Memory
+from cca_platform.trace.trace import Trace
+
+__all__ = ["HASH_ALGORITHM", "Loader", "Measurement"]
+
+HASH_ALGORITHM: Final = "sha-256"
+
+
+class Measurement(NamedTuple):
+    """An entry of the event log: the image ``name`` with this ``digest`` was loaded to PA ``pa`` and is in use."""
+
+    name: str
+    version: str
+    algorithm: str
+    digest: bytes
+    signer_id: bytes
+    pa: PA
+    size: int
+
+
+class Loader:
+    """The loader of BL1 and BL2 for one boot. ``event_log`` has a measurement for each image, in the order of loading.
+
+    ``root_digest`` is the hash that BL1's ROM holds. BootError when the package is damaged.
+    """
+
+    def __init__(self, memory: Memory, trace: Trace, package: bytes, root_digest: bytes) -> None:
+        self._memory = memory
+        self._trace = trace
+        self._fip = Fip(package)
+        self.event_log: list[Measurement] = []
+        self._certificates = [Certificate.parse(self._checked(CCA_CERTIFICATE, root_digest))]
+        self._certificates.append(Certificate.parse(self._certified(NS_CERTIFICATE)[1]))
+        if self.holds(SECURE_CERTIFICATE):
+            self._certificates.append(Certificate.parse(self._certified(SECURE_CERTIFICATE)[1]))
+
+    def holds(self, kind: ImageType) -> bool:
+        """Whether a certificate of the package vouches for an image of this kind."""
+        return any(certificate.find(kind.uuid) for certificate in self._certificates)
+
+    def load(self, kind: ImageType, pa: int, limit: int, pas: Pas) -> Measurement:
+        """Copy an image to ``pa`` in the PAS ``pas``, at most ``limit`` bytes; BootError when it is not certified."""
+        certificate, image, version, digest = self._certified(kind)
+        if len(image) > limit:
+            raise BootError(f"{kind.label} must fit {limit:#x} bytes at {pa:#x}, not take {len(image):#x}")
+        self._memory.port(SecurityState.ROOT, pas).write(pa, image)
+        entry = Measurement(kind.name, version, HASH_ALGORITHM, digest, certificate.signer_id, PA(pa), len(image))
+        self.event_log.append(entry)
+        if self._trace.on:
+            self._trace.emit(
+                "boot.image",
+                image=kind.name,
+                pa=pa,
+                size=len(image),
+                algorithm=HASH_ALGORITHM,
+                digest=digest,
+                version=version,
+            )
+        return entry
+
+    def _certified(self, kind: ImageType) -> tuple[Certificate, bytes, str, bytes]:
+        """An image that a certificate vouches for: that certificate, the image, its version and digest."""
+        for certificate in self._certificates:
+            row = certificate.find(kind.uuid)
+            if row is not None:
+                return certificate, self._checked(kind, row.digest), row.version, row.digest
+        raise BootError(f"{kind.label} must be named by a content certificate; rebuild the package")
+
+    def _checked(self, kind: ImageType, digest: bytes) -> bytes:
+        """An image of the package that has this SHA-256."""
+        image = self._fip.get(kind.uuid)
+        if image is None:
+            raise BootError(f"FIP must hold the {kind.label} ({kind.meaning}); rebuild the package")
+        actual = sha256(image).digest()
+        if actual != digest:
+            raise BootError(f"{kind.label} must hash to {digest.hex()}, not {actual.hex()}")
+        return image

@@ -1,0 +1,33 @@
+"""The image of a Secure payload: what of a file goes into Secure memory."""
+
+from typing import Final
+
+from cca_firmware.bl2.nsimage import NsImage, elf_parts
+from cca_firmware.errors import BootError
+from cca_platform.machine.board import Region
+
+__all__ = ["flatten"]
+
+_ELF: Final = b"\x7fELF"
+_NAME: Final = "Secure payload"
+
+
+def flatten(payload: bytes, region: Region) -> bytes:
+    """The bytes from the start of ``region`` on: an ELF file's segments laid out, or a raw image as it is.
+
+    BootError for an ELF file that is not linked to lie in ``region`` and to start at its base.
+    """
+    if not payload:
+        raise BootError(f"{_NAME} must not be empty: give an ELF file or a raw image")
+    if not payload.startswith(_ELF):
+        return payload
+    parts, entry = elf_parts(NsImage(payload, name=_NAME))
+    inside = all(region.base <= part.address and part.top <= region.top for part in parts)
+    if entry != region.base or not inside:
+        where = f"{region.base:#x}, with all of it below {region.top:#x}"
+        raise BootError(f"{_NAME} must be linked to start at {where}, not at {entry:#x}")
+    image = bytearray(max(part.address + len(part.data) for part in parts) - region.base)
+    for part in parts:
+        at = part.address - region.base
+        image[at : at + len(part.data)] = part.data
+    return bytes(image)

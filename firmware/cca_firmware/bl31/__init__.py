@@ -1,0 +1,1 @@
+"""The root monitor and its services, resident at EL3."""

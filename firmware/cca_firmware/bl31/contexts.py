@@ -1,0 +1,170 @@
+"""World contexts: what EL3 keeps of each world on each PE while another world runs there.
+
+A context is one granule of Root DRAM. It holds X0 to X30, the return address and PSTATE, SCR_EL3 of the world, and the
+EL2 registers of a world that is real code. Between Non-secure and Realm EL1 registers are not EL3's: the RMM keeps
+those of the Realm and of the host apart. Whoever shares a PE with a Secure payload has them kept here.
+"""
+
+import ctypes
+from typing import Final
+
+from cca_arch.el3 import scr_of
+from cca_arch.fields import Member, Struct
+from cca_arch.types import GRANULE_SIZE, PA, SecurityState
+from cca_firmware.carveout import Carveout
+from cca_platform.isa import frame
+from cca_platform.memory.memory import Memory
+
+__all__ = ["CPU_CONTEXT", "WORLDS", "Context", "Contexts"]
+
+CPU_CONTEXT: Final = Struct(
+    "cpu_context",
+    GRANULE_SIZE,
+    Member("x", 0x000, 8, count=31),
+    Member("elr_el3", 0x0F8, 8),
+    Member("spsr_el3", 0x100, 8),
+    Member("scr_el3", 0x108, 8),
+    Member("traps", 0x110, 8),
+    Member("el2", 0x200, frame.EL2_FRAME_SIZE),
+    Member("el1", 0x400, frame.EL1_FRAME_SIZE),
+    Member("interrupted", 0x800, frame.offset("pstate") + 8),
+)
+"""``traps``: SCR_EL3 as the engine has it. ``interrupted``: the general registers of a Secure payload that handles a
+Secure interrupt in the middle of something else."""
+WORLDS: Final = (SecurityState.SECURE, SecurityState.NON_SECURE, SecurityState.REALM)
+
+_ELR: Final = CPU_CONTEXT.offset("elr_el3") // 8
+_SPSR: Final = CPU_CONTEXT.offset("spsr_el3") // 8
+_SCR: Final = CPU_CONTEXT.offset("scr_el3") // 8
+_TRAPS: Final = CPU_CONTEXT.offset("traps") // 8
+_EL1, _EL2 = CPU_CONTEXT.offset("el1"), CPU_CONTEXT.offset("el2")
+_INTERRUPTED, _GENERAL_SIZE = CPU_CONTEXT.offset("interrupted"), frame.offset("pstate") + 8
+_TIMERS: Final = frame.offset("cntv_ctl_el0")
+_TIMERS_SIZE: Final = frame.offset("cntp_cval_el0") + 8 - _TIMERS
+_HCR_RW: Final = 1 << 31
+_NO_EL2: Final = {
+    "hcr": _HCR_RW,
+    "hcr_el2": _HCR_RW,
+    "vtcr": 0,
+    "vtcr_el2": 0,
+    "vttbr": 0,
+    "vttbr_el2": 0,
+    "cnthctl": 3,  # EL1PCTEN, EL1PCEN
+    "cnthctl_el2": 3,
+    "cptr_el2": 0x33FF,  # RES1
+    "mdcr_el2": 0,
+}
+"""EL2 controls under which nothing of EL1 is trapped, translated or routed to EL2."""
+
+
+class Context:
+    """The context of one world on one PE.
+
+    ``x`` is a writable view of X0..X30, ``results`` of X1..X5, ``tail`` of X8..X30, ``interrupted_at`` of
+    ``elr`` and ``spsr``; ``el1`` and ``el2`` are the host
+    addresses of the register frames. The views reach DRAM directly, for EL3 owns this granule for good;
+    :class:`Contexts` tells snapshots what is in it.
+    """
+
+    __slots__ = ("_host", "el1", "el2", "interrupted_at", "pa", "results", "tail", "words", "x")
+
+    def __init__(self, memory: Memory, pa: PA, state: SecurityState) -> None:
+        host = memory.port(SecurityState.ROOT).host_address(pa, GRANULE_SIZE)
+        self.pa = pa
+        self.words = memoryview((ctypes.c_uint64 * (GRANULE_SIZE // 8)).from_address(host)).cast("B").cast("Q")
+        self.x = self.words[0:31]
+        self.results = self.words[1:6]
+        self.tail = self.words[8:31]
+        self.interrupted_at = self.words[_ELR : _SPSR + 1]
+        self._host = host
+        self.el1, self.el2 = host + _EL1, host + _EL2
+        self.words[_SCR] = scr_of(state)
+
+    @property
+    def elr(self) -> int:
+        """The address at which the world goes on."""
+        return self.words[_ELR]
+
+    @elr.setter
+    def elr(self, value: int) -> None:
+        self.words[_ELR] = value
+
+    @property
+    def spsr(self) -> int:
+        """PSTATE with which the world goes on."""
+        return self.words[_SPSR]
+
+    @spsr.setter
+    def spsr(self, value: int) -> None:
+        self.words[_SPSR] = value
+
+
+    @property
+    def scr(self) -> int:
+        """SCR_EL3 under which the world runs."""
+        return self.words[_SCR]
+
+    @property
+    def traps(self) -> int:
+        """What of SCR_EL3 decides how the engine runs the world."""
+        return self.words[_TRAPS]
+
+    @traps.setter
+    def traps(self, value: int) -> None:
+        self.words[_TRAPS] = value
+
+    def reset(self, pc: int, pstate: int, **registers: int) -> None:
+        """An EL1 frame that starts at ``pc`` with zeros in all but ``registers``."""
+        ctypes.memset(self.el1, 0, frame.EL1_FRAME_SIZE)
+        for name, value in {"pc": pc, "pstate": pstate, **registers}.items():
+            self.words[(_EL1 + frame.offset(name)) // 8] = value
+
+    def without_el2(self, other: "Context", mpidr: int, midr: int) -> None:
+        """The EL2 frame for a world that has no EL2: that of ``other`` without what controls lower levels."""
+        ctypes.memmove(self.el2, other.el2, frame.EL2_FRAME_SIZE)
+        for name, value in {**_NO_EL2, "vmpidr_el2": mpidr, "vpidr_el2": midr}.items():
+            self.words[(_EL2 + frame.offset_el2(name)) // 8] = value
+
+    def take_timers(self, other: "Context") -> None:
+        """Give the EL1 frame the EL1 timers of ``other``: a PE has them once, they run whatever world has the PE."""
+        ctypes.memmove(self.el1 + _TIMERS, other.el1 + _TIMERS, _TIMERS_SIZE)
+
+    def keep_interrupted(self) -> None:
+        """Set X0..X30, SP, PC and PSTATE of the EL1 frame aside while an interrupt handler uses the frame."""
+        ctypes.memmove(self._host + _INTERRUPTED, self.el1, _GENERAL_SIZE)
+
+    def resume_interrupted(self) -> None:
+        """Put back what :meth:`keep_interrupted` set aside."""
+        ctypes.memmove(self.el1, self._host + _INTERRUPTED, _GENERAL_SIZE)
+
+
+class Contexts:
+    """The contexts of every PE and world: ``contexts.of(pe, state)``, or a row per world for the hot path."""
+
+    def __init__(self, memory: Memory, root: Carveout, pes: int) -> None:
+        self._size = pes * len(WORLDS) * GRANULE_SIZE
+        base = root.take("EL3 contexts", self._size)
+        self.base = PA(base)
+        self._host = memory.port(SecurityState.ROOT).host_address(base, self._size)
+        self._rows = {
+            state: tuple(
+                Context(memory, PA(base + (index * len(WORLDS) + place) * GRANULE_SIZE), state) for index in range(pes)
+            )
+            for place, state in enumerate(WORLDS)
+        }
+
+    def row(self, state: SecurityState) -> tuple[Context, ...]:
+        """The contexts of one world, by PE index."""
+        return self._rows[state]
+
+    def of(self, index: int, state: SecurityState) -> Context:
+        """The context of a world on the PE with this index."""
+        return self._rows[state][index]
+
+    def save(self) -> bytes:
+        """What the contexts hold, for a snapshot."""
+        return ctypes.string_at(self._host, self._size)
+
+    def restore(self, data: bytes) -> None:
+        """Put back what :meth:`save` gave."""
+        ctypes.memmove(self._host, data, self._size)

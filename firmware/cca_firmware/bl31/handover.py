@@ -1,0 +1,52 @@
+"""The hand-over to Non-secure software: what EL3 leaves in a PE, as TF-A does it."""
+
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.types import SecurityState
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["NsEntry"]
+
+_SPSR: Final = {1: 0x3C5, 2: 0x3C9}
+"""PSTATE at the entry, by exception level: EL1h or EL2h, DAIF masked."""
+_HCR_RW: Final = 1 << 31
+_SCR_WITHOUT_HCE: Final = 0x431
+"""SCR_EL3 of a machine without EL2 software: NS, RW and RES1; HVC is undefined."""
+_MIDR: Final = (3, 0, 0, 0, 0)
+_RESET: Final = {
+    "sctlr_el2": 0x30C5_0830,  # RES1: MMU, caches and alignment checks off, little-endian
+    "cptr_el2": 0x33FF,  # RES1: no traps
+    "mdcr_el2": 0,
+    "cnthctl_el2": 0b11,  # EL1PCTEN, EL1PCEN
+    "cntvoff_el2": 0,
+    "sctlr_el1": 0x30D0_0800,  # RES1
+}
+
+
+class NsEntry:
+    """How Non-secure software is entered: at exception level ``el`` (2 or 1), with X0 alone and all else zero.
+
+    ``is_code``: it is AArch64 code, whose EL2 registers get their reset values. At EL1 there is no EL2 software: EL1 is
+    AArch64 without stage 2 and traps, and HVC is undefined (SCR_EL3.HCE = 0).
+    """
+
+    def __init__(self, el: int, is_code: bool) -> None:
+        self.el = el
+        self.is_code = is_code
+
+    def enter(self, pe: "Pe", entry: int, x0: int) -> None:
+        """Leave EL3 for PA ``entry``; the caller must return at once."""
+        pe.x[:] = memoryview(bytes(31 * 8)).cast("Q")
+        pe.x[0] = x0
+        pe.elr, pe.spsr = entry, _SPSR[self.el]
+        if self.is_code:
+            for name, value in _RESET.items():
+                pe.write_sysreg(name, value)
+            pe.write_sysreg("vpidr_el2", pe.id_register(*_MIDR))
+            pe.write_sysreg("vmpidr_el2", pe.mpidr)
+            if self.el == 1:
+                pe.write_sysreg("scr_el3", _SCR_WITHOUT_HCE)
+            pe.set_el2(hcr=0 if self.el == 2 else _HCR_RW, vtcr=0, vttbr=0, vmpidr=pe.mpidr)
+        pe.eret(SecurityState.NON_SECURE, self.el)

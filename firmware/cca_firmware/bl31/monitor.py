@@ -1,0 +1,204 @@
+"""The root monitor at EL3: SMC routing by calling world and function, and the switch between worlds.
+
+The switch keeps to the RMM-EL3 interface 0.x: an RMI call enters the RMM with the caller's X0..X7; its results X1..X5
+become X0..X4 of the Non-secure caller, whose other registers come back as they were.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_arch.el3 import RmmEl3
+from cca_arch.ffa import Ffa
+from cca_arch.psci import Psci
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.rsi.v1_0 import Rsi
+from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, RMI_FIDS, RMI_FIDS_LATER, SMC_EC, SMCCC_VERSION, Smccc
+from cca_arch.tsp import Tsp
+from cca_arch.types import SecurityState
+from cca_firmware.bl31.contexts import Contexts
+from cca_firmware.bl31.psci import Handler, PsciService
+from cca_firmware.bl31.rmmd import RmmDispatcher
+
+if TYPE_CHECKING:
+    from cca_firmware.secure.dispatcher import SecureDispatcher
+    from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["Monitor", "function_name"]
+
+_SMC_0: Final = SMC_EC << 26 | 1 << 25
+"""ESR_EL3 of SMC #0: the SMCCC reserves every other immediate."""
+_FID: Final = 0xFFFE_FFFF
+"""The bits of X0 that name a function: W0 without the SVE hint."""
+_ARCH_FEATURES: Final = frozenset({Smccc.VERSION, Smccc.ARCH_FEATURES})
+_SECURE: Final = SecurityState.SECURE
+_NS: Final = SecurityState.NON_SECURE
+_REALM: Final = SecurityState.REALM
+_ALL: Final = slice(None)
+_TAIL: Final = slice(8, 31)
+_RESULTS: Final = slice(0, 5)
+_NO_RETURN: Final = frozenset({RmmEl3.BOOT_COMPLETE, Psci.CPU_OFF, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET})
+_REC_ENTER: Final = int(Rmi.REC_ENTER)
+_INTERFACES: Final = {"SMCCC": Smccc, "PSCI": Psci, "RMM": RmmEl3, "RMI": Rmi, "RSI": Rsi, "TSP": Tsp, "FFA": Ffa}
+_NAMES: dict[int, str] = {}
+
+
+def function_name(fid: int) -> str:
+    """The specification's name of a function identifier, or its number."""
+    if not _NAMES:
+        for prefix, names in _INTERFACES.items():
+            _NAMES.update({int(member): f"{prefix}_{member.name.removesuffix('_64')}" for member in names})
+    return _NAMES.get(fid & _FID, f"{fid & 0xFFFF_FFFF:#x}")
+
+
+class Monitor:
+    """The program at EL3.
+
+    ``ns_is_code`` says that Non-secure EL2 is AArch64 code, whose EL2 registers and return address a world switch must
+    keep; a Python program has none. ``secure`` dispatches to the Secure payload, if there is one.
+    """
+
+    def __init__(
+        self,
+        machine: "Machine",
+        contexts: Contexts,
+        rmmd: RmmDispatcher,
+        psci: PsciService,
+        ns_is_code: bool,
+        secure: "SecureDispatcher | None" = None,
+    ) -> None:
+        self._machine = machine
+        self._trace = machine.trace
+        self._ns = contexts.row(SecurityState.NON_SECURE)
+        self._realm = contexts.row(SecurityState.REALM)
+        self._ns_is_code = ns_is_code
+        self.rmmd = rmmd
+        self.secure = secure
+        arch: dict[int, Handler] = {
+            Smccc.VERSION: self._smccc_version,
+            Smccc.ARCH_FEATURES: self._arch_features,
+        }
+        rmi: dict[int, Handler] = dict.fromkeys((*RMI_FIDS, *RMI_FIDS_LATER), self._rmi_call)
+        routes: dict[SecurityState, dict[int, Handler]] = {
+            SecurityState.SECURE: arch,
+            SecurityState.NON_SECURE: arch | psci.handlers | rmi,
+            SecurityState.ROOT: {},
+            SecurityState.REALM: arch | rmmd.handlers | {RmmEl3.RMI_REQ_COMPLETE: self._rmi_complete},
+        }
+        others: dict[SecurityState, Handler] = {}
+        if secure is not None:
+            routes[_NS] |= secure.around(psci.handlers) | secure.ns_handlers
+            routes[_SECURE] |= secure.secure_handlers
+            others = {_NS: secure.ns_other, _SECURE: secure.secure_other}
+        # plain ints as keys, by the number of the world: the hot path hashes no enumeration
+        self._routes = tuple({int(fid): handler for fid, handler in routes[state].items()} for state in SecurityState)
+        self._others = tuple(others.get(state, _unknown) for state in SecurityState)
+
+    def routes(self, state: SecurityState) -> frozenset[int]:
+        """The functions that a world can call; every other one is the Secure payload's, or gets NOT_SUPPORTED."""
+        return frozenset(self._routes[state])
+
+    # -- exceptions to EL3 ------------------------------------------------------------------------------------------
+    def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+        """An SMC of the world ``pe.security``, or an exception that belongs to EL3."""
+        if esr != _SMC_0:
+            self._other(pe, esr, far)
+            return
+        x = pe.x
+        routes = self._routes[pe.security]
+        handler = routes.get(x[0]) or routes.get(x[0] & _FID) or self._others[pe.security]
+        if self._trace.on:
+            self._traced(pe, x, handler)
+        else:
+            handler(pe, x)
+
+    def on_irq(self, pe: "Pe") -> None:
+        """An interrupt of the Secure world, or of Non-secure software while that waits for the Secure payload."""
+        if self.secure is not None:
+            self.secure.on_interrupt(pe)
+        else:
+            self._machine.stop(f"EL3 panic: an interrupt that nobody handles on PE {pe.index}")
+
+    def on_eret(self, pe: "Pe") -> None:
+        """Nothing is above EL3."""
+
+    def _other(self, pe: "Pe", esr: int, far: int) -> None:
+        """An SMC with an immediate that nobody defines; a GPC exception or another one is a panic, as in TF-A."""
+        if esr >> 26 == SMC_EC:
+            _unknown(pe, pe.x)
+            return
+        self._machine.stop(f"EL3 panic: exception of class {esr >> 26:#x} at {pe.elr:#x}, ESR {esr:#x}, FAR {far:#x}")
+
+    def _traced(self, pe: "Pe", x: memoryview, handler: Handler) -> None:
+        """Serve an SMC with its events; the handlers themselves know nothing of the trace."""
+        fid = x[0] & 0xFFFF_FFFF
+        name, emit = function_name(fid), self._trace.emit
+        emit("smc.call", pe=pe, fid=fid, name=name, args=list(x[1:8]))
+        if fid & _FID in _PSCI_RANGES:
+            emit("psci.call", pe=pe, fid=fid, cmd=name, args=list(x[1:4]))
+        if handler == self._rmi_complete:
+            self._trace_switch(pe, _REALM, _NS, name)
+            call = self._ns[pe.index].x[0] & 0xFFFF_FFFF
+            emit("smc.return", pe=pe, world="ns", fid=call, name=function_name(call), results=list(x[1:6]))
+        elif handler == self._rmi_call and self.rmmd.ready:
+            self._trace_switch(pe, _NS, _REALM, name)
+        elif fid & _FID not in _NO_RETURN:
+            world = pe.security
+            handler(pe, x)
+            if pe.security == world:
+                emit("smc.return", pe=pe, fid=fid, name=name, results=list(x[0:4]))
+            return
+        handler(pe, x)
+
+    def _trace_switch(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
+        fields: dict[str, Any] = {"world": "root", "el": 3, "source": source, "target": target, "reason": reason}
+        self._trace.emit("world.switch", pe=pe, **fields)
+
+    # -- world switch -----------------------------------------------------------------------------------------------
+    def _rmi_call(self, pe: "Pe", x: memoryview) -> None:
+        """Non-secure to Realm: X0..X7 travel, the Realm world gets its own X8..X30 back.
+
+        R-EL2 is a Python program and has no EL2 registers on the PE: only a Realm that runs, which is RMI_REC_ENTER,
+        puts others there than those of Non-secure code.
+        """
+        if not self.rmmd.ready:
+            x[0] = NOT_SUPPORTED
+            return
+        index = pe.index
+        ns = self._ns[index]
+        ns.x[_ALL] = x
+        if self._ns_is_code:
+            ns.interrupted_at[_ALL] = pe.interrupted_at
+            if x[0] & _FID == _REC_ENTER:
+                pe.save_el2(ns.el2, replaced=True)
+        x[_TAIL] = self._realm[index].tail
+        pe.eret(_REALM, 2)
+
+    def _rmi_complete(self, pe: "Pe", x: memoryview) -> None:
+        """Realm to Non-secure: X1..X5 become X0..X4."""
+        index = pe.index
+        realm, ns = self._realm[index], self._ns[index]
+        realm.x[_ALL] = x
+        x[_ALL] = ns.x
+        x[_RESULTS] = realm.results
+        if self._ns_is_code:
+            if ns.x[0] & _FID == _REC_ENTER:
+                pe.restore_el2(ns.el2, replaced=True)
+            pe.interrupted_at[_ALL] = ns.interrupted_at
+            pe.eret(_NS, ns.spsr >> 2 & 3)
+        else:
+            pe.eret(_NS, 2)
+
+    # -- SMCCC arch calls -------------------------------------------------------------------------------------------
+    def _smccc_version(self, pe: "Pe", x: memoryview) -> None:
+        x[0] = SMCCC_VERSION
+
+    def _arch_features(self, pe: "Pe", x: memoryview) -> None:
+        x[0] = 0 if x[1] & 0xFFFF_FFFF in _ARCH_FEATURES else NOT_SUPPORTED
+
+
+_PSCI_RANGES: Final = frozenset({*PSCI_FIDS, *(fid | 1 << 30 for fid in PSCI_FIDS)})
+
+
+def _unknown(pe: "Pe", x: memoryview) -> None:
+    """SMCCC: X0 = NOT_SUPPORTED, every other register as it was."""
+    x[0] = NOT_SUPPORTED

@@ -1,0 +1,146 @@
+"""PSCI for the Non-secure world, at EL3 (DEN0022, PSCI 1.1)."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.psci import PSCI_VERSION, AffinityInfo, Psci, PsciStatus, mpidr_affinity
+from cca_arch.smccc import Smccc
+from cca_arch.types import SecurityState
+from cca_firmware.bl31 import gic
+from cca_platform.errors import GranuleProtectionFault
+
+if TYPE_CHECKING:
+    from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["Handler", "PsciService"]
+
+Handler = Callable[["Pe", memoryview], None]
+
+_SMC64: Final = 1 << 30
+_NO_MIGRATION: Final = 2
+"""MIGRATE_INFO_TYPE: there is no Trusted OS that would have to migrate."""
+
+
+class PsciService:
+    """The power states of the PEs, and ``handlers``: what each function does with a PE and its X0..X30.
+
+    ``start(pe, entry, context_id)`` is the monitor's warm boot: it takes a PE that is off through the RMM to the entry
+    point at Non-secure EL2. It is None where NS is a Python program, which has every PE from the start.
+    """
+
+    def __init__(self, machine: "Machine", start: "Callable[[Pe, int, int], None] | None" = None) -> None:
+        self._machine = machine
+        self._start = start
+        self._index_of = {mpidr_affinity(pe.mpidr): pe.index for pe in machine.pes}
+        self.power = [AffinityInfo.ON] + [AffinityInfo.ON if start is None else AffinityInfo.OFF] * (
+            len(machine.pes) - 1
+        )
+        self.handlers: dict[int, Handler] = {
+            Psci.VERSION: self._version,
+            Psci.CPU_SUSPEND: self._cpu_suspend,
+            Psci.CPU_SUSPEND_64: self._cpu_suspend,
+            Psci.CPU_OFF: self._cpu_off,
+            Psci.CPU_ON: self._cpu_on,
+            Psci.CPU_ON_64: self._cpu_on,
+            Psci.AFFINITY_INFO: self._affinity_info,
+            Psci.AFFINITY_INFO_64: self._affinity_info,
+            Psci.MIGRATE_INFO_TYPE: self._migrate_info_type,
+            Psci.SYSTEM_OFF: self._system_off,
+            Psci.SYSTEM_RESET: self._system_reset,
+            Psci.SYSTEM_RESET2: self._system_reset2,
+            Psci.SYSTEM_RESET2_64: self._system_reset2,
+            Psci.FEATURES: self._features,
+        }
+        self._available = frozenset({*self.handlers, Smccc.VERSION})
+
+    def save(self) -> list[int]:
+        """The power states, for a snapshot."""
+        return [int(state) for state in self.power]
+
+    def restore(self, data: list[int]) -> None:
+        """Put back what :meth:`save` gave."""
+        self.power[:] = [AffinityInfo(state) for state in data]
+
+    def _version(self, pe: "Pe", x: memoryview) -> None:
+        x[0] = PSCI_VERSION
+
+    def _features(self, pe: "Pe", x: memoryview) -> None:
+        known = x[1] & 0xFFFF_FFFF in self._available
+        x[0] = PsciStatus.SUCCESS if known else PsciStatus.NOT_SUPPORTED
+
+    def _migrate_info_type(self, pe: "Pe", x: memoryview) -> None:
+        x[0] = _NO_MIGRATION
+
+    def _system_off(self, pe: "Pe", x: memoryview) -> None:
+        self._machine.stop("system off")
+
+    def _system_reset(self, pe: "Pe", x: memoryview) -> None:
+        self._machine.stop("system reset: PSCI")
+
+    def _system_reset2(self, pe: "Pe", x: memoryview) -> None:
+        """SYSTEM_WARM_RESET, type 0, resets all that SYSTEM_RESET does; there is no vendor's type of reset."""
+        if x[1] & 0xFFFF_FFFF:
+            x[0] = PsciStatus.INVALID_PARAMETERS
+        else:
+            self._system_reset(pe, x)
+
+    def _affinity_info(self, pe: "Pe", x: memoryview) -> None:
+        affinity, level, _ = _arguments(x)
+        target = self._index_of.get(affinity)
+        x[0] = PsciStatus.INVALID_PARAMETERS if target is None or level else self.power[target]
+
+    def _cpu_on(self, pe: "Pe", x: memoryview) -> None:
+        affinity, entry, context_id = _arguments(x)
+        target = self._index_of.get(affinity)
+        if target is None:
+            x[0] = PsciStatus.INVALID_PARAMETERS
+        elif entry & 3 or not self._is_ns(entry):
+            x[0] = PsciStatus.INVALID_ADDRESS
+        elif self.power[target] is not AffinityInfo.OFF:
+            x[0] = PsciStatus.ALREADY_ON
+        elif self._start is None:
+            x[0] = PsciStatus.INTERNAL_FAILURE
+        else:
+            self.power[target] = AffinityInfo.ON
+            x[0] = PsciStatus.SUCCESS
+            gic.pe_on(self._machine.gic, target)
+            self._start(self._machine.pes[target], entry, context_id)
+
+    def _is_ns(self, entry: int) -> bool:
+        """Whether NS software can fetch from ``entry``: DRAM in the Non-secure PAS."""
+        memory = self._machine.memory
+        if memory.offset(entry) < 0:
+            return False
+        try:
+            memory.port(SecurityState.NON_SECURE).view(entry, 4)
+        except GranuleProtectionFault:
+            return False
+        return True
+
+    def _cpu_suspend(self, pe: "Pe", x: memoryview) -> None:
+        """Standby of the PE, power_state 0, as WFI; there is no other state."""
+        if self._start is None:
+            x[0] = PsciStatus.DENIED
+        elif x[1] & 0xFFFF_FFFF:
+            x[0] = PsciStatus.INVALID_PARAMETERS
+        else:
+            x[0] = PsciStatus.SUCCESS
+            pe.waiting = True
+
+    def _cpu_off(self, pe: "Pe", x: memoryview) -> None:
+        """Does not return; a Python program cannot be taken off its PE and is denied it."""
+        if self._start is None:
+            x[0] = PsciStatus.DENIED
+            return
+        self.power[pe.index] = AffinityInfo.OFF
+        pe.eret(SecurityState.NON_SECURE, 2)
+        pe.power_off()
+        gic.pe_off(self._machine.gic, pe.index)
+
+
+def _arguments(x: memoryview) -> tuple[int, int, int]:
+    """The three arguments of a call: 32 bits of each register for an SMC32 function, 64 for an SMC64 one."""
+    width = 64 if x[0] & _SMC64 else 32
+    ones = (1 << width) - 1
+    return x[1] & ones, x[2] & ones, x[3] & ones

@@ -1,0 +1,1 @@
+"""The Secure world: a payload at S-EL1, and FF-A."""

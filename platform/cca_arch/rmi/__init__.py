@@ -1,0 +1,1 @@
+"""The Realm Management Interface: one module for each version of its numbers and structures."""

@@ -1,0 +1,76 @@
+"""The SMC Calling Convention (Arm DEN0028): function identifiers, owners, ranges, and the Arm Architecture calls.
+
+Status values are the unsigned 64-bit contents of X0, so that they compare equal with a register.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+from cca_arch.fields import Bits, Field
+
+__all__ = [
+    "NOT_SUPPORTED",
+    "PSCI_FIDS",
+    "REGISTER_MASK",
+    "RMI_FIDS",
+    "RMI_FIDS_LATER",
+    "RMM_EL3_FIDS",
+    "RSI_FIDS",
+    "SMCCC_VERSION",
+    "SMC_EC",
+    "SVE_HINT",
+    "Fid",
+    "Owner",
+    "Smccc",
+]
+
+REGISTER_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
+NOT_SUPPORTED: Final = REGISTER_MASK
+"""X0 of every call that nobody implements (SMCCC 1.x, NOT_SUPPORTED = -1)."""
+SMC_EC: Final = 0x17
+"""ESR_ELx.EC of an SMC executed in AArch64 state."""
+SMCCC_VERSION: Final = 0x10005
+SVE_HINT: Final = 1 << 16
+"""The FID bit that is ignored when an FID is matched."""
+
+
+class Owner(IntEnum):
+    """The owning entities of SMCCC function identifiers (DEN0028, table 6-2)."""
+
+    ARCH = 0
+    CPU = 1
+    SIP = 2
+    OEM = 3
+    STANDARD_SECURE = 4
+    STANDARD_HYP = 5
+    VENDOR_HYP = 6
+    VENDOR_EL3 = 7
+
+
+class Fid(Bits):
+    """A function identifier: W0 of an SMC or HVC."""
+
+    fast = Field(31)
+    smc64 = Field(30)
+    owner = Field(29, 24)
+    zero = Field(23, 17)
+    sve_hint = Field(16)
+    number = Field(15, 0)
+
+
+RMI_FIDS: Final = range(0xC400_0150, 0xC400_0190)
+RMI_FIDS_LATER: Final = range(0xC400_01D0, 0xC400_02D0)
+"""The second RMI range, which only a later RMM knows; an RMM 1.0 answers NOT_SUPPORTED."""
+RSI_FIDS: Final = range(0xC400_0190, 0xC400_01B0)
+RMM_EL3_FIDS: Final = range(0xC400_01B0, 0xC400_01D0)
+PSCI_FIDS: Final = range(0x8400_0000, 0x8400_0020)
+"""The SMC32 half of PSCI; the SMC64 half is the same with bit 30 set."""
+
+
+class Smccc(IntEnum):
+    """The Arm Architecture calls of SMCCC."""
+
+    VERSION = 0x8000_0000
+    ARCH_FEATURES = 0x8000_0001
+    ARCH_SOC_ID = 0x8000_0002
+    ARCH_WORKAROUND_1 = 0x8000_8000

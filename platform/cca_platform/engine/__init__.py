@@ -1,0 +1,1 @@
+"""Unicorn as the processor, and what runs inside its hooks."""

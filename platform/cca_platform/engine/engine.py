@@ -1,0 +1,303 @@
+"""Unicorn as the processor: the one module that imports it.
+
+An :class:`Engine` runs AArch64 code of every world and level on the board's DRAM. What it gives to the PE above it:
+run until something happens, registers in bulk through the PE block, TLB and translation-cache invalidation. All hooks
+but the interrupt hook are native (:mod:`cca_platform.engine.hooks`).
+"""
+
+import ctypes
+import mmap
+import struct
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
+
+import numpy as np
+from unicorn import Uc, UcError, arm64_const, unicorn_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from cca_platform.engine import hooks, maintenance
+from cca_platform.isa import registers
+from cca_platform.isa.frame import (
+    EL1_FRAME,
+    EL1_FRAME_SIZE,
+    EL2_FRAME,
+    EL2_REPLACED,
+    SYSTEM_REGISTERS,
+    Encoding,
+    offset,
+    offset_el2,
+)
+from cca_platform.memory.memory import Memory
+from cca_platform.native import block as w
+
+__all__ = ["Engine", "Stop"]
+
+_BLOCK_WORDS: Final = {
+    "hcr": w.P_HCR,
+    "vtcr": w.P_VTCR,
+    "vttbr": w.P_VTTBR,
+    "cnthctl": w.P_CNTHCTL,
+    "cntvoff": w.P_CNTVOFF,
+    "cntv_ctl_el0": w.P_CNTV_CTL,
+    "cntv_cval_el0": w.P_CNTV_CVAL,
+    "cntp_ctl_el0": w.P_CNTP_CTL,
+    "cntp_cval_el0": w.P_CNTP_CVAL,
+}
+_NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
+_library = ctypes.CDLL(uclib._name)
+_CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0)  # CLREX; B .+4; UDF #0
+_ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+# What the model's own reset leaves out: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it undefined).
+_RESET: Final = {
+    "scr_el3": 0x531,  # NS, RW, HCE
+    "mdcr_el3": 1 << 6,
+    "hcr_el2": 1 << 31,
+    "sctlr_el2": 0x30C5_0830,
+    "sctlr_el1": 0x30D0_0800,
+    "cptr_el2": 0x33FF,
+}
+
+
+def _function(name: str) -> int:
+    return int(ctypes.cast(getattr(_library, name), ctypes.c_void_p).value or 0)
+
+
+def encode(encoding: Encoding) -> int:
+    """A system register encoding as the hooks take it: op0:op1:CRn:CRm:op2, 4 bits each."""
+    op0, op1, crn, crm, op2 = encoding
+    return op0 << 16 | op1 << 12 | crn << 8 | crm << 4 | op2
+
+
+def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
+    """The transfer table of a frame (see :func:`cca_platform.isa.registers.store_file`)."""
+    rows: list[int] = []
+    for name in names:
+        if name in _NOT_TRANSFERRED:
+            continue
+        if name in _BLOCK_WORDS:
+            rows += [-_BLOCK_WORDS[name], 0, place(name)]
+        elif name in SYSTEM_REGISTERS:
+            rows += [arm64_const.UC_ARM64_REG_CP_REG, encode(SYSTEM_REGISTERS[name]), place(name)]
+        else:
+            number = getattr(arm64_const, f"UC_ARM64_REG_{name.upper().replace('V', 'Q')}")
+            rows += [number, registers.VECTOR if name[0] == "v" else 0, place(name)]
+    return np.array([len(rows) // 3, *rows], np.int64)
+
+
+_EL1_TABLE: Final = _table(EL1_FRAME, offset)
+_EL2_TABLE: Final = _table(EL2_FRAME, offset_el2)
+_EL2_REPLACED_TABLE: Final = _table(EL2_REPLACED, offset_el2)
+_EL1_ROWS: Final = int(_EL1_TABLE.ctypes.data)
+_EL2_ROWS: Final = int(_EL2_TABLE.ctypes.data)
+_EL2_REPLACED_ROWS: Final = int(_EL2_REPLACED_TABLE.ctypes.data)
+
+
+def _check_numbers() -> None:
+    for name, number in registers.UNICORN_REGISTERS.items():
+        actual = getattr(arm64_const, f"UC_ARM64_REG_{name}")
+        if actual != number:
+            raise ImportError(f"this Unicorn numbers {name} {actual}, not {number}: install unicorn 2.1.4")
+    if unicorn_const.UC_CTL_TLB_FLUSH | unicorn_const.UC_CTL_IO_WRITE << 30 != registers.TLB_FLUSH:
+        raise ImportError("this Unicorn flushes its TLB by another number: install unicorn 2.1.4")
+
+
+_check_numbers()
+
+
+class Stop(Enum):
+    """Why an engine stopped."""
+
+    LEFT = "left"  # on_interrupt ended the run
+    REFUSED = "refused"  # a TLB fill refused an access: P_FAULT_* says why
+    BUDGET = "budget"  # the clock reached M_BUDGET
+    HALTED = "halted"  # WFI; PC is after it
+
+
+class Engine:
+    """One Unicorn engine over the DRAM of ``memory``; ``block`` is the PE block, which it completes.
+
+    ``on_interrupt(number)`` is called inside the interrupt hook, with the registers in the block; it returns whether
+    the engine may go on with what the block then holds. It may move whole register files.
+    """
+
+    LEFT: Final = Stop.LEFT
+    REFUSED: Final = Stop.REFUSED
+    HALTED: Final = Stop.HALTED
+
+    def __init__(
+        self, memory: Memory, block: np.ndarray, on_interrupt: Callable[[int], bool], model: str = "a72"
+    ) -> None:
+        self.block = block
+        self._address = int(block.ctypes.data)
+        self._memory = memory
+        self._on_interrupt = on_interrupt
+        self._left = False
+        uc = self._uc = Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
+        uc.ctl_set_cpu_model(getattr(arm64_const, f"UC_CPU_ARM64_{model.upper()}"))
+        uc.ctl_set_page_size(4096)
+        uc.ctl_exits_enabled(True)
+        machine = memory.block
+        for bank in range(int(machine[w.M_BANKS])):
+            base, size, host, _ = (int(word) for word in machine[w.M_BANK + 4 * bank : w.M_BANK + 4 * bank + 4])
+            uc.mem_map_ptr(base, size, unicorn_const.UC_PROT_ALL, host)
+        self._clrex = mmap.mmap(-1, 4096)
+        self._clrex[: len(_CLREX)] = _CLREX
+        host = ctypes.addressof(ctypes.c_char.from_buffer(self._clrex))
+        uc.mem_map_ptr(w.CLREX_PA, 4096, unicorn_const.UC_PROT_ALL, host)
+        uc.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
+        self._handle = ctypes.c_void_p(ctypes.cast(uc._uch, ctypes.c_void_p).value)
+        block[w.P_UC] = self._handle.value or 0
+        block[w.P_UC_REG_READ] = _function("uc_reg_read")
+        block[w.P_UC_REG_WRITE] = _function("uc_reg_write")
+        block[w.P_UC_EMU_STOP] = _function("uc_emu_stop")
+        block[w.P_UC_CTL] = _function("uc_ctl")
+        block[w.P_ON_LOOK] = hooks.ON_LOOK
+        self._shadow = np.zeros(EL1_FRAME_SIZE // 8, np.int64)
+        block[w.P_SHADOW], block[w.P_SHADOW_VALID] = self._shadow.ctypes.data, 0
+        block[w.P_REGIME] = -1
+        self._hook(unicorn_const.UC_HOOK_TLB_FILL, hooks.ON_FILL)
+        self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
+        self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MRS, arm64_const.UC_ARM64_INS_MRS)
+        self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MSR, arm64_const.UC_ARM64_INS_MSR)
+        self._hook(unicorn_const.UC_HOOK_INSN, maintenance.ON_SYS, arm64_const.UC_ARM64_INS_SYS)
+        self._error: BaseException | None = None
+        self._callback = _ON_INTERRUPT(self._interrupt)
+        self._hook(unicorn_const.UC_HOOK_INTR, ctypes.cast(self._callback, ctypes.c_void_p).value or 0)
+        for name, value in _RESET.items():
+            self.write_system(SYSTEM_REGISTERS[name], value)
+        wanted = block[w.P_X : w.P_PSTATE + 1].copy()
+        registers.read_general(self._address)  # what it holds: only what differs from that is ever written to it
+        block[w.P_X : w.P_PSTATE + 1] = wanted
+
+    def _hook(self, kind: int, callback: int, *extra: int) -> None:
+        handle = ctypes.c_size_t()
+        status = _library.uc_hook_add(
+            self._handle,
+            ctypes.byref(handle),
+            ctypes.c_int(kind),
+            ctypes.c_void_p(callback),
+            ctypes.c_void_p(self._address),
+            ctypes.c_uint64(1),
+            ctypes.c_uint64(0),
+            *(ctypes.c_int(word) for word in extra),
+        )
+        if status:
+            raise UcError(status)
+
+    def _interrupt(self, uc: int, number: int, data: int) -> None:
+        """UC_HOOK_INTR, without the layers of Unicorn's binding: calls of a guest are a hot path."""
+        try:
+            registers.read_general(self._address)
+            if self._on_interrupt(number):
+                registers.write_general(self._address)
+                return
+        except BaseException as error:  # C code is below: ``run`` raises it
+            self._error = error
+        self._left = True
+        _library.uc_emu_stop(self._handle)
+
+    def run(self) -> Stop:
+        """Run from the PC of the block until something happens.
+
+        On return the registers are in the block: those of the engine, or after ``Stop.LEFT`` what ``on_interrupt`` put
+        there. An exception raised by ``on_interrupt`` comes out here.
+        """
+        block = self.block
+        registers.write_general(self._address)
+        block[w.P_FAULT_KIND] = block[w.P_STOPPED] = 0
+        self._left = False
+        try:
+            self._uc.emu_start(int(block[w.P_PC]) & 0xFFFF_FFFF_FFFF_FFFF, 0)
+        except UcError:
+            if not block[w.P_FAULT_KIND]:
+                raise
+            registers.read_general(self._address)
+            return Stop.REFUSED
+        if self._left:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            return Stop.LEFT
+        registers.read_general(self._address)
+        return Stop.BUDGET if block[w.P_STOPPED] else Stop.HALTED
+
+    def save(self, frame: int) -> None:
+        """Store the EL1&0 register file to memory at host address ``frame``."""
+        registers.save_el1(self._address, _EL1_ROWS, frame)
+
+    def load(self, frame: int) -> bool:
+        """Load the EL1&0 register file from memory at host address ``frame``; whether the TLB must be flushed."""
+        return bool(registers.load_el1(self._address, _EL1_ROWS, frame))
+
+    def save_el2(self, frame: int, replaced: bool = False) -> None:
+        """Store the EL2 registers to memory, or only those of ``EL2_REPLACED``."""
+        registers.store_file(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame)
+
+    def load_el2(self, frame: int, replaced: bool = False) -> None:
+        """Load the EL2 registers from memory, or only those of ``EL2_REPLACED``."""
+        registers.load_file(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame, 0)
+
+    def save_context(self) -> Any:
+        """Everything that the model keeps, also what no frame has: exclusive monitor, debug registers.
+
+        For :meth:`restore_context` of this engine alone.
+        """
+        return self._uc.context_save()
+
+    def restore_context(self, context: Any) -> None:
+        """Put back what :meth:`save_context` gave; EL2 registers have to be loaded, and the TLB flushed, afterwards."""
+        self._uc.context_restore(context)
+        registers.read_general(self._address)  # what the engine holds now
+
+    def read_system(self, encoding: Encoding) -> int:
+        """A system register."""
+        return int(registers.get_system(self._address, encode(encoding))) & 0xFFFF_FFFF_FFFF_FFFF
+
+    def write_system(self, encoding: Encoding, value: int) -> None:
+        """Write a system register that the model stores (trap 18 of Unicorn: never one that it does not)."""
+        registers.put_system(self._address, encode(encoding), _signed(value))
+        self.block[w.P_REGIME] = -1
+
+    def read_vector(self, number: int) -> int:
+        """The 128 bits of V0 to V31."""
+        return int(self._uc.reg_read(arm64_const.UC_ARM64_REG_Q0 + number))
+
+    def write_vector(self, number: int, value: int) -> None:
+        """Write the 128 bits of V0 to V31."""
+        self._uc.reg_write(arm64_const.UC_ARM64_REG_Q0 + number, value)
+        self.block[w.P_SHADOW_VALID] = 0
+
+    def put_el2(self, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> None:
+        """The registers of an EL2 in Python that the engine has to know, in one call."""
+        registers.put_el2(self._address, hcr, mdcr, vmpidr, vpidr)
+
+    def clear_exclusive(self) -> None:
+        """CLREX: other PEs will have run before the code goes on. The TLB keeps what it has."""
+        block, machine = self.block, self._memory.block
+        counted = block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], machine[w.M_CLOCK]
+        machine[w.M_BUDGET] = block[w.P_BUDGET] = machine[w.M_CLOCK] + 1  # one block
+        block[w.P_CLREX] = 1
+        self._uc.emu_start(w.CLREX_VA, 0)
+        block[w.P_CLREX] = 0
+        block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], machine[w.M_CLOCK] = counted
+        block[w.P_HELD + w.P_PC - w.P_X] = w.CLREX_VA
+
+    def flush_tlb(self) -> bool:
+        """Drop every translation of every regime; whether the eras of TLB entries start over."""
+        return bool(registers.flush_tlb(self._address))
+
+    def flush_code(self) -> None:
+        """Drop all translated code."""
+        self._uc.ctl_flush_tb()
+
+    def close(self) -> None:
+        """Let go of the engine; the memory may be released afterwards."""
+        if self._handle.value:
+            del self._uc
+            self._handle = ctypes.c_void_p()
+
+
+def _signed(value: int) -> int:
+    value &= 0xFFFF_FFFF_FFFF_FFFF
+    return value - (value >> 63 << 64)

@@ -1,0 +1,284 @@
+"""What runs inside the engine's hooks, as native code: TLB fills, exception entry, the clock, system registers.
+
+Every function works on the words of :mod:`cca_platform.native.block`; registers of the engine come through
+:mod:`cca_platform.isa.registers`.
+"""
+
+from typing import Final
+
+from cca_platform.isa.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
+from cca_platform.mmu.translate import fill, host_address, translate
+from cca_platform.native import block as w
+from cca_platform.native.jit import call_address, callback, jit, load32, load64, store32, store64
+from cca_platform.pe import interrupts, timers
+
+__all__ = [
+    "ON_BLOCK",
+    "ON_FILL",
+    "ON_LOOK",
+    "ON_MRS",
+    "ON_MSR",
+    "instruction",
+    "take_exception",
+    "uncount",
+]
+
+_FETCH: Final = 18
+_PAN_BIT: Final = 22
+_HCR_TID3: Final = 1 << 18
+_HCR_TGE: Final = 1 << 27
+_HCR_RW: Final = 1 << 31  # RAO/WI: no level has AArch32
+_HCR_BITS: Final = 0x0001_4003_DFFF_7FFF  # those of this PE: no HCD with EL3, no TID0, up to CD, then FWB and GPF
+_IL: Final = 1 << 20
+_AARCH32: Final = 1 << 4
+_UAO: Final = 1 << 23
+_HCR_EL2: Final = 0x34110
+_CNTHCTL_BITS: Final = 0xFF  # with E2H = 0: EL1PCTEN, EL1PCEN, EVNTEN, EVNTDIR, EVNTI
+_NZCV, _Z = 0xF << 28, 1 << 30
+_NO_FAR: Final = -(1 << 63)
+
+
+@jit("i8(i8, i8, i8, i8, i8)")
+def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
+    """Architectural entry into the vector table of EL1 or EL2 (DDI 0487, AArch64.TakeException).
+
+    Works on PC, PSTATE and SP in the block. ``kind`` is 0x0 synchronous, 0x80 IRQ, 0x100 FIQ, 0x180 SError; ``far`` is
+    written when not -1 << 63, ``esr`` for synchronous exceptions and SError.
+    """
+    pstate = load64(p + 8 * w.P_PSTATE)
+    source, op1 = pstate >> 2 & 3, 0x4000 if target == 2 else 0
+    bank = source if pstate & 1 else 0
+    put(p, SP_EL0 + bank, load64(p + 8 * w.P_SP))
+    put_system(p, 0x30401 | op1, load64(p + 8 * w.P_PC))
+    put_system(p, 0x30400 | op1, pstate)
+    if kind == 0 or kind == 0x180:
+        put_system(p, 0x30520 | op1, esr)
+    if far != _NO_FAR:
+        put_system(p, 0x30600 | op1, far)
+    offset = 0x400
+    if source == target:
+        offset = 0x200 if pstate & 1 else 0
+    kept = pstate & 0xF1400000  # NZCV, DIT and PAN
+    if load64(p + 8 * w.P_HAS_PAN) and target == 1 and get_system(p, 0x30100) >> 23 & 1 == 0:
+        kept |= 1 << _PAN_BIT  # SCTLR_EL1.SPAN = 0
+    store64(p + 8 * w.P_PC, get_system(p, 0x30C00 | op1) + offset + kind)
+    store64(p + 8 * w.P_PSTATE, kept | 0x3C0 | target << 2 | 1)
+    store64(p + 8 * w.P_SP, get(p, SP_EL0 + target))
+    return 0
+
+
+@jit("i8(i8, i8, i8)")
+def _word_at(p: int, el: int, pc: int) -> int:
+    """The instruction word at ``pc`` as ``el`` fetches it, with its regime loaded; -1 when it cannot be fetched."""
+    store64(p + 8 * w.P_EL, el)
+    if translate(p, pc, _FETCH) != 0:
+        return -1
+    host = host_address(load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_OUT_PA))
+    return load32(host) if host else -1
+
+
+@jit("i8(i8, i8)")
+def instruction(p: int, offset: int) -> int:
+    """The instruction word at PC of the block plus ``offset``, or -1 when it cannot be fetched (any more)."""
+    el = load64(p + 8 * w.P_PSTATE) >> 2 & 3
+    load_regime(p, el)
+    return _word_at(p, el, load64(p + 8 * w.P_PC) + offset)
+
+
+@jit("i8(i8)")
+def uncount(p: int) -> int:
+    """Take back from the clock what the last block has counted but PC has not reached."""
+    m, pc = load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_PC)
+    start, size = load64(p + 8 * w.P_BLOCK_PC), load64(p + 8 * w.P_BLOCK_SIZE)
+    if start <= pc < start + size:
+        rest = (start + size - pc) >> 2
+        store64(m + 8 * w.M_CLOCK, load64(m + 8 * w.M_CLOCK) - rest)
+        store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) - rest)
+        store64(p + 8 * w.P_BLOCK_SIZE, pc - start)
+    return 0
+
+
+@jit("i8(i8)")
+def _is_unprivileged(p: int) -> int:
+    """Whether the instruction at PC is an LDTR or STTR, whose access at EL1 is checked as EL0's."""
+    word = _word_at(p, 1, get(p, PC))
+    return 1 if word >= 0 and word & 0x3B200C00 == 0x38000800 else 0
+
+
+@callback("bool", "i64", "i64", "i32", "i64", "i64")
+def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
+    """UC_HOOK_TLB_FILL: ``entry`` is a uc_tlb_entry (paddr, perms); False refuses the access."""
+    store64(p + 8 * w.P_FILLS, load64(p + 8 * w.P_FILLS) + 1)
+    if load64(p + 8 * w.P_CLREX):
+        store64(entry, w.CLREX_PA)
+        store32(entry + 8, 4)
+        return True
+    pstate = get(p, PSTATE)
+    el = pstate >> 2 & 3
+    pan = pstate >> _PAN_BIT & 1
+    load_regime(p, el)
+    if el == 1 and access != _FETCH and pstate & _UAO == 0 and _is_unprivileged(p):
+        el = 0
+    store64(p + 8 * w.P_EL, el)
+    store64(p + 8 * w.P_PAN, pan if el else 0)
+    permissions = fill(p, va, access)
+    if permissions == 0:
+        return False
+    store64(entry, load64(p + 8 * w.P_OUT_PA) & ~0xFFF)
+    store32(entry + 8, permissions)
+    return True
+
+
+@callback("i32", "i64")
+def ON_LOOK(p: int) -> int:
+    """The rare part of the block hook, out of its way: 1 when the engine has to stop, and has been told so."""
+    clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)
+    if clock < load64(p + 8 * w.P_BUDGET) and interrupts.due(p, get(p, PSTATE)) == 0:
+        return 0
+    store64(p + 8 * w.P_STOPPED, 1)
+    call_address(load64(p + 8 * w.P_UC_EMU_STOP), load64(p + 8 * w.P_UC))
+    return 1
+
+
+@callback("void", "i64", "i64", "i32", "i64")
+def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
+    """UC_HOOK_BLOCK: count the block that is about to run, or stop before it: budget used up, or PC misaligned."""
+    m = load64(p + 8 * w.P_MACHINE)
+    clock = load64(m + 8 * w.M_CLOCK)
+    if address & 3 != 0:
+        store64(p + 8 * w.P_BUDGET, 0)
+        call_address(load64(p + 8 * w.P_ON_LOOK), p)
+        return
+    late = clock >= load64(m + 8 * w.M_BUDGET)  # before adding, or a small budget would livelock
+    if late and call_address(load64(p + 8 * w.P_ON_LOOK), p) != 0:
+        return
+    store64(m + 8 * w.M_CLOCK, clock + (size >> 2))
+    store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) + (size >> 2))
+    store64(p + 8 * w.P_BLOCK_PC, address)
+    store64(p + 8 * w.P_BLOCK_SIZE, size)
+
+
+@jit("i8(i8, i8, i8)")
+def _answer(p: int, register: int, value: int) -> int:
+    """What an MRS reads; the hook then returns 1, and the engine does nothing."""
+    if register != XZR:
+        put(p, register, value)
+    return 1
+
+
+@jit("i8(i8, i8, i8)")
+def _identify(p: int, register: int, index: int) -> int:
+    """MIDR_EL1 and MPIDR_EL1 at EL2, and the ID registers (CRm 1 to 7) that no level traps: from the PE's table."""
+    el = get(p, PSTATE) >> 2 & 3
+    if index < 8:
+        if (index != 0 and index != 5) or el != 2:
+            return 0
+    elif el == 0 or (el == 1 and load64(p + 8 * w.P_HCR) & _HCR_TID3):
+        return 0
+    return _answer(p, register, load64(load64(p + 8 * w.P_ID_TABLE) + 8 * index))
+
+
+@jit("i8(i8, i8)")
+def _no_random(p: int, register: int) -> int:
+    """RNDR and RNDRRS, where the model has them (it asks the host): no number within reasonable time, 0 and Z."""
+    if load64(p + 8 * w.P_HAS_PAN) == 0:
+        return 0
+    put(p, PSTATE, get(p, PSTATE) & ~_NZCV | _Z)
+    return _answer(p, register, 0)
+
+
+@jit("i8(i8, i8, i8)")
+def _el2_control(p: int, register: int, word: int) -> int:
+    """An EL2 control as the block has it, for EL2; the engine sees to the other levels."""
+    return _answer(p, register, load64(p + 8 * word)) if get(p, PSTATE) & 0xC == 8 else 0
+
+
+@callback("i32", "i64", "i32", "i64", "i64")
+def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
+    """UC_HOOK_INSN MRS: counter, timers, ISR_EL1, EL2 controls and identification; others are read natively."""
+    crn, crm, op0, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 8), load32(cp + 12), load32(cp + 16)
+    if op0 != 3:
+        return 0
+    if crn == 0 and op1 == 0 and crm < 8:
+        return _identify(p, register, 8 * crm + op2)
+    if crn == 2 and op1 == 3 and crm == 4:
+        return _no_random(p, register)
+    if crn == 12 and op1 == 0 and crm == 1 and op2 == 0:
+        pstate = get(p, PSTATE)
+        return _answer(p, register, interrupts.pending(p, pstate)) if pstate & 0xC else 0
+    if crn == 1 and op1 == 4 and crm == 1 and op2 == 0:
+        return _el2_control(p, register, w.P_HCR)
+    if crn != 14:
+        return 0
+    if op1 == 4 and crm == 1 and op2 == 0:
+        return _el2_control(p, register, w.P_CNTHCTL)
+    timer = timers.select(p, op1, crm, op2)
+    return _answer(p, register, timers.read(p, timer, op2)) if timer >= 0 else 0
+
+
+@jit("i8(i8, i8)")
+def _set_hcr(p: int, value: int) -> int:
+    """HCR_EL2 is written. Where not all of ``value`` is kept the engine gets that here, and next a flush of its TLB."""
+    kept = value & _HCR_BITS | _HCR_RW
+    store64(p + 8 * w.P_HCR, kept)
+    if value & _HCR_TGE:
+        store64(p + 8 * w.P_SIGNALS, load64(p + 8 * w.P_SIGNALS) | w.SIGNAL_ILLEGAL)
+    if kept != value:
+        put_system(p, _HCR_EL2, kept)
+        m = load64(p + 8 * w.P_MACHINE)
+        store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
+        store64(p + 8 * w.P_SLICE_END, 0)
+    interrupts.set_budget(p)
+    return 1 if kept != value else 0
+
+
+@jit("i8(i8, i8, i8)")
+def _set_return_state(p: int, op1: int, value: int) -> int:
+    """SPSR_EL1 (op1 0) or SPSR_EL2 (op1 4) is written: note a value whose ERET is an illegal exception return.
+
+    The engine then sets PSTATE.IL but goes on. It would also run AArch32, which this PE does not have: illegal, too.
+    """
+    el, highest = value >> 2 & 3, 2 if op1 == 4 else 1
+    if (get(p, PSTATE) >> 2 & 3) == 0:
+        return 0
+    if value & (_IL | _AARCH32 | 2) or el > highest or (el == 0 and value & 1):
+        store64(p + 8 * w.P_SIGNALS, load64(p + 8 * w.P_SIGNALS) | w.SIGNAL_ILLEGAL)
+        interrupts.set_budget(p)
+    if value & _AARCH32 == 0:
+        return 0
+    put_system(p, 0x30400 | op1 << 12, value & ~_AARCH32 | 2)
+    return 1
+
+
+@callback("i32", "i64", "i32", "i64", "i64")
+def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
+    """UC_HOOK_INSN MSR: the timers, and note of writes that change a translation regime."""
+    crn, crm, op0, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 8), load32(cp + 12), load32(cp + 16)
+    if op0 != 3 or (op1 == 4 and (get(p, PSTATE) >> 2 & 3) < 2):
+        return 0  # undefined below EL2: the engine sees to it, after this hook
+    value = load64(cp + 24)
+    if crn == 1 or crn == 2 or crn == 10:
+        store64(p + 8 * w.P_REGIME, -1)
+        store64(p + 8 * w.P_MAINTAINED, -1)
+        if op1 == 4 and crn == 1 and crm == 1 and op2 == 0:
+            return _set_hcr(p, value)
+        elif op1 == 4 and crn == 2 and crm == 1:
+            store64(p + 8 * (w.P_VTCR if op2 == 2 else w.P_VTTBR), value)
+        return 0
+    if crn == 4 and crm == 0 and op2 == 0:
+        return _set_return_state(p, op1, value)
+    if crn != 14:
+        return 0
+    if op1 == 4 and crm < 2:
+        if crm == 0 and op2 == 3:
+            store64(p + 8 * w.P_CNTVOFF, value)
+        elif crm == 1 and op2 == 0:
+            store64(p + 8 * w.P_CNTHCTL, value & _CNTHCTL_BITS)
+        interrupts.set_budget(p)
+        return 0
+    timer = timers.select(p, op1, crm, op2)
+    if timer < 0 or crm == 0:
+        return 0
+    timers.write(p, timer, op2, value)
+    interrupts.set_budget(p)
+    return 1

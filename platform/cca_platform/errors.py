@@ -1,0 +1,35 @@
+"""What goes wrong: the user's mistakes, and the two faults that a physical access can take."""
+
+from cca_arch.types import Access, Pas
+
+__all__ = [
+    "BusError",
+    "GranuleProtectionFault",
+    "MachineError",
+]
+
+class MachineError(Exception):
+    """The user asked the machine for something impossible; the message says how to mend it."""
+
+
+class GranuleProtectionFault(Exception):
+    """An access whose physical address space is not the one that the granule is assigned to.
+
+    ``pa`` is the address, ``pas`` the space of the access, ``level`` the level of the GPT entry that refused it.
+    """
+
+    def __init__(self, pa: int, pas: Pas, level: int, access: Access) -> None:
+        super().__init__(f"granule protection fault: {access.name} of PA {pa:#x} in the {pas.name} PAS, level {level}")
+        self.pa = pa
+        self.pas = pas
+        self.level = level
+        self.access = access
+
+
+class BusError(Exception):
+    """A physical address where neither memory nor a device answers: a synchronous external abort."""
+
+    def __init__(self, pa: int, access: Access) -> None:
+        super().__init__(f"external abort: nothing answers a {access.name} at PA {pa:#x}")
+        self.pa = pa
+        self.access = access

@@ -1,0 +1,1 @@
+"""Instructions and registers: decoders, the accesses they describe, register files."""

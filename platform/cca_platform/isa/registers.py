@@ -1,0 +1,293 @@
+"""Registers of the engine, moved natively: single ones, the general ones, and whole register files.
+
+Unicorn's public C functions are called through the addresses kept in the PE block, so that the compiled code can be
+cached on disk. Nothing here imports Unicorn: the register numbers are constants, which the engine checks against
+Unicorn's own.
+"""
+
+from typing import Final
+
+from cca_platform.isa.frame import EL1_FRAME_SIZE, offset
+from cca_platform.native import block as w
+from cca_platform.native.jit import call_reg_read, call_reg_write, jit, load64, store32, store64
+
+__all__ = [
+    "PAR_EL1",
+    "PC",
+    "PSTATE",
+    "SP_EL0",
+    "TLB_FLUSH",
+    "UNICORN_REGISTERS",
+    "VECTOR",
+    "XZR",
+    "flush_tlb",
+    "get",
+    "get_system",
+    "load_el1",
+    "load_file",
+    "load_regime",
+    "put",
+    "put_el2",
+    "put_system",
+    "read_general",
+    "save_el1",
+    "select_sp",
+    "store_file",
+    "write_general",
+]
+
+X0: Final = 199
+X29: Final = 1
+SP: Final = 4
+XZR: Final = 7
+PC: Final = 260
+PSTATE: Final = 265
+SP_EL0: Final = 270
+PAR_EL1: Final = 284
+CP: Final = 290
+VECTOR: Final = 1  # in place of an encoding: a register of 16 bytes
+TLB_FLUSH: Final = 11 | 1 << 30  # UC_CTL_TLB_FLUSH with UC_CTL_IO_WRITE
+_CPTR_EL2_RES1: Final = 0x33FF
+UNICORN_REGISTERS: Final = {
+    "X0": X0, "X29": X29, "SP": SP, "XZR": XZR, "PC": PC, "PSTATE": PSTATE, "SP_EL0": SP_EL0,
+    "PAR_EL1": PAR_EL1, "CP_REG": CP,
+}  # fmt: skip
+
+_FRAME_SP_EL0, _FRAME_SP_EL1, _FRAME_PC, _FRAME_PSTATE = 31, 32, 33, 34  # words of an EL1&0 frame
+assert [offset(name) // 8 for name in ("x30", "sp_el0", "sp_el1", "pc", "pstate")] == [30, 31, 32, 33, 34]
+
+
+@jit("i8(i8, i8)")
+def get(p: int, register: int) -> int:
+    """A register of the engine that fits 64 bits."""
+    scratch = p + 8 * w.P_SCRATCH
+    store64(scratch, 0)  # Unicorn writes only 32 bits of PSTATE
+    call_reg_read(load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC), register, scratch)
+    return load64(scratch)
+
+
+@jit("i8(i8, i8, i8)")
+def put(p: int, register: int, value: int) -> int:
+    """Write a register of the engine."""
+    scratch = p + 8 * w.P_SCRATCH
+    store64(scratch, value)
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
+    return call_reg_write(load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC), register, scratch)
+
+
+@jit("i8(i8, i8)")
+def _select(p: int, encoding: int) -> int:
+    """Make Unicorn's ``uc_arm64_cp_reg`` in the scratch words; ``encoding`` is op0:op1:CRn:CRm:op2, 4 bits each."""
+    scratch = p + 8 * w.P_SCRATCH
+    store32(scratch, encoding >> 8 & 15)
+    store32(scratch + 4, encoding >> 4 & 15)
+    store32(scratch + 8, encoding >> 16 & 15)
+    store32(scratch + 12, encoding >> 12 & 15)
+    store32(scratch + 16, encoding & 15)
+    return scratch
+
+
+@jit("i8(i8, i8)")
+def get_system(p: int, encoding: int) -> int:
+    """A system register of the engine by its encoding."""
+    scratch = _select(p, encoding)
+    call_reg_read(load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC), CP, scratch)
+    return load64(scratch + 24)
+
+
+@jit("i8(i8, i8, i8)")
+def _write_system(p: int, encoding: int, value: int) -> int:
+    """Write a system register that no EL1&0 frame has, or that the caller accounts for."""
+    scratch = _select(p, encoding)
+    store64(scratch + 24, value)
+    return call_reg_write(load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC), CP, scratch)
+
+
+@jit("i8(i8, i8, i8)")
+def put_system(p: int, encoding: int, value: int) -> int:
+    """Write a system register of the engine by its encoding."""
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
+    return _write_system(p, encoding, value)
+
+
+@jit("i8(i8, i8)")
+def load_regime(p: int, el: int) -> int:
+    """Have the control registers of the translation regime of ``el`` in the block; the MSR hook marks them stale."""
+    regime = 2 if el == 2 else 1
+    if load64(p + 8 * w.P_REGIME) != regime:
+        op1 = 0x4000 if el == 2 else 0
+        store64(p + 8 * w.P_SCTLR, get_system(p, 0x30100 | op1))
+        store64(p + 8 * w.P_TCR, get_system(p, 0x30202 | op1))
+        store64(p + 8 * w.P_TTBR0, get_system(p, 0x30200 | op1))
+        store64(p + 8 * w.P_MAIR, get_system(p, 0x30A20 | op1))
+        if el != 2:
+            store64(p + 8 * w.P_TTBR1, get_system(p, 0x30201))
+        store64(p + 8 * w.P_REGIME, regime)
+    return 0
+
+
+@jit("i8(i8)")
+def read_general(p: int) -> int:
+    """X0..X30, SP, PC and PSTATE of the engine into the words from P_X, and a copy into those from P_HELD."""
+    function, engine = load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC)
+    to = p + 8 * w.P_X
+    for number in range(29):
+        call_reg_read(function, engine, X0 + number, to + 8 * number)
+    call_reg_read(function, engine, X29, to + 8 * 29)
+    call_reg_read(function, engine, X29 + 1, to + 8 * 30)
+    call_reg_read(function, engine, SP, to + 8 * 31)
+    call_reg_read(function, engine, PC, to + 8 * 32)
+    store64(to + 8 * 33, 0)
+    call_reg_read(function, engine, PSTATE, to + 8 * 33)
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
+    held = p + 8 * w.P_HELD
+    for number in range(34):
+        store64(held + 8 * number, load64(to + 8 * number))
+    return 0
+
+
+@jit("i8(i8)")
+def write_general(p: int) -> int:
+    """Give the engine those of X0..X30, SP, PC and PSTATE that differ from what it holds: code runs next."""
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
+    function, engine = load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC)
+    source, held = p + 8 * w.P_X, p + 8 * w.P_HELD
+    if load64(source + 8 * 33) != load64(held + 8 * 33):
+        call_reg_write(function, engine, PSTATE, source + 8 * 33)
+        _write_system(p, 0x36D02, 0)  # TPIDR_EL3: any system register write makes Unicorn look at PSTATE again
+        store64(held + 8 * 33, load64(source + 8 * 33))
+    for number in range(33):
+        value = load64(source + 8 * number)
+        if value != load64(held + 8 * number):
+            register = X0 + number
+            if number >= 29:
+                register = X29 + number - 29
+            if number == 31:
+                register = SP
+            if number == 32:
+                register = PC
+            call_reg_write(function, engine, register, source + 8 * number)
+            store64(held + 8 * number, value)
+    return 0
+
+
+@jit("i8(i8)")
+def flush_tlb(p: int) -> int:
+    """Drop every translation of the engine's TLB, broadcast ones too; 1 when the eras have to start over."""
+    m = load64(p + 8 * w.P_MACHINE)
+    call_reg_read(load64(p + 8 * w.P_UC_CTL), load64(p + 8 * w.P_UC), TLB_FLUSH, 0)
+    store64(p + 8 * w.P_TLBI_SEEN, load64(m + 8 * w.M_TLBI))
+    era = load64(p + 8 * w.P_TLB_ERA)
+    store64(p + 8 * w.P_TLB_ERA, 1 if era == 255 else era + 1)
+    return era == 255
+
+
+@jit("i8(i8, i8, i8, i8, i8)")
+def put_el2(p: int, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> int:
+    """HCR_EL2, MDCR_EL2, VMPIDR_EL2 and VPIDR_EL2 of the engine, for an EL2 in Python; CPTR_EL2 traps nothing."""
+    _write_system(p, 0x34110, hcr)
+    _write_system(p, 0x34111, mdcr)
+    _write_system(p, 0x34112, _CPTR_EL2_RES1)
+    _write_system(p, 0x34005, vmpidr)
+    _write_system(p, 0x34000, vpidr)
+    store64(p + 8 * w.P_REGIME, -1)
+    return 0
+
+
+@jit("i8(i8, i8, i8)")
+def store_file(p: int, table: int, frame: int) -> int:
+    """Store the registers of ``table`` to memory at ``frame``.
+
+    ``table`` is the address of (count, then register number, encoding, offset for each); a register number of
+    UC_ARM64_REG_CP_REG takes its encoding, a negative one is the word -number of the PE block.
+    """
+    reading, engine = load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC)
+    row = table + 8
+    for _ in range(load64(table)):
+        register, encoding, at = load64(row), load64(row + 8), frame + load64(row + 16)
+        row += 24
+        if register < 0:
+            store64(at, load64(p - 8 * register))
+        elif register == CP:
+            store64(at, get_system(p, encoding))
+        else:
+            call_reg_read(reading, engine, register, at)
+    return 0
+
+
+@jit("i8(i8, i8, i8)")
+def save_el1(p: int, table: int, frame: int) -> int:
+    """Store the EL1&0 register file to memory: general registers and PC from the block, the others from the engine."""
+    store_file(p, table, frame)
+    shadow = load64(p + 8 * w.P_SHADOW)
+    for word in range(EL1_FRAME_SIZE >> 3):
+        store64(shadow + 8 * word, load64(frame + 8 * word))
+    store64(p + 8 * w.P_SHADOW_VALID, 1)
+    for number in range(31):
+        store64(frame + 8 * number, load64(p + 8 * (w.P_X + number)))
+    pstate = load64(p + 8 * w.P_PSTATE)
+    store64(frame + 8 * _FRAME_PC, load64(p + 8 * w.P_PC))
+    store64(frame + 8 * _FRAME_PSTATE, pstate)
+    if pstate & 0xD != 9:  # at EL2h the SP is SP_EL2, which belongs to the other frame
+        slot = _FRAME_SP_EL1 if pstate & 0xD == 5 else _FRAME_SP_EL0
+        store64(frame + 8 * slot, load64(p + 8 * w.P_SP))
+    return 0
+
+
+@jit("i8(i8, i8, i8, i8)")
+def load_file(p: int, table: int, frame: int, shadow: int) -> int:
+    """The registers of ``table`` from ``frame``; with a ``shadow`` of what the engine holds only those that differ."""
+    writing, engine = load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC)
+    row = table + 8
+    for _ in range(load64(table)):
+        register, encoding, offset = load64(row), load64(row + 8), load64(row + 16)
+        row += 24
+        at, held = frame + offset, shadow + offset
+        if register < 0:
+            store64(p - 8 * register, load64(at))
+        elif shadow and load64(at) == load64(held) and (encoding != VECTOR or load64(at + 8) == load64(held + 8)):
+            continue
+        elif register == CP:
+            _write_system(p, encoding, load64(at))
+        else:
+            call_reg_write(writing, engine, register, at)
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
+    store64(p + 8 * w.P_REGIME, -1)
+    return 0
+
+
+@jit("i8(i8, i8, i8)")
+def load_el1(p: int, table: int, frame: int) -> int:
+    """Load the EL1&0 register file; 1 when the engine's TLB, which has no VMID or ASID, does not serve this one."""
+    shadow = load64(p + 8 * w.P_SHADOW) if load64(p + 8 * w.P_SHADOW_VALID) else 0
+    changed = 0
+    row = table + 8
+    for _ in range(load64(table)):
+        encoding, offset = load64(row + 8), load64(row + 16)
+        if encoding == 0x30100 or encoding & ~3 == 0x30200:  # SCTLR_EL1, TTBR0_EL1, TTBR1_EL1, TCR_EL1
+            holds = load64(shadow + offset) if shadow else get_system(p, encoding)
+            if holds != load64(frame + offset):
+                changed = 1
+        row += 24
+    for number in range(3):
+        control = load64(p + 8 * (w.P_TLB_CONTROLS + number))
+        wanted = load64(p + 8 * (w.P_HCR + number))
+        if control != wanted:
+            store64(p + 8 * (w.P_TLB_CONTROLS + number), wanted)
+            changed = 1
+    load_file(p, table, frame, shadow)
+    for number in range(31):
+        store64(p + 8 * (w.P_X + number), load64(frame + 8 * number))
+    pstate = load64(frame + 8 * _FRAME_PSTATE)
+    store64(p + 8 * w.P_PC, load64(frame + 8 * _FRAME_PC))
+    store64(p + 8 * w.P_PSTATE, pstate)
+    store64(p + 8 * w.P_SP, load64(frame + 8 * (_FRAME_SP_EL1 if pstate & 0xD == 5 else _FRAME_SP_EL0)))
+    return changed
+
+
+@jit("i8(i8)")
+def select_sp(p: int) -> int:
+    """Take the SP of the block from the bank that its PSTATE selects."""
+    pstate = load64(p + 8 * w.P_PSTATE)
+    store64(p + 8 * w.P_SP, get(p, SP_EL0 + ((pstate >> 2 & 3) if pstate & 1 else 0)))
+    return 0

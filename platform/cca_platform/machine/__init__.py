@@ -1,0 +1,1 @@
+"""The machine: board, bus, clock, scheduling and snapshots."""

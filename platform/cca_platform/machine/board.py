@@ -1,0 +1,243 @@
+"""Boards: where memory, devices and PEs are. A board is data, one TOML file each."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from cca_arch.types import GRANULE_SIZE, MPIDR_AFFINITY, Pas
+from cca_platform.errors import MachineError
+
+__all__ = ["Bank", "Board", "Device", "GicFrames", "Region", "names", "nonvolatile_bank"]
+
+_FOLDER = Path(__file__).parent / "boards"
+_UNMAPPED: Final = ("abort", "raz")
+_REDISTRIBUTOR: Final = 0x2_0000  # RD_base and SGI_base of one PE
+_DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """A bank of DRAM: ``size`` bytes at physical address ``base``."""
+
+    base: int
+    size: int
+
+    @property
+    def top(self) -> int:
+        """The first address after the bank."""
+        return self.base + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of DRAM with a purpose, and the PAS that the boot firmware gives it."""
+
+    name: str
+    base: int
+    size: int
+    pas: Pas
+
+    @property
+    def top(self) -> int:
+        """The first address after the region."""
+        return self.base + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device frame: its kind names the model, ``irq`` its interrupt number (INTID) or 0.
+
+    It answers in the physical address spaces ``pases``. ``options`` are the further keys of its row.
+    """
+
+    name: str
+    kind: str
+    base: int
+    size: int
+    irq: int = 0
+    pases: tuple[Pas, ...] = tuple(Pas)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def top(self) -> int:
+        """The first address after the frame."""
+        return self.base + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class GicFrames:
+    """Where the GICv3 is: the distributor, the first redistributor (128 KiB for each PE); ``spis``: how many it has."""
+
+    distributor: int
+    redistributors: int
+    spis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A board as its TOML file describes it. Addresses in bytes, ``counter_hz`` in Hz, ``pes`` the MPIDR of each PE.
+
+    ``nonvolatile`` is the DRAM that survives a system reset. ``unmapped`` says what an access gets that no device
+    claims: "abort", or "raz" (reads zero, writes are ignored).
+    """
+
+    name: str
+    banks: tuple[Bank, ...]
+    regions: tuple[Region, ...]
+    devices: tuple[Device, ...]
+    gic: GicFrames
+    nonvolatile: tuple[Bank, ...]
+    unmapped: str
+    pes: tuple[int, ...]
+    counter_hz: int
+    pa_bits: int
+    pps_bits: int
+    ns_entry: int
+
+    @classmethod
+    def load(cls, name: str | Path) -> "Board":
+        """A board by the name of one that comes with Realmlab, or by the path of a TOML file."""
+        path = Path(name) if str(name).endswith(".toml") else _FOLDER / f"{name}.toml"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            if path.parent == _FOLDER:
+                known = ", ".join(names())
+                raise MachineError(f"board must be one of {known} or a .toml file, not {str(name)!r}") from None
+            raise MachineError(f"board file {path} must be readable, not {error.strerror}: name another") from None
+        try:
+            return cls.parse(tomllib.loads(text), path.stem)
+        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+            raise MachineError(f"board file {path} is not a board: {error}; see boards/fvp.toml for the form") from None
+
+    @classmethod
+    def parse(cls, data: dict[str, Any], name: str) -> "Board":
+        """A board out of parsed TOML; ValueError when banks or regions do not fit together."""
+        board = cls(
+            name=data.get("name", name),
+            banks=tuple(Bank(item["base"], item["size"]) for item in data["dram"]),
+            regions=tuple(
+                Region(item["name"], item["base"], item["size"], Pas[item["pas"].upper()]) for item in data["region"]
+            ),
+            devices=tuple(_device(item) for item in data.get("device", ())),
+            gic=GicFrames(data["gic"]["distributor"], data["gic"]["redistributors"], data["gic"]["spis"]),
+            nonvolatile=tuple(Bank(item["base"], item["size"]) for item in data.get("nonvolatile", ())),
+            unmapped=data.get("unmapped", _UNMAPPED[0]),
+            pes=tuple(data["pe"]["mpidrs"]),
+            counter_hz=data["pe"]["counter_hz"],
+            pa_bits=data["pe"]["pa_bits"],
+            pps_bits=data["pe"]["pps_bits"],
+            ns_entry=data["boot"]["ns_entry"],
+        )
+        board._check()
+        return board
+
+    def _check(self) -> None:
+        if not 1 <= len(self.banks) <= 4:
+            raise ValueError(f"a board must have 1 to 4 DRAM banks, not {len(self.banks)}")
+        ordered = sorted(self.banks, key=lambda bank: bank.base)
+        for bank in ordered:
+            if bank.base % GRANULE_SIZE or bank.size % GRANULE_SIZE or not bank.size:
+                raise ValueError(f"DRAM bank at {bank.base:#x} must be whole 4 KiB granules, not {bank.size:#x} bytes")
+        for low, high in pairwise(ordered):
+            if low.top > high.base:
+                raise ValueError(f"DRAM banks at {low.base:#x} and {high.base:#x} must not overlap")
+        for region in self.regions:
+            if not any(bank.base <= region.base and region.top <= bank.top for bank in self.banks):
+                raise ValueError(f"region {region.name} must lie inside one DRAM bank, not at {region.base:#x}")
+        for kept in self.nonvolatile:
+            nonvolatile_bank(self, kept.base, kept.size)
+        affinities = {mpidr & MPIDR_AFFINITY for mpidr in self.pes}
+        if not self.pes or len(affinities) < len(self.pes):
+            given = ", ".join(map(hex, self.pes)) or "none"
+            raise ValueError(f"mpidrs must name each PE by an affinity of its own, not {given}")
+        if self.unmapped not in _UNMAPPED:
+            raise ValueError(f"unmapped must be one of {', '.join(_UNMAPPED)}, not {self.unmapped!r}")
+        if self.gic.spis % 32 or not 0 < self.gic.spis <= 960:
+            raise ValueError(f"spis of the GIC must be a multiple of 32 up to 960, not {self.gic.spis}")
+        self._check_frames()
+
+    def _check_frames(self) -> None:
+        """Nothing in the physical address map may lie over something else of the same PAS."""
+        gic = (
+            Device("distributor", "gic", self.gic.distributor, 0x1_0000),
+            Device("redistributors", "gic", self.gic.redistributors, _REDISTRIBUTOR * len(self.pes)),
+        )
+        dram = tuple(Device("DRAM", "dram", bank.base, bank.size) for bank in self.banks)
+        for device in self.devices:
+            if device.base % GRANULE_SIZE or device.size % GRANULE_SIZE or not device.size:
+                raise ValueError(f"device {device.name} must be whole 4 KiB pages, not {device.size:#x} bytes")
+            if device.irq and not 32 <= device.irq < 32 + self.gic.spis:
+                raise ValueError(f"irq of device {device.name} must be an SPI of the GIC, not {device.irq}")
+        for pas in Pas:
+            frames = (frame for frame in (*self.devices, *gic, *dram) if pas in frame.pases)
+            for low, high in pairwise(sorted(frames, key=lambda frame: frame.base)):
+                if low.top > high.base:
+                    raise ValueError(f"{low.name} and {high.name} must not overlap at {high.base:#x}")
+
+    def region(self, name: str) -> Region:
+        """The region with this name; KeyError when the board has none."""
+        for region in self.regions:
+            if region.name == name:
+                return region
+        raise KeyError(f"board {self.name} has no region {name!r}")
+
+    def device(self, name: str) -> Device:
+        """The device with this name; KeyError when the board has none."""
+        for device in self.devices:
+            if device.name == name:
+                return device
+        raise KeyError(f"board {self.name} has no device {name!r}")
+
+    def ns_banks(self) -> list[Bank]:
+        """The parts of DRAM that boot leaves in the Non-secure PAS, ascending."""
+        parts: list[Bank] = []
+        for bank in sorted(self.banks, key=lambda item: item.base):
+            at = bank.base
+            inside = (region for region in self.regions if bank.base <= region.base < bank.top)
+            for region in sorted(inside, key=lambda item: item.base):
+                if region.pas == Pas.NON_SECURE:
+                    continue
+                if region.base > at:
+                    parts.append(Bank(at, region.base - at))
+                at = max(at, region.top)
+            if at < bank.top:
+                parts.append(Bank(at, bank.top - at))
+        return parts
+
+
+def _device(row: Mapping[str, Any]) -> Device:
+    """A ``[[device]]`` row; its ``pas`` is one name, a list of names, or missing: every PAS."""
+    spaces = row.get("pas", [pas.name for pas in Pas])
+    spaces = [spaces] if isinstance(spaces, str) else spaces
+    options = {key: value for key, value in row.items() if key not in _DEVICE_KEYS}
+    unmapped = options.get("unmapped", _UNMAPPED[0])
+    if unmapped not in _UNMAPPED:
+        known = ", ".join(_UNMAPPED)
+        raise ValueError(f"unmapped of device {row['name']} must be one of {known}, not {unmapped!r}")
+    pases = tuple(Pas[name.upper()] for name in spaces)
+    return Device(row["name"], row["kind"], row["base"], row["size"], row.get("irq", 0), pases, options)
+
+
+def _range(bank: Bank) -> str:
+    return f"{bank.base:#x}..{bank.top - 1:#x}"
+
+
+def nonvolatile_bank(board: Board, base: int, size: int) -> Bank:
+    """DRAM of ``board`` to be kept over a reset; ValueError unless it is granules of Non-secure DRAM."""
+    bank = Bank(base, size)
+    if base % GRANULE_SIZE or size % GRANULE_SIZE or size <= 0:
+        raise ValueError(f"nonvolatile memory at {base:#x} must be whole 4 KiB granules, not {size:#x} bytes")
+    parts = board.ns_banks()
+    if not any(part.base <= base and bank.top <= part.top for part in parts):
+        where = ", ".join(_range(part) for part in parts)
+        raise ValueError(f"nonvolatile memory must lie in Non-secure DRAM ({where}), not at {_range(bank)}")
+    return bank
+
+
+def names() -> list[str]:
+    """The names of the boards that come with Realmlab."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))

@@ -1,0 +1,215 @@
+"""The device side of the physical address space: who answers where, in which PAS, and when a device acts by itself."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_arch.types import Access, Pas
+from cca_platform.devices import MODELS
+from cca_platform.devices.wiring import Peripheral, Registers, Wiring
+from cca_platform.errors import BusError, MachineError
+from cca_platform.machine.board import Device
+
+if TYPE_CHECKING:
+    from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["Bus"]
+
+_WINDOW: Final = "window"
+_LOGGED: Final = 1_000  # places that are logged before a guest that tries them all is not news any more
+_FAR: Final = 1 << 62  # no clock gets there, and every deadline fits a word of the hooks
+
+_Frame = tuple[int, int, Registers]
+
+
+def _ignore(intid: int, level: bool) -> None:
+    """No interrupt controller."""
+
+
+class Bus:
+    """Finds the device that answers a physical address in a PAS.
+
+    Nobody claims an address where a board has nothing, or only a ``window`` without a model: BusError, or zero, by the
+    ``unmapped`` of the board. ``devices`` are those of the board by name. ``signal(intid, level)`` is where their
+    interrupt lines end. ``deadline`` is the clock value of what a device does next of its own accord, or None.
+    """
+
+    def __init__(self, machine: "Machine") -> None:
+        board = machine.board
+        self._trace = machine.trace
+        self._clock = machine.clock
+        self._raz = board.unmapped == "raz"
+        self.signal: Callable[[int, bool], None] = _ignore
+        self.devices: dict[str, Peripheral] = {}
+        self.deadline: int | None = None
+        self._due: dict[str, int | None] = {}
+        self._kept: dict[str, Any] = {}
+        self._saved: dict[str, Any] | None = None
+        self._logged: frozenset[str] = frozenset()
+        self._bases: dict[Pas, list[int]] = {pas: [] for pas in Pas}
+        self._frames: dict[Pas, list[_Frame]] = {pas: [] for pas in Pas}
+        self._windows = [device for device in board.devices if device.kind == _WINDOW]
+        for device in board.devices:
+            if device.kind != _WINDOW:
+                self._make(machine, device)
+        self._schedule_all()
+
+    def _make(self, machine: "Machine", device: Device) -> None:
+        make = MODELS.get(device.kind)
+        if make is None:
+            known = ", ".join(sorted((*MODELS, _WINDOW)))
+            raise MachineError(f"kind of device {device.name} must be one of {known}, not {device.kind!r}")
+        wiring = Wiring(
+            clock=machine.clock,
+            memory=machine.memory,
+            trace=machine.trace,
+            line=partial(self._line, device.irq),
+            signal=self._line,
+            changed=partial(self._changed, device.name),
+            device=self._device,
+            reset=lambda reason: machine.stop(f"system reset: {reason}"),
+            power_off=machine.stop,
+        )
+        model = make(device, wiring)
+        self.devices[device.name] = model
+        self.attach(device.name, device.base, device.size, model, device.pases)
+
+    def _device(self, name: str) -> Peripheral:
+        if name not in self.devices:
+            raise MachineError(f"a device that another one stands behind must have an earlier row, not {name!r}")
+        return self.devices[name]
+
+    def attach(self, name: str, base: int, size: int, model: Registers, pases: Sequence[Pas] = tuple(Pas)) -> None:
+        """Let ``model`` answer ``size`` bytes at ``base`` in these PASes; its owner keeps its state.
+
+        ValueError where something answers already.
+        """
+        for pas in pases:
+            frames = self._frames[pas]
+            for low, high, other in frames:
+                if low < base + size and base < high:
+                    where = f"{base:#x}, where {other.name} does in the {pas.name} PAS"
+                    raise ValueError(f"{name} must not answer at {where}")
+            frames.append((base, base + size, model))
+            frames.sort(key=lambda frame: frame[0])
+            self._bases[pas] = [frame[0] for frame in frames]
+
+    def _line(self, intid: int, level: bool) -> None:
+        if intid:
+            self.signal(intid, level)
+
+    # -- accesses ----------------------------------------------------------------------------------------------------
+    def _find(self, pa: int, pas: Pas) -> tuple[Registers, int] | None:
+        """The model that answers ``pa`` in a PAS, and the offset in its registers."""
+        at = bisect_right(self._bases[pas], pa) - 1
+        if at >= 0:
+            base, top, model = self._frames[pas][at]
+            if pa < top:
+                return model, pa - base
+        return None
+
+    def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> int:
+        """``size`` bytes of a device register, little-endian; ``pe`` is the one whose code reads."""
+        found = self._find(pa, pas)
+        if found is None:
+            self._unclaimed(pa, size, pas, pe, Access.READ)
+            return 0
+        model, offset = found
+        value = model.read(offset, size) & (1 << 8 * size) - 1
+        self._changed(model.name)
+        if self._trace.on:
+            self._trace.emit("mmio.read", pe=pe, device=model.name, address=pa, size=size, value=value)
+        return value
+
+    def write(self, pa: int, size: int, value: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> None:
+        """Write ``size`` bytes to a device register."""
+        found = self._find(pa, pas)
+        if found is None:
+            self._unclaimed(pa, size, pas, pe, Access.WRITE)
+            return
+        model, offset = found
+        if self._trace.on:
+            self._trace.emit("mmio.write", pe=pe, device=model.name, address=pa, size=size, value=value)
+        model.write(offset, size, value)
+        self._changed(model.name)
+
+    @property
+    def unclaimed(self) -> list[str]:
+        """Where software looked for devices and there is none: names of windows and addresses of pages."""
+        return sorted(self._logged)
+
+    def _unclaimed(self, pa: int, size: int, pas: Pas, pe: "Pe | None", access: Access) -> None:
+        """Log the first access to a place that nobody claims; BusError unless it reads as zero there."""
+        window = next((one for one in self._windows if one.base <= pa < one.top and pas in one.pases), None)
+        raz = self._raz if window is None else window.options.get("unmapped", "raz") == "raz"
+        place = f"{pa & ~0xFFF:#x}" if window is None else window.name
+        if place not in self._logged and len(self._logged) < _LOGGED:
+            self._logged |= {place}
+            self._saved = None
+            if self._trace.on:
+                name = None if window is None else window.name
+                self._trace.emit(
+                    "bus.unclaimed", pe=pe, device=name, address=pa, size=size, access=access, pas=pas,
+                    response="raz" if raz else "abort",
+                )  # fmt: skip
+        if not raz:
+            raise BusError(pa, access)
+
+    # -- time --------------------------------------------------------------------------------------------------------
+    def _changed(self, name: str) -> None:
+        """The state of a device is not what it was saved as, and it may act at another time."""
+        device = self.devices.get(name)
+        if device is not None:
+            self._kept.pop(name, None)
+            self._saved = None
+            due = device.deadline
+            if due != self._due.get(name):
+                self._due[name] = due
+                self._schedule()
+
+    def _schedule(self) -> None:
+        self.deadline = min((due for due in self._due.values() if due is not None and due < _FAR), default=None)
+
+    def _schedule_all(self) -> None:
+        self._due = {name: device.deadline for name, device in self.devices.items()}
+        self._schedule()
+
+    def advance(self, now: int) -> None:
+        """Have every device do what is due at clock value ``now``."""
+        for name, device in self.devices.items():
+            due = device.deadline
+            if due is not None and due <= now:
+                device.advance(now)
+                self._changed(name)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+    def save(self) -> dict[str, Any]:
+        """State of every device; the same object until something changes."""
+        if self._saved is None:
+            for name, device in self.devices.items():
+                if name not in self._kept:
+                    self._kept[name] = device.save()
+            self._saved = {"devices": dict(self._kept), "logged": self._logged}
+        return self._saved
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Put back what ``save`` gave."""
+        if data is self._saved:
+            return
+        for name, state in data["devices"].items():
+            if self._kept.get(name) is not state:
+                self.devices[name].restore(state)
+        self._kept = dict(data["devices"])
+        self._logged = data["logged"]
+        self._saved = data
+        self._schedule_all()
+
+    def reset(self) -> None:
+        """Every device is as after power-on."""
+        for device in self.devices.values():
+            device.reset()
+        self._kept.clear()
+        self._saved = None
+        self._schedule_all()

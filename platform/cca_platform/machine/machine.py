@@ -1,0 +1,239 @@
+"""The machine: board, memory, PEs, bus and clock, the programs of its exception levels, and its snapshots."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from cca_arch.types import Pas, SecurityState
+from cca_platform.errors import MachineError
+from cca_platform.gic import FRAMES_SIZE, Gic
+from cca_platform.machine.board import Bank, Board, nonvolatile_bank
+from cca_platform.machine.bus import Bus
+from cca_platform.machine.clock import Clock
+from cca_platform.machine.snapshot import Snapshot, Snapshots
+from cca_platform.memory.memory import Memory
+from cca_platform.pe.pe import MachineStopped, Pe, Program
+from cca_platform.trace.trace import Trace
+
+__all__ = ["InstructionLimit", "Machine", "MachineStopped", "Part"]
+
+_DISTRIBUTOR_SIZE = 0x1_0000
+_ROUND = 50_000  # ticks that a PE runs before the next one has its turn
+
+
+class InstructionLimit(Exception):
+    """The instructions that a run was given are used up."""
+
+
+class Part(Protocol):
+    """State in Python that a snapshot has to keep, as plain data."""
+
+    def save(self) -> Any:
+        """State for a snapshot."""
+
+    def restore(self, data: Any) -> None:
+        """Put back what ``save`` gave."""
+
+
+class Machine:
+    """The hardware of one board, without any software.
+
+    ``clock`` is "virtual" or "host" (see :class:`cca_platform.machine.clock.Clock`). ``programs`` are the exception
+    levels that Python implements; every other level runs AArch64 code on the PE's engine. ``parts`` are what else a
+    snapshot keeps. ``scr`` is the SCR_EL3 under which EL3 runs each security state.
+    """
+
+    def __init__(self, board: Board, trace: Trace | None = None, clock: str = "virtual", cpu: str = "a72") -> None:
+        self.board = board
+        self.cpu = cpu
+        self.trace = Trace() if trace is None else trace
+        self.memory = Memory(board)
+        self.clock = Clock(self.memory, board.counter_hz, clock)
+        self.trace.clock = lambda: self.clock.now
+        self.bus = Bus(self)
+        self.programs: dict[tuple[int, int], Program] = {}
+        self.parts: dict[str, Part] = {}
+        self.stopped: str | None = None
+        self._turn, self._rest = 0, _ROUND  # the PE that has its turn, and the ticks that are left of it
+        self._running = False  # whether it uses it
+        self._nonvolatile = board.nonvolatile
+        self.scr = [0] * len(SecurityState)
+        self.gic = Gic(board.pes, board.gic.spis, self._signal)
+        self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
+        self._connect_gic()
+        self._snapshots = Snapshots(self)
+
+    def install(self, state: SecurityState, el: int, program: Program) -> None:
+        """Let ``program`` be exception level ``el`` of a security state."""
+        self.programs[int(state), el] = program
+
+    def program(self, state: SecurityState, el: int) -> Program | None:
+        """The Python program of a level, or None where AArch64 code runs."""
+        return self.programs.get((int(state), el))
+
+    def stop(self, reason: str) -> None:
+        """Power off or reset: nothing runs any more, and whoever waits for a PE gets MachineStopped."""
+        if self.stopped is None:
+            self.stopped = reason
+
+    def reset(self, reason: str) -> None:
+        """A system reset: everything is as after power-on, DRAM too but for ``nonvolatile``; only time goes on.
+
+        No software is left, so ``boot`` has to be called again. Snapshots from before can still be restored.
+        """
+        if self.trace.on:
+            self.trace.emit("system.reset", reason=reason)
+        for pe in self.pes:
+            pe.reset()
+        self._snapshots.touch_all()
+        self.memory.lose(self.nonvolatile)
+        self.programs.clear()
+        self.parts.clear()
+        self.scr[:] = [0] * len(self.scr)
+        self.bus.reset()
+        self.gic.reset()
+        self._turn, self._rest = 0, _ROUND
+        self.stopped = None
+
+    @property
+    def nonvolatile(self) -> tuple[Bank, ...]:
+        """The DRAM that a reset keeps, at first that of the board; MachineError for anything but Non-secure DRAM."""
+        return self._nonvolatile
+
+    @nonvolatile.setter
+    def nonvolatile(self, banks: Sequence[Bank]) -> None:
+        try:
+            self._nonvolatile = tuple(nonvolatile_bank(self.board, bank.base, bank.size) for bank in banks)
+        except ValueError as error:
+            raise MachineError(str(error)) from None
+
+    def _connect_gic(self) -> None:
+        """Its frames on the bus, one view for each Security state, and the lines of the devices to it."""
+        gic, frames, bus = self.gic, self.board.gic, self.bus
+        for pases, distributor, redistributors in (
+            ((Pas.NON_SECURE, Pas.REALM), gic.distributor, gic.redistributors),
+            ((Pas.SECURE, Pas.ROOT), gic.secure_distributor, gic.secure_redistributors),
+        ):
+            bus.attach("gicd", frames.distributor, _DISTRIBUTOR_SIZE, distributor, pases)
+            bus.attach("gicr", frames.redistributors, FRAMES_SIZE * len(self.board.pes), redistributors, pases)
+        bus.signal = gic.set_line
+
+    def _signal(self, index: int, signals: int) -> None:
+        """The interrupt controller changes what it signals to a PE; the one that has its turn makes way for another."""
+        self.pes[index].signal(signals)
+        if signals and index != self._turn and self._running:
+            self._rest = 0
+            self.pes[self._turn].end_turn()
+
+    def run(self, max_insns: int | None = None) -> str:
+        """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
+
+        InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one. The next run goes on
+        with the PE whose turn it was.
+        """
+        left = max_insns
+        while self.stopped is None:
+            pe, start = self.pes[self._turn], self.clock.now
+            if pe.on:
+                before = pe.retired
+                self._running = True
+                try:
+                    pe.run(start + (self._rest if left is None else min(self._rest, left)))
+                finally:
+                    self._running = False
+                self._rest -= self.clock.now - start
+                left = None if left is None else left - (pe.retired - before)
+            if self.stopped is None and (not pe.on or pe.waiting or self._rest <= 0) and self._pass_turn():
+                left = None if left is None else left - 1
+            if self.stopped is None and left is not None and left <= 0:
+                raise InstructionLimit(f"the limit of {max_insns} instructions is reached")
+        return self.stopped
+
+    def _pass_turn(self) -> bool:
+        """The next PE has its turn; whether every PE waited, and time had to pass."""
+        last = self.pes[self._turn]
+        if last.on and not last.waiting and any(pe.on for pe in self.pes if pe is not last):
+            last.clear_exclusive()
+        self._turn, self._rest = (self._turn + 1) % len(self.pes), _ROUND
+        if self._turn:
+            return False
+        if not any(pe.on for pe in self.pes):
+            self.stop("every PE is off")
+        return self._idle()
+
+    def _idle(self) -> bool:
+        """When every PE waits, let time pass until the first timer fires; whether that was so."""
+        running = [pe for pe in self.pes if pe.on]
+        if running and all(pe.asleep() for pe in running):
+            deadlines = [pe.deadline() for pe in running]
+            first = min((ticks for ticks in deadlines if ticks is not None), default=None)
+            if first is None:
+                if self.clock.mode == "virtual":
+                    self.stop("every PE waits for an interrupt that cannot come")
+                else:
+                    time.sleep(0.001)
+            else:
+                self.clock.skip_to(first)
+            return True
+        return False
+
+    # -- TLB maintenance from the levels in Python --------------------------------------------------------------------
+    def tlbi_vmalls12(self, vmid: int) -> None:
+        """TLBI VMALLS12E1OS for a VMID: stages 1 and 2 of one VM, on every PE."""
+        for pe in self.pes:
+            pe.tlb.tlbi_vmid(vmid)
+
+    def tlbi_ipas2(self, vmid: int, ipa: int, size: int) -> None:
+        """TLBI RIPAS2E1OS and the VMALLE1OS that it needs, for ``size`` bytes at ``ipa`` of one VM, on every PE."""
+        for pe in self.pes:
+            pe.tlb.tlbi_vmid(vmid)
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+    def snapshot(self) -> Snapshot:
+        """The whole machine as it is now; costs what has been touched since the last snapshot."""
+        return self._snapshots.take()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put the machine back; later snapshots are gone. ValueError for a snapshot of another machine."""
+        self._snapshots.restore(snapshot)
+
+    def save(self) -> dict[str, Any]:
+        """Everything but DRAM, as plain data."""
+        return {
+            "clock": self.clock.now,
+            "gptbr": self.memory.gptbr,
+            "gpccr": self.memory.gpccr,
+            "boots": self.memory.boots,
+            "stopped": self.stopped,
+            "turn": (self._turn, self._rest),
+            "scr": tuple(self.scr),
+            "bus": self.bus.save(),
+            "gic": self.gic.save(),
+            "pes": [pe.save() for pe in self.pes],
+            "parts": {name: part.save() for name, part in self.parts.items()},
+            "seq": self.trace.seq,
+        }
+
+    def load(self, data: dict[str, Any]) -> None:
+        """Put back what ``save`` gave."""
+        self.clock.set(data["clock"])
+        self.memory.gptbr = data["gptbr"]
+        self.memory.gpccr = data["gpccr"]
+        self.memory.boots = data["boots"]
+        self.stopped = data["stopped"]
+        self._turn, self._rest = data["turn"]
+        self.scr[:] = data["scr"]
+        self.trace.seq = data["seq"]
+        self.bus.restore(data["bus"])
+        self.gic.restore(data["gic"])
+        for pe, state in zip(self.pes, data["pes"], strict=True):
+            pe.restore(state)
+        for name, state in data["parts"].items():
+            self.parts[name].restore(state)
+
+    def close(self) -> None:
+        """Give engines and memory back; nothing of the machine may be used afterwards."""
+        self.stop("closed")
+        for pe in self.pes:
+            pe.close()
+        self.memory.close()

@@ -1,0 +1,1 @@
+"""Physical memory, as each security state sees it."""

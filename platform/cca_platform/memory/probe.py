@@ -1,0 +1,63 @@
+"""Memory encryption, seen from outside: what a probe on the memory bus gets to see of DRAM.
+
+The memory controller encrypts each granule with AES-XTS under the key of the physical address space that it is
+assigned to, the tweak is the number of the granule. There is a key for each PAS and each boot, derived from
+``Memory.key_seed``, so that equal runs show equal ciphertexts. Nothing is kept encrypted: the ciphertext is made, when
+somebody looks, of what the granule holds and of its PAS at that time. Hence a granule that has just changed its PAS
+shows old contents under the new key, where on hardware the new owner would read noise until it writes.
+"""
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.types import GRANULE_SIZE, Gpi, Pas
+from cca_platform.errors import BusError
+from cca_platform.mmu import gpt
+
+if TYPE_CHECKING:
+    from cca_platform.memory.memory import Memory
+
+__all__ = ["ciphertext", "key", "space"]
+
+_LABEL: Final = b"memory encryption"
+_SPACES: Final = {
+    Gpi.SECURE: Pas.SECURE,
+    Gpi.NON_SECURE: Pas.NON_SECURE,
+    Gpi.ROOT: Pas.ROOT,
+    Gpi.REALM: Pas.REALM,
+    Gpi.ANY: Pas.NON_SECURE,
+}
+
+
+def key(seed: bytes, boot: int, pas: Pas) -> bytes:
+    """The 32 bytes of an AES-128-XTS key: the ``boot``-th one since power-on, for one PAS."""
+    return hashlib.sha256(_LABEL + boot.to_bytes(8, "little") + bytes((pas,)) + seed).digest()
+
+
+def space(memory: "Memory", pa: int) -> Pas:
+    """The PAS under whose key the granule of ``pa`` is: that of its GPI, Root's when no PAS may access it.
+
+    Non-secure before granule protection is on, and for granules of any PAS or beyond the protected space.
+    """
+    if not gpt.Gpccr(memory.gpccr).gpc:
+        return Pas.NON_SECURE
+    try:
+        gpi, _ = gpt.lookup(memory.backdoor.read64, memory.gptbr, memory.gpccr, pa)
+    except gpt.GptFault as fault:
+        return Pas.NON_SECURE if fault.kind == "size" else Pas.ROOT
+    except BusError:
+        return Pas.ROOT
+    return _SPACES.get(Gpi(gpi), Pas.ROOT)
+
+
+def ciphertext(memory: "Memory", pa: int, size: int) -> bytes:
+    """``size`` bytes at ``pa`` as they are on the bus; BusError where there is no DRAM."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    first, shown = pa & -GRANULE_SIZE, []
+    for granule in range(first, pa + size, GRANULE_SIZE):
+        secret = key(memory.key_seed, memory.boots, space(memory, granule))
+        tweak = (granule // GRANULE_SIZE).to_bytes(16, "little")
+        encryptor = Cipher(algorithms.AES(secret), modes.XTS(tweak)).encryptor()
+        shown.append(encryptor.update(memory.backdoor.read(granule, GRANULE_SIZE)) + encryptor.finalize())
+    return b"".join(shown)[pa - first :][:size]

@@ -1,0 +1,84 @@
+"""What a PE has cached of memory: the translations in its engine's TLB, and the code that the engine has translated."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cca_platform.native import block as w
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["Tlb"]
+
+
+class Tlb:
+    """The invalidations that a PE owes; :meth:`synchronise` does them, at once, before code runs again.
+
+    The engine's TLB knows neither VMID nor ASID nor security state and is always flushed whole; ``stale`` says that
+    it has to be. ``vmid`` is the VM whose translations it may hold.
+    """
+
+    def __init__(self, pe: "Pe") -> None:
+        self._pe = pe
+        self._memory = pe.machine.memory
+        self._shared = memoryview(self._memory.block.data).cast("B").cast("q")
+        self._pages = np.zeros(self._memory.pages, np.uint8)
+        self.stale = False
+        self._stale_code = False
+        self.vmid = -1
+        pe.block[w.P_TLB_ERA] = 1
+
+    @property
+    def address(self) -> int:
+        """Host address of the byte for each page that fills write (P_TLB_PAGES)."""
+        return int(self._pages.ctypes.data)
+
+    @property
+    def code_is_stale(self) -> bool:
+        """Whether translated code has to go, which only a stopped engine can do."""
+        return self._stale_code or self._shared[w.M_CODE_WRITTEN] != 0
+
+    def reset(self) -> None:
+        """As after power-on, with an engine that has cached nothing."""
+        self.stale, self._stale_code, self.vmid = True, False, -1
+
+    def flush(self) -> None:
+        """Invalidate every translation."""
+        self.stale = True
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        """Invalidate the EL1&0 translations of a VMID."""
+        if vmid == self.vmid:
+            self.stale = True
+
+    def tlbi_pages(self, first: int, count: int) -> None:
+        """Invalidate every translation to ``count`` physical pages from page index ``first``."""
+        if self.stale:
+            return
+        era = self._pe.words[w.P_TLB_ERA]
+        if count == 1:
+            self.stale = bool(self._pages[first] == era)
+        elif (self._pages[first : first + count] == era).any():
+            self.stale = True
+
+    def synchronise(self) -> None:
+        """Do the invalidations that are due."""
+        shared, words = self._shared, self._pe.words
+        if shared[w.M_CODE_WRITTEN]:
+            shared[w.M_CODE_WRITTEN] = 0
+            self._memory.executed.fill(0)
+            for pe in self._pe.machine.pes:
+                pe.tlb.drop_code()
+        if self._stale_code:
+            self._pe.engine.flush_code()
+            self._stale_code = False
+        if self.stale or words[w.P_TLBI_SEEN] != shared[w.M_TLBI]:
+            self.stale = False
+            if self._pe.engine.flush_tlb():
+                self._pages.fill(0)
+
+    def drop_code(self) -> None:
+        """Code was written: what the engine has translated goes, and code comes through the fill hook again."""
+        self._stale_code = self._pe.has_engine
+        self.stale = True

@@ -1,0 +1,149 @@
+"""The MMU: one function translates for every regime, and one fills a TLB entry.
+
+``p`` is the address of the PE block. Before a call its P_SECURITY .. P_VTTBR words hold the regime's registers; the
+answer is in its P_OUT words, or the reason of a refusal in its P_FAULT words (see :mod:`cca_platform.native.block`).
+The order is the architecture's: stage 1, stage 2 for each of its table accesses and for the result, granule protection
+check for every table access and for the final address. Nothing is cached here; the TLB is the engine's.
+"""
+
+from typing import Final
+
+from cca_platform.mmu.gpc import granule_protection_check, host_address, mark_written, page_index
+from cca_platform.mmu.stage1 import walk_stage1
+from cca_platform.mmu.stage2 import GPF, refuse, refuse_gpc, walk_stage2
+from cca_platform.native.block import (
+    M_EXECUTED,
+    P_EL,
+    P_FAULT_ACCESS,
+    P_FAULT_KIND,
+    P_FAULT_VA,
+    P_HCR,
+    P_MACHINE,
+    P_OUT_ATTR,
+    P_OUT_IPA,
+    P_OUT_PA,
+    P_OUT_PAS,
+    P_OUT_PROT,
+    P_OUT_SH,
+    P_SECURITY,
+    P_TLB_ERA,
+    P_TLB_PAGES,
+    P_WALK_IPA,
+)
+from cca_platform.native.jit import jit, load64, store8, store64
+
+__all__ = [
+    "DEVICE",
+    "OK",
+    "REFUSED",
+    "combine_attributes",
+    "fill",
+    "granule_protection_check",
+    "host_address",
+    "mark_written",
+    "page_index",
+    "translate",
+]
+
+OK: Final = 0  # what translate returns: P_OUT_PA is DRAM
+REFUSED: Final = 1  # P_FAULT_* say why
+DEVICE: Final = 2  # permitted, but P_OUT_PA is not DRAM: a device or nothing
+
+_WRITE: Final = 17
+_FETCH: Final = 18
+_SECURE: Final = 0
+_OUTPUT: Final = 0x0000_FFFF_FFFF_F000
+_NORMAL_NC: Final = 0x44
+_NORMAL_WB: Final = 0xFF
+
+
+@jit("i8(i8, i8)")
+def _cacheability(one: int, two: int) -> int:
+    """The weaker of two cacheabilities (4-bit MAIR fields): Non-cacheable, then Write-Through, then Write-Back."""
+    if one == 4 or two == 4:
+        return 4
+    return one if one & 4 == 0 else two
+
+
+@jit("i8(i8, i8, i8)")
+def combine_attributes(one: int, two: int, fwb: int) -> int:
+    """The memory type from a stage 1 MAIR byte and a stage 2 MemAttr field (4 bits), with or without HCR_EL2.FWB."""
+    device = one & 0xF0 == 0
+    if fwb == 1:
+        if two & 4 == 0:
+            return min(one, (two & 3) << 2) if device else (two & 3) << 2
+        if two & 3 == 3:
+            return one
+        if two & 3 == 2:
+            return _NORMAL_WB
+        return one if device else _NORMAL_NC
+    if two >> 2 == 0:
+        return min(one, (two & 3) << 2) if device else (two & 3) << 2
+    if device:
+        return one
+    # MemAttr says 1 Non-cacheable, 2 Write-Through, 3 Write-Back: outer in 3:2, inner in 1:0 (inner 0 is reserved).
+    outer = 4 if two >> 2 == 1 else 0xB if two >> 2 == 2 else 0xF
+    inner = 4 if two & 3 <= 1 else 0xB if two & 3 == 2 else 0xF
+    return _cacheability(one >> 4, outer) << 4 | _cacheability(one & 15, inner)
+
+
+@jit("i8(i8, i8, i8)")
+def translate(p: int, va: int, access: int) -> int:
+    """Translate ``va`` (signed 64 bits) for ``access`` (types.Access): OK, REFUSED or DEVICE."""
+    m = load64(p + 8 * P_MACHINE)
+    hcr = load64(p + 8 * P_HCR)
+    staged = 0
+    if load64(p + 8 * P_EL) < 2 and load64(p + 8 * P_SECURITY) != _SECURE and hcr & (1 | 1 << 12) != 0:
+        staged = 1  # HCR_EL2.VM, or DC which implies it
+    store64(p + 8 * P_WALK_IPA, -1)
+    result = walk_stage1(p, va, access, staged)
+    if result < 0:
+        return REFUSED
+    ipa = result & _OUTPUT | va & 0xFFF
+    if staged == 1:
+        second = walk_stage2(p, ipa, access, 0)
+        if second < 0:
+            return REFUSED
+        attribute = combine_attributes(load64(p + 8 * P_OUT_ATTR), (second >> 5) & 15, (hcr >> 46) & 1)
+        store64(p + 8 * P_OUT_ATTR, attribute)
+        one, two = load64(p + 8 * P_OUT_SH), (second >> 9) & 3
+        store64(p + 8 * P_OUT_SH, 2 if one == 2 or two == 2 else one | two)  # the outermost of both: 0 none, 3 inner
+        result = second & (~7 | result & 7)
+    pa = result & _OUTPUT | va & 0xFFF
+    pas = (result >> 3) & 3
+    code = granule_protection_check(m, pa, pas)
+    if code != 0:
+        refuse(p, GPF, 1, 0, ipa)
+        refuse_gpc(p, code, pa, pas)
+        return REFUSED
+    store64(p + 8 * P_OUT_IPA, ipa)
+    store64(p + 8 * P_OUT_PA, pa)
+    store64(p + 8 * P_OUT_PAS, pas)
+    store64(p + 8 * P_OUT_PROT, result & 7)
+    return OK if host_address(m, pa) != 0 else DEVICE
+
+
+@jit("i8(i8, i8, i8)")
+def fill(p: int, va: int, access: int) -> int:
+    """The permissions of a new TLB entry for ``va``, its address in P_OUT_PA; 0 when refused or a device.
+
+    Write xor execute: a read fill gives read, a write fill adds write (and marks the page written), a fetch fill gives
+    execute, each with read only where the translation permits reading. P_FAULT_KIND tells a refusal from a device.
+    """
+    status = translate(p, va, access)
+    if status != OK:
+        store64(p + 8 * P_FAULT_KIND, status)
+        store64(p + 8 * P_FAULT_VA, va)
+        store64(p + 8 * P_FAULT_ACCESS, access)
+        return 0
+    m = load64(p + 8 * P_MACHINE)
+    page = page_index(m, load64(p + 8 * P_OUT_PA))
+    store8(load64(p + 8 * P_TLB_PAGES) + page, load64(p + 8 * P_TLB_ERA))
+    given = load64(p + 8 * P_OUT_PROT) & 1
+    if access == _WRITE:
+        mark_written(m, page)
+        given |= 2
+    elif access == _FETCH:
+        store8(load64(m + 8 * M_EXECUTED) + page, 1)
+        given |= 4
+    return given

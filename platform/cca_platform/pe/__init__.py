@@ -1,0 +1,1 @@
+"""The processing element: levels, exceptions, interrupts, timers, traps."""

@@ -1,0 +1,295 @@
+"""From what the engine reports to exceptions: their class, syndrome and target level, as the architecture has them.
+
+The engine makes no exception entry of its own. It reports an interrupt number, with PC at or after the instruction, or
+that a TLB fill refused an access. Each becomes a call of ``Pe.take`` with ESR, FAR and HPFAR (DDI 0487, ESR_ELx).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.types import Access, Pas, SecurityState
+from cca_platform.engine import hooks, maintenance
+from cca_platform.errors import BusError
+from cca_platform.gic import TRAP_EL2, UNDEFINED
+from cca_platform.isa import access as la
+from cca_platform.isa import frame
+from cca_platform.isa.decoder import decode
+from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
+from cca_platform.mmu.translate import DEVICE, REFUSED, translate
+from cca_platform.native import block as w
+from cca_platform.pe import interrupts, timers
+from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
+from cca_platform.pe.traps import trap
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["SMC", "SMC_0", "interrupt", "misaligned", "refused", "walk_refused"]
+
+# What the engine's interrupt hook reports (QEMU's EXCP_ numbers).
+_SVC: Final = 2
+_BREAKPOINT: Final = 3
+_DATA_ALIGNMENT: Final = 4
+_BRK: Final = 7
+_HVC: Final = 11
+_TRAPPED_SMC: Final = 12
+SMC: Final = 13
+
+_U64: Final = (1 << 64) - 1
+_IL: Final = 1 << 25
+_EC_SYSREG, _EC_PC, _EC_DATA, _EC_BREAKPOINT, _EC_BRK = 0x18, 0x22, 0x24, 0x30, 0x3C
+_EC_SVC, _EC_HVC, _EC_SMC = 0x15, 0x16, 0x17
+SMC_0: Final = _EC_SMC << 26 | _IL
+"""ESR of SMC #0."""
+_ALIGNMENT, _DEBUG, _UNSUPPORTED = 0x21, 0x22, 0x35
+_HCR_TSC: Final = 1 << 19
+_MDCR_TDE: Final = 1 << 8
+_ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
+_MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
+_IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
+_BUS: Final = 8  # bytes of one access to a device
+_TRANSLATION: Final = slice(w.P_OUT_PA, w.P_FAULT_GPT_LEVEL + 1)  # words of the last translation, refused or not
+
+
+def interrupt(pe: "Pe", number: int) -> None:
+    """What UC_HOOK_INTR reported, with the registers in the block."""
+    if number == SMC:
+        _smc(pe)
+    elif number in (_SVC, _HVC):  # PC is after the instruction
+        esr = (_EC_SVC if number == _SVC else _EC_HVC) << 26 | _IL | _immediate(pe, -4)
+        pe.take(esr, 2 if number == _HVC or pe.el == 2 else 1)
+    else:  # PC is at the instruction, which has not been retired
+        hooks.uncount(pe.address)
+        pe.count_fruitless()
+        _not_executed(pe, number)
+
+
+def _immediate(pe: "Pe", offset: int) -> int:
+    """The 16-bit immediate of the SVC, HVC, SMC or BRK at PC + ``offset``."""
+    return int(hooks.instruction(pe.address, offset)) >> 5 & 0xFFFF
+
+
+def _smc(pe: "Pe") -> None:
+    """SMC goes to EL3, unless EL2 in Python traps that of EL1: then it has not been executed."""
+    if pe.el == 1 and pe.words[w.P_HCR] & _HCR_TSC and pe.is_python(2):
+        pe.words[w.P_PC] -= 4
+        pe.take(SMC_0, 2)  # the SMCCC knows no other immediate, and the RMM does not look at it
+    else:
+        pe.take(SMC_0 | _immediate(pe, -4), 3)
+
+
+def _not_executed(pe: "Pe", number: int) -> None:
+    """BRK and breakpoints, an SMC that EL2 code traps, misaligned exclusives, undefined and trapped instructions."""
+    own = max(pe.el, 1)
+    if number == _BRK:
+        pe.take(_EC_BRK << 26 | _IL | _immediate(pe, 0), _debug_target(pe))
+    elif number == _BREAKPOINT:
+        target = _debug_target(pe)
+        pe.take((_EC_BREAKPOINT | (target == pe.el)) << 26 | _IL | _DEBUG, target)
+    elif number == _TRAPPED_SMC:
+        pe.take(SMC_0 | _immediate(pe, 0), 2)
+    elif number == _DATA_ALIGNMENT:
+        decoded = decode(int(hooks.instruction(pe.address, 0)))
+        assert decoded is not None
+        far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
+        ec = _EC_DATA | (own == pe.el)
+        pe.take(ec << 26 | _IL | la.iss(decoded, _ALIGNMENT, stage2=False), own, far)
+    elif maintenance.refused(pe.address):
+        _abort(pe, _instruction(pe))
+    else:
+        word = int(hooks.instruction(pe.address, 0))
+        system = None if word < 0 else decode_system(word)
+        if system is None or not _moved(pe, system):
+            has_el2 = pe.security != SecurityState.SECURE
+            found = None if system is None else trap(system, pe.el, has_el2, lambda name: _control(pe, name))
+            pe.take(*(found or (_IL, own)))
+
+
+def _debug_target(pe: "Pe") -> int:
+    """The level that gets debug exceptions: EL2 of its own, and those of lower levels with MDCR_EL2.TDE."""
+    routed = pe.security != SecurityState.SECURE and _control(pe, "mdcr_el2") & _MDCR_TDE
+    return 2 if pe.el == 2 or routed else 1
+
+
+def misaligned(pe: "Pe") -> None:
+    """PC is no multiple of 4."""
+    pe.count_fruitless()
+    pe.take(_EC_PC << 26 | _IL, max(pe.el, 1), pe.elr)
+
+
+def _control(pe: "Pe", register: str) -> int:
+    """A register that traps: those that the engine has no full copy of are in the block."""
+    word = _IN_BLOCK.get(register)
+    return pe.engine.read_system(frame.SYSTEM_REGISTERS[register]) if word is None else pe.words[word]
+
+
+def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
+    """Do an MRS or MSR of a register that the engine lacks, the GIC's or CNTHV's; False when it is undefined."""
+    op0, op1, crn, crm, op2 = encoding = instruction.encoding
+    if instruction.kind not in _MOVES or op0 != 3:
+        return False
+    is_read, rt, x = instruction.kind is SystemKind.MRS, instruction.rt, pe.x
+    value = 0 if is_read or rt == 31 else x[rt]
+    if (crn == 12 and crm >= 8) or encoding == _ICC_PMR_EL1:
+        gic, hcr = pe.gic, pe.words[w.P_HCR]
+        if is_read:
+            value = gic.read(encoding, pe.el, pe.security, hcr)
+            status = min(value, 0)
+        else:
+            status = gic.write(encoding, value, pe.el, pe.security, hcr)
+        if status == UNDEFINED:
+            return False
+        if status == TRAP_EL2:
+            pe.take(_EC_SYSREG << 26 | _IL | iss_sysreg(instruction), 2)
+            return True
+    elif (op1, crn, crm) == (4, 14, 3) and op2 <= 2 and pe.el == 2:
+        if is_read:
+            value = int(timers.read(pe.address, timers.CNTHV, op2)) & _U64
+        else:
+            timers.write(pe.address, timers.CNTHV, op2, value - (value >> 63 << 64))
+    else:
+        return False
+    if is_read and rt != 31:
+        x[rt] = value
+    pe.elr += 4
+    pe.retire_one()
+    interrupts.set_budget(pe.address)
+    return True
+
+
+def refused(pe: "Pe") -> None:
+    """A TLB fill refused an access: a device register to emulate, or an abort."""
+    words = pe.words
+    if words[w.P_FAULT_ACCESS] == Access.FETCH and words[w.P_PC] & 3:
+        misaligned(pe)
+        return
+    is_device, word = words[w.P_FAULT_KIND] == DEVICE, -1
+    if words[w.P_FAULT_ACCESS] != Access.FETCH:
+        hooks.uncount(pe.address)
+        word = _instruction(pe)
+    if is_device:
+        status = EXTERNAL_ABORT if word < 0 else _device(pe, word)
+        if status == 0:
+            return
+        words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = status, 1
+        words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
+    _abort(pe, word)
+
+
+def walk_refused(pe: "Pe") -> None:
+    """Stage 2 refused the walk of an AT at EL1: the abort is that instruction's, before PC."""
+    pe.words[w.P_FAULT_KIND] = 0
+    pe.elr -= 4
+    _abort(pe, _instruction(pe))
+
+
+@contextmanager
+def _translation_kept(pe: "Pe") -> Iterator[None]:
+    """What is translated meanwhile leaves nothing in the words of the last translation."""
+    kept = bytes(pe.words[_TRANSLATION])
+    yield
+    pe.words[_TRANSLATION] = memoryview(kept).cast("Q")
+
+
+def _instruction(pe: "Pe") -> int:
+    """The instruction word at PC or -1."""
+    with _translation_kept(pe):
+        return int(hooks.instruction(pe.address, 0))
+
+
+def _abort(pe: "Pe", word: int) -> None:
+    """Take the abort that the P_FAULT words describe; ``word`` is its instruction."""
+    found = abort(pe.words, pe.x, pe.el, word, word >= 0 and _only_written(pe, word))
+    if pe.machine.trace.on:
+        _trace(pe, found.esr, found.far, found.hpfar)
+    pe.take(found.esr, found.target, found.far, found.hpfar)
+
+
+def _only_written(pe: "Pe", word: int) -> bool:
+    """Whether an atomic was refused for its write alone: a read of the place would not have been."""
+    decoded = decode(word)
+    if decoded is None or decoded.kind is not la.Kind.ATOMIC:
+        return False
+    va = pe.words[w.P_FAULT_VA]
+    with _translation_kept(pe):
+        return bool(translate(pe.address, va - (va >> 63 << 64), Access.READ) != REFUSED)
+
+
+def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:
+    words, trace = pe.words, pe.machine.trace
+    access = Access(words[w.P_FAULT_ACCESS])
+    if words[w.P_FAULT_GPF]:
+        trace.emit(
+            "fault.gpf", pe=pe, pa=words[w.P_FAULT_PA], va=far, pc=pe.elr, esr=esr, access=access,
+            pas=words[w.P_FAULT_PAS], level=words[w.P_FAULT_GPT_LEVEL],
+        )  # fmt: skip
+    elif words[w.P_FAULT_STAGE] == 2:
+        ipa = words[w.P_FAULT_IPA]
+        trace.emit("fault.stage2", pe=pe, ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar or 0, access=access)
+
+
+def _device(pe: "Pe", word: int) -> int:
+    """Do the access at PC on the bus and step over it: 0, or the fault status when it cannot be done there."""
+    decoded = decode(word)
+    if decoded is None:
+        return EXTERNAL_ABORT
+    if decoded.exclusive or decoded.kind is la.Kind.ATOMIC:
+        return _UNSUPPORTED
+    x, words = pe.x, pe.words
+    pa, page, pas = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA], Pas(words[w.P_OUT_PAS])
+    base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
+    elements = list(la.elements(decoded, base))
+    if words[w.P_OUT_ATTR] & 0xF0 == 0 and (
+        decoded.kind is la.Kind.ZERO or any(element.address & element.size - 1 for element in elements)
+    ):
+        return _ALIGNMENT  # of Device memory
+    crosses = any((element.address ^ page) & 0xFFFF_FFFF_F000 for element in elements)
+    if crosses or decoded.kind is la.Kind.ZERO:
+        return EXTERNAL_ABORT
+    loaded: list[tuple[int, int]] = []
+    vectors = {element.register: pe.engine.read_vector(element.register) for element in elements if element.fp}
+    try:
+        for element in elements:
+            at, register = pa | element.address & 0xFFF, element.register
+            if not decoded.is_write:
+                value = _read(pe, at, element.size, pas)
+                if element.fp:
+                    vectors[register] = la.emulate_vector_load(decoded, element, vectors[register], value)
+                else:
+                    loaded.append((register, la.emulate_load(decoded, value)))
+            elif element.fp:
+                _write(pe, at, element.size, la.vector_store_value(element, vectors[register]), pas)
+            else:
+                _write(pe, at, element.size, la.store_value(decoded, x, register), pas)
+    except BusError:
+        return EXTERNAL_ABORT
+    if decoded.writeback:
+        value = la.writeback(decoded, x, words[w.P_SP])
+        if decoded.rn == 31:
+            words[w.P_SP] = value
+        else:
+            x[decoded.rn] = value
+    for register, value in loaded:
+        if register != 31:
+            x[register] = value
+    if not decoded.is_write:
+        for register, value in vectors.items():
+            pe.engine.write_vector(register, value)
+    words[w.P_PC] += 4
+    pe.retire_one()
+    return 0
+
+
+def _read(pe: "Pe", at: int, size: int, pas: Pas) -> int:
+    """What a device gives; the bus is 64 bits wide."""
+    bus = pe.machine.bus
+    if size <= _BUS:
+        return bus.read(at, size, pas, pe)
+    return bus.read(at, _BUS, pas, pe) | bus.read(at + _BUS, _BUS, pas, pe) << 8 * _BUS
+
+
+def _write(pe: "Pe", at: int, size: int, value: int, pas: Pas) -> None:
+    """Write to a device, in halves what is wider than the bus."""
+    for part in range(0, size, _BUS):
+        pe.machine.bus.write(at + part, min(size, _BUS), value >> 8 * part & _U64, pas, pe)

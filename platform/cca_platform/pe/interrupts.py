@@ -1,0 +1,123 @@
+"""Which interrupt a PE takes, and when it has to look: native code on the words of its block.
+
+The interrupt controller keeps P_SIGNALS; routing and masking are by SCR_EL3, HCR_EL2 and PSTATE (DDI 0487, section
+D1.3.6 "Asynchronous exception types, routing, masking and priorities").
+"""
+
+from typing import Final
+
+from cca_platform.native import block as w
+from cca_platform.native.jit import jit, load64, store64
+from cca_platform.pe import timers
+
+__all__ = ["FIQ", "ILLEGAL", "IRQ", "SERROR", "due", "pending", "set_budget", "wakes"]
+
+IRQ: Final = 0x80  # offsets in a vector table
+FIQ: Final = 0x100
+SERROR: Final = 0x180
+ILLEGAL: Final = 1 << 17
+_SECURE: Final = 0
+_HCR_FMO, _HCR_IMO, _HCR_AMO, _HCR_TGE = 1 << 3, 1 << 4, 1 << 5, 1 << 27
+_HCR_VF, _HCR_VI, _HCR_VSE = 1 << 6, 1 << 7, 1 << 8  # the engine takes VF and VI itself
+_SCR_FIQ, _SCR_IRQ, _SCR_EA = 1 << 2, 1 << 1, 1 << 3
+_PSTATE_F, _PSTATE_I, _PSTATE_A, _PSTATE_IL = 1 << 6, 1 << 7, 1 << 8, 1 << 20
+
+
+@jit("i8(i8, i8, i8, i8)")
+def _target(pstate: int, to_el3: int, to_el2: int, masked: int) -> int:
+    """The level that takes a physical interrupt, or 0 while it stays pending."""
+    el = pstate >> 2 & 3
+    if to_el3:
+        return 3
+    if el == 2:
+        return 2 if to_el2 and not masked else 0
+    if to_el2:
+        return 2
+    return 0 if masked else 1
+
+
+@jit("i8(i8, i8)")
+def due(p: int, pstate: int) -> int:
+    """The interrupt that a PE with ``pstate`` takes now: its vector offset (IRQ, FIQ, SERROR) plus the target level.
+
+    0 when none. A virtual interrupt targets EL1 as a physical one may; bit 16 tells a virtual SError. ILLEGAL plus the
+    level: no interrupt, but the exception of PSTATE.IL.
+    """
+    signals = load64(p + 8 * w.P_SIGNALS)
+    secure = load64(p + 8 * w.P_SECURITY) == _SECURE
+    hcr = 0 if secure else load64(p + 8 * w.P_HCR)
+    if signals == 0 and hcr & _HCR_VSE == 0:
+        return 0
+    if signals & w.SIGNAL_ILLEGAL and pstate & _PSTATE_IL:
+        return ILLEGAL | max(pstate >> 2 & 3, 1)
+    scr = load64(p + 8 * w.P_SCR)
+    if signals & (w.SIGNAL_G0 | (w.SIGNAL_G1NS if secure else w.SIGNAL_G1S)):
+        target = _target(pstate, scr & _SCR_FIQ, hcr & (_HCR_FMO | _HCR_TGE), pstate & _PSTATE_F)
+        if target:
+            return FIQ | target
+    if signals & (w.SIGNAL_G1S if secure else w.SIGNAL_G1NS):
+        target = _target(pstate, scr & _SCR_IRQ, hcr & (_HCR_IMO | _HCR_TGE), pstate & _PSTATE_I)
+        if target:
+            return IRQ | target
+    if signals & w.SIGNAL_SERROR:
+        target = _target(pstate, scr & _SCR_EA, hcr & (_HCR_AMO | _HCR_TGE), pstate & _PSTATE_A)
+        if target:
+            return SERROR | target
+    if (pstate >> 2 & 3) < 2 and hcr & _HCR_TGE == 0:
+        if hcr & _HCR_VSE and hcr & _HCR_AMO and pstate & _PSTATE_A == 0:
+            return 1 << 16 | SERROR | 1
+        if signals & w.SIGNAL_VFIQ and hcr & _HCR_FMO and pstate & _PSTATE_F == 0:
+            return FIQ | 1
+        if signals & w.SIGNAL_VIRQ and hcr & _HCR_IMO and pstate & _PSTATE_I == 0:
+            return IRQ | 1
+    return 0
+
+
+@jit("i8(i8, i8)")
+def pending(p: int, pstate: int) -> int:
+    """ISR_EL1: the bits F, I and A, of the virtual interrupts where EL1 gets those (HCR_EL2.FMO, IMO, AMO)."""
+    signals = load64(p + 8 * w.P_SIGNALS)
+    secure = load64(p + 8 * w.P_SECURITY) == _SECURE
+    virtual = 0 if secure or (pstate >> 2 & 3) != 1 else load64(p + 8 * w.P_HCR)
+    fiq = signals & (w.SIGNAL_G0 | (w.SIGNAL_G1NS if secure else w.SIGNAL_G1S))
+    irq = signals & (w.SIGNAL_G1S if secure else w.SIGNAL_G1NS)
+    serror = signals & w.SIGNAL_SERROR
+    if virtual & _HCR_FMO:
+        fiq = signals & w.SIGNAL_VFIQ | virtual & _HCR_VF
+    if virtual & _HCR_IMO:
+        irq = signals & w.SIGNAL_VIRQ | virtual & _HCR_VI
+    if virtual & _HCR_AMO:
+        serror = virtual & _HCR_VSE
+    return (_PSTATE_F if fiq else 0) | (_PSTATE_I if irq else 0) | (_PSTATE_A if serror else 0)
+
+
+@jit("i8(i8, i8)")
+def wakes(p: int, pstate: int) -> int:
+    """Whether an interrupt ends WFI: a physical one whatever PSTATE masks, a virtual one at EL1 and EL0."""
+    signals = load64(p + 8 * w.P_SIGNALS)
+    if signals & (w.SIGNAL_PHYSICAL | w.SIGNAL_SERROR):
+        return 1
+    hcr = load64(p + 8 * w.P_HCR)
+    if (pstate >> 2 & 3) >= 2 or load64(p + 8 * w.P_SECURITY) == _SECURE or hcr & _HCR_TGE:
+        return 0
+    return (
+        ((signals & w.SIGNAL_VIRQ | hcr & _HCR_VI) and hcr & _HCR_IMO)
+        | ((signals & w.SIGNAL_VFIQ | hcr & _HCR_VF) and hcr & _HCR_FMO)
+        | (hcr & _HCR_VSE and hcr & _HCR_AMO)
+    ) != 0
+
+
+@jit("i8(i8)")
+def set_budget(p: int) -> int:
+    """Let the PE run until its slice ends or a timer changes its output; with a signal up, it looks at each block."""
+    m = load64(p + 8 * w.P_MACHINE)
+    now = load64(m + 8 * w.M_CLOCK)
+    budget = load64(p + 8 * w.P_SLICE_END)
+    if timers.outputs(p, now) != load64(p + 8 * w.P_TIMER_OUTPUTS):
+        budget = now  # the interrupt controller has to be told
+    else:
+        budget = min(budget, timers.next_change(p, now))
+    store64(p + 8 * w.P_BUDGET, budget)
+    looks = load64(p + 8 * w.P_SIGNALS) | load64(p + 8 * w.P_HCR) & _HCR_VSE
+    store64(m + 8 * w.M_BUDGET, 0 if looks else budget)
+    return budget

@@ -1,0 +1,119 @@
+"""Generic timers of a PE (DDI 0487, chapter D12): counter views, CNTV, CNTP, CNTHP and CNTHV, as native code.
+
+The engine drops writes to its own timers, so they live in the PE block: a control and a compare word each, from
+P_TIMERS on, in the order of :data:`INTIDS`. Their outputs are levels, which the PE hands to the interrupt controller.
+"""
+
+from typing import Final
+
+from cca_platform.isa.registers import PSTATE, get, get_system, put_system
+from cca_platform.native import block as w
+from cca_platform.native.jit import jit, load64, store64
+
+__all__ = ["CNTHP", "CNTHV", "CNTP", "CNTV", "INTIDS", "NEVER", "next_change", "outputs", "read", "select", "write"]
+
+CNTV: Final = 0
+CNTP: Final = 1
+CNTHP: Final = 2
+CNTHV: Final = 3
+INTIDS: Final = (27, 30, 26, 28)
+"""The PPI of each timer."""
+NEVER: Final = 0x7FFF_FFFF_FFFF_FFFF
+_SIGN: Final = -(1 << 63)
+_COUNT: Final = 4
+_COUNTER: Final = 8  # what ``select`` gives for the counter registers
+_ENABLE, _ISTATUS = 1, 4
+_CNTKCTL_EL1: Final = 0x30E10
+_CNTHCTL_EL2: Final = 0x34E10
+
+
+@jit("i8(i8, i8, i8)")
+def _remaining(p: int, timer: int, now: int) -> int:
+    """Ticks until the compare value is reached, as an unsigned difference; 0 when the condition is met."""
+    count = now - (load64(p + 8 * w.P_CNTVOFF) if timer == CNTV else 0)
+    compare = load64(p + 8 * (w.P_TIMERS + 2 * timer + 1))
+    return 0 if count ^ _SIGN >= compare ^ _SIGN else compare - count
+
+
+@jit("i8(i8, i8)")
+def outputs(p: int, now: int) -> int:
+    """The interrupt outputs at clock value ``now``: bit ``timer`` is set while that timer asserts its interrupt."""
+    found = 0
+    for timer in range(_COUNT):
+        if load64(p + 8 * (w.P_TIMERS + 2 * timer)) & 3 == _ENABLE and _remaining(p, timer, now) == 0:
+            found |= 1 << timer
+    return found & ~load64(p + 8 * w.P_TIMER_MASK)
+
+
+@jit("i8(i8, i8)")
+def next_change(p: int, now: int) -> int:
+    """The first clock value after ``now`` at which a timer asserts its interrupt; NEVER when none will."""
+    first = NEVER
+    mask = load64(p + 8 * w.P_TIMER_MASK)
+    for timer in range(_COUNT):
+        if load64(p + 8 * (w.P_TIMERS + 2 * timer)) & 3 == _ENABLE and mask >> timer & 1 == 0:
+            remaining = _remaining(p, timer, now)
+            if 0 < remaining < NEVER - now:
+                first = min(first, now + remaining)
+    return first
+
+
+@jit("i8(i8, i8, i8, i8)")
+def select(p: int, op1: int, crm: int, op2: int) -> int:
+    """Which timer a CNT* register with CRn = 14 belongs to, _COUNTER for the counter, or -1.
+
+    -1 too where the current EL has to be trapped or the register is not there: the engine then sees to it.
+    """
+    el = get(p, PSTATE) >> 2 & 3
+    if op1 == 4:
+        return CNTHP if el == 2 and crm == 2 and op2 <= 2 else -1
+    if op1 != 3 or (crm != 0 and crm != 2 and crm != 3) or op2 > 2:
+        return -1
+    virtual = crm == 3 or (crm == 0 and op2 == 2)
+    if el == 0:  # CNTKCTL_EL1.{EL0PCTEN, EL0VCTEN, EL0VTEN, EL0PTEN}; CNTFRQ_EL0 comes with either counter
+        control = get_system(p, _CNTKCTL_EL1)
+        bits = (3 if op2 == 0 else op2) if crm == 0 else 1 << 8 if virtual else 1 << 9
+        if control & bits == 0:
+            return -1
+    if crm == 0 and op2 == 0:
+        return _COUNTER
+    trapped = load64(p + 8 * w.P_CNTHCTL) >> (0 if crm == 0 else 1) & 1 == 0  # EL1PCTEN, EL1PCEN, with E2H = 0
+    if trapped and el < 2 and not virtual and load64(p + 8 * w.P_SECURITY) != 0:
+        put_system(p, _CNTHCTL_EL2, 0)  # for EL0's reads of the counter the engine looks at the other bit
+        return -1
+    return _COUNTER if crm == 0 else CNTV if crm == 3 else CNTP
+
+
+@jit("i8(i8, i8, i8)")
+def read(p: int, timer: int, op2: int) -> int:
+    """The value of a register that ``select`` found; ``op2`` 0, 1, 2 are TVAL, CTL and CVAL of a timer."""
+    clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)
+    if timer == _COUNTER:
+        if op2 == 0:
+            return load64(p + 8 * w.P_COUNTER_HZ)
+        return clock - (load64(p + 8 * w.P_CNTVOFF) if op2 == 2 else 0)
+    words = p + 8 * (w.P_TIMERS + 2 * timer)
+    control, compare = load64(words), load64(words + 8)
+    if op2 == 0:
+        return (compare - clock + (load64(p + 8 * w.P_CNTVOFF) if timer == CNTV else 0)) & 0xFFFFFFFF
+    if op2 == 1:
+        return control | (_ISTATUS if control & _ENABLE and _remaining(p, timer, clock) == 0 else 0)
+    return compare
+
+
+@jit("i8(i8, i8, i8, i8)")
+def write(p: int, timer: int, op2: int, value: int) -> int:
+    """Write TVAL, CTL or CVAL of a timer."""
+    clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)
+    words = p + 8 * (w.P_TIMERS + 2 * timer)
+    if op2 == 0:
+        signed = value & 0xFFFFFFFF
+        signed -= (signed & 0x80000000) << 1
+        store64(words + 8, clock - (load64(p + 8 * w.P_CNTVOFF) if timer == CNTV else 0) + signed)
+    elif op2 == 1:
+        store64(words, value & 3)
+    else:
+        store64(words + 8, value)
+    if _remaining(p, timer, clock):  # the level that was masked has gone: the next one is news
+        store64(p + 8 * w.P_TIMER_MASK, load64(p + 8 * w.P_TIMER_MASK) & ~(1 << timer))
+    return 0

@@ -1,0 +1,1 @@
+"""The stream of typed events, and where it goes."""

@@ -1,0 +1,164 @@
+"""Where trace records go: a JSON Lines file, a terminal, a list, a counter."""
+
+import contextlib
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any, TextIO
+
+from cca_platform.errors import MachineError
+from cca_platform.trace.trace import Record
+
+__all__ = ["Console", "Counts", "JsonLines", "Listing", "render"]
+
+_CHUNK = 1 << 16
+
+
+class JsonLines:
+    """A file with one JSON object a line.
+
+    MachineError when the file cannot be opened. A file that stops taking bytes (disk full) does not disturb the run:
+    it keeps every whole line up to there, nothing is added after it, and ``close`` says so.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        import msgspec
+
+        self.path = Path(path)
+        self.written = 0
+        self._encode = msgspec.json.Encoder().encode_into
+        self._buffer = bytearray()
+        self._ends: list[int] = []
+        self._kept = 0
+        self._failed: OSError | None = None
+        try:
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise MachineError(
+                f"trace file must be writable, not {str(self.path)!r} ({error.strerror}): name another with --trace"
+            ) from None
+
+    def write(self, record: Record) -> None:
+        """Add a line."""
+        if self._failed is not None:
+            return
+        self._encode(record, self._buffer, -1)
+        self._buffer += b"\n"
+        self._ends.append(len(self._buffer))
+        if len(self._buffer) >= _CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring what is buffered to the file."""
+        done = 0
+        try:
+            while done < len(self._buffer):
+                done += os.write(self._fd, memoryview(self._buffer)[done:])
+        except OSError as error:
+            self._failed = error
+            whole = [end for end in self._ends if end <= done]
+            done = whole[-1] if whole else 0
+            self.written += len(whole)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._kept + done)
+        else:
+            self.written += len(self._ends)
+        self._kept += done
+        self._buffer = bytearray()
+        self._ends = []
+
+    def close(self) -> None:
+        """Bring everything to the file; MachineError when it could not take the whole trace."""
+        if self._fd < 0:
+            return
+        self.flush()
+        fd, self._fd = self._fd, -1
+        try:
+            os.close(fd)
+        except OSError as error:
+            self._failed = self._failed or error
+        if self._failed is not None:
+            raise MachineError(
+                f"trace file {str(self.path)!r} must take the whole trace, not only its first {self.written} events "
+                f"({self._failed.strerror}): free some space or name another file with --trace"
+            )
+
+
+class Listing(list[Record]):
+    """The records in memory, for tests and tools: ``[r["event"] for r in listing]``."""
+
+    def write(self, record: Record) -> None:
+        """Add a record."""
+        self.append(record)
+
+    def close(self) -> None:
+        """Nothing to do: the list stays."""
+
+
+class Counts:
+    """How often each event came: ``counts.events["smc.call"]``, and each command: ``counts.commands["REC_ENTER"]``."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.commands: Counter[str] = Counter()
+
+    def write(self, record: Record) -> None:
+        """Count a record."""
+        self.events[record["event"]] += 1
+        if record["event"].endswith(".call") and "cmd" in record:
+            self.commands[str(record["cmd"])] += 1
+
+    def close(self) -> None:
+        """Nothing to do: the counts stay."""
+
+
+_RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
+_COLOURS = {"ns": "\x1b[32m", "realm": "\x1b[35m", "root": "\x1b[31m", "secure": "\x1b[34m"}
+_FAULT = "\x1b[31m"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + " ".join(map(_text, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + " ".join(f"{key}={_text(item)}" for key, item in value.items()) + "}"
+    text = str(value)
+    plain = text.isprintable() and text and " " not in text
+    return text if plain else repr(text)
+
+
+def render(record: Record, colour: bool = False) -> str:
+    """One line for people: time, PE, world and level, event, fields."""
+    fields = dict(record)
+    _, time, pe, world, el, event = (fields.pop(key, None) for key in ("seq", "time", "pe", "world", "el", "event"))
+    time = "-" if time is None else time
+    place = "-" if pe is None else f"{pe} {world} EL{el}"
+    words = " ".join(f"{key}={_text(value)}" for key, value in fields.items())
+    if not colour:
+        return f"{time:>12} {place:<12} {event:<18} {words}".rstrip()
+    tint = _COLOURS.get(str(world), "")
+    name = _FAULT if str(event).startswith("fault.") else _BOLD
+    return f"{_DIM}{time:>12}{_RESET} {tint}{place:<12}{_RESET} {name}{event:<18}{_RESET} {words}".rstrip()
+
+
+class Console:
+    """Lines for people on a text stream; in colour when the stream is a terminal, unless ``colour`` says otherwise."""
+
+    def __init__(self, stream: TextIO, colour: bool | None = None) -> None:
+        self.stream = stream
+        self.colour = stream.isatty() and "NO_COLOR" not in os.environ if colour is None else colour
+        self._failed: OSError | None = None
+
+    def write(self, record: Record) -> None:
+        """Show a record."""
+        if self._failed is None:
+            try:
+                self.stream.write(render(record, self.colour) + "\n")
+            except OSError as error:
+                self._failed = error
+
+    def close(self) -> None:
+        """Bring everything to the stream; MachineError when it failed."""
+        if self._failed is not None:
+            raise MachineError(f"the trace must have a stream that takes it, not one with {self._failed.strerror}")
+        self.stream.flush()

@@ -1,0 +1,1 @@
+"""The rows of the command tables, one module for each kind of object."""

@@ -1,0 +1,228 @@
+"""Attestation: the CCA token that a Realm gets with RSI_ATTESTATION_TOKEN_INIT and RSI_ATTESTATION_TOKEN_CONTINUE.
+
+The token is two signed sets of claims (DEN0137 1.0 "CCA attestation token"). The platform's comes from EL3, once, with
+the Realm attestation key (RAK); both then lie in the RMM's own memory. TF-RMM fetches them while it boots; here the
+first RSI_ATTESTATION_TOKEN_INIT makes the same calls, so that a run without attestation does not pay for the keys.
+
+INIT freezes the Realm's claims in the REC's auxiliary granule. Signing takes time, as it does on a PE: CONTINUE spends
+it in slices, and an interrupt of the Host between two of them ends the call with RSI_INCOMPLETE and the REC's run with
+RMI_EXIT_IRQ. The next CONTINUE goes on with the slices that are left. Then the granule holds the token, and CONTINUE
+copies it to the Realm piece by piece.
+"""
+
+import struct
+from enum import IntEnum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cca_arch.el3 import ATTEST_CURVE_P384, RmmEl3
+from cca_arch.rmi.v1_0 import HashAlgorithm, RecExitReason
+from cca_arch.rsi.v1_0 import Rsi, RsiStatus
+from cca_arch.types import GRANULE_SIZE
+from cca_platform import cose
+from cca_rmm.command import Call, Check, Command, Result
+from cca_rmm.commands import rsi
+from cca_rmm.objects import measurement
+from cca_rmm.objects.measurement import HASH_SIZE
+from cca_rmm.objects.realm import REM_COUNT, RPV_OFFSET
+from cca_rmm.objects.words import Layout
+from cca_rmm.world.run import leave
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+    from cca_rmm.objects.rec import Rec
+    from cca_rmm.rmm import Rmm
+
+__all__ = ["ATTEST", "ATTEST_OFFSET", "COMMANDS", "KEYS", "MAX_TOKEN", "SLICES", "SLICE_TICKS", "Attest", "AttestState"]
+
+MAX_TOKEN: Final = GRANULE_SIZE
+"""The upper bound that INIT reports: the auxiliary granule."""
+SLICES: Final = 8
+SLICE_TICKS: Final = 500
+"""Signing costs SLICES * SLICE_TICKS of virtual time, and an interrupt waits for one slice at most."""
+
+ATTEST_OFFSET: Final = 0x800  # of Attest in the REC granule
+_RAK: Final = 0x40  # offsets in the RMM's key area, whose first page starts with Keys
+_RAK_CLAIM: Final = 0x80
+_RAK_CLAIM_SIZE: Final = 107
+_PLATFORM: Final = GRANULE_SIZE
+_HUNK: Final = GRANULE_SIZE
+
+PROFILE: Final = "tag:arm.com,2023:realm#1.0.0"
+_NONCE, _PROFILE, _RPV, _HASH, _PUBLIC_KEY = 10, 265, 44235, 44236, 44237
+_RIM, _REMS, _KEY_HASH = 44238, 44239, 44240
+_CCA_TAG, _PLATFORM_TOKEN, _REALM_TOKEN = 399, 44234, 44241
+_HASH_NAME: Final = {HashAlgorithm.SHA_256: "sha-256", HashAlgorithm.SHA_512: "sha-512"}
+_VALUE: Final = tuple(f"challenge{word}" for word in range(8))
+
+
+class AttestState(IntEnum):
+    """RmmRecAttestState, with the two halves of IN_PROGRESS."""
+
+    NONE = 0
+    SIGNING = 1  # the auxiliary granule holds the claims
+    SIGNED = 2  # it holds the token
+
+
+class Attest(NamedTuple):
+    """The attestation of a REC, a word each, at ATTEST_OFFSET in its granule."""
+
+    state: int  # AttestState
+    size: int  # bytes in the auxiliary granule
+    slices: int  # of signing that are done
+    copied: int  # bytes of the token that the Realm has
+
+
+class Keys(NamedTuple):
+    """The head of the RMM's key area; RAK, its public half and the platform token follow."""
+
+    ready: int
+    platform_size: int
+
+
+ATTEST: Final = Layout(Attest)
+KEYS: Final = Layout(Keys)
+
+
+# -- keys -----------------------------------------------------------------------------------------------------------
+def _el3(pe: "Pe", fid: int, *args: int) -> list[int]:
+    """An RMM-EL3 call while a Realm's registers are on the PE: X0..X4."""
+    kept = bytes(pe.x)
+    answer = pe.smc(fid, *args)
+    pe.x[:] = memoryview(kept).cast("Q")
+    return answer
+
+
+def fetch_keys(rmm: "Rmm", pe: "Pe") -> bool:
+    """Whether the RMM has the RAK and the platform token; it asks EL3 for them if not.
+
+    The platform token's challenge is the SHA-256 of the RAK's public half, which binds the two tokens.
+    """
+    port, area, shared = rmm.port, rmm.key_area, rmm.shared_page
+    if port.read64(area):
+        return True
+    status, size, *_ = _el3(pe, RmmEl3.ATTEST_GET_REALM_KEY, shared, GRANULE_SIZE, ATTEST_CURVE_P384)
+    scalar = port.read(shared, cose.SCALAR_SIZE)
+    port.zero(shared, GRANULE_SIZE)
+    if status or size != cose.SCALAR_SIZE:
+        return False
+    claim = cose.cose_key(cose.point(scalar))
+    port.write(shared, sha256(claim).digest())
+    token, challenge, remaining = b"", sha256().digest_size, 1
+    while remaining:
+        status, hunk, remaining, *_ = _el3(pe, RmmEl3.ATTEST_GET_PLAT_TOKEN, shared, _HUNK, challenge)
+        if status or not 0 < hunk <= _HUNK or len(token) + hunk > GRANULE_SIZE:
+            return False
+        token, challenge = token + port.read(shared, hunk), 0
+    port.zero(shared, GRANULE_SIZE)
+    port.write(area + _RAK, scalar)
+    port.write(area + _RAK_CLAIM, claim)
+    port.write(area + _PLATFORM, token)
+    KEYS.create(port, area, Keys(ready=1, platform_size=len(token)))
+    return True
+
+
+# -- INIT -----------------------------------------------------------------------------------------------------------
+def token_init(call: Call) -> Result:
+    """Freeze the claims; whatever was under construction is dropped."""
+    rmm, rec, realm = call.rmm, call.rec_, call.realm
+    port, rd = rmm.port, rec.rd
+    hash_algo = HashAlgorithm(realm.hash_algo)
+    rim, *rems = (measurement.load(port, rd, index)[: HASH_SIZE[hash_algo]] for index in range(1 + REM_COUNT))
+    claims = cose.encode({
+        _NONCE: struct.pack("<8Q", *(getattr(call, name) for name in _VALUE)),
+        _RPV: port.read(rd + RPV_OFFSET, 64),
+        _PUBLIC_KEY: port.read(rmm.key_area + _RAK_CLAIM, _RAK_CLAIM_SIZE),
+        _HASH: _HASH_NAME[hash_algo],
+        _KEY_HASH: _HASH_NAME[HashAlgorithm.SHA_256],
+        _PROFILE: PROFILE,
+        _RIM: rim,
+        _REMS: rems,
+    })
+    store(rmm, call.pe, rec, claims, AttestState.SIGNING)
+    return 0, MAX_TOKEN
+
+
+def store(rmm: "Rmm", pe: "Pe", rec: "Rec", content: bytes, state: AttestState) -> None:
+    """The auxiliary granule holds ``content`` and nothing else."""
+    rmm.port.write(rec.aux_attest, content.ljust(MAX_TOKEN, b"\0"))
+    ATTEST.create(rmm.port, rmm.current(pe) + ATTEST_OFFSET, Attest(state, len(content), slices=0, copied=0))
+
+
+# -- CONTINUE -------------------------------------------------------------------------------------------------------
+def token_continue(call: Call) -> Result | None:
+    """Sign, if that is not done, then copy what fits."""
+    rmm, pe = call.rmm, call.pe
+    target = rsi.page(call)
+    if target is None:
+        return None
+    if call.attest.state == AttestState.SIGNING and not signed(call):
+        pe.x[0:4] = memoryview(struct.pack("<4Q", RsiStatus.INCOMPLETE, 0, 0, 0)).cast("Q")
+        leave(rmm, pe, RecExitReason.IRQ)
+        return None
+    at = rmm.current(pe) + ATTEST_OFFSET
+    attest = ATTEST.load(rmm.port, at)
+    length = min(call.size, attest.size - attest.copied)
+    rmm.port.write(target + call.offset, rmm.port.read(call.rec_.aux_attest + attest.copied, length))
+    copied = attest.copied + length
+    if copied < attest.size:
+        ATTEST.write(rmm.port, at, copied=copied)
+        return RsiStatus.INCOMPLETE, length
+    store(rmm, pe, call.rec_, b"", AttestState.NONE)
+    return RsiStatus.SUCCESS, length
+
+
+def signed(call: Call) -> bool:
+    """Spend the slices of signing that are left, and sign; False when the Host has an interrupt before that."""
+    rmm, pe, clock = call.rmm, call.pe, call.pe.machine.clock
+    for done in range(call.attest.slices, SLICES):
+        if pe.interrupted():
+            ATTEST.write(rmm.port, rmm.current(pe) + ATTEST_OFFSET, slices=done)
+            return False
+        clock.skip_to(clock.now + SLICE_TICKS)
+    port, area, aux = rmm.port, rmm.key_area, call.rec_.aux_attest
+    realm_token = cose.sign1(port.read(area + _RAK, cose.SCALAR_SIZE), port.read(aux, call.attest.size))
+    platform_token = port.read(area + _PLATFORM, KEYS.load(port, area).platform_size)
+    store(rmm, pe, call.rec_, cca_token(platform_token, realm_token), AttestState.SIGNED)
+    return True
+
+
+def cca_token(platform_token: bytes, realm_token: bytes) -> bytes:
+    """The CCA token of rel0: tag 399 and a map of the two, the platform's first."""
+    import cbor2
+
+    token = cose.encode(cbor2.CBORTag(_CCA_TAG, {_PLATFORM_TOKEN: platform_token, _REALM_TOKEN: realm_token}))
+    assert len(token) <= MAX_TOKEN, f"a CCA token must fit {MAX_TOKEN} bytes, not take {len(token)}"
+    return token
+
+
+# -- rows -----------------------------------------------------------------------------------------------------------
+def attest_of(call: Call) -> Attest:
+    """Context: the attestation of the calling REC."""
+    return ATTEST.load(call.rmm.port, call.rmm.current(call.pe) + ATTEST_OFFSET)
+
+
+_INPUT: Final = RsiStatus.ERROR_INPUT
+_UNKNOWN: Final = RsiStatus.ERROR_UNKNOWN
+
+COMMANDS: Final = (
+    Command(
+        Rsi.ATTESTATION_TOKEN_INIT, "ATTESTATION_TOKEN_INIT", token_init, _VALUE, ("max_size",),
+        (Check("other", lambda c: not fetch_keys(c.rmm, c.pe), _UNKNOWN),),
+    ),
+    Command(
+        Rsi.ATTESTATION_TOKEN_CONTINUE, "ATTESTATION_TOKEN_CONTINUE", token_continue, ("addr", "offset", "size"),
+        ("len",),
+        (
+            rsi.PAGE_ALIGN,
+            Check("offset_bound", lambda c: c.offset >= GRANULE_SIZE, _INPUT),
+            Check("size_overflow", lambda c: (c.offset + c.size) >> 64, _INPUT),
+            Check("size_bound", lambda c: c.offset + c.size > GRANULE_SIZE, _INPUT),
+            rsi.ADDR_BOUND,
+            Check("state", lambda c: c.attest.state == AttestState.NONE, RsiStatus.ERROR_STATE),
+            rsi.RIPAS,
+            Check("unknown", lambda c: not KEYS.load(c.rmm.port, c.rmm.key_area).ready, _UNKNOWN),
+        ),
+        {**rsi.AT_ADDR, "attest": attest_of},
+    ),
+)  # fmt: skip

@@ -1,0 +1,124 @@
+"""RMI_REALM_CREATE, RMI_REALM_ACTIVATE and RMI_REALM_DESTROY."""
+
+from typing import Final
+
+from cca_arch.fields import Record
+from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRipas
+from cca_arch.types import GRANULE_SIZE
+from cca_rmm.command import REALM_ERROR, Call, Check, Command, Result, granule, ns_page, realm_at
+from cca_rmm.features import hash_valid, params_supported, rtt_shape_valid
+from cca_rmm.objects import measurement, rtt
+from cca_rmm.objects.granule import State
+from cca_rmm.objects.realm import REALM, REALM_STATE, RPV_OFFSET, Realm, RealmState
+
+__all__ = ["COMMANDS", "not_new"]
+
+
+def not_new(call: Call) -> bool:
+    """The Realm is ACTIVE or SYSTEM_OFF."""
+    return call.realm.state != RealmState.NEW
+
+
+def load_params(call: Call) -> Record:
+    """The RmiRealmParams that the context has read."""
+    assert call.content is not None
+    return RmiRealmParams.unpack(call.content)
+
+
+def tables(base: int, count: int) -> range:
+    """The addresses of the starting-level RTT granules."""
+    return range(base, base + count * GRANULE_SIZE, GRANULE_SIZE)
+
+
+def realm_create(call: Call) -> Result:
+    """Every IPA starts UNASSIGNED: EMPTY in the protected half, NS in the other."""
+    rmm, rd, params = call.rmm, call.rd, call.params
+    realm = Realm(
+        state=RealmState.NEW, flags=params.flags, s2sz=params.s2sz, sve_vl=params.sve_vl, num_bps=params.num_bps,
+        num_wps=params.num_wps, pmu_num_ctrs=params.pmu_num_ctrs, hash_algo=params.hash_algo, vmid=params.vmid,
+        rtt_base=params.rtt_base, rtt_level_start=params.rtt_level_start, rtt_num_start=params.rtt_num_start,
+        rec_index=0, num_recs=0,
+    )  # fmt: skip
+    shift = rtt.level_size(realm.rtt_level_start).bit_length() - 1
+    first_ns = realm.protected_top >> shift
+    total, count = realm.ipa_top >> shift, realm.rtt_num_start * rtt.ENTRIES
+    image = rtt.unassigned(RmiRipas.EMPTY).to_bytes(8, "little") * first_ns
+    image += rtt.UNASSIGNED_NS.to_bytes(8, "little") * (total - first_ns)
+    rmm.port.write(realm.rtt_base, image.ljust(8 * count, b"\0"))
+    for table in tables(realm.rtt_base, realm.rtt_num_start):
+        rmm.granules.move(call.pe, table, "REALM_CREATE.rtt")
+    REALM.create(rmm.port, rd, realm)
+    rmm.port.write(rd + RPV_OFFSET, params.rpv)
+    rmm.granules.move(call.pe, rd, "REALM_CREATE")
+    rmm.set_vmid(realm.vmid, True)
+    rim = measurement.rim_init(params)
+    measurement.store(rmm.port, rmm.trace, call.pe, rd, realm, 0, rim, "REALM_CREATE")
+    return (0,)
+
+
+def realm_activate(call: Call) -> Result:
+    """From here no command extends the RIM."""
+    REALM.write(call.rmm.port, call.rd, state=REALM_STATE[RealmState.NEW, "REALM_ACTIVATE"])
+    return (0,)
+
+
+def realm_live(call: Call) -> bool:
+    """The Realm has a REC, or a starting-level table has something in it."""
+    port, realm = call.rmm.port, call.realm
+    return realm.num_recs > 0 or any(rtt.table_live(port, at) for at in tables(realm.rtt_base, realm.rtt_num_start))
+
+
+def realm_destroy(call: Call) -> Result:
+    """The granules go back to DELEGATED; the VMID can be used again, so nothing may stay in a TLB under it."""
+    rmm, realm = call.rmm, call.realm
+    call.pe.machine.tlbi_vmalls12(realm.vmid)
+    for table in tables(realm.rtt_base, realm.rtt_num_start):
+        rmm.granules.release(call.pe, table, "REALM_DESTROY")
+    rmm.granules.release(call.pe, call.rd, "REALM_DESTROY")
+    rmm.set_vmid(realm.vmid, False)
+    return (0,)
+
+
+def alias(call: Call) -> bool:
+    """The RD lies among the starting-level tables."""
+    params = call.params
+    return bool(params.rtt_base <= call.rd < params.rtt_base + params.rtt_num_start * GRANULE_SIZE)
+
+
+def rtt_state(call: Call) -> bool:
+    """A starting-level granule is not tracked or not DELEGATED."""
+    state = call.rmm.granules.state
+    return any(state(at) != State.DELEGATED for at in tables(call.params.rtt_base, call.params.rtt_num_start))
+
+
+_RD: Final = granule("rd", State.RD)
+_REALM: Final = {"realm": realm_at("rd")}
+_PARAMS_ALIGN, _PARAMS_BOUND, _PARAMS_STATE = granule("params_ptr", State.UNDELEGATED, "params", "pas")
+
+COMMANDS: Final = (
+    Command(
+        Rmi.REALM_CREATE, "REALM_CREATE", realm_create, ins=("rd", "params_ptr"),
+        context={"content": ns_page("params_ptr"), "params": load_params},
+        checks=(
+            _PARAMS_ALIGN,
+            _PARAMS_BOUND,
+            Check("params_pas", lambda c: _PARAMS_STATE.fails(c) or c.content is None),
+            Check("params_valid", lambda c: not hash_valid(c.params)),
+            Check("params_supp", lambda c: not params_supported(c.params)),
+            Check("rtt_num_level", lambda c: not rtt_shape_valid(c.params)),
+            Check("vmid_valid", lambda c: not c.rmm.vmid_free(c.params.vmid)),
+            Check("alias", alias),
+            *granule("rd", State.DELEGATED),
+            Check("rtt_align", lambda c: c.params.rtt_base % (c.params.rtt_num_start * GRANULE_SIZE)),
+            Check("rtt_state", rtt_state),
+        ),
+    ),
+    Command(
+        Rmi.REALM_ACTIVATE, "REALM_ACTIVATE", realm_activate, ins=("rd",), context=_REALM,
+        checks=(*_RD, Check("realm_state", not_new, REALM_ERROR)),
+    ),
+    Command(
+        Rmi.REALM_DESTROY, "REALM_DESTROY", realm_destroy, ins=("rd",), context=_REALM,
+        checks=(*_RD, Check("realm_live", realm_live, REALM_ERROR)),
+    ),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""What the RMM keeps in Realm memory: granules, Realms, RECs, RTTs, measurements."""

@@ -1,0 +1,99 @@
+"""Granules: which the RMM tracks, the state of each, and the transitions between states.
+
+One byte for each tracked granule lies in the RMM's own Realm memory, in the order of the banks of the boot manifest.
+A DELEGATED granule holds zeroes only: what enters the state is scrubbed first.
+"""
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.types import GRANULE_SIZE, Pas, SecurityState
+from cca_platform.memory.memory import Memory
+from cca_platform.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["GRANULE", "Granules", "State"]
+
+
+class State(IntEnum):
+    """RmmGranuleState. What the granule holds: see each."""
+
+    UNDELEGATED = 0  # not the RMM's; its PAS is whatever EL3 made it
+    DELEGATED = 1  # Realm PAS, all zero, nobody's
+    RD = 2  # Realm Descriptor: cca_rmm.objects.realm
+    REC = 3  # Realm Execution Context: cca_rmm.objects.rec
+    REC_AUX = 4  # register file or attestation buffer of a REC
+    DATA = 5  # a page of a Realm's protected memory
+    RTT = 6  # 512 stage 2 descriptors: cca_rmm.objects.rtt
+
+
+_U, _D = State.UNDELEGATED, State.DELEGATED
+
+GRANULE: Final[dict[tuple[State, str], State]] = {
+    (_U, "GRANULE_DELEGATE"): _D,
+    (_D, "GRANULE_UNDELEGATE"): _U,
+    (_D, "REALM_CREATE"): State.RD,
+    (_D, "REC_CREATE"): State.REC,
+    (_D, "REC_CREATE.aux"): State.REC_AUX,
+    (_D, "DATA_CREATE"): State.DATA,
+    (_D, "DATA_CREATE_UNKNOWN"): State.DATA,
+    (_D, "REALM_CREATE.rtt"): State.RTT,
+    (_D, "RTT_CREATE"): State.RTT,
+    (State.RD, "REALM_DESTROY"): _D,
+    (State.REC, "REC_DESTROY"): _D,
+    (State.REC_AUX, "REC_DESTROY"): _D,
+    (State.DATA, "DATA_DESTROY"): _D,
+    (State.RTT, "REALM_DESTROY"): _D,
+    (State.RTT, "RTT_DESTROY"): _D,
+    (State.RTT, "RTT_FOLD"): _D,
+}
+"""(state, input) -> state; what is not here cannot happen. An input is a command, or a part of one."""
+
+_BY_INPUT: Final = {name: {int(old): int(new) for (old, n), new in GRANULE.items() if n == name} for _, name in GRANULE}
+
+
+class Granules:
+    """The states of all tracked granules, in ``memory`` from PA ``table`` on; ``banks`` are (base, size)."""
+
+    def __init__(self, memory: Memory, trace: Trace, table: int, banks: list[tuple[int, int]]) -> None:
+        self.port = memory.port(SecurityState.REALM, Pas.REALM)
+        self.trace = trace
+        self.table = table
+        self.banks = banks
+        self.count = sum(size for _, size in banks) // GRANULE_SIZE
+        self._ranges: list[tuple[int, int, int]] = []
+        first = table
+        for base, size in banks:
+            self._ranges.append((base, base + size, first - (base >> 12)))
+            first += size >> 12
+
+    def slot(self, pa: int) -> int:
+        """PA of the state byte of the granule at ``pa``, 0 when it is not tracked."""
+        for base, top, delta in self._ranges:
+            if base <= pa < top:
+                return (pa >> 12) + delta
+        return 0
+
+    def state(self, pa: int) -> int:
+        """The State of the granule at ``pa``; -1, which is no state, when it is not tracked."""
+        for base, top, delta in self._ranges:
+            if base <= pa < top:
+                return self.port.read8((pa >> 12) + delta)
+        return -1
+
+    def move(self, pe: "Pe | None", pa: int, event: str) -> None:
+        """Take the transition ``event``: the caller has checked that the granule can."""
+        slot = self.slot(pa)
+        old = self.port.read8(slot)
+        new = _BY_INPUT[event].get(old)
+        assert new is not None, f"granule {pa:#x} is {State(old).name}; {event} cannot move it"
+        self.port.write8(slot, new)
+        if self.trace.on:
+            self.trace.emit("granule.transition", pe=pe, pa=pa, old=State(old), new=State(new), input=event)
+
+    def release(self, pe: "Pe | None", pa: int, event: str) -> None:
+        """Scrub a granule and give it back to DELEGATED by ``event``."""
+        self.port.zero(pa, GRANULE_SIZE)
+        self.move(pe, pa, event)

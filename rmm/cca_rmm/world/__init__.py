@@ -1,0 +1,1 @@
+"""The Realm world: entry, exit, virtual interrupts, syndromes."""
