@@ -19,9 +19,6 @@ __all__ = ["PAYLOADS", "Payload", "build", "differences"]
 
 HERE = Path(__file__).resolve().parent
 BIN = HERE / "bin"
-RUNTIME = ("realm/runtime/start.S", "realm/runtime/trap.c", "realm/runtime/mmu.c", "realm/runtime/rsi.c",
-           "realm/runtime/console.c", "realm/runtime/fdt.c", "common/string.c", "realm/runtime/cpu.c",
-           "common/sha256.c", "realm/runtime/check.c")  # fmt: skip
 CFLAGS = (
     "-target", "aarch64-freestanding-none",
     # Armv8.0, what the default PE (Cortex-A72) has; for the assembler: SMC, TTBR0_EL2. C code uses no SIMD registers:
@@ -33,92 +30,96 @@ CFLAGS = (
 )  # fmt: skip
 LDFLAGS = ("-m", "aarch64elf", "-nostdlib", "-static", "--no-pie", "--gc-sections", "--build-id=none", "--strip-debug",
            "-z", "max-page-size=16", "-z", "norelro", "-z", "nognustack", "--no-eh-frame-hdr")  # fmt: skip
-
 NS_BASES = {"fvp": 0x8800_0000, "virt": 0x4800_0000}
-RMI = ("lib/probe.S", "lib/call.S", "lib/check.c", "lib/mmu.c", "lib/gic.c", "rmi/rmi.c", "rmi/build.c", "rmi/run.c",
-       "rmi/smp.c", "lib/rmi_host.c", "rmi/guest.c")  # fmt: skip
 
-SECURE = ("secure/start.S", "secure/mmu.c", "secure/print.c", "secure/secure.c", "common/string.c",
-          "common/sha256.c")  # fmt: skip
 
-SECURE_CALL = ("lib/vectors.S", "lib/call.S", "lib/check.c", "lib/mmu.c", "lib/pe.c", "lib/gic.c", "lib/timer.c",
-               "secure_call/secure_call.c")  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the payloads of one world share: the linker script, the library's folder, and the sources in all of them."""
 
-BOARD = ("lib/vectors.S", "lib/call.S", "lib/check.c", "lib/mmu.c", "lib/pe.c", "lib/gic.c", "lib/timer.c",
-         "board/board.c", "board/mmu.c", "board/pes.c", "board/gic.c", "board/timers.c", "board/vm.c",
-         "board/vm_interrupts.c", "board/realm.c", "board/realms.c", "board/devices.c", "board/lives.c",
-         "board/guest.c")  # fmt: skip
+    script: str
+    library: str | None
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The sources of one ELF file, relative to this folder, and the linker script of its world.
+    """One ELF file: its world, its own source file or folder of sources, and the files it takes from the library.
 
-    ``board`` is the board of an NS payload, whose addresses are in the code.
+    Paths are relative to this folder, those of ``library`` to the library of the world. ``board`` is set for code that
+    knows the addresses of a board.
     """
 
-    sources: tuple[str, ...]
-    script: str
+    world: World
+    own: str
+    library: tuple[str, ...] = ()
     board: str | None = None
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """All source files, in the order of the linker: the world's, the library's, and the payload's own by name."""
+        own = HERE / self.own
+        files = sorted(file for file in own.iterdir() if file.suffix in {".c", ".S"}) if own.is_dir() else [own]
+        library = (f"{self.world.library}/{name}" for name in self.library)
+        return (*self.world.sources, *library, *(file.relative_to(HERE).as_posix() for file in files))
+
+    @property
     def cflags(self) -> tuple[str, ...]:
-        """Flags of the compiler that are this payload's own."""
-        library = {"realm/realm.ld": ("-Irealm/runtime",), "ns/ns.ld": ("-Ins/lib",)}.get(self.script, ())
-        return library if self.board is None else (*library, f"-DBOARD_{self.board}")
+        """The compiler's flags for this world and board."""
+        include = () if self.world.library is None else (f"-I{self.world.library}",)
+        return include if self.board is None else (*include, f"-DBOARD_{self.board}")
 
     @property
     def ldflags(self) -> tuple[str, ...]:
-        """Flags of the linker that are this payload's own."""
-        return () if self.board is None else (f"--defsym=NS_BASE={NS_BASES[self.board]:#x}",)
+        """The linker's flags for this world and board."""
+        base = () if self.board is None else (f"--defsym=NS_BASE={NS_BASES[self.board]:#x}",)
+        return (*base, "-T", self.world.script)
 
 
-def _realm(*sources: str) -> Payload:
-    """A Realm payload: its own sources on the common runtime."""
-    return Payload((*RUNTIME, *(f"realm/{name}" for name in sources)), "realm/realm.ld")
+REALM = World("realm/realm.ld", "realm/runtime", (
+    "realm/runtime/start.S", "realm/runtime/trap.c", "realm/runtime/mmu.c", "realm/runtime/rsi.c",
+    "realm/runtime/console.c", "realm/runtime/fdt.c", "common/string.c", "realm/runtime/cpu.c", "common/sha256.c",
+    "realm/runtime/check.c",
+))  # fmt: skip
+BARE_REALM = World("realm/realm.ld", None, ())
+NS = World("ns/ns.ld", "ns/lib", ("ns/lib/start.S", "ns/lib/print.c"))
+SECURE = World("secure/secure.ld", None, ("common/string.c", "common/sha256.c"))
+
+_SUITES = ("vectors.S", "call.S", "check.c", "mmu.c", "pe.c", "gic.c", "timer.c")
 
 
-def _ns(*sources: str, board: str = "fvp") -> Payload:
-    """A payload at Non-secure EL2 of a board."""
-    return Payload(("ns/lib/start.S", "ns/lib/print.c", *(f"ns/{source}" for source in sources)), "ns/ns.ld", board)
-
-
-def _secure(board: str = "fvp") -> Payload:
-    """The payload at S-EL1 of a board."""
-    return Payload(SECURE, "secure/secure.ld", board)
+def _both(name: str, world: World, own: str, *library: str) -> dict[str, Payload]:
+    """A payload for each board: NAME for `fvp`, NAME_virt for `virt`."""
+    return {name: Payload(world, own, library, "fvp"), f"{name}_virt": Payload(world, own, library, "virt")}
 
 
 PAYLOADS: dict[str, Payload] = {
-    "hello": _realm("hello.c"),
-    "uart": _realm("uart.c"),
-    "el0": _realm("el0/el0.c", "el0/user.c"),
-    "rsi": _realm("rsi.c"),
-    "attest": _realm("attest.c"),
-    "faults": _realm("faults.c"),
-    "destroyed": _realm("destroyed.c"),
-    "compute": _realm("compute.c"),
-    "memory": _realm("memory.c"),
-    "spin": _realm("spin.c"),
-    "idle": _realm("idle.c"),
-    "stackoverflow": _realm("stackoverflow.c"),
-    "jump": _realm("jump.c"),
-    "lost": Payload(("realm/lost.S",), "realm/realm.ld"),
-    "selfmod": _realm("selfmod.c"),
-    "smcstorm": _realm("smcstorm.c"),
-    "smp": _realm("smp.c"),
-    "irq": _realm("irq.c"),
-    "crosscode": _realm("crosscode.c"),
-    "ns_rmi": _ns("lib/probe.S", "ns_rmi.c"),
-    "ns_gpf": _ns("lib/probe.S", "ns_gpf.c"),
-    "ns_enter": _ns("lib/call.S", "lib/probe.S", "lib/check.c", "lib/rmi_host.c", "ns_enter.c"),
-    "rmi": _ns(*RMI),
-    "rmi_virt": _ns(*RMI, board="virt"),
-    "secure": _secure(),
-    "secure_virt": _secure("virt"),
-    "secure_call": _ns(*SECURE_CALL),
-    "secure_call_virt": _ns(*SECURE_CALL, board="virt"),
-    "board": _ns(*BOARD, "board/watchdog.c"),
-    "board_virt": _ns(*BOARD, board="virt"),
+    "hello": Payload(REALM, "realm/hello.c"),
+    "uart": Payload(REALM, "realm/uart.c"),
+    "el0": Payload(REALM, "realm/el0"),
+    "rsi": Payload(REALM, "realm/rsi.c"),
+    "attest": Payload(REALM, "realm/attest.c"),
+    "faults": Payload(REALM, "realm/faults.c"),
+    "destroyed": Payload(REALM, "realm/destroyed.c"),
+    "compute": Payload(REALM, "realm/compute.c"),
+    "memory": Payload(REALM, "realm/memory.c"),
+    "spin": Payload(REALM, "realm/spin.c"),
+    "idle": Payload(REALM, "realm/idle.c"),
+    "stackoverflow": Payload(REALM, "realm/stackoverflow.c"),
+    "jump": Payload(REALM, "realm/jump.c"),
+    "lost": Payload(BARE_REALM, "realm/lost.S"),
+    "selfmod": Payload(REALM, "realm/selfmod.c"),
+    "smcstorm": Payload(REALM, "realm/smcstorm.c"),
+    "smp": Payload(REALM, "realm/smp.c"),
+    "irq": Payload(REALM, "realm/irq.c"),
+    "crosscode": Payload(REALM, "realm/crosscode.c"),
+    "ns_rmi": Payload(NS, "ns/ns_rmi.c", ("probe.S",), "fvp"),
+    "ns_gpf": Payload(NS, "ns/ns_gpf.c", ("probe.S",), "fvp"),
+    "ns_enter": Payload(NS, "ns/ns_enter.c", ("call.S", "probe.S", "check.c", "rmi_host.c"), "fvp"),
+    **_both("rmi", NS, "ns/rmi", "probe.S", "call.S", "check.c", "mmu.c", "gic.c", "rmi_host.c"),
+    **_both("secure", SECURE, "secure"),
+    **_both("secure_call", NS, "ns/secure_call", *_SUITES),
+    **_both("board", NS, "ns/board", *_SUITES),
 }
 
 
@@ -143,7 +144,7 @@ def build(names: Sequence[str], output: Path) -> None:
             payload = PAYLOADS[name]
             inputs = [objects[source, payload.cflags] for source in payload.sources]
             file = output / f"{name}.elf"
-            _zig("ld.lld", *LDFLAGS, *payload.ldflags, "-T", payload.script, "-o", file, *inputs)
+            _zig("ld.lld", *LDFLAGS, *payload.ldflags, "-o", file, *inputs)
             file.chmod(0o644)
 
 

@@ -50,7 +50,7 @@ class TestFiles:
             elf = ELFFile(stream)
             segments = list(elf.iter_segments("PT_LOAD"))
             assert elf["e_type"] == "ET_EXEC"
-            assert elf["e_entry"] == _ENTRY[payload.script, payload.board]
+            assert elf["e_entry"] == _ENTRY[payload.world.script, payload.board]
             assert elf["e_entry"] == min(segment["p_paddr"] for segment in segments)
             assert not any(segment["p_flags"] & 3 == 3 for segment in segments)
         assert path.stat().st_size <= _SMALL
@@ -58,3 +58,8 @@ class TestFiles:
     def test_every_payload_is_committed(self) -> None:
         """`bin/` holds the payloads that `build.py` lists, and nothing else."""
         assert {path.stem for path in _FILES} == set(_PAYLOADS)
+
+    def test_every_source_is_in_a_payload(self) -> None:
+        """Each source file is compiled for some payload, and each that a payload names is there."""
+        present = {path.relative_to(_FOLDER).as_posix() for path in _FOLDER.rglob("*.[cS]")}
+        assert present == {source for payload in _PAYLOADS.values() for source in payload.sources}

@@ -5,10 +5,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "lives.h"
+#include "platform.h"
 
 static void (*const suites[])(void) = {
     suite_mmu, suite_pes, suite_gic, suite_timers, suite_vm, suite_realms, suite_devices,
-#ifdef BOARD_fvp
+#ifdef WATCHDOG_CONTROL
     suite_watchdog,
 #endif
 };

@@ -26,7 +26,7 @@ static u64 checksum(void) { return ~(record->magic ^ record->life << 32 ^ record
 u64 life(void) { return record->magic == MAGIC && record->check == checksum() ? record->life : 0; }
 
 // -- how a life ends --------------------------------------------------------------------------------------------------
-#ifdef BOARD_fvp
+#ifdef WATCHDOG_CONTROL
 static void by_generic_watchdog(void)
 {
     write32(WOR, 100000);
@@ -47,7 +47,7 @@ static void by_psci(void)
 }
 
 static const struct { const char *what; void (*end)(void); } ends[] = {
-#ifdef BOARD_fvp
+#ifdef WATCHDOG_CONTROL
     {"the generic watchdog", by_generic_watchdog},
     {"the SP805", by_sp805},
 #endif
@@ -99,7 +99,7 @@ void suite_reset(void)
     gic_distributor_on();
     gic_pe_on();
     want("no interrupt is enabled", gic_bit(GICD_ISENABLER, SPI), false);
-#ifdef BOARD_fvp
+#ifdef WATCHDOG_CONTROL
     want("the generic watchdog is off", read32(WCS), 0);
     want("the SP805 is off", read32(WDOGCONTROL), 0);
     want("and without an interrupt", read32(WDOGRIS), 0);

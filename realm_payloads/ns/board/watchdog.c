@@ -6,6 +6,8 @@
 #include "platform.h"
 #include "timer.h"
 
+#ifdef WATCHDOG_CONTROL
+
 #define MIDDLE 0x80
 #define OFFSET 1000000ul                // ticks: 10 ms
 #define LOAD 328u                       // the same at 32,768 Hz
@@ -97,3 +99,4 @@ void suite_watchdog(void)
     sp805();
     self->on_irq = NULL;
 }
+#endif
