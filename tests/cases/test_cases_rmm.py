@@ -1,0 +1,131 @@
+"""Witnesses of faults of the RMM: real Realm code, and a Host that calls by SMC."""
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+from case_code import require
+from realm_code import REPORT, load, reported
+from rmm_host import PAGE, RAM, Host, Realm, machine_host, to_code
+
+from cca_rmm.abi import RecExitReason, Rmi, RmiStatus, Rsi
+
+EMUL_MMIO = 1  # of RmiRecEnter.flags
+NORMAL_NS = 6 << 2 | 3 << 6  # a host's descriptor: Normal Write-Back, read-write
+EC_DATA_ABORT_LOWER, EC_SERROR = 0x24, 0x2F
+SYNCHRONOUS_EXTERNAL_ABORT = 0x10
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A Host on a machine of its own."""
+    made = machine_host()
+    yield made
+    made.machine.close()
+
+
+def running(host: Host, source: str) -> Realm:
+    """An ACTIVE Realm with this code, and two more pages of RAM behind it."""
+    realm = Realm(host)
+    realm.write(RAM, to_code(source))
+    realm.write(RAM + PAGE, b"")
+    realm.write(RAM + 2 * PAGE, b"")
+    realm.rec()
+    realm.activate()
+    return realm
+
+
+def table(**entries: int) -> bytes:
+    """A page of stage 1: descriptors by their place, as in ``e511=...``."""
+    page = bytearray(PAGE)
+    for name, value in entries.items():
+        struct.pack_into("<Q", page, 8 * int(name[1:]), value)
+    return bytes(page)
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="RTT_FOLD gives index 0 at level 1")
+def test_fold_of_a_level_1_table_that_is_not_homogeneous(host: Host) -> None:
+    """RTT_FOLD of a full table that is not homogeneous gives RMI_ERROR_RTT with the level of the table."""
+    realm = Realm(host, s2sz=40, rtt_level_start=0, rtt_num_start=1)
+    half = 1 << 39
+    realm.table(half, 1)
+    for number in range(512):
+        pa = number + (number == 100)  # one entry is not where a block would have it
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, half + (number << 30), 1, pa << 30 | NORMAL_NS)
+    assert host.status(Rmi.RTT_FOLD, realm.rd, half, 1) == (RmiStatus.ERROR_RTT, 1)
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="pc + 4 has no 64-bit mask")
+def test_emulated_access_at_the_end_of_the_address_space(host: Host) -> None:
+    """A Realm goes on at address 0 after an emulated access by the last instruction of its address space."""
+    realm = Realm(host, rtt_level_start=1, rtt_num_start=1)
+    realm.table(0, 2)
+    realm.table(0, 3)
+    boot = [
+        f"{load('x0', 0x04_FF00)}; msr mair_el1, x0",  # index 0: Device, 1: Normal, 2: Device
+        f"{load('x0', 0x5_8019_3519)}; msr tcr_el1, x0",
+        f"{load('x0', 0x6000)}; msr ttbr0_el1, x0; {load('x0', 0x2000)}; msr ttbr1_el1, x0; isb",
+        f"{load('x0', 0x30D0_0801)}; msr sctlr_el1, x0; isb",
+        f"{load('x0', realm.unprotected)}; mov x2, #-4; br x2",
+    ]
+    call = f"{load('x20', 0x7000)}; str x1, [x20, #8]; {load('x0', Rsi.HOST_CALL)}; mov x1, x20; smc #0"
+    realm.write(0, to_code(call, 0))
+    realm.write(0x1000, to_code("; ".join(boot), 0x1000))
+    realm.write(0x2000, table(e511=0x3003))
+    realm.write(0x3000, table(e511=0x4003))
+    realm.write(0x4000, table(e511=0x5000 | 0x707))
+    realm.write(0x5000, bytes(PAGE - 4) + to_code("ldr x1, [x0]"))
+    realm.write(0x6000, table(e0=0x705, e4=realm.unprotected | 0x409))
+    realm.write(0x7000, b"")
+    realm.rec(pc=0x1000)
+    realm.activate()
+    exit = realm.enter()
+    require(exit.exit_reason == RecExitReason.SYNC and exit.hpfar == realm.unprotected >> 8, "the access exits")
+    assert reported(realm.enter(flags=EMUL_MMIO, gprs=(0x55,)))[0] == 0x55
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="an SError exits as SYNC, with nothing in it")
+def test_serror_exits(host: Host) -> None:
+    """An SError while a Realm runs exits with reason SERROR and its syndrome; the Realm can be entered again."""
+    realm = running(host, f"mov x5, #0; again: add x5, x5, #1; cmp x5, #2000; b.ne again; {REPORT}")
+    host.pe.raise_serror(0)
+    exit = realm.enter()
+    assert (exit.exit_reason, exit.esr) == (RecExitReason.SERROR, EC_SERROR << 26)
+    assert realm.enter().exit_reason == RecExitReason.HOST_CALL
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the RMM goes back to the Realm without an exit")
+def test_timer_that_the_realm_turns_off(host: Host) -> None:
+    """A timer that the Host knows as asserted and that the Realm turns off exits before the next return to the Realm.
+
+    It does so when the RMM itself has handled the trap, here RSI_VERSION.
+    """
+    arm = "msr cntv_cval_el0, xzr; mov x0, #1; msr cntv_ctl_el0, x0; isb; nop; nop; nop"
+    disarm = "msr cntv_ctl_el0, xzr; isb"
+    version = f"{load('x0', Rsi.VERSION)}; {load('x1', 0x1_0000)}; smc #0"
+    realm = running(host, f"{arm}; {disarm}; {version}; {REPORT}")
+    exit = realm.enter()
+    require((exit.exit_reason, exit.cntv_ctl) == (RecExitReason.IRQ, 5), "the timer exits when it expires")
+    exit = realm.enter()
+    assert (exit.exit_reason, exit.cntv_ctl) == (RecExitReason.IRQ, 0)
+    assert realm.enter().exit_reason == RecExitReason.HOST_CALL
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="HCR_EL2.TEA has no effect")
+def test_external_abort_of_a_realm(host: Host) -> None:
+    """HCR_EL2.TEA is 1 for Realms: an external abort of unprotected memory is an exit, not the Realm's."""
+    nobody = 0x7000_0000  # a physical address without memory or device
+    vectors = RAM + 2 * PAGE
+    realm = Realm(host)
+    realm.table(realm.unprotected, 3)
+    host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, realm.unprotected, 3, nobody | NORMAL_NS)
+    source = f"{load('x0', vectors)}; msr vbar_el1, x0; isb; {load('x0', realm.unprotected)}; ldr x1, [x0]"
+    realm.write(RAM, to_code(f"{source}; hang: b hang"))
+    realm.write(RAM + PAGE, b"")
+    realm.write(vectors, bytes(0x200) + to_code(f"mrs x0, esr_el1; {REPORT}"))
+    realm.rec()
+    realm.activate()
+    exit = realm.enter()
+    assert exit.exit_reason == RecExitReason.SYNC
+    assert (exit.esr >> 26, exit.esr & 0x3F) == (EC_DATA_ABORT_LOWER, SYNCHRONOUS_EXTERNAL_ABORT)
+    assert (exit.hpfar, exit.far) == (0, 0)
