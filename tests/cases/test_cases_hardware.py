@@ -10,8 +10,8 @@ from realm_code import load
 from rmm_host import RAM
 from secure_code import payload
 
-from cca_firmware.abi import Psci
-from cca_rmm.abi import Rmi
+from cca_arch.psci import Psci
+from cca_arch.rmi.v1_0 import Rmi
 from realmlab import NsImage, NsMachine, NsResult
 
 TABLES = 0x8900_0000

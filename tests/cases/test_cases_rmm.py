@@ -8,7 +8,8 @@ from case_code import require
 from realm_code import REPORT, load, reported
 from rmm_host import PAGE, RAM, Host, Realm, machine_host, to_code
 
-from cca_rmm.abi import RecExitReason, Rmi, RmiStatus, Rsi
+from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiStatus
+from cca_arch.rsi.v1_0 import Rsi
 
 EMUL_MMIO = 1  # of RmiRecEnter.flags
 NORMAL_NS = 6 << 2 | 3 << 6  # a host's descriptor: Normal Write-Back, read-write
