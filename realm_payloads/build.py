@@ -77,13 +77,13 @@ class Payload:
 
 
 REALM = World("realm/realm.ld", "realm/runtime", (
-    "realm/runtime/start.S", "realm/runtime/trap.c", "realm/runtime/mmu.c", "realm/runtime/rsi.c",
+    "realm/runtime/start.S", "common/smc.S", "realm/runtime/trap.c", "realm/runtime/mmu.c", "realm/runtime/rsi.c",
     "realm/runtime/console.c", "realm/runtime/fdt.c", "common/string.c", "realm/runtime/cpu.c", "common/sha256.c",
     "realm/runtime/check.c",
 ))  # fmt: skip
 BARE_REALM = World("realm/realm.ld", None, ())
-NS = World("ns/ns.ld", "ns/lib", ("ns/lib/start.S", "ns/lib/print.c"))
-SECURE = World("secure/secure.ld", None, ("common/string.c", "common/sha256.c"))
+NS = World("ns/ns.ld", "ns/lib", ("ns/lib/start.S", "common/smc.S", "common/string.c", "ns/lib/print.c"))
+SECURE = World("secure/secure.ld", None, ("common/smc.S", "common/string.c", "common/sha256.c"))
 
 _SUITES = ("vectors.S", "call.S", "check.c", "mmu.c", "pe.c", "gic.c", "timer.c")
 
@@ -123,15 +123,20 @@ PAYLOADS: dict[str, Payload] = {
 }
 
 
-def _zig(*arguments: str | Path) -> None:
-    """Run a tool of ziglang here; its messages go to our stderr."""
+class BuildError(Exception):
+    """A tool failed; its messages are on stderr, and this one says what it worked on."""
+
+
+def _zig(what: str, *arguments: str | Path) -> None:
+    """Run a tool of ziglang here on `what`; its messages go to our stderr."""
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
     command = [sys.executable, "-m", "ziglang", *map(str, arguments)]
-    subprocess.run(command, cwd=HERE, env=environment, check=True, stdout=subprocess.DEVNULL)
+    if subprocess.run(command, cwd=HERE, env=environment, check=False, stdout=subprocess.DEVNULL).returncode:
+        raise BuildError(f"{what} does not build")
 
 
 def build(names: Sequence[str], output: Path) -> None:
-    """Compile and link the named payloads to `output/NAME.elf`; CalledProcessError when a tool fails."""
+    """Compile and link the named payloads to `output/NAME.elf`; BuildError when a tool fails."""
     with tempfile.TemporaryDirectory() as folder:
         objects: dict[tuple[str, tuple[str, ...]], Path] = {}
         for payload in (PAYLOADS[name] for name in names):
@@ -139,12 +144,12 @@ def build(names: Sequence[str], output: Path) -> None:
                 if (source, payload.cflags) not in objects:
                     stem = f"{len(objects)}_{Path(source).with_suffix('.o').as_posix().replace('/', '_')}"
                     objects[source, payload.cflags] = Path(folder) / stem
-                    _zig("cc", *CFLAGS, *payload.cflags, "-c", source, "-o", objects[source, payload.cflags])
+                    _zig(source, "cc", *CFLAGS, *payload.cflags, "-c", source, "-o", objects[source, payload.cflags])
         for name in names:
             payload = PAYLOADS[name]
             inputs = [objects[source, payload.cflags] for source in payload.sources]
             file = output / f"{name}.elf"
-            _zig("ld.lld", *LDFLAGS, *payload.ldflags, "-o", file, *inputs)
+            _zig(f"{name}.elf", "ld.lld", *LDFLAGS, *payload.ldflags, "-o", file, *inputs)
             file.chmod(0o644)
 
 
@@ -176,8 +181,8 @@ def main() -> int:
             build(names, BIN)
             return 0
         stale = differences(names)
-    except subprocess.CalledProcessError as error:
-        print(f"{error.cmd[-3]} does not build", file=sys.stderr)
+    except BuildError as error:
+        print(error, file=sys.stderr)
         return 1
     for name in stale:
         print(f"realm_payloads/bin/{name}.elf is not what its sources give; run `make payloads`", file=sys.stderr)

@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ns.h"
 #include "platform.h"
-#include "rmi.h"
+#include "rmi_host.h"
 
 #define ENTRIES (DRAM + 0x14000000ul)
 #define WIDTH 33ul

@@ -4,6 +4,7 @@
 #include "secure.h"
 #include "services.h"
 #include "sha256.h"
+#include "smc.h"
 
 #define FAST_FUNCTIONS 8ul
 #define VERSION_MAJOR 1ul
@@ -36,12 +37,10 @@ static void pe_on(u64 index)
 
 void primary_main(u64 index, u64 base, u64 size)
 {
-    u64 x[8] = {FFA_VERSION, FFA_VERSION_1_1};
-
     (void)base;
     mmu_tables();
     pe_on(index);
-    smc_call(x);                        // the payload takes part in FF-A
+    (void)SMC(FFA_VERSION, FFA_VERSION_1_1);            // the payload takes part in FF-A
     line("ready, ", size >> 20, " MiB of memory");
 }
 

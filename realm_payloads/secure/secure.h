@@ -29,7 +29,6 @@ void system_off(void);
 _Noreturn void unexpected(u64 esr, u64 elr, u64 far);
 
 u64 ns_copy(void *to, const void *from, u64 size);      // 0, or ESR_EL1 of the abort that ended it
-void smc_call(u64 x[8]);                // X0..X7
 
 void mmu_tables(void);                  // mmu.c: once, then mmu_on() on each PE
 void mmu_on(void);

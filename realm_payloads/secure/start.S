@@ -133,23 +133,6 @@ never:  mov     x0, xzr
         bl      unexpected
 
         .text
-// void smc_call(u64 x[8]): X0..X7 from x, SMC #0, X0..X7 back into it.
-        .global smc_call
-smc_call:
-        stp     x0, x30, [sp, #-16]!
-        mov     x9, x0
-        ldp     x0, x1, [x9]
-        ldp     x2, x3, [x9, #16]
-        ldp     x4, x5, [x9, #32]
-        ldp     x6, x7, [x9, #48]
-        smc     #0
-        ldp     x9, x30, [sp], #16
-        stp     x0, x1, [x9]
-        stp     x2, x3, [x9, #16]
-        stp     x4, x5, [x9, #32]
-        stp     x6, x7, [x9, #48]
-        ret
-
 // u64 ns_copy(void *to, const void *from, u64 size): the mark in X12 tells the vector that X10 is where to go on.
         .global ns_copy
 ns_copy:

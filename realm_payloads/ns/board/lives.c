@@ -86,8 +86,8 @@ void end_life(void)
 // -- how the next one starts ------------------------------------------------------------------------------------------
 void suite_reset(void)
 {
+    const u64 granule = POOL + PAGE_SIZE;               // where the Realm was
     struct fault fault;
-    u64 x[8] = {RMI_GRANULE_DELEGATE};
 
     checks_passed = (unsigned)record->passed;
     checks_failed = (unsigned)record->failed;
@@ -106,14 +106,11 @@ void suite_reset(void)
 #endif
     for (u64 i = 0; i < TIMERS; i++)
         want("a timer is off", timers[i].control() & TIMER_ENABLE, 0);
-    x[1] = POOL + PAGE_SIZE;            // where the Realm was
     CATCH(fault)
         want("what was a Realm's is Non-secure memory", *(volatile u64 *)(POOL + 64 * PAGE_SIZE), 0);
     want("without a fault", fault.taken, 0);
-    smc_call(x);
-    want("the RMM is there", x[0], RMI_SUCCESS);
-    x[0] = RMI_GRANULE_UNDELEGATE;
-    smc_call(x);
+    want("the RMM is there", SMC(RMI_GRANULE_DELEGATE, granule).x[0], RMI_SUCCESS);
+    (void)SMC(RMI_GRANULE_UNDELEGATE, granule);
     realm_build(&realm, 1, ROLE_HELLO);
     want("a Realm is built where there was one", realm.failed, 0);
     want("it runs", realm_enter(&realm, 0, 0), RMI_SUCCESS);

@@ -3,6 +3,7 @@
 #include "realm.h"
 #include "ns.h"
 #include "platform.h"
+#include "smc.h"
 
 #define GRANULES 64ul                   // of the pool, for each Realm
 #define LEVEL_SIZE(level) (1ul << (12 + 9 * (3 - (level))))
@@ -10,15 +11,16 @@
 extern u8 __guest_start[], __guest_end[];
 
 // A command that has to succeed.
-static void must(struct board_realm *realm, u64 x[8])
+static struct smc must(struct board_realm *realm, struct smc smc)
 {
-    u64 fid = x[0];
+    u64 fid = smc.x[0];
 
-    smc_call(x);
-    if (x[0] && !realm->failed)
-        realm->failed = fid << 32 | x[0];
+    smc_call(&smc);
+    if (smc.x[0] && !realm->failed)
+        realm->failed = fid << 32 | smc.x[0];
+    return smc;
 }
-#define MUST(...) must(realm, (u64[8]){__VA_ARGS__})
+#define MUST(...) must(realm, (struct smc){{__VA_ARGS__}})
 
 static u64 take(struct board_realm *realm)
 {
@@ -66,10 +68,8 @@ static void build_memory(struct board_realm *realm)
 static void build_recs(struct board_realm *realm, u64 role)
 {
     struct rmi_rec_params *params = (struct rmi_rec_params *)realm->page;
-    u64 x[8] = {RMI_REC_AUX_COUNT, realm->rd};
 
-    must(realm, x);
-    realm->num_aux = x[1];
+    realm->num_aux = MUST(RMI_REC_AUX_COUNT, realm->rd).x[1];
     for (u64 i = 0; i < REALM_VCPUS; i++) {
         realm->recs[i] = take(realm);
         clear(realm->page);
@@ -108,19 +108,13 @@ void realm_build(struct board_realm *realm, u64 vmid, u64 role)
 
 u64 realm_enter(struct board_realm *realm, u64 vcpu, u64 flags)
 {
-    u64 x[8] = {RMI_REC_ENTER, realm->recs[vcpu], (u64)&realm->runs[vcpu]};
-
     realm->runs[vcpu].flags = flags;
-    smc_call(x);
-    return x[0];
+    return SMC(RMI_REC_ENTER, realm->recs[vcpu], (u64)&realm->runs[vcpu]).x[0];
 }
 
 u64 realm_complete(struct board_realm *realm, u64 vcpu, u64 target)
 {
-    u64 x[8] = {RMI_PSCI_COMPLETE, realm->recs[vcpu], realm->recs[target], 0};
-
-    smc_call(x);
-    return x[0];
+    return SMC(RMI_PSCI_COMPLETE, realm->recs[vcpu], realm->recs[target], 0).x[0];
 }
 
 void realm_destroy(struct board_realm *realm)

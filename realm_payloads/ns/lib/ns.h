@@ -1,4 +1,4 @@
-// What a payload at Non-secure EL2 has: one-argument SMCs, probes of physical addresses, and a PL011.
+// What a payload at Non-secure EL2 has: probes of physical addresses, and a PL011.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef NS_H
 #define NS_H
@@ -6,11 +6,9 @@
 #include "mmu.h"
 #include "types.h"
 
-u64 smc1(u64 fid, u64 argument);
 u64 probe_load(u64 pa);                 // ESR_EL2 of the abort, 0 when the access succeeds
 u64 probe_store(u64 pa);
 u64 probe_fetch(u64 pa);
-void smc_call(u64 x[8]);                // X0..X7 from x, X0..X4 back into it
 
 void print(const char *text);
 void print_number(u64 value, unsigned base);

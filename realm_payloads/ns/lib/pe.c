@@ -99,14 +99,6 @@ void second_main(u64 context)
     pe->job(pe, pe->argument);
 }
 
-u64 psci(u64 fid, u64 a, u64 b, u64 c)
-{
-    u64 x[8] = {fid, a, b, c};
-
-    smc_call(x);
-    return x[0];
-}
-
 u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument)
 {
     pes[index].job = job;

@@ -45,7 +45,6 @@ struct guest {
 enum { VECTOR_SYNC = 4, VECTOR_IRQ = 5, VECTOR_LOWER_SYNC = 8, VECTOR_LOWER_IRQ = 9 };
 u64 guest_run(struct guest *guest);
 
-u64 psci(u64 fid, u64 a, u64 b, u64 c);
 u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument);        // X0 of CPU_ON
 void pe_wait(u64 index);                // until it is off again
 void pe_wait_interrupts(struct pe *pe, u64 count);      // lets them in until this PE has taken so many; masked before and after

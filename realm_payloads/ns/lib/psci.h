@@ -3,6 +3,8 @@
 #ifndef PSCI_H
 #define PSCI_H
 
+#include "smc.h"
+
 enum {
     PSCI_VERSION = 0x84000000, PSCI_CPU_SUSPEND = 0xc4000001, PSCI_CPU_OFF = 0x84000002, PSCI_CPU_ON = 0xc4000003,
     PSCI_AFFINITY_INFO = 0xc4000004,
@@ -16,5 +18,7 @@ enum {
 #define PSCI_INVALID_ADDRESS ((u64)-9)
 
 enum { AFFINITY_ON, AFFINITY_OFF, AFFINITY_ON_PENDING };
+
+static inline u64 psci(u64 fid, u64 a, u64 b, u64 c) { return SMC(fid, a, b, c).x[0]; }
 
 #endif

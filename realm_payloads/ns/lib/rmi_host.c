@@ -1,8 +1,8 @@
 // What the script of rmi.c stands on: counted calls, a pool of granules, and REC_ENTER under watch.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "rmi_host.h"
 #include "ns.h"
 #include "platform.h"
-#include "rmi.h"
 
 #define POOL_PAGES 1024
 #define PATTERN 0xa5a5a5a5a5a5a5a5ul
@@ -31,16 +31,14 @@ static void count(u64 fid)
     (rmi_out[0] ? failed_calls : succeeded_calls)[fid - RMI_VERSION]++;
 }
 
-u64 rmi_call(const u64 arguments[8])
+u64 rmi_call(struct smc smc)
 {
-    u64 x[8];
+    u64 fid = smc.x[0];
 
-    for (size_t i = 0; i < ARRAY_SIZE(x); i++)
-        x[i] = arguments[i];
-    smc_call(x);
+    smc_call(&smc);
     for (size_t i = 0; i < ARRAY_SIZE(rmi_out); i++)
-        rmi_out[i] = x[i];
-    count(arguments[0]);
+        rmi_out[i] = smc.x[i];
+    count(fid);
     return rmi_out[0];
 }
 

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 #define PSCI_SYSTEM_OFF 0x84000008
+#define PSCI_CPU_OFF    0x84000002
 
         .section .text.start, "ax"
         .global _start
@@ -21,8 +22,20 @@ power_off:
 1:      wfi
         b       1b
 
-// u64 smc1(u64 fid, u64 argument): X0 of the answer.
-        .text
-        .global smc1
-smc1:   smc     #0
-        ret
+// Where PSCI CPU_ON starts another PE; X0 is its stack.
+        .section .text.second_start, "ax"
+        .global second_start
+second_start:
+        mov     sp, x0
+        adrp    x1, vectors
+        add     x1, x1, :lo12:vectors
+        msr     vbar_el2, x1
+        isb
+        mov     x29, xzr
+        mov     x30, xzr
+        .weak   second_main             // not in a payload that starts no other PE
+        bl      second_main
+        ldr     w0, =PSCI_CPU_OFF
+        smc     #0
+1:      wfi
+        b       1b

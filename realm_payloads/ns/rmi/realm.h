@@ -5,7 +5,7 @@
 
 #include "ns.h"
 #include "platform.h"
-#include "rmi.h"
+#include "rmi_host.h"
 #include "guest.h"
 
 #define LEVEL_SIZE(level) (1ul << (12 + 9 * (3 - (level))))

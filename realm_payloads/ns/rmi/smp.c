@@ -13,19 +13,11 @@ static u64 result;                      // of the other PE's REC_ENTER, plus one
 // On the other PE: run the second vCPU once.
 void second_main(void)
 {
-    u64 x[8] = {RMI_REC_ENTER, realm.recs[1], (u64)&runs[1]};
+    u64 status;
 
     mmu_on();
-    smc_call(x);
-    __asm__ volatile("stlr %0, [%1]" ::"r"(x[0] + 1), "r"(&result) : "memory");
-}
-
-static u64 psci(u64 fid, u64 a, u64 b, u64 c)
-{
-    u64 x[8] = {fid, a, b, c};
-
-    smc_call(x);
-    return x[0];
+    status = SMC(RMI_REC_ENTER, realm.recs[1], (u64)&runs[1]).x[0];
+    __asm__ volatile("stlr %0, [%1]" ::"r"(status + 1), "r"(&result) : "memory");
 }
 
 static u64 wait_result(void)

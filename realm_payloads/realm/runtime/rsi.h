@@ -3,6 +3,7 @@
 #ifndef RSI_H
 #define RSI_H
 
+#include "smc.h"
 #include "types.h"
 
 enum {
@@ -48,14 +49,6 @@ _Static_assert(sizeof(struct rsi_host_call) == 256, "RsiHostCall is 256 bytes");
 #define HOST_CALL_IMM 0x524c
 enum { HOST_CONSOLE_WRITE = 1, HOST_EXIT = 2, HOST_GET_TICKS = 3 };
 #define HOST_CONSOLE_MAX 232
-
-// X0..X17 of a call, before and after.
-struct smc {
-    u64 x[18];
-};
-void smc_call(struct smc *smc);
-
-#define SMC(...) ({ struct smc s_ = {{__VA_ARGS__}}; smc_call(&s_); s_; })
 
 static inline struct smc rsi_version(u64 req) { return SMC(RSI_VERSION, req); }
 static inline struct smc rsi_features(u64 index) { return SMC(RSI_FEATURES, index); }

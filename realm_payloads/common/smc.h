@@ -1,0 +1,17 @@
+// Calls by SMC #0 (SMCCC, DEN0028), from any world: X0 to X17 go in and come back.
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef SMC_H
+#define SMC_H
+
+#include "types.h"
+
+// X0..X17 of a call, before and after.
+struct smc {
+    u64 x[18];
+};
+void smc_call(struct smc *smc);
+
+// SMC(function, argument, ...) is the struct smc that comes back; registers without an argument are zero.
+#define SMC(...) ({ struct smc s_ = {{__VA_ARGS__}}; smc_call(&s_); s_; })
+
+#endif
