@@ -82,8 +82,10 @@ REALM = World("realm/realm.ld", "realm/runtime", (
     "realm/runtime/check.c",
 ))  # fmt: skip
 BARE_REALM = World("realm/realm.ld", None, ())
-NS = World("ns/ns.ld", "ns/lib", ("ns/lib/start.S", "common/smc.S", "common/string.c", "ns/lib/print.c"))
-SECURE = World("secure/secure.ld", None, ("common/smc.S", "common/string.c", "common/sha256.c"))
+NS = World("ns/ns.ld", "ns/lib", (
+    "ns/lib/start.S", "common/smc.S", "common/string.c", "common/print.c", "ns/lib/console.c",
+))  # fmt: skip
+SECURE = World("secure/secure.ld", None, ("common/smc.S", "common/string.c", "common/print.c", "common/sha256.c"))
 
 _SUITES = ("vectors.S", "call.S", "check.c", "mmu.c", "pe.c", "gic.c", "timer.c")
 

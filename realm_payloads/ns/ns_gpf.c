@@ -30,10 +30,8 @@ int main(void)
             print(" ");
             print(worlds[w].name);
             print(" memory");
-            if (!right) {
-                print(": ESR ");
-                print_number(esr, 16);
-            }
+            if (!right)
+                print_hex(": ESR ", esr);
             print("\n");
             wrong += !right;
         }

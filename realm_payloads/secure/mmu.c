@@ -1,9 +1,9 @@
 // Stage 1 of Secure EL1, flat: devices and the payload's own memory are Secure, code by pages; Non-secure DRAM is mapped
 // as such (NS = 1), for a Secure access to it would be refused.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "platform.h"
 #include "secure.h"
 
-#define SECURE_MEMORY 0xfc000000ul
 #define GIB (1ul << 30)
 #define MIB2 0x200000ul
 
@@ -35,7 +35,7 @@ void mmu_tables(void)
     const u64 normal = ATTR_NORMAL | INNER_SHAREABLE | AF;
 
     level1[0] = BLOCK | ATTR_DEVICE | AF | XN;
-    for (u64 at = NS_DRAM; at < NS_DRAM_TOP; at += GIB)
+    for (u64 at = DRAM; at < NS_DRAM_TOP; at += GIB)
         level1[at / GIB] = at | BLOCK | normal | XN | NS;
     level1[SECURE_MEMORY / GIB] = (u64)level2 | TABLE;
     level2[SECURE_MEMORY / MIB2 % 512] = (u64)level3 | TABLE;

@@ -1,6 +1,7 @@
 // secure: bare-metal code at S-EL1 that serves Non-secure software. It keeps a secret, which leaves Secure memory only inside a
 // hash; it counts its calls, computes at length with interrupts of Non-secure software let through, and echoes FF-A messages.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "platform.h"
 #include "secure.h"
 #include "services.h"
 #include "sha256.h"
@@ -12,6 +13,8 @@
 #define INTID_OWN 9ul                   // an SGI of Secure Group 1
 #define INTID_SPECIAL 1020ul
 #define SECRET_SIZE 32
+
+volatile u32 *const console = (volatile u32 *)SECURE_UART;
 
 static u8 secret[SECRET_SIZE] = "Secure memory alone may hold it";
 static const u64 uid[4] = {0x52b8ed5e, 0x43c7a20d, 0x9c8b11f4, 0x6e0f7d31};
@@ -67,12 +70,9 @@ void system_off(void) { line("off after ", all_calls(), " fast calls"); }
 
 void unexpected(u64 esr, u64 elr, u64 far)
 {
-    print("secure: unexpected exception, ESR ");
-    print_number(esr, 16);
-    print(", ELR ");
-    print_number(elr, 16);
-    print(", FAR ");
-    print_number(far, 16);
+    print_hex("secure: unexpected exception, ESR ", esr);
+    print_hex(", ELR ", elr);
+    print_hex(", FAR ", far);
     print("\n");
     for (;;)
         ;
@@ -90,7 +90,7 @@ void interrupt(void)
 }
 
 // -- services ---------------------------------------------------------------------------------------------------------
-static bool is_ns(u64 pa, u64 size) { return pa >= NS_DRAM && pa < NS_DRAM_TOP && size <= NS_DRAM_TOP - pa; }
+static bool is_ns(u64 pa, u64 size) { return pa >= DRAM && pa < NS_DRAM_TOP && size <= NS_DRAM_TOP - pa; }
 
 // The message is copied first: what Non-secure memory holds may change at any time, and may not be Non-secure any more.
 static u64 mac(u64 from, u64 size, u64 to)

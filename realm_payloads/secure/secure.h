@@ -1,19 +1,11 @@
-// The Secure payload: its entries from EL3, its memory map, its console.
+// The Secure payload: its entries from EL3, and its memory map.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef SECURE_H
 #define SECURE_H
 
+#include "print.h"
 #include "types.h"
 
-#if defined BOARD_fvp
-#define UART 0x1c0b0000ul               // UART2
-#define NS_DRAM 0x80000000ul
-#elif defined BOARD_virt
-#define UART 0x09040000ul               // the Secure UART
-#define NS_DRAM 0x40000000ul
-#else
-#error "a board must be chosen: -DBOARD_fvp or -DBOARD_virt"
-#endif
 #define NS_DRAM_TOP 0xc0000000ul        // what of Non-secure DRAM is mapped ends here
 
 #define PES 8
@@ -32,8 +24,5 @@ u64 ns_copy(void *to, const void *from, u64 size);      // 0, or ESR_EL1 of the 
 
 void mmu_tables(void);                  // mmu.c: once, then mmu_on() on each PE
 void mmu_on(void);
-
-void print(const char *text);
-void print_number(u64 value, unsigned base);
 
 #endif

@@ -4,15 +4,13 @@
 #define NS_H
 
 #include "mmu.h"
+#include "print.h"
 #include "types.h"
 
 u64 probe_load(u64 pa);                 // ESR_EL2 of the abort, 0 when the access succeeds
 u64 probe_store(u64 pa);
 u64 probe_fetch(u64 pa);
 
-void print(const char *text);
-void print_number(u64 value, unsigned base);
-void print_hex(const char *label, u64 value);
 void unexpected(u64 esr, u64 elr, u64 far);     // an exception that no probe waits for; the end follows
 
 #endif

@@ -7,6 +7,7 @@
 #define DRAM 0x80000000ul
 #define UART 0x1c090000ul
 #define UART_INTID 37u
+#define SECURE_UART 0x1c0b0000ul        // UART2
 #define RTC 0x1c170000ul
 #define RTC_INTID 36u
 #define GICD 0x2f000000ul
@@ -23,6 +24,7 @@
 #define DRAM 0x40000000ul
 #define UART 0x09000000ul
 #define UART_INTID 33u
+#define SECURE_UART 0x09040000ul
 #define RTC 0x09010000ul
 #define RTC_INTID 34u
 #define GICD 0x08000000ul

@@ -1,11 +1,11 @@
-// The PL011 of the Secure payload: always ready, so only its data register matters.
+// Text and numbers to the PL011. The model is always ready to send, so the data register is all it takes.
 // SPDX-License-Identifier: BSD-3-Clause
-#include "secure.h"
+#include "print.h"
 
 void print(const char *text)
 {
     while (*text)
-        *(volatile u32 *)UART = (u8)*text++;
+        *console = (u8)*text++;
 }
 
 void print_number(u64 value, unsigned base)
@@ -18,4 +18,10 @@ void print_number(u64 value, unsigned base)
         digits[--at] = "0123456789abcdef"[value % base];
     while (value /= base);
     print(digits + at);
+}
+
+void print_hex(const char *label, u64 value)
+{
+    print(label);
+    print_number(value, 16);
 }

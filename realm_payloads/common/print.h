@@ -1,0 +1,14 @@
+// Plain text on the console of a world that prints to a PL011: Non-secure EL2 and Secure EL1.
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef PRINT_H
+#define PRINT_H
+
+#include "types.h"
+
+extern volatile u32 *const console;     // the data register; each world says which
+
+void print(const char *text);
+void print_number(u64 value, unsigned base);
+void print_hex(const char *label, u64 value);
+
+#endif
