@@ -2,12 +2,9 @@
 // try must end in a granule protection fault: FSC 0x28, EC 0x25 or 0x21. Prints one line for each try to UART0, then the
 // number of tries that went wrong; ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "esr.h"
 #include "ns.h"
 #include "platform.h"
-
-#define FSC_GPF 0x28
-#define EC_IABT 0x21
-#define EC_DABT 0x25
 
 static const struct { const char *name; u64 pa; } worlds[] = {
     {"Secure", SECURE_MEMORY}, {"Realm", REALM_MEMORY}, {"Root", ROOT_MEMORY},
@@ -23,7 +20,7 @@ int main(void)
     for (size_t w = 0; w < ARRAY_SIZE(worlds); w++)
         for (size_t t = 0; t < ARRAY_SIZE(tries); t++) {
             u64 esr = tries[t].probe(worlds[w].pa);
-            bool right = esr >> 26 == tries[t].ec && (esr & 0x3f) == FSC_GPF;
+            bool right = ESR_EC(esr) == tries[t].ec && ESR_FSC(esr) == FSC_GPF;
 
             print(right ? "GPF  " : "FAIL ");
             print(tries[t].name);

@@ -72,7 +72,7 @@ static void test_stage1(void)
     expect("a store to code: permission fault", EC_DABT, ESR_WNR | 0x3f, ESR_WNR | (FSC_PERMISSION + 3), (u64)test_stage1);
     fetch((u64)page);
     expect("a fetch from data: permission fault", EC_IABT, 0x3f, FSC_PERMISSION + 3, (u64)page);
-    mmu_map(WINDOW, (u64)page, PAGE_SIZE, MAP_DATA & ~ATTR_AF);
+    mmu_map(WINDOW, (u64)page, PAGE_SIZE, MAP_DATA & ~AF);
     load(WINDOW);
     expect("a load without the access flag", EC_DABT, 0x3f, 0x08 + 3, WINDOW);
 }
@@ -127,7 +127,7 @@ static void test_unprotected(u64 ram, u64 shared)
     va = window((ram + FRESH) | shared, MAP_TEXT);
     fetch(va);
     expect_sea("a fetch from unprotected RAM: SEA", EC_IABT, va);
-    va = window(UART | shared, MAP_NORMAL | ATTR_UXN);
+    va = window(UART | shared, MAP_NORMAL | XN);
     fetch(va);
     expect_sea("a fetch from an emulated device: SEA", EC_IABT, va);
 }

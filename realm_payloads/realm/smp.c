@@ -7,7 +7,6 @@
 #include "runtime.h"
 
 #define TIMES 1000
-enum { AFFINITY_ON, AFFINITY_OFF };
 
 static struct lock lock;
 static u64 counter;             // under the lock

@@ -172,10 +172,10 @@ static void empty(void)
     want("and keeps nothing", read32(ECAM + 4), 0xffffffff);
     CATCH(fault)
         read32(UNCLAIMED + 0x10);
-    want_external("a load from an address that nobody claims is an external abort", &fault, FSC_EXTERNAL);
+    want_external("a load from an address that nobody claims is an external abort", &fault, FSC_SEA);
     CATCH(fault)
         write32(UNCLAIMED + 0x10, 0);
-    want_external("so is a store", &fault, WNR | FSC_EXTERNAL);
+    want_external("so is a store", &fault, ESR_WNR | FSC_SEA);
 }
 
 void suite_devices(void)

@@ -6,10 +6,7 @@
 
 #define WINDOW 0x1000000000ul           // 64 GiB: pages of the table `pages` from here on
 #define NORMAL (PAGE | ATTR_NORMAL | INNER_SHAREABLE | AF)
-#define TCR_T0SZ_48 16ul
 #define TCR_PS_SHIFT 16
-#define SCTLR_M 1ul
-#define SCTLR_C_I (1ul << 2 | 1ul << 12)
 #define SCTLR_RES1 0x30c50830ul
 
 enum { RW, READ_ONLY, NO_ACCESS_FLAG, EXECUTE_NEVER, EXECUTABLE, DEVICE, INVALID, TOO_FAR, MOVED, WORLD };
@@ -60,7 +57,7 @@ static void want_store_fault(const char *rule, u64 va, u64 fsc)
 
     CATCH(fault)
         store(va, 0, &pc);
-    want_fault(rule, &fault, ESR(EC_DABT, WNR | fsc), va, pc);
+    want_fault(rule, &fault, ESR(EC_DABT, ESR_WNR | fsc), va, pc);
 }
 
 static void want_fetch_fault(const char *rule, u64 va, u64 esr)
@@ -120,7 +117,7 @@ static void faults(void)
     want_store_fault("a store to a read-only page is a permission fault", AT(READ_ONLY) + 0x40, FSC_PERMISSION + 3);
     want("a load from it is none", load(AT(READ_ONLY) + 8, &pc), 0x600d);
     want_load_fault("without AF it is an access flag fault", AT(NO_ACCESS_FLAG) + 4, FSC_ACCESS_FLAG + 3);
-    want_load_fault("an output address beyond PS is an address size fault", AT(TOO_FAR) + 0x80, FSC_SIZE + 3);
+    want_load_fault("an output address beyond PS is an address size fault", AT(TOO_FAR) + 0x80, FSC_ADDRESS_SIZE + 3);
     want_fetch_fault("a fetch with XN is a permission fault", AT(EXECUTE_NEVER), ESR(EC_IABT, FSC_PERMISSION + 3));
     want_fetch_fault("a fetch from nothing is a translation fault", AT(INVALID) + 0x10, ESR(EC_IABT, FSC_TRANSLATION + 3));
     want_fetch_fault("a misaligned PC is a PC alignment fault", AT(EXECUTABLE) + 2, ESR(EC_PC, 0));
@@ -247,7 +244,7 @@ static void wide(void)
     want("48 bits of VA start at level 0", load(top, &pc), 0x1111);
     want_load_fault("a fault at level 0", 1ul << 40, FSC_TRANSLATION + 0);
     want_load_fault("a fault at level 1 below it", 0xff8000000008, FSC_TRANSLATION + 1);
-    want_load_fault("with a larger PS an output address that was too far is on the bus", AT(TOO_FAR), FSC_EXTERNAL);
+    want_load_fault("with a larger PS an output address that was too far is on the bus", AT(TOO_FAR), FSC_SEA);
     switch_tables(tcr, (u64)mmu_level1);
     want("39 bits are back", load(AT(MOVED), &pc), 0x2222);
 }

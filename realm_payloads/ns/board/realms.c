@@ -54,7 +54,7 @@ static void want_irq(const char *rule)
 
 // -- devices ------------------------------------------------------------------------------------------------------------
 #define EMULATED(size, sf, wnr)                                                                                                 \
-    ((u64)EC_DABT_LOWER << 26 | 1ul << 24 | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6 |                             \
+    (ESR_CLASS(EC_DABT_LOWER) | ESR_ISV | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6 |                             \
      (FSC_TRANSLATION + START_LEVEL))
 
 static void mmio(void)
@@ -70,7 +70,7 @@ static void mmio(void)
 
     build(ROLE_MMIO);
     for (size_t i = 0; i < ARRAY_SIZE(accesses); i++, flags = RMI_EMUL_MMIO) {
-        bool store = accesses[i].esr & WNR;
+        bool store = accesses[i].esr & ESR_WNR;
 
         want_exit(accesses[i].rule, flags, RMI_EXIT_SYNC);
         detail("its ESR is what the Host may see", run->esr, accesses[i].esr);
@@ -324,7 +324,7 @@ static void serve(u64 vcpu)
             irq_mask();
             break;
         case RMI_EXIT_SYNC:
-            if (EC(mine->esr) != EC_SYSREG)
+            if (ESR_EC(mine->esr) != EC_SYSREG)
                 return;
             send_sgi(mine->exit_gprs[0]);
             break;

@@ -110,16 +110,16 @@ static void el0(void)
 
 // -- what stage 2 refuses -----------------------------------------------------------------------------------------------
 #define ISV(size, sse, srt, sf, ar) \
-    (1ul << 24 | (u64)(size) << 22 | (u64)(sse) << 21 | (u64)(srt) << 16 | (u64)(sf) << 15 | (u64)(ar) << 14)
+    (ESR_ISV | (u64)(size) << 22 | (u64)(sse) << 21 | (u64)(srt) << 16 | (u64)(sf) << 15 | (u64)(ar) << 14)
 
 static void stage2(void)
 {
     static const struct { const char *rule; u64 iss, far, ipa; } aborts[] = {
-        {"STRB", ISV(0, 0, 3, 0, 0) | WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE, GUEST_DEVICE},
-        {"STRH", ISV(1, 0, 4, 0, 0) | WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE + 2, GUEST_DEVICE},
-        {"STR of a word", ISV(2, 0, 5, 0, 0) | WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE + 4, GUEST_DEVICE},
-        {"STR", ISV(3, 0, 6, 1, 0) | WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE + 8, GUEST_DEVICE},
-        {"STR of XZR", ISV(3, 0, 31, 1, 0) | WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE, GUEST_DEVICE},
+        {"STRB", ISV(0, 0, 3, 0, 0) | ESR_WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE, GUEST_DEVICE},
+        {"STRH", ISV(1, 0, 4, 0, 0) | ESR_WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE + 2, GUEST_DEVICE},
+        {"STR of a word", ISV(2, 0, 5, 0, 0) | ESR_WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE + 4, GUEST_DEVICE},
+        {"STR", ISV(3, 0, 6, 1, 0) | ESR_WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE + 8, GUEST_DEVICE},
+        {"STR of XZR", ISV(3, 0, 31, 1, 0) | ESR_WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE, GUEST_DEVICE},
         {"LDRB", ISV(0, 0, 3, 0, 0) | (FSC_TRANSLATION + 1), GUEST_DEVICE + 1, GUEST_DEVICE},
         {"LDRSB", ISV(0, 1, 4, 1, 0) | (FSC_TRANSLATION + 1), GUEST_DEVICE + 1, GUEST_DEVICE},
         {"LDRSH of a word", ISV(1, 1, 5, 0, 0) | (FSC_TRANSLATION + 1), GUEST_DEVICE + 2, GUEST_DEVICE},
@@ -127,10 +127,10 @@ static void stage2(void)
         {"LDR of a word", ISV(2, 0, 7, 0, 0) | (FSC_TRANSLATION + 1), GUEST_DEVICE + 4, GUEST_DEVICE},
         {"LDR", ISV(3, 0, 8, 1, 0) | (FSC_TRANSLATION + 1), GUEST_DEVICE + 8, GUEST_DEVICE},
         {"LDAR", ISV(2, 0, 9, 0, 1) | (FSC_TRANSLATION + 1), GUEST_DEVICE, GUEST_DEVICE},
-        {"STLR", ISV(3, 0, 10, 1, 1) | WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE, GUEST_DEVICE},
+        {"STLR", ISV(3, 0, 10, 1, 1) | ESR_WNR | (FSC_TRANSLATION + 1), GUEST_DEVICE, GUEST_DEVICE},
         {"LDP has no valid syndrome", FSC_TRANSLATION + 1, GUEST_DEVICE, GUEST_DEVICE},
         {"nor has a load with writeback", FSC_TRANSLATION + 1, GUEST_DEVICE, GUEST_DEVICE},
-        {"a store to what stage 2 makes read-only", ISV(2, 0, 14, 0, 0) | WNR | (FSC_PERMISSION + 3), GUEST_READ_ONLY + 16,
+        {"a store to what stage 2 makes read-only", ISV(2, 0, 14, 0, 0) | ESR_WNR | (FSC_PERMISSION + 3), GUEST_READ_ONLY + 16,
          GUEST_READ_ONLY},
         {"a load across a page", ISV(3, 0, 15, 1, 0) | (FSC_TRANSLATION + 3), GUEST_TOP, GUEST_TOP},
     };
@@ -177,7 +177,7 @@ static void both_stages(void)
     want("with its address", guest.x[1], 0x1008);
     want("it reads through both stages", guest.x[2], GUEST_CODE | 0x701);
     want_abort("stage 2 has nothing at the IPA", ISV(2, 0, 3, 0, 0) | (FSC_TRANSLATION + 3), top + 0x20, GUEST_TOP);
-    want_abort("it forbids the write", ISV(3, 0, 4, 1, 0) | WNR | (FSC_PERMISSION + 3), read_only + 0x40, GUEST_READ_ONLY);
+    want_abort("it forbids the write", ISV(3, 0, 4, 1, 0) | ESR_WNR | (FSC_PERMISSION + 3), read_only + 0x40, GUEST_READ_ONLY);
     want_abort("it has no table for the walk of stage 1", S1PTW | (FSC_TRANSLATION + 3), GUEST_NO_TABLE + 0x5008, GUEST_TOP);
     vm_want_step("the guest goes on", STEP_DONE);
     vm_destroy();

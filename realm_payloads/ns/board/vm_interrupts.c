@@ -104,7 +104,7 @@ static void group0(void)
     write_sysreg(hcr_el2, HCR_HOST | HCR_VM | HCR_DC | HCR_VSE);
     isb();
     vm_want_step("HCR_EL2.VSE makes a virtual SError", STEP_SERROR);
-    want("with its class", EC(guest.x[9]), EC_SERROR);
+    want("with its class", ESR_EC(guest.x[9]), EC_SERROR);
     want("once", read_sysreg(hcr_el2) & HCR_VSE, 0);
     write_sysreg(ich_lr0_el2, (LR(60, 0x50) & ~LR_GROUP1) | LR_PENDING);
     isb();

@@ -6,8 +6,6 @@
 
 #define MIB2 0x200000ul
 
-#define SCTLR_M_C_I (1ul | 1ul << 2 | 1ul << 12)
-
 extern u8 __text_end[];
 u64 mmu_level1[512] __attribute__((aligned(4096)));
 static u64 level2[512] __attribute__((aligned(4096)));
@@ -32,10 +30,10 @@ void mmu_tables(void)
 void mmu_on(void)
 {
     write_sysreg(mair_el2, MAIR);
-    write_sysreg(tcr_el2, TCR_RES1 | TCR_T0SZ_39 | TCR_WRITE_BACK);
+    write_sysreg(tcr_el2, TCR_EL2_RES1 | TCR_T0SZ_39 | TCR_WALKS);
     write_sysreg(ttbr0_el2, mmu_level1);
     dsb(ish);
     __asm__ volatile("tlbi alle2\n\tdsb nsh\n\tisb" ::: "memory");
-    write_sysreg(sctlr_el2, read_sysreg(sctlr_el2) | SCTLR_M_C_I);
+    write_sysreg(sctlr_el2, read_sysreg(sctlr_el2) | SCTLR_M | SCTLR_C_I);
     isb();
 }

@@ -45,9 +45,9 @@ static void caught(struct fault *fault, struct frame *frame)
     fault->esr = read_sysreg(esr_el2);
     fault->far = read_sysreg(far_el2);
     fault->elr = frame->elr;
-    if (EC(fault->esr) == EC_IABT || EC(fault->esr) == EC_PC)
+    if (ESR_EC(fault->esr) == EC_IABT || ESR_EC(fault->esr) == EC_PC)
         frame->elr = frame->x[30];
-    else if (EC(fault->esr) != EC_HVC && EC(fault->esr) != EC_SVC)
+    else if (ESR_EC(fault->esr) != EC_HVC && ESR_EC(fault->esr) != EC_SVC)
         frame->elr += 4;
 }
 

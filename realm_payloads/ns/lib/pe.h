@@ -3,6 +3,7 @@
 #ifndef PE_H
 #define PE_H
 
+#include "esr.h"
 #include "types.h"
 
 #define PES 4                           // that the payload uses
@@ -77,16 +78,5 @@ void pe_setup(struct pe *pe);           // what EL2 of each PE needs before anyt
 
 #define PSTATE_EL0 0x3c0ul              // DAIF masked
 #define PSTATE_EL1H 0x3c5ul
-
-// Syndromes (DDI 0487, ESR_ELx)
-#define EC(esr) ((esr) >> 26)
-enum {
-    EC_UNKNOWN = 0x00, EC_WFX = 0x01, EC_SVC = 0x15, EC_HVC = 0x16, EC_SMC = 0x17, EC_SYSREG = 0x18, EC_IABT_LOWER = 0x20,
-    EC_IABT = 0x21, EC_PC = 0x22, EC_DABT_LOWER = 0x24, EC_DABT = 0x25, EC_SERROR = 0x2f, EC_BRK = 0x3c,
-};
-#define ESR(ec, iss) ((u64)(ec) << 26 | 1ul << 25 | (iss))
-enum { FSC_SIZE = 0x00, FSC_TRANSLATION = 0x04, FSC_ACCESS_FLAG = 0x08, FSC_PERMISSION = 0x0c, FSC_EXTERNAL = 0x10,
-       FSC_GPF_WALK = 0x24, FSC_GPF = 0x28 };
-#define WNR (1ul << 6)
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef REALM_H
 #define REALM_H
 
+#include "esr.h"
 #include "ns.h"
 #include "platform.h"
 #include "rmi_host.h"
@@ -28,9 +29,8 @@ void run_together(void);                // smp.c, a part of it
 void destroy_realm(void);               // rmi.c
 
 // A stage 2 data abort as the Host sees it.
-#define EC_DABT_LOWER 0x24ul
 #define TRANSLATION(level) (4ul + (level))
-#define DATA_ABORT(fsc) (EC_DABT_LOWER << 26 | (fsc))
+#define DATA_ABORT(fsc) (ESR_CLASS(EC_DABT_LOWER) | (fsc))
 #define HPFAR(ipa) ((ipa) >> 12 << 4)
 
 // One RTT at a level, and one page of unknown content.

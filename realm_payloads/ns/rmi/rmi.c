@@ -6,7 +6,6 @@
 #include "realm.h"
 
 #define NO_SUCH_PA 0x1000ul             // not in DRAM
-#define FSC_GPF 0x28ul
 
 // -- before there is a Realm --------------------------------------------------------------------------------------
 static void versions(void)
@@ -34,8 +33,8 @@ static void granules(void)
     rmi_want("UNDELEGATE of an NS granule", RMI_ERROR_INPUT, RMI_GRANULE_UNDELEGATE, pa);
     want("the granule can be read", probe_load(pa), 0);
     rmi_want("DELEGATE", RMI_SUCCESS, RMI_GRANULE_DELEGATE, pa);
-    want("a load from it is a GPF", probe_load(pa) & 0x3f, FSC_GPF);
-    want("a store to it is a GPF", probe_store(pa) & 0x3f, FSC_GPF);
+    want("a load from it is a GPF", ESR_FSC(probe_load(pa)), FSC_GPF);
+    want("a store to it is a GPF", ESR_FSC(probe_store(pa)), FSC_GPF);
     rmi_want("DELEGATE twice", RMI_ERROR_INPUT, RMI_GRANULE_DELEGATE, pa);
     rmi_want("UNDELEGATE of no granule", RMI_ERROR_INPUT, RMI_GRANULE_UNDELEGATE, pa + 0x10);
     rmi_want("UNDELEGATE", RMI_SUCCESS, RMI_GRANULE_UNDELEGATE, pa);

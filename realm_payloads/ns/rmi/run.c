@@ -8,12 +8,7 @@
 
 #define SHARED_ATTRIBUTES (6ul << 2 | 3ul << 6)         // Normal Write-Back, read and write
 
-#define EC_WFX 0x01ul
-#define EC_DABT 0x25ul
-#define ESR_EC(esr) ((esr) >> 26)
-#define FSC_SEA 0x10ul
-#define FSC_GPF 0x28ul
-#define ISV(size, sf, wnr) (1ul << 24 | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6)
+#define ISV(size, sf, wnr) (ESR_ISV | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6)
 
 #define VIRTUAL_TIMER 27u
 
@@ -105,7 +100,7 @@ static void device(void)
     next_abort("a load that the Host refuses", 0, 0, fault | ISV(3, 1, 0), 16, GUEST_DEVICE);
     next("the Realm takes a SEA", 0, RMI_INJECT_SEA | RMI_EMUL_MMIO, STEP_SEA);
     want("of its own exception level", ESR_EC(run->exit_gprs[0]), EC_DABT);
-    want("with the status of an external abort", run->exit_gprs[0] & 0x3f, FSC_SEA);
+    want("with the status of an external abort", ESR_FSC(run->exit_gprs[0]), FSC_SEA);
     want("and its address", run->exit_gprs[1], GUEST_DEVICE + 16);
 }
 
@@ -143,7 +138,7 @@ static void memory(void)
     want("with the value of the Host", run->exit_gprs[0], 0xe301);
 
     enter("WFI is trapped when the Host wants it", 0, RMI_TRAP_WFI, RMI_EXIT_SYNC);
-    want("it is WFI", run->esr, EC_WFX << 26);
+    want("it is WFI", run->esr, ESR_CLASS(EC_WFX));
     next("it is done", 0, 0, STEP_WFI);
 }
 
@@ -210,7 +205,7 @@ static void ripas_change(void)
     pool_return(realm.ripas);
     want_answer(0, top, 0);
     next("a load from EMPTY memory does not come to the Host", 0, 0, STEP_EMPTY);
-    want("it is a SEA", run->exit_gprs[0] & 0x3f, FSC_SEA);
+    want("it is a SEA", ESR_FSC(run->exit_gprs[0]), FSC_SEA);
     want("with its address", run->exit_gprs[1], GUEST_RIPAS);
     want_request(GUEST_RIPAS, RMI_RAM);
     want_answer(RMI_REJECT, GUEST_RIPAS, 1);

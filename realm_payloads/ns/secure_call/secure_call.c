@@ -138,7 +138,7 @@ static u64 macs[3][SECURE_MAC_SIZE / 8];
 
 static void fault_on(const char *how, u64 ec, struct fault *fault)
 {
-    want(how, fault->taken == 1 && EC(fault->esr) == ec && (fault->esr & 0x3f) == FSC_GPF, true);
+    want(how, fault->taken == 1 && ESR_EC(fault->esr) == ec && ESR_FSC(fault->esr) == FSC_GPF, true);
 }
 
 static void suite_memory(void)

@@ -3,18 +3,10 @@
 #include "mmu.h"
 #include "runtime.h"
 
-#define DESC_VALID 1ul
-#define DESC_TABLE 3ul
-#define DESC_PAGE 3ul
-#define DESC_BLOCK 1ul
 #define ADDRESS_MASK 0x0000fffffffff000ul
 #define BLOCK_SIZE 0x200000ul
 
-#define MAIR 0x44ff04ul         // 0: Device-nGnRE, 1: Normal write-back, 2: Normal non-cacheable
-#define TCR_T0SZ 16ul           // 48 bits
-#define TCR_WALKS (0x35ul << 8) // inner shareable, write-back
-#define TCR_EPD1 (1ul << 23)
-#define TCR_IPS_SHIFT 32
+#define REALM_MAIR 0x44ff04ul   // 0: Device-nGnRE, 1: Normal Write-Back, 2: Normal Non-cacheable
 #define SCTLR_ON 0x30d0181dul   // RES1, M, C, SA, SA0, I: EL0 may not use WFx, DC ZVA, CTR
 
 extern u8 __text_start[], __text_end[], __rodata_end[], __user_text_end[], __user_data_end[], __data_end[];
@@ -42,9 +34,9 @@ static u64 *entry_of(u64 va, int level)
     for (int at = 0; at < level; at++) {
         u64 *entry = &table[(va >> (39 - 9 * at)) & 511];
 
-        if (!(*entry & DESC_VALID))
-            *entry = (u64)new_table() | DESC_TABLE;
-        else if ((*entry & DESC_TABLE) != DESC_TABLE)
+        if (!(*entry & VALID))
+            *entry = (u64)new_table() | TABLE;
+        else if ((*entry & TABLE) != TABLE)
             panic("va %016lx is inside a block", va);
         table = (u64 *)(*entry & ADDRESS_MASK);
     }
@@ -54,7 +46,7 @@ static u64 *entry_of(u64 va, int level)
 // Break before make: the old entry must leave the TLB before the new one is written.
 static void set_entry(u64 *entry, u64 va, u64 value)
 {
-    if (*entry & DESC_VALID) {
+    if (*entry & VALID) {
         *entry = 0;
         dsb(ishst);
         __asm__ volatile("tlbi vaae1is, %0" ::"r"(va >> 12) : "memory");
@@ -71,7 +63,7 @@ void mmu_map(u64 va, u64 ipa, u64 size, u64 attributes)
         bool block = ((va | ipa) % BLOCK_SIZE == 0) && size >= BLOCK_SIZE;
         u64 step = block ? BLOCK_SIZE : PAGE_SIZE;
 
-        set_entry(entry_of(va, block ? 2 : 3), va, ipa | attributes | (block ? DESC_BLOCK : DESC_PAGE));
+        set_entry(entry_of(va, block ? 2 : 3), va, ipa | attributes | (block ? BLOCK : PAGE));
         va += step;
         ipa += step;
         size -= step;
@@ -117,8 +109,8 @@ void mmu_init(u64 ram_base, u64 ram_size)
         mmu_map(image_end, image_end, ram_size - BLOCK_SIZE, MAP_DATA);
 
     cpu->ttbr = (u64)root;
-    cpu->tcr = TCR_T0SZ | TCR_WALKS | TCR_EPD1 | (pa_range > 5 ? 5 : pa_range) << TCR_IPS_SHIFT;
-    cpu->mair = MAIR;
+    cpu->tcr = TCR_T0SZ_48 | TCR_WALKS | TCR_EPD1 | (pa_range > 5 ? 5 : pa_range) << TCR_IPS_SHIFT;
+    cpu->mair = REALM_MAIR;
     cpu->sctlr = SCTLR_ON;
     write_sysreg(mair_el1, cpu->mair);
     write_sysreg(tcr_el1, cpu->tcr);

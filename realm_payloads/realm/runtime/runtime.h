@@ -3,6 +3,7 @@
 #ifndef RUNTIME_H
 #define RUNTIME_H
 
+#include "esr.h"
 #include "sha256.h"
 #include "types.h"
 
@@ -47,17 +48,6 @@ struct frame {
          once_ = false, catch_end(&(fault)))
 bool catch_begin(struct fault *fault);
 void catch_end(struct fault *fault);
-
-// ESR_ELx fields and the exception classes that payloads look at.
-#define ESR_EC(esr) (((esr) >> 26) & 0x3f)
-#define ESR_FSC(esr) ((esr) & 0x3f)
-#define ESR_IL (1ul << 25)
-#define ESR_WNR (1ul << 6)
-#define ESR_EA (1ul << 9)
-enum {
-    EC_UNKNOWN = 0x00, EC_SVC = 0x15, EC_IABT_LOWER = 0x20, EC_IABT = 0x21, EC_DABT_LOWER = 0x24, EC_DABT = 0x25, EC_BRK = 0x3c,
-    FSC_ADDRESS_SIZE = 0x00, FSC_TRANSLATION = 0x04, FSC_PERMISSION = 0x0c, FSC_SEA = 0x10, FSC_ALIGNMENT = 0x21,
-};
 
 // The console: RSI host calls by default, or the 16550 UART at its unprotected alias.
 void console_write(const char *text, size_t length);
