@@ -6,10 +6,16 @@ __all__ = [
     "BusError",
     "GranuleProtectionFault",
     "MachineError",
+    "StateError",
 ]
+
 
 class MachineError(Exception):
     """The user asked the machine for something impossible; the message says how to mend it."""
+
+
+class StateError(MachineError):
+    """Saved state that does not fit: of another board or version, or no saved state at all."""
 
 
 class GranuleProtectionFault(Exception):
