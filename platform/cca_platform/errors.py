@@ -1,4 +1,4 @@
-"""What goes wrong: the user's mistakes, and the two faults that a physical access can take."""
+"""What goes wrong: the user's mistakes, the end of a machine, and the two faults that a physical access can take."""
 
 from cca_arch.types import Access, Pas
 
@@ -6,12 +6,17 @@ __all__ = [
     "BusError",
     "GranuleProtectionFault",
     "MachineError",
+    "MachineStopped",
     "StateError",
 ]
 
 
 class MachineError(Exception):
     """The user asked the machine for something impossible; the message says how to mend it."""
+
+
+class MachineStopped(Exception):
+    """The machine was powered off or reset; the text is the reason."""
 
 
 class StateError(MachineError):

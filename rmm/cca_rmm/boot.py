@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.el3 import CORE_MANIFEST, DRAM_BANK, BootCode, checksum
 from cca_arch.types import GRANULE_SIZE
-from cca_platform.memory.memory import Port
+from cca_platform.memory.ports import Port
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe

@@ -20,7 +20,7 @@ from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import RmiStatus
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.errors import BusError, GranuleProtectionFault
-from cca_platform.memory.memory import Port
+from cca_platform.memory.ports import Port
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.realm import REALM, Realm
 from cca_rmm.objects.rec import REC, Rec

@@ -12,7 +12,7 @@ from cca_arch.rmi.v1_0 import RecExitReason, RmiStatus
 from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT
 from cca_arch.types import Pas, SecurityState
 from cca_platform.isa import frame
-from cca_platform.memory.memory import Port
+from cca_platform.memory.ports import Port
 from cca_rmm.boot import MAX_PES, check_registers, read_banks
 from cca_rmm.command import Call, Command, Result, execute
 from cca_rmm.objects import rtt

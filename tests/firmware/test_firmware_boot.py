@@ -15,8 +15,8 @@ from cca_firmware.bl2 import images
 from cca_firmware.bl2.fip import Fip
 from cca_firmware.bl2.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
 from cca_firmware.errors import BootError
+from cca_platform.errors import MachineStopped
 from cca_platform.machine.board import names
-from cca_platform.machine.machine import MachineStopped
 
 NS = SecurityState.NON_SECURE
 

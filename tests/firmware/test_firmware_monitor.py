@@ -14,8 +14,7 @@ from cca_arch.smccc import NOT_SUPPORTED, RMI_FIDS, RMI_FIDS_LATER, RMM_EL3_FIDS
 from cca_arch.types import Gpi, Pas, SecurityState
 from cca_firmware.bl31.contexts import CPU_CONTEXT
 from cca_firmware.bl31.monitor import function_name
-from cca_platform.errors import GranuleProtectionFault
-from cca_platform.machine.machine import MachineStopped
+from cca_platform.errors import GranuleProtectionFault, MachineStopped
 
 NS, SECURE, REALM = SecurityState.NON_SECURE, SecurityState.SECURE, SecurityState.REALM
 FORWARDED = 0x600D_0000

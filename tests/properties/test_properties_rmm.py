@@ -18,7 +18,7 @@ from rmm_actions import NAMES, Hosts
 from rmm_driver import SECRET, Broken
 from rmm_host import Host
 
-from cca_platform.pe.pe import MachineStopped
+from cca_platform.errors import MachineStopped
 from cca_rmm.objects import rtt
 from cca_rmm.objects.granule import Granules
 from cca_rmm.rmm import Rmm

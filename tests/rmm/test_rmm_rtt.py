@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from cca_arch.rmi.v1_0 import RmiRipas
 from cca_arch.types import SecurityState
 from cca_platform.machine.board import Board
-from cca_platform.memory.memory import Memory, Port
+from cca_platform.memory.memory import Memory
+from cca_platform.memory.ports import Port
 from cca_rmm.objects import rtt
 from cca_rmm.objects.realm import Realm
 from cca_rmm.objects.rtt import Kind

@@ -11,7 +11,7 @@ from cca_firmware.bl2.boot import boot
 from cca_host.kvm.irqchip import Irqchip
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
-from cca_platform.memory.memory import Port
+from cca_platform.memory.ports import Port
 from cca_rmm.rmm import Rmm
 
 __all__ = ["PAGE", "RAM", "Host", "Nobody", "Realm", "machine_host", "to_code"]

@@ -11,9 +11,9 @@ from typing import Any
 from cca_firmware.bl2.boot import Firmware, boot
 from cca_firmware.bl2.nsimage import NsImage
 from cca_platform.devices.pl011 import Pl011
-from cca_platform.errors import MachineError
+from cca_platform.errors import MachineError, MachineStopped
 from cca_platform.machine.board import Bank
-from cca_platform.machine.machine import InstructionLimit, MachineStopped
+from cca_platform.machine.machine import InstructionLimit
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm

@@ -21,8 +21,8 @@ from cca_firmware.bl31.contexts import Contexts
 from cca_firmware.bl31.monitor import function_name
 from cca_firmware.bl31.psci import Handler
 from cca_firmware.errors import BootError
+from cca_platform.errors import MachineStopped
 from cca_platform.machine.board import Region
-from cca_platform.pe.pe import MachineStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

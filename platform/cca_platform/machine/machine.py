@@ -12,10 +12,11 @@ from cca_platform.machine.bus import Bus
 from cca_platform.machine.clock import Clock
 from cca_platform.machine.snapshot import Snapshot, Snapshots
 from cca_platform.memory.memory import Memory
-from cca_platform.pe.pe import MachineStopped, Pe, Program
+from cca_platform.pe.levels import Program
+from cca_platform.pe.pe import Pe
 from cca_platform.trace.trace import Trace
 
-__all__ = ["InstructionLimit", "Machine", "MachineStopped", "Part"]
+__all__ = ["InstructionLimit", "Machine", "Part"]
 
 _DISTRIBUTOR_SIZE = 0x1_0000
 _ROUND = 50_000  # ticks that a PE runs before the next one has its turn

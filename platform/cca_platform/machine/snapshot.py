@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cca_platform.memory.memory import reserve
+from cca_platform.memory.dram import reserve
 from cca_platform.native import block as w
 
 if TYPE_CHECKING:

@@ -8,14 +8,12 @@ shows old contents under the new key, where on hardware the new owner would read
 """
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from cca_arch.types import GRANULE_SIZE, Gpi, Pas
 from cca_platform.errors import BusError
+from cca_platform.memory.ports import Port
 from cca_platform.mmu import gpt
-
-if TYPE_CHECKING:
-    from cca_platform.memory.memory import Memory
 
 __all__ = ["ciphertext", "key", "space"]
 
@@ -29,12 +27,26 @@ _SPACES: Final = {
 }
 
 
+class Observed(Protocol):
+    """The memory that is probed."""
+
+    key_seed: bytes
+    boots: int
+    backdoor: Port
+
+    @property
+    def gptbr(self) -> int: ...
+
+    @property
+    def gpccr(self) -> int: ...
+
+
 def key(seed: bytes, boot: int, pas: Pas) -> bytes:
     """The 32 bytes of an AES-128-XTS key: the ``boot``-th one since power-on, for one PAS."""
     return hashlib.sha256(_LABEL + boot.to_bytes(8, "little") + bytes((pas,)) + seed).digest()
 
 
-def space(memory: "Memory", pa: int) -> Pas:
+def space(memory: Observed, pa: int) -> Pas:
     """The PAS under whose key the granule of ``pa`` is: that of its GPI, Root's when no PAS may access it.
 
     Non-secure before granule protection is on, and for granules of any PAS or beyond the protected space.
@@ -50,7 +62,7 @@ def space(memory: "Memory", pa: int) -> Pas:
     return _SPACES.get(Gpi(gpi), Pas.ROOT)
 
 
-def ciphertext(memory: "Memory", pa: int, size: int) -> bytes:
+def ciphertext(memory: Observed, pa: int, size: int) -> bytes:
     """``size`` bytes at ``pa`` as they are on the bus; BusError where there is no DRAM."""
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.types import Access, Pas, SecurityState
+from cca_arch.types import Access, SecurityState
 from cca_platform.engine import hooks, maintenance
-from cca_platform.errors import BusError
 from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.isa import access as la
 from cca_platform.isa import frame
@@ -20,12 +19,14 @@ from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
 from cca_platform.pe import interrupts, timers
 from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
+from cca_platform.pe.levels import SMC_0
+from cca_platform.pe.mmio import emulate
 from cca_platform.pe.traps import trap
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["SMC", "SMC_0", "interrupt", "misaligned", "refused", "walk_refused"]
+__all__ = ["SMC", "interrupt", "misaligned", "refused", "walk_refused"]
 
 # What the engine's interrupt hook reports (QEMU's EXCP_ numbers).
 _SVC: Final = 2
@@ -39,16 +40,13 @@ SMC: Final = 13
 _U64: Final = (1 << 64) - 1
 _IL: Final = 1 << 25
 _EC_SYSREG, _EC_PC, _EC_DATA, _EC_BREAKPOINT, _EC_BRK = 0x18, 0x22, 0x24, 0x30, 0x3C
-_EC_SVC, _EC_HVC, _EC_SMC = 0x15, 0x16, 0x17
-SMC_0: Final = _EC_SMC << 26 | _IL
-"""ESR of SMC #0."""
-_ALIGNMENT, _DEBUG, _UNSUPPORTED = 0x21, 0x22, 0x35
+_EC_SVC, _EC_HVC = 0x15, 0x16
+_ALIGNMENT, _DEBUG = 0x21, 0x22
 _HCR_TSC: Final = 1 << 19
 _MDCR_TDE: Final = 1 << 8
 _ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
 _IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
-_BUS: Final = 8  # bytes of one access to a device
 _TRANSLATION: Final = slice(w.P_OUT_PA, w.P_FAULT_GPT_LEVEL + 1)  # words of the last translation, refused or not
 
 
@@ -169,7 +167,7 @@ def refused(pe: "Pe") -> None:
         hooks.uncount(pe.address)
         word = _instruction(pe)
     if is_device:
-        status = EXTERNAL_ABORT if word < 0 else _device(pe, word)
+        status = EXTERNAL_ABORT if word < 0 else emulate(pe, word)
         if status == 0:
             return
         words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = status, 1
@@ -227,69 +225,3 @@ def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:
     elif words[w.P_FAULT_STAGE] == 2:
         ipa = words[w.P_FAULT_IPA]
         trace.emit("fault.stage2", pe=pe, ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar or 0, access=access)
-
-
-def _device(pe: "Pe", word: int) -> int:
-    """Do the access at PC on the bus and step over it: 0, or the fault status when it cannot be done there."""
-    decoded = decode(word)
-    if decoded is None:
-        return EXTERNAL_ABORT
-    if decoded.exclusive or decoded.kind is la.Kind.ATOMIC:
-        return _UNSUPPORTED
-    x, words = pe.x, pe.words
-    pa, page, pas = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA], Pas(words[w.P_OUT_PAS])
-    base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
-    elements = list(la.elements(decoded, base))
-    if words[w.P_OUT_ATTR] & 0xF0 == 0 and (
-        decoded.kind is la.Kind.ZERO or any(element.address & element.size - 1 for element in elements)
-    ):
-        return _ALIGNMENT  # of Device memory
-    crosses = any((element.address ^ page) & 0xFFFF_FFFF_F000 for element in elements)
-    if crosses or decoded.kind is la.Kind.ZERO:
-        return EXTERNAL_ABORT
-    loaded: list[tuple[int, int]] = []
-    vectors = {element.register: pe.engine.read_vector(element.register) for element in elements if element.fp}
-    try:
-        for element in elements:
-            at, register = pa | element.address & 0xFFF, element.register
-            if not decoded.is_write:
-                value = _read(pe, at, element.size, pas)
-                if element.fp:
-                    vectors[register] = la.emulate_vector_load(decoded, element, vectors[register], value)
-                else:
-                    loaded.append((register, la.emulate_load(decoded, value)))
-            elif element.fp:
-                _write(pe, at, element.size, la.vector_store_value(element, vectors[register]), pas)
-            else:
-                _write(pe, at, element.size, la.store_value(decoded, x, register), pas)
-    except BusError:
-        return EXTERNAL_ABORT
-    if decoded.writeback:
-        value = la.writeback(decoded, x, words[w.P_SP])
-        if decoded.rn == 31:
-            words[w.P_SP] = value
-        else:
-            x[decoded.rn] = value
-    for register, value in loaded:
-        if register != 31:
-            x[register] = value
-    if not decoded.is_write:
-        for register, value in vectors.items():
-            pe.engine.write_vector(register, value)
-    words[w.P_PC] += 4
-    pe.retire_one()
-    return 0
-
-
-def _read(pe: "Pe", at: int, size: int, pas: Pas) -> int:
-    """What a device gives; the bus is 64 bits wide."""
-    bus = pe.machine.bus
-    if size <= _BUS:
-        return bus.read(at, size, pas, pe)
-    return bus.read(at, _BUS, pas, pe) | bus.read(at + _BUS, _BUS, pas, pe) << 8 * _BUS
-
-
-def _write(pe: "Pe", at: int, size: int, value: int, pas: Pas) -> None:
-    """Write to a device, in halves what is wider than the bus."""
-    for part in range(0, size, _BUS):
-        pe.machine.bus.write(at + part, min(size, _BUS), value >> 8 * part & _U64, pas, pe)

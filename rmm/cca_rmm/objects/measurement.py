@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.fields import Member, Record, Struct
 from cca_arch.rmi.v1_0 import HashAlgorithm, RmiRealmParams, RmiRecParams
-from cca_platform.memory.memory import Port
+from cca_platform.memory.ports import Port
 from cca_platform.trace.trace import Trace
 from cca_rmm.objects.realm import SLOT, Realm, measurement_offset
 

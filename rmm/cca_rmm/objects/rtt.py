@@ -12,7 +12,7 @@ import numpy as np
 
 from cca_arch.fields import Bits, Field
 from cca_arch.rmi.v1_0 import RmiRipas, RmiRttEntryState
-from cca_platform.memory.memory import Port
+from cca_platform.memory.ports import Port
 from cca_rmm.objects.realm import Realm
 
 __all__ = [

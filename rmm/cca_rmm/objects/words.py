@@ -3,7 +3,7 @@
 import struct
 from typing import Any, Generic, TypeVar
 
-from cca_platform.memory.memory import Port
+from cca_platform.memory.ports import Port
 
 __all__ = ["Layout"]
 

@@ -11,7 +11,7 @@ from typing import Final
 from cca_arch.fields import Bits, Field
 from cca_arch.rmi.v1_0 import RmiRecEnter, RmiRecExit
 from cca_platform.gic.virtual import VMCR_RESET, VirtualInterface
-from cca_platform.memory.memory import Port
+from cca_platform.memory.ports import Port
 from cca_rmm.features import NUM_LRS
 
 __all__ = [

@@ -1,0 +1,97 @@
+"""DRAM as one sparse mapping, and the maps of its pages that snapshots and translation caches need."""
+
+import ctypes
+import mmap
+from typing import Any, Final
+
+import numpy as np
+
+from cca_platform.errors import MachineError
+from cca_platform.machine.board import Board
+from cca_platform.native import block as w
+
+__all__ = ["PAGE", "Dram", "reserve"]
+
+PAGE: Final = 4096
+
+
+def reserve(size: int) -> mmap.mmap:
+    """A zero-filled mapping of ``size`` bytes that takes host memory only where it is touched."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    try:
+        return mmap.mmap(-1, size, flags=flags)
+    except OSError as error:
+        raise MachineError(f"{size >> 20} MiB of address space cannot be had ({error}): take a smaller board") from None
+
+
+def _address(buffer: Any) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
+class Dram:
+    """The DRAM of a board: host memory behind physical addresses, by banks.
+
+    ``block`` is the machine block (see :mod:`cca_platform.native.block`) that native hooks share. ``dirty`` has a byte
+    for each page, 1 when it was written since the last snapshot, ``executed`` one that is 1 when a PE may hold
+    translated code of it; ``shadow`` is where pre-images of written pages go, from the first snapshot on.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.pages = sum(bank.size for bank in board.banks) // PAGE
+        self.dram = reserve(self.pages * PAGE)
+        self.host = _address(self.dram)
+        self.dirty = np.zeros(self.pages, np.uint8)
+        self.executed = np.zeros(self.pages, np.uint8)
+        self.shadow: mmap.mmap | None = None
+        self.block = np.zeros(w.M_WORDS, np.int64)
+        self.block[w.M_BANKS] = len(board.banks)
+        self.block[w.M_DIRTY] = self.dirty.ctypes.data
+        self.block[w.M_EXECUTED] = self.executed.ctypes.data
+        self.block[w.M_PA_BITS] = board.pa_bits
+        self._banks: list[tuple[int, int, int]] = []
+        first = 0
+        for index, bank in enumerate(board.banks):
+            words = (bank.base, bank.size, self.host + first * PAGE, first)
+            self.block[w.M_BANK + 4 * index : w.M_BANK + 4 * index + 4] = words
+            self._banks.append((bank.base, bank.base + bank.size, first * PAGE - bank.base))
+            first += bank.size // PAGE
+
+    @property
+    def block_address(self) -> int:
+        """Host address of the machine block."""
+        return int(self.block.ctypes.data)
+
+    @property
+    def shadow_address(self) -> int:
+        """Host address of the pre-image area, 0 before the first snapshot."""
+        return 0 if self.shadow is None else _address(self.shadow)
+
+    def offset(self, pa: int) -> int:
+        """Offset of ``pa`` in the DRAM mapping, or -1 when it is not DRAM."""
+        for base, top, delta in self._banks:
+            if base <= pa < top:
+                return pa + delta
+        return -1
+
+    def page_index(self, pa: int) -> int:
+        """Index of the page of ``pa`` in the page maps, or -1 when it is not DRAM."""
+        return self.offset(pa) >> 12
+
+    def page_address(self, index: int) -> int:
+        """Physical address of the page with this index in the page maps."""
+        for base, top, delta in self._banks:
+            pa = index * PAGE - delta
+            if base <= pa < top:
+                return pa
+        raise ValueError(f"page index must be below {self.pages}, not {index}")
+
+    def touch(self, index: int) -> None:
+        """Account for a write to the page with this index, as the write fill of a PE does."""
+        if not self.dirty[index]:
+            if self.shadow is not None:
+                start = index * PAGE
+                self.shadow[start : start + PAGE] = self.dram[start : start + PAGE]
+            self.dirty[index] = 1
+        if self.executed[index]:
+            self.block[w.M_CODE_WRITTEN] = 1

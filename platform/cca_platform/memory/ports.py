@@ -1,0 +1,174 @@
+"""Ports: the ways of requesters into memory, each with a security state, behind the granule protection check."""
+
+import struct
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from cca_arch.types import Access, Pas, SecurityState
+from cca_platform.errors import BusError
+from cca_platform.memory.dram import PAGE, Dram
+
+__all__ = ["Port"]
+
+_U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+_ZEROES: Final = memoryview(bytes(PAGE))
+
+
+class Port:
+    """A requester's way into memory: a security state and the PAS of its accesses.
+
+    Every method takes physical addresses. ``GranuleProtectionFault`` when the granule is in another PAS, ``BusError``
+    where nothing answers. ``check`` is the granule protection check, None for the backdoor: its accesses pass none.
+    """
+
+    def __init__(
+        self,
+        memory: Dram,
+        state: SecurityState | None,
+        pas: Pas,
+        check: Callable[[int, Pas, Access], None] | None,
+    ) -> None:
+        self.memory = memory
+        self._check = check
+        self.state = state
+        self.pas = pas
+        self.tlb: dict[int, int] = {}
+        self._dram = memory.dram
+        self._bytes = memoryview(memory.dram)
+        self._words = self._bytes.cast("Q")
+        self._dirty = memoryview(memory.dirty.data)
+        self._executed = memoryview(memory.executed.data)
+
+    def __repr__(self) -> str:
+        return f"Port({'backdoor' if self.state is None else self.state.name}, {self.pas.name})"
+
+    def release(self) -> None:
+        """Let go of the mapping."""
+        self.tlb.clear()
+        self._words.release()
+        self._bytes.release()
+        self._dirty.release()
+        self._executed.release()
+
+    def _find(self, pa: int, access: Access) -> int:
+        """Offset in DRAM of ``pa``, after the granule protection check."""
+        offset = self.tlb.get(pa >> 12)
+        if offset is None:
+            if self._check is not None:
+                self._check(pa, self.pas, access)
+            offset = self.memory.offset(pa & ~0xFFF)
+            if offset < 0:
+                raise BusError(pa, access)
+            self.tlb[pa >> 12] = offset
+        return offset + (pa & 0xFFF)
+
+    def _find_write(self, pa: int) -> int:
+        offset = self.tlb.get(pa >> 12)
+        offset = self._find(pa, Access.WRITE) if offset is None else offset + (pa & 0xFFF)
+        page = offset >> 12
+        if not self._dirty[page] or self._executed[page]:
+            self.memory.touch(page)
+        return offset
+
+    def _parts(self, pa: int, size: int) -> list[tuple[int, int, int]]:
+        """(PA, position, length) of each page of a range."""
+        parts, at = [], pa
+        while at < pa + size:
+            length = min(PAGE - (at & 0xFFF), pa + size - at)
+            parts.append((at, at - pa, length))
+            at += length
+        return parts
+
+    def read(self, pa: int, size: int) -> bytes:
+        """``size`` bytes at ``pa``."""
+        start = pa & 0xFFF
+        if start + size > PAGE:
+            return b"".join(self.read(at, length) for at, _, length in self._parts(pa, size))
+        offset = self.tlb.get(pa >> 12)
+        start = self._find(pa, Access.READ) if offset is None else offset + start
+        return self._dram[start : start + size]
+
+    def write(self, pa: int, data: bytes | bytearray | memoryview) -> None:
+        """Write ``data`` at ``pa``; a fault in the middle of a range leaves the pages before it written."""
+        size, start = len(data), pa & 0xFFF
+        if start + size > PAGE:
+            source = memoryview(data)
+            for at, position, length in self._parts(pa, size):
+                self.write(at, source[position : position + length])
+            return
+        offset = self.tlb.get(pa >> 12)
+        start = self._find(pa, Access.WRITE) if offset is None else offset + start
+        page = start >> 12
+        if not self._dirty[page] or self._executed[page]:
+            self.memory.touch(page)
+        self._bytes[start : start + size] = data
+
+    def zero(self, pa: int, size: int) -> None:
+        """Write zeroes."""
+        for at, _, length in self._parts(pa, size):
+            start = self._find_write(at)
+            self._bytes[start : start + length] = _ZEROES[:length]
+
+    def view(self, pa: int, size: int) -> memoryview:
+        """A read-only live view of ``size`` bytes that do not cross a page."""
+        if (pa & 0xFFF) + size > PAGE:
+            raise ValueError(f"a view must stay inside one page, not {size:#x} bytes at {pa:#x}")
+        start = self._find(pa, Access.READ)
+        return self._bytes[start : start + size].toreadonly()
+
+    def host_address(self, pa: int, size: int, write: bool = True) -> int:
+        """Host address of ``size`` bytes in consecutive pages of one bank, for bulk transfers; counts as a write."""
+        if (pa & 0xFFF) + size <= PAGE:
+            return self.memory.host + (self._find_write(pa) if write else self._find(pa, Access.READ))
+        parts = self._parts(pa, size)
+        offsets = [self._find_write(at) if write else self._find(at, Access.READ) for at, _, _ in parts]
+        return self.memory.host + offsets[0]
+
+    def read64(self, pa: int) -> int:
+        """An aligned or unaligned 64-bit little-endian word."""
+        if pa & 7:
+            return int.from_bytes(self.read(pa, 8), "little")
+        offset = self.tlb.get(pa >> 12)
+        if offset is None:
+            offset = self._find(pa, Access.READ) & ~0xFFF
+        return self._words[(offset + (pa & 0xFFF)) >> 3]
+
+    def write64(self, pa: int, value: int) -> None:
+        """Write a 64-bit little-endian word."""
+        if pa & 7:
+            self.write(pa, _U64.pack(value))
+            return
+        self._words[self._find_write(pa) >> 3] = value
+
+    def write_words(self, pa: int, words: Iterable[tuple[int, int]]) -> None:
+        """Write 64-bit words, each given by its number from the aligned ``pa`` on, all in one page."""
+        first, memory = self._find_write(pa) >> 3, self._words
+        for number, value in words:
+            memory[first + number] = value
+
+    def read32(self, pa: int) -> int:
+        """A 32-bit little-endian word."""
+        return int.from_bytes(self.read(pa, 4), "little")
+
+    def write32(self, pa: int, value: int) -> None:
+        """Write a 32-bit little-endian word."""
+        self.write(pa, _U32.pack(value))
+
+    def read16(self, pa: int) -> int:
+        """A 16-bit little-endian word."""
+        return int.from_bytes(self.read(pa, 2), "little")
+
+    def write16(self, pa: int, value: int) -> None:
+        """Write a 16-bit little-endian word."""
+        self.write(pa, _U16.pack(value))
+
+    def read8(self, pa: int) -> int:
+        """A byte."""
+        offset = self.tlb.get(pa >> 12)
+        if offset is None:
+            offset = self._find(pa, Access.READ) & ~0xFFF
+        return self._bytes[offset + (pa & 0xFFF)]
+
+    def write8(self, pa: int, value: int) -> None:
+        """Write a byte."""
+        self._bytes[self._find_write(pa)] = value

@@ -1,0 +1,91 @@
+"""What a level in Python sets for the code below it: EL2 controls, whole register files, SCR_EL3."""
+
+import ctypes
+from typing import TYPE_CHECKING, Final
+
+from cca_platform.isa import frame
+from cca_platform.native import block as w
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = [
+    "CNTHCTL_RESET",
+    "HCR_RW",
+    "read_sysreg",
+    "restore_el1",
+    "restore_el2",
+    "run_under",
+    "save_el1",
+    "save_el2",
+    "set_el2",
+    "write_sysreg",
+]
+
+HCR_RW: Final = 1 << 31
+"""RAO/WI: no level has AArch32."""
+CNTHCTL_RESET: Final = 3
+"""EL1PCEN, EL1PCTEN."""
+_HCR_TWI: Final = 1 << 13
+_HCR_TID3: Final = 1 << 18
+_ENGINE_HCR: Final = HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
+_EL2H: Final = 9  # PSTATE.M without the bits that say AArch64
+_NO_VMPIDR: Final = (1 << 64) - 1
+
+
+def save_el1(pe: "Pe", address: int) -> None:
+    """Store the EL1&0 register file (``frame.EL1_FRAME``) of the interrupted code to host memory."""
+    pe.engine.save(address)
+
+
+def restore_el1(pe: "Pe", address: int) -> None:
+    """Load the EL1&0 register file from host memory; ``elr`` and ``spsr`` become its PC and PSTATE."""
+    if pe.engine.load(address):
+        pe.tlb.stale = True
+    pe.reloaded = True
+
+
+def save_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
+    """Store the EL2 registers of real EL2 code (``frame.EL2_FRAME``) to host memory.
+
+    ``replaced``: only those that an EL2 in Python will have values of its own for (``frame.EL2_REPLACED``).
+    """
+    pe.engine.save_el2(address, replaced)
+    if pe.words[w.P_PSTATE] & 0xD == _EL2H:
+        ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value = pe.words[w.P_SP]
+
+
+def restore_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
+    """Load the EL2 registers of real EL2 code from host memory; ``elr`` and ``spsr`` are the caller's to set."""
+    pe.engine.load_el2(address, replaced)
+    pe.words[w.P_VMPIDR] = _NO_VMPIDR  # EL2 code has a value of its own
+    pe.reloaded = True
+
+
+def set_el2(pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = 0) -> None:
+    """The EL2 controls under which lower levels run, set by an EL2 in Python; CPTR_EL2 traps nothing."""
+    words = pe.words
+    hcr |= HCR_RW
+    words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
+    words[w.P_CNTHCTL], words[w.P_CNTVOFF] = CNTHCTL_RESET, 0
+    pe.tlb.vmid = vttbr >> 48
+    if words[w.P_HCR] != hcr or words[w.P_VMPIDR] != vmpidr:
+        words[w.P_HCR], words[w.P_VMPIDR] = hcr, vmpidr
+        pe.engine.put_el2(hcr & _ENGINE_HCR, mdcr, vmpidr, pe.ids.midr)
+
+
+def run_under(pe: "Pe", scr: int) -> None:
+    """SCR_EL3 of the security state that EL3 has returned to just now, until it leaves: not ``machine.scr``'s."""
+    pe.words[w.P_SECURITY], pe.words[w.P_SCR] = pe.security, scr
+    pe.tlb.stale = True
+
+
+def read_sysreg(pe: "Pe", name: str) -> int:
+    """An EL1 or EL2 system register of the interrupted code, by its name in :mod:`cca_platform.isa.frame`."""
+    return pe.engine.read_system(frame.SYSTEM_REGISTERS[name])
+
+
+def write_sysreg(pe: "Pe", name: str, value: int) -> None:
+    """Write a system register of the interrupted code."""
+    pe.engine.write_system(frame.SYSTEM_REGISTERS[name], value)
+    pe.tlb.stale = True

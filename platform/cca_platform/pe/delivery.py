@@ -1,0 +1,131 @@
+"""Interrupts and timers of a PE: what waits for it, what wakes it, and how it takes an interrupt."""
+
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.types import SecurityState
+from cca_platform.engine import hooks
+from cca_platform.isa import frame
+from cca_platform.native import block as w
+from cca_platform.pe import interrupts, timers
+from cca_platform.pe.levels import take_program
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = [
+    "asleep",
+    "clear_exclusive",
+    "deadline",
+    "host_timer",
+    "interrupted",
+    "mask_timers",
+    "raise_serror",
+    "signal",
+    "take_interrupt",
+    "tell_timers",
+]
+
+_HCR_VSE: Final = 1 << 8
+_NO_FAR: Final = -(1 << 63)
+_SERROR: Final = 0x2F << 26 | 1 << 25
+_ILLEGAL_STATE: Final = 0x0E << 26 | 1 << 25
+_KINDS: Final = {interrupts.IRQ: "IRQ", interrupts.FIQ: "FIQ", interrupts.SERROR: "SError"}
+_VIRTUAL: Final = 1 << 16  # of what interrupts.due gives
+_ROOT: Final = int(SecurityState.ROOT)
+
+
+def tell_timers(pe: "Pe") -> None:
+    """Give the interrupt controller the outputs of the timers, which are levels."""
+    words = pe.words
+    now = int(timers.outputs(pe.address, pe.clock.now))
+    changed = words[w.P_TIMER_OUTPUTS] ^ now
+    if changed:
+        words[w.P_TIMER_OUTPUTS] = now
+        for timer, intid in enumerate(timers.INTIDS):
+            if changed >> timer & 1:
+                pe.machine.gic.set_ppi(pe.index, intid, bool(now >> timer & 1))
+
+
+def signal(pe: "Pe", bits: int) -> None:
+    """What the interrupt controller signals to this PE now: ``block.SIGNAL_*`` of it."""
+    words = pe.words
+    words[w.P_SIGNALS] = words[w.P_SIGNALS] & ~w.SIGNAL_GIC | bits
+
+
+def clear_exclusive(pe: "Pe") -> None:
+    """Clear the exclusive monitor: what the code has loaded by now, another PE may write before it goes on."""
+    if pe.has_engine:
+        pe.engine.clear_exclusive()
+
+
+def raise_serror(pe: "Pe", iss: int = 0) -> None:
+    """Make a physical SError pending, with this ISS (IDS and below)."""
+    pe.words[w.P_SERROR] = iss
+    pe.words[w.P_SIGNALS] |= w.SIGNAL_SERROR
+
+
+def host_timer(pe: "Pe", deadline: int | None) -> None:
+    """CNTHP: its interrupt (INTID 26) from clock value ``deadline`` on; None turns it off."""
+    words = pe.words
+    words[w.P_CNTHP_CTL] = deadline is not None
+    words[w.P_CNTHP_CVAL] = deadline or 0
+
+
+def deadline(pe: "Pe") -> int | None:
+    """Clock value at which a timer of this PE or a device next changes what it signals, or None."""
+    ticks = int(timers.next_change(pe.address, pe.clock.now))
+    due = pe.machine.bus.deadline
+    if due is not None:
+        ticks = min(ticks, due)
+    return None if ticks == timers.NEVER else ticks
+
+
+def interrupted(pe: "Pe") -> bool:
+    """Whether a physical interrupt waits for this PE, whatever it masks."""
+    tell_timers(pe)
+    return bool(pe.words[w.P_SIGNALS] & w.SIGNAL_PHYSICAL)
+
+
+def asleep(pe: "Pe") -> bool:
+    """Whether this PE waits, and no interrupt wakes it; one that is stuck needs an interrupt that it takes."""
+    if not pe.waiting:
+        return False
+    tell_timers(pe)  # another PE may have run past what this one waits for
+    return pe.stuck or not interrupts.wakes(pe.address, pe.words[w.P_PSTATE])
+
+
+def mask_timers(pe: "Pe", virtual: bool, physical: bool) -> None:
+    """CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: keep an EL1 timer that asserts its interrupt already from interrupting."""
+    pe.words[w.P_TIMER_MASK] = virtual | physical << 1
+
+
+def take_interrupt(pe: "Pe", taken: int) -> None:
+    """Take an interrupt that ``interrupts.due`` found: to a program in Python or to the vector of real code."""
+    words = pe.words
+    target, kind = taken & 3, taken & 0x180
+    if taken & interrupts.ILLEGAL:
+        pe.take(_ILLEGAL_STATE, target)
+        return
+    pe.waiting = False
+    if pe.trace.on:
+        virtual = bool(words[w.P_SIGNALS] & (w.SIGNAL_VIRQ | w.SIGNAL_VFIQ)) and target == 1
+        pe.trace.emit("interrupt.take", pe=pe, kind=_KINDS[kind], elr=pe.elr, target=target, virtual=virtual)
+    esr = _SERROR
+    if kind == interrupts.SERROR:
+        if taken & _VIRTUAL:
+            hcr = words[w.P_HCR] & ~_HCR_VSE
+            words[w.P_HCR] = hcr
+            pe.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr)
+        else:
+            esr |= words[w.P_SERROR]
+            words[w.P_SIGNALS] &= ~w.SIGNAL_SERROR
+    security = _ROOT if target == 3 else pe.security
+    if (security, target) not in pe.programs:
+        hooks.take_exception(pe.address, target, esr, _NO_FAR, kind)
+        pe.el = target
+        pe.fruitless, pe.stuck = 0, False
+    elif kind == interrupts.SERROR:
+        take_program(pe, security, target, esr)
+    else:
+        pe.clear_exclusive()  # as its exception return will do
+        take_program(pe, security, target, None)

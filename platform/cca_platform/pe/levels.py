@@ -1,0 +1,129 @@
+"""From one exception level to another: calls of levels in Python, exceptions taken, exception returns.
+
+The functions that are methods of :class:`cca_platform.pe.pe.Pe` are documented for its callers.
+"""
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from cca_arch.types import SecurityState
+from cca_platform.engine import hooks
+from cca_platform.errors import MachineStopped
+from cca_platform.isa import frame, registers
+from cca_platform.native import block as w
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["SMC_0", "Program", "eret", "inject", "is_python", "leave", "smc", "take", "take_program"]
+
+SMC_0: Final = 0x17 << 26 | 1 << 25
+"""ESR of SMC #0."""
+_NO_FAR: Final = -(1 << 63)
+_HCR_TGE: Final = 1 << 27
+_ROOT: Final = int(SecurityState.ROOT)
+_SECURE: Final = int(SecurityState.SECURE)
+
+
+def _signed(far: int | None) -> int:
+    """FAR as the hooks take it."""
+    return _NO_FAR if far is None else far - (far >> 63 << 64)
+
+
+class Program(Protocol):
+    """An exception level that Python implements."""
+
+    def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+        """A synchronous exception or an SError was taken to this level; returning resumes the interrupted code."""
+
+    def on_irq(self, pe: "Pe") -> None:
+        """A physical interrupt, IRQ or FIQ, was taken to this level."""
+
+    def on_eret(self, pe: "Pe") -> None:
+        """A higher level returned to this one."""
+
+
+def smc(pe: "Pe", *args: int) -> list[int]:
+    """SMC #0 from the current level in Python; X0..X4 when that level has the PE again.
+
+    Until then the PE runs what the call started: an RMI_REC_ENTER runs Realm code. MachineStopped when the machine
+    was powered off meanwhile.
+    """
+    x = pe.x
+    for at, value in enumerate(args):
+        x[at] = value
+    security, el = pe.security, pe.el
+    take_program(pe, _ROOT, 3, SMC_0)
+    while pe.el != el or pe.security != security:
+        pe.step()
+    if pe.machine.stopped is not None:
+        raise MachineStopped(pe.machine.stopped)
+    return x[:5].tolist()
+
+
+def leave(pe: "Pe", *args: int) -> None:
+    """SMC #0 from the current level in Python for a call that does not return: the caller must return at once."""
+    x = pe.x
+    for at, value in enumerate(args):
+        x[at] = value
+    take_program(pe, _ROOT, 3, SMC_0)
+
+
+def eret(pe: "Pe", security: SecurityState, el: int) -> None:
+    """Exception return from the current level in Python to a lower one; the caller must return at once."""
+    pe.moves += 1
+    pe.security = security
+    pe.el = el
+    program = pe.programs.get((security, el))
+    if program is not None:
+        program.on_eret(pe)
+    else:
+        pe.on = True
+        if pe.reloaded:
+            registers.select_sp(pe.address)
+        pe.fruitless, pe.stuck = 0, False
+
+
+def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0, hpfar: int = 0) -> None:
+    """An exception to a level in Python, an interrupt without ``esr``; it may resume the code or move on."""
+    came, moves = pe.el, pe.moves
+    pe.el = el
+    program = pe.programs[security, el]
+    if esr is None:
+        program.on_irq(pe)
+    else:
+        program.on_sync(pe, esr, far, hpfar)
+    if pe.moves == moves:
+        pe.el = came
+
+
+def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | None = None) -> None:
+    """Take a synchronous exception from the current code to exception level ``target``.
+
+    To a program in Python, or architecturally into the vector table of real code. ``far`` or ``hpfar`` None leaves
+    that register alone.
+    """
+    if target == 1 and pe.words[w.P_HCR] & _HCR_TGE and pe.security != _SECURE:
+        target = 2
+    if target == 3 or (pe.security, target) in pe.programs:
+        take_program(pe, _ROOT if target == 3 else pe.security, target, esr, far or 0, hpfar or 0)
+        return
+    elr, spsr = pe.elr, pe.spsr
+    if target == 2 and hpfar is not None:
+        pe.engine.write_system(frame.SYSTEM_REGISTERS["hpfar_el2"], hpfar)
+    hooks.take_exception(pe.address, target, esr, _signed(far), 0)
+    pe.el = target
+    if pe.trace.on:
+        pe.trace.emit(
+            "exception.take", pe=pe, kind="sync", esr=esr, far=far or 0, hpfar=hpfar or 0, elr=elr, spsr=spsr,
+            target=target, vector=pe.elr,
+        )  # fmt: skip
+
+
+def inject(pe: "Pe", esr: int, far: int | None = None) -> None:
+    """Take a synchronous exception to EL1 of the interrupted code, on behalf of EL2."""
+    hooks.take_exception(pe.address, 1, esr, _signed(far), 0)
+
+
+def is_python(pe: "Pe", el: int) -> bool:
+    """Whether a level of the current security state is a Python program."""
+    return (pe.security, el) in pe.programs

@@ -1,0 +1,144 @@
+"""Running and stepping: code of a PE until something happens, and what the engine's interrupt hook does meanwhile."""
+
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.types import SecurityState
+from cca_platform.errors import MachineStopped
+from cca_platform.native import block as w
+from cca_platform.pe import exceptions, interrupts
+from cca_platform.pe.delivery import take_interrupt, tell_timers
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["count_fruitless", "end_turn", "interrupt", "retire_one", "run", "step"]
+
+_HCR_VSE: Final = 1 << 8
+_STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
+_SLICE: Final = 4_000_000  # ticks without a look at signals: about 10 ms
+_NON_SECURE: Final = int(SecurityState.NON_SECURE)
+
+
+def run(pe: "Pe", until: int) -> None:
+    """Run code of this PE until the clock reads ``until``, it waits, or the machine stops."""
+    pe.turn_over = False
+    while pe.clock.now < until and pe.machine.stopped is None and pe.on and not pe.turn_over:
+        pe.step(until)
+        if pe.waiting:
+            return
+
+
+def end_turn(pe: "Pe") -> None:
+    """Let ``run`` return at the next block: another PE has an interrupt."""
+    pe.turn_over = True
+    pe.words[w.P_SLICE_END] = 0
+    interrupts.set_budget(pe.address)
+
+
+def step(pe: "Pe", until: int | None = None) -> None:
+    """Run the code of the current level until something happens, and deal with that."""
+    machine = pe.machine
+    if machine.stopped is not None:
+        raise MachineStopped(machine.stopped)
+    if (pe.security, pe.el) in pe.programs:
+        raise AssertionError(f"{pe!r} must have code to run, not a Python program")
+    clock, words = pe.clock, pe.words
+    clock.follow()
+    now = clock.now
+    due = machine.bus.deadline
+    if due is not None and due <= now:
+        machine.bus.advance(now)
+        if machine.stopped is not None:
+            return
+        due = machine.bus.deadline
+    tell_timers(pe)
+    taken = _settle(pe)
+    if taken:
+        take_interrupt(pe, taken)
+        return
+    pe.count_fruitless()
+    if pe.stuck or pe.asleep():
+        _wait(pe)
+        return
+    pe.waiting = False
+    end = now + _SLICE if until is None else min(until, now + _SLICE)
+    words[w.P_SLICE_END] = end if due is None else min(end, due)
+    pe.tlb.synchronise()
+    interrupts.set_budget(pe.address)
+    engine = pe.engine
+    stop = engine.run()
+    if stop is engine.LEFT:
+        return
+    pe.el = words[w.P_PSTATE] >> 2 & 3
+    if stop is engine.REFUSED:
+        exceptions.refused(pe)
+    elif stop is engine.HALTED:
+        _wait(pe)
+    elif words[w.P_FAULT_KIND]:
+        exceptions.walk_refused(pe)
+    elif words[w.P_PC] & 3:
+        exceptions.misaligned(pe)
+
+
+def _wait(pe: "Pe") -> None:
+    """WFI, or a guest that is stuck: nothing happens on this PE before an interrupt.
+
+    Where PEs take turns, the machine lets idle time pass; under a host in Python this PE is the only one.
+    """
+    pe.waiting = True
+    if pe.on and pe.programs.get((_NON_SECURE, 2)) is None:
+        return
+    if not pe.asleep():
+        return
+    due = pe.deadline()
+    if due is None:
+        what = "takes aborts without end" if pe.stuck else "waits for an interrupt that cannot come"
+        pe.machine.stop(f"PE {pe.index} {what}")
+        return
+    pe.clock.skip_to(due)
+
+
+def interrupt(pe: "Pe", number: int) -> bool:
+    """The engine's interrupt hook: whether it may go on with what the block now holds."""
+    pe.reloaded = False
+    pe.el = el = pe.words[w.P_PSTATE] >> 2 & 3
+    security = pe.security
+    exceptions.interrupt(pe, number)
+    if pe.machine.stopped is not None or pe.stuck or pe.waiting or not pe.on:
+        return False
+    if (pe.security, pe.el) in pe.programs:
+        return False
+    if pe.security == security and pe.el == el and not pe.reloaded and not pe.tlb.stale:
+        return True
+    if _settle(pe) or pe.tlb.code_is_stale:
+        return False
+    pe.tlb.synchronise()
+    interrupts.set_budget(pe.address)
+    return True
+
+
+def _settle(pe: "Pe") -> int:
+    """Let the security state be known before code runs; the interrupt that it takes instead, or 0."""
+    words, security = pe.words, pe.security
+    if words[w.P_SECURITY] != security:
+        words[w.P_SECURITY] = security
+        words[w.P_SCR] = pe.machine.scr[security]
+        pe.tlb.stale = True  # the engine's TLB does not know security states
+    if words[w.P_SIGNALS] or words[w.P_HCR] & _HCR_VSE:
+        return int(interrupts.due(pe.address, words[w.P_PSTATE]))
+    return 0
+
+
+def count_fruitless(pe: "Pe") -> None:
+    """Note a run or an exception; too many in a row that retire nothing make the PE ``stuck``."""
+    retired = pe.words[w.P_RETIRED]
+    if retired != pe.progress:
+        pe.progress, pe.fruitless = retired, 0
+    pe.fruitless += 1
+    pe.stuck = pe.fruitless > _STUCK
+
+
+def retire_one(pe: "Pe") -> None:
+    """Account for an instruction that was done on the engine's behalf."""
+    pe.words[w.P_RETIRED] += 1
+    pe.clock.skip_to(pe.clock.now + 1)
