@@ -6,11 +6,11 @@ ordinary Python on the same memory, which is how the walkers are debugged and un
 """
 
 import ctypes
-import hashlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from cca_platform.native import cache
 
 __all__ = [
     "NATIVE", "call_address", "call_reg_read", "call_reg_write", "callback", "copy_page", "jit",
@@ -20,25 +20,6 @@ __all__ = [
 NATIVE = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 F = TypeVar("F", bound=Callable[..., Any])
 _KEPT: list[Any] = []  # callbacks live as long as the process: an engine holds their addresses
-
-
-def _cache_folder() -> str:
-    """Where compiled code is kept: a folder for exactly these sources.
-
-    Numba compiles again when the file of a function changes, but compiled code also holds what the function calls in
-    other files, and the words of ``block``.
-    """
-    here = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(here.rglob("*.py")):
-        text = path.read_bytes()
-        if b"\n@jit(" in text or b"\n@callback(" in text or path.parent.name == "native":
-            digest.update(text)
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    base = Path(given) if given else here / "__pycache__"
-    if not given and not os.access(here, os.W_OK):
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "realmlab"
-    return str(base / f"native-{digest.hexdigest()[:16]}")
 
 
 def _import_numba() -> None:
@@ -61,7 +42,7 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
     from numba import cfunc, config, njit, types
     from numba.extending import intrinsic
 
-    config.CACHE_DIR = _cache_folder()
+    config.CACHE_DIR = cache.folder()
 
     _I64 = types.int64
 

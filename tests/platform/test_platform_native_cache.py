@@ -1,0 +1,54 @@
+"""Compiled code is kept by the digest of everything that it depends on."""
+
+from pathlib import Path
+
+import pytest
+
+from cca_platform.native import cache
+
+FILES = {
+    "cca_arch/__init__.py": "",
+    "cca_arch/fields.py": "",
+    "cca_arch/sysregs/__init__.py": "from cca_arch.sysregs.hypervisor import (\n    Hcr,\n)\n",
+    "cca_arch/sysregs/hypervisor.py": "from cca_arch.fields import Bits\n",
+    "cca_arch/rmi.py": "",
+    "cca_platform/native/__init__.py": "",
+    "cca_platform/native/block.py": "",
+    "cca_platform/pe/timers.py": "from typing import Final\n",
+    "cca_platform/pe/pe.py": "",
+    "cca_platform/engine/hooks.py": (
+        "from cca_arch.sysregs import Hcr\nfrom cca_platform.native import block as w\n"
+        "from cca_platform.pe import timers\n"
+        "\nif TYPE_CHECKING:\n    from cca_platform.pe import pe\n\n@jit('i8(i8)')\ndef hook(p): ...\n"
+    ),
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+class TestSources:
+    """Which files a compiled function depends on."""
+
+    def test_what_native_files_import_and_what_that_imports(self, root):
+        """A constant may come through a package from the file that declares it."""
+        names = {path.relative_to(root).as_posix() for path in cache.sources(root)}
+        assert names == FILES.keys() - {"cca_arch/__init__.py", "cca_arch/rmi.py", "cca_platform/pe/pe.py"}
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "cca_platform/native/block.py", "cca_platform/mmu/gpc.py", "cca_platform/pe/timers.py",
+            "cca_platform/isa/frame.py",
+        ],
+    )  # fmt: skip
+    def test_of_this_project(self, name):
+        """Where the walkers, hooks and transfers have their constants from."""
+        root = Path(cache.__file__).parents[2]
+        assert root / name in cache.sources()
