@@ -25,6 +25,7 @@ __all__ = [
     "version",
 ]
 
+
 def version(major: int, minor: int) -> int:
     """A version as the RMM-EL3 interface and the manifest carry it: major in bits 30:16, minor in bits 15:0."""
     return major << 16 | minor

@@ -1,0 +1,152 @@
+"""Every system register by name: its encoding for MRS and MSR (DDI 0487, D24; IHI 0069, 12.2)."""
+
+from typing import Final, NamedTuple
+
+__all__ = ["REGISTERS", "Encoding"]
+
+
+class Encoding(NamedTuple):
+    """What MRS and MSR carry of a system register."""
+
+    op0: int
+    op1: int
+    crn: int
+    crm: int
+    op2: int
+
+    @property
+    def packed(self) -> int:
+        """op0:op1:CRn:CRm:op2 in one number, 4 bits each: the form that native code compares."""
+        return self.op0 << 16 | self.op1 << 12 | self.crn << 8 | self.crm << 4 | self.op2
+
+
+# -- identification -----------------------------------------------------------------------------------------------
+MIDR_EL1: Final = Encoding(3, 0, 0, 0, 0)
+MPIDR_EL1: Final = Encoding(3, 0, 0, 0, 5)
+REVIDR_EL1: Final = Encoding(3, 0, 0, 0, 6)
+ID_AA64PFR0_EL1: Final = Encoding(3, 0, 0, 4, 0)
+ID_AA64PFR1_EL1: Final = Encoding(3, 0, 0, 4, 1)
+ID_AA64DFR0_EL1: Final = Encoding(3, 0, 0, 5, 0)
+ID_AA64DFR1_EL1: Final = Encoding(3, 0, 0, 5, 1)
+ID_AA64AFR0_EL1: Final = Encoding(3, 0, 0, 5, 4)
+ID_AA64AFR1_EL1: Final = Encoding(3, 0, 0, 5, 5)
+ID_AA64ISAR0_EL1: Final = Encoding(3, 0, 0, 6, 0)
+ID_AA64ISAR1_EL1: Final = Encoding(3, 0, 0, 6, 1)
+ID_AA64MMFR0_EL1: Final = Encoding(3, 0, 0, 7, 0)
+ID_AA64MMFR1_EL1: Final = Encoding(3, 0, 0, 7, 1)
+ID_AA64MMFR2_EL1: Final = Encoding(3, 0, 0, 7, 2)
+CTR_EL0: Final = Encoding(3, 3, 0, 0, 1)
+VPIDR_EL2: Final = Encoding(3, 4, 0, 0, 0)
+VMPIDR_EL2: Final = Encoding(3, 4, 0, 0, 5)
+
+# -- debug --------------------------------------------------------------------------------------------------------
+MDSCR_EL1: Final = Encoding(2, 0, 0, 2, 2)
+MDCR_EL2: Final = Encoding(3, 4, 1, 1, 1)
+MDCR_EL3: Final = Encoding(3, 6, 1, 3, 1)
+
+# -- EL0 and EL1 --------------------------------------------------------------------------------------------------
+CSSELR_EL1: Final = Encoding(3, 2, 0, 0, 0)
+SCTLR_EL1: Final = Encoding(3, 0, 1, 0, 0)
+CPACR_EL1: Final = Encoding(3, 0, 1, 0, 2)
+TTBR0_EL1: Final = Encoding(3, 0, 2, 0, 0)
+TTBR1_EL1: Final = Encoding(3, 0, 2, 0, 1)
+TCR_EL1: Final = Encoding(3, 0, 2, 0, 2)
+SPSR_EL1: Final = Encoding(3, 0, 4, 0, 0)
+ELR_EL1: Final = Encoding(3, 0, 4, 0, 1)
+AFSR0_EL1: Final = Encoding(3, 0, 5, 1, 0)
+AFSR1_EL1: Final = Encoding(3, 0, 5, 1, 1)
+ESR_EL1: Final = Encoding(3, 0, 5, 2, 0)
+FAR_EL1: Final = Encoding(3, 0, 6, 0, 0)
+PAR_EL1: Final = Encoding(3, 0, 7, 4, 0)
+MAIR_EL1: Final = Encoding(3, 0, 10, 2, 0)
+AMAIR_EL1: Final = Encoding(3, 0, 10, 3, 0)
+VBAR_EL1: Final = Encoding(3, 0, 12, 0, 0)
+ISR_EL1: Final = Encoding(3, 0, 12, 1, 0)
+CONTEXTIDR_EL1: Final = Encoding(3, 0, 13, 0, 1)
+TPIDR_EL1: Final = Encoding(3, 0, 13, 0, 4)
+TPIDR_EL0: Final = Encoding(3, 3, 13, 0, 2)
+TPIDRRO_EL0: Final = Encoding(3, 3, 13, 0, 3)
+RNDR: Final = Encoding(3, 3, 2, 4, 0)
+RNDRRS: Final = Encoding(3, 3, 2, 4, 1)
+
+# -- EL2 and EL3 --------------------------------------------------------------------------------------------------
+SCTLR_EL2: Final = Encoding(3, 4, 1, 0, 0)
+HCR_EL2: Final = Encoding(3, 4, 1, 1, 0)
+CPTR_EL2: Final = Encoding(3, 4, 1, 1, 2)
+TTBR0_EL2: Final = Encoding(3, 4, 2, 0, 0)
+TCR_EL2: Final = Encoding(3, 4, 2, 0, 2)
+VTTBR_EL2: Final = Encoding(3, 4, 2, 1, 0)
+VTCR_EL2: Final = Encoding(3, 4, 2, 1, 2)
+SPSR_EL2: Final = Encoding(3, 4, 4, 0, 0)
+ELR_EL2: Final = Encoding(3, 4, 4, 0, 1)
+ESR_EL2: Final = Encoding(3, 4, 5, 2, 0)
+FAR_EL2: Final = Encoding(3, 4, 6, 0, 0)
+HPFAR_EL2: Final = Encoding(3, 4, 6, 0, 4)
+MAIR_EL2: Final = Encoding(3, 4, 10, 2, 0)
+VBAR_EL2: Final = Encoding(3, 4, 12, 0, 0)
+TPIDR_EL2: Final = Encoding(3, 4, 13, 0, 2)
+SCR_EL3: Final = Encoding(3, 6, 1, 1, 0)
+TPIDR_EL3: Final = Encoding(3, 6, 13, 0, 2)
+
+# -- generic timers -----------------------------------------------------------------------------------------------
+CNTFRQ_EL0: Final = Encoding(3, 3, 14, 0, 0)
+CNTPCT_EL0: Final = Encoding(3, 3, 14, 0, 1)
+CNTVCT_EL0: Final = Encoding(3, 3, 14, 0, 2)
+CNTP_TVAL_EL0: Final = Encoding(3, 3, 14, 2, 0)
+CNTP_CTL_EL0: Final = Encoding(3, 3, 14, 2, 1)
+CNTP_CVAL_EL0: Final = Encoding(3, 3, 14, 2, 2)
+CNTV_TVAL_EL0: Final = Encoding(3, 3, 14, 3, 0)
+CNTV_CTL_EL0: Final = Encoding(3, 3, 14, 3, 1)
+CNTV_CVAL_EL0: Final = Encoding(3, 3, 14, 3, 2)
+CNTKCTL_EL1: Final = Encoding(3, 0, 14, 1, 0)
+CNTVOFF_EL2: Final = Encoding(3, 4, 14, 0, 3)
+CNTHCTL_EL2: Final = Encoding(3, 4, 14, 1, 0)
+CNTHP_TVAL_EL2: Final = Encoding(3, 4, 14, 2, 0)
+CNTHP_CTL_EL2: Final = Encoding(3, 4, 14, 2, 1)
+CNTHP_CVAL_EL2: Final = Encoding(3, 4, 14, 2, 2)
+CNTHV_TVAL_EL2: Final = Encoding(3, 4, 14, 3, 0)
+CNTHV_CTL_EL2: Final = Encoding(3, 4, 14, 3, 1)
+CNTHV_CVAL_EL2: Final = Encoding(3, 4, 14, 3, 2)
+
+# -- interrupt controller: CPU interface --------------------------------------------------------------------------
+ICC_PMR_EL1: Final = Encoding(3, 0, 4, 6, 0)
+ICC_IAR0_EL1: Final = Encoding(3, 0, 12, 8, 0)
+ICC_EOIR0_EL1: Final = Encoding(3, 0, 12, 8, 1)
+ICC_HPPIR0_EL1: Final = Encoding(3, 0, 12, 8, 2)
+ICC_BPR0_EL1: Final = Encoding(3, 0, 12, 8, 3)
+ICC_AP0R0_EL1: Final = Encoding(3, 0, 12, 8, 4)
+ICC_AP1R0_EL1: Final = Encoding(3, 0, 12, 9, 0)
+ICC_DIR_EL1: Final = Encoding(3, 0, 12, 11, 1)
+ICC_RPR_EL1: Final = Encoding(3, 0, 12, 11, 3)
+ICC_SGI1R_EL1: Final = Encoding(3, 0, 12, 11, 5)
+ICC_ASGI1R_EL1: Final = Encoding(3, 0, 12, 11, 6)
+ICC_SGI0R_EL1: Final = Encoding(3, 0, 12, 11, 7)
+ICC_IAR1_EL1: Final = Encoding(3, 0, 12, 12, 0)
+ICC_EOIR1_EL1: Final = Encoding(3, 0, 12, 12, 1)
+ICC_HPPIR1_EL1: Final = Encoding(3, 0, 12, 12, 2)
+ICC_BPR1_EL1: Final = Encoding(3, 0, 12, 12, 3)
+ICC_CTLR_EL1: Final = Encoding(3, 0, 12, 12, 4)
+ICC_SRE_EL1: Final = Encoding(3, 0, 12, 12, 5)
+ICC_IGRPEN0_EL1: Final = Encoding(3, 0, 12, 12, 6)
+ICC_IGRPEN1_EL1: Final = Encoding(3, 0, 12, 12, 7)
+ICC_SRE_EL2: Final = Encoding(3, 4, 12, 9, 5)
+ICC_CTLR_EL3: Final = Encoding(3, 6, 12, 12, 4)
+ICC_SRE_EL3: Final = Encoding(3, 6, 12, 12, 5)
+ICC_IGRPEN1_EL3: Final = Encoding(3, 6, 12, 12, 7)
+
+# -- interrupt controller: virtual CPU interface ------------------------------------------------------------------
+ICH_AP0R0_EL2: Final = Encoding(3, 4, 12, 8, 0)
+ICH_AP1R0_EL2: Final = Encoding(3, 4, 12, 9, 0)
+ICH_HCR_EL2: Final = Encoding(3, 4, 12, 11, 0)
+ICH_VTR_EL2: Final = Encoding(3, 4, 12, 11, 1)
+ICH_MISR_EL2: Final = Encoding(3, 4, 12, 11, 2)
+ICH_EISR_EL2: Final = Encoding(3, 4, 12, 11, 3)
+ICH_ELRSR_EL2: Final = Encoding(3, 4, 12, 11, 5)
+ICH_VMCR_EL2: Final = Encoding(3, 4, 12, 11, 7)
+ICH_LR0_EL2: Final = Encoding(3, 4, 12, 12, 0)
+"""The first of the list registers; the op2 of the next ones count up."""
+
+REGISTERS: Final[dict[str, Encoding]] = {
+    name.lower(): value for name, value in list(globals().items()) if isinstance(value, Encoding)
+}
+"""Every register by its name in lower case: ``hcr_el2``."""
