@@ -1,96 +1,24 @@
 // The program of guest.h: EL1, MMU off. It is copied as it is, and uses PC-relative addresses only.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "guest.h"
+#include "guest_smc.h"
 #include "psci.h"
+#include "rsi_abi.h"
 #include "types.h"
 
-#define RSI_HOST_CALL 0xc4000199ul
 #define VIRTUAL_TIMER 27u
 #define SGI 5u
 #define TICKS 20000ul
 
 struct vcpu {
-    u64 imm, gprs[31];                  // RsiHostCall
+    struct rsi_host_call call;
     u64 in_realm, keep;
     volatile u64 interrupts, intid, running;
 };
 
-// Entry of each vCPU. A synchronous exception of its own skips the instruction, with ESR_EL1 in X9 and FAR_EL1 in X10; one of EL0
-// is told by STEP_FROM_EL0.
-__asm__(
-    ".section .text.guest_start, \"ax\"\n"
-    "guest_vectors:\n"
-    "   b       guest_start\n"
-    "   .org    guest_vectors + 0x200\n"
-    "   mrs     x9, esr_el1\n"
-    "   mrs     x10, elr_el1\n"
-    "   add     x10, x10, #4\n"
-    "   msr     elr_el1, x10\n"
-    "   mrs     x10, far_el1\n"
-    "   eret\n"
-    "   .org    guest_vectors + 0x280\n"
-    "   stp     x0, x1, [sp, #-176]!\n"
-    "   stp     x2, x3, [sp, #16]\n"
-    "   stp     x4, x5, [sp, #32]\n"
-    "   stp     x6, x7, [sp, #48]\n"
-    "   stp     x8, x9, [sp, #64]\n"
-    "   stp     x10, x11, [sp, #80]\n"
-    "   stp     x12, x13, [sp, #96]\n"
-    "   stp     x14, x15, [sp, #112]\n"
-    "   stp     x16, x17, [sp, #128]\n"
-    "   stp     x18, x29, [sp, #144]\n"
-    "   str     x30, [sp, #160]\n"
-    "   bl      guest_interrupt\n"
-    "   ldp     x2, x3, [sp, #16]\n"
-    "   ldp     x4, x5, [sp, #32]\n"
-    "   ldp     x6, x7, [sp, #48]\n"
-    "   ldp     x8, x9, [sp, #64]\n"
-    "   ldp     x10, x11, [sp, #80]\n"
-    "   ldp     x12, x13, [sp, #96]\n"
-    "   ldp     x14, x15, [sp, #112]\n"
-    "   ldp     x16, x17, [sp, #128]\n"
-    "   ldp     x18, x29, [sp, #144]\n"
-    "   ldr     x30, [sp, #160]\n"
-    "   ldp     x0, x1, [sp], #176\n"
-    "   eret\n"
-    "   .org    guest_vectors + 0x300\n"
-    "   mrs     x20, icc_iar0_el1\n"   // only ROLE_GROUP0 gets here: X20 to X22 are its own
-    "   mrs     x21, icc_rpr_el1\n"
-    "   msr     icc_eoir0_el1, x20\n"
-    "   add     x22, x22, #1\n"
-    "   eret\n"
-    "   .org    guest_vectors + 0x380\n"
-    "   mrs     x9, esr_el1\n"
-    "   hvc     #8\n"                  // STEP_SERROR
-    "   eret\n"
-    "   .org    guest_vectors + 0x400\n"
-    "   mrs     x9, esr_el1\n"
-    "   hvc     #7\n"                   // STEP_FROM_EL0
-    "guest_start:\n"
-    "   adr     x3, guest_vectors\n"
-    "   msr     vbar_el1, x3\n"
-    "   mrs     x2, mpidr_el1\n"
-    "   and     x2, x2, #15\n"
-    "   add     x3, x3, #0x4000\n"      // GUEST_VCPU + a page
-    "   add     x3, x3, x2, lsl #12\n"
-    "   mov     sp, x3\n"
-    "   isb\n"
-    "   b       guest_main\n");
-_Static_assert(STEP_FROM_EL0 == 7 && STEP_SERROR == 8, "the immediates of the HVCs above");
-_Static_assert(GUEST_VCPU + PAGE_SIZE == GUEST_CODE + 0x4000, "where the stacks end");
+_Static_assert(GUEST_VCPU + PAGE_SIZE == GUEST_CODE + GUEST_STACKS_END, "each stack is the rest of a page");
 
 static struct vcpu *this_vcpu(void) { return (struct vcpu *)(GUEST_VCPU + (read_sysreg(mpidr_el1) & 15) * PAGE_SIZE); }
-
-static u64 smc(u64 fid, u64 a, u64 b, u64 c)
-{
-    register u64 r0 __asm__("x0") = fid;
-    register u64 r1 __asm__("x1") = a;
-    register u64 r2 __asm__("x2") = b;
-    register u64 r3 __asm__("x3") = c;
-
-    __asm__ volatile("smc #0" : "+r"(r0), "+r"(r1), "+r"(r2), "+r"(r3) : : "memory");
-    return r0;
-}
 
 #define HVC(number) \
     case number: \
@@ -104,11 +32,11 @@ static void step(struct vcpu *vcpu, u64 number, u64 a, u64 b, u64 c)
     register u64 r2 __asm__("x2") = c;
 
     if (vcpu->in_realm) {
-        vcpu->imm = number;
-        vcpu->gprs[0] = a;
-        vcpu->gprs[1] = b;
-        vcpu->gprs[2] = c;
-        smc(RSI_HOST_CALL, (u64)vcpu, 0, 0);
+        vcpu->call.imm = (u16)number;
+        vcpu->call.gprs[0] = a;
+        vcpu->call.gprs[1] = b;
+        vcpu->call.gprs[2] = c;
+        guest_smc(RSI_HOST_CALL, (u64)&vcpu->call, 0, 0, 0);
         return;
     }
     switch (number) {
@@ -352,13 +280,13 @@ static u64 play(u64 number)
 static void first(struct vcpu *vcpu)
 {
     *(volatile u64 *)GUEST_SHARED = 0;
-    step(vcpu, STEP_ON, smc(PSCI_CPU_ON, 1, GUEST_CODE, IN_REALM | ROLE_SECOND), 0, 0);
+    step(vcpu, STEP_ON, guest_smc(PSCI_CPU_ON, 1, GUEST_CODE, IN_REALM | ROLE_SECOND, 0).x[0], 0, 0);
     step(vcpu, STEP_PLAYED, play(0), 0, *(volatile u64 *)GUEST_SHARED >= 2 * TURNS - 1);
     write_sysreg(icc_sgi1r_el1, (u64)SGI << 24 | 2);    // to the second one
     interrupts_on();
     await(vcpu, 1);                     // its answer
     step(vcpu, STEP_SGI, vcpu->interrupts, vcpu->intid, 0);
-    smc(PSCI_SYSTEM_OFF, 0, 0, 0);
+    guest_smc(PSCI_SYSTEM_OFF, 0, 0, 0, 0);
 }
 
 static void second(struct vcpu *vcpu)
@@ -368,7 +296,7 @@ static void second(struct vcpu *vcpu)
     await(vcpu, 1);
     step(vcpu, STEP_SGI, vcpu->interrupts, vcpu->intid, 0);
     write_sysreg(icc_sgi1r_el1, (u64)SGI << 24 | 1);
-    smc(PSCI_CPU_OFF, 0, 0, 0);
+    guest_smc(PSCI_CPU_OFF, 0, 0, 0, 0);
 }
 
 void guest_main(u64 role)

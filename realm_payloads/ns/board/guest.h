@@ -4,6 +4,13 @@
 #ifndef GUEST_H
 #define GUEST_H
 
+// Known to start_guest.S, too.
+#define GUEST_STACKS_END 0x4000         // from GUEST_CODE: where the stack of vCPU 0 ends
+#define HVC_FROM_EL0 7
+#define HVC_SERROR 8
+
+#ifndef __ASSEMBLER__
+
 #define GUEST_IPA_WIDTH 33ul
 #define GUEST_CODE 0x80000000ul
 #define GUEST_CODE_PAGES 3ul
@@ -39,8 +46,8 @@ enum {
     STEP_KEPT,          // the same, and the last one is still active
     STEP_ENDED,         // after the end of that interrupt
     STEP_SPURIOUS,      // from its handler: there was nothing to acknowledge
-    STEP_FROM_EL0,
-    STEP_SERROR = 8,    // X9 is its ESR_EL1
+    STEP_FROM_EL0 = HVC_FROM_EL0,
+    STEP_SERROR = HVC_SERROR,   // X9 is its ESR_EL1
     STEP_STAGE1,        // ESR_EL1 and FAR_EL1 of its own abort, what it read through its tables
     STEP_READ,          // what the loads gave
     STEP_ON,            // X0 of CPU_ON
@@ -56,5 +63,7 @@ enum {
 #define TURNS 40ul                      // of each vCPU
 #define GUEST_MMIO_OUT 0x0123456789abcdeful
 #define GUEST_PRIORITY_MASK 0xf0ul
+
+#endif
 
 #endif

@@ -3,6 +3,10 @@
 #ifndef GUEST_H
 #define GUEST_H
 
+#define GUEST_STACKS_END 0x3000         // from GUEST_CODE: where the stack of vCPU 0 ends; known to start_guest.S, too
+
+#ifndef __ASSEMBLER__
+
 #define GUEST_IPA_WIDTH 33ul
 #define GUEST_SHARED_BIT (1ul << (GUEST_IPA_WIDTH - 1))
 
@@ -44,5 +48,7 @@ enum {
 
 #define CONTEXT_REPORTS 0x1111ul        // context_id of CPU_ON: report, then CPU_OFF
 #define CONTEXT_TOUCHES 0x2222ul        // report, then touch GUEST_DESTROYED for ever
+
+#endif
 
 #endif
