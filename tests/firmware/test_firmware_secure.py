@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from calls import call
 from ns_code import assemble, constant
 from secure_code import BASE, FAST, YIELDING, payload
 
@@ -71,7 +72,7 @@ class TestStart:
         booted = start(payload(fast=note))
         pe = booted.machine.pes[1]
         pe.set_el2(hcr=1 << 31, vtcr=0, vttbr=0, vmpidr=0x8000_0042)
-        pe.smc(FAST)
+        call(pe, FAST)
         assert notes(booted, 2) == [pe.id_register(3, 0, 0, 0, 0), pe.mpidr]
 
     def test_measured(self, start: Any) -> None:
@@ -109,7 +110,7 @@ class TestStart:
         assert not booted.firmware.secure.ready
         for pe in booted.machine.pes:
             for fid in (FAST, YIELDING, RESUME, ABORT):
-                assert pe.smc(fid, 1)[:2] == [NOT_SUPPORTED, 1]
+                assert call(pe, fid, 1)[:2] == [NOT_SUPPORTED, 1]
 
     @pytest.mark.parametrize(
         ("code", "reason"),
@@ -148,7 +149,7 @@ class TestWithout:
     def test_not_supported(self, booted: Any, fid: int) -> None:
         """Without a Secure payload every such call is unknown, and nothing but X0 changes."""
         assert booted.firmware.secure is None
-        assert booted.pe.smc(fid, 1, 2, 3) == [NOT_SUPPORTED, 1, 2, 3, 0]
+        assert call(booted.pe, fid, 1, 2, 3) == [NOT_SUPPORTED, 1, 2, 3, 0]
 
     def test_interrupt(self, booted: Any) -> None:
         """An interrupt for EL3 that nobody can have made pending is a panic."""
@@ -164,14 +165,14 @@ class TestFast:
         pe = booted.machine.pes[2]
         marks = list(range(0x500, 0x500 + 27))
         pe.x[4:31] = memoryview(struct.pack("<27Q", *marks)).cast("B").cast("Q")
-        assert pe.smc(fid, 0x111, 0x222, 0x333)[:4] == [0, 0x111, 0x222, 0x333]
+        assert call(pe, fid, 0x111, 0x222, 0x333)[:4] == [0, 0x111, 0x222, 0x333]
         assert pe.x[4:31].tolist() == marks
         assert (pe.security, pe.el) == (SecurityState.NON_SECURE, 2)
 
     def test_all_arguments(self, start: Any) -> None:
         """X0 to X7 reach the payload."""
         booted = start(payload(fast=f"{constant('x9', NOTES)} stp x0, x1, [x9]; stp x6, x7, [x9, #16];"))
-        booted.pe.smc(FAST, 1, 2, 3, 4, 5, 6, 7)
+        call(booted.pe, FAST, 1, 2, 3, 4, 5, 6, 7)
         assert notes(booted, 4) == [FAST, 1, 6, 7]
 
     def test_registers_kept(self, start: Any) -> None:
@@ -183,20 +184,20 @@ class TestFast:
         booted = start(code)
         pe = booted.pe
         pe.write_sysreg("tpidr_el1", 0x1234)
-        assert pe.smc(FAST)[:4] == [0xABCD, 0x77, 0x77, 0]
-        pe.smc(Rmi.VERSION)
-        assert pe.smc(FAST)[:4] == [0xABCD, 0x77, 0x77, 0x77]
+        assert call(pe, FAST)[:4] == [0xABCD, 0x77, 0x77, 0]
+        call(pe, Rmi.VERSION)
+        assert call(pe, FAST)[:4] == [0xABCD, 0x77, 0x77, 0x77]
         assert (pe.read_sysreg("tpidr_el1"), pe.read_sysreg("tpidr_el0")) == (0x1234, 0)
 
     @pytest.mark.parametrize("fid", [0xB100_2000, 0xB202_2000, 0x8000_8000, 0xB000_0000 - 1, *Tsp])
     def test_not_for_the_payload(self, start: Any, fid: int) -> None:
         """Other owners, reserved bits and the payload's own functions are unknown to Non-secure software."""
-        assert start().pe.smc(fid, 1, 2, 3) == [NOT_SUPPORTED, 1, 2, 3, 0]
+        assert call(start().pe, fid, 1, 2, 3) == [NOT_SUPPORTED, 1, 2, 3, 0]
 
     def test_arguments_again(self, start: Any) -> None:
         """GET_ARGS gives the payload the first two arguments of the call once more."""
         code = payload(fast=f"mov x9, x0; {constant('x0', Tsp.GET_ARGS)} smc #0; mov x2, x1; mov x1, x0; mov x0, x9;")
-        assert start(code).pe.smc(FAST, 0x55, 0x66)[:2] == [0x55, 0x66]
+        assert call(start(code).pe, FAST, 0x55, 0x66)[:2] == [0x55, 0x66]
 
     @pytest.mark.parametrize(
         "fid",
@@ -208,13 +209,13 @@ class TestFast:
         """In a fast call the payload may do nothing but answer: other worlds' functions are unknown to it."""
         code = payload(fast=f"mov x9, x0; {constant('x0', fid)} smc #0; mov x1, x0; mov x0, x9;")
         booted = start(code)
-        assert booted.pe.smc(FAST)[0] == NOT_SUPPORTED
+        assert call(booted.pe, FAST)[0] == NOT_SUPPORTED
         assert booted.machine.stopped is None
 
     def test_smccc_for_the_payload(self, start: Any) -> None:
         """SMCCC_VERSION is everybody's."""
         code = payload(fast=f"mov x9, x0; {constant('x0', Smccc.VERSION)} smc #0; mov x1, x0; mov x0, x9;")
-        assert start(code).pe.smc(FAST)[0] == 0x10005
+        assert call(start(code).pe, FAST)[0] == 0x10005
 
     def test_no_el2(self, start: Any) -> None:
         """There is no S-EL2: HVC is undefined at S-EL1, and HCR_EL2 of the Host traps nothing there."""
@@ -229,7 +230,7 @@ class TestFast:
         booted = start(code)
         booted.pe.set_el2(hcr=0x8008_6000 | 1 << 18 | 1, vtcr=0, vttbr=0, vmpidr=0)
         booted.pe.raise_serror()  # an interrupt that ends WFI
-        assert booted.pe.smc(FAST)[:2] == [1 << 25, 1 << 2]
+        assert call(booted.pe, FAST)[:2] == [1 << 25, 1 << 2]
 
     @pytest.mark.parametrize(("ns_el", "ec"), [(1, 0x00), (2, 0x16)])
     def test_hvc_of_the_caller(self, start: Any, ns_el: int, ec: int) -> None:
@@ -251,54 +252,54 @@ class TestFast:
             fast=f"adr x9, vectors; msr vbar_el1, x9; isb; mov x9, x0; {constant('x3', pa)} ldr x3, [x3];",
             more=f".balign 2048; {vectors}",
         )
-        esr, far, *_ = start(code).pe.smc(FAST)
+        esr, far, *_ = call(start(code).pe, FAST)
         assert (esr >> 26, esr & 0x3F, far) == (0x25, 0x28, pa)
 
 
 class TestYielding:
     def test_call(self, start: Any) -> None:
         """Without an interrupt it is as a fast call."""
-        assert start().pe.smc(YIELDING, 1, 2, 3)[:4] == [0, 1, 2, 3]
+        assert call(start().pe, YIELDING, 1, 2, 3)[:4] == [0, 1, 2, 3]
 
     def test_preempted(self, start: Any) -> None:
         """The caller gets PREEMPTED, and its other registers; RESUME returns the results; each PE does so by itself."""
         code = payload(yielding=f"mov x20, x0; mov x21, x1; {PREEMPT} mov x0, x20; mov x1, x21; mov x2, #5;")
         booted = start(code)
         one, two = booted.machine.pes[:2]
-        assert one.smc(YIELDING, 0x11, 0x22)[:3] == [PREEMPTED, 0x11, 0x22]
-        assert two.smc(YIELDING, 0x33)[0] == PREEMPTED
+        assert call(one, YIELDING, 0x11, 0x22)[:3] == [PREEMPTED, 0x11, 0x22]
+        assert call(two, YIELDING, 0x33)[0] == PREEMPTED
         assert booted.firmware.secure.state[:3] == [SecureState.PREEMPTED] * 2 + [SecureState.IDLE]
-        assert one.smc(RESUME)[:2] == [0x11, 5]
-        assert two.smc(RESUME | SMC64)[:2] == [0x33, 5]
-        assert one.smc(RESUME)[0] == NOT_SUPPORTED
+        assert call(one, RESUME)[:2] == [0x11, 5]
+        assert call(two, RESUME | SMC64)[:2] == [0x33, 5]
+        assert call(one, RESUME)[0] == NOT_SUPPORTED
 
     def test_nothing_else_meanwhile(self, start: Any) -> None:
         """While a call is preempted, its PE makes no other."""
         pe = start(payload(yielding=f"mov x9, x0; {PREEMPT} mov x0, x9;")).pe
-        pe.smc(YIELDING)
-        assert pe.smc(FAST, 7)[:2] == [NOT_SUPPORTED, 7]
-        assert pe.smc(YIELDING, 7)[:2] == [NOT_SUPPORTED, 7]
-        assert pe.smc(Rmi.VERSION)[0] == 0
+        call(pe, YIELDING)
+        assert call(pe, FAST, 7)[:2] == [NOT_SUPPORTED, 7]
+        assert call(pe, YIELDING, 7)[:2] == [NOT_SUPPORTED, 7]
+        assert call(pe, Rmi.VERSION)[0] == 0
 
     def test_abort(self, start: Any) -> None:
         """ABORT enters the payload at its vector; afterwards it is idle."""
         code = payload(yielding=PREEMPT, aborted=f"{constant('x9', NOTES)} str x0, [x9];")
         booted = start(code)
-        assert booted.pe.smc(ABORT)[0] == NOT_SUPPORTED
-        booted.pe.smc(YIELDING)
-        assert booted.pe.smc(ABORT)[0] == 0
+        assert call(booted.pe, ABORT)[0] == NOT_SUPPORTED
+        call(booted.pe, YIELDING)
+        assert call(booted.pe, ABORT)[0] == 0
         assert notes(booted, 1) == [ABORT]
-        assert booted.pe.smc(RESUME)[0] == NOT_SUPPORTED
-        assert booted.pe.smc(FAST, 1)[1] == 1
+        assert call(booted.pe, RESUME)[0] == NOT_SUPPORTED
+        assert call(booted.pe, FAST, 1)[1] == 1
 
     def test_snapshot(self, start: Any) -> None:
         """A snapshot keeps what is preempted."""
         booted = start(payload(yielding=f"mov x20, x0; {PREEMPT} mov x0, x20; mov x1, #9;"))
-        booted.pe.smc(YIELDING)
+        call(booted.pe, YIELDING)
         snapshot = booted.machine.snapshot()
         for _ in range(2):
-            assert booted.pe.smc(RESUME)[0] == 9
-            assert booted.pe.smc(FAST, 1)[1] == 1
+            assert call(booted.pe, RESUME)[0] == 9
+            assert call(booted.pe, FAST, 1)[1] == 1
             booted.machine.restore(snapshot)
         assert booted.firmware.secure.state[0] is SecureState.PREEMPTED
 
@@ -317,18 +318,18 @@ class TestPower:
         """The payload prepares before the system goes off or resets."""
         booted = start(payload(**{entry: f"{constant('x9', NOTES)} str x9, [x9];"}))
         with pytest.raises(MachineStopped, match=reason):
-            booted.pe.smc(fid, 0)
+            call(booted.pe, fid, 0)
         assert notes(booted, 1) == [NOTES]
 
     def test_refused(self, start: Any) -> None:
         """A reset of a type that there is not is refused, and the payload not asked."""
         booted = start(payload(system_reset="b never;"))
-        assert booted.pe.smc(Psci.SYSTEM_RESET2, 1)[0] == PsciStatus.INVALID_PARAMETERS
+        assert call(booted.pe, Psci.SYSTEM_RESET2, 1)[0] == PsciStatus.INVALID_PARAMETERS
 
     def test_not_ready(self, start: Any) -> None:
         """A payload that could not start is not asked."""
         with pytest.raises(MachineStopped, match="system off"):
-            start(payload(ready="mov x1, #0;", system_off="b never;")).pe.smc(Psci.SYSTEM_OFF)
+            call(start(payload(ready="mov x1, #0;", system_off="b never;")).pe, Psci.SYSTEM_OFF)
 
 
 class TestInterrupt:
@@ -405,7 +406,8 @@ class TestHostile:
             booted.machine.memory.backdoor.write(self.ROWS, struct.pack(f"<{len(words)}Q", *words))
             pe = noise.choice(booted.machine.pes[:2])
             fid = noise.choice((FAST, YIELDING, RESUME, ABORT, Ffa.MSG_SEND_DIRECT_REQ, Ffa.RUN))
-            pe.smc(fid, 0x8001 if fid == Ffa.MSG_SEND_DIRECT_REQ else 0x8001_0000 | pe.index, 0, noise.getrandbits(64))
+            ends = 0x8001 if fid == Ffa.MSG_SEND_DIRECT_REQ else 0x8001_0000 | pe.index
+            call(pe, fid, ends, 0, noise.getrandbits(64))
             assert (pe.security, pe.el, booted.machine.stopped) == (SecurityState.NON_SECURE, 2, None)
-            assert pe.smc(Rmi.VERSION)[0] == 0
+            assert call(pe, Rmi.VERSION)[0] == 0
         assert booted.machine.memory.gptbr == gpt

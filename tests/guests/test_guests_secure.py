@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from calls import call
 from elftools.elf.elffile import ELFFile
 from ns_code import OFF, RESET, assemble, constant
 from realm_code import load, reported, with_vectors
@@ -187,11 +188,11 @@ class TestWithRealms:
         secure = host.machine.board.region("secure").base
         host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, realm.unprotected, 3, secure | 0b110 << 2 | 0b11 << 6)
         before = host.machine.memory.backdoor.read(secure, 0x1000)
-        assert host.pe.smc(SECURE_ADD, 1, 2)[:2] == [0, 3]
+        assert call(host.pe, SECURE_ADD, 1, 2)[:2] == [0, 3]
         esr, far, *_ = reported(realm.enter())
         assert (esr >> 26, esr & 0x3F, far) == (ec, fsc, realm.unprotected)
         assert host.machine.memory.backdoor.read(secure, 0x1000) == before
-        assert host.pe.smc(SECURE_ADD, 3, 4)[:2] == [0, 7]
+        assert call(host.pe, SECURE_ADD, 3, 4)[:2] == [0, 7]
         host.machine.close()
 
     @pytest.mark.parametrize("seed", range(3))
@@ -212,12 +213,12 @@ class TestWithRealms:
                 arguments[0] = noise.randrange(1000)  # rounds of a computation that nothing would preempt
             if fid in (Ffa.MSG_SEND_DIRECT_REQ, Ffa.MSG_SEND_DIRECT_REQ_64):
                 arguments[1:3] = 0, noise.randrange(1000)
-            pe.smc(fid, *arguments)
+            call(pe, fid, *arguments)
             assert (pe.security, pe.el) == (SecurityState.NON_SECURE, 2)
             assert SECRET[:8] not in bytes(pe.x)
         assert machine.stopped is None
         assert host.status(Rmi.GRANULE_UNDELEGATE, realm_granule)[0] == 0
-        assert host.pe.smc(SECURE_ADD, 3, 4)[:2] == [0, 7]
+        assert call(host.pe, SECURE_ADD, 3, 4)[:2] == [0, 7]
         assert SECRET[:-1] not in machine.memory.port(SecurityState.NON_SECURE).read(0x9000_0000, 1 << 20)
         machine.close()
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keystone
+from calls import call
 
 from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRecEnter, RmiRecExit, RmiRecParams, RmiReturn, RmiStatus
@@ -48,8 +49,7 @@ class Host:
 
     def call(self, command: Rmi, *args: int, pe: Any = None) -> list[int]:
         """X0..X4 after a command."""
-        result = (pe or self.pe).smc(command, *(value & (1 << 64) - 1 for value in args))
-        return [int(value) for value in result[:5]]
+        return call(pe or self.pe, command, *(value & (1 << 64) - 1 for value in args))
 
     def status(self, command: Rmi, *args: int) -> tuple[RmiStatus, int]:
         """(status, index) of a command."""

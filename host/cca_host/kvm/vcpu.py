@@ -127,7 +127,7 @@ class Vcpu:
         system = self.vm.system
         on = system.pe if pe is None else pe
         here, system.pe = system.pe, on
-        smc, calls, rec, run_page, vgic = on.smc, system.calls, self.rec, self.run_page, self.vm.vgic
+        calls, rec, run_page, vgic = system.calls, self.rec, self.run_page, self.vm.vgic
         try:
             while True:
                 flags = self._flags | self.traps
@@ -137,7 +137,10 @@ class Vcpu:
                 if vgic is not None:
                     self._load_gic(vgic)
                 calls[_REC_ENTER] += 1
-                x0 = smc(_REC_ENTER, rec, run_page)[0]
+                on.start_call(_REC_ENTER, rec, run_page)
+                while not on.call_done:
+                    on.step()
+                x0 = on.x[0]
                 if x0:
                     return self._refused(x0)
                 self._flags = 0

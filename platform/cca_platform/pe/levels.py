@@ -14,7 +14,19 @@ from cca_platform.native import block as w
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["SMC_0", "Program", "eret", "inject", "is_python", "leave", "smc", "take", "take_program"]
+__all__ = [
+    "SMC_0",
+    "Program",
+    "call_done",
+    "eret",
+    "inject",
+    "is_python",
+    "leave",
+    "smc",
+    "start_call",
+    "take",
+    "take_program",
+]
 
 SMC_0: Final = 0x17 << 26 | 1 << 25
 """ESR of SMC #0."""
@@ -43,29 +55,39 @@ class Program(Protocol):
 
 
 def smc(pe: "Pe", *args: int) -> list[int]:
-    """SMC #0 from the current level in Python; X0..X4 when that level has the PE again.
+    """SMC #0 from the current level in Python, which has the PE again when this returns: X0..X4.
 
-    Until then the PE runs what the call started: an RMI_REC_ENTER runs Realm code. MachineStopped when the machine
-    was powered off meanwhile.
+    For calls that run no code in between, which are all but RMI_REC_ENTER and those that a Secure payload serves:
+    ``start_call`` begins those. MachineStopped when the call has powered the machine off.
+    """
+    security, el = pe.security, pe.el
+    start_call(pe, *args)
+    if pe.machine.stopped is not None:
+        raise MachineStopped(pe.machine.stopped)
+    if pe.el != el or pe.security != security:
+        raise AssertionError(f"SMC {args[0]:#x} must complete without running code: begin it by start_call")
+    return pe.x[:5].tolist()
+
+
+def start_call(pe: "Pe", *args: int) -> None:
+    """SMC #0 from the current level in Python, without waiting for its end.
+
+    ``step`` runs the code that the call starts. When ``call_done`` is true the level has the PE again, and the results
+    are in ``x``; until then the call is state of the PE as any other, and no Python code waits for it.
     """
     x = pe.x
     for at, value in enumerate(args):
         x[at] = value
-    security, el = pe.security, pe.el
     take_program(pe, _ROOT, 3, SMC_0)
-    while pe.el != el or pe.security != security:
-        pe.step()
-    if pe.machine.stopped is not None:
-        raise MachineStopped(pe.machine.stopped)
-    return x[:5].tolist()
 
 
-def leave(pe: "Pe", *args: int) -> None:
-    """SMC #0 from the current level in Python for a call that does not return: the caller must return at once."""
-    x = pe.x
-    for at, value in enumerate(args):
-        x[at] = value
-    take_program(pe, _ROOT, 3, SMC_0)
+leave = start_call
+"""The same for a call that does not come back to its caller, who must return at once."""
+
+
+def call_done(pe: "Pe") -> bool:
+    """Whether a level in Python has the PE: none of its calls is in progress, no code runs."""
+    return (pe.security, pe.el) in pe.programs
 
 
 def eret(pe: "Pe", security: SecurityState, el: int) -> None:

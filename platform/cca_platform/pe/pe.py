@@ -40,7 +40,8 @@ class Pe:
     make way, and ``fruitless`` counts runs since ``progress`` instructions had been retired.
     """
 
-    smc, leave, eret = levels.smc, levels.leave, levels.eret
+    smc, start_call, call_done = levels.smc, levels.start_call, property(levels.call_done)
+    leave, eret = levels.leave, levels.eret
     take, inject, is_python = levels.take, levels.inject, levels.is_python
 
     save_el1, restore_el1 = controls.save_el1, controls.restore_el1

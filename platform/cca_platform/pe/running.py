@@ -36,11 +36,13 @@ def end_turn(pe: "Pe") -> None:
 
 
 def step(pe: "Pe", until: int | None = None) -> None:
-    """Run the code of the current level until something happens, and deal with that."""
+    """Run the code of the current level until something happens, and deal with that; at most until the clock reads
+    ``until``, which is no event: the code goes on with the next step as if it had never paused.
+    """
     machine = pe.machine
     if machine.stopped is not None:
         raise MachineStopped(machine.stopped)
-    if (pe.security, pe.el) in pe.programs:
+    if pe.call_done:
         raise AssertionError(f"{pe!r} must have code to run, not a Python program")
     clock, words = pe.clock, pe.words
     clock.follow()
@@ -78,6 +80,8 @@ def step(pe: "Pe", until: int | None = None) -> None:
         exceptions.walk_refused(pe)
     elif words[w.P_PC] & 3:
         exceptions.misaligned(pe)
+    elif words[w.P_RETIRED] != pe.progress:
+        pe.progress, pe.fruitless = words[w.P_RETIRED], -1  # a pause changes nothing of the count
 
 
 def _wait(pe: "Pe") -> None:
