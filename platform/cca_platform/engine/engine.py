@@ -16,8 +16,7 @@ import numpy as np
 from unicorn import Uc, UcError, arm64_const, unicorn_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from cca_platform.engine import hooks, maintenance
-from cca_platform.isa import registers
+from cca_platform.engine import hooks, maintenance, registers
 from cca_platform.isa.frame import (
     EL1_FRAME,
     EL1_FRAME_SIZE,
@@ -70,7 +69,7 @@ def encode(encoding: Encoding) -> int:
 
 
 def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
-    """The transfer table of a frame (see :func:`cca_platform.isa.registers.store_file`)."""
+    """The transfer table of a frame (see :func:`cca_platform.engine.registers.store_file`)."""
     rows: list[int] = []
     for name in names:
         if name in _NOT_TRANSFERRED:

@@ -1,12 +1,12 @@
 """What runs inside the engine's hooks, as native code: TLB fills, exception entry, the clock, system registers.
 
 Every function works on the words of :mod:`cca_platform.native.block`; registers of the engine come through
-:mod:`cca_platform.isa.registers`.
+:mod:`cca_platform.engine.registers`.
 """
 
 from typing import Final
 
-from cca_platform.isa.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
+from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.mmu.translate import fill, host_address, translate
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_address, callback, jit, load32, load64, store32, store64

@@ -6,7 +6,7 @@ hook comes before it checks the exception level and the traps.
 
 from typing import Final
 
-from cca_platform.isa.registers import PAR_EL1, PSTATE, get, get_system, load_regime, put, put_system
+from cca_platform.engine.registers import PAR_EL1, PSTATE, get, get_system, load_regime, put, put_system
 from cca_platform.mmu.gpc import page_index
 from cca_platform.mmu.translate import REFUSED, translate
 from cca_platform.native import block as w

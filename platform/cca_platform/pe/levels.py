@@ -6,9 +6,9 @@ The functions that are methods of :class:`cca_platform.pe.pe.Pe` are documented 
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cca_arch.types import SecurityState
-from cca_platform.engine import hooks
+from cca_platform.engine import hooks, registers
 from cca_platform.errors import MachineStopped
-from cca_platform.isa import frame, registers
+from cca_platform.isa import frame
 from cca_platform.native import block as w
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ P_TIMERS on, in the order of :data:`INTIDS`. Their outputs are levels, which the
 
 from typing import Final
 
-from cca_platform.isa.registers import PSTATE, get, get_system, put_system
+from cca_platform.engine.registers import PSTATE, get, get_system, put_system
 from cca_platform.native import block as w
 from cca_platform.native.jit import jit, load64, store64
 
