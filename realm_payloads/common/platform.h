@@ -36,6 +36,8 @@
 #error "a board must be chosen: -DBOARD_fvp or -DBOARD_virt"
 #endif
 
+#define MPIDR_AFFINITY 0xff00fffffful    // Aff3 to Aff0
+
 #define IMAGE (DRAM + 0x8000000ul)      // where the firmware enters Non-secure EL2
 #define POOL (DRAM + 0x10000000ul)      // granules for Realms
 #define NONVOLATILE (DRAM + 0x18000000ul)       // `board` keeps a page here over a reset

@@ -1,4 +1,4 @@
-// Plain types and register access.
+// Plain types; the instructions that C has no words for: system registers, barriers, events, ordered loads and stores.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef TYPES_H
 #define TYPES_H
@@ -21,6 +21,11 @@ typedef int64_t s64;
 #define write_sysreg(name, value) __asm__ volatile("msr " #name ", %0" ::"r"((u64)(value)))
 #define isb() __asm__ volatile("isb" ::: "memory")
 #define dsb(domain) __asm__ volatile("dsb " #domain ::: "memory")
+#define wfe() __asm__ volatile("wfe" ::: "memory")
+#define wfi() __asm__ volatile("wfi" ::: "memory")
+#define sev() __asm__ volatile("dsb ish\n\tsev" ::: "memory")
+#define load_acquire(at) ({ u64 v_; __asm__ volatile("ldar %0, [%1]" : "=r"(v_) : "r"(at) : "memory"); v_; })
+#define store_release(at, value) __asm__ volatile("stlr %0, [%1]" ::"r"((u64)(value)), "r"(at) : "memory")
 
 void *memcpy(void *to, const void *from, size_t size);
 void *memset(void *to, int value, size_t size);

@@ -2,10 +2,9 @@
 // Prints what the RMM answers to UART0; ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ns.h"
+#include "rmi.h"
 #include "smc.h"
 
-#define RMI_VERSION 0xc4000150ul
-#define ABI_1_0 0x10000ul
 #define TIMES 1000
 
 int main(void)
@@ -13,7 +12,7 @@ int main(void)
     unsigned wrong = 0;
 
     for (unsigned i = 0; i < TIMES; i++)
-        wrong += SMC(RMI_VERSION, ABI_1_0).x[0] != 0;
+        wrong += SMC(RMI_VERSION, RMI_ABI_1_0).x[0] != 0;
     print("ns_rmi: ");
     print_number(TIMES, 10);
     print(" calls of RMI_VERSION, ");

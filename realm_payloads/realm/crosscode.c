@@ -2,30 +2,24 @@
 // context synchronisation that the architecture asks for. Needs 2 vCPUs. Exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "mmu.h"
+#include "opcodes.h"
 #include "runtime.h"
 
 #define VERSIONS 100
-#define MOVZ_X0(value) (0xd2800000u | (u32)(value) << 5)
-#define RET 0xd65f03c0u
 #define WINDOW 0x10000000000ul
 
 static u32 code[1024] __attribute__((aligned(4096)));
 static u64 written, done, result;       // versions, ordered by release and acquire
-
-static void store_release(u64 *to, u64 value)
-{
-    __asm__ volatile("stlr %0, [%1]\n\tsev" ::"r"(value), "r"(to) : "memory");
-}
 
 static void wait_for(u64 *from, u64 value)
 {
     u64 now;
 
     for (;;) {
-        __asm__ volatile("ldar %0, [%1]" : "=r"(now) : "r"(from) : "memory");
+        now = load_acquire(from);
         if (now == value)
             return;
-        __asm__ volatile("wfe");
+        wfe();
     }
 }
 
@@ -36,7 +30,7 @@ static void runner(u64 argument)
         wait_for(&written, version);
         isb();
         result = ((u64 (*)(void))WINDOW)();
-        store_release(&done, version);
+        publish(&done, version);
     }
 }
 
@@ -52,7 +46,7 @@ int main(void)
         window[0] = MOVZ_X0(version);
         window[1] = RET;
         code_written((const void *)WINDOW, 8);
-        store_release(&written, version);
+        publish(&written, version);
         wait_for(&done, version);
         wrong += result != version;
     }

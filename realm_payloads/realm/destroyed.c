@@ -5,12 +5,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "check.h"
 #include "mmu.h"
+#include "opcodes.h"
 #include "rsi.h"
 #include "runtime.h"
 
 #define WINDOW 0x10000000000ul
-#define RET 0xd65f03c0u
-#define TCR_EPD1 (1ul << 23)
 #define TCR_TTBR1_39 (25ul << 16 | 2ul << 30)   // a table of level 1, 4 KiB granule
 #define UPPER_HALF 0xffffff8000000000ul
 

@@ -5,18 +5,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "check.h"
 #include "mmu.h"
+#include "opcodes.h"
 #include "rsi.h"
 #include "runtime.h"
+#include "uart.h"
 
 #define WINDOW 0x10000000000ul          // where IPAs under test are mapped
-#define UART 0x01000000ul
-#define UART_LSR 5
-#define UART_SCR 7
 #define FRESH 0x600000ul                // RAM behind the start of RAM that nobody has touched
 #define ESR_SEA_MASK (ESR_EA | 0x3f)
 #define TCR_IPS_MASK (7ul << 32)
 #define TCR_IPS_36_BITS (1ul << 32)
-#define RET 0xd65f03c0u
 
 static struct fault fault;
 static u8 page[PAGE_SIZE] __attribute__((aligned(4096)));

@@ -6,5 +6,5 @@ int main(void)
 {
     printf("waiting for ever\n");
     for (;;)
-        __asm__ volatile("wfi");
+        wfi();
 }

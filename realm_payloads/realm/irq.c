@@ -3,35 +3,23 @@
 // Expects: PASS lines only; exit status = failures.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "check.h"
+#include "gicv3.h"
 #include "mmu.h"
 #include "rsi.h"
 #include "runtime.h"
 
-#define GICD_CTLR 0x0
-#define GICD_TYPER 0x4
-#define GICD_ISENABLER 0x100
-#define GICD_ISPENDR 0x200
-#define GICD_IPRIORITYR 0x400
-#define GICD_ICFGR 0xc00
-#define GICD_IROUTER 0x6000
-#define GIC_PIDR2 0xffe8
-#define GICR_TYPER 0x8
-#define GICR_WAKER 0x14
-#define GICR_SIZE 0x20000ul
-#define SGI_BASE 0x10000
-#define GICR_ISENABLER (SGI_BASE + 0x100)
-#define GICR_ICENABLER (SGI_BASE + 0x180)
-#define GICR_ISPENDR (SGI_BASE + 0x200)
-#define GICR_ICPENDR (SGI_BASE + 0x280)
-#define GICR_ISACTIVER (SGI_BASE + 0x300)
-#define GICR_IPRIORITYR (SGI_BASE + 0x400)
+#define GICR_ISENABLER (GICR_SGI + GICD_ISENABLER)
+#define GICR_ICENABLER (GICR_SGI + GICD_ICENABLER)
+#define GICR_ISPENDR (GICR_SGI + GICD_ISPENDR)
+#define GICR_ICPENDR (GICR_SGI + GICD_ICPENDR)
+#define GICR_ISACTIVER (GICR_SGI + GICD_ISACTIVER)
+#define GICR_IPRIORITYR (GICR_SGI + GICD_IPRIORITYR)
 
-#define SGI_ALL_OTHERS (1ul << 40)
 #define TIMER_ON 1
 #define TIMER_FIRES 5
 
 enum { SGI_PING = 1, SGI_PONG = 2, SGI_LOW = 3, SGI_HIGH = 4, SGI_FIRST = 5, SGI_COUNT = 7, SGI_OFF = 12 };
-enum { PPI_VIRTUAL = 27, PPI_PHYSICAL = 30, SPI = 40, SPURIOUS = 1023 };
+enum { PPI_VIRTUAL = 27, PPI_PHYSICAL = 30, SPI = 40 };
 
 static u64 distributor, redistributors;
 static u64 taken[8];                    // of the first vCPU: INTIDs in the order in which they came
@@ -62,7 +50,7 @@ static u64 read64(u64 at)
 static void write64(u64 at, u64 value) { __asm__ volatile("str %0, [%1]" ::"r"(value), "r"(at) : "memory"); }
 static void irq_on(void) { __asm__ volatile("msr daifclr, #2" ::: "memory"); }
 static void irq_off(void) { __asm__ volatile("msr daifset, #2" ::: "memory"); }
-static u64 own_frame(void) { return redistributors + this_cpu()->index * GICR_SIZE; }
+static u64 own_frame(void) { return redistributors + this_cpu()->index * GICR_STRIDE; }
 
 static void generate(u64 sgi, u64 target)
 {
@@ -83,7 +71,7 @@ void interrupt(void)
 {
     u64 intid = read_sysreg(icc_iar1_el1);
 
-    if (intid == SPURIOUS)
+    if (intid == INTID_SPURIOUS)
         return;
     if (intid == SGI_PING) {
         end(intid);
@@ -115,7 +103,7 @@ static void wait_for(volatile u64 *what, u64 value)
 {
     irq_off();
     while (*what < value) {
-        __asm__ volatile("wfi");
+        wfi();
         irq_on();
         isb();
         irq_off();
@@ -159,7 +147,7 @@ static void find(u64 vcpus)
     check_equal("GICD_PIDR2.ArchRev is 3", read32(distributor + GIC_PIDR2) >> 4 & 15, 3);
     check("GICD_TYPER has SPIs", (read32(distributor + GICD_TYPER) & 31) >= 1);
     for (u64 index = 0; index < vcpus; index++) {
-        u64 typer = read64(redistributors + index * GICR_SIZE + GICR_TYPER);
+        u64 typer = read64(redistributors + index * GICR_STRIDE + GICR_TYPER);
         u64 last = index == vcpus - 1;
 
         check_equal("GICR_TYPER has affinity, number and Last", typer, index << 32 | index << 8 | last << 4);
@@ -173,7 +161,7 @@ static void alone(void)
     generate(SGI_PING, 0);
     wait_for(&count, 1);
     check_equal("an SGI to itself is taken", taken[0], SGI_PING);
-    check_equal("it has come to its end", read32(frame + GICR_ISACTIVER) | read_sysreg(icc_iar1_el1), SPURIOUS);
+    check_equal("it has come to its end", read32(frame + GICR_ISACTIVER) | read_sysreg(icc_iar1_el1), INTID_SPURIOUS);
 
     forget();
     repeats = 2;
@@ -269,7 +257,7 @@ static void other(u64 argument)
     (void)argument;
     cpu_up();
     for (;;) {
-        __asm__ volatile("wfi");
+        wfi();
         irq_on();
         isb();
         irq_off();
@@ -288,7 +276,7 @@ static void together(u64 vcpus)
     check_equal("every vCPU answers its SGI", pongs, vcpus - 1);
     for (u64 round = 1; round <= 3; round++) {
         dsb(ish);
-        write_sysreg(icc_sgi1r_el1, SGI_ALL_OTHERS | (u64)SGI_PING << 24);
+        write_sysreg(icc_sgi1r_el1, SGI1R_IRM | (u64)SGI_PING << 24);
         isb();
         // SGIs of the same INTID merge while one is pending: each round ends when somebody has answered
         wait_for(&pongs, vcpus - 1 + round);

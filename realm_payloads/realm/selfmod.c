@@ -2,11 +2,10 @@
 // architecture asks for (DC CVAU, DSB, IC IVAU, DSB, ISB). Each version returns another constant. Exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "mmu.h"
+#include "opcodes.h"
 #include "runtime.h"
 
 #define VERSIONS 1000
-#define MOVZ_X0(value) (0xd2800000u | (u32)(value) << 5)
-#define RET 0xd65f03c0u
 #define WINDOW 0x10000000000ul
 
 static u32 code[1024] __attribute__((aligned(4096)));

@@ -29,7 +29,7 @@ static void barrier(u64 until)
     arrived++;
     lock_drop(&lock);
     while (read_locked(&arrived) < until)
-        __asm__ volatile("wfe");
+        wfe();
 }
 
 static void work(u64 vcpus)
@@ -47,20 +47,15 @@ static void work(u64 vcpus)
 static u64 everyone;            // 0 until the first vCPU knows
 static u64 released;            // the vCPU that came back may go
 
-static void store_release(u64 *to, u64 value)
-{
-    __asm__ volatile("stlr %0, [%1]\n\tsev" ::"r"(value), "r"(to) : "memory");
-}
-
 static u64 wait_for(const u64 *from)
 {
     u64 now;
 
     for (;;) {
-        __asm__ volatile("ldar %0, [%1]" : "=r"(now) : "r"(from) : "memory");
+        now = load_acquire(from);
         if (now)
             return now;
-        __asm__ volatile("wfe");
+        wfe();
     }
 }
 
@@ -91,7 +86,7 @@ static unsigned turn_on_again(u64 index)
 
     wrong += psci_affinity_info(index, 0) != AFFINITY_ON;
     wrong += psci_cpu_on(index, 0x80000000, 0) != PSCI_ALREADY_ON;
-    store_release(&released, 1);
+    publish(&released, 1);
     wait_until_off(index);
     printf("smp: vCPU %lu came back\n", index);
     return wrong;
@@ -114,7 +109,7 @@ int main(void)
         else
             wrong++;
     }
-    store_release(&everyone, started);
+    publish(&everyone, started);
     work(started);
     for (u64 i = 1; i < started; i++) {
         wait_until_off(on[i]);

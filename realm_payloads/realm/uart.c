@@ -4,8 +4,7 @@
 #include "mmu.h"
 #include "rsi.h"
 #include "runtime.h"
-
-#define UART 0x01000000ul
+#include "uart.h"
 
 int main(void)
 {

@@ -1,6 +1,7 @@
 // secure: bare-metal code at S-EL1 that serves Non-secure software. It keeps a secret, which leaves Secure memory only inside a
 // hash; it counts its calls, computes at length with interrupts of Non-secure software let through, and echoes FF-A messages.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "gicv3.h"
 #include "platform.h"
 #include "secure.h"
 #include "services.h"
@@ -11,7 +12,6 @@
 #define VERSION_MAJOR 1ul
 #define VERSION_MINOR 0ul
 #define INTID_OWN 9ul                   // an SGI of Secure Group 1
-#define INTID_SPECIAL 1020ul
 #define SECRET_SIZE 32
 
 volatile u32 *const console = (volatile u32 *)SECURE_UART;

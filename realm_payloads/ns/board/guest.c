@@ -270,9 +270,9 @@ static u64 play(u64 number)
 
     for (came = 0; came < TURNS; came++) {
         do
-            __asm__ volatile("ldar %0, [%1]" : "=r"(seen) : "r"(turn) : "memory");
+            seen = load_acquire(turn);
         while (seen % GUEST_VCPUS != number);
-        __asm__ volatile("stlr %0, [%1]" ::"r"(seen + 1), "r"(turn) : "memory");
+        store_release(turn, seen + 1);
     }
     return came;
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "devices.h"
+#include "opcodes.h"
 #include "platform.h"
 
 #define WINDOW 0x1000000000ul           // 64 GiB: pages of the table `pages` from here on
@@ -91,7 +92,7 @@ static void map(void)
         pages[page] = attributes[page] ? (u64)data[0] | attributes[page] : 0;
     pages[EXECUTABLE] = (u64)code | attributes[EXECUTABLE];
     pages[DEVICE] = UART | PAGE | ATTR_DEVICE | AF | XN;
-    code[0] = 0xd65f03c0;               // RET
+    code[0] = RET;
     code_written(code, sizeof(code));
     directory[0] = (u64)pages | TABLE;
     mmu_level1[WINDOW >> 30] = (u64)directory | TABLE;

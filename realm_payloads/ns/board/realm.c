@@ -6,7 +6,6 @@
 #include "smc.h"
 
 #define GRANULES 64ul                   // of the pool, for each Realm
-#define LEVEL_SIZE(level) (1ul << (12 + 9 * (3 - (level))))
 
 extern u8 __guest_start[], __guest_end[];
 

@@ -4,8 +4,6 @@
 #include "platform.h"
 
 #define SRE_EL2 0xful                   // Enable, DIB, DFB, SRE
-#define SGI1R_IRM (1ul << 40)
-#define AFFINITY 0xff00fffffful         // of MPIDR_EL1
 
 u8 read8(u64 address) { return *(volatile u8 *)address; }
 u32 read32(u64 address) { return *(volatile u32 *)address; }
@@ -45,7 +43,7 @@ void gic_distributor_on(void)
     wait_writes();
 }
 
-static u64 own_redistributor(void) { return gic_redistributor(read_sysreg(mpidr_el1) & AFFINITY); }
+static u64 own_redistributor(void) { return gic_redistributor(read_sysreg(mpidr_el1) & MPIDR_AFFINITY); }
 
 void gic_pe_on(void)
 {

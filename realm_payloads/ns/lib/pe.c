@@ -6,7 +6,6 @@
 #include "platform.h"
 #include "psci.h"
 
-#define AFFINITY 0xff00fffffful         // of MPIDR_EL1
 #define STACK 0x4000
 
 struct pe pes[PES];
@@ -18,7 +17,7 @@ void power_off(void);
 
 struct pe *this_pe(void)
 {
-    u64 affinity = read_sysreg(mpidr_el1) & AFFINITY;
+    u64 affinity = read_sysreg(mpidr_el1) & MPIDR_AFFINITY;
 
     for (u64 i = 0; i < PES; i++)
         if (affinity == MPIDR_OF(i))

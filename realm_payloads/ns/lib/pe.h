@@ -55,11 +55,6 @@ void pe_setup(struct pe *pe);           // what EL2 of each PE needs before anyt
 
 #define irq_unmask() __asm__ volatile("msr daifclr, #2\n\tisb" ::: "memory")
 #define irq_mask() __asm__ volatile("msr daifset, #2\n\tisb" ::: "memory")
-#define wfe() __asm__ volatile("wfe" ::: "memory")
-#define wfi() __asm__ volatile("wfi" ::: "memory")
-#define sev() __asm__ volatile("dsb ish\n\tsev" ::: "memory")
-#define load_acquire(at) ({ u64 v_; __asm__ volatile("ldar %0, [%1]" : "=r"(v_) : "r"(at) : "memory"); v_; })
-#define store_release(at, value) __asm__ volatile("stlr %0, [%1]" ::"r"((u64)(value)), "r"(at) : "memory")
 
 #define HCR_VM (1ul << 0)
 #define HCR_FMO (1ul << 3)

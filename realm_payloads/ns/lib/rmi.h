@@ -26,6 +26,7 @@ enum { RMI_UNASSIGNED, RMI_ASSIGNED, RMI_TABLE };
 enum { RMI_EMPTY, RMI_RAM, RMI_DESTROYED };
 enum { RMI_EMUL_MMIO = 1, RMI_INJECT_SEA = 2, RMI_TRAP_WFI = 4, RMI_TRAP_WFE = 8, RMI_REJECT = 16 };
 #define RMI_ABI_1_0 0x10000ul
+#define LEVEL_SIZE(level) (1ul << (12 + 9 * (3 - (level))))      // what an entry of a table at that level maps
 #define RMI_RUNNABLE 1ul
 #define RMI_MEASURE 1ul
 

@@ -67,7 +67,7 @@ static void memory(struct rsi_host_call *call)
     step(call, STEP_SHARED, seen, 0, 0);
     seen = shared[0];
     step(call, STEP_UNSHARED, seen, 0, 0);
-    __asm__ volatile("wfi" ::: "memory");
+    wfi();
     step(call, STEP_WFI, 0, 0, 0);
 }
 

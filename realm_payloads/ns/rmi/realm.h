@@ -9,7 +9,6 @@
 #include "rmi_host.h"
 #include "guest.h"
 
-#define LEVEL_SIZE(level) (1ul << (12 + 9 * (3 - (level))))
 #define START_LEVEL 1
 #define BLOCK_PA (POOL + 0x400000)       // 2 MiB, aligned: what GUEST_BLOCK maps
 

@@ -17,7 +17,7 @@ void second_main(void)
 
     mmu_on();
     status = SMC(RMI_REC_ENTER, realm.recs[1], (u64)&runs[1]).x[0];
-    __asm__ volatile("stlr %0, [%1]" ::"r"(status + 1), "r"(&result) : "memory");
+    store_release(&result, status + 1);
 }
 
 static u64 wait_result(void)
@@ -25,7 +25,7 @@ static u64 wait_result(void)
     u64 now;
 
     do
-        __asm__ volatile("ldar %0, [%1]" : "=r"(now) : "r"(&result) : "memory");
+        now = load_acquire(&result);
     while (!now);
     return now - 1;
 }

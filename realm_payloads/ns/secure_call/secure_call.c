@@ -9,11 +9,10 @@
 #include "pe.h"
 #include "platform.h"
 #include "psci.h"
+#include "rmi.h"
 #include "smc.h"
 #include "timer.h"
 
-#define RMI_DELEGATE 0xc4000151ul
-#define RMI_UNDELEGATE 0xc4000152ul
 #define ENTRY_DONE 0xf2000000ul         // what the Secure payload alone may say
 #define PERIOD 20000ul                  // ticks from one interrupt to the next
 #define ROUNDS 50000ul
@@ -165,12 +164,12 @@ static void suite_memory(void)
     want("is not", macs[0][0] == macs[2][0], false);
     want("a MAC of Secure memory", call(SECURE_MAC, SECURE_MEMORY, size, (u64)macs[2], 0)[0], SECURE_FAULT);
     want("a MAC into it", call(SECURE_MAC, (u64)buffer, size, SECURE_MEMORY, 0)[0], SECURE_FAULT);
-    want("a granule becomes Realm", SMC(RMI_DELEGATE, (u64)granule).x[0], 0);
+    want("a granule becomes Realm", SMC(RMI_GRANULE_DELEGATE, (u64)granule).x[0], 0);
     want("a MAC of Realm memory", call(SECURE_MAC, (u64)granule, size, (u64)macs[2], 0)[0], SECURE_FAULT);
     want("a MAC into it", call(SECURE_MAC, (u64)buffer, size, (u64)granule, 0)[0], SECURE_FAULT);
-    want("the granule comes back", SMC(RMI_UNDELEGATE, (u64)granule).x[0], 0);
+    want("the granule comes back", SMC(RMI_GRANULE_UNDELEGATE, (u64)granule).x[0], 0);
     want("and serves again", call(SECURE_MAC, (u64)granule, size, (u64)macs[2], 0)[0], 0);
-    want("Secure memory cannot be delegated", SMC(RMI_DELEGATE, SECURE_MEMORY).x[0] & 0xff, 1);
+    want("Secure memory cannot be delegated", SMC(RMI_GRANULE_DELEGATE, SECURE_MEMORY).x[0] & 0xff, 1);
 }
 
 // -- yielding calls ---------------------------------------------------------------------------------------------------

@@ -2,10 +2,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rsi.h"
 #include "runtime.h"
-
-#define UART_THR 0
-#define UART_LSR 5
-#define UART_LSR_THRE 0x20
+#include "uart.h"
 
 static u64 uart;                // 0: host call
 
@@ -139,7 +136,7 @@ void exit(int status)
     host_function(HOST_EXIT, NULL, 0, (u64)status);
     psci_system_off();
     for (;;)
-        __asm__ volatile("wfi");
+        wfi();
 }
 
 void panic(const char *format, ...)

@@ -78,6 +78,10 @@ int cpu_start(u64 index, void (*entry)(u64 argument), u64 argument);
 struct lock { u32 taken; };
 void lock_take(struct lock *lock);
 void lock_drop(struct lock *lock);
+static inline void publish(u64 *to, u64 value)          // with release semantics; wakes who waits for an event
+{
+    __asm__ volatile("stlr %0, [%1]\n\tsev" ::"r"(value), "r"(to) : "memory");
+}
 void code_written(const void *start, size_t size);      // makes stores visible to instruction fetch
 
 #endif

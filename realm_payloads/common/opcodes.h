@@ -1,0 +1,9 @@
+// Instructions that payloads write into memory (DDI 0487).
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef OPCODES_H
+#define OPCODES_H
+
+#define RET 0xd65f03c0u
+#define MOVZ_X0(value) (0xd2800000u | (u32)(value) << 5)
+
+#endif

@@ -1,0 +1,12 @@
+// The 16550 UART of a Realm, which the Host emulates: its IPA without the bit that makes it unprotected, and its registers.
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef UART_H
+#define UART_H
+
+#define UART 0x01000000ul
+#define UART_THR 0
+#define UART_LSR 5
+#define UART_LSR_THRE 0x20
+#define UART_SCR 7
+
+#endif
