@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import realmlab
-from cca_tools.attest import development_keys, load_key
-from cca_tools.attest.source import extract
+from realmlab.attest import development_keys, load_key
+from realmlab.attest.source import extract
 
 VECTORS = Path(__file__).parent / "vectors"
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import realmlab
 from cca_firmware.bl31.attestation import cpak_pem
-from cca_tools.attest import Policy, PolicyError, development_keys, load_key, load_policy, parse, verify
-from cca_tools.attest.cbor import MAX_DEPTH, CborError, Tag, decode, encode_bytes, encode_text
-from cca_tools.attest.source import extract
 from cca_tools.cli import main
+from realmlab.attest import Policy, PolicyError, development_keys, load_key, load_policy, parse, verify
+from realmlab.attest.cbor import MAX_DEPTH, CborError, Tag, decode, encode_bytes, encode_text
+from realmlab.attest.source import extract
 
 VECTORS = Path(__file__).parent / "vectors"
 CPAK = str(VECTORS / "sample-cpak-public.pem")
@@ -294,7 +294,7 @@ class TestRuns:
         """Nothing of cryptography is loaded for a payload that wants no token."""
         code = (
             "import sys; from cca_tools.cli import main; status = main(['run', 'hello', '-q']); "
-            "loaded = {'cryptography', 'cbor2', 'cca_tools.attest'} & set(sys.modules); sys.exit(status or str(loaded))"
+            "loaded = {'cryptography', 'cbor2', 'realmlab.attest'} & set(sys.modules); sys.exit(status or str(loaded))"
         )
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         done = subprocess.run(

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cca_platform import cose
-from cca_tools.attest import Layout, Report, load_key, parse, verify
-from cca_tools.attest.verify import Result
+from realmlab.attest import Layout, Report, load_key, parse, verify
+from realmlab.attest.verify import Result
 
 Token = dict[str, Any]
 CPAK, RAK, OTHER = (bytes((n,)) * 48 for n in (1, 2, 3))

@@ -1,8 +1,8 @@
 """CCA attestation tokens from the verifier's side: parse, show, verify. Independent of the code that signs them."""
 
-from cca_tools.attest.policy import Policy, PolicyError, load_policy
-from cca_tools.attest.token import CcaToken, Layout, TokenError, parse
-from cca_tools.attest.verify import Outcome, Report, development_keys, load_key, verify
+from realmlab.attest.policy import Policy, PolicyError, load_policy
+from realmlab.attest.token import CcaToken, Layout, TokenError, parse
+from realmlab.attest.verify import Outcome, Report, development_keys, load_key, verify
 
 __all__ = [
     "CcaToken",

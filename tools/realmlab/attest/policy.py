@@ -25,7 +25,7 @@ from typing import Any, Final
 import msgspec
 
 from cca_platform.errors import MachineError
-from cca_tools.attest.token import LIFECYCLES
+from realmlab.attest.token import LIFECYCLES
 
 __all__ = ["Component", "Policy", "PolicyError", "hex_bytes", "load_policy"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from cca_tools.attest.cbor import CborError, Tag, decode
-from cca_tools.attest.cose import CoseError, Sign1, parse_sign1
+from realmlab.attest.cbor import CborError, Tag, decode
+from realmlab.attest.cose import CoseError, Sign1, parse_sign1
 
 __all__ = [
     "COMPONENT",

@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cca_platform.errors import MachineError
-from cca_tools.attest.cose import CoseError, Sign1, cose_key, point_key, verify_signature
-from cca_tools.attest.policy import Policy, any_of, hex_bytes
-from cca_tools.attest.token import (
+from realmlab.attest.cose import CoseError, Sign1, cose_key, point_key, verify_signature
+from realmlab.attest.policy import Policy, any_of, hex_bytes
+from realmlab.attest.token import (
     PLATFORM_PROFILES,
     CcaToken,
     Layout,

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
-from cca_tools.attest.token import lifecycle_name
-from cca_tools.attest.verify import Report, Result
+from realmlab.attest.token import lifecycle_name
+from realmlab.attest.verify import Report, Result
 
 __all__ = ["plain", "report_data", "show_claims", "show_report"]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from cca_tools.attest.cbor import CborError, Tag, decode, encode_bytes, encode_text
+from realmlab.attest.cbor import CborError, Tag, decode, encode_bytes, encode_text
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
