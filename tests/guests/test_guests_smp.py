@@ -72,5 +72,5 @@ class TestDenial:
     @pytest.mark.parametrize("index", [-1, 4])
     def test_no_such_vcpu(self, index: int) -> None:
         """A vCPU that does not exist cannot be denied."""
-        with pytest.raises(MachineError, match=f"deny_cpu_on must name vCPUs 0 to 3, not {index}"):
+        with pytest.raises(MachineError, match=f"`deny_cpu_on` must name vCPUs 0 to 3, not {index}"):
             _run(denied=(index,))

@@ -126,8 +126,8 @@ class TestRefusals:
             (elf(entry=0x1000), "has its entry 0x1000 outside its segments: set ENTRY in its linker script"),
             (elf([(RAM_BASE, bytes(16), 8)]), "has a segment of 0x10 bytes in the file, 0x8 in memory: link it again"),
             (elf([(0x1000, bytes(16), 16)], 0x1000), "must load from the start of RAM, 0x80000000, not at 0x1000"),
-            (elf([(RAM_BASE, bytes(16), 100 << 20)]), "give --memory 102M or more"),
-            (bytes(MEMORY), "give --memory 66M or more"),
+            (elf([(RAM_BASE, bytes(16), 100 << 20)]), "give `memory` 102M or more"),
+            (bytes(MEMORY), "give `memory` 66M or more"),
         ],
     )
     def test_message(self, data, text):

@@ -18,7 +18,7 @@ class TestPageAllocator:
         pages = PageAllocator(SPANS)
         got = {pages.take() for _ in range(5 + 16)}
         assert len(got) == 21
-        with pytest.raises(MachineError, match="no 1 pages left of 21: use less --memory"):
+        with pytest.raises(MachineError, match="no 1 pages left of 21: use less `memory`"):
             pages.take()
         assert pages.used == 21
 

@@ -170,15 +170,15 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "text"),
         [
-            ({"vcpus": 0}, "a Realm must have at least one vCPU, not 0: give --vcpus 1 or more"),
-            ({"memory": (8 << 20) + 5}, "memory must be a multiple of 4 KiB, not 8388613 bytes: round it up"),
-            ({"memory": 1 << 20}, "memory must be at least 4M, not 1024K: give more --memory"),
-            ({"memory": 1 << 40}, "memory must be at most 4032M, the Non-secure DRAM of the board, not 1048576M"),
+            ({"vcpus": 0}, "a Realm must have at least one vCPU, not 0: give `vcpus` 1 or more"),
+            ({"memory": (8 << 20) + 5}, "`memory` must be a multiple of 4 KiB, not 8388613 bytes: round it up"),
+            ({"memory": 1 << 20}, "`memory` must be at least 4M, not 1024K: give more `memory`"),
+            ({"memory": 1 << 40}, "`memory` must be at most 4032M, the Non-secure DRAM of the board, not 1048576M"),
             ({"memory": 3 << 30}, "must end below 0x100000000, the protected half of a 33-bit IPA space"),
             ({"ipa_width": 20}, "the IPA width must be 32 to 48 bits, not 20"),
             ({"vcpus": 5000}, "a Realm must have at most 1023 vCPUs"),
             ({"hash_algo": "crc"}, "the hash algorithm must be sha256 or sha512, not 'crc'"),
-            ({"max_insns": 0}, "the instruction limit must be 1 or more, not 0"),
+            ({"max_insns": 0}, "`max_insns` must be 1 or more, not 0"),
         ],
     )
     def test_message(self, code, run, options, text):

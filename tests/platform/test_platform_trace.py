@@ -136,7 +136,7 @@ class TestFile:
 
     def test_unwritable(self, tmp_path: Path) -> None:
         """A file that cannot be opened is an error before anything runs."""
-        with pytest.raises(MachineError, match=r"must be writable, not .*No such file or directory.*--trace"):
+        with pytest.raises(MachineError, match=r"must be writable, not .*No such file or directory.*`trace`"):
             JsonLines(tmp_path / "missing" / "t.jsonl")
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

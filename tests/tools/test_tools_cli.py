@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cca_arch.smccc import SMCCC_VERSION
 from cca_tools.cli import main
 from realmlab.payloads import find_payload
 
@@ -67,7 +68,7 @@ BAD = {
     "odd memory": (words("hello", "--memory", "much"), "such as 64M, not 'much'"),
     "little memory": (words("hello", "--memory", "4K"), "memory must be at least"),
     "much memory": (words("hello", "--memory", "64G"), "memory must"),
-    "no instructions": (words("hello", "--max-insns", "0"), "instruction limit must be 1 or more, not 0"),
+    "no instructions": (words("hello", "--max-insns", "0"), "--max-insns must be 1 or more, not 0"),
     "unknown board": (words("hello", "--board", "juno"), "board must be one of"),
     "unwritable trace": (words("hello", "--trace", "FOLDER/none/t.jsonl"), "trace file must be writable"),
     "no number": (words("hello", "--vcpus", "two"), "--vcpus"),
@@ -114,6 +115,8 @@ class TestSmallCommands:
         known = json.loads(capsys.readouterr().out)
         assert text.splitlines()[0] == f"realmlab {known['realmlab']}"
         assert known["specifications"]["RMM"].startswith("1.0")
+        major, minor = SMCCC_VERSION >> 16, SMCCC_VERSION & 0xFFFF
+        assert known["specifications"]["SMCCC"].startswith(f"{major}.{minor} ")
 
     def test_payloads(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Every name that is listed is a file."""

@@ -195,7 +195,7 @@ class TestReset:
         with NsMachine(image) as machine:
             result = machine.run(max_resets=4)
         assert (result.status, result.reason, len(result.resets)) == (4, "limit", 5)
-        assert result.message == "the system must be reset at most 4 times: allow more with --max-resets"
+        assert result.message == "the system must be reset at most 4 times: allow more with `max_resets`"
 
     def test_images_again(self) -> None:
         """What the software did to its own image is undone."""

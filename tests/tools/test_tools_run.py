@@ -166,7 +166,7 @@ class TestMachine:
 
     def test_bad_clock(self) -> None:
         """A clock that does not exist is refused."""
-        with pytest.raises(realmlab.MachineError, match="clock must be one of virtual, host, not 'sundial'"):
+        with pytest.raises(realmlab.MachineError, match="`clock` must be virtual or host, not 'sundial'"):
             realmlab.Machine(clock="sundial")
 
     def test_documented(self) -> None:

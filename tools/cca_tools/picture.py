@@ -19,7 +19,7 @@ def draw(path: Path) -> None:
 
     from cca_platform.trace.sinks import Listing, render
     from cca_platform.trace.trace import Trace
-    from cca_tools.realm_run import rows
+    from cca_tools.cli.realm_run import rows
     from realmlab.machine import Machine
 
     events = Listing()

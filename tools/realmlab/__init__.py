@@ -18,7 +18,7 @@ Everything in ``__all__`` is public and stays; a name is loaded when it is first
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .version import SPECIFICATIONS, __version__
+from .version import __version__
 
 if TYPE_CHECKING:
     from cca_arch.types import Pas, SecurityState
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .nsresult import NsResult
     from .payloads import find_payload, payload_names
     from .sizes import parse_size
+    from .specifications import SPECIFICATIONS
 
 __all__ = [
     "EVENTS",
@@ -77,6 +78,7 @@ _HOMES = {
     "Pas": "cca_arch.types",
     "Platform": "cca_platform.machine.machine:Machine",
     "RunResult": "cca_host.kvmtool.options",
+    "SPECIFICATIONS": "realmlab.specifications",
     "SecurityState": "cca_arch.types",
     "Sink": "cca_platform.trace.trace",
     "Trace": "cca_platform.trace.trace",

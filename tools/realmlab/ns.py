@@ -3,10 +3,10 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, Unpack
 
 from cca_firmware.bl2.boot import Firmware, boot
 from cca_firmware.bl2.nsimage import NsImage
@@ -15,12 +15,12 @@ from cca_platform.errors import MachineError, MachineStopped
 from cca_platform.machine.board import Bank
 from cca_platform.machine.machine import InstructionLimit
 from cca_platform.machine.machine import Machine as Platform
-from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm
 
 from .console import SEEN, Consoles, Watch
 from .images import parse_image
 from .nsresult import INTERRUPTED, LIMIT, RESET, NsResult, judge
+from .options import BOARD, NsMachineOptions, NsRunOptions, read, takes
 from .session import Session
 
 __all__ = ["NsMachine"]
@@ -32,11 +32,9 @@ class NsMachine(Session):
     """A board, booted by the trusted firmware, with real code at Non-secure EL2: yours.
 
     ``images`` is what is loaded: each the path of an ELF file (it goes where its program headers say) or of a raw
-    image, ``FILE@ADDRESS``, the name of a payload that comes with Realmlab, or an ``NsImage``. The first ELF file says
-    where they start, else the first raw image, or ``entry``. ``el`` is 2, or 1 for code that starts at EL1 with nothing
-    above it. ``secure`` is an image for the Secure world, ``nonvolatile`` are ranges of DRAM (base, size) that a system
-    reset keeps. ``board``, ``trace`` and ``clock`` are as for ``Machine``. MachineError says what cannot be had, and
-    how to mend it.
+    image, ``FILE@ADDRESS``, the name of a bundled payload, or an ``NsImage``. The first ELF file says where they start,
+    else the first raw image, or ``entry``. Code that starts at EL1 has nothing above it. ``nonvolatile`` are ranges of
+    DRAM: (base, size), or ``BASE:SIZE`` with units. MachineError says what cannot be had, and how to mend it.
 
     ::
 
@@ -48,32 +46,23 @@ class NsMachine(Session):
     firmware: Firmware
     """What the last boot left behind."""
 
+    @takes(NsMachineOptions)
     def __init__(
-        self,
-        images: Image | Iterable[Image],
-        *,
-        board: str = "fvp",
-        el: int = 2,
-        entry: int | None = None,
-        secure: str | os.PathLike[str] | None = None,
-        nonvolatile: Iterable[tuple[int, int]] = (),
-        trace: str | os.PathLike[str] | Trace | None = None,
-        clock: str = "virtual",
+        self, images: Image | Iterable[Image], *, board: str = BOARD.default, **options: Unpack[NsMachineOptions]
     ) -> None:
+        given = read(NsMachineOptions, options)
         several = [images] if isinstance(images, str | os.PathLike | NsImage) else list(images)
         self._images = [one if isinstance(one, NsImage) else parse_image(os.fspath(one)) for one in several]
         if not self._images:
             raise MachineError("there must be an image to run, not none")
-        if el not in (1, 2):
-            raise MachineError(f"el must be 1 or 2, not {el}")
-        self._boot: dict[str, Any] = {"ns_images": self._images, "ns_entry": entry, "ns_el": el}
-        if secure is not None:
-            image = parse_image(os.fspath(secure))
+        self._boot: dict[str, Any] = {"ns_images": self._images, "ns_entry": given["entry"], "ns_el": given["el"]}
+        if given["secure"] is not None:
+            image = parse_image(os.fspath(given["secure"]))
             if image.address is not None:
                 raise MachineError(f"the Secure image must have no address, not {image.address:#x}: the board has it")
             self._boot["secure_image"] = image.data
-        super().__init__(board, trace, clock)
-        kept = (Bank(base, size) for base, size in nonvolatile)
+        super().__init__(board, given["trace"], given["clock"])
+        kept = (Bank(base, size) for base, size in given["nonvolatile"])
         self._consoles = Consoles(self.platform)
         try:
             self.platform.nonvolatile = (*self.platform.board.nonvolatile, *kept)
@@ -91,16 +80,8 @@ class NsMachine(Session):
         """The UARTs by name, in the order of the board: ``uarts["uart0"].receive(b"...")`` is input."""
         return self._consoles.uarts
 
-    def run(
-        self,
-        *,
-        until: str | None = None,
-        expect: Sequence[str] = (),
-        reject: Sequence[str] = (),
-        max_insns: int | None = None,
-        max_resets: int = 16,
-        on_output: Callable[[str, bytes], object] | None = None,
-    ) -> NsResult:
+    @takes(NsRunOptions)
+    def run(self, **options: Unpack[NsRunOptions]) -> NsResult:
         """Run until the software turns the system off, and boot again when it resets it; or to one of the ends below.
 
         ``until``: a line of a console contains this text. ``reject``: a line matches one of these regular expressions;
@@ -108,13 +89,11 @@ class NsMachine(Session):
         ``max_resets``: there is one reset more; with 0 that is a plain end. ``on_output(uart, bytes)`` gets what the
         UARTs send as it comes. After ``until`` or a limit the next call goes on.
         """
-        if max_insns is not None and max_insns < 1:
-            raise MachineError(f"the instruction limit must be 1 or more, not {max_insns}")
-        if max_resets < 0:
-            raise MachineError(f"the number of resets must be 0 or more, not {max_resets}")
-        watch = Watch(until, expect, reject)
+        given = read(NsRunOptions, options)
+        max_insns, max_resets = given["max_insns"], given["max_resets"]
+        watch = Watch(given["until"], given["expect"], given["reject"])
         platform, consoles = self.platform, self._consoles
-        consoles.start(watch, on_output)
+        consoles.start(watch, given["on_output"])
         if self.trace.on:
             names = " ".join(image.name for image in self._images)
             self.trace.emit("run.start", board=platform.board.name, payload=names)

@@ -84,7 +84,7 @@ def judge(platform: Platform, end: str, watch: Watch, max_resets: int) -> tuple[
         messages = [f"PE {stuck[0]} takes exceptions without end, are its vectors in place? {_where(platform)}"]
     elif reason == "system_reset" and max_resets:
         status, reason = 4, "limit"
-        messages = [f"the system must be reset at most {max_resets} times: allow more with --max-resets"]
+        messages = [f"the system must be reset at most {max_resets} times: allow more with `max_resets`"]
     unseen = [*watch.missing, *([] if watch.until is None or watch.reached else [watch.until])]
     if unseen:
         status = status or 1

@@ -1,10 +1,10 @@
-"""Sizes as people write them."""
+"""Sizes, addresses and ranges as people write them."""
 
 import re
 
 from cca_platform.errors import MachineError
 
-__all__ = ["format_size", "parse_size"]
+__all__ = ["format_size", "parse_address", "parse_range", "parse_size"]
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _SIZE = re.compile(r"(0x[0-9a-f]+|[0-9]+)([kmg]?)(i?b)?", re.IGNORECASE)
@@ -26,3 +26,22 @@ def format_size(size: int) -> str:
         if size and size % unit == 0:
             return f"{size // unit} {name}"
     return f"{size} B"
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """(base, size) of ``BASE:SIZE``, such as ``0x90000000:64K``; MachineError for anything else."""
+    base, colon, size = text.partition(":")
+    if not colon:
+        raise MachineError(f"a range must be BASE:SIZE, such as 0x90000000:64K, not {text!r}")
+    return parse_address(base, "the base of a range"), parse_size(size)
+
+
+def parse_address(text: str, what: str = "an address") -> int:
+    """A number as ``0x88000000``; MachineError, which names ``what``, for anything else."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise MachineError(f"{what} must be a number such as 0x88000000, not {text!r}")
+    return value

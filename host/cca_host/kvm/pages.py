@@ -70,7 +70,7 @@ class PageAllocator:
         self.used -= count
         pages = sum(top - base for base, top in self.spans) // GRANULE_SIZE
         raise MachineError(
-            f"the host has no {count} pages left of {pages}: use less --memory or a board with more DRAM"
+            f"the host has no {count} pages left of {pages}: use less `memory` or a board with more DRAM"
         )
 
     def save(self) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Vm:
         if base + size > self.stage2.half:
             raise MachineError(
                 f"memory up to {base + size:#x} must end below {self.stage2.half:#x}, the protected half of a "
-                f"{self.ipa_width}-bit IPA space: use less --memory or a wider IPA space"
+                f"{self.ipa_width}-bit IPA space: use less `memory` or a wider IPA space"
             )
         self.slots.append((base, base + size))
 
@@ -142,7 +142,7 @@ class Vm:
         system, index = self.system, len(self.vcpus)
         if index >= system.max_vcpus:
             raise MachineError(
-                f"a Realm must have at most {system.max_vcpus} vCPUs, not {index + 1}: use fewer --vcpus"
+                f"a Realm must have at most {system.max_vcpus} vCPUs, not {index + 1}: use fewer `vcpus`"
             )
         mpidr = int(mpidr_of(index))
         rec = system.delegate()

@@ -251,5 +251,5 @@ def _check_place(image: Image, memory: int, name: str) -> None:
     if image.top > limit:
         needed = (-(-size // DTB_SIZE) + 1) * DTB_SIZE >> 20
         raise LoadError(
-            f"{name} needs {size:#x} bytes from {RAM_BASE:#x} on and a device tree: give --memory {needed}M or more"
+            f"{name} needs {size:#x} bytes from {RAM_BASE:#x} on and a device tree: give `memory` {needed}M or more"
         )

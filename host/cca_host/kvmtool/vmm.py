@@ -275,22 +275,22 @@ class _Interrupt:
 def _check(options: RunOptions, system: System) -> None:
     """What must hold of the options before anything is built; the limits of one Realm are Vm's."""
     if options.vcpus < 1:
-        raise MachineError(f"a Realm must have at least one vCPU, not {options.vcpus}: give --vcpus 1 or more")
+        raise MachineError(f"a Realm must have at least one vCPU, not {options.vcpus}: give `vcpus` 1 or more")
     if options.vcpus > system.max_vcpus:
         raise MachineError(
-            f"a Realm must have at most {system.max_vcpus} vCPUs, not {options.vcpus}: use fewer --vcpus"
+            f"a Realm must have at most {system.max_vcpus} vCPUs, not {options.vcpus}: use fewer `vcpus`"
         )
     for index in options.deny_cpu_on:
         if not 0 <= index < options.vcpus:
-            raise MachineError(f"deny_cpu_on must name vCPUs 0 to {options.vcpus - 1}, not {index}")
+            raise MachineError(f"`deny_cpu_on` must name vCPUs 0 to {options.vcpus - 1}, not {index}")
     memory, dram = options.memory, sum(bank.size for bank in system.machine.board.ns_banks())
     if memory % GRANULE_SIZE:
-        raise MachineError(f"memory must be a multiple of 4 KiB, not {memory} bytes: round it up")
+        raise MachineError(f"`memory` must be a multiple of 4 KiB, not {memory} bytes: round it up")
     if memory < MIN_MEMORY:
-        raise MachineError(f"memory must be at least {MIN_MEMORY >> 20}M, not {memory >> 10}K: give more --memory")
+        raise MachineError(f"`memory` must be at least {MIN_MEMORY >> 20}M, not {memory >> 10}K: give more `memory`")
     if memory > dram:
         raise MachineError(
-            f"memory must be at most {dram >> 20}M, the Non-secure DRAM of the board, not {memory >> 20}M"
+            f"`memory` must be at most {dram >> 20}M, the Non-secure DRAM of the board, not {memory >> 20}M"
         )
     if options.max_insns is not None and options.max_insns < 1:
-        raise MachineError(f"the instruction limit must be 1 or more, not {options.max_insns}")
+        raise MachineError(f"`max_insns` must be 1 or more, not {options.max_insns}")

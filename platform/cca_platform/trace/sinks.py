@@ -35,7 +35,7 @@ class JsonLines:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise MachineError(
-                f"trace file must be writable, not {str(self.path)!r} ({error.strerror}): name another with --trace"
+                f"trace file must be writable, not {str(self.path)!r} ({error.strerror}): name another with `trace`"
             ) from None
 
     def write(self, record: Record) -> None:
@@ -80,7 +80,7 @@ class JsonLines:
         if self._failed is not None:
             raise MachineError(
                 f"trace file {str(self.path)!r} must take the whole trace, not only its first {self.written} events "
-                f"({self._failed.strerror}): free some space or name another file with --trace"
+                f"({self._failed.strerror}): free some space or name another file with `trace`"
             )
 
 

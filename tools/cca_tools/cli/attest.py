@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cca_platform.errors import MachineError
+from cca_tools.cli.output import Json
 
 __all__ = ["app"]
 
@@ -18,7 +19,6 @@ app = typer.Typer(help="Look at attestation tokens, and verify them.", no_args_i
 Token = Annotated[
     str, typer.Argument(metavar="TOKEN", help="A file with a token, as bytes or in hex; [bold]-[/bold]: stdin.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
@@ -36,7 +36,7 @@ def verify(
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Expected values, in TOML or JSON (.json).")
     ] = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> int:
     """Verify a CCA token: signatures, binding, profile, claims, freshness and policy.
 
@@ -44,9 +44,9 @@ def verify(
 
     [bold]realmlab run attest -q | realmlab attest verify -[/bold]
     """
-    from cca_tools import attest
-    from cca_tools.attest.render import report_data, show_report
-    from cca_tools.attest.source import read
+    from realmlab import attest
+    from realmlab.attest.render import report_data, show_report
+    from realmlab.attest.source import read
 
     expected = None if challenge is None else _challenge(challenge)
     wanted = None if policy is None else attest.load_policy(policy)
@@ -60,11 +60,11 @@ def verify(
 
 
 @app.command()
-def show(token: Token, as_json: AsJson = False) -> int:
+def show(token: Token, as_json: Json = False) -> int:
     """Show the claims of a CCA token. Nothing is verified."""
-    from cca_tools.attest.render import plain, show_claims
-    from cca_tools.attest.source import read
-    from cca_tools.attest.token import TokenError, claims, parse
+    from realmlab.attest.render import plain, show_claims
+    from realmlab.attest.source import read
+    from realmlab.attest.token import TokenError, claims, parse
 
     try:
         parsed = parse(read(token))
@@ -101,7 +101,7 @@ def _read(path: Path) -> bytes:
 
 
 def _challenge(text: str) -> bytes:
-    from cca_tools.attest.policy import hex_bytes
+    from realmlab.attest.policy import hex_bytes
 
     try:
         value = hex_bytes(text)

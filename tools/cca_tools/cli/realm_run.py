@@ -1,30 +1,25 @@
 """``realmlab run`` of a payload in a Realm."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cca_tools.summary import Outcome, counts, seconds
+from cca_tools.cli.summary import Outcome, counts, seconds, select
 from realmlab.machine import Machine
+from realmlab.options import MachineOptions, RealmOptions, declared
 
 if TYPE_CHECKING:
     from cca_host.kvmtool.options import RunResult
-    from cca_platform.trace.trace import Trace
 
 __all__ = ["rows", "run_in_realm"]
 
 
-def run_in_realm(
-    payload: str, machine: "tuple[str, Trace, str]", tell: Callable[[bytes], object] | None, **options: Any
-) -> Outcome:
-    """Run ``payload`` on a machine with this board, trace and clock; ``tell`` gets its output as it comes.
-
-    ``options`` are those of ``Machine.run_realm``.
-    """
-    with Machine(*machine) as booted:
+def run_in_realm(payload: str, options: Mapping[str, Any], tell: Callable[[bytes], object] | None) -> Outcome:
+    """Run ``payload``; ``options`` are those of ``Machine`` and of its Realm. ``tell`` gets its output as it comes."""
+    with Machine(**select(options, "board", *declared(MachineOptions))) as booted:
         gc.freeze()
         gc.enable()
-        result = booted.run_realm(payload, on_console=tell, **options)
+        result = booted.run_realm(payload, on_console=tell, **select(options, *declared(RealmOptions)))
     return Outcome(result.status, result.message, rows(payload, result), _facts(payload, result))
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
-__all__ = ["Outcome", "counts", "seconds", "show"]
+__all__ = ["Outcome", "counts", "seconds", "select", "show"]
 
 
 class Outcome(NamedTuple):
@@ -14,6 +14,11 @@ class Outcome(NamedTuple):
     message: str
     rows: list[tuple[str, str]]
     facts: dict[str, Any]
+
+
+def select(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Those of the options that have one of these names."""
+    return {name: options[name] for name in names if name in options}
 
 
 def counts(numbers: Mapping[str, int], prefix: str = "") -> str:

@@ -4,13 +4,34 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from cca_platform.errors import MachineError
+from cca_tools.cli.output import Json
+from realmlab.options import payload_completion
 
 __all__ = ["inspect"]
 
 
-def inspect(path: Path, as_json: bool, repaired: Path | None) -> None:
+def inspect(
+    payload: Annotated[
+        str, typer.Argument(help="An ELF file, or the name of a payload.", autocompletion=payload_completion)
+    ],
+    repair: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a copy with headers that hold together.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Show what is inside an ELF payload: entry, sections, symbols."""
+    from realmlab.payloads import find_payload
+
+    _show(find_payload(payload), as_json, repair)
+    return 0
+
+
+def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
     """Print entry, sections and symbols of the ELF file ``path``; write a mended copy to ``repaired``.
 
     MachineError when it cannot be read, understood or written.

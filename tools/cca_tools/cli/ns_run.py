@@ -8,12 +8,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cca_platform.errors import MachineError
-from cca_tools.summary import Outcome, counts, seconds
-from realmlab.images import parse_address, parse_range
+from cca_tools.cli.summary import Outcome, counts, seconds, select
 from realmlab.ns import NsMachine
+from realmlab.options import NsMachineOptions, NsRunOptions, declared
 
 if TYPE_CHECKING:
-    from cca_platform.trace.trace import Trace
     from realmlab.nsresult import NsResult
 
 __all__ = ["run_images"]
@@ -23,32 +22,16 @@ _PLACES = 6  # without a device, that the summary names
 
 def run_images(
     images: Sequence[str],
-    machine: "tuple[str, Trace, str]",
+    options: Mapping[str, Any],
     tell: Callable[[bytes], object] | None,
-    *,
-    el: int,
-    entry: str | None,
-    secure: str | None,
-    nonvolatile: Sequence[str],
     uart: Sequence[str],
-    **options: Any,
 ) -> Outcome:
-    """Run ``images`` on a machine with this board, trace and clock; ``tell`` gets what the first UART sends.
+    """Run ``images``; ``options`` are those of ``NsMachine`` and of its run. ``tell`` gets what the first UART sends.
 
-    ``uart`` are ``FILE`` or ``NAME=FILE``: who gets what a UART sends, too. ``options`` are those of
-    ``NsMachine.run``. MachineError for bad input, and for a file that could not take everything.
+    ``uart`` are ``FILE`` or ``NAME=FILE``: who gets what a UART sends, too. MachineError for bad input, and for a file
+    that could not take everything.
     """
-    board, trace, clock = machine
-    booted = NsMachine(
-        images,
-        board=board,
-        el=el,
-        entry=None if entry is None else parse_address(entry, "the entry"),
-        secure=secure,
-        nonvolatile=[parse_range(text) for text in nonvolatile],
-        trace=trace,
-        clock=clock,
-    )
+    booted = NsMachine(images, **select(options, "board", *declared(NsMachineOptions)))
     with booted, _Files(uart, list(booted.uarts)) as files:
         gc.freeze()
         gc.enable()
@@ -59,7 +42,7 @@ def run_images(
                 tell(data)
             files.write(name, data)
 
-        result = booted.run(on_output=output, **options)
+        result = booted.run(on_output=output, **select(options, *declared(NsRunOptions)))
         if tell is not None and sys.stdout.isatty() and not (result.console or b"\n").endswith(b"\n"):
             tell(b"\n")
     message = "; ".join(filter(None, (result.message, files.lost)))

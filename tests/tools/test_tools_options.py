@@ -1,0 +1,185 @@
+"""Options are declared once: API, command line and host agree, and messages speak of what the user gave."""
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+import realmlab
+from cca_host.kvmtool.options import RunOptions as HostOptions
+from cca_tools.cli import app, main
+from cca_tools.cli.run import ABOUT_OUTPUT
+from realmlab import options
+from realmlab.options import (
+    BOARD,
+    MachineOptions,
+    NsMachineOptions,
+    NsRunOptions,
+    RealmOptions,
+    declared,
+    read,
+    spelled,
+)
+
+API: list[tuple[Callable[..., Any], tuple[type, ...], set[str]]] = [
+    (realmlab.Machine.__init__, (MachineOptions,), {"self", "board"}),
+    (realmlab.Machine.run_realm, (RealmOptions,), {"self", "payload"}),
+    (realmlab.NsMachine.__init__, (NsMachineOptions,), {"self", "images", "board"}),
+    (realmlab.NsMachine.run, (NsRunOptions,), {"self"}),
+]
+"""Each function of the API that takes options: its tables, and its parameters that are no options."""
+DECLARED = {"board": BOARD} | {
+    name: one for _, tables, _ in API for table in tables for name, one in declared(table).items()
+}
+
+
+def command_line() -> dict[str, Any]:
+    """The options of ``realmlab run`` by parameter, from the command itself."""
+    run = get_command(app).commands["run"]  # type: ignore[attr-defined] # a group
+    return {one.name: one for one in run.params if one.param_type_name == "option"}
+
+
+class TestOnce:
+    """The command line and the API are made from the same declaration."""
+
+    @pytest.mark.parametrize(("function", "tables", "own"), API, ids=[one[0].__qualname__ for one in API])
+    def test_api(self, function: Callable[..., Any], tables: tuple[type, ...], own: set[str]) -> None:
+        """A function of the API has the parameters of its tables, with their defaults, and tells them."""
+        wanted = {name: one.default for table in tables for name, one in declared(table).items()}
+        parameters = inspect.signature(function).parameters
+        assert {name: one.default for name, one in parameters.items() if name not in own} == wanted
+        assert all(
+            f"``{name}``: {one.help}" in (function.__doc__ or "") for t in tables for name, one in declared(t).items()
+        )
+
+    def test_command_line(self) -> None:
+        """Every option of the command line exists in the API, and the other way round."""
+        offered = {name for name, one in DECLARED.items() if not (one.python_only or one.positional)}
+        constants = {flag[2:].replace("-", "_") for one in DECLARED.values() for flag in one.constants or {}}
+        assert set(command_line()) == offered | constants | set(ABOUT_OUTPUT)
+
+    def test_spelling(self) -> None:
+        """The command line spells an option as it is declared, with its default."""
+        known = command_line()
+        for name, one in DECLARED.items():
+            if one.python_only or one.positional:
+                assert name not in known
+                continue
+            assert known[name].opts == [one.spelling(name), *one.flags[1:]]
+            assert known[name].help == one.help
+            if isinstance(one.default, str | int):
+                assert known[name].default == one.default
+
+    def test_one_side(self) -> None:
+        """What only one side has is about the output, and says why."""
+        assert {name for name, one in DECLARED.items() if one.python_only} == {"on_console", "on_output"}
+        assert set(ABOUT_OUTPUT) == {"world", "as_json", "quiet", "uart"}
+
+    def test_host(self) -> None:
+        """The host takes what a Realm takes, with the same defaults."""
+        fields = {one.name: one.default for one in dataclasses.fields(HostOptions) if one.name != "payload"}
+        assert fields == read(RealmOptions, {})
+
+    def test_tables(self) -> None:
+        """Every option explains itself, and has a value to offer."""
+        for name, one in DECLARED.items():
+            assert one.help.endswith((".", "...")) and (one.metavar or one.choices or one.python_only), name
+
+
+class TestRead:
+    """What is given is checked; what is not given has its default."""
+
+    @pytest.mark.parametrize(
+        ("table", "given", "message"),
+        [
+            (NsRunOptions, {"max_insns": 0}, "`max_insns` must be 1 or more, not 0"),
+            (NsRunOptions, {"max_insns": "many"}, "`max_insns` must be a whole number, not 'many'"),
+            (NsRunOptions, {"max_insns": True}, "`max_insns` must be a whole number, not True"),
+            (NsRunOptions, {"expect": "0 failed"}, "`expect` must be a list, not '0 failed'"),
+            (NsRunOptions, {"until": ""}, "`until` must be a text to wait for"),
+            (RealmOptions, {"args": "console=hvc0"}, "`args` must be a list"),
+            (RealmOptions, {"rpv": "0x"}, "`rpv` must be hex digits"),
+            (RealmOptions, {"console_input": Path("none.txt")}, "`console_input` must name a readable file"),
+            (NsMachineOptions, {"el": 3}, "`el` must be 1 or 2, not 3"),
+            (MachineOptions, {"clock": 7}, "`clock` must be virtual or host, not 7"),
+        ],
+    )  # fmt: skip
+    def test_refused(self, table: type, given: dict[str, Any], message: str) -> None:
+        """A value that cannot be is a MachineError that names the parameter."""
+        with pytest.raises(realmlab.MachineError, match=f"^{message}"):
+            read(table, given)
+
+    def test_unknown(self) -> None:
+        """A parameter that does not exist is a TypeError, as for any call, with a guess."""
+        with pytest.raises(TypeError, match="not 'vcpu'; did you mean 'vcpus'"):
+            read(RealmOptions, {"vcpu": 2})
+
+    @pytest.mark.parametrize(
+        ("table", "given", "value"),
+        [
+            (RealmOptions, {"rpv": "00ff"}, b"\x00\xff"),
+            (RealmOptions, {"rpv": b"RPV"}, b"RPV"),
+            (RealmOptions, {"memory": "1G"}, 1 << 30),
+            (RealmOptions, {"memory": 1 << 30}, 1 << 30),
+            (RealmOptions, {"deny_cpu_on": [2, 1]}, (2, 1)),
+            (NsMachineOptions, {"entry": "0x88000000"}, 0x8800_0000),
+            (NsMachineOptions, {"nonvolatile": ["0x90000000:4K", (5, 6)]}, [(0x9000_0000, 4096), (5, 6)]),
+        ],
+    )
+    def test_forms(self, table: type, given: dict[str, Any], value: object) -> None:
+        """Python values and the texts that people write are the same."""
+        (name,) = given
+        assert read(table, given)[name] == value
+
+    def test_file(self, tmp_path: Path) -> None:
+        """Console input is bytes, or a file of them."""
+        path = tmp_path / "input.txt"
+        path.write_bytes(b"typed")
+        assert read(RealmOptions, {"console_input": path})["console_input"] == b"typed"
+
+
+class TestMessages:
+    """The API speaks of parameters, the command line of options."""
+
+    def test_spelled(self) -> None:
+        """A parameter becomes its option; what is none stays."""
+        assert spelled("give `max_insns`, `memory` and `on_output` to `realm`") == (
+            "give --max-insns, --memory and on_output to `realm`"
+        )
+
+    @pytest.mark.parametrize("module", ["cca_host", "cca_platform", "cca_firmware", "cca_rmm", "realmlab"])
+    def test_no_options_in_the_api(self, module: str) -> None:
+        """No message of what the API stands on speaks of an option of the command line."""
+        folder = Path(inspect.getfile(__import__(module))).parent
+        flags = {one.spelling(name) for name, one in DECLARED.items() if not (one.python_only or one.positional)}
+        for path in folder.rglob("*.py"):
+            text = path.read_text()
+            found = [flag for flag in flags | {"--no-reset"} if f" {flag} " in text or f' {flag}"' in text]
+            assert not found or path == Path(options.__file__), f"{path}: {found}"
+
+
+class TestArrives:
+    """What the command line is given reaches the Realm."""
+
+    def test_width(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """--ipa-width is what the Realm reads in its configuration."""
+        assert main(["run", "hello", "--ipa-width", "36", "-q"]) == 0
+        assert "IPA width 36 bits" in capfd.readouterr().out
+
+    def test_rpv(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """--rpv is in the Realm's token."""
+        assert main(["run", "attest", "--rpv", "00ff", "-q"]) == 0
+        token = tmp_path / "token.txt"
+        token.write_text(capfd.readouterr().out)
+        assert main(["attest", "show", str(token), "--json"]) == 0
+        assert json.loads(capfd.readouterr().out)["realm"]["rpv"].startswith("00ff00")
+
+    def test_deny(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """--deny-cpu-on names vCPUs of the Realm."""
+        assert main(["run", "hello", "--vcpus", "2", "--deny-cpu-on", "1", "--deny-cpu-on", "2"]) == 2
+        assert "--deny-cpu-on must name vCPUs 0 to 1, not 2" in capfd.readouterr().err

@@ -1,0 +1,52 @@
+"""The command ``realmlab``. Exit status: the payload's own; 2 bad input; 3 the guest failed; 4 limit; 130 Ctrl-C.
+
+A module a command. What a command needs is imported inside it: the start of the process is part of every run.
+"""
+
+import gc
+import os
+import sys
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from cca_platform.errors import MachineError
+from cca_tools.cli import attest, bench, inspect, payloads, run, trace, version
+from cca_tools.cli.output import INTERRUPTED, USAGE, say
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="realmlab",
+    help="Run, trace and measure Realm payloads on the software stack of Arm CCA.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for _command in (run.run, bench.bench, version.version, payloads.payloads, inspect.inspect):
+    app.command()(_command)
+app.add_typer(trace.app, name="trace")
+app.add_typer(attest.app, name="attest")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line ``argv``; the exit status. A user's mistake is one line on stderr and status 2."""
+    gc.disable()  # modules are no garbage: to look for it while they load takes 0.15 s
+    try:
+        return int(app(argv, prog_name="realmlab", standalone_mode=False) or 0)
+    except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            return USAGE
+        say(f"{error.format_message().rstrip('.')}: see realmlab --help")
+        return error.exit_code
+    except MachineError as error:
+        say(str(error))
+        return USAGE
+    except (KeyboardInterrupt, Abort):
+        say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    finally:
+        gc.enable()

@@ -1,0 +1,25 @@
+"""``realmlab bench``."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from cca_tools.cli.output import Json
+
+__all__ = ["bench"]
+
+
+def bench(
+    rows: Annotated[str, typer.Option(metavar="NAME,...", help="Only the rows whose name contains this.")] = "",
+    as_json: Json = False,
+) -> int:
+    """Measure the paths that have a bound, and print measured, must, aim and verdict."""
+    from cca_tools.bench import measure, table
+
+    measured = measure([name.strip() for name in rows.split(",") if name.strip()])
+    if as_json:
+        print(json.dumps([row.as_json() for row in measured], indent=2))
+    else:
+        table(measured)
+    return 0

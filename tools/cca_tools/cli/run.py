@@ -1,0 +1,225 @@
+"""``realmlab run``: its options are those that :mod:`realmlab.options` declares, and a few about the output alone."""
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cca_platform.errors import MachineError
+from cca_tools.cli.output import INTERRUPTED, USAGE, Json, say, write
+from realmlab.options import (
+    BOARD,
+    MachineOptions,
+    NsMachineOptions,
+    NsRunOptions,
+    Option,
+    RealmOptions,
+    declared,
+    payload_completion,
+)
+
+if TYPE_CHECKING:
+    from cca_platform.trace.trace import Trace
+    from cca_tools.cli.summary import Outcome
+
+__all__ = ["ABOUT_OUTPUT", "COMMON", "ONLY", "World", "run"]
+
+
+class World(StrEnum):
+    """The values of ``--world``."""
+
+    REALM = "realm"
+    NS_EL2 = "ns-el2"
+
+
+_TABLES: Final = {World.REALM: (RealmOptions,), World.NS_EL2: (NsMachineOptions, NsRunOptions)}
+_PANELS: Final = {World.REALM: "Realms", World.NS_EL2: "Firmware-level images (--world ns-el2)"}
+
+
+def _offered(*tables: type) -> dict[str, Option]:
+    """The options of tables that the command line has."""
+    return {name: one for table in tables for name, one in declared(table).items() if not one.python_only}
+
+
+_OFFERED: Final = {world: _offered(MachineOptions, *tables) for world, tables in _TABLES.items()}
+COMMON: Final[dict[str, Option]] = {"board": BOARD} | {
+    name: one for name, one in _OFFERED[World.REALM].items() if name in _OFFERED[World.NS_EL2]
+}
+"""The options of every world."""
+ONLY: Final = {
+    world: {name: one for name, one in offered.items() if name not in COMMON} for world, offered in _OFFERED.items()
+}
+"""The options that only one world has."""
+
+_UART: Final = Option(
+    default=(),
+    help="Write what a UART sends to a file, too: the first, or that with the number or name N.",
+    metavar="[N=]FILE",
+    many=True,
+)
+ABOUT_OUTPUT: Final = {
+    "world": "which machine of the API it is",
+    "as_json": "what the command prints",
+    "quiet": "what the command prints",
+    "uart": "on_output of the API",
+}
+"""The options that the API has not, and why."""
+
+
+def _parameter(name: str, option: Option, panel: str | None) -> Iterator[inspect.Parameter]:
+    """The parameters of the command that stand for an option: itself, and one for each flag of a constant."""
+    kind: Any = list[option.kind] | None if option.many else option.kind | None  # type: ignore[name-defined]
+    choices, complete = option.choices, option.complete
+    if choices and complete is None:
+
+        def complete(incomplete: str) -> list[str]:
+            return [choice for choice in choices if choice.startswith(incomplete)]
+
+    default = option.default if isinstance(option.default, str | int) else None
+    settings: dict[str, Any] = {
+        "help": option.help,
+        "metavar": option.metavar or "|".join(choices) or None,
+        "autocompletion": complete,
+        "rich_help_panel": panel,
+    }
+    yield _keyword(name, kind, typer.Option(option.spelling(name), *option.flags[1:], **settings), default)
+    for flag, (_, meaning) in (option.constants or {}).items():
+        info = typer.Option(flag, help=meaning, rich_help_panel=panel)
+        yield _keyword(_of_flag(flag), bool, info, False)
+
+
+def _of_flag(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _keyword(name: str, kind: Any, info: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
+
+
+def _with_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Give the command the options that are declared, between its own."""
+    signature = inspect.signature(function)
+    parameters = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    for name, option in COMMON.items():
+        parameters += _parameter(name, option, None)
+    for world, options in ONLY.items():
+        for name, option in options.items():
+            if not option.positional:
+                parameters += _parameter(name, option, _PANELS[world])
+    parameters += _parameter("uart", _UART, _PANELS[World.NS_EL2])
+    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
+    return function
+
+
+def _open_trace(path: str | None) -> "Trace":
+    from cca_platform.trace.trace import Trace
+
+    if path is None:
+        return Trace()
+    from cca_platform.trace.sinks import Console, JsonLines
+
+    return Trace(Console(sys.stderr) if path == "-" else JsonLines(path))
+
+
+def _chosen(ctx: typer.Context, world: World, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of the API that were given; MachineError for one that only another world has."""
+    named = {
+        name: value
+        for name, value in given.items()
+        if (source := ctx.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    }
+    constants = {
+        _of_flag(flag): (name, value)
+        for options in ONLY.values()
+        for name, option in options.items()
+        for flag, (value, _) in (option.constants or {}).items()
+    }
+    for other, options in ONLY.items():
+        wrong = [name for name in named if constants.get(name, (name, None))[0] in options and other != world]
+        wrong += ["uart"] if "uart" in named and world is World.REALM else []
+        for name in wrong:
+            raise MachineError(f"--{name.replace('_', '-')} must not be given with --world {world}: see --help")
+    for flag, (name, value) in constants.items():
+        if named.pop(flag, False):
+            named[name] = value
+    return named
+
+
+@_with_options
+def run(
+    ctx: typer.Context,
+    payload: Annotated[
+        str,
+        typer.Argument(
+            help="An ELF file, an arm64 Linux Image or a raw binary; or the name of a bundled payload, such as "
+            "[bold]hello[/bold]. With --world ns-el2: FILE or FILE@ADDRESS.",
+            autocompletion=payload_completion,
+        ),
+    ],
+    args: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- ARGS...]", help="The Realm's boot arguments. With --world ns-el2: more images, without --."
+        ),
+    ] = None,
+    *,
+    world: Annotated[
+        World, typer.Option(help="Run it in a Realm, or as the software of Non-secure EL2.")
+    ] = World.REALM,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary.")] = False,
+    **given: Any,
+) -> int:
+    """Run a payload: its output, then a summary on stderr.
+
+    The exit status is the payload's; 2: bad input; 3: the guest failed; 4: instruction limit; 130: interrupted. With
+    --world ns-el2 it is 0 when the system is turned off, reset with --no-reset, or --until appears; 1 when a console
+    did not show what --until or --expect wants, or showed what --reject does not want; 4 for too many resets, too.
+
+    [bold]realmlab run hello[/bold]
+
+    [bold]realmlab run ./kernel.elf --vcpus 2 --memory 128M --trace run.jsonl -- console=hvc0[/bold]
+
+    [bold]realmlab run --world ns-el2 tests.elf data.bin@0x90000000 --expect "0 failed" --timeout-insns 100000000[/bold]
+    """
+    options = _chosen(ctx, world, given)
+    trace = options.pop("trace", None)
+    stream = _open_trace(trace)
+    options["trace"] = stream
+    lost = False
+    outcome: Outcome
+    tell = None if as_json else write
+    try:
+        if world is World.REALM:
+            from cca_tools.cli.realm_run import run_in_realm
+
+            outcome = run_in_realm(payload, options | {"args": args or ()}, tell)
+        else:
+            from cca_tools.cli.ns_run import run_images
+
+            outcome = run_images([payload, *(args or ())], options, tell, options.pop("uart", ()))
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
+    finally:
+        try:
+            stream.close()
+        except MachineError as error:
+            lost = True
+            say(str(error))
+    from cca_tools.cli import summary
+
+    if as_json:
+        told = None if trace is None else {"path": trace, "events": stream.seq}
+        print(json.dumps({**outcome.facts, "trace": told}, indent=2))
+    if outcome.message:
+        say(outcome.message)
+    if not quiet and not as_json:
+        events = [] if trace in (None, "-") else [("trace", f"{trace}: {stream.seq:,} events")]
+        summary.show([*outcome.rows, *events])
+    return USAGE if lost else outcome.status

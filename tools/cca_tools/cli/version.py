@@ -1,0 +1,27 @@
+"""``realmlab version``."""
+
+import json
+import sys
+
+from cca_tools.cli.output import Json
+
+__all__ = ["version"]
+
+
+def version(as_json: Json = False) -> int:
+    """Print the version, and those of the specifications and engines."""
+    from importlib.metadata import version as installed
+
+    from realmlab.specifications import SPECIFICATIONS
+    from realmlab.version import __version__
+
+    engines = {name: installed(name) for name in ("unicorn", "numba")}
+    python = ".".join(map(str, sys.version_info[:3]))
+    if as_json:
+        known = {"realmlab": __version__, "python": python, "engines": engines, "specifications": SPECIFICATIONS}
+        print(json.dumps(known, indent=2))
+        return 0
+    print(f"realmlab {__version__}")
+    for name, value in {**SPECIFICATIONS, **engines, "python": python}.items():
+        print(f"  {name:<13} {value}")
+    return 0
