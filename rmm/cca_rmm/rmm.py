@@ -13,6 +13,7 @@ from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT
 from cca_arch.types import Pas, SecurityState
 from cca_platform.isa import frame
 from cca_platform.memory.ports import Port
+from cca_platform.trace.events import BootStage, RmiCall, RmiReturn, RttEdit
 from cca_rmm.boot import MAX_PES, check_registers, read_banks
 from cca_rmm.command import Call, Command, Result, execute
 from cca_rmm.objects import rtt
@@ -89,7 +90,7 @@ class Rmm:
             known = pe.x[0] < self.port.read64(self.base + _HEADER + 8)
             code = BootCode.SUCCESS if known else BootCode.CPU_ID_OUT_OF_RANGE
         if self.trace.on:
-            self.trace.emit("boot.stage", pe=pe, stage="RMM", status=code)
+            self.trace.emit(BootStage(stage="RMM", status=code), pe=pe)
         pe.leave(RmmEl3.BOOT_COMPLETE, code)
 
     def cold_boot(self, pe: "Pe") -> BootCode:
@@ -128,7 +129,7 @@ class Rmm:
         if tracing:
             ins = row.ins if row is not None else ()
             name = row.name if row is not None else "UNKNOWN"
-            self.trace.emit("rmi.call", pe=pe, fid=x[0], cmd=name, args=dict(zip(ins, x[1:], strict=False)))
+            self.trace.emit(RmiCall(fid=x[0], cmd=name, args=dict(zip(ins, x[1:], strict=False))), pe=pe)
         if row is None or row.handler is None:
             pe.leave(_COMPLETE, NOT_SUPPORTED, 0, 0, 0, x[4])
             return
@@ -143,9 +144,8 @@ class Rmm:
             status = RmiStatus(result[0] & 0xFF).name
             outs = dict(zip(row.outs, result[1:], strict=False))
             index = result[0] >> 8
-            self.trace.emit(
-                "rmi.return", pe=pe, fid=row.fid, cmd=row.name, status=status, index=index, results=outs, failed=failed
-            )
+            event = RmiReturn(fid=row.fid, cmd=row.name, status=status, index=index, results=outs, failed=failed)
+            self.trace.emit(event, pe=pe)
         x0, x1, x2, x3, *rest = (*result, 0, 0, 0)
         if len(row.outs) == 4:
             x4 = rest[0] if len(result) > 4 else 0
@@ -232,10 +232,11 @@ class Rmm:
         """Write the entry that a walk found; ``ipa`` is that of the entry when it is not the call's."""
         self.port.write64(w.pa, new)
         if self.trace.on:
-            self.trace.emit(
-                "rtt.edit", pe=call.pe, rd=call.rd, ipa=call.ipa if ipa is None else ipa, level=w.level,
+            event = RttEdit(
+                rd=call.rd, ipa=call.ipa if ipa is None else ipa, level=w.level,
                 old=rtt.name(w.entry, w.level), new=rtt.name(new, w.level), cmd=call.command.name, pa=rtt.oa(new),
             )  # fmt: skip
+            self.trace.emit(event, pe=call.pe)
 
     def invalidate(self, call: Call, ipa: int, level: int) -> None:
         """TLBI IPAS2 for what one entry of ``level`` at ``ipa`` mapped, on every PE."""

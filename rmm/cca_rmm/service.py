@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, SVE_HINT
+from cca_platform.trace.events import PsciCall, RsiCall, RsiReturn
 from cca_rmm.command import Call, Command, Result, execute
 from cca_rmm.commands import attestation, psci, rsi
 from cca_rmm.objects.realm import Realm
@@ -77,14 +78,15 @@ def trace_call(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int) -> None:
     ins = row.ins if row is not None else ()
     args = dict(zip(ins, pe.x[1:11].tolist(), strict=False))
     name = row.name if row is not None else "UNKNOWN"
-    event = "psci.call" if fid & _FID_MASK in _PSCI else "rsi.call"
-    rmm.trace.emit(event, pe=pe, fid=fid, cmd=name, args=args, rec=rmm.current(pe))
+    event = PsciCall if fid & _FID_MASK in _PSCI else RsiCall
+    rmm.trace.emit(event(fid=fid, cmd=name, args=args, rec=rmm.current(pe)), pe=pe)
 
 
 def trace_return(rmm: "Rmm", pe: "Pe", row: Command | None, fid: int, result: Result, failed: str | None) -> None:
     """rsi.return; PSCI answers the same way under its own names."""
     outs = row.outs if row is not None else ()
-    rmm.trace.emit(
-        "rsi.return", pe=pe, fid=fid, cmd=row.name if row is not None else "UNKNOWN",
+    event = RsiReturn(
+        fid=fid, cmd=row.name if row is not None else "UNKNOWN",
         status=result[0], results=dict(zip(outs, result[1:], strict=False)), failed=failed, rec=rmm.current(pe),
     )  # fmt: skip
+    rmm.trace.emit(event, pe=pe)

@@ -83,7 +83,7 @@ class Run:
     def restore(self, snapshot: object) -> None:
         """Go back, and forget what has been traced since."""
         self.machine.restore(snapshot)
-        del self.listing[self.machine.trace.seq :]
+        del self.listing[1 + self.machine.trace.seq :]  # the head has no number
 
     def outcome(self) -> tuple[object, ...]:
         """Memory that is shared, instructions of each PE, and the events but for those of the runs themselves."""

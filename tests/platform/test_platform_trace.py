@@ -8,83 +8,106 @@ from typing import Any
 
 import pytest
 
-from cca_arch.types import Pas, SecurityState
+from cca_arch.types import SecurityState
 from cca_platform.errors import MachineError
+from cca_platform.trace.events import (
+    SCHEMA,
+    BootStage,
+    ConsoleWrite,
+    FaultGpf,
+    GptChange,
+    RmiCall,
+    RmiReturn,
+    RunStop,
+    SystemReset,
+)
 from cca_platform.trace.sinks import Console, Counts, JsonLines, Listing, render
-from cca_platform.trace.trace import EVENTS, Trace
+from cca_platform.trace.trace import Trace
+from cca_platform.version import __version__
 
 PE: Any = SimpleNamespace(index=1, security=SecurityState.REALM, el=2)
+RESET = SystemReset(reason="watchdog")
+CHANGE = GptChange(pa=0x8801000, size=0x1000, old="NON_SECURE", new="REALM")
+HEAD = {
+    "seq": None, "time": 0, "pe": None, "world": None, "el": None,
+    "event": "trace.start", "schema": SCHEMA, "realmlab": __version__,
+}  # fmt: skip
 
 
 class TestRecords:
-    """A record starts with sequence number, time, place and name, and holds only the catalogue's fields."""
+    """A record starts with sequence number, time, place and name; then come the fields of the event."""
 
     def test_head(self) -> None:
         """The head names time, PE, world and EL; seq counts from 0."""
         listing = Listing()
         trace = Trace(listing)
         trace.clock = lambda: 77
-        trace.emit("rec.enter", pe=PE, rec=0x8801000)
-        trace.emit("run.stop", reason="system off", status=0)
-        assert list(listing[0].items()) == [
+        trace.emit(CHANGE, pe=PE)
+        trace.emit(RunStop(reason="system off", status=0, instructions=7))
+        assert list(listing[1].items()) == [
             ("seq", 0),
             ("time", 77),
             ("pe", 1),
             ("world", "realm"),
             ("el", 2),
-            ("event", "rec.enter"),
-            ("rec", "0x8801000"),
+            ("event", "gpt.change"),
+            ("pa", "0x8801000"),
+            ("size", "0x1000"),
+            ("old", "NON_SECURE"),
+            ("new", "REALM"),
         ]
-        assert listing[1] == {
+        assert listing[2] == {
             "seq": 1, "time": 77, "pe": None, "world": None, "el": None,
-            "event": "run.stop", "reason": "system off", "status": 0,
+            "event": "run.stop", "reason": "system off", "status": 0, "instructions": 7,
         }  # fmt: skip
 
-    @pytest.mark.parametrize(
-        ("value", "written"),
-        [
-            (0x80000000, "0x80000000"),
-            (2**64 - 1, "0xffffffffffffffff"),
-            ([1, 2], ["0x1", "0x2"]),
-            ({"rd": 16, "pas": Pas.REALM}, {"rd": "0x10", "pas": "REALM"}),
-            (b"\x01\xff", "01ff"),
-            (Pas.ROOT, "ROOT"),
-            (None, None),
-            ("text", "text"),
-        ],
-    )
-    def test_words(self, value: Any, written: Any) -> None:
-        """Addresses are hexadecimal, enumerations names, bytes digits."""
+    def test_place(self) -> None:
+        """World and level are those of the PE, unless the emitter knows better."""
         listing = Listing()
-        Trace(listing).emit("rmi.call", args=value)
-        assert listing[0]["args"] == written
+        trace = Trace(listing)
+        trace.emit(RESET, pe=PE, world=SecurityState.ROOT, el=3)
+        trace.emit(RESET, pe=PE, world=SecurityState.NON_SECURE)
+        assert [(record["world"], record["el"]) for record in listing[1:]] == [("root", 3), ("ns", 2)]
 
-    def test_numbers(self) -> None:
-        """A level is a number."""
+    def test_absent(self) -> None:
+        """A field that the event does not have is not in the record."""
         listing = Listing()
-        Trace(listing).emit("rtt.edit", level=3, ipa=0x1000)
-        assert (listing[0]["level"], listing[0]["ipa"]) == (3, "0x1000")
+        Trace(listing).emit(BootStage(stage="BL1", entry=0))
+        assert list(listing[1])[5:] == ["event", "stage", "entry"]
 
-    def test_fid(self) -> None:
-        """A FID is a number even where the emitter has the name."""
+
+class TestStart:
+    """A trace starts with what its events are to be read by."""
+
+    def test_first_record(self) -> None:
+        """Every sink gets the version of the catalogue and of Realmlab before anything else."""
         listing = Listing()
-        Trace(listing).emit("smc.call", fid=Pas.REALM, name="REALM")
-        assert (listing[0]["fid"], listing[0]["name"]) == ("0x3", "REALM")
+        Trace(listing)
+        assert listing == [HEAD]
+        assert list(listing[0]) == list(HEAD)
 
-    def test_unknown_event(self) -> None:
-        """An event that is not in the catalogue is a mistake of the emitter."""
-        with pytest.raises(ValueError, match=r"must be one of the catalogue, not 'rmi\.coll'"):
-            Trace(Listing()).emit("rmi.coll")
+    def test_no_part_of_the_sequence(self) -> None:
+        """A sink that comes later gets it too, and the numbers of the events have no hole."""
+        first, second = Listing(), Listing()
+        trace = Trace(first)
+        trace.emit(RESET)
+        trace.clock = lambda: 5
+        trace.add(second)
+        trace.emit(RESET)
+        assert [record["seq"] for record in first] == [None, 0, 1]
+        assert second[0] == {**HEAD, "time": 5}
+        assert [record["seq"] for record in second] == [None, 1]
 
-    def test_unknown_field(self) -> None:
-        """A field that is not in the catalogue is a mistake of the emitter."""
-        with pytest.raises(ValueError, match=r"a field of trace event gpt\.change must be one of .*, not 'colour'"):
-            Trace(Listing()).emit("gpt.change", colour=3)
+    def test_processors_cannot_drop_it(self) -> None:
+        """A filter of events leaves the head."""
+        import structlog
 
-    def test_catalogue(self) -> None:
-        """Every row says what it means; no field hides one of the head."""
-        for name, row in EVENTS.items():
-            assert row.meaning and not set(row.fields) & {"seq", "time", "pe", "world", "el", "event"}, name
+        def nothing(logger: object, method: str, record: Any) -> Any:
+            raise structlog.DropEvent
+
+        listing = Listing()
+        Trace(listing, processors=(nothing,)).emit(RESET)
+        assert listing == [HEAD]
 
 
 class TestSwitch:
@@ -93,7 +116,7 @@ class TestSwitch:
     def test_off(self) -> None:
         """Without a sink nothing happens."""
         trace = Trace()
-        trace.emit("run.start")
+        trace.emit(RESET)
         assert not trace.on and trace.seq == 0
 
     def test_paused(self) -> None:
@@ -101,24 +124,24 @@ class TestSwitch:
         listing = Listing()
         trace = Trace(listing)
         with trace.paused():
-            trace.emit("run.start")
-        trace.emit("run.stop")
-        assert [(r["seq"], r["event"]) for r in listing] == [(0, "run.stop")]
+            trace.emit(RESET)
+        trace.emit(CHANGE)
+        assert [(r["seq"], r["event"]) for r in listing[1:]] == [(0, "gpt.change")]
 
     def test_processors(self) -> None:
-        """A structlog processor can drop events."""
+        """A structlog processor sees records in their written form, and can drop or annotate them."""
         import structlog
 
         def only_gpt(logger: object, method: str, record: Any) -> Any:
             if not record["event"].startswith("gpt."):
                 raise structlog.DropEvent
-            return record
+            return {**record, "page": record["pa"][:-3]}
 
         listing = Listing()
         trace = Trace(listing, processors=(only_gpt,))
-        trace.emit("run.start")
-        trace.emit("gpt.change", pa=0)
-        assert [r["event"] for r in listing] == ["gpt.change"]
+        trace.emit(RESET)
+        trace.emit(CHANGE)
+        assert [(r["event"], r["page"]) for r in listing[1:]] == [("gpt.change", "0x8801")]
 
 
 class TestFile:
@@ -129,10 +152,11 @@ class TestFile:
         path = tmp_path / "t.jsonl"
         trace = Trace(JsonLines(path))
         for number in range(5000):
-            trace.emit("granule.transition", pe=PE, pa=number << 12, old="UNDELEGATED", new="DELEGATED")
+            trace.emit(GptChange(pa=number << 12, size=0x1000, old="NON_SECURE", new="REALM"), pe=PE)
         trace.close()
-        lines = path.read_text().splitlines()
-        assert [json.loads(line)["seq"] for line in lines] == list(range(5000))
+        head, *lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert head == HEAD
+        assert [line["seq"] for line in lines] == list(range(5000))
 
     def test_unwritable(self, tmp_path: Path) -> None:
         """A file that cannot be opened is an error before anything runs."""
@@ -144,10 +168,10 @@ class TestFile:
         """A full disk does not disturb the run; closing tells how much was kept."""
         trace = Trace(JsonLines("/dev/full"), kept := Listing())
         for _ in range(5000):
-            trace.emit("run.start")
+            trace.emit(RESET)
         with pytest.raises(MachineError, match=r"not only its first 0 events \(No space left on device\): free some"):
             trace.close()
-        assert len(kept) == 5000
+        assert len(kept) == 1 + 5000
 
 
 class TestPeople:
@@ -157,24 +181,29 @@ class TestPeople:
         """Without colour the line has no escape codes."""
         stream = io.StringIO()
         trace = Trace(Console(stream))
-        trace.emit("rmi.return", pe=PE, cmd="REALM_CREATE", status="RMI_SUCCESS", results=[0, 1])
-        trace.emit("console.write", text="two words\n")
+        returned = RmiReturn(fid=1, cmd="REALM_CREATE", status="RMI_SUCCESS", index=0, results=[0, 1], failed=None)
+        trace.emit(returned, pe=PE)
+        trace.emit(ConsoleWrite(device="uart", text="two words\n", size=10))
         trace.close()
         assert stream.getvalue().splitlines() == [
-            "           0 1 realm EL2  rmi.return         cmd=REALM_CREATE status=RMI_SUCCESS results=[0x0 0x1]",
-            "           0 -            console.write      text='two words\\n'",
+            f"           0 -            trace.start        schema={SCHEMA} realmlab={__version__}",
+            "           0 1 realm EL2  rmi.return         fid=0x1 cmd=REALM_CREATE status=RMI_SUCCESS index=0 "
+            "results=[0x0 0x1] failed=None",
+            "           0 -            console.write      device=uart text='two words\\n' size=0xa",
         ]
 
     def test_colour(self) -> None:
         """With colour the same words stand between escape codes."""
         listing = Listing()
-        Trace(listing).emit("fault.gpf", pe=PE, pa=0x1000)
-        assert "\x1b[31mfault.gpf" in render(listing[0], colour=True)
+        fault = FaultGpf(pa=0x1000, va=0, pc=0, esr=0, access="READ", pas=1, level=1)
+        Trace(listing).emit(fault, pe=PE)
+        assert "\x1b[31mfault.gpf" in render(listing[1], colour=True)
 
     def test_counts(self) -> None:
         """Counts gives calls by name."""
         counts = Counts()
         trace = Trace(counts)
-        trace.emit("rmi.call", cmd="REC_ENTER")
-        trace.emit("rmi.return", cmd="REC_ENTER")
-        assert counts.events == {"rmi.call": 1, "rmi.return": 1} and counts.commands == {"REC_ENTER": 1}
+        trace.emit(RmiCall(fid=1, cmd="REC_ENTER", args={}))
+        trace.emit(RmiReturn(fid=1, cmd="REC_ENTER", status="SUCCESS", index=0, results={}, failed=None))
+        assert counts.events == {"trace.start": 1, "rmi.call": 1, "rmi.return": 1}
+        assert counts.commands == {"REC_ENTER": 1}

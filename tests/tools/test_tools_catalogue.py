@@ -1,4 +1,4 @@
-"""Every event that the sources emit is one of the catalogue, with the catalogue's fields."""
+"""Every event that the sources emit is one of the catalogue, with the fields of its class."""
 
 import ast
 from collections.abc import Iterator
@@ -6,21 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from cca_platform.trace.trace import EVENTS
+from cca_platform.trace.events import EVENTS
 
 ROOT = Path(__file__).parents[2]
 AREAS = ("platform", "firmware", "rmm", "host", "tools")
 SOURCES = sorted(path for area in AREAS for path in (ROOT / area).rglob("*.py"))
-HEAD = {"pe", "world", "el"}
+BY_CLASS = {event.__name__: event for event in EVENTS.values()}
 
 
-def emits(path: Path) -> Iterator[tuple[int, str, set[str]]]:
-    """Line, event name and fields of every ``trace.emit("name", ...)`` call in a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "emit":
-            name = node.args[0] if node.args else None
-            if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                yield node.lineno, name.value, {word.arg for word in node.keywords if word.arg} - HEAD
+def made(tree: ast.AST) -> Iterator[tuple[int, str, set[str]]]:
+    """Line, class and fields of every event that is made in a file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BY_CLASS:
+            yield node.lineno, node.func.id, {word.arg or "**" for word in node.keywords}
+
+
+def emits(tree: ast.AST) -> Iterator[ast.Call]:
+    """Every call of a trace's ``emit`` in a file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+            if name == "emit":
+                yield node
 
 
 class TestCatalogue:
@@ -28,7 +35,25 @@ class TestCatalogue:
 
     @pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in SOURCES])
     def test_known(self, path: Path) -> None:
-        """A call names an event of the catalogue and only its fields."""
-        for line, name, fields in emits(path):
-            assert name in EVENTS, f"line {line}: {name}"
-            assert fields <= set(EVENTS[name].fields), f"line {line}: {name} has no {fields - set(EVENTS[name].fields)}"
+        """Who makes an event gives it only the fields of its class, each by its name."""
+        for line, name, fields in made(ast.parse(path.read_text())):
+            unknown = fields - set(BY_CLASS[name].__struct_fields__)
+            assert not unknown, f"line {line}: {name} has no {unknown}"
+
+    @pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in SOURCES])
+    def test_typed(self, path: Path) -> None:
+        """What is emitted is an event, not a name with fields."""
+        for call in emits(ast.parse(path.read_text())):
+            assert call.args and not isinstance(call.args[0], ast.Constant), f"line {call.lineno}"
+            assert {word.arg for word in call.keywords} <= {"pe", "world", "el"}, f"line {call.lineno}"
+
+    def test_everything_is_made(self) -> None:
+        """No event of the catalogue is without an emitter."""
+        used = {
+            node.id
+            for path in SOURCES
+            if path.name != "events.py"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        }
+        assert not set(BY_CLASS) - used

@@ -8,7 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cca_platform.trace.trace import DECIMAL, EVENTS
+from cca_platform.trace.events import EVENTS, SCHEMA
+from cca_platform.trace.forms import FieldType, fields_of
 
 if TYPE_CHECKING:
     from cca_rmm.command import Command
@@ -109,15 +110,23 @@ def psci() -> str:
 
 def trace() -> str:
     """The events of the trace."""
-    rows = ((f"`{name}`", row.meaning, ", ".join(f"`{field}`" for field in row.fields)) for name, row in EVENTS.items())
-    return (
+    parts = [
         f"{_NOTE}\n# Trace events\n\n"
         "Each line of a trace file is a JSON object: `seq` (from 0), `time` (ticks of the system counter), `pe`, "
-        "`world` (`ns`, `secure`, `root`, `realm`), `el`, `event`, then fields of its row. An event has those of its "
-        "fields that apply. Addresses and registers are strings `0x...`; numbers are "
-        f"{', '.join(f'`{name}`' for name in sorted(DECIMAL))}; enumerations are the specifications' names.\n\n"
-        + _table(("Event", "Meaning", "Fields"), rows)
-    )
+        "`world` (`ns`, `secure`, `root`, `realm`), `el`, `event`, then the fields of the event. Addresses, words and "
+        "FIDs are strings `0x...`, bytes are hexadecimal digits; names are those of the specifications. "
+        "`pe`, `world` and `el` are null where no PE has part in it. "
+        f"This is version {SCHEMA} of the catalogue.\n"
+    ]
+    for name, event in EVENTS.items():
+        rows = ((f"`{field.name}`", _kind(field), field.meaning) for field in fields_of(event))
+        parts.append(f"\n## {name}\n\n{inspect.getdoc(event)}\n\n{_table(('Field', 'Kind', 'Meaning'), rows)}")
+    return "".join(parts)
+
+
+def _kind(field: FieldType) -> str:
+    """The kind of a field, and whether it can be away."""
+    return field.form.name + " or null" * field.nullable + ", not always there" * field.optional
 
 
 def api() -> str:

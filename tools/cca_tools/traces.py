@@ -2,17 +2,23 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from cca_platform.errors import MachineError
+from cca_platform.trace.events import SCHEMA, TraceStart, name_of
 from cca_platform.trace.sinks import Console
 from cca_platform.trace.trace import Record
 
 __all__ = ["read", "show"]
 
+_HEAD: Final = name_of(TraceStart)
+
 
 def read(path: Path) -> Iterator[Record]:
-    """The records of a trace file, in order; MachineError names the line that is none."""
+    """The records of a trace file, in order, its head among them.
+
+    MachineError names the line that is none, and a version of the catalogue that is not this one's.
+    """
     import msgspec
 
     decode = msgspec.json.Decoder(Record).decode
@@ -20,14 +26,25 @@ def read(path: Path) -> Iterator[Record]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    yield decode(line)
+                    record = decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise MachineError(
                         f"{path} must hold one event a line, not what line {number} has ({error}): "
                         "give a file that realmlab run --trace wrote"
                     ) from None
+                _check(path, record)
+                yield record
     except OSError as error:
         raise MachineError(f"trace file must be readable, not {str(path)!r} ({error.strerror})") from None
+
+
+def _check(path: Path, record: Record) -> None:
+    """The head of a trace says by which catalogue its events are to be read."""
+    if record.get("event") == _HEAD and record.get("schema") != SCHEMA:
+        raise MachineError(
+            f"{path} must hold events by version {SCHEMA} of the catalogue, not {record.get('schema')!r}: "
+            f"read it with Realmlab {record.get('realmlab')!r}, which wrote it"
+        )
 
 
 def show(path: Path, stream: TextIO, prefix: str = "") -> None:

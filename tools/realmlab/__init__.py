@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from cca_host.kvmtool.options import RunResult
     from cca_platform.errors import BusError, GranuleProtectionFault, MachineError
     from cca_platform.machine.machine import Machine as Platform
+    from cca_platform.trace.events import EVENTS
     from cca_platform.trace.sinks import Console, Counts, JsonLines, Listing
-    from cca_platform.trace.trace import EVENTS, Sink, Trace
+    from cca_platform.trace.trace import Sink, Trace
 
     from .machine import Machine
     from .ns import NsMachine
@@ -66,7 +67,7 @@ _HOMES = {
     "BusError": "cca_platform.errors",
     "Console": "cca_platform.trace.sinks",
     "Counts": "cca_platform.trace.sinks",
-    "EVENTS": "cca_platform.trace.trace",
+    "EVENTS": "cca_platform.trace.events",
     "GranuleProtectionFault": "cca_platform.errors",
     "JsonLines": "cca_platform.trace.sinks",
     "Listing": "cca_platform.trace.sinks",

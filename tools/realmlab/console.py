@@ -6,6 +6,7 @@ from typing import Final
 
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.machine.machine import Machine as Platform
+from cca_platform.trace.events import ConsoleWrite
 
 __all__ = ["SEEN", "Consoles", "Watch"]
 
@@ -103,5 +104,5 @@ class Consoles:
         text = line.rstrip(b"\r").decode(errors="replace")
         line.clear()
         if self._trace.on:
-            self._trace.emit("console.write", device=name, text=text, size=len(text))
+            self._trace.emit(ConsoleWrite(device=name, text=text, size=len(text)))
         self._watch.look(name, text)

@@ -15,6 +15,7 @@ from cca_platform.errors import MachineError, MachineStopped
 from cca_platform.machine.board import Bank
 from cca_platform.machine.machine import InstructionLimit
 from cca_platform.machine.machine import Machine as Platform
+from cca_platform.trace.events import RunStart, RunStop
 from cca_rmm.rmm import Rmm
 
 from .console import SEEN, Consoles, Watch
@@ -96,7 +97,7 @@ class NsMachine(Session):
         consoles.start(watch, given["on_output"])
         if self.trace.on:
             names = " ".join(image.name for image in self._images)
-            self.trace.emit("run.start", board=platform.board.name, payload=names)
+            self.trace.emit(RunStart(board=platform.board.name, payload=names))
         if platform.stopped in (SEEN, INTERRUPTED):
             platform.stopped = None
         start, ticks = perf_counter(), platform.clock.now
@@ -107,7 +108,7 @@ class NsMachine(Session):
         consoles.end_lines()
         status, reason, message = judge(platform, end, watch, max_resets)
         if self.trace.on:
-            self.trace.emit("run.stop", reason=reason, status=status, instructions=sum(retired))
+            self.trace.emit(RunStop(reason=reason, status=status, instructions=sum(retired)))
         return NsResult(
             status=status,
             reason=reason,

@@ -1,5 +1,5 @@
 """The version of Realmlab."""
 
-__all__ = ["__version__"]
+from cca_platform.version import __version__
 
-__version__ = "0.1.0"
+__all__ = ["__version__"]

@@ -22,6 +22,8 @@ from cca_firmware.carveout import Carveout, required_region
 from cca_firmware.errors import BootError
 from cca_firmware.secure.dispatcher import SecureDispatcher
 from cca_firmware.secure.ffa import FfaService
+from cca_platform.trace.events import BootStage
+from cca_platform.trace.forms import UNSET
 
 if TYPE_CHECKING:
     from cca_platform.machine.board import Board
@@ -188,5 +190,5 @@ def _room(board: "Board", pa: int) -> int:
 
 def _stage(machine: "Machine", stage: str, entry: int, version: int | None = None) -> None:
     if machine.trace.on:
-        fields = {} if version is None else {"version": version}
-        machine.trace.emit("boot.stage", pe=machine.pes[0], stage=stage, entry=entry, **fields)
+        event = BootStage(stage=stage, entry=entry, version=UNSET if version is None else version)
+        machine.trace.emit(event, pe=machine.pes[0])

@@ -14,6 +14,7 @@ from cca_firmware.bl2.fip import Fip
 from cca_firmware.bl2.images import CCA_CERTIFICATE, NS_CERTIFICATE, SECURE_CERTIFICATE, ImageType
 from cca_firmware.errors import BootError
 from cca_platform.memory.memory import Memory
+from cca_platform.trace.events import BootImage
 from cca_platform.trace.trace import Trace
 
 __all__ = ["HASH_ALGORITHM", "Loader", "Measurement"]
@@ -63,13 +64,9 @@ class Loader:
         self.event_log.append(entry)
         if self._trace.on:
             self._trace.emit(
-                "boot.image",
-                image=kind.name,
-                pa=pa,
-                size=len(image),
-                algorithm=HASH_ALGORITHM,
-                digest=digest,
-                version=version,
+                BootImage(
+                    image=kind.name, pa=pa, size=len(image), algorithm=HASH_ALGORITHM, digest=digest, version=version
+                )
             )
         return entry
 

@@ -4,7 +4,7 @@ The switch keeps to the RMM-EL3 interface 0.x: an RMI call enters the RMM with t
 become X0..X4 of the Non-secure caller, whose other registers come back as they were.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cca_arch.el3 import RmmEl3
 from cca_arch.ffa import Ffa
@@ -17,6 +17,7 @@ from cca_arch.types import SecurityState
 from cca_firmware.bl31.contexts import Contexts
 from cca_firmware.bl31.psci import Handler, PsciService
 from cca_firmware.bl31.rmmd import RmmDispatcher
+from cca_platform.trace.events import PsciCall, SmcCall, SmcReturn, WorldSwitch
 
 if TYPE_CHECKING:
     from cca_firmware.secure.dispatcher import SecureDispatcher
@@ -32,6 +33,7 @@ _FID: Final = 0xFFFE_FFFF
 _ARCH_FEATURES: Final = frozenset({Smccc.VERSION, Smccc.ARCH_FEATURES})
 _SECURE: Final = SecurityState.SECURE
 _NS: Final = SecurityState.NON_SECURE
+_ROOT: Final = SecurityState.ROOT
 _REALM: Final = SecurityState.REALM
 _ALL: Final = slice(None)
 _TAIL: Final = slice(8, 31)
@@ -132,26 +134,25 @@ class Monitor:
         """Serve an SMC with its events; the handlers themselves know nothing of the trace."""
         fid = x[0] & 0xFFFF_FFFF
         name, emit = function_name(fid), self._trace.emit
-        emit("smc.call", pe=pe, fid=fid, name=name, args=list(x[1:8]))
+        emit(SmcCall(fid=fid, name=name, args=list(x[1:8])), pe=pe)
         if fid & _FID in _PSCI_RANGES:
-            emit("psci.call", pe=pe, fid=fid, cmd=name, args=list(x[1:4]))
+            emit(PsciCall(fid=fid, cmd=name, args=list(x[1:4])), pe=pe)
         if handler == self._rmi_complete:
             self._trace_switch(pe, _REALM, _NS, name)
             call = self._ns[pe.index].x[0] & 0xFFFF_FFFF
-            emit("smc.return", pe=pe, world="ns", fid=call, name=function_name(call), results=list(x[1:6]))
+            emit(SmcReturn(fid=call, name=function_name(call), results=list(x[1:6])), pe=pe, world=_NS)
         elif handler == self._rmi_call and self.rmmd.ready:
             self._trace_switch(pe, _NS, _REALM, name)
         elif fid & _FID not in _NO_RETURN:
             world = pe.security
             handler(pe, x)
             if pe.security == world:
-                emit("smc.return", pe=pe, fid=fid, name=name, results=list(x[0:4]))
+                emit(SmcReturn(fid=fid, name=name, results=list(x[0:4])), pe=pe)
             return
         handler(pe, x)
 
     def _trace_switch(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
-        fields: dict[str, Any] = {"world": "root", "el": 3, "source": source, "target": target, "reason": reason}
-        self._trace.emit("world.switch", pe=pe, **fields)
+        self._trace.emit(WorldSwitch(source=source, target=target, reason=reason), pe=pe, world=_ROOT, el=3)
 
     # -- world switch -----------------------------------------------------------------------------------------------
     def _rmi_call(self, pe: "Pe", x: memoryview) -> None:

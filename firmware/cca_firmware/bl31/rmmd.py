@@ -9,6 +9,7 @@ from cca_firmware.bl31.attestation import PlatformAttestation
 from cca_firmware.bl31.gpts import GranuleTables
 from cca_firmware.bl31.handover import NsEntry
 from cca_firmware.bl31.psci import Handler
+from cca_platform.trace.events import GptChange
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
@@ -96,13 +97,13 @@ class RmmDispatcher:
         pa = x[1]
         status = x[0] = self._tables.delegate(pa)
         if self._trace.on and status == _OK:
-            self._trace.emit("gpt.change", pe=pe, pa=pa, size=GRANULE_SIZE, old=Gpi.NON_SECURE, new=Gpi.REALM)
+            self._trace.emit(GptChange(pa=pa, size=GRANULE_SIZE, old=Gpi.NON_SECURE, new=Gpi.REALM), pe=pe)
 
     def _undelegate(self, pe: "Pe", x: memoryview) -> None:
         pa = x[1]
         status = x[0] = self._tables.undelegate(pa)
         if self._trace.on and status == _OK:
-            self._trace.emit("gpt.change", pe=pe, pa=pa, size=GRANULE_SIZE, old=Gpi.REALM, new=Gpi.NON_SECURE)
+            self._trace.emit(GptChange(pa=pa, size=GRANULE_SIZE, old=Gpi.REALM, new=Gpi.NON_SECURE), pe=pe)
 
     def _features(self, pe: "Pe", x: memoryview) -> None:
         x[0], x[1] = (_OK, EL3_FEATURES_0) if x[1] == 0 else (_INVAL, 0)

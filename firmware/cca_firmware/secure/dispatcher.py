@@ -23,6 +23,7 @@ from cca_firmware.bl31.psci import Handler
 from cca_firmware.errors import BootError
 from cca_platform.errors import MachineStopped
 from cca_platform.machine.board import Region
+from cca_platform.trace.events import SmcReturn, WorldSwitch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -322,7 +323,7 @@ class SecureDispatcher:
         if self._trace.on:
             name = function_name(fid)
             self._switched(pe, _SECURE, _NS, name)
-            self._trace.emit("smc.return", pe=pe, world="ns", fid=fid & _W, name=name, results=list(pe.x[:4]))
+            self._trace.emit(SmcReturn(fid=fid & _W, name=name, results=list(pe.x[:4])), pe=pe, world=_NS)
         self._return(pe)
 
     def _return(self, pe: "Pe") -> None:
@@ -340,8 +341,7 @@ class SecureDispatcher:
 
     def _switched(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
         if self._trace.on:
-            fields: dict[str, Any] = {"world": "root", "el": 3, "source": source, "target": target, "reason": reason}
-            self._trace.emit("world.switch", pe=pe, **fields)
+            self._trace.emit(WorldSwitch(source=source, target=target, reason=reason), pe=pe, world=_ROOT, el=3)
 
     def _vector(self, vector: TspVector) -> int:
         return self.vectors + 4 * vector

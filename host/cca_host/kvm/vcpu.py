@@ -23,6 +23,7 @@ from cca_host.kvm.irqchip import PHYSICAL_TIMER, VIRTUAL_TIMER
 from cca_host.kvm.system import RmiError
 from cca_host.kvm.vgic import NUM_LRS
 from cca_platform.isa.sysinsn import SysregIss
+from cca_platform.trace.events import InterruptInject, MmioRead, MmioWrite
 
 if TYPE_CHECKING:
     from cca_host.kvm.vgic import Vgic
@@ -180,7 +181,7 @@ class Vcpu:
             system.port.write(self.run_page + _ENTER_GIC, _GIC_CODEC.pack(*words))
             self._gic_in_page = words
             if system.machine.trace.on and words[1]:
-                system.machine.trace.emit("interrupt.inject", pe=system.pe, rec=self.rec, hcr=words[0], lrs=words[1:])
+                system.machine.trace.emit(InterruptInject(rec=self.rec, hcr=words[0], lrs=words[1:]), pe=system.pe)
 
     def _store_gic(self, vgic: "Vgic") -> None:
         """What became of the list registers and the timers."""
@@ -213,8 +214,8 @@ class Vcpu:
         else:
             access.value = frames.read(access.ipa, access.size)
         if trace.on:
-            name = "mmio.write" if access.write else "mmio.read"
-            trace.emit(name, device="gic", address=access.ipa, size=access.size, value=access.value)
+            event = MmioWrite if access.write else MmioRead
+            trace.emit(event(device="gic", address=access.ipa, size=access.size, value=access.value))
         self.mmio_result(access.value)
 
     # -- what the VMM answers -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cca_host.kvm import HostCall, Mmio, Vcpu
 from cca_host.kvmtool.layout import UART_BASE, UART_SIZE
+from cca_platform.trace.events import ConsoleWrite, MmioRead, MmioWrite
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
@@ -106,20 +107,20 @@ class Console:
         trace = self.machine.trace
         if access.write:
             if trace.on:
-                trace.emit("mmio.write", device="uart", address=access.ipa, size=access.size, value=access.value)
+                trace.emit(MmioWrite(device="uart", address=access.ipa, size=access.size, value=access.value))
             self.uart.write(offset & 7, access.value)
             vcpu.mmio_result()
             return
         value = self.uart.read(offset & 7)
         if trace.on:
-            trace.emit("mmio.read", device="uart", address=access.ipa, size=access.size, value=value)
+            trace.emit(MmioRead(device="uart", address=access.ipa, size=access.size, value=value))
         vcpu.mmio_result(value)
 
     def _emit(self, device: str, data: bytes) -> None:
         self.output += data
         trace = self.machine.trace
         if trace.on:
-            trace.emit("console.write", device=device, text=data.decode("utf-8", "replace"), size=len(data))
+            trace.emit(ConsoleWrite(device=device, text=data.decode("utf-8", "replace"), size=len(data)))
         if self.on_output is not None:
             self.on_output(data)
 

@@ -31,6 +31,7 @@ from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, MIN_MEMORY, RAM_BASE, dtb_
 from cca_host.kvmtool.loader import Image, load_file
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, RunOptions, RunResult
 from cca_platform.errors import MachineError
+from cca_platform.trace.events import RunStart, RunStop
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -90,12 +91,13 @@ class Vmm:
         trace = machine.trace
         if trace.on:
             trace.emit(
-                "run.start",
-                board=machine.board.name,
-                payload=str(options.payload),
-                vcpus=options.vcpus,
-                memory=options.memory,
-                args=" ".join(options.args),
+                RunStart(
+                    board=machine.board.name,
+                    payload=str(options.payload),
+                    vcpus=options.vcpus,
+                    memory=options.memory,
+                    args=" ".join(options.args),
+                )
             )
         times = [perf_counter()]
         ended, start = _Ended(EXIT_FAILED, "failed"), machine.clock.now
@@ -117,7 +119,7 @@ class Vmm:
         message = "; ".join(filter(None, [*self.image.notes, ended.message, *(self.vm.troubles if self.vm else ())]))
         spent = system.calls - calls
         if trace.on:
-            trace.emit("run.stop", reason=ended.reason, status=ended.status, instructions=self._retired)
+            trace.emit(RunStop(reason=ended.reason, status=ended.status, instructions=self._retired))
         return RunResult(
             status=ended.status,
             reason=ended.reason,

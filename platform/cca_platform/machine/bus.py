@@ -10,6 +10,7 @@ from cca_platform.devices import MODELS
 from cca_platform.devices.wiring import Peripheral, Registers, Wiring
 from cca_platform.errors import BusError, MachineError
 from cca_platform.machine.board import Device
+from cca_platform.trace.events import BusUnclaimed, MmioRead, MmioWrite
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
@@ -120,7 +121,7 @@ class Bus:
         value = model.read(offset, size) & (1 << 8 * size) - 1
         self._changed(model.name)
         if self._trace.on:
-            self._trace.emit("mmio.read", pe=pe, device=model.name, address=pa, size=size, value=value)
+            self._trace.emit(MmioRead(device=model.name, address=pa, size=size, value=value), pe=pe)
         return value
 
     def write(self, pa: int, size: int, value: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> None:
@@ -131,7 +132,7 @@ class Bus:
             return
         model, offset = found
         if self._trace.on:
-            self._trace.emit("mmio.write", pe=pe, device=model.name, address=pa, size=size, value=value)
+            self._trace.emit(MmioWrite(device=model.name, address=pa, size=size, value=value), pe=pe)
         model.write(offset, size, value)
         self._changed(model.name)
 
@@ -150,10 +151,9 @@ class Bus:
             self._saved = None
             if self._trace.on:
                 name = None if window is None else window.name
-                self._trace.emit(
-                    "bus.unclaimed", pe=pe, device=name, address=pa, size=size, access=access, pas=pas,
-                    response="raz" if raz else "abort",
-                )  # fmt: skip
+                response = "raz" if raz else "abort"
+                event = BusUnclaimed(device=name, address=pa, size=size, access=access, pas=pas, response=response)
+                self._trace.emit(event, pe=pe)
         if not raz:
             raise BusError(pa, access)
 

@@ -14,6 +14,7 @@ from cca_platform.machine.snapshot import Snapshot, Snapshots
 from cca_platform.memory.memory import Memory
 from cca_platform.pe.levels import Program
 from cca_platform.pe.pe import Pe
+from cca_platform.trace.events import SystemReset
 from cca_platform.trace.trace import Trace
 
 __all__ = ["InstructionLimit", "Machine", "Part"]
@@ -83,7 +84,7 @@ class Machine:
         No software is left, so ``boot`` has to be called again. Snapshots from before can still be restored.
         """
         if self.trace.on:
-            self.trace.emit("system.reset", reason=reason)
+            self.trace.emit(SystemReset(reason=reason))
         for pe in self.pes:
             pe.reset()
         self._snapshots.touch_all()

@@ -8,6 +8,7 @@ from cca_platform.isa import frame
 from cca_platform.native import block as w
 from cca_platform.pe import interrupts, timers
 from cca_platform.pe.levels import take_program
+from cca_platform.trace.events import InterruptTake
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -109,7 +110,7 @@ def take_interrupt(pe: "Pe", taken: int) -> None:
     pe.waiting = False
     if pe.trace.on:
         virtual = bool(words[w.P_SIGNALS] & (w.SIGNAL_VIRQ | w.SIGNAL_VFIQ)) and target == 1
-        pe.trace.emit("interrupt.take", pe=pe, kind=_KINDS[kind], elr=pe.elr, target=target, virtual=virtual)
+        pe.trace.emit(InterruptTake(kind=_KINDS[kind], elr=pe.elr, target=target, virtual=virtual), pe=pe)
     esr = _SERROR
     if kind == interrupts.SERROR:
         if taken & _VIRTUAL:

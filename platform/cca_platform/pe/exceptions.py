@@ -22,6 +22,7 @@ from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
 from cca_platform.pe.levels import SMC_0
 from cca_platform.pe.mmio import emulate
 from cca_platform.pe.traps import trap
+from cca_platform.trace.events import FaultGpf, FaultStage2
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -218,10 +219,11 @@ def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:
     words, trace = pe.words, pe.machine.trace
     access = Access(words[w.P_FAULT_ACCESS])
     if words[w.P_FAULT_GPF]:
-        trace.emit(
-            "fault.gpf", pe=pe, pa=words[w.P_FAULT_PA], va=far, pc=pe.elr, esr=esr, access=access,
-            pas=words[w.P_FAULT_PAS], level=words[w.P_FAULT_GPT_LEVEL],
+        event = FaultGpf(
+            pa=words[w.P_FAULT_PA], va=far, pc=pe.elr, esr=esr, access=access, pas=words[w.P_FAULT_PAS],
+            level=words[w.P_FAULT_GPT_LEVEL],
         )  # fmt: skip
+        trace.emit(event, pe=pe)
     elif words[w.P_FAULT_STAGE] == 2:
         ipa = words[w.P_FAULT_IPA]
-        trace.emit("fault.stage2", pe=pe, ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar or 0, access=access)
+        trace.emit(FaultStage2(ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar or 0, access=access), pe=pe)

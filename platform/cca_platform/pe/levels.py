@@ -10,6 +10,7 @@ from cca_platform.engine import hooks, registers
 from cca_platform.errors import MachineStopped
 from cca_platform.isa import frame
 from cca_platform.native import block as w
+from cca_platform.trace.events import ExceptionTake
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -135,10 +136,10 @@ def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | N
     hooks.take_exception(pe.address, target, esr, _signed(far), 0)
     pe.el = target
     if pe.trace.on:
-        pe.trace.emit(
-            "exception.take", pe=pe, kind="sync", esr=esr, far=far or 0, hpfar=hpfar or 0, elr=elr, spsr=spsr,
-            target=target, vector=pe.elr,
-        )  # fmt: skip
+        event = ExceptionTake(
+            kind="sync", esr=esr, far=far or 0, hpfar=hpfar or 0, elr=elr, spsr=spsr, target=target, vector=pe.elr
+        )
+        pe.trace.emit(event, pe=pe)
 
 
 def inject(pe: "Pe", esr: int, far: int | None = None) -> None:

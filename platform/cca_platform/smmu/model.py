@@ -23,6 +23,7 @@ from cca_platform.smmu.layout import (
 )
 from cca_platform.smmu.queues import Queue
 from cca_platform.smmu.streams import Leaf, Refusal, Stage2, StreamTable
+from cca_platform.trace.events import SmmuAbort
 
 if TYPE_CHECKING:
     from cca_platform.devices.wiring import Wiring
@@ -282,11 +283,12 @@ class Smmu:
     def _abort(self, stream: int, iova: int, access: Access, refusal: Refusal) -> None:
         """Report a transaction that is terminated with an abort."""
         if self._trace.on:
-            self._trace.emit(
-                "smmu.abort", device=self.name, stream=stream, iova=iova, access=access,
+            event = SmmuAbort(
+                device=self.name, stream=stream, iova=iova, access=access,
                 fault=None if refusal.event is None else refusal.event.name,
                 gpf=refusal.reason is not None, pa=refusal.fetch if refusal.reason is not None else None,
             )  # fmt: skip
+            self._trace.emit(event)
         if refusal.reason is not None:
             self.granules.report(refusal.fetch, refusal.reason)
         if refusal.event is not None:
@@ -295,7 +297,7 @@ class Smmu:
     def _refused(self, pa: int, reason: Reason) -> None:
         """An access of the SMMU's own, for no transaction, that granule protection refused."""
         if self._trace.on:
-            self._trace.emit("smmu.abort", device=self.name, access=reason.name, gpf=True, pa=pa)
+            self._trace.emit(SmmuAbort(device=self.name, access=reason.name, gpf=True, pa=pa))
         self.granules.report(pa, reason)
 
     # -- event queue -------------------------------------------------------------------------------------------------

@@ -3,104 +3,30 @@
 Whoever emits pays nothing while tracing is off::
 
     if trace.on:
-        trace.emit("rmi.return", pe=pe, cmd="REALM_CREATE", status="RMI_SUCCESS")
+        trace.emit(GptChange(pa=pa, size=GRANULE_SIZE, old=Gpi.NON_SECURE, new=Gpi.REALM), pe=pe)
 
-An event is a record ``seq, time, pe, world, el, event`` followed by the fields of its row in :data:`EVENTS`. Times are
-ticks of the machine's counter. Addresses and registers are passed as ints and become strings ``"0x..."``; the fields
-of :data:`DECIMAL` stay numbers; members of an Enum become their names; bytes become hex digits. Nothing in a record
-depends on the host, so two runs with the same inputs give the same bytes.
+An event becomes a record ``seq, time, pe, world, el, event`` followed by its fields in their written form: the classes
+are in :mod:`cca_platform.trace.events`, the forms in :mod:`cca_platform.trace.forms`. Times are ticks of the machine's
+counter. Nothing in a record depends on the host, so two runs with the same inputs give the same bytes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cca_arch.types import SecurityState
 from cca_platform.errors import MachineError
+from cca_platform.trace.events import SCHEMA, Event, TraceStart, name_of
+from cca_platform.trace.forms import UNSET, Written, fields_of
+from cca_platform.version import __version__
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["DECIMAL", "EVENTS", "WORLDS", "EventType", "Record", "Sink", "Trace"]
+__all__ = ["WORLDS", "Record", "Sink", "Trace"]
 
 Record = dict[str, Any]
-
-
-class EventType(NamedTuple):
-    """A row of the catalogue: the fields that an event of this name may carry, and what it means."""
-
-    fields: tuple[str, ...]
-    meaning: str
-
-
-EVENTS: dict[str, EventType] = {
-    "run.start": EventType(
-        ("board", "payload", "vcpus", "memory", "clock", "reason", "args"), "a payload is about to be built and run"
-    ),
-    "run.stop": EventType(("reason", "status", "instructions"), "the run is over and everything is torn down"),
-    "boot.stage": EventType(("stage", "entry", "status", "version"), "a stage of the trusted boot begins or answers"),
-    "boot.image": EventType(
-        ("image", "pa", "size", "algorithm", "digest", "version"), "a boot image was loaded, checked and measured"
-    ),
-    "smc.call": EventType(("fid", "name", "args"), "an SMC reached the root monitor"),
-    "smc.return": EventType(("fid", "name", "results"), "the root monitor returned to the caller of an SMC"),
-    "world.switch": EventType(("source", "target", "reason"), "EL3 moved the PE from one security state to another"),
-    "gpt.change": EventType(
-        ("pa", "size", "old", "new", "gpi", "status", "count"), "EL3 changed the GPT entry of granules"
-    ),
-    "granule.transition": EventType(
-        ("pa", "old", "new", "input", "cmd"), "the RMM moved a granule from one state to another"
-    ),
-    "rtt.edit": EventType(
-        ("rd", "ipa", "level", "old", "new", "rtt", "cmd", "ripas", "state", "pa"), "the RMM changed an RTT entry"
-    ),
-    "rmi.call": EventType(("fid", "cmd", "args"), "the host called an RMI command"),
-    "rmi.return": EventType(
-        ("fid", "cmd", "status", "index", "results", "failed"), "an RMI command returned to the host"
-    ),
-    "rsi.call": EventType(("fid", "cmd", "args", "rec"), "a Realm called an RSI command"),
-    "rsi.return": EventType(
-        ("fid", "cmd", "status", "results", "failed", "rec"), "an RSI command returned to the Realm"
-    ),
-    "psci.call": EventType(("fid", "cmd", "args", "status", "rec"), "a PSCI function was called"),
-    "rec.enter": EventType(("rec", "rd", "run", "pc", "flags"), "the RMM enters a REC"),
-    "rec.exit": EventType(
-        ("rec", "rd", "run", "reason", "pc", "esr", "far", "hpfar", "imm", "ipa"), "a REC exits to the host"
-    ),
-    "measurement.extend": EventType(
-        ("rd", "index", "algorithm", "kind", "digest", "value", "ipa"), "a Realm's RIM or REM was extended"
-    ),
-    "fault.stage2": EventType(
-        ("ipa", "va", "pc", "esr", "far", "hpfar", "access", "level", "fault", "rec"), "a stage 2 fault was taken"
-    ),
-    "fault.gpf": EventType(("pa", "va", "pc", "esr", "access", "pas", "gpi", "level"), "a granule protection fault"),
-    "exception.take": EventType(
-        ("kind", "esr", "far", "hpfar", "elr", "spsr", "target", "vector"), "an exception was taken to a vector"
-    ),
-    "interrupt.inject": EventType(
-        ("rec", "hcr", "lrs"), "the host puts other virtual interrupts into the list registers of a REC"
-    ),
-    "interrupt.take": EventType(("kind", "intid", "elr", "target", "virtual", "reason"), "an interrupt was taken"),
-    "console.write": EventType(("device", "text", "size"), "a guest wrote to a console"),
-    "mmio.read": EventType(("device", "address", "size", "value"), "a device register was read"),
-    "mmio.write": EventType(("device", "address", "size", "value"), "a device register was written"),
-    "bus.unclaimed": EventType(
-        ("device", "address", "size", "access", "pas", "response"),
-        "the first access to a place that no device claims, by the name of the window or by the address of the page",
-    ),
-    "smmu.abort": EventType(
-        ("device", "stream", "iova", "access", "fault", "gpf", "pa"),
-        "an SMMU terminated a device's access, or granule protection refused one of its own to a table or queue",
-    ),
-    "system.reset": EventType(("reason",), "the machine was reset: DRAM but for nonvolatile memory is lost"),
-}
-"""The catalogue: every event that can be in the stream."""
-
-DECIMAL = frozenset(
-    {"seq", "time", "pe", "el", "vcpus", "memory", "status", "instructions", "level", "index", "count", "intid"}
-)
-"""Fields whose ints are numbers; every other int is an address, a size or a register, written in hexadecimal."""
 
 WORLDS = {
     SecurityState.SECURE: "secure",
@@ -108,9 +34,6 @@ WORLDS = {
     SecurityState.ROOT: "root",
     SecurityState.REALM: "realm",
 }
-
-_HEAD = ("seq", "time", "pe", "world", "el", "event")
-_KNOWN = {name: frozenset(row.fields) for name, row in EVENTS.items()}
 
 
 class Sink(Protocol):
@@ -123,33 +46,21 @@ class Sink(Protocol):
         """The stream is over."""
 
 
-def _word(value: Any) -> Any:
-    """``value`` as it stands in a record when its field is no number."""
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int):
-        return hex(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).hex()
-    if isinstance(value, Mapping):
-        return {str(key): _word(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_word(item) for item in value]
-    return value if isinstance(value, str) else str(value)
-
-
-def _number(value: Any) -> Any:
-    return int(value) if isinstance(value, int) and not isinstance(value, Enum) else _word(value)
+@cache
+def _plan(event: type[Event]) -> tuple[str, tuple[tuple[str, Written], ...]]:
+    """How to write events of a type: their name, and the written form of each field."""
+    return name_of(event), tuple((field.name, field.written) for field in fields_of(event))
 
 
 def to_words(logger: object, method: str, record: Record) -> Record:
-    """A structlog processor: the record in its written form and order."""
-    words = dict.fromkeys(_HEAD)
-    for key, value in record.items():
-        words[key] = hex(value) if key == "fid" else _number(value) if key in DECIMAL else _word(value)
-    return words
+    """The first structlog processor: the typed event, which comes as ``event``, in its written form."""
+    event: Event = record["event"]
+    record["event"], plan = _plan(type(event))
+    for name, written in plan:
+        value = getattr(event, name)
+        if value is not UNSET:
+            record[name] = written(value)
+    return record
 
 
 def to_sinks(logger: object, method: str, record: Record) -> tuple[tuple[Record], dict[str, Any]]:
@@ -186,8 +97,10 @@ class Trace:
             self.add(sink)
 
     def add(self, sink: Sink) -> None:
-        """Send the events from now on to ``sink`` too."""
+        """Send the events from now on to ``sink`` too, which first gets the head of the trace."""
         self.sinks.append(sink)
+        head = {"seq": None, "time": self.clock(), "pe": None, "world": None, "el": None}
+        sink.write(to_words(None, "", {**head, "event": TraceStart(schema=SCHEMA, realmlab=__version__)}))
         if self._log is None:
             import structlog  # 80 ms that a run without a trace does not pay
 
@@ -195,26 +108,22 @@ class Trace:
             self._log = structlog.BoundLoggerBase(_Fan(self.sinks), processors, {})._proxy_to_logger
         self.on = True
 
-    def emit(self, name: str, /, pe: "Pe | None" = None, **fields: Any) -> None:
-        """Add an event of the catalogue; call it only ``if trace.on``.
+    def emit(
+        self, event: Event, pe: "Pe | None" = None, world: SecurityState | None = None, el: int | None = None
+    ) -> None:
+        """Add an event; call it, and make the event, only ``if trace.on``.
 
-        ``world`` and ``el`` are those of ``pe`` unless they are among ``fields``. ValueError for a name or a field
-        that the catalogue does not have.
+        ``world`` and ``el`` are those of ``pe`` unless they are given.
         """
         if not self.on:
             return
-        known = _KNOWN.get(name)
-        if known is None:
-            raise ValueError(f"trace event must be one of the catalogue, not {name!r}")
-        record: Record = {"seq": self.seq, "time": self.clock(), "pe": None, "world": None, "el": None}
-        if pe is not None:
-            record["pe"], record["world"], record["el"] = pe.index, WORLDS[pe.security], pe.el
-        for key, value in fields.items():
-            if key not in known and key not in record:
-                raise ValueError(f"a field of trace event {name} must be one of {sorted(known)}, not {key!r}")
-            record[key] = value
-        self.seq += 1
-        self._log("msg", name, **record)
+        seq = self.seq
+        self.seq = seq + 1
+        if pe is None:
+            self._log("msg", event, seq=seq, time=self.clock(), pe=None, world=None, el=None)
+            return
+        place = WORLDS[pe.security if world is None else world]
+        self._log("msg", event, seq=seq, time=self.clock(), pe=pe.index, world=place, el=pe.el if el is None else el)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

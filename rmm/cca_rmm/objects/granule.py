@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.types import GRANULE_SIZE, Pas, SecurityState
 from cca_platform.memory.memory import Memory
+from cca_platform.trace.events import GranuleTransition
 from cca_platform.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Granules:
         assert new is not None, f"granule {pa:#x} is {State(old).name}; {event} cannot move it"
         self.port.write8(slot, new)
         if self.trace.on:
-            self.trace.emit("granule.transition", pe=pe, pa=pa, old=State(old), new=State(new), input=event)
+            self.trace.emit(GranuleTransition(pa=pa, old=State(old), new=State(new), input=event), pe=pe)
 
     def release(self, pe: "Pe | None", pa: int, event: str) -> None:
         """Scrub a granule and give it back to DELEGATED by ``event``."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cca_arch.fields import Member, Record, Struct
 from cca_arch.rmi.v1_0 import HashAlgorithm, RmiRealmParams, RmiRecParams
 from cca_platform.memory.ports import Port
+from cca_platform.trace.events import MeasurementExtend
 from cca_platform.trace.trace import Trace
 from cca_rmm.objects.realm import SLOT, Realm, measurement_offset
 
@@ -120,7 +121,6 @@ def store(
     """Write measurement ``index`` (0 RIM, 1..4 REMs) into the RD, zero padded; ``kind`` says what extended it."""
     port.write(rd + measurement_offset(index), value.ljust(SLOT, b"\0"))
     if trace.on:
-        trace.emit(
-            "measurement.extend", pe=pe, rd=rd, index=index, kind=kind, ipa=ipa, value=value,
-            algorithm=_ALGORITHM[HashAlgorithm(realm.hash_algo)],
-        )  # fmt: skip
+        algorithm = _ALGORITHM[HashAlgorithm(realm.hash_algo)]
+        event = MeasurementExtend(rd=rd, index=index, kind=kind, ipa=ipa, value=value, algorithm=algorithm)
+        trace.emit(event, pe=pe)

@@ -11,6 +11,7 @@ from cca_arch.rsi.v1_0 import RsiHostCall
 from cca_arch.types import SecurityState
 from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.isa import frame
+from cca_platform.trace.events import ExceptionTake, RecEnter, RecExit
 from cca_rmm.command import (
     INPUT,
     REALM_ERROR,
@@ -83,7 +84,7 @@ def rec_enter(call: Call) -> Result | None:
     rmm.start(pe, call.rec, running, realm)
     if rmm.trace.on:
         pc = rmm.port.read64(regs + _PC)
-        rmm.trace.emit("rec.enter", pe=pe, rec=call.rec, rd=rec.rd, run=call.run_ptr, pc=pc, flags=flags)
+        rmm.trace.emit(RecEnter(rec=call.rec, rd=rec.rd, run=call.run_ptr, pc=pc, flags=flags), pe=pe)
     rmm.save_host(pe)
     hcr = HCR_REALM | (flags & _TRAP_WFI and Hcr.twi.mask) | (flags & _TRAP_WFE and Hcr.twe.mask)
     control = vtcr(realm.s2sz, realm.rtt_level_start, rmm.vmid_bits)
@@ -117,9 +118,8 @@ def inject(rmm: "Rmm", pe: "Pe", esr: int, far: int | None = None) -> None:
     elr, spsr = pe.elr, pe.spsr
     pe.inject(esr, far)
     if rmm.trace.on:
-        rmm.trace.emit(
-            "exception.take", pe=pe, kind="injected", esr=esr, far=far, elr=elr, spsr=spsr, target=1, vector=pe.elr
-        )
+        event = ExceptionTake(kind="injected", esr=esr, far=far, elr=elr, spsr=spsr, target=1, vector=pe.elr)
+        rmm.trace.emit(event, pe=pe)
 
 
 def finish_ripas(rmm: "Rmm", rec: Rec, reject: int) -> None:
@@ -221,10 +221,10 @@ def leave(
     written = write_exit(rmm, rec.run_ptr, record)
     rmm.restore_host(pe)
     if rmm.trace.on:
-        rmm.trace.emit(
-            "rec.exit", pe=pe, rec=rec_pa, rd=rec.rd, run=rec.run_ptr, reason=reason, pc=pc,
-            esr=esr, far=far, hpfar=hpfar,
-        )  # fmt: skip
+        event = RecExit(
+            rec=rec_pa, rd=rec.rd, run=rec.run_ptr, reason=reason, pc=pc, esr=esr, far=far, hpfar=hpfar
+        )
+        rmm.trace.emit(event, pe=pe)
     rmm.complete(pe, COMMANDS[0], (0 if written else int(INPUT),), rec.x4)
 
 

@@ -1,0 +1,116 @@
+"""The kinds of fields that events have, and how the values of each stand in a record.
+
+An address, a register or a size is a string ``"0x..."``, a count is a number, a member of an enumeration its name,
+bytes are hexadecimal digits. The kind is part of a field's annotation, so what is written depends on nothing else::
+
+    level: Annotated[Count, "level of the table"]
+    ipa: Annotated[Address | UnsetType, "faulting IPA"] = UNSET   # not every event of this type has it
+
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+
+from msgspec import UNSET, UnsetType
+
+__all__ = [
+    "UNSET",
+    "Address",
+    "Arguments",
+    "Count",
+    "Fid",
+    "FieldType",
+    "Flag",
+    "Form",
+    "Name",
+    "Octets",
+    "Status",
+    "UnsetType",
+    "Word",
+    "Words",
+    "fields_of",
+]
+
+Written = Callable[[Any], Any]
+
+
+class Form(NamedTuple):
+    """A kind of field: its name in the reference, and the function from a value to what stands in the record."""
+
+    name: str
+    written: Written
+
+
+def _name(value: str | Enum) -> str:
+    return value if isinstance(value, str) else value.name
+
+
+def _status(value: int | Enum) -> int | str:
+    return value.name if isinstance(value, Enum) else value
+
+
+def _words(values: Sequence[int]) -> list[str]:
+    return [hex(value) for value in values]
+
+
+def _arguments(values: Sequence[int] | Mapping[str, int]) -> list[str] | dict[str, str]:
+    if isinstance(values, Mapping):
+        return {name: hex(value) for name, value in values.items()}
+    return _words(values)
+
+
+Address = Annotated[int, Form("address", hex)]
+"""PA, IPA, VA or the address of a device register."""
+Word = Annotated[int, Form("word", hex)]
+"""The content of a register, a size, flags."""
+Fid = Annotated[int, Form("FID", hex)]
+"""A function identifier: its number, even where the emitter has a member of an enumeration."""
+Count = Annotated[int, Form("number", int)]
+"""What people count: levels, indexes, instructions, exit statuses."""
+Flag = Annotated[bool, Form("true or false", bool)]
+"""Yes or no."""
+Name = Annotated[str | Enum, Form("name", _name)]
+"""A text, or a member of an enumeration of the specifications."""
+Status = Annotated[int | Enum, Form("number or name", _status)]
+"""A status by its name where the emitter knows it, else its number."""
+Octets = Annotated[bytes, Form("bytes", bytes.hex)]
+"""A digest or a measurement."""
+Words = Annotated[Sequence[int], Form("words", _words)]
+"""Several registers, in order."""
+Arguments = Annotated[Sequence[int] | Mapping[str, int], Form("words", _arguments)]
+"""Arguments or results: registers in order, or by the names that the specification gives them."""
+
+
+class FieldType(NamedTuple):
+    """A field of an event type."""
+
+    name: str
+    form: Form
+    meaning: str
+    optional: bool
+    """Whether events may come without it."""
+    nullable: bool
+    """Whether None stands for "there is none"."""
+
+    @property
+    def written(self) -> Written:
+        """The function from a value that is there to what stands in the record."""
+        write = self.form.written
+        return (lambda value: None if value is None else write(value)) if self.nullable else write
+
+
+@cache
+def fields_of(event: type) -> tuple[FieldType, ...]:
+    """The fields of an event type, in the order in which they stand in a record."""
+    return tuple(_field(name, hint) for name, hint in get_type_hints(event, include_extras=True).items())
+
+
+def _field(name: str, hint: Any) -> FieldType:
+    value, *notes = get_args(hint)
+    parts = get_args(value)
+    forms = [note for note in (*notes, *(note for part in parts for note in get_args(part))) if isinstance(note, Form)]
+    meanings = [note for note in notes if isinstance(note, str)]
+    assert len(forms) == len(meanings) == 1, f"field {name} must have a kind and a meaning, not {hint}"
+    return FieldType(name, forms[0], meanings[0], UnsetType in parts, type(None) in parts)
