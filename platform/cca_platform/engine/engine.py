@@ -8,7 +8,7 @@ but the interrupt hook are native (:mod:`cca_platform.engine.hooks`).
 import ctypes
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Any, Final
 
@@ -47,6 +47,8 @@ _NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstat
 _library = ctypes.CDLL(uclib._name)
 _CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0)  # CLREX; B .+4; UDF #0
 _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+_ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+_EVERYWHERE: Final = (1, 0)  # the range of a hook: from above to means no bounds
 # What the model's own reset leaves out: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it undefined).
 _RESET: Final = {
     "scr_el3": 0x531,  # NS, RW, HCE
@@ -111,6 +113,7 @@ class Stop(Enum):
     REFUSED = "refused"  # a TLB fill refused an access: P_FAULT_* says why
     BUDGET = "budget"  # the clock reached M_BUDGET
     HALTED = "halted"  # WFI; PC is after it
+    BEFORE = "before"  # an instruction that ``stop_before`` names is next, or ``run`` was to do one alone
 
 
 class Engine:
@@ -123,6 +126,7 @@ class Engine:
     LEFT: Final = Stop.LEFT
     REFUSED: Final = Stop.REFUSED
     HALTED: Final = Stop.HALTED
+    BEFORE: Final = Stop.BEFORE
 
     def __init__(
         self, memory: Memory, block: np.ndarray, on_interrupt: Callable[[int], bool], model: str = "a72"
@@ -161,6 +165,10 @@ class Engine:
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MSR, arm64_const.UC_ARM64_INS_MSR)
         self._hook(unicorn_const.UC_HOOK_INSN, maintenance.ON_SYS, arm64_const.UC_ARM64_INS_SYS)
         self._error: BaseException | None = None
+        self._stops: frozenset[int] = frozenset()
+        self._watched: dict[tuple[int, int], int] = {}  # the range of each code hook, and its handle
+        self._passing = self._before = -1
+        self._on_code = _ON_CODE(self._code)
         self._callback = _ON_INTERRUPT(self._interrupt)
         self._hook(unicorn_const.UC_HOOK_INTR, ctypes.cast(self._callback, ctypes.c_void_p).value or 0)
         for name, value in _RESET.items():
@@ -169,7 +177,7 @@ class Engine:
         registers.read_general(self._address)  # what it holds: only what differs from that is ever written to it
         block[w.P_X : w.P_PSTATE + 1] = wanted
 
-    def _hook(self, kind: int, callback: int, *extra: int) -> None:
+    def _hook(self, kind: int, callback: int, *extra: int, where: tuple[int, int] = _EVERYWHERE) -> int:
         handle = ctypes.c_size_t()
         status = _library.uc_hook_add(
             self._handle,
@@ -177,12 +185,37 @@ class Engine:
             ctypes.c_int(kind),
             ctypes.c_void_p(callback),
             ctypes.c_void_p(self._address),
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),
+            *(ctypes.c_uint64(word) for word in where),
             *(ctypes.c_int(word) for word in extra),
         )
         if status:
             raise UcError(status)
+        return handle.value
+
+    def stop_before(self, addresses: Collection[int]) -> None:
+        """Let ``run`` stop before each instruction at these virtual addresses, whatever translates them."""
+        self._stops = frozenset(addresses)
+        self._passing = -1
+
+    def _watch(self, ranges: Collection[tuple[int, int]]) -> None:
+        """Have code hooks at these ranges. Only code translated while there is one calls it: the rest costs nothing."""
+        if self._watched.keys() == set(ranges):
+            return
+        for handle in self._watched.values():
+            _library.uc_hook_del(self._handle, ctypes.c_size_t(handle))
+        function = ctypes.cast(self._on_code, ctypes.c_void_p).value or 0
+        self._watched = {one: self._hook(unicorn_const.UC_HOOK_CODE, function, where=one) for one in ranges}
+        self.flush_code()
+
+    def _code(self, uc: int, address: int, size: int, data: int) -> None:
+        """UC_HOOK_CODE, before an instruction: stop, unless the last run has stopped here already."""
+        if self.block[w.P_CLREX]:
+            return  # of clear_exclusive, not of the guest
+        if address == self._passing:
+            self._passing = -1
+            return
+        self._before = address
+        _library.uc_emu_stop(self._handle)
 
     def _interrupt(self, uc: int, number: int, data: int) -> None:
         """UC_HOOK_INTR, without the layers of Unicorn's binding: calls of a guest are a hot path."""
@@ -196,8 +229,8 @@ class Engine:
         self._left = True
         _library.uc_emu_stop(self._handle)
 
-    def run(self) -> Stop:
-        """Run from the PC of the block until something happens.
+    def run(self, alone: bool = False) -> Stop:
+        """Run from the PC of the block until something happens; with ``alone`` only the first instruction.
 
         On return the registers are in the block: those of the engine, or after ``Stop.LEFT`` what ``on_interrupt`` put
         there. An exception raised by ``on_interrupt`` comes out here.
@@ -206,8 +239,12 @@ class Engine:
         registers.write_general(self._address)
         block[w.P_FAULT_KIND] = block[w.P_STOPPED] = 0
         self._left = False
+        start, self._before = int(block[w.P_PC]) & 0xFFFF_FFFF_FFFF_FFFF, -1
+        if alone or self._stops or self._watched:
+            self._watch((_EVERYWHERE,) if alone else [(address, address) for address in self._stops])
+            self._passing = start if alone else self._passing
         try:
-            self._uc.emu_start(int(block[w.P_PC]) & 0xFFFF_FFFF_FFFF_FFFF, 0)
+            self._uc.emu_start(start, 0)
         except UcError:
             if not block[w.P_FAULT_KIND]:
                 raise
@@ -219,6 +256,9 @@ class Engine:
                 raise error
             return Stop.LEFT
         registers.read_general(self._address)
+        if self._before >= 0:
+            self._passing = -1 if alone else self._before
+            return Stop.BEFORE
         return Stop.BUDGET if block[w.P_STOPPED] else Stop.HALTED
 
     def save(self, frame: int) -> None:

@@ -5,6 +5,7 @@ engine. Both are reached the same way: by an exception, and left the same way: b
 general registers are ``x``, and ``elr``/``spsr`` are the return address and PSTATE of the code that was interrupted.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -73,6 +74,7 @@ class Pe:
         self.interrupted_at = self.words[w.P_PC : w.P_PSTATE + 1]
         self.tlb = Tlb(self)
         self._engine: Engine | None = None
+        self._stops: frozenset[int] = frozenset()
         self.moves = 0
         self._power_on()
         self.ids = IdRegisters(self, machine.board)
@@ -137,12 +139,22 @@ class Pe:
             self.block[w.P_ID_TABLE] = self._id_table.ctypes.data
             for name, value in self.ids.reset().items():
                 self._engine.write_system(frame.SYSTEM_REGISTERS[name], value)
+            self._engine.stop_before(self._stops)
         return self._engine
 
     @property
     def has_engine(self) -> bool:
         """Whether code has run on this PE since its reset."""
         return self._engine is not None
+
+    def stop_before(self, addresses: Collection[int]) -> None:
+        """Stop the machine, with the reason ``BREAKPOINT``, before each instruction at these virtual addresses.
+
+        In whatever world and translation regime; the next run does the instruction. Code elsewhere runs as fast.
+        """
+        self._stops = frozenset(addresses)
+        if self._engine is not None:
+            self._engine.stop_before(self._stops)
 
     def id_register(self, op0: int, op1: int, crn: int, crm: int, op2: int) -> int:
         """An identification register as the PE itself has it; encodings without a register read as zero."""

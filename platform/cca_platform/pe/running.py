@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.types import SecurityState
+from cca_platform.engine import hooks
 from cca_platform.errors import MachineStopped
 from cca_platform.native import block as w
 from cca_platform.pe import exceptions, interrupts
@@ -11,8 +12,10 @@ from cca_platform.pe.delivery import take_interrupt, tell_timers
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["count_fruitless", "end_turn", "interrupt", "retire_one", "run", "step"]
+__all__ = ["BREAKPOINT", "count_fruitless", "end_turn", "interrupt", "retire_one", "run", "step"]
 
+BREAKPOINT: Final = "breakpoint"
+"""Why a machine stops before an instruction that ``Pe.stop_before`` names."""
 _HCR_VSE: Final = 1 << 8
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
 _SLICE: Final = 4_000_000  # ticks without a look at signals: about 10 ms
@@ -35,9 +38,11 @@ def end_turn(pe: "Pe") -> None:
     interrupts.set_budget(pe.address)
 
 
-def step(pe: "Pe", until: int | None = None) -> None:
+def step(pe: "Pe", until: int | None = None, alone: bool = False) -> None:
     """Run the code of the current level until something happens, and deal with that; at most until the clock reads
     ``until``, which is no event: the code goes on with the next step as if it had never paused.
+
+    With ``alone`` it runs one instruction, or takes the exception or interrupt that comes in its place.
     """
     machine = pe.machine
     if machine.stopped is not None:
@@ -68,11 +73,15 @@ def step(pe: "Pe", until: int | None = None) -> None:
     pe.tlb.synchronise()
     interrupts.set_budget(pe.address)
     engine = pe.engine
-    stop = engine.run()
+    stop = engine.run(alone)
     if stop is engine.LEFT:
         return
     pe.el = words[w.P_PSTATE] >> 2 & 3
-    if stop is engine.REFUSED:
+    if stop is engine.BEFORE:
+        hooks.uncount(pe.address)
+        if not alone:
+            machine.stop(BREAKPOINT)
+    elif stop is engine.REFUSED:
         exceptions.refused(pe)
     elif stop is engine.HALTED:
         _wait(pe)
