@@ -44,6 +44,8 @@ class TestSources:
     @pytest.mark.parametrize(
         "name",
         [
+            "cca_arch/fields.py", "cca_arch/types.py", "cca_arch/sysregs/encodings.py",
+            "cca_arch/sysregs/hypervisor.py", "cca_arch/sysregs/pstate.py", "cca_platform/engine/registers.py",
             "cca_platform/native/block.py", "cca_platform/mmu/gpc.py", "cca_platform/pe/timers.py",
             "cca_platform/isa/frame.py",
         ],

@@ -41,7 +41,7 @@ from cca_arch.sysregs.identification import (
     Pfr0,
     Pfr1,
 )
-from cca_arch.sysregs.pstate import EL1H_MASKED, EL2H_MASKED, Mode, Pstate
+from cca_arch.sysregs.pstate import EL1H_MASKED, EL2H_MASKED, VECTOR_LOWER, VECTOR_SPX, Mode, Pstate, Vector
 from cca_arch.sysregs.syndrome import (
     AbortEsr,
     DataAbortEsr,
@@ -84,6 +84,8 @@ __all__ = [
     "SCR_EL3_RES1",
     "SCTLR_EL1_RES1",
     "SCTLR_EL2_RES1",
+    "VECTOR_LOWER",
+    "VECTOR_SPX",
     "AbortEsr",
     "CntCtl",
     "Cnthctl",
@@ -133,6 +135,7 @@ __all__ = [
     "Tcr",
     "TcrEl2",
     "Ttbr",
+    "Vector",
     "Vtcr",
     "Vttbr",
     "WfxEsr",

@@ -1,11 +1,11 @@
-"""PSTATE, as SPSR_ELx keeps it (DDI 0487, C5.2.19)."""
+"""PSTATE, as SPSR_ELx keeps it (DDI 0487, C5.2.19), and the vector tables by which exceptions are entered (D1.3)."""
 
 from enum import IntEnum
 from typing import Final
 
 from cca_arch.fields import Bits, Field
 
-__all__ = ["EL1H_MASKED", "EL2H_MASKED", "Mode", "Pstate"]
+__all__ = ["EL1H_MASKED", "EL2H_MASKED", "VECTOR_LOWER", "VECTOR_SPX", "Mode", "Pstate", "Vector"]
 
 
 class Mode(IntEnum):
@@ -49,3 +49,18 @@ EL1H_MASKED: Final = int(Pstate.make(mode=Mode.EL1H, daif=0b1111))
 """EL1h with debug exceptions, SErrors, IRQs and FIQs masked."""
 EL2H_MASKED: Final = int(Pstate.make(mode=Mode.EL2H, daif=0b1111))
 """EL2h with debug exceptions, SErrors, IRQs and FIQs masked."""
+
+
+class Vector(IntEnum):
+    """Offsets of the four kinds of exception in a quarter of a vector table."""
+
+    SYNCHRONOUS = 0x000
+    IRQ = 0x080
+    FIQ = 0x100
+    SERROR = 0x180
+
+
+VECTOR_SPX: Final = 0x200
+"""The quarter for exceptions from the same level with its own stack pointer; the one before is for SP_EL0."""
+VECTOR_LOWER: Final = 0x400
+"""The quarter for exceptions from a lower level in AArch64."""

@@ -16,14 +16,23 @@ import numpy as np
 from unicorn import Uc, UcError, arm64_const, unicorn_const
 from unicorn.unicorn_py3.unicorn import uclib
 
+from cca_arch.sysregs import (
+    CPTR_EL2_RES1,
+    REGISTERS,
+    SCR_EL3_RES1,
+    SCTLR_EL1_RES1,
+    SCTLR_EL2_RES1,
+    Encoding,
+    Hcr,
+    Mdcr,
+    Scr,
+)
 from cca_platform.engine import hooks, maintenance, registers
 from cca_platform.isa.frame import (
     EL1_FRAME,
     EL1_FRAME_SIZE,
     EL2_FRAME,
     EL2_REPLACED,
-    SYSTEM_REGISTERS,
-    Encoding,
     offset,
     offset_el2,
 )
@@ -51,23 +60,17 @@ _ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctype
 _EVERYWHERE: Final = (1, 0)  # the range of a hook: from above to means no bounds
 # What the model's own reset leaves out: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it undefined).
 _RESET: Final = {
-    "scr_el3": 0x531,  # NS, RW, HCE
-    "mdcr_el3": 1 << 6,
-    "hcr_el2": 1 << 31,
-    "sctlr_el2": 0x30C5_0830,
-    "sctlr_el1": 0x30D0_0800,
-    "cptr_el2": 0x33FF,
+    "scr_el3": Scr.make(ns=1, hce=1, rw=1) | SCR_EL3_RES1,
+    "mdcr_el3": Mdcr.tpm.mask,
+    "hcr_el2": Hcr.rw.mask,
+    "sctlr_el2": SCTLR_EL2_RES1,
+    "sctlr_el1": SCTLR_EL1_RES1,
+    "cptr_el2": CPTR_EL2_RES1,
 }
 
 
 def _function(name: str) -> int:
     return int(ctypes.cast(getattr(_library, name), ctypes.c_void_p).value or 0)
-
-
-def encode(encoding: Encoding) -> int:
-    """A system register encoding as the hooks take it: op0:op1:CRn:CRm:op2, 4 bits each."""
-    op0, op1, crn, crm, op2 = encoding
-    return op0 << 16 | op1 << 12 | crn << 8 | crm << 4 | op2
 
 
 def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
@@ -78,8 +81,8 @@ def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
             continue
         if name in _BLOCK_WORDS:
             rows += [-_BLOCK_WORDS[name], 0, place(name)]
-        elif name in SYSTEM_REGISTERS:
-            rows += [arm64_const.UC_ARM64_REG_CP_REG, encode(SYSTEM_REGISTERS[name]), place(name)]
+        elif name in REGISTERS:
+            rows += [arm64_const.UC_ARM64_REG_CP_REG, REGISTERS[name].packed, place(name)]
         else:
             number = getattr(arm64_const, f"UC_ARM64_REG_{name.upper().replace('V', 'Q')}")
             rows += [number, registers.VECTOR if name[0] == "v" else 0, place(name)]
@@ -172,7 +175,7 @@ class Engine:
         self._callback = _ON_INTERRUPT(self._interrupt)
         self._hook(unicorn_const.UC_HOOK_INTR, ctypes.cast(self._callback, ctypes.c_void_p).value or 0)
         for name, value in _RESET.items():
-            self.write_system(SYSTEM_REGISTERS[name], value)
+            self.write_system(REGISTERS[name], value)
         wanted = block[w.P_X : w.P_PSTATE + 1].copy()
         registers.read_general(self._address)  # what it holds: only what differs from that is ever written to it
         block[w.P_X : w.P_PSTATE + 1] = wanted
@@ -291,11 +294,11 @@ class Engine:
 
     def read_system(self, encoding: Encoding) -> int:
         """A system register."""
-        return int(registers.get_system(self._address, encode(encoding))) & 0xFFFF_FFFF_FFFF_FFFF
+        return int(registers.get_system(self._address, encoding.packed)) & 0xFFFF_FFFF_FFFF_FFFF
 
     def write_system(self, encoding: Encoding, value: int) -> None:
         """Write a system register that the model stores (trap 18 of Unicorn: never one that it does not)."""
-        registers.put_system(self._address, encode(encoding), _signed(value))
+        registers.put_system(self._address, encoding.packed, _signed(value))
         self.block[w.P_REGIME] = -1
 
     def read_vector(self, number: int) -> int:

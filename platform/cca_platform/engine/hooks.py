@@ -6,7 +6,10 @@ Every function works on the words of :mod:`cca_platform.native.block`; registers
 
 from typing import Final
 
+from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, Cnthctl, Hcr, Pstate, Sctlr, Vector, encodings
+from cca_arch.types import Access
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
+from cca_platform.isa.pstate import level, stack
 from cca_platform.mmu.translate import fill, host_address, translate
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_address, callback, jit, load32, load64, store32, store64
@@ -23,18 +26,39 @@ __all__ = [
     "uncount",
 ]
 
-_FETCH: Final = 18
-_PAN_BIT: Final = 22
-_HCR_TID3: Final = 1 << 18
-_HCR_TGE: Final = 1 << 27
-_HCR_RW: Final = 1 << 31  # RAO/WI: no level has AArch32
-_HCR_BITS: Final = 0x0001_4003_DFFF_7FFF  # those of this PE: no HCD with EL3, no TID0, up to CD, then FWB and GPF
-_IL: Final = 1 << 20
-_AARCH32: Final = 1 << 4
-_UAO: Final = 1 << 23
-_HCR_EL2: Final = 0x34110
-_CNTHCTL_BITS: Final = 0xFF  # with E2H = 0: EL1PCTEN, EL1PCEN, EVNTEN, EVNTDIR, EVNTI
-_NZCV, _Z = 0xF << 28, 1 << 30
+_FETCH: Final = int(Access.FETCH)
+_HCR_TID3: Final = Hcr.tid3.mask
+_HCR_TGE: Final = Hcr.tge.mask
+_HCR_RW: Final = Hcr.rw.mask  # RAO/WI: no level has AArch32
+_HCR_BITS: Final = (1 << Hcr.e2h.low) - 1 & ~(Hcr.tid0.mask | Hcr.hcd.mask) | Hcr.fwb.mask | Hcr.gpf.mask  # this PE's
+_PAN_BIT: Final = Pstate.pan.low
+_PAN: Final = Pstate.pan.mask
+_IL: Final = Pstate.il.mask
+_AARCH32: Final = Pstate.aarch32.mask
+_UAO: Final = Pstate.uao.mask
+_NZCV, _Z = Pstate.nzcv.mask, Pstate.z.mask
+_SP, _EL_LOW = Pstate.sp.mask, Pstate.el.low
+_MODE_RESERVED: Final = Pstate.mode.mask & ~(Pstate.el.mask | Pstate.sp.mask)
+_KEPT: Final = Pstate.nzcv.mask | Pstate.dit.mask | Pstate.pan.mask  # of PSTATE at an exception
+_MASKED: Final = Pstate.daif.mask
+_SPAN: Final = Sctlr.span.mask
+_LOWER, _SPX = VECTOR_LOWER, VECTOR_SPX
+_SYNCHRONOUS, _SERROR = int(Vector.SYNCHRONOUS), int(Vector.SERROR)
+_CNTHCTL_BITS: Final = (
+    Cnthctl.el1pcten.mask | Cnthctl.el1pcen.mask | Cnthctl.evnten.mask | Cnthctl.evntdir.mask | Cnthctl.evnti.mask
+)
+_HCR_EL2: Final = encodings.HCR_EL2.packed
+_SCTLR_EL1: Final = encodings.SCTLR_EL1.packed
+_VTCR_EL2, _VTTBR_EL2 = encodings.VTCR_EL2.packed, encodings.VTTBR_EL2.packed
+_ISR_EL1: Final = encodings.ISR_EL1.packed
+_RNDR, _RNDRRS = encodings.RNDR.packed, encodings.RNDRRS.packed
+_CNTHCTL_EL2, _CNTVOFF_EL2 = encodings.CNTHCTL_EL2.packed, encodings.CNTVOFF_EL2.packed
+_TIMERS_CRN: Final = encodings.CNTFRQ_EL0.crn
+_ELR_EL1, _ELR_EL2 = encodings.ELR_EL1.packed, encodings.ELR_EL2.packed
+_SPSR_EL1, _SPSR_EL2 = encodings.SPSR_EL1.packed, encodings.SPSR_EL2.packed
+_ESR_EL1, _ESR_EL2 = encodings.ESR_EL1.packed, encodings.ESR_EL2.packed
+_FAR_EL1, _FAR_EL2 = encodings.FAR_EL1.packed, encodings.FAR_EL2.packed
+_VBAR_EL1, _VBAR_EL2 = encodings.VBAR_EL1.packed, encodings.VBAR_EL2.packed
 _NO_FAR: Final = -(1 << 63)
 
 
@@ -42,27 +66,25 @@ _NO_FAR: Final = -(1 << 63)
 def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     """Architectural entry into the vector table of EL1 or EL2 (DDI 0487, AArch64.TakeException).
 
-    Works on PC, PSTATE and SP in the block. ``kind`` is 0x0 synchronous, 0x80 IRQ, 0x100 FIQ, 0x180 SError; ``far`` is
-    written when not -1 << 63, ``esr`` for synchronous exceptions and SError.
+    Works on PC, PSTATE and SP in the block. ``kind`` is a ``Vector``; ``far`` is written when not -1 << 63, ``esr`` for
+    synchronous exceptions and SErrors.
     """
     pstate = load64(p + 8 * w.P_PSTATE)
-    source, op1 = pstate >> 2 & 3, 0x4000 if target == 2 else 0
-    bank = source if pstate & 1 else 0
-    put(p, SP_EL0 + bank, load64(p + 8 * w.P_SP))
-    put_system(p, 0x30401 | op1, load64(p + 8 * w.P_PC))
-    put_system(p, 0x30400 | op1, pstate)
-    if kind == 0 or kind == 0x180:
-        put_system(p, 0x30520 | op1, esr)
+    put(p, SP_EL0 + stack(pstate), load64(p + 8 * w.P_SP))
+    put_system(p, _ELR_EL2 if target == 2 else _ELR_EL1, load64(p + 8 * w.P_PC))
+    put_system(p, _SPSR_EL2 if target == 2 else _SPSR_EL1, pstate)
+    if kind in (_SYNCHRONOUS, _SERROR):
+        put_system(p, _ESR_EL2 if target == 2 else _ESR_EL1, esr)
     if far != _NO_FAR:
-        put_system(p, 0x30600 | op1, far)
-    offset = 0x400
-    if source == target:
-        offset = 0x200 if pstate & 1 else 0
-    kept = pstate & 0xF1400000  # NZCV, DIT and PAN
-    if load64(p + 8 * w.P_HAS_PAN) and target == 1 and get_system(p, 0x30100) >> 23 & 1 == 0:
-        kept |= 1 << _PAN_BIT  # SCTLR_EL1.SPAN = 0
-    store64(p + 8 * w.P_PC, get_system(p, 0x30C00 | op1) + offset + kind)
-    store64(p + 8 * w.P_PSTATE, kept | 0x3C0 | target << 2 | 1)
+        put_system(p, _FAR_EL2 if target == 2 else _FAR_EL1, far)
+    offset = _LOWER
+    if level(pstate) == target:
+        offset = _SPX if pstate & _SP else 0
+    kept = pstate & _KEPT
+    if load64(p + 8 * w.P_HAS_PAN) and target == 1 and get_system(p, _SCTLR_EL1) & _SPAN == 0:
+        kept |= _PAN
+    store64(p + 8 * w.P_PC, get_system(p, _VBAR_EL2 if target == 2 else _VBAR_EL1) + offset + kind)
+    store64(p + 8 * w.P_PSTATE, kept | _MASKED | target << _EL_LOW | _SP)
     store64(p + 8 * w.P_SP, get(p, SP_EL0 + target))
     return 0
 
@@ -80,7 +102,7 @@ def _word_at(p: int, el: int, pc: int) -> int:
 @jit("i8(i8, i8)")
 def instruction(p: int, offset: int) -> int:
     """The instruction word at PC of the block plus ``offset``, or -1 when it cannot be fetched (any more)."""
-    el = load64(p + 8 * w.P_PSTATE) >> 2 & 3
+    el = level(load64(p + 8 * w.P_PSTATE))
     load_regime(p, el)
     return _word_at(p, el, load64(p + 8 * w.P_PC) + offset)
 
@@ -114,7 +136,7 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
         store32(entry + 8, 4)
         return True
     pstate = get(p, PSTATE)
-    el = pstate >> 2 & 3
+    el = level(pstate)
     pan = pstate >> _PAN_BIT & 1
     load_regime(p, el)
     if el == 1 and access != _FETCH and pstate & _UAO == 0 and _is_unprivileged(p):
@@ -169,7 +191,7 @@ def _answer(p: int, register: int, value: int) -> int:
 @jit("i8(i8, i8, i8)")
 def _identify(p: int, register: int, index: int) -> int:
     """MIDR_EL1 and MPIDR_EL1 at EL2, and the ID registers (CRm 1 to 7) that no level traps: from the PE's table."""
-    el = get(p, PSTATE) >> 2 & 3
+    el = level(get(p, PSTATE))
     if index < 8:
         if (index != 0 and index != 5) or el != 2:
             return 0
@@ -190,7 +212,7 @@ def _no_random(p: int, register: int) -> int:
 @jit("i8(i8, i8, i8)")
 def _el2_control(p: int, register: int, word: int) -> int:
     """An EL2 control as the block has it, for EL2; the engine sees to the other levels."""
-    return _answer(p, register, load64(p + 8 * word)) if get(p, PSTATE) & 0xC == 8 else 0
+    return _answer(p, register, load64(p + 8 * word)) if level(get(p, PSTATE)) == 2 else 0
 
 
 @callback("i32", "i64", "i32", "i64", "i64")
@@ -201,17 +223,18 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
         return 0
     if crn == 0 and op1 == 0 and crm < 8:
         return _identify(p, register, 8 * crm + op2)
-    if crn == 2 and op1 == 3 and crm == 4:
+    encoding = op0 << 16 | op1 << 12 | crn << 8 | crm << 4 | op2
+    if encoding in (_RNDR, _RNDRRS):
         return _no_random(p, register)
-    if crn == 12 and op1 == 0 and crm == 1 and op2 == 0:
+    if encoding == _ISR_EL1:
         pstate = get(p, PSTATE)
-        return _answer(p, register, interrupts.pending(p, pstate)) if pstate & 0xC else 0
-    if crn == 1 and op1 == 4 and crm == 1 and op2 == 0:
+        return _answer(p, register, interrupts.pending(p, pstate)) if level(pstate) else 0
+    if encoding == _HCR_EL2:
         return _el2_control(p, register, w.P_HCR)
-    if crn != 14:
-        return 0
-    if op1 == 4 and crm == 1 and op2 == 0:
+    if encoding == _CNTHCTL_EL2:
         return _el2_control(p, register, w.P_CNTHCTL)
+    if crn != _TIMERS_CRN:
+        return 0
     timer = timers.select(p, op1, crm, op2)
     return _answer(p, register, timers.read(p, timer, op2)) if timer >= 0 else 0
 
@@ -233,20 +256,20 @@ def _set_hcr(p: int, value: int) -> int:
 
 
 @jit("i8(i8, i8, i8)")
-def _set_return_state(p: int, op1: int, value: int) -> int:
-    """SPSR_EL1 (op1 0) or SPSR_EL2 (op1 4) is written: note a value whose ERET is an illegal exception return.
+def _set_return_state(p: int, spsr: int, value: int) -> int:
+    """SPSR_EL1 or SPSR_EL2 is written: note a value whose ERET is an illegal exception return.
 
     The engine then sets PSTATE.IL but goes on. It would also run AArch32, which this PE does not have: illegal, too.
     """
-    el, highest = value >> 2 & 3, 2 if op1 == 4 else 1
-    if (get(p, PSTATE) >> 2 & 3) == 0:
+    el, highest = level(value), 2 if spsr == _SPSR_EL2 else 1
+    if level(get(p, PSTATE)) == 0:
         return 0
-    if value & (_IL | _AARCH32 | 2) or el > highest or (el == 0 and value & 1):
+    if value & (_IL | _AARCH32 | _MODE_RESERVED) or el > highest or (el == 0 and value & _SP):
         store64(p + 8 * w.P_SIGNALS, load64(p + 8 * w.P_SIGNALS) | w.SIGNAL_ILLEGAL)
         interrupts.set_budget(p)
     if value & _AARCH32 == 0:
         return 0
-    put_system(p, 0x30400 | op1 << 12, value & ~_AARCH32 | 2)
+    put_system(p, spsr, value & ~_AARCH32 | _MODE_RESERVED)
     return 1
 
 
@@ -254,25 +277,28 @@ def _set_return_state(p: int, op1: int, value: int) -> int:
 def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
     """UC_HOOK_INSN MSR: the timers, and note of writes that change a translation regime."""
     crn, crm, op0, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 8), load32(cp + 12), load32(cp + 16)
-    if op0 != 3 or (op1 == 4 and (get(p, PSTATE) >> 2 & 3) < 2):
+    if op0 != 3 or (op1 == 4 and level(get(p, PSTATE)) < 2):
         return 0  # undefined below EL2: the engine sees to it, after this hook
     value = load64(cp + 24)
-    if crn == 1 or crn == 2 or crn == 10:
+    encoding = op0 << 16 | op1 << 12 | crn << 8 | crm << 4 | op2
+    if crn == 1 or crn == 2 or crn == 10:  # SCTLR, HCR; TTBR, TCR, VTTBR, VTCR; MAIR
         store64(p + 8 * w.P_REGIME, -1)
         store64(p + 8 * w.P_MAINTAINED, -1)
-        if op1 == 4 and crn == 1 and crm == 1 and op2 == 0:
+        if encoding == _HCR_EL2:
             return _set_hcr(p, value)
-        elif op1 == 4 and crn == 2 and crm == 1:
-            store64(p + 8 * (w.P_VTCR if op2 == 2 else w.P_VTTBR), value)
+        if encoding == _VTCR_EL2:
+            store64(p + 8 * w.P_VTCR, value)
+        elif encoding == _VTTBR_EL2:
+            store64(p + 8 * w.P_VTTBR, value)
         return 0
-    if crn == 4 and crm == 0 and op2 == 0:
-        return _set_return_state(p, op1, value)
-    if crn != 14:
+    if encoding in (_SPSR_EL1, _SPSR_EL2):
+        return _set_return_state(p, encoding, value)
+    if crn != _TIMERS_CRN:
         return 0
     if op1 == 4 and crm < 2:
-        if crm == 0 and op2 == 3:
+        if encoding == _CNTVOFF_EL2:
             store64(p + 8 * w.P_CNTVOFF, value)
-        elif crm == 1 and op2 == 0:
+        elif encoding == _CNTHCTL_EL2:
             store64(p + 8 * w.P_CNTHCTL, value & _CNTHCTL_BITS)
         interrupts.set_budget(p)
         return 0

@@ -6,7 +6,10 @@ hook comes before it checks the exception level and the traps.
 
 from typing import Final
 
+from cca_arch.sysregs import MAIR_NORMAL_NC, Hcr, Par, ParFault, Pstate, Sctlr, encodings
+from cca_arch.types import Access
 from cca_platform.engine.registers import PAR_EL1, PSTATE, get, get_system, load_regime, put, put_system
+from cca_platform.isa.pstate import level
 from cca_platform.mmu.gpc import page_index
 from cca_platform.mmu.translate import REFUSED, translate
 from cca_platform.native import block as w
@@ -15,14 +18,18 @@ from cca_platform.pe import interrupts
 
 __all__ = ["ON_SYS", "refused"]
 
-_READ: Final = 16
-_WRITE: Final = 17
-_PAN_BIT: Final = 22
-_HCR_TPCP_TPU: Final = 3 << 23
-_HCR_TGE: Final = 1 << 27
-_UCI: Final = 1 << 26
+_READ: Final = int(Access.READ)
+_WRITE: Final = int(Access.WRITE)
+_PAN_BIT: Final = Pstate.pan.low
+_HCR_TPCP_TPU: Final = Hcr.tpcp.mask | Hcr.tpu.mask
+_HCR_TGE: Final = Hcr.tge.mask
+_UCI: Final = Sctlr.uci.mask
+_PAR_ATTR, _PAR_SH, _PAR_PA, _PAR_RES1 = Par.attr.low, Par.sh.low, Par.pa.mask, Par.res1.mask
+_PAR_FAILED: Final = ParFault.res1.mask | ParFault.f.mask
+_PAR_FST, _PAR_STAGE2, _PAR_WALK = ParFault.fst.low, ParFault.s.mask, ParFault.ptw.mask
+_NON_CACHEABLE: Final = MAIR_NORMAL_NC
 _MAINTENANCE, _WALK = 3, 4  # P_FAULT_KIND
-_HCR_EL2: Final = 0x34110
+_HCR_EL2: Final = encodings.HCR_EL2.packed
 
 
 @jit("i8(i8, i8)")
@@ -30,9 +37,9 @@ def _translated(p: int, address: int) -> int:
     """PAR_EL1 of a translation to ``address``; Device and Non-cacheable memory is outer shareable."""
     attribute = load64(p + 8 * w.P_OUT_ATTR)
     shareability = load64(p + 8 * w.P_OUT_SH)
-    if attribute & 0xF0 == 0 or attribute == 0x44:
+    if attribute & 0xF0 == 0 or attribute == _NON_CACHEABLE:
         shareability = 2
-    return attribute << 56 | address & 0xFFFFFFFFF000 | 0x800 | shareability << 7
+    return attribute << _PAR_ATTR | address & _PAR_PA | _PAR_RES1 | shareability << _PAR_SH
 
 
 @jit("i8(i8, i8, i8, i8, i8, i8)")
@@ -47,7 +54,7 @@ def _address_translate(p: int, va: int, el: int, access: int, both: int, pan: in
     failed = translate(p, va, access) == 1
     stage2 = failed and load64(p + 8 * w.P_FAULT_STAGE) == 2
     walk = stage2 and load64(p + 8 * w.P_FAULT_S1PTW) != 0
-    if walk and not both and (get(p, PSTATE) >> 2 & 3) == 1:
+    if walk and not both and level(get(p, PSTATE)) == 1:
         store64(p + 8 * w.P_FAULT_VA, va)
         store64(p + 8 * w.P_FAULT_ACCESS, access)
         store64(p + 8 * w.P_FAULT_KIND, _WALK)
@@ -57,11 +64,11 @@ def _address_translate(p: int, va: int, el: int, access: int, both: int, pan: in
     if stage2 and not walk and not both:
         par = _translated(p, load64(p + 8 * w.P_FAULT_IPA))
     elif failed:
-        par = 0x801 | load64(p + 8 * w.P_FAULT_FSC) << 1
+        par = _PAR_FAILED | load64(p + 8 * w.P_FAULT_FSC) << _PAR_FST
         if stage2:
-            par |= 1 << 9
+            par |= _PAR_STAGE2
         if walk:
-            par |= 1 << 8
+            par |= _PAR_WALK
     else:
         par = _translated(p, load64(p + 8 * (w.P_OUT_PA if both else w.P_OUT_IPA)))
     put(p, PAR_EL1, par)
@@ -72,13 +79,11 @@ def _address_translate(p: int, va: int, el: int, access: int, both: int, pan: in
 def _instruction_invalidate(p: int, va: int) -> int:
     """IC by VA with several PEs: code of this page that another PE translated is stale."""
     m = load64(p + 8 * w.P_MACHINE)
-    el = get(p, PSTATE) >> 2 & 3
+    el = level(get(p, PSTATE))
     load_regime(p, el)
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, 0)
-    if translate(p, va, _READ) == 0 and load8(
-        load64(m + 8 * w.M_EXECUTED) + page_index(m, load64(p + 8 * w.P_OUT_PA))
-    ):
+    if translate(p, va, _READ) == 0 and load8(load64(m + 8 * w.M_EXECUTED) + page_index(m, load64(p + 8 * w.P_OUT_PA))):
         store64(m + 8 * w.M_CODE_WRITTEN, 1)
     return 0
 
@@ -89,7 +94,7 @@ def _maintain(p: int, op1: int, va: int) -> int:
 
     The engine does neither. It asks this hook before the traps of HCR_EL2: they are how an abort is made of it.
     """
-    el = get(p, PSTATE) >> 2 & 3
+    el = level(get(p, PSTATE))
     key = va >> 12 << 2 | el
     same = load64(p + 8 * w.P_MAINTAINED) == key and load64(p + 8 * w.P_MAINTAINED_ERA) == load64(p + 8 * w.P_TLB_ERA)
     if el == 2 or (el == 0 and op1 != 3) or same:
@@ -145,7 +150,7 @@ def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
             store64(m + 8 * w.M_CODE_WRITTEN, 1)
         return 0
     if crm == 8 or (crm == 9 and load64(p + 8 * w.P_HAS_PAN)):  # the engine's own walk would know no stage 2 of ours
-        el, access = get(p, PSTATE) >> 2 & 3, _WRITE if op2 & 1 else _READ
+        el, access = level(get(p, PSTATE)), _WRITE if op2 & 1 else _READ
         if el >= 1 and op1 == 0 and op2 < (4 if crm == 8 else 2):
             return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1), access, 0, crm & 1)
         if el == 2 and op1 == 4 and op2 < 2 and crm == 8:

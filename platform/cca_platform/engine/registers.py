@@ -7,7 +7,9 @@ Unicorn's own.
 
 from typing import Final
 
+from cca_arch.sysregs import CPTR_EL2_RES1, encodings
 from cca_platform.isa.frame import EL1_FRAME_SIZE, offset
+from cca_platform.isa.pstate import stack
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_reg_read, call_reg_write, jit, load64, store32, store64
 
@@ -47,7 +49,23 @@ PAR_EL1: Final = 284
 CP: Final = 290
 VECTOR: Final = 1  # in place of an encoding: a register of 16 bytes
 TLB_FLUSH: Final = 11 | 1 << 30  # UC_CTL_TLB_FLUSH with UC_CTL_IO_WRITE
-_CPTR_EL2_RES1: Final = 0x33FF
+
+_NO_TRAPS: Final = CPTR_EL2_RES1
+_SCTLR_EL1: Final = encodings.SCTLR_EL1.packed
+_TCR_EL1: Final = encodings.TCR_EL1.packed
+_TTBR0_EL1: Final = encodings.TTBR0_EL1.packed
+_TTBR1_EL1: Final = encodings.TTBR1_EL1.packed
+_MAIR_EL1: Final = encodings.MAIR_EL1.packed
+_SCTLR_EL2: Final = encodings.SCTLR_EL2.packed
+_TCR_EL2: Final = encodings.TCR_EL2.packed
+_TTBR0_EL2: Final = encodings.TTBR0_EL2.packed
+_MAIR_EL2: Final = encodings.MAIR_EL2.packed
+_HCR_EL2: Final = encodings.HCR_EL2.packed
+_MDCR_EL2: Final = encodings.MDCR_EL2.packed
+_CPTR_EL2: Final = encodings.CPTR_EL2.packed
+_VMPIDR_EL2: Final = encodings.VMPIDR_EL2.packed
+_VPIDR_EL2: Final = encodings.VPIDR_EL2.packed
+_TPIDR_EL3: Final = encodings.TPIDR_EL3.packed
 UNICORN_REGISTERS: Final = {
     "X0": X0, "X29": X29, "SP": SP, "XZR": XZR, "PC": PC, "PSTATE": PSTATE, "SP_EL0": SP_EL0,
     "PAR_EL1": PAR_EL1, "CP_REG": CP,
@@ -115,13 +133,17 @@ def load_regime(p: int, el: int) -> int:
     """Have the control registers of the translation regime of ``el`` in the block; the MSR hook marks them stale."""
     regime = 2 if el == 2 else 1
     if load64(p + 8 * w.P_REGIME) != regime:
-        op1 = 0x4000 if el == 2 else 0
-        store64(p + 8 * w.P_SCTLR, get_system(p, 0x30100 | op1))
-        store64(p + 8 * w.P_TCR, get_system(p, 0x30202 | op1))
-        store64(p + 8 * w.P_TTBR0, get_system(p, 0x30200 | op1))
-        store64(p + 8 * w.P_MAIR, get_system(p, 0x30A20 | op1))
-        if el != 2:
-            store64(p + 8 * w.P_TTBR1, get_system(p, 0x30201))
+        if regime == 2:
+            store64(p + 8 * w.P_SCTLR, get_system(p, _SCTLR_EL2))
+            store64(p + 8 * w.P_TCR, get_system(p, _TCR_EL2))
+            store64(p + 8 * w.P_TTBR0, get_system(p, _TTBR0_EL2))
+            store64(p + 8 * w.P_MAIR, get_system(p, _MAIR_EL2))
+        else:
+            store64(p + 8 * w.P_SCTLR, get_system(p, _SCTLR_EL1))
+            store64(p + 8 * w.P_TCR, get_system(p, _TCR_EL1))
+            store64(p + 8 * w.P_TTBR0, get_system(p, _TTBR0_EL1))
+            store64(p + 8 * w.P_TTBR1, get_system(p, _TTBR1_EL1))
+            store64(p + 8 * w.P_MAIR, get_system(p, _MAIR_EL1))
         store64(p + 8 * w.P_REGIME, regime)
     return 0
 
@@ -154,7 +176,7 @@ def write_general(p: int) -> int:
     source, held = p + 8 * w.P_X, p + 8 * w.P_HELD
     if load64(source + 8 * 33) != load64(held + 8 * 33):
         call_reg_write(function, engine, PSTATE, source + 8 * 33)
-        _write_system(p, 0x36D02, 0)  # TPIDR_EL3: any system register write makes Unicorn look at PSTATE again
+        _write_system(p, _TPIDR_EL3, 0)  # any system register write makes Unicorn look at PSTATE again
         store64(held + 8 * 33, load64(source + 8 * 33))
     for number in range(33):
         value = load64(source + 8 * number)
@@ -185,11 +207,11 @@ def flush_tlb(p: int) -> int:
 @jit("i8(i8, i8, i8, i8, i8)")
 def put_el2(p: int, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> int:
     """HCR_EL2, MDCR_EL2, VMPIDR_EL2 and VPIDR_EL2 of the engine, for an EL2 in Python; CPTR_EL2 traps nothing."""
-    _write_system(p, 0x34110, hcr)
-    _write_system(p, 0x34111, mdcr)
-    _write_system(p, 0x34112, _CPTR_EL2_RES1)
-    _write_system(p, 0x34005, vmpidr)
-    _write_system(p, 0x34000, vpidr)
+    _write_system(p, _HCR_EL2, hcr)
+    _write_system(p, _MDCR_EL2, mdcr)
+    _write_system(p, _CPTR_EL2, _NO_TRAPS)
+    _write_system(p, _VMPIDR_EL2, vmpidr)
+    _write_system(p, _VPIDR_EL2, vpidr)
     store64(p + 8 * w.P_REGIME, -1)
     return 0
 
@@ -228,8 +250,8 @@ def save_el1(p: int, table: int, frame: int) -> int:
     pstate = load64(p + 8 * w.P_PSTATE)
     store64(frame + 8 * _FRAME_PC, load64(p + 8 * w.P_PC))
     store64(frame + 8 * _FRAME_PSTATE, pstate)
-    if pstate & 0xD != 9:  # at EL2h the SP is SP_EL2, which belongs to the other frame
-        slot = _FRAME_SP_EL1 if pstate & 0xD == 5 else _FRAME_SP_EL0
+    if stack(pstate) != 2:  # SP_EL2 belongs to the other frame
+        slot = _FRAME_SP_EL1 if stack(pstate) == 1 else _FRAME_SP_EL0
         store64(frame + 8 * slot, load64(p + 8 * w.P_SP))
     return 0
 
@@ -264,7 +286,7 @@ def load_el1(p: int, table: int, frame: int) -> int:
     row = table + 8
     for _ in range(load64(table)):
         encoding, offset = load64(row + 8), load64(row + 16)
-        if encoding == 0x30100 or encoding & ~3 == 0x30200:  # SCTLR_EL1, TTBR0_EL1, TTBR1_EL1, TCR_EL1
+        if encoding in (_SCTLR_EL1, _TTBR0_EL1, _TTBR1_EL1, _TCR_EL1):
             holds = load64(shadow + offset) if shadow else get_system(p, encoding)
             if holds != load64(frame + offset):
                 changed = 1
@@ -281,7 +303,7 @@ def load_el1(p: int, table: int, frame: int) -> int:
     pstate = load64(frame + 8 * _FRAME_PSTATE)
     store64(p + 8 * w.P_PC, load64(frame + 8 * _FRAME_PC))
     store64(p + 8 * w.P_PSTATE, pstate)
-    store64(p + 8 * w.P_SP, load64(frame + 8 * (_FRAME_SP_EL1 if pstate & 0xD == 5 else _FRAME_SP_EL0)))
+    store64(p + 8 * w.P_SP, load64(frame + 8 * (_FRAME_SP_EL1 if stack(pstate) == 1 else _FRAME_SP_EL0)))
     return changed
 
 
@@ -289,5 +311,5 @@ def load_el1(p: int, table: int, frame: int) -> int:
 def select_sp(p: int) -> int:
     """Take the SP of the block from the bank that its PSTATE selects."""
     pstate = load64(p + 8 * w.P_PSTATE)
-    store64(p + 8 * w.P_SP, get(p, SP_EL0 + ((pstate >> 2 & 3) if pstate & 1 else 0)))
+    store64(p + 8 * w.P_SP, get(p, SP_EL0 + stack(pstate)))
     return 0

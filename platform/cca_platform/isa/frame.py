@@ -13,81 +13,35 @@ __all__ = [
     "EL2_FRAME",
     "EL2_FRAME_SIZE",
     "EL2_REPLACED",
-    "SYSTEM_REGISTERS",
-    "Encoding",
     "offset",
     "offset_el2",
 ]
 
-Encoding = tuple[int, int, int, int, int]
-
-SYSTEM_REGISTERS: Final[dict[str, Encoding]] = {
-    # name: (op0, op1, CRn, CRm, op2), DDI 0487 section D24
-    "mdscr_el1": (2, 0, 0, 2, 2),
-    "csselr_el1": (3, 2, 0, 0, 0),
-    "sctlr_el1": (3, 0, 1, 0, 0),
-    "cpacr_el1": (3, 0, 1, 0, 2),
-    "ttbr0_el1": (3, 0, 2, 0, 0),
-    "ttbr1_el1": (3, 0, 2, 0, 1),
-    "tcr_el1": (3, 0, 2, 0, 2),
-    "spsr_el1": (3, 0, 4, 0, 0),
-    "elr_el1": (3, 0, 4, 0, 1),
-    "afsr0_el1": (3, 0, 5, 1, 0),
-    "afsr1_el1": (3, 0, 5, 1, 1),
-    "esr_el1": (3, 0, 5, 2, 0),
-    "far_el1": (3, 0, 6, 0, 0),
-    "par_el1": (3, 0, 7, 4, 0),
-    "mair_el1": (3, 0, 10, 2, 0),
-    "amair_el1": (3, 0, 10, 3, 0),
-    "vbar_el1": (3, 0, 12, 0, 0),
-    "contextidr_el1": (3, 0, 13, 0, 1),
-    "tpidr_el1": (3, 0, 13, 0, 4),
-    "tpidr_el0": (3, 3, 13, 0, 2),
-    "tpidrro_el0": (3, 3, 13, 0, 3),
-    "cntkctl_el1": (3, 0, 14, 1, 0),
-    "sctlr_el2": (3, 4, 1, 0, 0),
-    "hcr_el2": (3, 4, 1, 1, 0),
-    "mdcr_el2": (3, 4, 1, 1, 1),
-    "cptr_el2": (3, 4, 1, 1, 2),
-    "ttbr0_el2": (3, 4, 2, 0, 0),
-    "tcr_el2": (3, 4, 2, 0, 2),
-    "vttbr_el2": (3, 4, 2, 1, 0),
-    "vtcr_el2": (3, 4, 2, 1, 2),
-    "spsr_el2": (3, 4, 4, 0, 0),
-    "elr_el2": (3, 4, 4, 0, 1),
-    "esr_el2": (3, 4, 5, 2, 0),
-    "far_el2": (3, 4, 6, 0, 0),
-    "hpfar_el2": (3, 4, 6, 0, 4),
-    "mair_el2": (3, 4, 10, 2, 0),
-    "vbar_el2": (3, 4, 12, 0, 0),
-    "tpidr_el2": (3, 4, 13, 0, 2),
-    "cnthctl_el2": (3, 4, 14, 1, 0),
-    "cntvoff_el2": (3, 4, 14, 0, 3),
-    "vpidr_el2": (3, 4, 0, 0, 0),
-    "vmpidr_el2": (3, 4, 0, 0, 5),
-    "scr_el3": (3, 6, 1, 1, 0),
-    "mdcr_el3": (3, 6, 1, 3, 1),
-}
-
 _GENERAL: Final = tuple(f"x{number}" for number in range(31))
+_EL1: Final = (
+    "mdscr_el1", "csselr_el1", "sctlr_el1", "cpacr_el1", "ttbr0_el1", "ttbr1_el1", "tcr_el1", "spsr_el1", "elr_el1",
+    "afsr0_el1", "afsr1_el1", "esr_el1", "far_el1", "par_el1", "mair_el1", "amair_el1", "vbar_el1", "contextidr_el1",
+    "tpidr_el1", "tpidr_el0", "tpidrro_el0", "cntkctl_el1",
+)  # fmt: skip
+_EL2: Final = (
+    "sctlr_el2", "hcr_el2", "mdcr_el2", "cptr_el2", "ttbr0_el2", "tcr_el2", "vttbr_el2", "vtcr_el2", "spsr_el2",
+    "elr_el2", "esr_el2", "far_el2", "hpfar_el2", "mair_el2", "vbar_el2", "tpidr_el2", "cnthctl_el2", "cntvoff_el2",
+    "vpidr_el2", "vmpidr_el2",
+)  # fmt: skip
 _TIMERS: Final = ("cntv_ctl_el0", "cntv_cval_el0", "cntp_ctl_el0", "cntp_cval_el0")
 _VECTORS: Final = tuple(f"v{number}" for number in range(32))
 
 EL1_FRAME: Final[tuple[str, ...]] = (
     *_GENERAL,
     *("sp_el0", "sp_el1", "pc", "pstate"),
-    *(name for name in SYSTEM_REGISTERS if not name.endswith(("_el2", "_el3"))),
+    *_EL1,
     *_TIMERS,
     *("fpcr", "fpsr"),
     *_VECTORS,
 )
 CONTROLS: Final = ("hcr", "vtcr", "vttbr", "cnthctl", "cntvoff")
 """EL2 controls as software wrote them, which the PE keeps beside the engine's copies."""
-EL2_FRAME: Final[tuple[str, ...]] = (
-    "sp_el2",
-    *CONTROLS,
-    *(name for name in SYSTEM_REGISTERS if name.endswith("_el2")),
-)
+EL2_FRAME: Final[tuple[str, ...]] = ("sp_el2", *CONTROLS, *_EL2)
 EL2_REPLACED: Final = ("sp_el2", *CONTROLS, "hcr_el2", "mdcr_el2", "cptr_el2", "vmpidr_el2", "vpidr_el2")
 """What of the EL2 frame an EL2 in Python puts its own values in place of."""
 

@@ -3,6 +3,7 @@
 import ctypes
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.sysregs import REGISTERS
 from cca_platform.isa import frame
 from cca_platform.native import block as w
 
@@ -82,10 +83,10 @@ def run_under(pe: "Pe", scr: int) -> None:
 
 def read_sysreg(pe: "Pe", name: str) -> int:
     """An EL1 or EL2 system register of the interrupted code, by its name in :mod:`cca_platform.isa.frame`."""
-    return pe.engine.read_system(frame.SYSTEM_REGISTERS[name])
+    return pe.engine.read_system(REGISTERS[name])
 
 
 def write_sysreg(pe: "Pe", name: str, value: int) -> None:
     """Write a system register of the interrupted code."""
-    pe.engine.write_system(frame.SYSTEM_REGISTERS[name], value)
+    pe.engine.write_system(REGISTERS[name], value)
     pe.tlb.stale = True

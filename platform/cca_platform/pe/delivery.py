@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.sysregs import encodings
 from cca_arch.types import SecurityState
 from cca_platform.engine import hooks
-from cca_platform.isa import frame
 from cca_platform.native import block as w
 from cca_platform.pe import interrupts, timers
 from cca_platform.pe.levels import take_program
@@ -116,7 +116,7 @@ def take_interrupt(pe: "Pe", taken: int) -> None:
         if taken & _VIRTUAL:
             hcr = words[w.P_HCR] & ~_HCR_VSE
             words[w.P_HCR] = hcr
-            pe.engine.write_system(frame.SYSTEM_REGISTERS["hcr_el2"], hcr)
+            pe.engine.write_system(encodings.HCR_EL2, hcr)
         else:
             esr |= words[w.P_SERROR]
             words[w.P_SIGNALS] &= ~w.SIGNAL_SERROR

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.sysregs import REGISTERS
 from cca_arch.types import Access, SecurityState
 from cca_platform.engine import hooks, maintenance
 from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.isa import access as la
-from cca_platform.isa import frame
 from cca_platform.isa.decoder import decode
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
 from cca_platform.mmu.translate import DEVICE, REFUSED, translate
@@ -120,7 +120,7 @@ def misaligned(pe: "Pe") -> None:
 def _control(pe: "Pe", register: str) -> int:
     """A register that traps: those that the engine has no full copy of are in the block."""
     word = _IN_BLOCK.get(register)
-    return pe.engine.read_system(frame.SYSTEM_REGISTERS[register]) if word is None else pe.words[word]
+    return pe.engine.read_system(REGISTERS[register]) if word is None else pe.words[word]
 
 
 def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:

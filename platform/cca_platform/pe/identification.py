@@ -8,7 +8,22 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cca_platform.isa.frame import Encoding
+from cca_arch.fields import Bits
+from cca_arch.sysregs import (
+    OUTPUT_BITS,
+    Dfr0,
+    Dfr1,
+    Encoding,
+    Isar0,
+    Isar1,
+    Midr,
+    Mmfr0,
+    Mmfr1,
+    Mmfr2,
+    Pfr0,
+    Pfr1,
+    encodings,
+)
 from cca_platform.machine.board import Board
 
 if TYPE_CHECKING:
@@ -16,35 +31,24 @@ if TYPE_CHECKING:
 
 __all__ = ["IdRegisters"]
 
-_PA_RANGE: Final = {32: 0, 36: 1, 40: 2, 42: 3, 44: 4, 48: 5}
-_MIDR: Final = (3, 0, 0, 0, 0)
-_MPIDR: Final = (3, 0, 0, 0, 5)
-_PFR0: Final = (3, 0, 0, 4, 0)
-_PFR1: Final = (3, 0, 0, 4, 1)
-_DFR0: Final = (3, 0, 0, 5, 0)
-_DFR1: Final = (3, 0, 0, 5, 1)
-_ISAR0: Final = (3, 0, 0, 6, 0)
-_ISAR1: Final = (3, 0, 0, 6, 1)
-_MMFR0: Final = (3, 0, 0, 7, 0)
-_MMFR1: Final = (3, 0, 0, 7, 1)
-_MMFR2: Final = (3, 0, 0, 7, 2)
-
-# Fields of 4 bits (name, low bit, value) that are not as the CPU model has them; ID registers that are not here read as
-# zero, those of AArch32 among them.
-_FIELDS: Final[dict[Encoding, tuple[tuple[str, int, int], ...]]] = {
-    _PFR0: (
-        ("EL0", 0, 1), ("EL1", 4, 1), ("EL2", 8, 1), ("EL3", 12, 1),  # AArch64 alone
-        ("GIC", 24, 1), ("SVE", 32, 0), ("RME", 52, 1), ("CSV2", 56, 1), ("CSV3", 60, 1),
-    ),
-    _PFR1: (("BT", 0, 0),),  # no guarded pages
-    _DFR0: (("TraceVer", 4, 0), ("PMUVer", 8, 0)),
-    _DFR1: (),
-    _ISAR0: (("RNDR", 60, 0),),
-    _ISAR1: (("APA", 4, 0), ("API", 8, 0), ("GPA", 24, 0), ("GPI", 28, 0)),  # EL3 keeps pointer authentication off
-    _MMFR0: (("BigEnd", 8, 0), ("BigEndEL0", 16, 0), ("TGran16", 20, 0), ("TGran64", 24, 0xF), ("TGran4", 28, 0)),
-    _MMFR1: (("HAFDBS", 0, 2), ("VMIDBits", 4, 2), ("VH", 8, 0), ("HPDS", 12, 1), ("LO", 16, 0), ("XNX", 28, 1)),
-    _MMFR2: (("CnP", 0, 1), ("FWB", 40, 1), ("TTL", 48, 1)),
-}  # fmt: skip
+_PFR0: Final = {"el0": 1, "el1": 1, "el2": 1, "el3": 1, "gic": 1, "sve": 0, "rme": 1, "csv2": 1, "csv3": 1}
+_ISAR1: Final = {"apa": 0, "api": 0, "gpa": 0, "gpi": 0}  # EL3 keeps pointer authentication off
+_MMFR0: Final = {"bigend": 0, "bigendel0": 0, "tgran16": 0, "tgran64": 0xF, "tgran4": 0}
+_MMFR1: Final = {"hafdbs": 2, "vmidbits": 2, "vh": 0, "hpds": 1, "lo": 0, "xnx": 1}
+_CHANGED: Final[dict[Encoding, tuple[type[Bits], dict[str, int]]]] = {
+    encodings.ID_AA64PFR0_EL1: (Pfr0, _PFR0),  # levels are AArch64 alone
+    encodings.ID_AA64PFR1_EL1: (Pfr1, {"bt": 0}),  # no guarded pages
+    encodings.ID_AA64DFR0_EL1: (Dfr0, {"tracever": 0, "pmuver": 0}),
+    encodings.ID_AA64DFR1_EL1: (Dfr1, {}),
+    encodings.ID_AA64ISAR0_EL1: (Isar0, {"rndr": 0}),
+    encodings.ID_AA64ISAR1_EL1: (Isar1, _ISAR1),
+    encodings.ID_AA64MMFR0_EL1: (Mmfr0, _MMFR0),
+    encodings.ID_AA64MMFR1_EL1: (Mmfr1, _MMFR1),
+    encodings.ID_AA64MMFR2_EL1: (Mmfr2, {"cnp": 1, "fwb": 1, "ttl": 1}),
+}
+"""Fields that are not as the CPU model has them; an ID register that is not here reads as zero, also of AArch32."""
+_MIDR: Final = Midr.make(implementer=0x41, architecture=0xF, partnum=0xD0F)
+"""Arm, the architecture envelope model of the Base FVP."""
 
 
 class IdRegisters:
@@ -52,9 +56,9 @@ class IdRegisters:
 
     def __init__(self, pe: "Pe", board: Board) -> None:
         self._pe = pe
-        self.midr = 0x410F_D0F0  # Arm, the architecture envelope model of the Base FVP
-        self._fixed = {_MIDR: self.midr, _MPIDR: pe.mpidr}
-        self._pa_range = _PA_RANGE[board.pa_bits]
+        self.midr = int(_MIDR)
+        self._fixed = {encodings.MIDR_EL1: self.midr, encodings.MPIDR_EL1: pe.mpidr}
+        self._pa_range = OUTPUT_BITS.index(board.pa_bits)
         self._cache: dict[Encoding, int] = {}
 
     def table(self) -> np.ndarray:
@@ -64,21 +68,21 @@ class IdRegisters:
 
     def reset(self) -> dict[str, int]:
         """What EL1 reads in place of MIDR_EL1 and MPIDR_EL1, at reset."""
-        return {"vpidr_el2": self.midr, "vmpidr_el2": self._fixed[_MPIDR]}
+        return {"vpidr_el2": self.midr, "vmpidr_el2": self._fixed[encodings.MPIDR_EL1]}
 
     def read(self, *encoding: int) -> int:
         """The register with this (op0, op1, CRn, CRm, op2)."""
         op0, op1, crn, crm, op2 = encoding
-        key = (op0, op1, crn, crm, op2)
+        key = Encoding(op0, op1, crn, crm, op2)
         value = self._cache.get(key)
         if value is None:
             value = self._cache[key] = self._make(key)
         return value
 
     def _make(self, key: Encoding) -> int:
-        if key not in _FIELDS:
+        if key not in _CHANGED:
             return self._fixed.get(key, 0)
-        value = self._pe.engine.read_system(key)
-        for _, low, field in (*_FIELDS[key], *((("PARange", 0, self._pa_range),) if key == _MMFR0 else ())):
-            value = value & ~(0xF << low) | field << low
-        return value
+        layout, fields = _CHANGED[key]
+        if layout is Mmfr0:
+            fields = fields | {"parange": self._pa_range}
+        return int(layout(self._pe.engine.read_system(key)).replace(**fields))

@@ -5,10 +5,10 @@ The functions that are methods of :class:`cca_platform.pe.pe.Pe` are documented 
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cca_arch.sysregs import encodings
 from cca_arch.types import SecurityState
 from cca_platform.engine import hooks, registers
 from cca_platform.errors import MachineStopped
-from cca_platform.isa import frame
 from cca_platform.native import block as w
 from cca_platform.trace.events import ExceptionTake
 
@@ -132,7 +132,7 @@ def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | N
         return
     elr, spsr = pe.elr, pe.spsr
     if target == 2 and hpfar is not None:
-        pe.engine.write_system(frame.SYSTEM_REGISTERS["hpfar_el2"], hpfar)
+        pe.engine.write_system(encodings.HPFAR_EL2, hpfar)
     hooks.take_exception(pe.address, target, esr, _signed(far), 0)
     pe.el = target
     if pe.trace.on:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from cca_arch.sysregs import REGISTERS
 from cca_arch.types import SecurityState
-from cca_platform.isa import frame
 from cca_platform.mmu.tlb import Tlb
 from cca_platform.native import block as w
 from cca_platform.pe import controls, delivery, levels, running, saved, timers
@@ -138,7 +138,7 @@ class Pe:
             self._id_table = self.ids.table()
             self.block[w.P_ID_TABLE] = self._id_table.ctypes.data
             for name, value in self.ids.reset().items():
-                self._engine.write_system(frame.SYSTEM_REGISTERS[name], value)
+                self._engine.write_system(REGISTERS[name], value)
             self._engine.stop_before(self._stops)
         return self._engine
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from cca_platform.isa.frame import Encoding
+from cca_arch.sysregs import Encoding
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, iss_sysreg, iss_wfx
 
 __all__ = ["CONTROLS", "Control", "trap"]
@@ -45,7 +45,7 @@ def _of(pattern: str) -> Iterable[Encoding]:
         return found
 
     op0, op1, crn, crm, op2 = (values(text) for text in pattern.split())
-    return ((a, b, c, d, e) for a in op0 for b in op1 for c in crn for d in crm for e in op2)
+    return (Encoding(a, b, c, d, e) for a in op0 for b in op1 for c in crn for d in crm for e in op2)
 
 
 def _control(
@@ -113,9 +113,7 @@ def _controls(instruction: SystemInstruction) -> tuple[Control, ...]:
     return tuple(control for control in CONTROLS if kind in control.kinds and encoding in control.encodings)
 
 
-def trap(
-    instruction: SystemInstruction, el: int, has_el2: bool, read: Callable[[str], int]
-) -> tuple[int, int] | None:
+def trap(instruction: SystemInstruction, el: int, has_el2: bool, read: Callable[[str], int]) -> tuple[int, int] | None:
     """(ESR, target level) of an instruction at ``el`` that a control traps; None when it is undefined.
 
     ``read(register)`` gives a control register; ``has_el2`` says that EL2 is enabled in the security state.
