@@ -1,4 +1,4 @@
-// Syndromes of exceptions (DDI 0487, ESR_ELx): fields, exception classes, fault status codes.
+// Exception syndromes (DDI 0487, ESR_ELx): fields, exception classes and fault status codes.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef ESR_H
 #define ESR_H

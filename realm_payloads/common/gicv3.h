@@ -1,4 +1,4 @@
-// GICv3 (IHI 0069): INTIDs, and the registers of distributor and redistributors.
+// GICv3 (IHI 0069): interrupt IDs, and the registers of the distributor and the redistributors.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef GICV3_H
 #define GICV3_H

@@ -1,4 +1,4 @@
-// Instructions that payloads write into memory (DDI 0487).
+// Instructions that payloads write to memory and then execute (DDI 0487).
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef OPCODES_H
 #define OPCODES_H

@@ -1,4 +1,4 @@
-// Where things are on the board that a payload is built for: -DBOARD_fvp or -DBOARD_virt.
+// The memory map of the board a payload is built for: -DBOARD_fvp or -DBOARD_virt.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef PLATFORM_H
 #define PLATFORM_H

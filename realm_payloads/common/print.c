@@ -1,4 +1,4 @@
-// Text and numbers to the PL011. The model is always ready to send, so the data register is all it takes.
+// Prints text and numbers on a PL011. The model is always ready to send, so only its data register matters.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "print.h"
 

@@ -1,4 +1,4 @@
-// Plain text on the console of a world that prints to a PL011: Non-secure EL2 and Secure EL1.
+// Plain text output for the worlds that print on a PL011: Non-secure EL2 and Secure EL1.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef PRINT_H
 #define PRINT_H

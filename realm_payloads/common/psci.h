@@ -1,4 +1,4 @@
-// PSCI 1.1 (DEN0022), as the firmware and the RMM offer it.
+// PSCI 1.1 (DEN0022), as both the firmware and the RMM offer it.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef PSCI_H
 #define PSCI_H

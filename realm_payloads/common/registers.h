@@ -1,4 +1,5 @@
-// Macros for assembly that keeps general registers: X\n lies at 8 * n of a frame. `registers_2_to_29 stp, sp` stores, ldp loads.
+// Assembly macros that save and restore general registers; a frame holds X<n> at offset 8 * n. `registers_2_to_29 stp, sp`
+// saves them, `registers_2_to_29 ldp, sp` restores them.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef REGISTERS_H
 #define REGISTERS_H

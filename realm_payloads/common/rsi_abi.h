@@ -1,4 +1,4 @@
-// RSI 1.0 (DEN0137): functions, results and structures, for Realm code and for the guests that a Non-secure payload brings.
+// RSI 1.0 (DEN0137): functions, results and structures. Realm payloads use it, and the guests inside Non-secure payloads.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef RSI_ABI_H
 #define RSI_ABI_H

@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4): for `compute`, and for `rsi` to check what the RMM measured.
+// SHA-256 (FIPS 180-4). `compute` burns time with it, `rsi` checks the RMM's measurements, `secure` computes its MACs.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "sha256.h"
 

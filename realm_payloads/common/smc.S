@@ -1,4 +1,4 @@
-// The call of smc.h.
+// smc_call(): see smc.h.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "registers.h"
 

@@ -1,4 +1,4 @@
-// Calls by SMC #0 (SMCCC, DEN0028), from any world: X0 to X17 go in and come back.
+// SMC #0 with all registers of the calling convention (SMCCC, DEN0028): passes X0 to X17 and returns them. Used in every world.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef SMC_H
 #define SMC_H

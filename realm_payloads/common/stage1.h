@@ -1,4 +1,4 @@
-// Stage 1 descriptors and controls (DDI 0487, VMSAv8-64) with 4 KiB pages, at any Exception level.
+// Stage 1 translation with 4 KiB pages (DDI 0487, VMSAv8-64): descriptor bits and control register fields.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef STAGE1_H
 #define STAGE1_H

@@ -1,4 +1,5 @@
-// The C library functions that the compiler may call; -fno-builtin keeps it from turning these loops into calls of themselves.
+// The C library functions that the compiler may call. -fno-builtin keeps it from compiling these loops into calls of
+// themselves.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "types.h"
 

@@ -1,4 +1,4 @@
-// Plain types; the instructions that C has no words for: system registers, barriers, events, ordered loads and stores.
+// Integer types, and macros for instructions that C cannot express: system registers, barriers, events, acquire and release.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef TYPES_H
 #define TYPES_H

@@ -1,5 +1,5 @@
-// ns_enter: the smallest Realm, whose REC is entered as often as the word at ENTRIES says; each time it calls the Host.
-// What `realmlab bench` measures the exits of a Realm under real NS-EL2 code with. Ends with PSCI SYSTEM_OFF.
+// ns_enter: builds the smallest Realm and enters its REC as often as the word at ENTRIES says; the Realm calls the Host each
+// time. `realmlab bench` uses it to measure Realm exits to real code at NS-EL2. Ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ns.h"
 #include "platform.h"

@@ -1,6 +1,6 @@
-// ns_gpf: bare-metal code at Non-secure EL2 that loads from, stores to and jumps into memory of the other three worlds. Each
-// try must end in a granule protection fault: FSC 0x28, EC 0x25 or 0x21. Prints one line for each try to UART0, then the
-// number of tries that went wrong; ends with PSCI SYSTEM_OFF.
+// ns_gpf: loads from, stores to and jumps into memory of the other three worlds, bare-metal at Non-secure EL2. Each try must
+// end in a granule protection fault: FSC 0x28, EC 0x25 or 0x21. Prints one line per try to UART0, then how many went wrong;
+// ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "esr.h"
 #include "ns.h"

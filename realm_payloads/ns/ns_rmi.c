@@ -1,5 +1,5 @@
-// ns_rmi: bare-metal code at Non-secure EL2 that calls RMI_VERSION 1000 times by SMC, through EL3 to the RMM and back.
-// Prints what the RMM answers to UART0; ends with PSCI SYSTEM_OFF.
+// ns_rmi: calls RMI_VERSION 1000 times, bare-metal at Non-secure EL2; each SMC goes through EL3 to the RMM and back. Prints how
+// many answers were wrong to UART0; ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ns.h"
 #include "rmi.h"

@@ -1,5 +1,5 @@
-// attest: gets a CCA attestation token from the RMM, as Linux does it, and hands it out over the console in hex between
-// a BEGIN and an END line. Argument: challenge=HEX, up to 64 bytes, the rest zero (default: bytes 00 to 3f).
+// attest: gets a CCA attestation token from the RMM, as Linux does, and prints it in hex between a BEGIN and an END line.
+// Argument: challenge=HEX, up to 64 bytes, padded with zeros (default: bytes 00 to 3f).
 //   realmlab run attest -q | realmlab attest verify -
 // Exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause

@@ -1,5 +1,5 @@
-// compute: arithmetic without memory traffic, for the benchmark. The argument is the number of rounds (default 100).
-// A round is 10,000 steps of a xorshift-multiply generator, then SHA-256 of 4 KiB. Prints a checksum; exit status 0.
+// compute: arithmetic without memory traffic, for benchmarks. Argument: the number of rounds (default 100). A round is 10,000
+// steps of a xorshift-multiply generator, then SHA-256 of 4 KiB. Prints a checksum; exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime.h"
 

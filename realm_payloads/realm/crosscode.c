@@ -1,5 +1,5 @@
-// crosscode: one vCPU writes a function, another one runs it, 100 versions of it, with the cache maintenance and the
-// context synchronisation that the architecture asks for. Needs 2 vCPUs. Exit status 0.
+// crosscode: one vCPU writes 100 versions of a function and another one runs them, with the cache maintenance and context
+// synchronisation that the architecture requires. Needs 2 vCPUs. Exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "mmu.h"
 #include "opcodes.h"

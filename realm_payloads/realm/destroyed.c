@@ -1,7 +1,7 @@
-// destroyed: writes to two pages and asks the Host to take them away ("destroy ADDRESS ADDRESS"). When it has done so, the
-// Realm sees RIPAS DESTROYED, and gets the first page back as RAM, zero, only when it says that this may change. Then it
-// touches the second one in the way that its argument names (load when there is none): that no Host can repair, and the
-// run ends with status 3. With a Host that destroys nothing it says so; exit status 0.
+// destroyed: writes to two pages and asks the Host to destroy them ("destroy ADDRESS ADDRESS"). The Realm then sees RIPAS
+// DESTROYED, and gets the first page back as zeroed RAM only once it allows that change. Finally it touches the second page in
+// the way its argument names (default: load); no Host can repair that, so the run ends with status 3. If the Host destroys
+// nothing, the payload says so and exits with status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "check.h"
 #include "mmu.h"

@@ -1,7 +1,7 @@
-// faults: touches what a Realm may not touch, and checks in its own vectors what comes back: syndrome and fault address of
-// stage 1 faults, of synchronous external aborts (SEA) that the RMM injects, of undefined instructions and breakpoints;
-// and that accesses which the Host can repair or emulate go on as if nothing had happened.
-// One PASS or FAIL line for each rule; exit status = number of failures. Needs 16 MiB of memory, and a UART.
+// faults: touches what a Realm must not touch, and checks the syndrome and fault address in its own vectors: stage 1 faults,
+// synchronous external aborts (SEA) that the RMM injects, undefined instructions, breakpoints. Accesses that the Host repairs
+// or emulates must go on as if nothing had happened. Needs 16 MiB of memory and a UART.
+// Prints one PASS or FAIL line per rule; exit status = number of failures.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "check.h"
 #include "mmu.h"

@@ -1,5 +1,5 @@
-// hello: the first lines of a Realm. Prints the RSI version, the Realm's configuration, its arguments and a greeting.
-// Expects: console by RSI host call, a device tree in X0. Exit status 0.
+// hello: a first Realm. Prints the RSI version, the Realm's configuration, its arguments and a greeting.
+// Needs the console by RSI host calls and a device tree in X0. Exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rsi.h"
 #include "runtime.h"

@@ -1,4 +1,4 @@
-// idle: waits for an interrupt that nobody will ever send. The VMM has to notice (status 3).
+// idle: waits for an interrupt that never comes. The VMM must notice and end the run with status 3.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime.h"
 

@@ -1,6 +1,6 @@
-// irq: takes virtual interrupts. Finds the GIC in the device tree, brings it up through emulated MMIO, and checks SGIs, timers,
-// priorities, more interrupts than list registers, an SPI, split EOI, and SGIs between vCPUs (argument: their number, default 1).
-// Expects: PASS lines only; exit status = failures.
+// irq: takes virtual interrupts. Finds the GIC in the device tree, sets it up through emulated MMIO, and checks SGIs, timers,
+// priorities, more interrupts than list registers, an SPI, split EOI, and SGIs between vCPUs. Argument: the number of vCPUs
+// (default 1). Expects PASS lines only; exit status = number of failures.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "check.h"
 #include "gicv3.h"

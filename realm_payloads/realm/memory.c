@@ -1,6 +1,7 @@
-// memory: loads and stores, for the benchmark. The argument is the number of rounds (default 4).
-// A round streams over 4 MiB (read, add, write), copies 2 MiB onto 2 MiB, and follows a chain of 65,536 pointers.
-// Works in plain RAM from 4 MiB above the start of RAM, so it needs at least 16 MiB. Prints a checksum; exit status 0.
+// memory: loads and stores, for benchmarks. Argument: the number of rounds (default 4). A round streams over 4 MiB (read, add,
+// write), copies 2 MiB, and follows a chain of 65,536 pointers. Works in RAM from 4 MiB above its start, so it needs at least
+// 16 MiB.
+// Prints a checksum; exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime.h"
 

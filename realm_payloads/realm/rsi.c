@@ -1,5 +1,5 @@
-// rsi: each RSI and PSCI call of RMM 1.0 with its failure conditions, checked from inside the Realm.
-// One PASS or FAIL line for each rule; exit status = number of failures. Attestation is checked only where the RMM has it.
+// rsi: makes each RSI and PSCI call of RMM 1.0 from inside a Realm, and provokes each failure condition. It tests attestation
+// only if the RMM supports it. Prints one PASS or FAIL line per rule; exit status = number of failures.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rsi.h"
 #include "check.h"

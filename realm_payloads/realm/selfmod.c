@@ -1,5 +1,5 @@
-// selfmod: writes a function, runs it, rewrites it and runs it again, a thousand times, with the cache maintenance that the
-// architecture asks for (DC CVAU, DSB, IC IVAU, DSB, ISB). Each version returns another constant. Exit status 0.
+// selfmod: writes, runs and rewrites a function a thousand times, with the cache maintenance that the architecture requires (DC
+// CVAU, DSB, IC IVAU, DSB, ISB). Each version returns another constant. Exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "mmu.h"
 #include "opcodes.h"

@@ -1,5 +1,5 @@
-// smcstorm: one call over and over. Arguments: which (version, host or unknown; default: all three) and how often
-// (default 1000). Any answer but the right one counts as a failure. Exit status 0.
+// smcstorm: makes one call over and over. Arguments: the call (version, host or unknown; default: all three in turn) and how
+// often (default 1000). Exit status 0 if every answer was right.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rsi.h"
 #include "runtime.h"

@@ -1,7 +1,7 @@
-// smp: starts every other vCPU by PSCI CPU_ON. All of them add to one counter under a spin lock (LDAXR/STXR, WFE/SEV) and
-// meet at barriers; then the others turn themselves off by CPU_OFF and the first one sees that by AFFINITY_INFO. One of them is
-// turned on again, and answers while it is on. A vCPU that the Host does not let start is reported, and does without.
-// Expects: 1 to 8 vCPUs. Ends with SYSTEM_OFF; exit status 1 when something is wrong.
+// smp: starts every other vCPU by PSCI CPU_ON. All add to one counter under a spin lock (LDAXR/STXR, WFE/SEV) and meet at
+// barriers. Then the others turn themselves off by CPU_OFF, and the first one watches that by AFFINITY_INFO. It turns one of
+// them on again and asks about it while it runs. If the Host denies a vCPU, the payload reports it and goes on without.
+// Runs on 1 to 8 vCPUs. Ends with SYSTEM_OFF; exit status 1 if something is wrong.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rsi.h"
 #include "runtime.h"

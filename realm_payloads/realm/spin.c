@@ -1,4 +1,4 @@
-// spin: an infinite loop. Prints one line and never ends: only an instruction limit or Ctrl-C stops it (status 4, 130).
+// spin: prints one line, then loops for ever. Only an instruction limit (status 4) or Ctrl-C (status 130) stops it.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime.h"
 

@@ -1,5 +1,5 @@
-// stackoverflow: recursion without end. The unmapped half of the stack's slot catches it; the runtime reports it from a
-// stack of its own: "panic: stack overflow", exit status 3.
+// stackoverflow: recurses without end until it hits the unmapped half of its stack slot. The runtime reports that on a separate
+// stack: "panic: stack overflow", exit status 3.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime.h"
 

@@ -1,5 +1,6 @@
-// uart: prints through the emulated 16550 UART, whose registers are in unprotected IPA space: each byte is an emulated MMIO
-// exit to the VMM. Expects: "Hello through the UART", exit status 0.
+// uart: prints through the emulated 16550 UART, whose registers are in unprotected IPA space; each byte is an MMIO exit to the
+// VMM.
+// Expects "Hello through the UART"; exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "mmu.h"
 #include "rsi.h"

@@ -1,5 +1,5 @@
-// Stage 1 of Secure EL1, flat: devices and the payload's own memory are Secure, code by pages; Non-secure DRAM is mapped
-// as such (NS = 1), for a Secure access to it would be refused.
+// Flat stage 1 tables for Secure EL1. Devices and the payload's own memory are Secure, the image mapped by pages. Non-secure
+// DRAM is mapped with NS = 1, because granule protection would refuse a Secure access to it.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "platform.h"
 #include "secure.h"

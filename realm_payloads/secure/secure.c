@@ -1,5 +1,5 @@
-// secure: bare-metal code at S-EL1 that serves Non-secure software. It keeps a secret, which leaves Secure memory only inside a
-// hash; it counts its calls, computes at length with interrupts of Non-secure software let through, and echoes FF-A messages.
+// secure: a service at S-EL1 for Non-secure software. It keeps a secret that leaves Secure memory only inside a hash, counts
+// its calls, runs long computations that Non-secure interrupts may preempt, and answers FF-A messages.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "gicv3.h"
 #include "platform.h"

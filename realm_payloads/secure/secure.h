@@ -1,4 +1,4 @@
-// The Secure payload: its entries from EL3, and its memory map.
+// The Secure payload: the functions that its entry points call, and its view of memory.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef SECURE_H
 #define SECURE_H

@@ -1,4 +1,4 @@
-// What the Secure payload `secure` offers Non-secure software, by SMC; and the FF-A functions (DEN0077A) that both sides use.
+// What the Secure payload `secure` offers to Non-secure software by SMC, and the FF-A functions (DEN0077A) that both sides use.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef SERVICES_H
 #define SERVICES_H

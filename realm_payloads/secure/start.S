@@ -1,5 +1,5 @@
-// The entries of the Secure payload. EL3 comes in at S-EL1h with DAIF masked: at _start on the primary PE, and then at one of
-// `entries`. Every entry ends in an SMC whose X0 says what it was. TPIDR_EL0 holds the index of the PE, TPIDR_EL1 the top
+// Entry points of the Secure payload. EL3 enters at S-EL1h with DAIF masked: at _start on the primary PE, later at one of
+// `entries`. Each entry ends in an SMC whose X0 says what has been done. TPIDR_EL0 holds the index of the PE, TPIDR_EL1 the top
 // of its stack.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "registers.h"

@@ -1,7 +1,8 @@
-// board: bare-metal code at Non-secure EL2 that does what a host's test suite does, suite by suite, and then resets the system in
-// each way that its board has. It needs a page of memory that survives: realmlab run --world ns-el2 board --nonvolatile
-// 0x98000000:0x1000 (board_virt --board virt: 0x58000000:0x1000). Prints PASS and FAIL lines to UART0, and in its last life the
-// totals of all; ends with PSCI SYSTEM_OFF.
+// board: the test suite that a host would run on its board, bare-metal at Non-secure EL2. It runs the suites one by one, then
+// resets the system in each way the board offers. It keeps its progress in a page of memory that survives a reset:
+//   realmlab run --world ns-el2 board --nonvolatile 0x98000000:0x1000
+//   realmlab run --world ns-el2 board_virt --board virt --nonvolatile 0x58000000:0x1000
+// Prints a PASS or FAIL line to UART0 for each check and the totals in its last life; ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "lives.h"

@@ -1,4 +1,4 @@
-// The suites of board.c. Each one starts and ends with its PE as main() has set it up, and all other PEs off.
+// The suites of `board`. A suite starts with the PE as main() sets it up and all other PEs off, and leaves them so.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef BOARD_H
 #define BOARD_H

@@ -1,4 +1,4 @@
-// Suite `devices`: what every board has, and an address where there is nothing.
+// Suite `devices`: the devices that both boards have, and an address that no device claims.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "devices.h"

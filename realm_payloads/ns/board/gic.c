@@ -1,4 +1,4 @@
-// Suite `gic`: the distributor, the redistributors and the CPU interface, by interrupts that are taken at EL2.
+// Suite `gic`: the distributor, the redistributors and the CPU interface, tested by taking interrupts at EL2.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "devices.h"

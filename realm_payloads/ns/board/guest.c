@@ -1,4 +1,4 @@
-// The program of guest.h: EL1, MMU off. It is copied as it is, and uses PC-relative addresses only.
+// The guest of `board`: runs at EL1 with its MMU off. The host copies it to any page, so it uses PC-relative addresses only.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "guest.h"
 #include "guest_smc.h"

@@ -1,5 +1,5 @@
-// The guest of `board`: one program that is a plain VM under Non-secure stage 2, and a Realm. Its memory map, what it can be
-// asked to do (X0 at its entry), and its steps: HVC #number in a VM, a host call with that immediate in a Realm.
+// The guest of `board`, which runs both as a plain VM under Non-secure stage 2 and as a Realm: its memory map, its roles (X0 at
+// entry), and its steps. A step reports to the host: by HVC #number in a VM, by a host call with that immediate in a Realm.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef GUEST_H
 #define GUEST_H

@@ -1,5 +1,5 @@
-// Suites `reset N`: the lives after the first one. A page of nonvolatile memory says which one this is; everything else of the
-// life before must be gone. Without such a page every life would be the first.
+// Suites `reset N`: each life after the first. A page of nonvolatile memory records which life this is; everything else from
+// the life before must be gone. Without that page, every life would be the first.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lives.h"
 #include "board.h"

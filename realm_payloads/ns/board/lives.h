@@ -1,4 +1,4 @@
-// The lives of `board`, from one system reset to the next.
+// The lives of `board`: a life lasts from one system reset to the next.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef LIVES_H
 #define LIVES_H

@@ -1,4 +1,4 @@
-// Suite `mmu`: EL2 as it is entered, its own stage 1 tables, and each fault of its own level at its own vector.
+// Suite `mmu`: the state of EL2 at entry, its stage 1 tables, and every kind of fault that EL2 takes to itself.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "devices.h"

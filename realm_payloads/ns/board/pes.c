@@ -1,4 +1,4 @@
-// Suite `pes`: PSCI, and what several PEs do together.
+// Suite `pes`: PSCI, and several PEs working together.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "platform.h"

@@ -1,4 +1,4 @@
-// Realms by hand, from their descriptor to their last granule.
+// Builds, enters and destroys a Realm with raw RMI commands.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "realm.h"
 #include "ns.h"

@@ -1,4 +1,4 @@
-// A Realm of `board` that runs the guest program: what it is made of, and what its Host sees of its vCPUs.
+// A Realm that runs the guest of `board`: its granules, and what the Host sees of its vCPUs.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef REALM_H
 #define REALM_H

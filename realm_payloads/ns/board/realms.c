@@ -1,4 +1,4 @@
-// Suite `realms`: Realms that are interrupted, that take interrupts, that are built and run on two PEs at once.
+// Suite `realms`: Realms that are interrupted, that take interrupts, and that are built and run on two PEs at once.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "realm.h"

@@ -1,5 +1,5 @@
-// Where each vCPU of the guest starts, and its vectors: interrupts go to guest_interrupt(), an exception of EL0 and a virtual
-// SError are steps.
+// Entry point and vectors of each guest vCPU. Interrupts call guest_interrupt(); exceptions from EL0 and virtual SErrors report
+// a step.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "guest.h"
 #include "guest_start.h"

@@ -1,5 +1,4 @@
-// Suite `vm`: a plain VM at EL1 under Non-secure stage 2, with what EL2 traps and refuses; its interrupts are in
-// vm_interrupts.c.
+// Suite `vm`: a plain VM at EL1 under Non-secure stage 2, and what EL2 traps and refuses. vm_interrupts.c continues the suite.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "vm.h"

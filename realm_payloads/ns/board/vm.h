@@ -1,4 +1,4 @@
-// The plain VM of suite `vm`, which runs the guest program on the first PE.
+// The plain VM of suite `vm`, which runs the guest on the first PE.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef VM_H
 #define VM_H

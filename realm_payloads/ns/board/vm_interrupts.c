@@ -1,4 +1,4 @@
-// Interrupts of a plain VM: virtual ones by list registers and by HCR_EL2, and physical ones that take the PE from it.
+// Suite `vm`, interrupts: virtual ones from list registers and HCR_EL2, and physical ones that take the PE from the guest.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "vm.h"

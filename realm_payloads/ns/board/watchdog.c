@@ -1,4 +1,4 @@
-// Suite `watchdog`: the two watchdogs of a board that has them, up to their interrupts. What comes after is in lives.c.
+// Suite `watchdog`: both watchdogs, up to their interrupts. lives.c lets them reset the system. Empty for a board without them.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "board.h"
 #include "devices.h"

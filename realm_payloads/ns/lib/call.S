@@ -1,4 +1,4 @@
-// An SMC that shows what became of X5..X30; the SIMD registers.
+// An SMC that passes and returns X5 to X30 as well, and routines that load and store the SIMD registers.
 // SPDX-License-Identifier: BSD-3-Clause
 
         .text

@@ -1,4 +1,4 @@
-// Counting and printing of checks.
+// Counts and prints checks.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "check.h"
 #include "ns.h"

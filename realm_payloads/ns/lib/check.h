@@ -1,4 +1,4 @@
-// Checks with a name: one line each, PASS or FAIL.
+// Checks with names; each prints one PASS or FAIL line.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef CHECK_H
 #define CHECK_H

@@ -1,4 +1,4 @@
-// The console of Non-secure EL2, the board's first PL011, and the report of an exception that nobody expected.
+// The console of Non-secure EL2 (the board's first PL011), and the report of an unexpected exception.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ns.h"
 #include "platform.h"

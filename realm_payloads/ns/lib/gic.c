@@ -1,4 +1,4 @@
-// Registers of the GIC.
+// Drives the GIC from Non-secure EL2.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "gic.h"
 #include "platform.h"

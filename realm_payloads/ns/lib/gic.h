@@ -1,5 +1,5 @@
-// GICv3 (IHI 0069) as an operating system uses it at Non-secure EL2: Group 1, affinity routing. Groups are for a GIC with one
-// Security state; with two, Non-secure software cannot write them.
+// The GIC as an operating system drives it at Non-secure EL2: Group 1, affinity routing. It writes group registers for the sake
+// of a GIC with one Security state; a GIC with two ignores Non-secure writes to them.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef GIC_H
 #define GIC_H

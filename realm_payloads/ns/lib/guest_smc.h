@@ -1,4 +1,4 @@
-// Calls of a guest. They are inline: the program of a guest is copied, and calls nothing outside it.
+// SMCs for guests. Inline, because a guest runs as a copy and cannot call code outside it.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef GUEST_SMC_H
 #define GUEST_SMC_H

@@ -1,4 +1,4 @@
-// Macros for the assembly of a guest: how its program begins, and how its vCPUs get to guest_main().
+// Assembly macros for the start of a guest: its first page, and the way from its entry to guest_main().
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef GUEST_START_H
 #define GUEST_START_H

@@ -1,4 +1,4 @@
-// List registers and the controls of the virtual CPU interface (IHI 0069, ICH_*), for VMs and in RmiRecRun.
+// List registers and controls of the virtual CPU interface (IHI 0069, ICH_*), for VMs and for RmiRecRun.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef ICH_H
 #define ICH_H

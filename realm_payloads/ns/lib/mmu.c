@@ -1,5 +1,5 @@
-// Stage 1 of Non-secure EL2, flat: what is below DRAM is device memory, the first GiB of DRAM is normal memory by blocks, and
-// the image by pages, code not writable and everything else not executable.
+// Flat stage 1 tables for Non-secure EL2. Addresses below DRAM are device memory; the first GiB of DRAM is normal memory,
+// mapped by blocks; the image is mapped by pages, its code read-only and all else not executable.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "mmu.h"
 #include "platform.h"

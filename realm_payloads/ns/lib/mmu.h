@@ -1,4 +1,4 @@
-// Stage 1 of Non-secure EL2: the tables of mmu.c.
+// Stage 1 of Non-secure EL2.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef MMU_H
 #define MMU_H

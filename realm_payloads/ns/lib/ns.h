@@ -1,4 +1,4 @@
-// What a payload at Non-secure EL2 has: probes of physical addresses, and a PL011.
+// The basics of a payload at Non-secure EL2: probes of physical addresses, and plain text output.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef NS_H
 #define NS_H

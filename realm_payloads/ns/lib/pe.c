@@ -1,4 +1,4 @@
-// Exceptions of the own level, and other PEs by PSCI.
+// Handles exceptions and interrupts taken from EL2 itself, and starts other PEs by PSCI.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pe.h"
 #include "gic.h"

@@ -1,4 +1,4 @@
-// PEs of a payload that uses several: who am I, exceptions that are expected, interrupts taken, and work on another PE.
+// For payloads that use several PEs: the current PE, expected exceptions, interrupts taken, guests, and work for other PEs.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef PE_H
 #define PE_H

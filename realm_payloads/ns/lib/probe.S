@@ -1,4 +1,4 @@
-// Vectors that know one thing, the probes of ns.h; any other exception ends in unexpected().
+// Vectors that recognise the probes of ns.h; every other exception ends in unexpected().
 // SPDX-License-Identifier: BSD-3-Clause
 
 #define PROBING         0x50524f4245

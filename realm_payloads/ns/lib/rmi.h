@@ -1,4 +1,4 @@
-// RMI 1.0 as the Host sees it: SMC #0, function in X0 (DEN0137).
+// RMI 1.0 (DEN0137), seen from the Host: functions, results and structures.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef RMI_H
 #define RMI_H

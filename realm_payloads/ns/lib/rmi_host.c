@@ -1,4 +1,4 @@
-// What the script of rmi.c stands on: counted calls, a pool of granules, and REC_ENTER under watch.
+// Counted RMI commands, a pool of granules, and REC_ENTER with every Host register under watch.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rmi_host.h"
 #include "ns.h"

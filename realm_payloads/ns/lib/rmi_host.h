@@ -1,4 +1,4 @@
-// What a Host makes RMI commands with: calls that are counted, a pool of granules, and entries of RECs that are watched.
+// The RMI side of a Host: commands that are counted, a pool of granules, and REC entries that are watched.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef RMI_HOST_H
 #define RMI_HOST_H

@@ -1,4 +1,4 @@
-// Registers of the timers. CNTHV_* are named by their encodings: they belong to FEAT_VHE.
+// Accessors of the timers. CNTHV_* registers are named by encoding, because the assembler knows them only with FEAT_VHE.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "timer.h"
 

@@ -1,4 +1,4 @@
-// The four generic timers that Non-secure EL2 has (DDI 0487, D12).
+// The four generic timers of Non-secure EL2 (DDI 0487, D12).
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef TIMER_H
 #define TIMER_H

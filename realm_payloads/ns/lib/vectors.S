@@ -1,5 +1,5 @@
-// EL2 vectors of a payload that takes interrupts and runs guests: what its own code is interrupted by goes to exception()
-// with all registers saved; what a lower level causes ends guest_run().
+// EL2 vectors for payloads that take interrupts and run guests. An exception from EL2 itself calls exception() with all
+// registers saved; an exception from a lower level ends guest_run().
 // SPDX-License-Identifier: BSD-3-Clause
 #include "registers.h"
 

@@ -1,4 +1,4 @@
-// How the Realm of rmi.c is built: descriptor, tables, memory, RECs.
+// Builds the Realm of `rmi`: descriptor, tables, memory, RECs.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "realm.h"
 

@@ -1,4 +1,5 @@
-// The program of the Realm in rmi.c: EL1, MMU off. It is copied into the Realm as it is, and uses PC-relative addresses only.
+// The Realm's program in `rmi`: runs at EL1 with its MMU off. The Host copies it to any page, so it uses PC-relative addresses
+// only.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "guest.h"
 #include "guest_smc.h"

@@ -1,4 +1,4 @@
-// The Realm of rmi.c: its memory map, and the steps of its program. Each step is a host call whose immediate is its number.
+// The Realm of `rmi`: its memory map, and the steps of its program. A step is a host call whose immediate is its number.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef GUEST_H
 #define GUEST_H

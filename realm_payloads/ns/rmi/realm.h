@@ -1,4 +1,4 @@
-// The Realm that rmi.c makes: its granules, and the three parts of the script.
+// What the parts of `rmi` share: the Realm's granules, the three acts of the script, and the aborts they expect.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef REALM_H
 #define REALM_H

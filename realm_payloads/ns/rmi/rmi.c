@@ -1,7 +1,7 @@
-// rmi: bare-metal code at Non-secure EL2, with stage 1 on, that is a whole Host by itself, on two PEs. It builds a Realm by hand out of the
-// program in guest.c, runs it, answers each kind of REC exit, takes everything apart again, and makes each of the 23 RMI
-// commands succeed and (but FEATURES, which cannot) fail. It checks what comes back; every REC_ENTER must leave its registers
-// as they were. Prints PASS and FAIL lines to UART0 and then the totals; ends with PSCI SYSTEM_OFF.
+// rmi: a complete Host, bare-metal at Non-secure EL2 on two PEs, with stage 1 on. It builds a Realm around the program in
+// guest.c, runs it, answers every kind of REC exit, and takes the Realm apart again. On the way, each of the 23 RMI commands
+// succeeds and (FEATURES excepted, which cannot) fails. It checks every result, and that REC_ENTER preserves the Host's
+// registers. Prints PASS and FAIL lines to UART0, then the totals; ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "realm.h"
 

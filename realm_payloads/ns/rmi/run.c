@@ -1,4 +1,4 @@
-// How the Realm of rmi.c runs: each REC exit is looked at and answered.
+// Runs the Realm of `rmi`: checks and answers each REC exit.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "gic.h"
 #include "ich.h"

@@ -1,4 +1,4 @@
-// The Host of rmi.c on two PEs: what it can do to a vCPU while that runs on the other PE, and what not.
+// The Host of `rmi` on two PEs: what it can and cannot do to a vCPU that is running on the other PE.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "psci.h"
 #include "realm.h"

@@ -1,5 +1,5 @@
-// Where both vCPUs of the Realm start. X0 is the parameter of REC_CREATE or CPU_ON; every other register must be zero, and X1
-// has the bits that are not. From then on V0 to V31 hold what the Host must never see.
+// Entry point of both vCPUs of the Realm. X0 is the parameter from REC_CREATE or CPU_ON. All other registers must be zero: X1
+// collects the bits that are not. Then it fills V0 to V31 with a pattern that the Host must never see.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "guest.h"
 #include "guest_start.h"

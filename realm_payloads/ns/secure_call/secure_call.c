@@ -1,6 +1,6 @@
-// secure_call: bare-metal code at Non-secure EL2 that uses the payload `secure` at S-EL1 in every way: fast calls, yielding calls
-// that timer interrupts preempt, FF-A messages, from two PEs. It checks that its registers are its own, and that Secure
-// memory is not. Prints PASS and FAIL lines to UART0 and then the totals; ends with PSCI SYSTEM_OFF.
+// secure_call: uses every service of the payload `secure` at S-EL1, bare-metal at Non-secure EL2 on two PEs: fast calls,
+// yielding calls that timer interrupts preempt, and FF-A messages. It checks that its registers survive and that Secure memory
+// stays out of reach. Prints PASS and FAIL lines to UART0, then the totals; ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "secure/services.h"
 #include "gic.h"

@@ -1,7 +1,6 @@
-// el0: an EL1 kernel that runs an EL0 application under stage 1 and stage 2 and serves its SVCs.
-// The application runs once well-behaved and then once for each thing it may not do: each of those is killed with a
-// report, and the kernel goes on. Expects: exit status 0, with the lines "application exited with 7" and one "killed"
-// line for each misdeed.
+// el0: an EL1 kernel that runs an EL0 application under both stages of translation and serves its SVCs. The application runs
+// once well-behaved, then once for each thing it must not do; the kernel kills it with a report each time and goes on.
+// Expects: "application exited with 7", one "killed" line per misdeed, exit status 0.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "el0.h"
 #include "mmu.h"

@@ -1,4 +1,4 @@
-// Between the kernel of `el0` and its application: SVC #0, number in X8, arguments in X0 and X1, result in X0.
+// System calls of `el0`: SVC #0, number in X8, arguments in X0 and X1, result in X0.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef EL0_H
 #define EL0_H

@@ -1,4 +1,4 @@
-// The EL0 application of `el0`: its code, constants and data are mapped for EL0, nothing else is. No call leaves this file.
+// The EL0 application of `el0`. Only its code, constants and data are mapped for EL0, so it calls nothing outside this file.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "el0.h"
 

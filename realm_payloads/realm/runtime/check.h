@@ -1,4 +1,4 @@
-// Checks that a payload makes of its world: one PASS or FAIL line each; main() returns check_failures().
+// Checks: one PASS or FAIL line each. main() returns check_failures().
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef CHECK_H
 #define CHECK_H

@@ -1,4 +1,4 @@
-// printf and the two ways out of the Realm: RSI host call, and a 16550 UART in unprotected memory.
+// printf, panic and exit. Output goes through RSI host calls, or through a 16550 UART in unprotected memory.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rsi.h"
 #include "runtime.h"

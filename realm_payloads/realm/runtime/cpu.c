@@ -1,4 +1,4 @@
-// Other vCPUs, a spin lock of exclusives, and the cache maintenance that new code needs.
+// Starts other vCPUs; a spin lock; cache maintenance for new code.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rsi.h"
 #include "runtime.h"

@@ -1,4 +1,4 @@
-// A reader for flattened device trees: byte loads only, so it works with the MMU off.
+// A reader for flattened device trees. It loads single bytes, so it works with the MMU off.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime.h"
 

@@ -1,4 +1,4 @@
-// Stage 1 translation tables. The first 2 MiB (the image) are mapped by pages, the rest of RAM by blocks.
+// Stage 1 translation tables: the first 2 MiB, which hold the image, by pages; the rest of RAM by blocks.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "mmu.h"
 #include "runtime.h"

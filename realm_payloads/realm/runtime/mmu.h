@@ -1,4 +1,4 @@
-// Stage 1: 4 KiB granule, 48-bit VA, one table for everything; RAM is mapped flat, W^X.
+// Stage 1: 4 KiB pages, 48-bit VA, one table for EL1 and EL0. RAM is mapped flat; nothing is both writable and executable.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef MMU_H
 #define MMU_H

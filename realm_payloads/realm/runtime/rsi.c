@@ -1,4 +1,4 @@
-// RSI calls that need more than registers.
+// RSI calls that take more than registers.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rsi.h"
 #include "runtime.h"

@@ -1,4 +1,4 @@
-// RSI 1.0, PSCI 1.1 and SMCCC as a Realm sees them: SMC #0, function in X0.
+// RSI, PSCI and SMCCC calls from a Realm, and the functions that Realmlab's host offers it.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef RSI_H
 #define RSI_H

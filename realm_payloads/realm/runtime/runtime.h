@@ -1,4 +1,4 @@
-// What the runtime offers a payload: int main(void) runs with the MMU on; its result is the exit status.
+// The runtime of Realm payloads. It calls int main(void) with the MMU on; the result is the exit status.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef RUNTIME_H
 #define RUNTIME_H

@@ -1,5 +1,5 @@
-// Entry, exception vectors and the few routines that C cannot express. EL1, AArch64.
-// Entry state of a fresh Realm: EL1h, MMU off, DAIF masked, X0 = IPA of the device tree.
+// Entry points, exception vectors, and the routines that C cannot express, all at EL1. A fresh Realm enters at _start in EL1h:
+// MMU off, DAIF masked, X0 = IPA of the device tree.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "registers.h"
 

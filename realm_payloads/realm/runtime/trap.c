@@ -1,4 +1,4 @@
-// Exceptions taken to EL1: what a CATCH block expected, what EL0 asked for, and everything else, which is a panic.
+// Handles exceptions at EL1: those a CATCH block expects, SVCs from EL0, interrupts; everything else is a panic.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "mmu.h"
 #include "runtime.h"

@@ -1,4 +1,4 @@
-// The 16550 UART of a Realm, which the Host emulates: its IPA without the bit that makes it unprotected, and its registers.
+// The 16550 UART that the Host emulates: its IPA without the bit that makes it unprotected, and its registers.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef UART_H
 #define UART_H
