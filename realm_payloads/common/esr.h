@@ -19,7 +19,7 @@ enum {
     EC_IABT = 0x21, EC_PC = 0x22, EC_DABT_LOWER = 0x24, EC_DABT = 0x25, EC_SERROR = 0x2f, EC_BRK = 0x3c,
 };
 
-// Fault status codes; the first four and FSC_GPF_WALK have the level added.
+// Fault status codes. Add the level to the first four and to FSC_GPF_WALK.
 enum {
     FSC_ADDRESS_SIZE = 0x00, FSC_TRANSLATION = 0x04, FSC_ACCESS_FLAG = 0x08, FSC_PERMISSION = 0x0c, FSC_SEA = 0x10,
     FSC_ALIGNMENT = 0x21, FSC_GPF_WALK = 0x24, FSC_GPF = 0x28,

@@ -5,7 +5,7 @@
 
 #include "types.h"
 
-extern volatile u32 *const console;     // the data register; each world says which
+extern volatile u32 *const console;     // the data register; each world defines it
 
 void print(const char *text);
 void print_number(u64 value, unsigned base);

@@ -11,7 +11,7 @@ struct smc {
 };
 void smc_call(struct smc *smc);
 
-// SMC(function, argument, ...) is the struct smc that comes back; registers without an argument are zero.
+// SMC(function, argument, ...) makes a call and yields the struct smc that comes back; other registers are passed as zero.
 #define SMC(...) ({ struct smc s_ = {{__VA_ARGS__}}; smc_call(&s_); s_; })
 
 #endif

@@ -41,7 +41,7 @@ static void read_challenge(void)
     }
 }
 
-// The loop of the Linux driver: a page at a time, from offset 0, until the RMM says that this was the end.
+// The loop of the Linux driver: one page at a time, from offset 0, until the RMM reports the end.
 static u64 get_token(u64 max_size)
 {
     struct smc part;

@@ -65,7 +65,7 @@ int main(void)
     *(u32 *)lost = RET;
     code_written(lost, sizeof(u32));
     mmu_map(WINDOW, (u64)lost, PAGE_SIZE, MAP_WRITE_EXECUTE);
-    fetch();                            // every TLB knows the page
+    fetch();                            // now every TLB holds the page
     check_equal("RAM is RAM", ripas_of(kept), RSI_RAM);
     printf("destroy %lx %lx\n", (u64)kept, (u64)lost);
     if (ripas_of(kept) != RSI_DESTROYED || ripas_of(lost) != RSI_DESTROYED) {

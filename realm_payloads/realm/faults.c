@@ -46,7 +46,7 @@ static void set_tcr(u64 tcr)
     isb();
 }
 
-// IPA at the window, so that the fault is one of stage 2.
+// Maps the IPA at the window, so that the fault is one of stage 2.
 static u64 window(u64 ipa, u64 attributes)
 {
     mmu_map(WINDOW, ipa & ~(PAGE_SIZE - 1), PAGE_SIZE, attributes);

@@ -24,8 +24,8 @@ enum { PPI_VIRTUAL = 27, PPI_PHYSICAL = 30, SPI = 40 };
 static u64 distributor, redistributors;
 static u64 taken[8];                    // of the first vCPU: INTIDs in the order in which they came
 static volatile u64 count;
-static volatile u64 repeats;            // how often the virtual timer shall come again before it is quiet
-static volatile u64 pongs;              // SGIs that came back from other vCPUs
+static volatile u64 repeats;            // how often the virtual timer fires again before it is turned off
+static volatile u64 pongs;              // SGIs sent back by other vCPUs
 static volatile bool split;             // EOImode
 
 static u32 read32(u64 at)

@@ -79,7 +79,7 @@ static void wait_until_off(u64 index)
         ;
 }
 
-// Turn a vCPU that is off on again: PSCI_* of all that is asked about it meanwhile.
+// Turns a vCPU on again; returns how many PSCI calls about it answered wrongly.
 static unsigned turn_on_again(u64 index)
 {
     unsigned wrong = cpu_start(index, back_again, 1) != 0;

@@ -92,7 +92,7 @@ void interrupt(void)
 // -- services ---------------------------------------------------------------------------------------------------------
 static bool is_ns(u64 pa, u64 size) { return pa >= DRAM && pa < NS_DRAM_TOP && size <= NS_DRAM_TOP - pa; }
 
-// The message is copied first: what Non-secure memory holds may change at any time, and may not be Non-secure any more.
+// Copies the message first: Non-secure memory may change at any time, and may stop being Non-secure.
 static u64 mac(u64 from, u64 size, u64 to)
 {
     static struct {
@@ -128,7 +128,7 @@ static u64 compute(u64 rounds, u64 value)
     return value;
 }
 
-// A direct message: the answer has the message's words, with the result of a computation in the second.
+// Answers a direct message: X3 rounds of computation on the seed in X4; the result goes to X4, other words come back as sent.
 static void message(u64 x[8])
 {
     x[0] = x[0] == FFA_REQUEST_64 ? FFA_RESPONSE_64 : FFA_RESPONSE;

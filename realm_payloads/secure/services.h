@@ -6,8 +6,8 @@
 #include "types.h"
 
 // Calls of the Trusted OS owners: arguments from X1 on, results from X0 on. X0 = 0 is success, -1 an unknown function.
-#define SECURE_COUNT 0xbf00ff00ul       // X0: how many functions there are
-#define SECURE_UID 0xbf00ff01ul         // W0..W3: an UUID
+#define SECURE_COUNT 0xbf00ff00ul       // X0: the number of functions
+#define SECURE_UID 0xbf00ff01ul         // W0..W3: a UUID
 #define SECURE_VERSION 0xbf00ff03ul     // X0, X1: major and minor version
 #define SECURE_ADD 0xb2002000ul         // X1: X1 + X2
 #define SECURE_ECHO 0xf2002010ul        // X1..X3: the same
@@ -24,7 +24,7 @@
 #define SECURE_MAC_MOST 4096ul
 #define SECURE_MAC_SIZE 32ul
 
-// What SECURE_COMPUTE does `rounds` times, and a direct message with X3 = rounds, X4 = seed, which answers in X4.
+// One round of SECURE_COMPUTE; also of a direct message, with X3 = rounds, X4 = seed and the result in X4.
 static inline u64 compute_round(u64 value) { return value * 6364136223846793005ul + 1442695040888963407ul; }
 
 #define FFA_ERROR 0x84000060ul

@@ -39,7 +39,7 @@ _start:
         adr     x1, entries
         done    ENTRY_DONE
 
-// X0: index of the PE. Stack and vectors.
+// Sets up stack and vectors; X0 = index of the PE.
 setup:  adrp    x3, __stacks
         add     x4, x0, #1
         add     x3, x3, x4, lsl #STACK_BITS
@@ -80,7 +80,7 @@ fast_entry:
         bl      fast_call
         b       answer
 
-// An interrupt of the Secure world is taken here meanwhile, one of Non-secure software by EL3.
+// Meanwhile, Secure interrupts are taken here, Non-secure ones by EL3.
 yielding_entry:
         sub     sp, sp, #64
         registers stp
@@ -100,7 +100,7 @@ on_entry:
         bl      secondary_main
         done    ON_DONE
 
-// What was preempted is given up: its stack is free again.
+// Abandons a preempted call: its stack is free again.
         .macro  afresh
         mrs     x0, tpidr_el1
         mov     sp, x0
@@ -122,7 +122,7 @@ system_reset_entry:
         bl      system_off
         done    RESET_DONE
 
-// Another world was interrupted. EL3 keeps the general registers of what this PE was doing here.
+// A Secure interrupt arrived in another world. EL3 keeps the general registers of any preempted call.
 interrupt_entry:
         bl      interrupt
         done    HANDLED
@@ -133,7 +133,7 @@ never:  mov     x0, xzr
         bl      unexpected
 
         .text
-// u64 ns_copy(void *to, const void *from, u64 size): the mark in X12 tells the vector that X10 is where to go on.
+// u64 ns_copy(void *to, const void *from, u64 size): the mark in X12 tells the vector to resume at X10.
         .global ns_copy
 ns_copy:
         ldr     x12, =PROBING

@@ -65,7 +65,7 @@ static void drain(struct pe *pe, u32 intid)
     write32(UARTICR, UART_RX | UART_RT);
 }
 
-// Nothing may be printed while what is sent comes back.
+// Prints nothing while the UART is in loopback.
 static void uart_loop(void)
 {
     u32 empty, one, raw_one, raw_two;

@@ -5,7 +5,7 @@
 #include "gic.h"
 #include "platform.h"
 
-#define PPI 22u                         // not wired, on both boards
+#define PPI 22u                         // wired to nothing on either board
 #define SPI 90u
 #define OTHER_SPI 91u
 #define HIGH 0x40
@@ -16,7 +16,7 @@
 
 static struct pe *const self = &pes[0];
 
-// Interrupts that are due are taken now; how many there were.
+// Takes all interrupts that are due; returns how many.
 static u64 take(void)
 {
     self->interrupts = 0;
@@ -154,7 +154,7 @@ static void priorities(void)
     want("by their priorities", self->intids[0] == 2 && self->intids[1] == 1 && self->intids[2] == 3, true);
 }
 
-// In the handler of SGI 1 another one comes, and interrupts are let in.
+// The handler of SGI 1 raises another SGI and unmasks interrupts.
 static u32 second;
 static u64 nested, running_inside, running_after;
 
@@ -262,7 +262,7 @@ static void shared_interrupts(void)
     gic_disable(SPI);
 }
 
-// The UART's line: high from the first character that is sent until its interrupt is cleared.
+// The UART's line: high from the first character sent until software clears the interrupt.
 static void level(void)
 {
     self->on_irq = uart_clears;

@@ -82,7 +82,7 @@ static void interrupts_on(void)
     __asm__ volatile("isb\n\tmsr daifclr, #2\n\tisb" ::: "memory");
 }
 
-// Waits until `count` interrupts were taken.
+// Waits until the vCPU has taken `count` interrupts.
 static void await(struct vcpu *vcpu, u64 count)
 {
     while (vcpu->interrupts < count)
@@ -105,7 +105,7 @@ static void interrupts(struct vcpu *vcpu)
     step(vcpu, STEP_ENDED, read_sysreg(icc_rpr_el1), 0, 0);
     await(vcpu, 5);
     step(vcpu, STEP_KEPT, vcpu->interrupts, vcpu->intid, 0);
-    write_sysreg(icc_eoir1_el1, vcpu->intid);   // which the Host has taken out of its list register
+    write_sysreg(icc_eoir1_el1, vcpu->intid);   // the Host has emptied its list register
     isb();
     vcpu->keep = false;
     step(vcpu, STEP_ENDED, read_sysreg(icc_rpr_el1), 0, 0);
@@ -125,7 +125,7 @@ static void timer(struct vcpu *vcpu)
     step(vcpu, STEP_DONE, 0, 0, 0);
 }
 
-// A virtual FIQ, and when the Host wants it a virtual SError.
+// A virtual FIQ, and a virtual SError if the Host raises one.
 static void group0(struct vcpu *vcpu)
 {
     u64 intid, running, count;
@@ -184,13 +184,13 @@ static void aborts(void)
         "   ldr     x15, [x2, x3]\n"    // into the next page
         "   mov     x3, #0x1010\n"
         "   add     x3, x2, x3\n"
-        "   blr     x3\n"               // the Host goes on after it
+        "   blr     x3\n"               // the Host resumes after it
         : "+r"(device), "+r"(page)
         :
         : "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x30", "memory");
 }
 
-// The table of its stage 1 is the page that vCPUs share.
+// Its stage 1 table is in the page that vCPUs share.
 static void stage1(struct vcpu *vcpu)
 {
     const u64 block = 1ul << 10 | 3ul << 8 | 1, table = 3;      // AF, Inner Shareable, attribute 0
@@ -263,7 +263,7 @@ static void mmio(struct vcpu *vcpu)
 }
 
 // -- two vCPUs --------------------------------------------------------------------------------------------------------
-// Waits for its turn, and passes it on, for ever in turn.
+// Waits for its turn and passes it on, TURNS times; returns how often the turn came.
 static u64 play(u64 number)
 {
     u64 *turn = (u64 *)GUEST_SHARED, came, seen;
@@ -282,7 +282,7 @@ static void first(struct vcpu *vcpu)
     *(volatile u64 *)GUEST_SHARED = 0;
     step(vcpu, STEP_ON, guest_smc(PSCI_CPU_ON, 1, GUEST_CODE, IN_REALM | ROLE_SECOND, 0).x[0], 0, 0);
     step(vcpu, STEP_PLAYED, play(0), 0, *(volatile u64 *)GUEST_SHARED >= 2 * TURNS - 1);
-    write_sysreg(icc_sgi1r_el1, (u64)SGI << 24 | 2);    // to the second one
+    write_sysreg(icc_sgi1r_el1, (u64)SGI << 24 | 2);    // to the second vCPU
     interrupts_on();
     await(vcpu, 1);                     // its answer
     step(vcpu, STEP_SGI, vcpu->interrupts, vcpu->intid, 0);

@@ -4,7 +4,7 @@
 #ifndef GUEST_H
 #define GUEST_H
 
-// Known to start_guest.S, too.
+// start_guest.S uses these as well.
 #define GUEST_STACKS_END 0x4000         // from GUEST_CODE: where the stack of vCPU 0 ends
 #define HVC_FROM_EL0 7
 #define HVC_SERROR 8
@@ -26,8 +26,8 @@
 #define IN_REALM 0x100ul
 enum {
     ROLE_HELLO,         // STEP_HELLO, for ever
-    ROLE_ABORTS,        // accesses that stage 2 refuses, to be stepped over; VM only
-    ROLE_TRAPS,         // instructions that EL2 can trap, to be stepped over; VM only
+    ROLE_ABORTS,        // accesses that stage 2 refuses; the host steps over them; VM only
+    ROLE_TRAPS,         // instructions that EL2 can trap; the host steps over them; VM only
     ROLE_EL0,           // SVC #33 from EL0, whose ESR_EL1 is then in X9 at STEP_FROM_EL0; VM only
     ROLE_STAGE1,        // its own stage 1 tables, and what they and stage 2 refuse; VM only
     ROLE_GROUP0,        // a virtual interrupt of Group 0, by FIQ; then one SError; VM only
@@ -35,15 +35,15 @@ enum {
     ROLE_TIMER,         // its virtual timer
     ROLE_SPIN,          // runs and counts, with interrupts let in
     ROLE_MMIO,          // loads and stores that the Host emulates
-    ROLE_FIRST,         // of two vCPUs: turns the second one on, and plays with it
-    ROLE_SECOND,        // what the first one asks for by the context of CPU_ON
+    ROLE_FIRST,         // of two vCPUs: turns the second one on and takes turns with it
+    ROLE_SECOND,        // of two vCPUs: the role that the first one passes in the context of CPU_ON
 };
 
 enum {
     STEP_HELLO = 1,     // CurrentEL, MPIDR_EL1, MIDR_EL1
-    STEP_READY,         // interrupts are off still
+    STEP_READY,         // with interrupts still off
     STEP_TOOK,          // how many interrupts it took in all, the last INTID, the running priority in its handler
-    STEP_KEPT,          // the same, and the last one is still active
+    STEP_KEPT,          // the same, with the last one still active
     STEP_ENDED,         // after the end of that interrupt
     STEP_SPURIOUS,      // from its handler: there was nothing to acknowledge
     STEP_FROM_EL0 = HVC_FROM_EL0,

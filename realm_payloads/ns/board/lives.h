@@ -7,6 +7,6 @@
 
 u64 life(void);                         // 0 is the first one
 u64 lives(void);
-_Noreturn void end_life(void);          // by a reset, a different one in each life
+_Noreturn void end_life(void);          // by a reset, another kind in each life
 
 #endif

@@ -164,7 +164,7 @@ static void invalidation(void)
     want("and another one when the table says so", load(AT(MOVED), &pc), 0x2222);
 }
 
-// What another world has: stage 1 maps it, granule protection does not. A table there is no better.
+// Memory of another world: stage 1 maps it, granule protection refuses it, as data and as a table.
 static void protection(void)
 {
     static const struct { const char *name; u64 pa; } worlds[] = {
@@ -228,7 +228,7 @@ static void switch_tables(u64 tcr, u64 ttbr)
     isb();
 }
 
-// All 48 bits of VA, and the physical addresses that the PE says it has.
+// All 48 bits of VA, and the whole physical address range that the PE reports.
 static void wide(void)
 {
     const u64 top = 0xfffffffff000, tcr = read_sysreg(tcr_el2), range = read_sysreg(id_aa64mmfr0_el1) & 0xf;

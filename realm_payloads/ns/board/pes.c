@@ -93,7 +93,7 @@ static void together(void)
 }
 
 // -- two of them ------------------------------------------------------------------------------------------------------
-// Takes messages until it was sent MESSAGES, and sends back what it found.
+// Receives `argument` messages and sends each one back inverted.
 static void echo(struct pe *pe, u64 argument)
 {
     (void)pe;
@@ -129,7 +129,7 @@ static void messages(void)
 static void sleep(struct pe *pe, u64 argument)
 {
     (void)pe;
-    __asm__ volatile("sevl\n\twfe");    // the event register was set, so this one falls through
+    __asm__ volatile("sevl\n\twfe");    // the event register is set, so WFE falls through
     store_release(&shared.arrived, argument);
     while (!load_acquire(&shared.order))
         wfe();

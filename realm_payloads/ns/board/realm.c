@@ -9,7 +9,7 @@
 
 extern u8 __guest_start[], __guest_end[];
 
-// A command that has to succeed.
+// Makes a command that must succeed; records the first that does not.
 static struct smc must(struct board_realm *realm, struct smc smc)
 {
     u64 fid = smc.x[0];

@@ -11,7 +11,7 @@
 #define MIDDLE 0x80
 #define HIGH 0x40
 #define IDLE 0xff
-#define KICK 1u                         // SGI by which one PE brings another one out of a Realm
+#define KICK 1u                         // SGI that makes another PE leave its Realm
 #define SGI 5u                          // of the Realm
 #define SGI1R_INTID(value) ((value) >> 24 & 0xf)
 #define ROUNDS 10ul
@@ -175,7 +175,7 @@ static void timer_off(struct pe *pe, u32 intid)
         timers[CNTHP].set_control(0);
 }
 
-// On another PE: interrupts the first one after a while.
+// On another PE: interrupts the first PE after `argument` ticks.
 static void interrupt_later(struct pe *pe, u64 argument)
 {
     (void)pe;
@@ -242,7 +242,7 @@ static void physical_interrupts(void)
 // -- two Realms on two PEs ------------------------------------------------------------------------------------------------
 static u64 reached[2], wrong[2];
 
-// Both PEs get there before one goes on.
+// Each PE waits here for the other.
 static void meet(u64 which, u64 point)
 {
     store_release(&reached[which], point);

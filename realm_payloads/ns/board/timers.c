@@ -21,7 +21,7 @@ static void wait_until(u64 ticks)
         ;
 }
 
-// Leaves the timer on for the first interrupts, then masks it.
+// Lets the timer interrupt `left` times, then masks it.
 static void on_timer(struct pe *pe, u32 intid)
 {
     (void)pe;
@@ -105,7 +105,7 @@ static void each(const struct timer *timer)
     gic_disable(intid);
 }
 
-// WFI goes on when an interrupt is pending, taken or not.
+// A pending interrupt ends WFI, whether it is taken or not.
 static void sleep(void)
 {
     const struct timer *timer = &timers[CNTHP];
@@ -128,7 +128,7 @@ static void sleep(void)
     gic_disable(timer->intid);
 }
 
-// The virtual timer counts what CNTVOFF_EL2 leaves.
+// The virtual timer compares with the counter minus CNTVOFF_EL2.
 static void offset(void)
 {
     const struct timer *timer = &timers[CNTV];

@@ -29,7 +29,7 @@ static u64 level2[512] __attribute__((aligned(4096)));
 static u64 level3[512] __attribute__((aligned(4096)));
 struct guest guest;
 
-// A new VM with this role: memory from the start, tables, registers.
+// Makes a new VM with this role: fresh memory, tables and registers.
 void vm_create(u64 role)
 {
     u64 size = (u64)(__guest_end - __guest_start);
@@ -70,7 +70,7 @@ void vm_destroy(void)
     isb();
 }
 
-// Run until the guest makes this step.
+// Runs the guest until it takes this step.
 void vm_want_step(const char *rule, u64 number)
 {
     want(rule, guest_run(&guest), VECTOR_LOWER_SYNC);
@@ -154,7 +154,7 @@ static void stage2(void)
     vm_destroy();
 }
 
-// FAR is the address that the guest used, HPFAR what its own tables made of it.
+// FAR holds the address that the guest used, HPFAR the IPA that its own tables gave.
 static void want_abort(const char *rule, u64 iss, u64 far, u64 ipa)
 {
     detail("it is an exception", guest_run(&guest), VECTOR_LOWER_SYNC);
@@ -182,7 +182,7 @@ static void both_stages(void)
     vm_destroy();
 }
 
-// A page of the guest that was given to another world: EL2 hears of it when it wants to (HCR_EL2.GPF).
+// A page of the guest belongs to another world: EL2 takes the fault if it asks for that (HCR_EL2.GPF).
 static void protection(void)
 {
     vm_create(ROLE_HELLO);

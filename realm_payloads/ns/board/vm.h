@@ -8,9 +8,9 @@
 
 extern struct guest guest;
 
-void vm_create(u64 role);               // a new one, in memory as from the start
-void vm_want_step(const char *rule, u64 number);        // it has to run up to this step
+void vm_create(u64 role);               // fresh registers and memory
+void vm_want_step(const char *rule, u64 number);        // runs the guest up to this step
 void vm_destroy(void);
-void vm_interrupts(void);               // vm_interrupts.c, a part of the suite
+void vm_interrupts(void);               // vm_interrupts.c, called by the suite
 
 #endif

@@ -18,7 +18,7 @@ static void want_interrupts(u64 count, u64 intid, u64 priority)
     detail("with its priority", guest.x[2], priority);
 }
 
-// The interrupt that the host takes when it lets them in.
+// The host unmasks interrupts and takes this one.
 static void want_host_interrupt(const char *rule, u32 intid)
 {
     self->interrupts = 0;
@@ -115,7 +115,7 @@ static void group0(void)
     vm_destroy();
 }
 
-// HCR_EL2.VI alone interrupts, too, with nothing to acknowledge.
+// HCR_EL2.VI alone interrupts too, but leaves nothing to acknowledge.
 static void by_hcr(void)
 {
     vm_create(ROLE_SPIN);
@@ -133,7 +133,7 @@ static void by_hcr(void)
     vm_destroy();
 }
 
-// An SGI of the host itself, and its own timer, take the PE from a guest that never leaves it.
+// The host's own timer takes the PE from a guest that never leaves it.
 static void physical_interrupts(void)
 {
     const struct timer *timer = &timers[CNTHP];

@@ -14,7 +14,7 @@ void write32(u64 address, u32 value);
 void write64(u64 address, u64 value);
 u8 read8(u64 address);
 
-u64 gic_redistributor(u64 affinity);    // its address, 0 when there is none
+u64 gic_redistributor(u64 affinity);    // its address; 0 if there is none
 void gic_distributor_on(void);
 void gic_pe_on(void);                   // redistributor awake, CPU interface on, every priority admitted
 
@@ -24,8 +24,8 @@ void gic_set(u32 array, u32 intid);
 void gic_priority(u32 intid, u8 priority);
 void gic_edge(u32 intid, bool edge);
 void gic_route(u32 intid, u64 affinity);
-void gic_enable(u32 intid, u8 priority);        // pending state cleared
-void gic_disable(u32 intid);                    // pending and active state cleared, too
+void gic_enable(u32 intid, u8 priority);        // clears pending state
+void gic_disable(u32 intid);                    // clears pending and active state
 
 u32 gic_acknowledge(void);
 void gic_end(u32 intid);                // priority drop, and deactivation unless EOImode is 1

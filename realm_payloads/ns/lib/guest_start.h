@@ -3,8 +3,8 @@
 #ifndef GUEST_START_H
 #define GUEST_START_H
 
-// The first page: entry, and a vector that skips the instruction that failed, with ESR_EL1 in X9 and FAR_EL1 in X10. More
-// vectors may follow, then guest_start.
+// The first page: the entry, and a synchronous vector that skips the faulting instruction and leaves ESR_EL1 in X9, FAR_EL1 in
+// X10. More vectors may follow, then guest_start.
         .macro  guest_vectors_begin
         .section .text.guest_start, "ax"
 guest_vectors:
@@ -18,8 +18,8 @@ guest_vectors:
         eret
         .endm
 
-// Vectors and a stack, then guest_main(), with X0 and X1 as they are. The stack of vCPU 0 ends at `offset` in the guest, that of
-// the next one a page above it.
+// Sets vectors and a stack, then jumps to guest_main() with X0 and X1 unchanged. The stack of vCPU 0 ends `offset` bytes into the
+// guest, that of the next vCPU a page higher.
         .macro  guest_go_main offset
         adr     x3, guest_vectors
         msr     vbar_el1, x3

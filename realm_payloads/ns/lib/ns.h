@@ -7,10 +7,10 @@
 #include "print.h"
 #include "types.h"
 
-u64 probe_load(u64 pa);                 // ESR_EL2 of the abort, 0 when the access succeeds
+u64 probe_load(u64 pa);                 // ESR_EL2 of the abort, 0 if the access succeeds
 u64 probe_store(u64 pa);
 u64 probe_fetch(u64 pa);
 
-void unexpected(u64 esr, u64 elr, u64 far);     // an exception that no probe waits for; the end follows
+void unexpected(u64 esr, u64 elr, u64 far);     // reports an exception that no probe expects; the payload ends
 
 #endif

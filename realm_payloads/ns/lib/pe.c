@@ -11,7 +11,7 @@
 struct pe pes[PES];
 static u8 stacks[PES][STACK] __attribute__((aligned(16)));
 
-void second_start(void);                // call.S, which calls:
+void second_start(void);                // start.S; it calls:
 void second_main(u64 context);
 void power_off(void);
 
@@ -108,7 +108,7 @@ u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument)
 
 void pe_wait_interrupts(struct pe *pe, u64 count)
 {
-    while (pe->interrupts < count) {    // none comes between this look and WFI, which a masked one ends, too
+    while (pe->interrupts < count) {    // masked: none can slip in before WFI, which still wakes
         wfi();
         irq_unmask();
         irq_mask();

@@ -4,7 +4,7 @@
 #define PROBING         0x50524f4245
 
         .text
-// u64 probe_load(u64 pa), u64 probe_store(u64 pa), u64 probe_fetch(u64 pa): ESR_EL2 of the exception, 0 when there is none.
+// u64 probe_load(u64 pa), u64 probe_store(u64 pa), u64 probe_fetch(u64 pa): ESR_EL2 of the exception, 0 if there is none.
         .macro  probe name
         .global probe_\name
 probe_\name:
@@ -27,7 +27,7 @@ probe_\name:
         mov     x10, x30
         br      x9
 
-// A probe has its mark in X12, and says in X10 where to go on.
+// A probe keeps its mark in X12 and the address to resume at in X10.
         .balign 2048
         .global vectors
 vectors:

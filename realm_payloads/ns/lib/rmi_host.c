@@ -92,7 +92,7 @@ u64 pool_delegated(void)
     return pa;
 }
 
-// Wrong words of a granule that came back: it has to be zero.
+// Counts words that are not zero; a granule that comes back must be all zero.
 static u64 dirty_words(u64 pa)
 {
     u64 wrong = 0;
@@ -121,8 +121,8 @@ void pool_end(void)
 }
 
 // -- REC_ENTER under watch ----------------------------------------------------------------------------------------
-// Host registers of EL2 must be as they were; those of EL1 and EL0 hold patterns meanwhile. What is read back before the
-// entry must be there after it.
+// EL2 registers keep their values, EL1 and EL0 registers get patterns. What they read as before the entry they must read as
+// after it.
 #define EL2_REGISTERS(X)                                                                                                        \
     X(vbar_el2) X(sctlr_el2) X(ttbr0_el2) X(tcr_el2) X(mair_el2) X(hcr_el2) X(vttbr_el2) X(vtcr_el2) X(tpidr_el2) X(elr_el2)     \
     X(spsr_el2) X(esr_el2) X(far_el2) X(vmpidr_el2) X(vpidr_el2) X(cptr_el2) X(cntvoff_el2)

@@ -7,22 +7,23 @@
 #include "rmi.h"
 #include "smc.h"
 
-// A command with its inputs; its outputs X1..X4 are in rmi_out[1..4], and X0 in rmi_out[0], until the next one.
+// Makes a command. rmi_out holds its X0..X4 until the next one.
 extern u64 rmi_out[5];
 u64 rmi_call(struct smc smc);
 #define RMI(...) rmi_call((struct smc){{__VA_ARGS__}})
 
-// A command has to answer with this X0; its outputs are checked by want().
+// Makes a command that must return this X0; want() checks its outputs.
 #define rmi_want(rule, expected, ...) want(rule, RMI(__VA_ARGS__), expected)
-unsigned rmi_summary(void);             // counts, and which commands never failed or never succeeded; the number of FAILs
+// Prints totals, and the commands that never failed or never succeeded; returns the number of FAILs.
+unsigned rmi_summary(void);
 
-// Granules of the pool, delegated one by one; pool_end() wants all of them back, NS and zero.
+// A pool of granules, delegated one by one; pool_end() checks that all came back, Non-secure and zero.
 u64 pool_take(void);                    // still Non-secure, filled with a pattern
 u64 pool_delegated(void);
 void pool_return(u64 pa);               // RMI_GRANULE_UNDELEGATE
 void pool_end(void);
 
-// REC_ENTER with patterns in every register that is the Host's; says which of them did not come back.
+// REC_ENTER with patterns in every Host register; registers_summary() names those that did not survive.
 u64 rec_enter(u64 rec, struct rmi_rec_run *run);
 void registers_summary(void);
 

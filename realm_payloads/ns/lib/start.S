@@ -33,7 +33,7 @@ second_start:
         isb
         mov     x29, xzr
         mov     x30, xzr
-        .weak   second_main             // not in a payload that starts no other PE
+        .weak   second_main             // absent if the payload starts no other PE
         bl      second_main
         ldr     w0, =PSCI_CPU_OFF
         smc     #0

@@ -47,7 +47,8 @@ interrupted:
         ldp     x0, x1, [sp], #FRAME
         eret
 
-// u64 guest_run(struct guest *guest): run it until something is taken to EL2, with interrupts masked here; the vector's number.
+// u64 guest_run(struct guest *guest): runs the guest until EL2 takes an exception; returns the vector's number. Interrupts must
+// be masked.
         .global guest_run
 guest_run:
         stp     x19, x20, [sp, #-96]!

@@ -25,7 +25,7 @@ static void step(struct rsi_host_call *call, u64 number, u64 a, u64 b, u64 c)
 #define LOAD(op, width, offset) \
     ({ u64 v_; __asm__ volatile(op " %" width "0, [%1]" : "=r"(v_) : "r"(GUEST_DEVICE + (offset)) : "memory"); v_; })
 
-// The ESR_EL1 of a load that is refused, 0 when it is not.
+// ESR_EL1 of a load that faults, 0 if it does not.
 static u64 load_fault(u64 address, u64 *far)
 {
     register u64 esr __asm__("x9") = 0;
@@ -137,7 +137,7 @@ static void power(struct rsi_host_call *call)
     step(call, STEP_ON, cpu_on(1, CONTEXT_TOUCHES), 0, 0);
 }
 
-// Values of its own in the registers that the Host has, too.
+// Puts the Realm's own values into registers that the Host uses too.
 static void claim_registers(void)
 {
     write_sysreg(tpidr_el0, 0x6e57a0);

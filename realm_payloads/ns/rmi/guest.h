@@ -3,7 +3,7 @@
 #ifndef GUEST_H
 #define GUEST_H
 
-#define GUEST_STACKS_END 0x3000         // from GUEST_CODE: where the stack of vCPU 0 ends; known to start_guest.S, too
+#define GUEST_STACKS_END 0x3000         // from GUEST_CODE: where the stack of vCPU 0 ends; start_guest.S uses it as well
 
 #ifndef __ASSEMBLER__
 
@@ -13,7 +13,7 @@
 #define GUEST_CODE 0x80000000ul         // two pages, measured
 #define GUEST_CODE_PAGES 2ul
 #define GUEST_STACK 0x80002000ul        // two pages, one for each vCPU; a host call structure at the bottom of each
-#define GUEST_LATE 0x80004000ul         // RAM that the Host gives when it is touched
+#define GUEST_LATE 0x80004000ul         // RAM that the Host provides on first touch
 #define GUEST_RIPAS 0x80005000ul        // three pages whose RIPAS the Realm changes
 #define GUEST_RIPAS_PAGES 3ul
 #define GUEST_DESTROYED 0x80008000ul    // RAM that the Host takes away

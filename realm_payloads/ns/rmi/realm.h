@@ -24,7 +24,7 @@ extern struct rmi_rec_run runs[2];
 
 void build_realm(void);                 // build.c
 void run_realm(void);                   // run.c
-void run_together(void);                // smp.c, a part of it
+void run_together(void);                // smp.c, called by run_realm()
 void destroy_realm(void);               // rmi.c
 
 // A stage 2 data abort as the Host sees it.
@@ -32,10 +32,10 @@ void destroy_realm(void);               // rmi.c
 #define DATA_ABORT(fsc) (ESR_CLASS(EC_DABT_LOWER) | (fsc))
 #define HPFAR(ipa) ((ipa) >> 12 << 4)
 
-// One RTT at a level, and one page of unknown content.
+// Create a table at a level; a page of unknown content.
 u64 make_table(u64 ipa, int level);
 u64 unknown_data(u64 ipa);
-// RTT_READ_ENTRY has to find this.
+// RTT_READ_ENTRY must find this.
 void want_entry(const char *rule, u64 ipa, u64 level, u64 found_level, u64 state, u64 desc, u64 ripas);
 
 #endif

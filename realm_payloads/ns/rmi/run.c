@@ -13,7 +13,7 @@
 #define VIRTUAL_TIMER 27u
 
 // -- the Realm runs -----------------------------------------------------------------------------------------------
-// Enter a REC with flags: it must come back for this reason.
+// Enters a REC with these flags; it must exit for this reason.
 static struct rmi_rec_run *enter(const char *rule, u64 vcpu, u64 flags, u64 reason)
 {
     struct rmi_rec_run *run = &runs[vcpu];
@@ -142,7 +142,7 @@ static void memory(void)
     next("it is done", 0, 0, STEP_WFI);
 }
 
-// The interrupts of a Realm are the Host's business: its timers fire as IRQ exits, and the Host answers by list registers.
+// The Host handles a Realm's interrupts: its timers cause IRQ exits, and the Host answers by list registers.
 static void interrupts(void)
 {
     struct rmi_rec_run *run;

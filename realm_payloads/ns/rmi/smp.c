@@ -10,7 +10,7 @@ void second_start(void);
 static u8 stack[4096] __attribute__((aligned(4096)));
 static u64 result;                      // of the other PE's REC_ENTER, plus one
 
-// On the other PE: run the second vCPU once.
+// On the other PE: runs the second vCPU once.
 void second_main(void)
 {
     u64 status;
@@ -30,7 +30,7 @@ static u64 wait_result(void)
     return now - 1;
 }
 
-// A vCPU that runs belongs to its PE. RTT_SET_RIPAS says whether it does and changes nothing: nobody asked for it.
+// A running vCPU belongs to its PE. RTT_SET_RIPAS tells whether it runs, and changes nothing because no request is pending.
 static void while_it_runs(void)
 {
     const u64 rec = realm.recs[1], top = GUEST_LATE + PAGE_SIZE;
@@ -46,8 +46,8 @@ static void while_it_runs(void)
     want("it still runs", result, 0);
 }
 
-// A page is taken from under it: its PE's TLB must not keep it until something else empties it (UNDELEGATE would), and
-// whatever the Host does the vCPU cannot go on.
+// The Host takes a page from under the running vCPU. The TLB of its PE must drop the page at once, not only when something else
+// empties it (as UNDELEGATE would). Nothing that the Host does lets the vCPU go on.
 void run_together(void)
 {
     struct rmi_rec_run *run = &runs[1];

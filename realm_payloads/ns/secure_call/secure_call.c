@@ -13,7 +13,7 @@
 #include "smc.h"
 #include "timer.h"
 
-#define ENTRY_DONE 0xf2000000ul         // what the Secure payload alone may say
+#define ENTRY_DONE 0xf2000000ul         // only the Secure payload may call this
 #define PERIOD 20000ul                  // ticks from one interrupt to the next
 #define ROUNDS 50000ul
 #define SEED 0x123456789abcdeful
@@ -22,7 +22,7 @@
 
 void smc_watched(u64 x[5], u64 before[31], u64 after[31]);
 
-// An SMC with X0..X4, zeros in X5..X7 and marks in X8..X30; X0..X30 afterwards, until the PE's next call.
+// Makes an SMC with X0..X4, zeros in X5..X7 and marks in X8..X30. Returns X0..X30, valid until the PE's next call.
 static __attribute__((noinline)) const u64 *call(u64 fid, u64 a, u64 b, u64 c, u64 d)
 {
     static u64 results[PES][31];
@@ -37,7 +37,7 @@ static __attribute__((noinline)) const u64 *call(u64 fid, u64 a, u64 b, u64 c, u
     return after;
 }
 
-// How many of the marks are not there any more.
+// Counts the marks that are gone.
 static u64 lost(const u64 *result, u64 from)
 {
     u64 wrong = 0;

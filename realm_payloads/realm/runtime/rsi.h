@@ -32,7 +32,7 @@ static inline struct smc rsi_ipa_state_set(u64 base, u64 top, u64 ripas, u64 fla
 static inline struct smc rsi_ipa_state_get(u64 base, u64 top) { return SMC(RSI_IPA_STATE_GET, base, top); }
 static inline u64 rsi_host_call(u64 ipa) { return SMC(RSI_HOST_CALL, ipa).x[0]; }
 
-// RSI_IPA_STATE_SET over a whole range, however little the Host does at a time. True: done and accepted.
+// RSI_IPA_STATE_SET over a whole range, however little the Host does at a time. True if all was accepted.
 bool realm_set_ripas(u64 base, u64 top, u64 ripas, u64 flags);
 u64 realm_shared_bit(void);             // the IPA bit that makes an address unprotected
 u64 host_function(u64 function, const void *data, u64 size, u64 argument);      // gprs[0] of the answer

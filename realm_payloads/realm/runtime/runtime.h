@@ -8,7 +8,7 @@
 #include "types.h"
 
 #define MAX_CPUS 8
-#define EXIT_PANIC 3            // exit status of a guest that failed by itself
+#define EXIT_PANIC 3            // exit status of a guest that panics
 
 // Callee-saved registers, SP and return address: context_save() returns twice.
 struct context {
@@ -65,10 +65,10 @@ const char *boot_arguments(void);
 u64 boot_number(u64 otherwise);         // first decimal number in the arguments
 void memory_range(u64 *base, u64 *size);
 
-// An IRQ was taken at EL1; the payload that unmasks them defines this, and is called with them masked.
+// Called with IRQs masked when EL1 takes one. A payload that unmasks IRQs defines it.
 void interrupt(void);
 
-// EL0: run code there until it exits; the payload that does so defines user_trap().
+// Runs code at EL0 until it exits. A payload that does so defines user_trap().
 u64 user_run(u64 entry, u64 sp, u64 argument);
 _Noreturn void user_exit(u64 status);
 void user_trap(struct frame *frame, u64 esr, u64 far);
@@ -78,7 +78,7 @@ int cpu_start(u64 index, void (*entry)(u64 argument), u64 argument);
 struct lock { u32 taken; };
 void lock_take(struct lock *lock);
 void lock_drop(struct lock *lock);
-static inline void publish(u64 *to, u64 value)          // with release semantics; wakes who waits for an event
+static inline void publish(u64 *to, u64 value)          // store with release, then wake waiters
 {
     __asm__ volatile("stlr %0, [%1]\n\tsev" ::"r"(value), "r"(to) : "memory");
 }

@@ -75,7 +75,7 @@ vectors:
         entry   1
         entry   2
         entry   3
-        // EL1h, synchronous: first see whether the stack is what failed, without any free register.
+        // EL1h, synchronous: first checks, without a free register, whether the stack overflowed.
         .balign 128
         sub     sp, sp, #FRAME_SIZE
         add     sp, sp, x0
