@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams
 from cca_arch.types import Pas
 from cca_host.kvm import Exit, Interrupted, System, Vcpu, Vm
+from cca_host.kvm.kernel import Kernel
 from cca_host.kvmtool.layout import RAM_BASE
 from cca_platform.devices.dma import DmaCommand, DmaOffset, DmaStatus
 from cca_platform.errors import GranuleProtectionFault
@@ -55,12 +56,12 @@ def _access(action: Callable[[], object]) -> tuple[bool, str]:
     return False, "went through"
 
 
-def _command(system: System, fid: int, *args: int) -> tuple[bool, str]:
+def _command(system: Kernel, fid: int, *args: int) -> tuple[bool, str]:
     x0 = system.rmi(fid, *args)[0]
     return bool(x0), f"answered {x0:#x}"
 
 
-def _transfer(system: System, source: int, target: int) -> tuple[bool, str]:
+def _transfer(system: Kernel, source: int, target: int) -> tuple[bool, str]:
     """A copy by the board's DMA engine, with the SMMU as the host has it: off."""
     machine = system.machine
     base = next(device.base for device in machine.board.devices if device.kind == _DMA)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from calls import call
 
 import realmlab
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiRttEntryState
@@ -63,7 +64,7 @@ class Run:
 
     def enter(self) -> bytes:
         """RMI_REC_ENTER: the exit half of the run page."""
-        assert self.system.rmi(Rmi.REC_ENTER, self.vcpu.rec, self.vcpu.run_page)[0] == 0
+        assert call(self.system.pe, Rmi.REC_ENTER, self.vcpu.rec, self.vcpu.run_page)[0] == 0
         return self.system.port.read(self.vcpu.run_page + GRANULE_SIZE - RmiRecExit.size, RmiRecExit.size)
 
     def entry(self, page: int) -> tuple[int, int]:

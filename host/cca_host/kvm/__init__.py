@@ -1,7 +1,20 @@
 """KVM of the model: the system, its Realm VMs and their vCPUs, over RMI calls."""
 
-from cca_host.kvm.exits import CpuOff, Exit, Failure, HostCall, Idle, Interrupted, Mmio, SystemEvent, Yield
-from cca_host.kvm.system import RmiError, System
+from cca_host.kvm.exits import (
+    CpuOff,
+    Exit,
+    Failure,
+    HostCall,
+    Idle,
+    Interrupted,
+    Mmio,
+    Paused,
+    SystemEvent,
+    SystemEventKind,
+    Yield,
+)
+from cca_host.kvm.kernel import RmiError
+from cca_host.kvm.system import System
 from cca_host.kvm.vcpu import Vcpu
 from cca_host.kvm.vm import Vm
 
@@ -13,9 +26,11 @@ __all__ = [
     "Idle",
     "Interrupted",
     "Mmio",
+    "Paused",
     "RmiError",
     "System",
     "SystemEvent",
+    "SystemEventKind",
     "Vcpu",
     "Vm",
     "Yield",

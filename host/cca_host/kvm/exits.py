@@ -1,8 +1,28 @@
 """Why a vCPU came back to the VMM: one small record for each reason."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-__all__ = ["CpuOff", "Exit", "Failure", "HostCall", "Idle", "Interrupted", "Mmio", "SystemEvent", "Yield"]
+__all__ = [
+    "CpuOff",
+    "Exit",
+    "Failure",
+    "HostCall",
+    "Idle",
+    "Interrupted",
+    "Mmio",
+    "Paused",
+    "SystemEvent",
+    "SystemEventKind",
+    "Yield",
+]
+
+
+class SystemEventKind(StrEnum):
+    """How a Realm turned itself off."""
+
+    OFF = "off"
+    RESET = "reset"
 
 
 @dataclass(slots=True)
@@ -25,9 +45,9 @@ class HostCall:
 
 @dataclass(slots=True)
 class SystemEvent:
-    """The Realm turned itself off: ``kind`` is ``off`` or ``reset``."""
+    """The Realm turned itself off."""
 
-    kind: str
+    kind: SystemEventKind
 
 
 @dataclass(slots=True)
@@ -53,10 +73,15 @@ class Interrupted:
 
 
 @dataclass(slots=True)
+class Paused:
+    """No exit: the run has reached its limit, and goes on with the next one."""
+
+
+@dataclass(slots=True)
 class Failure:
     """Something that the host cannot repair, in one line."""
 
     message: str
 
 
-Exit = Mmio | HostCall | SystemEvent | Idle | Yield | CpuOff | Interrupted | Failure
+Exit = Mmio | HostCall | SystemEvent | Idle | Yield | CpuOff | Interrupted | Paused | Failure

@@ -6,37 +6,29 @@ CPU interface and the EL1 timers. Those have done their work when the REC has ex
 
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.gic import FIRST_SPECIAL, GICR_SGI_BASE, GICR_STRIDE, Gicd, GicdCtlrNs, Gicr, GicrWaker, Ppi
+from cca_arch.sysregs.encodings import (
+    ICC_CTLR_EL1,
+    ICC_EOIR1_EL1,
+    ICC_IAR1_EL1,
+    ICC_IGRPEN1_EL1,
+    ICC_PMR_EL1,
+    Encoding,
+)
 from cca_arch.types import SecurityState
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["HOST_TIMER", "MAINTENANCE", "PHYSICAL_TIMER", "VIRTUAL_TIMER", "Irqchip"]
+__all__ = ["Irqchip"]
 
-MAINTENANCE: Final = 25
-HOST_TIMER: Final = 26  # CNTHP
-VIRTUAL_TIMER: Final = 27  # CNTV
-PHYSICAL_TIMER: Final = 30  # CNTP
-
-_PPIS: Final = (MAINTENANCE, HOST_TIMER, VIRTUAL_TIMER, PHYSICAL_TIMER)
-_GICD_CTLR: Final = 0x0
-_ARE_NS_ENABLE_GRP1A: Final = 1 << 4 | 1 << 1
-_GICR_WAKER: Final = 0x14
-_CHILDREN_ASLEEP: Final = 1 << 2
-_SGI_BASE: Final = 0x1_0000
-_GICR_ISENABLER0: Final = _SGI_BASE + 0x100
-_GICR_IPRIORITYR: Final = _SGI_BASE + 0x400
-_STRIDE: Final = 0x2_0000  # RD_base and SGI_base of one PE
+_PPIS: Final = (Ppi.MAINTENANCE, Ppi.CNTHP, Ppi.CNTV, Ppi.CNTP)
+_GICR_ISENABLER0: Final = GICR_SGI_BASE + Gicd.ISENABLER
+_GICR_IPRIORITYR: Final = GICR_SGI_BASE + Gicd.IPRIORITYR
+_ENABLED: Final = int(GicdCtlrNs.make(are_ns=1, enablegrp1a=1))
 _PRIORITY: Final = 0xA0
 _PMR: Final = 0xF0
-
-_ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
-_ICC_IAR1_EL1: Final = (3, 0, 12, 12, 0)
-_ICC_EOIR1_EL1: Final = (3, 0, 12, 12, 1)
-_ICC_CTLR_EL1: Final = (3, 0, 12, 12, 4)
-_ICC_IGRPEN1_EL1: Final = (3, 0, 12, 12, 7)
-_SPECIAL: Final = 1020  # INTIDs from here on say that there is none
 _NS: Final = SecurityState.NON_SECURE
 
 
@@ -50,28 +42,28 @@ class Irqchip:
         """Distributor, redistributors and the CPU interface of every PE: Group 1 on, the host's PPIs enabled."""
         machine, frames = self.machine, self.machine.board.gic
         bus = machine.bus
-        bus.write(frames.distributor + _GICD_CTLR, 4, _ARE_NS_ENABLE_GRP1A)
+        bus.write(frames.distributor + Gicd.CTLR, 4, _ENABLED)
         for pe in machine.pes:
-            frame = frames.redistributors + _STRIDE * pe.index
-            bus.write(frame + _GICR_WAKER, 4, 0)
-            if bus.read(frame + _GICR_WAKER, 4) & _CHILDREN_ASLEEP:
+            frame = frames.redistributors + GICR_STRIDE * pe.index
+            bus.write(frame + Gicr.WAKER, 4, 0)
+            if bus.read(frame + Gicr.WAKER, 4) & GicrWaker.childrenasleep.mask:
                 raise AssertionError(f"redistributor {pe.index} must be awake")
             for intid in _PPIS:
                 bus.write(frame + _GICR_IPRIORITYR + intid, 1, _PRIORITY)
             bus.write(frame + _GICR_ISENABLER0, 4, sum(1 << intid for intid in _PPIS))
-            self._write(pe, _ICC_CTLR_EL1, 0)
-            self._write(pe, _ICC_PMR_EL1, _PMR)
-            self._write(pe, _ICC_IGRPEN1_EL1, 1)
+            self._write(pe, ICC_CTLR_EL1, 0)
+            self._write(pe, ICC_PMR_EL1, _PMR)
+            self._write(pe, ICC_IGRPEN1_EL1, 1)
 
     def handle(self, pe: "Pe") -> None:
         """Acknowledge and complete what is pending on ``pe``, until nothing is."""
         while True:
-            intid = pe.gic.read(_ICC_IAR1_EL1, 2, _NS, 0)
-            if intid >= _SPECIAL:
+            intid = pe.gic.read(ICC_IAR1_EL1, 2, _NS, 0)
+            if intid >= FIRST_SPECIAL:
                 return
-            if intid == HOST_TIMER:
+            if intid == Ppi.CNTHP:
                 pe.host_timer(None)
-            self._write(pe, _ICC_EOIR1_EL1, intid)
+            self._write(pe, ICC_EOIR1_EL1, intid)
 
-    def _write(self, pe: "Pe", encoding: tuple[int, int, int, int, int], value: int) -> None:
+    def _write(self, pe: "Pe", encoding: Encoding, value: int) -> None:
         pe.gic.write(encoding, value, 2, _NS, 0)

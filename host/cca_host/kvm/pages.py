@@ -1,12 +1,22 @@
 """The host's page allocator over Non-secure DRAM, which knows of every page whether it is out, delegated or lost."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.errors import MachineError
+from cca_platform.machine.state import State
 
-__all__ = ["PageAllocator"]
+__all__ = ["PageAllocator", "PagesState"]
+
+
+class PagesState(State, frozen=True, tag="host.pages/1"):
+    """Saved state of a :class:`PageAllocator`: addresses; ``span`` is the one where ``next`` is."""
+
+    free: tuple[int, ...]
+    used: int
+    lost: tuple[int, ...]
+    span: int
+    next: int
 
 
 class PageAllocator:
@@ -73,13 +83,13 @@ class PageAllocator:
             f"the host has no {count} pages left of {pages}: use less `memory` or a board with more DRAM"
         )
 
-    def save(self) -> dict[str, Any]:
-        """Plain data for a snapshot."""
-        return {
-            "free": list(self.free), "used": self.used, "lost": list(self.lost), "span": self._span, "next": self._next
-        }  # fmt: skip
+    def save(self) -> PagesState:
+        """State for a snapshot."""
+        return PagesState(
+            free=tuple(self.free), used=self.used, lost=tuple(self.lost), span=self._span, next=self._next
+        )  # fmt: skip
 
-    def restore(self, data: dict[str, Any]) -> None:
+    def restore(self, state: PagesState) -> None:
         """Back to what :meth:`save` gave."""
-        self.free, self.used, self.lost = list(data["free"]), data["used"], list(data["lost"])
-        self._span, self._next = data["span"], data["next"]
+        self.free, self.used, self.lost = list(state.free), state.used, list(state.lost)
+        self._span, self._next = state.span, state.next

@@ -4,16 +4,14 @@ What the host reads into the answers: (RMI_ERROR_RTT, level) names where a walk 
 missing; ``top`` says how far there is nothing.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from cca_arch.rmi.v1_0 import Rmi, RmiStatus
 from cca_arch.types import GRANULE_SIZE
-from cca_host.kvm.system import RmiError
+from cca_host.kvm.kernel import Kernel, RmiError
+from cca_platform.machine.state import State
 
-if TYPE_CHECKING:
-    from cca_host.kvm.system import System
-
-__all__ = ["LEVEL_SIZE", "Stage2", "start_level"]
+__all__ = ["LEVEL_SIZE", "Stage2", "Stage2State", "start_level"]
 
 LEVEL_SIZE: Final = (1 << 39, 1 << 30, 1 << 21, 1 << 12)
 """Bytes that an RTT entry spans, by level 0..3."""
@@ -31,10 +29,18 @@ def start_level(ipa_width: int) -> tuple[int, int]:
     return level, 1 << max(0, ipa_width - (9 * (4 - level) + 12))
 
 
+class Stage2State(State, frozen=True, tag="host.stage2/1"):
+    """Saved state of a :class:`Stage2`: ``data`` and ``shared`` by IPA."""
+
+    data: dict[int, int]
+    shared: dict[int, int]
+    tables: tuple[int, ...]
+
+
 class Stage2:
     """The RTTs of one Realm. ``data`` has the PA behind each protected IPA, ``shared`` that behind each shared page."""
 
-    def __init__(self, system: "System", rd: int, ipa_width: int) -> None:
+    def __init__(self, system: Kernel, rd: int, ipa_width: int) -> None:
         self.system = system
         self.rd = rd
         self.ipa_width = ipa_width
@@ -188,10 +194,10 @@ class Stage2:
             ipa = after
 
     # -- snapshots ----------------------------------------------------------------------------------------------
-    def save(self) -> dict[str, Any]:
-        """Plain data for a snapshot."""
-        return {"data": dict(self.data), "shared": dict(self.shared), "tables": sorted(self.tables)}
+    def save(self) -> Stage2State:
+        """State for a snapshot."""
+        return Stage2State(data=dict(self.data), shared=dict(self.shared), tables=tuple(sorted(self.tables)))
 
-    def restore(self, data: dict[str, Any]) -> None:
+    def restore(self, state: Stage2State) -> None:
         """Back to what :meth:`save` gave."""
-        self.data, self.shared, self.tables = dict(data["data"]), dict(data["shared"]), set(data["tables"])
+        self.data, self.shared, self.tables = dict(state.data), dict(state.shared), set(state.tables)

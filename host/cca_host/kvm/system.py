@@ -1,76 +1,49 @@
-"""/dev/kvm of the model: what the RMM offers, RMI calls, VMIDs, and pages that move between the worlds."""
+"""/dev/kvm of the model: the host kernel with its VMs, as a program at NS-EL2 and as a part of every snapshot."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cca_arch.rmi.v1_0 import ABI_VERSION, FeatureRegister0, Rmi, RmiStatus
-from cca_arch.smccc import NOT_SUPPORTED
-from cca_arch.types import GRANULE_SIZE, SecurityState
-from cca_host.kvm.irqchip import Irqchip
-from cca_host.kvm.pages import PageAllocator
-from cca_platform.errors import MachineError
+from cca_arch.rmi.v1_0 import FeatureRegister0
+from cca_host.kvm.kernel import Kernel
+from cca_host.kvm.pages import PagesState
+from cca_host.kvm.vm import Vm, VmState
+from cca_platform.machine.state import State
 
 if TYPE_CHECKING:
-    from cca_host.kvm.vm import Vm
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["RmiError", "System"]
-
-_HOST_IMAGE_SIZE = 256 << 20  # at the bottom of DRAM: the Non-secure image and what boot firmware leaves there
-_ZEROES = bytes(GRANULE_SIZE)
-_VMIDS = 256  # an RMM refuses more on a PE with 8-bit VMIDs
-_DELEGATE = int(Rmi.GRANULE_DELEGATE)
-_UNDELEGATE = int(Rmi.GRANULE_UNDELEGATE)
+__all__ = ["System", "SystemState"]
 
 
-class RmiError(Exception):
-    """An RMI command that failed where the host has no remedy.
+class SystemState(State, frozen=True, tag="host.system/1"):
+    """Saved state of a :class:`System`, ``calls`` by FID; ``features`` is None before the RMM has been asked."""
 
-    ``command`` is the specification's name, ``status`` an RmiStatus and ``index`` what came with it.
-    """
-
-    def __init__(self, fid: int, x0: int, about: str = "") -> None:
-        self.command = f"RMI_{Rmi(fid).name}"
-        self.status = x0 & 0xFF
-        self.index = x0 >> 8 & 0xFF
-        if x0 == NOT_SUPPORTED:
-            answer = "NOT_SUPPORTED"
-        elif self.status in tuple(RmiStatus):
-            answer = f"RMI_{RmiStatus(self.status).name}" + (f", {self.index}" if self.index else "")
-        else:
-            answer = f"{x0:#x}"
-        super().__init__(f"{self.command} answered {answer}{f' for {about}' if about else ''}")
+    pages: PagesState
+    vmids: tuple[int, ...]
+    calls: dict[int, int]
+    delegated: int
+    delegated_peak: int
+    dirty: int
+    features: int | None
+    vms: tuple[VmState, ...]
 
 
-class System:
-    """The host kernel: the Python program at NS-EL2 of every PE, and the machine's part ``host`` in snapshots.
-
-    ``pe`` is the PE that the host code is on. ``calls`` counts RMI calls by FID, ``delegated`` is the number of
-    granules out of the host's hands now and ``delegated_peak`` the most there were.
-    """
+class System(Kernel):
+    """The host kernel: the Python program at NS-EL2 of every PE, and the machine's part ``host`` in snapshots."""
 
     def __init__(self, machine: "Machine") -> None:
-        self.machine = machine
-        self.pe: Pe = machine.pes[0]
-        self.port = machine.memory.port(SecurityState.NON_SECURE)
-        self.pages = PageAllocator(_spans(machine))
-        self.irqchip = Irqchip(machine)
-        self.vmids: set[int] = set()
-        self.vms: list[Vm] = []
-        self.calls: Counter[int] = Counter()
-        self.features = FeatureRegister0(0)
-        self.delegated = 0
-        self.delegated_peak = 0
-        self.audit = False
-        """Read every granule that comes back, and count in ``dirty`` those that are not all zero."""
-        self.dirty = 0
-        self._probed = False
+        super().__init__(machine)
         machine.parts["host"] = self
+
+    @property
+    def vms(self) -> list[Vm]:
+        """The VMs, in the order of their creation."""
+        return [guest for guest in self.guests if isinstance(guest, Vm)]
 
     # -- the program at NS-EL2 ----------------------------------------------------------------------------------
     def on_eret(self, pe: "Pe") -> None:
-        """EL3 hands the PE over: Python code is already waiting for its SMC to return."""
+        """EL3 hands the PE over: a call of the host is done, and who started it looks at ``pe.call_done``."""
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
         """Nothing below NS-EL2 runs without a REC."""
@@ -79,119 +52,31 @@ class System:
     def on_irq(self, pe: "Pe") -> None:
         """An interrupt between two RECs: the scheduler looks at the clock anyway."""
 
-    # -- RMI ----------------------------------------------------------------------------------------------------
-    def rmi(self, fid: int, *args: int) -> list[int]:
-        """One RMI command on the current PE: X0..X4."""
-        self.calls[fid] += 1
-        return self.pe.smc(fid, *args)
-
-    def probe(self) -> FeatureRegister0:
-        """RMI_VERSION, RMI_FEATURES, and the GIC brought up, once; MachineError when there is no usable RMM."""
-        if self._probed:
-            return self.features
-        x0, lower, higher = self.rmi(Rmi.VERSION, ABI_VERSION)[:3]
-        if x0 == NOT_SUPPORTED:
-            raise MachineError("no RMM answers RMI_VERSION: boot the machine with an RMM image")
-        if x0:
-            raise MachineError(f"the RMM must support RMI 1.0, not {_version(lower)} to {_version(higher)}")
-        self.features = FeatureRegister0(self.rmi(Rmi.FEATURES, 0)[1])
-        self.irqchip.start()
-        self._probed = True
-        return self.features
-
-    @property
-    def max_vcpus(self) -> int:
-        """Most RECs that the RMM gives a Realm."""
-        limit: int = (1 << self.probe().MAX_RECS_ORDER) - 1
-        return limit
-
-    # -- granules -----------------------------------------------------------------------------------------------
-    def delegate(self) -> int:
-        """A fresh page, delegated to the Realm world."""
-        pa = self.pages.take()
-        self._delegate(pa)
-        return pa
-
-    def delegate_run(self, count: int) -> int:
-        """``count`` consecutive pages aligned to their size, delegated."""
-        base = self.pages.take_run(count)
-        for i in range(count):
-            self._delegate(base + i * GRANULE_SIZE)
-        return base
-
-    def _delegate(self, pa: int) -> None:
-        self.calls[_DELEGATE] += 1
-        x0 = self.pe.smc(_DELEGATE, pa)[0]
-        if x0:
-            self.pages.lose(pa)
-            raise RmiError(_DELEGATE, x0, f"PA {pa:#x}")
-        self.delegated += 1
-        if self.delegated > self.delegated_peak:
-            self.delegated_peak = self.delegated
-
-    def undelegate(self, pa: int) -> bool:
-        """Get a granule back; False, and the page is lost for ever, when the RMM refuses."""
-        self.calls[_UNDELEGATE] += 1
-        if self.pe.smc(_UNDELEGATE, pa)[0]:
-            self.pages.lose(pa)
-            return False
-        self.delegated -= 1
-        if self.audit and self.port.read(pa, GRANULE_SIZE) != _ZEROES:
-            self.dirty += 1
-        self.pages.give(pa)
-        return True
-
-    # -- VMIDs --------------------------------------------------------------------------------------------------
-    def take_vmid(self) -> int:
-        """The lowest VMID that no VM uses."""
-        for vmid in range(1, _VMIDS):
-            if vmid not in self.vmids:
-                self.vmids.add(vmid)
-                return vmid
-        raise MachineError(f"the host must run at most {_VMIDS - 1} VMs at a time: destroy one first")
-
-    def give_vmid(self, vmid: int) -> None:
-        """Take a VMID back."""
-        self.vmids.discard(vmid)
-
     # -- snapshots ----------------------------------------------------------------------------------------------
-    def save(self) -> dict[str, Any]:
-        """Plain data for a snapshot of the machine."""
-        return {
-            "pages": self.pages.save(),
-            "vmids": sorted(self.vmids),
-            "calls": dict(self.calls),
-            "counts": (self.delegated, self.delegated_peak, self.dirty),
-            "features": int(self.features) if self._probed else None,
-            "vms": [vm.save() for vm in self.vms],
-        }
+    def save(self) -> SystemState:
+        """State for a snapshot of the machine."""
+        return SystemState(
+            pages=self.pages.save(),
+            vmids=tuple(sorted(self.vmids)),
+            calls=dict(self.calls),
+            delegated=self.delegated,
+            delegated_peak=self.delegated_peak,
+            dirty=self.dirty,
+            features=int(self.features) if self.probed else None,
+            vms=tuple(vm.save() for vm in self.vms),
+        )
 
-    def restore(self, data: dict[str, Any]) -> None:
+    def restore(self, state: SystemState) -> None:
         """Back to what :meth:`save` gave; VMs made since then are gone, and those destroyed since then are back."""
-        from cca_host.kvm.vm import Vm
-
-        self.pages.restore(data["pages"])
-        self.vmids = set(data["vmids"])
-        self.calls = Counter(data["calls"])
-        self.delegated, self.delegated_peak, self.dirty = data["counts"]
-        self._probed = data["features"] is not None
-        self.features = FeatureRegister0(data["features"] or 0)
+        self.pages.restore(state.pages)
+        self.vmids = set(state.vmids)
+        self.calls = Counter(state.calls)
+        self.delegated, self.delegated_peak, self.dirty = state.delegated, state.delegated_peak, state.dirty
+        self.probed = state.features is not None
+        self.features = FeatureRegister0(state.features or 0)
         alive = {vm.rd: vm for vm in self.vms}
-        self.vms = []
-        for state in data["vms"]:
-            vm = alive.get(state["rd"]) or Vm.__new__(Vm)
-            vm.restore(self, state)
-            self.vms.append(vm)
-
-
-def _version(value: int) -> str:
-    return f"{value >> 16}.{value & 0xFFFF}"
-
-
-def _spans(machine: "Machine") -> list[tuple[int, int]]:
-    """Non-secure DRAM without the part where the boot firmware puts the host's own image."""
-    banks = [(bank.base, bank.size) for bank in machine.board.ns_banks()]
-    base, size = banks[0]
-    if size > 2 * _HOST_IMAGE_SIZE:
-        banks[0] = (base + _HOST_IMAGE_SIZE, size - _HOST_IMAGE_SIZE)
-    return banks
+        self.guests = []
+        for saved in state.vms:
+            vm = alive.get(saved.rd) or Vm.__new__(Vm)
+            vm.restore(self, saved)
+            self.guests.append(vm)

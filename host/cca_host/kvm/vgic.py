@@ -6,57 +6,41 @@ next entry, :meth:`Vgic.store` folds back what became of it. The registers are i
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
-from cca_arch.fields import Bits, Field
+from cca_arch.gic import FIRST_SPI
+from cca_arch.sysregs import IccSgi, IchHcr, IchLr, LrState
+from cca_arch.types import MPIDR_AFFINITY
+from cca_platform.machine.state import State, from_words, to_words
 
-__all__ = ["INTIDS", "NUM_LRS", "PRIVATE", "Interrupts", "VcpuInterface", "Vgic"]
+__all__ = [
+    "INTIDS",
+    "NUM_LRS",
+    "PRIVATE",
+    "Interrupts",
+    "InterruptsState",
+    "VcpuInterface",
+    "VcpuInterfaceState",
+    "Vgic",
+    "VgicState",
+]
 
 NUM_LRS: Final = 4
-PRIVATE: Final = 32
+"""List registers that the host uses."""
+PRIVATE: Final = FIRST_SPI
 """INTIDs below are SGIs and PPIs, which each vCPU has for itself."""
 INTIDS: Final = 128
 _PPI: Final = 16  # the first; INTIDs below are SGIs
 _SGIS: Final = (1 << _PPI) - 1
-_AFFINITY: Final = 0xFF_00FF_FFFF
 
 
-class _Lr(Bits):
-    """ICH_LR<n>_EL2 with HW = 0."""
-
-    vintid = Field(31, 0)
-    eoi = Field(41)
-    priority = Field(55, 48)
-    group = Field(60)
-    pending = Field(62)
-    active = Field(63)
-
-
-class _Hcr(Bits):
-    """ICH_HCR_EL2."""
-
-    lrenpie = Field(2)
-    npie = Field(3)
-    eoicount = Field(31, 27)
-
-
-class _Sgi(Bits):
-    """ICC_SGI<n>R_EL1."""
-
-    target_list = Field(15, 0)
-    aff1 = Field(23, 16)
-    intid = Field(27, 24)
-    aff2 = Field(39, 32)
-    irm = Field(40)
-    rs = Field(47, 44)
-    aff3 = Field(55, 48)
-
-
-_ACTIVE, _EOI = _Lr.active.mask, _Lr.eoi.mask
-_PENDING: Final = _Lr.pending.mask
-_GROUP: Final = _Lr.group.mask
-_PRIORITY: Final = _Lr.priority.low
-_VINTID: Final = _Lr.vintid.mask
+_ACTIVE: Final = LrState.ACTIVE << IchLr.state.low
+_PENDING: Final = LrState.PENDING << IchLr.state.low
+_EOI: Final = IchLr.eoi.mask
+_GROUP: Final = IchLr.group.mask
+_PRIORITY: Final = IchLr.priority.low
+_VINTID: Final = IchLr.vintid.mask
+_NPIE, _LRENPIE, _EOICOUNT = IchHcr.npie.mask, IchHcr.lrenpie.mask, IchHcr.eoicount
 _NOTHING: Final = (0,) * (1 + NUM_LRS)
 
 
@@ -66,6 +50,37 @@ def bits_of(value: int) -> Iterator[int]:
         low = value & -value
         yield low.bit_length() - 1
         value ^= low
+
+
+class InterruptsState(State, frozen=True, tag="host.interrupts/1"):
+    """Saved state of :class:`Interrupts`: sets of INTIDs as 32-bit words, and a priority for each INTID."""
+
+    edge: tuple[int, ...]
+    group: tuple[int, ...]
+    enabled: tuple[int, ...]
+    latch: tuple[int, ...]
+    line: tuple[int, ...]
+    active: tuple[int, ...]
+    priority: bytes
+
+
+class VcpuInterfaceState(State, frozen=True, tag="host.vcpu-interface/1"):
+    """Saved state of a :class:`VcpuInterface`: sets of INTIDs as 32-bit words, and its list registers."""
+
+    affinity: int
+    private: InterruptsState
+    routed: tuple[int, ...]
+    owned: tuple[int, ...]
+    loaded: tuple[int, ...]
+
+
+class VgicState(State, frozen=True, tag="host.vgic/1"):
+    """Saved state of a :class:`Vgic`; ``routes`` are GICD_IROUTER by INTID."""
+
+    enabled: bool
+    spis: InterruptsState
+    routes: tuple[int, ...]
+    cpus: tuple[VcpuInterfaceState, ...]
 
 
 class Interrupts:
@@ -97,16 +112,17 @@ class Interrupts:
         else:
             self.line &= ~bit
 
-    def save(self) -> tuple[Any, ...]:
-        """Plain data for a snapshot."""
-        return (
-            self.edge, self.group, self.enabled, self.latch, self.line, self.active, bytes(self.priority)
-        )  # fmt: skip
+    def save(self) -> InterruptsState:
+        """State for a snapshot."""
+        names = ("edge", "group", "enabled", "latch", "line", "active")
+        words = {name: to_words(getattr(self, name), INTIDS) for name in names}
+        return InterruptsState(**words, priority=bytes(self.priority))
 
-    def restore(self, data: tuple[Any, ...]) -> None:
+    def restore(self, state: InterruptsState) -> None:
         """Back to what :meth:`save` gave."""
-        self.edge, self.group, self.enabled, self.latch, self.line, self.active = data[:6]
-        self.priority = bytearray(data[6])
+        self.edge, self.group, self.enabled = from_words(state.edge), from_words(state.group), from_words(state.enabled)
+        self.latch, self.line, self.active = from_words(state.latch), from_words(state.line), from_words(state.active)
+        self.priority = bytearray(state.priority)
 
 
 class VcpuInterface:
@@ -148,17 +164,17 @@ class Vgic:
 
     def generate(self, vcpu: int, value: int, groups: int) -> None:
         """An SGI by a vCPU's write of ``value`` to ICC_SGI<n>R_EL1, to interrupts in ``groups``: bit 0, bit 1."""
-        sgi = _Sgi(value)
+        sgi = IccSgi(value)
         bit = 1 << sgi.intid
         for cpu in self._targets(vcpu, sgi):
             if groups >> bool(cpu.private.group & bit) & 1:
                 cpu.private.latch |= bit
 
-    def _targets(self, vcpu: int, sgi: _Sgi) -> list[VcpuInterface]:
+    def _targets(self, vcpu: int, sgi: IccSgi) -> list[VcpuInterface]:
         if sgi.irm:
             return [cpu for cpu in self.cpus if cpu.index != vcpu]
         cluster = sgi.aff3 << 32 | sgi.aff2 << 16 | sgi.aff1 << 8
-        named = {cluster | 16 * sgi.rs + number for number in bits_of(sgi.target_list)}
+        named = {cluster | 16 * sgi.rs + number for number in bits_of(sgi.targetlist)}
         return [cpu for cpu in self.cpus if cpu.affinity in named]
 
     def route(self) -> None:
@@ -170,7 +186,7 @@ class Vgic:
             cpu.owned &= self.spis.active
             unowned &= ~cpu.owned
         for intid in bits_of(self.spis.mask):
-            target = by_affinity.get(self.routes[intid] & _AFFINITY)
+            target = by_affinity.get(self.routes[intid] & MPIDR_AFFINITY)
             if target is not None:
                 target.routed |= 1 << intid
                 target.owned |= unowned & 1 << intid
@@ -203,7 +219,7 @@ class Vgic:
         order = self._by_priority(cpu, pending) + self._by_priority(cpu, active & ~pending)
         hcr = 0
         for intid in order[NUM_LRS:]:
-            hcr |= _Hcr.npie.mask if pending >> intid & 1 else _Hcr.lrenpie.mask
+            hcr |= _NPIE if pending >> intid & 1 else _LRENPIE
         cpu.loaded = [
             self._list_register(cpu, intid, pending >> intid & 1, active >> intid & 1) for intid in order[:NUM_LRS]
         ]
@@ -233,7 +249,7 @@ class Vgic:
                 of.latch |= bit if value & _PENDING else 0
             elif before & ~value & _PENDING:
                 of.latch &= ~bit  # what software has set is used up
-        ended = hcr >> _Hcr.eoicount.low & 0x1F
+        ended = (hcr & _EOICOUNT.mask) >> _EOICOUNT.low
         if ended:
             kept = sum(1 << (value & _VINTID) for value in cpu.loaded)
             for intid in self._by_priority(cpu, (cpu.private.active | cpu.owned) & ~kept)[:ended]:
@@ -253,18 +269,31 @@ class Vgic:
         return any(self._of(cpu, intid).priority[intid] < mask for intid in bits_of(pending))
 
     # -- snapshots ----------------------------------------------------------------------------------------------
-    def save(self) -> dict[str, Any]:
-        """Plain data for a snapshot."""
-        cpus = [(cpu.affinity, cpu.private.save(), cpu.routed, cpu.owned, list(cpu.loaded)) for cpu in self.cpus]
-        return {"enabled": self.enabled, "spis": self.spis.save(), "routes": list(self.routes), "cpus": cpus}
+    def save(self) -> VgicState:
+        """State for a snapshot."""
+        return VgicState(
+            enabled=self.enabled,
+            spis=self.spis.save(),
+            routes=tuple(self.routes),
+            cpus=tuple(
+                VcpuInterfaceState(
+                    affinity=cpu.affinity,
+                    private=cpu.private.save(),
+                    routed=to_words(cpu.routed, INTIDS),
+                    owned=to_words(cpu.owned, INTIDS),
+                    loaded=tuple(cpu.loaded),
+                )
+                for cpu in self.cpus
+            ),
+        )
 
-    def restore(self, data: dict[str, Any]) -> None:
+    def restore(self, state: VgicState) -> None:
         """Back to what :meth:`save` gave."""
-        self.enabled, self.routes = data["enabled"], list(data["routes"])
-        self.spis.restore(data["spis"])
+        self.enabled, self.routes = state.enabled, list(state.routes)
+        self.spis.restore(state.spis)
         self.cpus = []
-        for index, (affinity, private, routed, owned, loaded) in enumerate(data["cpus"]):
-            cpu = VcpuInterface(index, affinity)
-            cpu.private.restore(private)
-            cpu.routed, cpu.owned, cpu.loaded = routed, owned, list(loaded)
+        for index, saved in enumerate(state.cpus):
+            cpu = VcpuInterface(index, saved.affinity)
+            cpu.private.restore(saved.private)
+            cpu.routed, cpu.owned, cpu.loaded = from_words(saved.routed), from_words(saved.owned), list(saved.loaded)
             self.cpus.append(cpu)

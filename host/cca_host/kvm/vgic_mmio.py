@@ -6,29 +6,30 @@ zero and are ignored.
 
 from typing import Final
 
+from cca_arch.gic import (
+    GICD_SIZE,
+    GICR_SGI_BASE,
+    GICR_STRIDE,
+    IDENTIFICATION,
+    IIDR,
+    Gicd,
+    GicdCtlrNs,
+    GicdTyper,
+    Gicr,
+    GicrTyper,
+)
+from cca_arch.types import MPIDR_AFFINITY
 from cca_host.kvm.vgic import INTIDS, PRIVATE, Interrupts, VcpuInterface, Vgic
 
-__all__ = ["DISTRIBUTOR_SIZE", "REDISTRIBUTOR_SIZE", "VgicMmio"]
+__all__ = ["VgicMmio"]
 
-DISTRIBUTOR_SIZE: Final = 0x1_0000
-REDISTRIBUTOR_SIZE: Final = 0x2_0000
-_SGI_BASE: Final = 0x1_0000
-
-_CTLR, _TYPER, _IIDR = 0x0, 0x4, 0x8
-_GICR_IIDR, _GICR_TYPER = 0x4, 0x8
-_IPRIORITYR: Final = range(0x400, 0x800)
-_ICFGR: Final = range(0xC00, 0xD00)
-_IROUTER: Final = range(0x6000, 0x8000)
-_PIDR2: Final = 0xFFE8
-_PIDR2_GICV3: Final = 0x3B
-_ENABLE_GRP1: Final = 1 << 1
-_ARE_DS: Final = 1 << 4 | 1 << 6
-_NO_1_OF_N: Final = 1 << 25
-_ID_BITS: Final = (10 - 1) << 19
-_IMPLEMENTER: Final = 0x43B  # Arm
-_LAST: Final = 1 << 4
+_IPRIORITYR: Final = range(Gicd.IPRIORITYR, Gicd.IPRIORITYR + 0x400)
+_ICFGR: Final = range(Gicd.ICFGR, Gicd.ICFGR + 0x100)
+_IROUTER: Final = range(Gicd.IROUTER, Gicd.IROUTER + 0x2000)
+_ENABLE_GRP1: Final = GicdCtlrNs.enablegrp1a.mask
+_ARE_DS: Final = int(GicdCtlrNs.make(are_ns=1, ds=1))
+_TYPER: Final = int(GicdTyper.make(itlinesnumber=INTIDS // 32 - 1, idbits=10 - 1, no1n=1))
 _PRIORITY_BITS: Final = 0xF8
-_ROUTE: Final = 0xFF_00FF_FFFF
 _WORD: Final = 0xFFFF_FFFF
 
 _GROUPS: Final = 1  # offset / 0x80 of GICD_IGROUPR; then come pairs that set and clear
@@ -53,9 +54,9 @@ class VgicMmio:
 
     def claims(self, ipa: int) -> bool:
         """Whether a register frame is at ``ipa``."""
-        frames = REDISTRIBUTOR_SIZE * len(self.vgic.cpus)
+        frames = GICR_STRIDE * len(self.vgic.cpus)
         return (
-            0 <= ipa - self.distributor < DISTRIBUTOR_SIZE or 0 <= ipa - self.redistributors < frames
+            0 <= ipa - self.distributor < GICD_SIZE or 0 <= ipa - self.redistributors < frames
         )  # fmt: skip
 
     def read(self, ipa: int, size: int) -> int:
@@ -85,14 +86,14 @@ class VgicMmio:
     def _frame(self, ipa: int) -> tuple[VcpuInterface | None, int]:
         """The redistributor's vCPU, None for the distributor, and the offset of a register."""
         offset = ipa - self.distributor
-        if 0 <= offset < DISTRIBUTOR_SIZE:
+        if 0 <= offset < GICD_SIZE:
             return None, offset
-        index, offset = divmod(ipa - self.redistributors, REDISTRIBUTOR_SIZE)
+        index, offset = divmod(ipa - self.redistributors, GICR_STRIDE)
         return self.vgic.cpus[index], offset
 
     def _is_priority(self, ipa: int) -> bool:
         cpu, offset = self._frame(ipa)
-        return (offset if cpu is None else offset - _SGI_BASE) in _IPRIORITYR
+        return (offset if cpu is None else offset - GICR_SGI_BASE) in _IPRIORITYR
 
     def _read(self, ipa: int) -> int:
         cpu, offset = self._frame(ipa)
@@ -103,47 +104,48 @@ class VgicMmio:
     def _write(self, ipa: int, value: int) -> None:
         cpu, offset = self._frame(ipa)
         if cpu is not None:
-            if offset >= _SGI_BASE:
-                _write_interrupts(cpu.private, offset - _SGI_BASE, value)
+            if offset >= GICR_SGI_BASE:
+                _write_interrupts(cpu.private, offset - GICR_SGI_BASE, value)
             return
         vgic = self.vgic
-        if offset == _CTLR:
+        if offset == Gicd.CTLR:
             vgic.enabled = bool(value & _ENABLE_GRP1)
         elif offset in _IROUTER:
             intid, half = divmod(offset - _IROUTER.start, 8)
             if PRIVATE <= intid < INTIDS:
                 shift = 8 * half
-                vgic.routes[intid] = (vgic.routes[intid] & ~(_WORD << shift) | value << shift) & _ROUTE
+                vgic.routes[intid] = (vgic.routes[intid] & ~(_WORD << shift) | value << shift) & MPIDR_AFFINITY
         else:
             _write_interrupts(vgic.spis, offset, value)
         vgic.route()
 
     def _read_distributor(self, offset: int) -> int:
         vgic = self.vgic
-        if offset == _CTLR:
+        if offset == Gicd.CTLR:
             return _ARE_DS | _ENABLE_GRP1 * vgic.enabled
-        if offset == _TYPER:
-            return INTIDS // 32 - 1 | _ID_BITS | _NO_1_OF_N
-        if offset == _IIDR:
-            return _IMPLEMENTER
-        if offset == _PIDR2:
-            return _PIDR2_GICV3
+        if offset == Gicd.TYPER:
+            return _TYPER
+        if offset == Gicd.IIDR:
+            return IIDR
+        if offset == Gicd.PIDR2:
+            return IDENTIFICATION[offset]
         if offset in _IROUTER:
             intid, half = divmod(offset - _IROUTER.start, 8)
             return vgic.routes[intid] >> 8 * half & _WORD if PRIVATE <= intid < INTIDS else 0
         return _read_interrupts(vgic.spis, offset)
 
     def _read_redistributor(self, cpu: VcpuInterface, offset: int) -> int:
-        if offset >= _SGI_BASE:
-            return _read_interrupts(cpu.private, offset - _SGI_BASE)
-        if offset == _GICR_IIDR:
-            return _IMPLEMENTER
-        if offset == _GICR_TYPER:
-            return cpu.index << 8 | (_LAST if cpu is self.vgic.cpus[-1] else 0)
-        if offset == _GICR_TYPER + 4:  # Affinity_Value, in the order of the bytes of an affinity
+        if offset >= GICR_SGI_BASE:
+            return _read_interrupts(cpu.private, offset - GICR_SGI_BASE)
+        if offset == Gicr.IIDR:
+            return IIDR
+        if offset == Gicr.TYPER:
+            last = cpu is self.vgic.cpus[-1]
+            return cpu.index << GicrTyper.processor_number.low | (GicrTyper.last.mask if last else 0)
+        if offset == Gicr.TYPER + 4:  # Affinity_Value, in the order of the bytes of an affinity
             return cpu.affinity & 0xFF_FFFF | cpu.affinity >> 32 << 24
-        if offset == _PIDR2:
-            return _PIDR2_GICV3
+        if offset == Gicd.PIDR2:
+            return IDENTIFICATION[offset]
         return 0  # WAKER among them: never asleep
 
 

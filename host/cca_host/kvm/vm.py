@@ -4,35 +4,60 @@ The VMM gives the order, and with it the measurement: ``Vm`` -> ``add_memory`` -
 ``create_vcpu`` -> ``activate`` -> ``Vcpu.run`` -> ``destroy``.
 """
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Sequence
+from typing import Final, Self
 
 from cca_arch.rmi.v1_0 import HashAlgorithm, RecCreateFlags, Rmi, RmiRealmParams, RmiRecParams, mpidr_of
 from cca_arch.types import GRANULE_SIZE
-from cca_host.kvm.stage2 import Stage2, start_level
-from cca_host.kvm.system import RmiError, System
-from cca_host.kvm.vcpu import Vcpu
-from cca_host.kvm.vgic import Vgic
+from cca_host.kvm.kernel import Kernel, RmiError
+from cca_host.kvm.realm import Realm
+from cca_host.kvm.stage2 import Stage2, Stage2State, start_level
+from cca_host.kvm.vcpu import Vcpu, VcpuState
+from cca_host.kvm.vgic import Vgic, VgicState
 from cca_host.kvm.vgic_mmio import VgicMmio
 from cca_platform.errors import MachineError
+from cca_platform.machine.state import State
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+__all__ = ["HASH_ALGORITHMS", "Vm", "VmState"]
 
-__all__ = ["HASH_ALGORITHMS", "Vm"]
-
-HASH_ALGORITHMS = {"sha256": HashAlgorithm.SHA_256, "sha512": HashAlgorithm.SHA_512}
+HASH_ALGORITHMS: Final = {"sha256": HashAlgorithm.SHA_256, "sha512": HashAlgorithm.SHA_512}
 _MIN_IPA_WIDTH = 32
 _RPV_SIZE = 64
 _AUX_SLOTS = 16
 
 
-class Vm:
-    """A Realm. ``rd`` is its Realm Descriptor's PA, ``slots`` its RAM as (base, top) IPAs of the protected half.
+class GicState(State, frozen=True, tag="host.gic/1"):
+    """Saved state of a VM's GIC: the IPAs of its frames, and its interrupts."""
+
+    distributor: int
+    redistributors: int
+    interrupts: VgicState
+
+
+class VmState(State, frozen=True, tag="host.vm/1"):
+    """Saved state of a :class:`Vm`."""
+
+    ipa_width: int
+    hash_algo: str
+    rd: int
+    staging: int
+    vmid: int
+    root: int
+    root_count: int
+    aux_count: int
+    slots: tuple[tuple[int, int], ...]
+    gic: GicState | None
+    stage2: Stage2State
+    vcpus: tuple[VcpuState, ...]
+
+
+class Vm(Realm):
+    """A Realm and its vCPUs, from its creation to its end.
 
     MachineError when the RMM does not offer what is asked; RmiError when it refuses all the same.
     """
 
-    def __init__(self, system: System, *, ipa_width: int = 33, hash_algo: str = "sha256", rpv: bytes = b"") -> None:
+    def __init__(self, system: Kernel, *, ipa_width: int = 33, hash_algo: str = "sha256", rpv: bytes = b"") -> None:
         features = system.probe()
         _check(features.S2SZ, ipa_width, hash_algo, rpv)
         self.system = system
@@ -58,7 +83,7 @@ class Vm:
         except Exception:
             self._give_back()
             raise
-        system.vms.append(self)
+        system.guests.append(self)
 
     def _create(self, num_bps: int, num_wps: int, rpv: bytes) -> None:
         system = self.system
@@ -99,10 +124,6 @@ class Vm:
             )
         self.slots.append((base, base + size))
 
-    def in_memory(self, ipa: int) -> bool:
-        """Whether an IPA (without the shared bit) is RAM."""
-        return any(base <= ipa < top for base, top in self.slots)
-
     def init_ripas(self) -> None:
         """RIPAS RAM over all memory: measured."""
         for base, top in self.slots:
@@ -137,7 +158,7 @@ class Vm:
             raise MachineError(str(error)) from None
 
     # -- vCPUs --------------------------------------------------------------------------------------------------
-    def create_vcpu(self, pc: int = 0, gprs: "Sequence[int]" = (), runnable: bool = True) -> Vcpu:
+    def create_vcpu(self, pc: int = 0, gprs: Sequence[int] = (), runnable: bool = True) -> Vcpu:
         """The next vCPU: a REC that starts at ``pc`` with X0..X7 of ``gprs``, or waits for CPU_ON."""
         system, index = self.system, len(self.vcpus)
         if index >= system.max_vcpus:
@@ -165,18 +186,13 @@ class Vm:
             for page in (rec, *aux):
                 system.undelegate(page)
             raise
-        vcpu = Vcpu(self, index, mpidr, rec, aux, on=runnable)
+        page = system.pages.take()
+        system.port.zero(page, GRANULE_SIZE)
+        vcpu = Vcpu(self, self.vcpus, index, mpidr, rec, aux, runnable, page)
         self.vcpus.append(vcpu)
         if self.vgic is not None:
             self.vgic.add_vcpu(mpidr)
         return vcpu
-
-    def vcpu_of(self, mpidr: int) -> Vcpu | None:
-        """The vCPU with this MPIDR."""
-        for vcpu in self.vcpus:
-            if vcpu.mpidr == mpidr:
-                return vcpu
-        return None
 
     def activate(self) -> None:
         """REALM_ACTIVATE: the measurement is final, the vCPUs can run."""
@@ -187,7 +203,7 @@ class Vm:
     # -- the end ------------------------------------------------------------------------------------------------
     def destroy(self) -> None:
         """Take everything apart, in KVM's order; what the RMM refuses is in ``troubles``, and lost."""
-        if self not in self.system.vms:
+        if self not in self.system.guests:
             return
         stage2 = self.stage2
         for vcpu in reversed(self.vcpus):
@@ -199,9 +215,9 @@ class Vm:
         self._try(stage2.destroy_tables, stage2.start + 1, 0, 1 << self.ipa_width)
         self._try(self._destroy_realm)
         self._give_back()
-        self.system.vms.remove(self)
+        self.system.guests.remove(self)
 
-    def _try(self, step: Any, *args: int) -> None:
+    def _try(self, step: Callable[..., None], *args: int) -> None:
         try:
             step(*args)
         except RmiError as error:
@@ -223,36 +239,41 @@ class Vm:
         system.give_vmid(self.vmid)
 
     # -- snapshots ----------------------------------------------------------------------------------------------
-    def save(self) -> dict[str, Any]:
-        """Plain data for a snapshot."""
-        names = ("ipa_width", "hash_algo", "rd", "staging", "vmid", "root_count", "root", "aux_count")
-        state = {name: getattr(self, name) for name in names}
+    def save(self) -> VmState:
+        """State for a snapshot."""
         frames = self.gic_frames
-        return {
-            **state,
-            "gic": frames and (frames.distributor, frames.redistributors, frames.vgic.save()),
-            "slots": list(self.slots),
-            "stage2": self.stage2.save(),
-            "vcpus": [vcpu.save() for vcpu in self.vcpus],
-        }
+        return VmState(
+            ipa_width=self.ipa_width,
+            hash_algo=self.hash_algo,
+            rd=self.rd,
+            staging=self.staging,
+            vmid=self.vmid,
+            root=self.root,
+            root_count=self.root_count,
+            aux_count=self.aux_count,
+            slots=tuple(self.slots),
+            gic=None if frames is None else GicState(frames.distributor, frames.redistributors, frames.vgic.save()),
+            stage2=self.stage2.save(),
+            vcpus=tuple(vcpu.save() for vcpu in self.vcpus),
+        )
 
-    def restore(self, system: System, state: dict[str, Any]) -> None:
+    def restore(self, system: Kernel, state: VmState) -> None:
         """Back to what :meth:`save` gave, in the same object so that its users keep it."""
-        had = getattr(self, "vcpus", [])
-        rest = {name: value for name, value in state.items() if name not in ("slots", "stage2", "vcpus", "gic")}
-        self.__dict__.update(rest)
-        self.system, self.slots, self.troubles = system, list(state["slots"]), []
+        had: list[Vcpu] = getattr(self, "vcpus", [])
+        self.system, self.ipa_width, self.hash_algo = system, state.ipa_width, state.hash_algo
+        self.rd, self.staging, self.vmid, self.aux_count = state.rd, state.staging, state.vmid, state.aux_count
+        self.root, self.root_count = state.root, state.root_count
+        self.slots, self.troubles = list(state.slots), []
         self.stage2 = Stage2(system, self.rd, self.ipa_width)
-        self.stage2.restore(state["stage2"])
+        self.stage2.restore(state.stage2)
         self.vcpus, self.vgic, self.gic_frames = [], None, None
-        if state["gic"] is not None:
-            distributor, redistributors, interrupts = state["gic"]
-            self.create_vgic(distributor, redistributors)
+        if state.gic is not None:
+            self.create_vgic(state.gic.distributor, state.gic.redistributors)
             assert self.vgic is not None
-            self.vgic.restore(interrupts)
-        for index, saved in enumerate(state["vcpus"]):
+            self.vgic.restore(state.gic.interrupts)
+        for index, saved in enumerate(state.vcpus):
             vcpu = had[index] if index < len(had) else Vcpu.__new__(Vcpu)
-            vcpu.restore(self, saved)
+            vcpu.restore(self, self.vcpus, saved)
             self.vcpus.append(vcpu)
 
 

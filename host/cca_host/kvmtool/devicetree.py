@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cca_host.kvm.vgic_mmio import DISTRIBUTOR_SIZE, REDISTRIBUTOR_SIZE
+from cca_arch.gic import GICD_SIZE, GICR_STRIDE
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, RAM_BASE, UART_BASE, UART_SIZE, redistributor_base
 
 __all__ = ["Node", "flatten", "realm_tree"]
@@ -110,8 +110,8 @@ def _interrupt_controller(vcpus: int) -> Node:
             "#interrupt-cells": 3,
             "interrupt-controller": None,
             "reg": [
-                *_cells(DISTRIBUTOR_BASE), *_cells(DISTRIBUTOR_SIZE),
-                *_cells(redistributors), *_cells(vcpus * REDISTRIBUTOR_SIZE),
+                *_cells(DISTRIBUTOR_BASE), *_cells(GICD_SIZE),
+                *_cells(redistributors), *_cells(vcpus * GICR_STRIDE),
             ],
             "phandle": _GIC_PHANDLE,
         },

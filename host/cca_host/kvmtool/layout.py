@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cca_host.kvm.vgic_mmio import REDISTRIBUTOR_SIZE
+from cca_arch.gic import GICR_STRIDE
 
 __all__ = [
     "DISTRIBUTOR_BASE",
@@ -33,4 +33,4 @@ def dtb_base(memory: int) -> int:
 
 def redistributor_base(vcpus: int) -> int:
     """The first of the redistributors of a Realm with ``vcpus`` vCPUs."""
-    return DISTRIBUTOR_BASE - vcpus * REDISTRIBUTOR_SIZE
+    return DISTRIBUTOR_BASE - vcpus * GICR_STRIDE

@@ -61,13 +61,15 @@ def smc(pe: "Pe", *args: int) -> list[int]:
     For calls that run no code in between, which are all but RMI_REC_ENTER and those that a Secure payload serves:
     ``start_call`` begins those. MachineStopped when the call has powered the machine off.
     """
-    security, el = pe.security, pe.el
-    start_call(pe, *args)
+    x, security, el = pe.x, pe.security, pe.el
+    for at, value in enumerate(args):
+        x[at] = value
+    take_program(pe, _ROOT, 3, SMC_0)
     if pe.machine.stopped is not None:
         raise MachineStopped(pe.machine.stopped)
     if pe.el != el or pe.security != security:
         raise AssertionError(f"SMC {args[0]:#x} must complete without running code: begin it by start_call")
-    return pe.x[:5].tolist()
+    return x[:5].tolist()
 
 
 def start_call(pe: "Pe", *args: int) -> None:

@@ -81,6 +81,7 @@ def step(pe: "Pe", until: int | None = None, alone: bool = False) -> None:
         hooks.uncount(pe.address)
         if not alone:
             machine.stop(BREAKPOINT)
+        _paused(pe)
     elif stop is engine.REFUSED:
         exceptions.refused(pe)
     elif stop is engine.HALTED:
@@ -89,8 +90,15 @@ def step(pe: "Pe", until: int | None = None, alone: bool = False) -> None:
         exceptions.walk_refused(pe)
     elif words[w.P_PC] & 3:
         exceptions.misaligned(pe)
-    elif words[w.P_RETIRED] != pe.progress:
-        pe.progress, pe.fruitless = words[w.P_RETIRED], -1  # a pause changes nothing of the count
+    else:
+        _paused(pe)
+
+
+def _paused(pe: "Pe") -> None:
+    """A run ended without an event: that must not change the count of fruitless ones."""
+    retired = pe.words[w.P_RETIRED]
+    if retired != pe.progress:
+        pe.progress, pe.fruitless = retired, -1
 
 
 def _wait(pe: "Pe") -> None:

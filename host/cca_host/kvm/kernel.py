@@ -1,0 +1,163 @@
+"""What the host kernel has for every VM: RMI calls, what the RMM offers, VMIDs, and pages that change worlds."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from cca_arch.rmi.v1_0 import ABI_VERSION, FeatureRegister0, Rmi, RmiStatus
+from cca_arch.smccc import NOT_SUPPORTED
+from cca_arch.types import GRANULE_SIZE, SecurityState
+from cca_host.kvm.irqchip import Irqchip
+from cca_host.kvm.pages import PageAllocator
+from cca_platform.errors import MachineError
+
+if TYPE_CHECKING:
+    from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["Kernel", "RmiError"]
+
+_HOST_IMAGE_SIZE = 256 << 20  # at the bottom of DRAM: the Non-secure image and what boot firmware leaves there
+_EL2 = 2
+_ZEROES = bytes(GRANULE_SIZE)
+_VMIDS = 256  # an RMM refuses more on a PE with 8-bit VMIDs
+_DELEGATE = int(Rmi.GRANULE_DELEGATE)
+_UNDELEGATE = int(Rmi.GRANULE_UNDELEGATE)
+
+
+class RmiError(Exception):
+    """An RMI command that failed where the host has no remedy.
+
+    ``command`` is the specification's name, ``status`` an RmiStatus and ``index`` what came with it.
+    """
+
+    def __init__(self, fid: int, x0: int, about: str = "") -> None:
+        self.command = f"RMI_{Rmi(fid).name}"
+        self.status = x0 & 0xFF
+        self.index = x0 >> 8 & 0xFF
+        if x0 == NOT_SUPPORTED:
+            answer = "NOT_SUPPORTED"
+        elif self.status in tuple(RmiStatus):
+            answer = f"RMI_{RmiStatus(self.status).name}" + (f", {self.index}" if self.index else "")
+        else:
+            answer = f"{x0:#x}"
+        super().__init__(f"{self.command} answered {answer}{f' for {about}' if about else ''}")
+
+
+class Kernel:
+    """The host kernel below its VMs.
+
+    ``pe`` is the PE that the host code is on. ``calls`` counts RMI calls by FID, ``delegated`` is the number of
+    granules out of the host's hands now and ``delegated_peak`` the most there were. ``guests`` are the VMs in the order
+    of their creation.
+    """
+
+    def __init__(self, machine: "Machine") -> None:
+        self.machine = machine
+        self.pe: Pe = machine.pes[0]
+        self.port = machine.memory.port(SecurityState.NON_SECURE)
+        self.pages = PageAllocator(_spans(machine))
+        self.irqchip = Irqchip(machine)
+        self.vmids: set[int] = set()
+        self.guests: list[object] = []
+        self.calls: Counter[int] = Counter()
+        self.features = FeatureRegister0(0)
+        self.delegated = 0
+        self.delegated_peak = 0
+        self.audit = False
+        """Read every granule that comes back, and count in ``dirty`` those that are not all zero."""
+        self.dirty = 0
+        self.probed = False
+
+    # -- RMI ----------------------------------------------------------------------------------------------------
+    def rmi(self, fid: int, *args: int) -> list[int]:
+        """One RMI command that runs no Realm code: X0..X4."""
+        self.calls[fid] += 1
+        pe = self.pe
+        return pe.smc(fid, *args) if pe.el == _EL2 else self._free_pe().smc(fid, *args)
+
+    def _free_pe(self) -> "Pe":
+        """A PE where the host is; the one that the code is on may run a REC that has been paused."""
+        for pe in self.machine.pes:
+            if pe.call_done:
+                return pe
+        raise MachineError("an RMI command must have a PE that runs no REC, but each runs one: end a vCPU's run first")
+
+    def probe(self) -> FeatureRegister0:
+        """RMI_VERSION, RMI_FEATURES, and the GIC brought up, once; MachineError when there is no usable RMM."""
+        if self.probed:
+            return self.features
+        x0, lower, higher = self.rmi(Rmi.VERSION, ABI_VERSION)[:3]
+        if x0 == NOT_SUPPORTED:
+            raise MachineError("no RMM answers RMI_VERSION: boot the machine with an RMM image")
+        if x0:
+            raise MachineError(f"the RMM must support RMI 1.0, not {_version(lower)} to {_version(higher)}")
+        self.features = FeatureRegister0(self.rmi(Rmi.FEATURES, 0)[1])
+        self.irqchip.start()
+        self.probed = True
+        return self.features
+
+    @property
+    def max_vcpus(self) -> int:
+        """Most RECs that the RMM gives a Realm."""
+        limit: int = (1 << self.probe().MAX_RECS_ORDER) - 1
+        return limit
+
+    # -- granules -----------------------------------------------------------------------------------------------
+    def delegate(self) -> int:
+        """A fresh page, delegated to the Realm world."""
+        pa = self.pages.take()
+        self._delegate(pa)
+        return pa
+
+    def delegate_run(self, count: int) -> int:
+        """``count`` consecutive pages aligned to their size, delegated."""
+        base = self.pages.take_run(count)
+        for i in range(count):
+            self._delegate(base + i * GRANULE_SIZE)
+        return base
+
+    def _delegate(self, pa: int) -> None:
+        x0 = self.rmi(_DELEGATE, pa)[0]
+        if x0:
+            self.pages.lose(pa)
+            raise RmiError(_DELEGATE, x0, f"PA {pa:#x}")
+        self.delegated += 1
+        if self.delegated > self.delegated_peak:
+            self.delegated_peak = self.delegated
+
+    def undelegate(self, pa: int) -> bool:
+        """Get a granule back; False, and the page is lost for ever, when the RMM refuses."""
+        if self.rmi(_UNDELEGATE, pa)[0]:
+            self.pages.lose(pa)
+            return False
+        self.delegated -= 1
+        if self.audit and self.port.read(pa, GRANULE_SIZE) != _ZEROES:
+            self.dirty += 1
+        self.pages.give(pa)
+        return True
+
+    # -- VMIDs --------------------------------------------------------------------------------------------------
+    def take_vmid(self) -> int:
+        """The lowest VMID that no VM uses."""
+        for vmid in range(1, _VMIDS):
+            if vmid not in self.vmids:
+                self.vmids.add(vmid)
+                return vmid
+        raise MachineError(f"the host must run at most {_VMIDS - 1} VMs at a time: destroy one first")
+
+    def give_vmid(self, vmid: int) -> None:
+        """Take a VMID back."""
+        self.vmids.discard(vmid)
+
+
+def _version(value: int) -> str:
+    return f"{value >> 16}.{value & 0xFFFF}"
+
+
+def _spans(machine: "Machine") -> list[tuple[int, int]]:
+    """Non-secure DRAM without the part where the boot firmware puts the host's own image."""
+    banks = [(bank.base, bank.size) for bank in machine.board.ns_banks()]
+    base, size = banks[0]
+    if size > 2 * _HOST_IMAGE_SIZE:
+        banks[0] = (base + _HOST_IMAGE_SIZE, size - _HOST_IMAGE_SIZE)
+    return banks

@@ -1,0 +1,140 @@
+"""The run page of a REC (RmiRecRun): what the host gives with an entry, and what it gets to see of an exit."""
+
+import struct
+from typing import Final
+
+from cca_arch.rmi.v1_0 import RmiRecEnter, RmiRecExit
+from cca_arch.sysregs import CntCtl, IchVmcr
+from cca_arch.types import GRANULE_SIZE
+from cca_host.kvm.vgic import NUM_LRS
+from cca_platform.memory.ports import Port
+
+__all__ = ["RunPage"]
+
+_EXIT: Final = RmiRecEnter.size  # the exit half of the page
+_ENTER_GPRS: Final = RmiRecEnter.offset("gprs")
+_ENTER_GIC: Final = RmiRecEnter.offset("gicv3_hcr")
+_GIC_CODEC: Final = struct.Struct(f"<{1 + NUM_LRS}Q")  # ICH_HCR_EL2 and the list registers
+_PENDING: Final = CntCtl.enable.mask | CntCtl.imask.mask  # of a timer that can interrupt, only the first is set
+_FIRES: Final = CntCtl.enable.mask
+_PMR: Final = IchVmcr.vpmr.low
+_MASK: Final = (1 << 64) - 1
+
+
+def _word(member: str) -> int:
+    return RmiRecExit.offset(member) // 8
+
+
+_ESR, _FAR, _HPFAR, _GPRS, _IMM = (_word(name) for name in ("esr", "far", "hpfar", "gprs", "imm"))
+_GIC, _VMCR = _word("gicv3_hcr"), _word("gicv3_vmcr")
+_TIMERS: Final = tuple((_word(f"{timer}_ctl"), _word(f"{timer}_cval")) for timer in ("cntv", "cntp"))
+_RIPAS_BASE, _RIPAS_TOP, _RIPAS_VALUE = _word("ripas_base"), _word("ripas_top"), _word("ripas_value")
+
+
+class RunPage:
+    """The page at ``pa`` of Non-secure memory; its properties are those of the last exit.
+
+    What is put for the next entry stays there until it is put anew.
+    """
+
+    def __init__(self, port: Port, pa: int) -> None:
+        self.port = port
+        self.pa = pa
+        self._exit = port.view(pa + _EXIT, GRANULE_SIZE - _EXIT).cast("Q")
+        self._flags = port.read64(pa)
+        self._interrupts: tuple[int, ...] = _GIC_CODEC.unpack(port.read(pa + _ENTER_GIC, _GIC_CODEC.size))
+
+    def release(self) -> None:
+        """Let go of the page."""
+        self._exit.release()
+
+    # -- the next entry -----------------------------------------------------------------------------------------
+    def put_flags(self, flags: int) -> None:
+        """RmiRecEnterFlags."""
+        if flags != self._flags:
+            self.port.write64(self.pa, flags)
+            self._flags = flags
+
+    def put_interrupts(self, words: tuple[int, ...]) -> bool:
+        """ICH_HCR_EL2 and the list registers; whether the page did not have them yet."""
+        if words == self._interrupts:
+            return False
+        self.port.write(self.pa + _ENTER_GIC, _GIC_CODEC.pack(*words))
+        self._interrupts = words
+        return True
+
+    def put_value(self, value: int) -> None:
+        """gprs[0]: what an emulated read gives."""
+        self.port.write64(self.pa + _ENTER_GPRS, value & _MASK)
+
+    def put_gprs(self, data: bytes) -> None:
+        """gprs from the first on, as bytes."""
+        self.port.write(self.pa + _ENTER_GPRS, data)
+
+    # -- the last exit ------------------------------------------------------------------------------------------
+    @property
+    def reason(self) -> int:
+        """RmiRecExitReason."""
+        return self._exit[0] & 0xFF
+
+    @property
+    def esr(self) -> int:
+        """ESR_EL2, as much of it as the RMM shows."""
+        return self._exit[_ESR]
+
+    @property
+    def far(self) -> int:
+        """FAR_EL2."""
+        return self._exit[_FAR]
+
+    @property
+    def hpfar(self) -> int:
+        """HPFAR_EL2."""
+        return self._exit[_HPFAR]
+
+    @property
+    def imm(self) -> int:
+        """The immediate of RSI_HOST_CALL."""
+        return self._exit[_IMM] & 0xFFFF
+
+    @property
+    def gprs(self) -> memoryview:
+        """X0..X30, or what the exit has in their place."""
+        return self._exit[_GPRS : _GPRS + 31]
+
+    @property
+    def ripas_change(self) -> tuple[int, int, int]:
+        """Base and top IPA of a RIPAS change, and the RmiRipas that the Realm asks for."""
+        words = self._exit
+        return words[_RIPAS_BASE], words[_RIPAS_TOP], words[_RIPAS_VALUE] & 0xFF
+
+    @property
+    def ich_hcr(self) -> int:
+        """ICH_HCR_EL2."""
+        return self._exit[_GIC]
+
+    @property
+    def list_registers(self) -> memoryview:
+        """ICH_LR<n>_EL2."""
+        return self._exit[_GIC + 1 : _GIC + 1 + NUM_LRS]
+
+    @property
+    def priority_mask(self) -> int:
+        """ICC_PMR_EL1."""
+        return self._exit[_VMCR] >> _PMR & 0xFF
+
+    def timer_lines(self, now: int) -> tuple[bool, bool]:
+        """Whether the virtual and the physical timer assert their interrupts at clock value ``now``."""
+        words = self._exit
+        (cntv_ctl, cntv_cval), (cntp_ctl, cntp_cval) = _TIMERS
+        return (
+            words[cntv_ctl] & _PENDING == _FIRES and words[cntv_cval] <= now,
+            words[cntp_ctl] & _PENDING == _FIRES and words[cntp_cval] <= now,
+        )
+
+    @property
+    def deadline(self) -> int | None:
+        """Clock value at which the next enabled, unmasked timer fires."""
+        words = self._exit
+        due = [words[compare] for control, compare in _TIMERS if words[control] & _PENDING == _FIRES]
+        return min(due, default=None)
