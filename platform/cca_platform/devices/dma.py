@@ -1,13 +1,12 @@
 """Realmlab's own DMA engine, for payloads and tests: it copies or fills memory through the SMMU as its stream."""
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
+from cca_platform.devices.base import WORD, Device, Register, RegisterTable
+from cca_platform.devices.wiring import Wiring
+from cca_platform.machine.board import DeviceRow
 from cca_platform.smmu import DmaAborted, DmaPort
-
-if TYPE_CHECKING:
-    from cca_platform.devices.wiring import Wiring
-    from cca_platform.machine.board import Device
 
 __all__ = ["LENGTH_LIMIT", "DmaCommand", "DmaEngine", "DmaOffset", "DmaStatus"]
 
@@ -53,57 +52,44 @@ class DmaStatus(IntEnum):
     REJECTED = 1 << 2
 
 
-_WRITABLE: Final = {
-    DmaOffset.SOURCE: 0xFFFF_FFFF,
-    DmaOffset.SOURCE + 4: 0xFFFF_FFFF,
-    DmaOffset.TARGET: 0xFFFF_FFFF,
-    DmaOffset.TARGET + 4: 0xFFFF_FFFF,
-    DmaOffset.LENGTH: 0xFFFF_FFFF,
-    DmaOffset.VALUE: 0xFF,
-    DmaOffset.IRQ_ENABLE: 1,
-}
-_READ_ONLY: Final = (DmaOffset.STATUS, DmaOffset.FAULT, DmaOffset.FAULT + 4)
+def _ignored(engine: "DmaEngine", value: int) -> None:
+    """A register that the engine alone writes."""
 
 
-class DmaEngine:
+class DmaEngine(Device):
     """The engine. The options ``smmu`` and ``stream`` of its row: the SMMU it is behind, its StreamID there."""
 
-    deadline: int | None = None
-
-    def __init__(self, device: "Device", wiring: "Wiring") -> None:
-        self.name = device.name
-        self.port = DmaPort(wiring.device(device.options["smmu"]), device.options["stream"])
-        self._line = wiring.line
-        self._registers = {int(offset): 0 for offset in (*_WRITABLE, *_READ_ONLY)}
+    def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
+        super().__init__(row, wiring)
+        self.port = DmaPort(wiring.device(row.options["smmu"]), row.options["stream"])
 
     def read(self, offset: int, size: int) -> int:
         """An aligned register of 32 or 64 bits; every other access reads as zero."""
         if size not in (4, 8) or offset % size:
             return 0
-        return self._word(offset) | (self._word(offset + 4) << 32 if size == 8 else 0)
-
-    def _word(self, offset: int) -> int:
-        constant = {DmaOffset.ID: _ID, DmaOffset.STREAM: self.port.stream}
-        return constant.get(DmaOffset(offset), 0) if offset in constant else self._registers.get(offset, 0)
+        low = self.registers.read(self, offset)
+        return low | self.registers.read(self, offset + 4) << 32 if size == 8 else low
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write an aligned register of 32 or 64 bits; every other access is ignored."""
         if size not in (4, 8) or offset % size:
             return
         for at in range(offset, offset + size, 4):
-            self._write_word(at, value >> 8 * (at - offset) & 0xFFFF_FFFF)
-        self._line(bool(self._registers[DmaOffset.STATUS] and self._registers[DmaOffset.IRQ_ENABLE]))
+            self.registers.write(self, at, value >> 8 * (at - offset) & WORD)
+        self.drive()
 
-    def _write_word(self, offset: int, value: int) -> None:
-        if offset in _WRITABLE:
-            self._registers[offset] = value & _WRITABLE[offset]
-        elif offset == DmaOffset.COMMAND:
-            self._registers[DmaOffset.STATUS] |= self._start(value)
-        elif offset == DmaOffset.CLEAR:
-            self._registers[DmaOffset.STATUS] &= ~value
+    def drive(self) -> None:
+        """High while a transfer is over that nobody has looked at, and the interrupt is enabled."""
+        self.wiring.line(bool(self.values[DmaOffset.STATUS] and self.values[DmaOffset.IRQ_ENABLE]))
+
+    def _command(self, value: int) -> None:
+        self.values[DmaOffset.STATUS] |= self._start(value)
+
+    def _clear(self, value: int) -> None:
+        self.values[DmaOffset.STATUS] &= ~value
 
     def _start(self, command: int) -> DmaStatus:
-        registers = self._registers
+        registers = self.values
         length, source, target = registers[DmaOffset.LENGTH], self._long(DmaOffset.SOURCE), self._long(DmaOffset.TARGET)
         if command not in (DmaCommand.COPY, DmaCommand.FILL) or length > LENGTH_LIMIT:
             return DmaStatus.REJECTED
@@ -120,20 +106,21 @@ class DmaEngine:
         return DmaStatus.DONE
 
     def _long(self, offset: int) -> int:
-        return self._registers[offset] | self._registers[offset + 4] << 32
+        return self.values[offset] | self.values[offset + 4] << 32
 
-    def advance(self, now: int) -> None:
-        """It does nothing by itself."""
-
-    def save(self) -> Any:
-        """State for a snapshot."""
-        return tuple(self._registers.items())
-
-    def restore(self, data: Any) -> None:
-        """Put back what ``save`` gave."""
-        self._registers = dict(data)
-
-    def reset(self) -> None:
-        """Nothing is programmed; the interrupt is low."""
-        self._registers = dict.fromkeys(self._registers, 0)
-        self._line(False)
+    registers = RegisterTable(
+        Register("ID", DmaOffset.ID, reset=_ID),
+        Register("STREAM", DmaOffset.STREAM, read=lambda engine: engine.port.stream),
+        Register("SOURCE", DmaOffset.SOURCE, writable=WORD),
+        Register("SOURCE, high", DmaOffset.SOURCE + 4, writable=WORD),
+        Register("TARGET", DmaOffset.TARGET, writable=WORD),
+        Register("TARGET, high", DmaOffset.TARGET + 4, writable=WORD),
+        Register("LENGTH", DmaOffset.LENGTH, writable=WORD),
+        Register("VALUE", DmaOffset.VALUE, writable=0xFF),
+        Register("COMMAND", DmaOffset.COMMAND, write=_command),
+        Register("IRQ_ENABLE", DmaOffset.IRQ_ENABLE, writable=1),
+        Register("STATUS", DmaOffset.STATUS, writable=WORD, write=_ignored),
+        Register("CLEAR", DmaOffset.CLEAR, write=_clear),
+        Register("FAULT", DmaOffset.FAULT, writable=WORD, write=_ignored),
+        Register("FAULT, high", DmaOffset.FAULT + 4, writable=WORD, write=_ignored),
+    )

@@ -2,8 +2,10 @@
 
 from typing import Any, Final
 
+from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Wiring
-from cca_platform.machine.board import Device
+from cca_platform.machine.board import DeviceRow
+from cca_platform.machine.state import State
 
 __all__ = ["GenericWatchdog"]
 
@@ -14,38 +16,46 @@ _WIDTH: Final = {_WOR: 48, _WCV: 64}
 _HALF: Final = 0xFFFF_FFFF
 
 
-class GenericWatchdog:
+class GenericWatchdogState(State, frozen=True, tag="generic-watchdog/1"):
+    """WCS, WOR and WCV."""
+
+    status: int
+    offset: int
+    compare: int
+
+
+class GenericWatchdog(Device):
     """One watchdog with its two frames, 4 KiB of registers each.
 
     The control frame is at offset ``control`` of the device, the refresh frame at ``refresh`` (options of its board
     row). It compares with the system counter.
     """
 
-    def __init__(self, device: Device, wiring: Wiring) -> None:
-        self.name = device.name
-        self._wiring = wiring
-        self._control_frame = device.options.get("control", 0x0)
-        self._refresh_frame = device.options.get("refresh", 0x1_0000)
-        self._power_on()
+    def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
+        super().__init__(row, wiring)
+        self._control_frame = row.options.get("control", 0x0)
+        self._refresh_frame = row.options.get("refresh", 0x1_0000)
+        self.power_on()
 
-    def _power_on(self) -> None:
+    def power_on(self) -> None:
+        """The watchdog is disabled."""
         self._status = 0
         self._wide = {_WOR: 0, _WCV: 0}
 
     # -- time --------------------------------------------------------------------------------------------------------
     def _refresh(self) -> None:
         """An explicit refresh: by WRR, and by any write of WOR or WCS."""
-        self._wide[_WCV] = self._wiring.now() + self._wide[_WOR] & (1 << 64) - 1
+        self._wide[_WCV] = self.wiring.now() + self._wide[_WOR] & (1 << 64) - 1
         self._status &= _WEN
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Do the timeout refresh when it is due."""
-        now = self._wiring.now()
+        now = self.wiring.now()
         if not self._status & _WEN or self._status & _WS1 or now <= self._wide[_WCV]:
             return
         if self._status & _WS0:
             self._status |= _WS1
-            self._wiring.reset("generic watchdog")
+            self.wiring.reset("generic watchdog")
         else:
             self._status |= _WS0
             self._wide[_WCV] = now + self._wide[_WOR]
@@ -57,18 +67,14 @@ class GenericWatchdog:
             return None
         return self._wide[_WCV] + 1
 
-    def advance(self, now: int) -> None:
-        """A timeout refresh."""
-        self._settle()
-        self._drive()
-
-    def _drive(self) -> None:
-        self._wiring.line(bool(self._status & _WS0))
+    def drive(self) -> None:
+        """WS0 interrupts."""
+        self.wiring.line(bool(self._status & _WS0))
 
     # -- registers ---------------------------------------------------------------------------------------------------
     def read(self, offset: int, size: int) -> int:
         """A register; WOR and WCV by words or whole, unknown offsets read as zero."""
-        self._settle()
+        self.settle()
         frame, register = self._place(offset)
         if register == _IIDR and frame is not None:
             return _IDENTITY
@@ -80,7 +86,7 @@ class GenericWatchdog:
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write a register; unknown offsets are ignored."""
-        self._settle()
+        self.settle()
         frame, register = self._place(offset)
         if frame == self._refresh_frame:
             if register == _WRR:
@@ -93,7 +99,7 @@ class GenericWatchdog:
                 self._status = self._status & ~_WEN | value & _WEN
             if register == _WCS or wide == _WOR:
                 self._refresh()
-        self._drive()
+        self.drive()
 
     def _place(self, offset: int) -> tuple[int | None, int]:
         """(Frame, offset in it) of an offset in the device."""
@@ -110,15 +116,10 @@ class GenericWatchdog:
         return value if size == 8 else old & ~_HALF | value & _HALF
 
     # -- state -------------------------------------------------------------------------------------------------------
-    def reset(self) -> None:
-        """Registers as after power-on: the watchdog is disabled."""
-        self._power_on()
-        self._drive()
-
-    def save(self) -> Any:
+    def save(self) -> GenericWatchdogState:
         """State for a snapshot."""
-        return self._status, self._wide[_WOR], self._wide[_WCV]
+        return GenericWatchdogState(status=self._status, offset=self._wide[_WOR], compare=self._wide[_WCV])
 
-    def restore(self, data: Any) -> None:
+    def restore(self, state: Any) -> None:
         """Put back what ``save`` gave."""
-        self._status, self._wide[_WOR], self._wide[_WCV] = data
+        self._status, self._wide[_WOR], self._wide[_WCV] = state.status, state.offset, state.compare

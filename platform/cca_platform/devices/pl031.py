@@ -1,46 +1,57 @@
 """PL031 real-time clock (DDI 0224): seconds since 1970, and an alarm."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
+from cca_platform.devices.base import WORD, Device, Register, RegisterTable
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.timebase import Timebase
 from cca_platform.devices.wiring import Wiring
-from cca_platform.machine.board import Device
+from cca_platform.machine.board import DeviceRow
+from cca_platform.machine.state import State
 
 __all__ = ["EPOCH", "Pl031"]
 
 EPOCH: Final = 1_767_225_600
 """What the clock reads when a machine with virtual time is made: 2026-01-01 00:00:00 UTC."""
 
-_DR, _MR, _LR, _CR, _IMSC, _RIS, _MIS, _ICR = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C
-_ONES: Final = 0xFFFF_FFFF
-_ID: Final = identification(0x031, 1)
+_MR, _LR, _IMSC = 0x04, 0x08, 0x10
 
 
-class Pl031:
+class Pl031State(State, frozen=True, tag="pl031/1"):
+    """``start`` is the time at counter value 0, ``seen`` the second up to which alarms are accounted for."""
+
+    registers: Mapping[int, int]
+    start: int
+    seen: int
+    raw: int
+
+
+class Pl031(Device):
     """One clock. It runs from the start, as firmware leaves it: RTCCR reads 1. A system reset does not set it back.
 
     In virtual time it starts at ``EPOCH``, so that runs repeat; with the clock of the host it shows the host's time.
     """
 
-    def __init__(self, device: Device, wiring: Wiring) -> None:
-        self.name = device.name
-        self._wiring = wiring
+    def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
+        super().__init__(row, wiring)
         self._time = Timebase(wiring, 1)
-        self._start = EPOCH if wiring.clock.mode == "virtual" else int(time.time())  # its value at counter value 0
-        self._power_on()
+        self._start = EPOCH if wiring.clock.mode == "virtual" else int(time.time())
+        self.power_on()
 
-    def _power_on(self) -> None:
-        self._match = self._loaded = self._mask = self._raw = 0
-        self._seen = self._time.now()  # the second up to which matches are accounted for
+    def power_on(self) -> None:
+        """The alarm is off; the time goes on."""
+        super().power_on()
+        self._raw = 0
+        self._seen = self._time.now()
 
     # -- time --------------------------------------------------------------------------------------------------------
     def _until_match(self) -> int:
         """Seconds from ``_seen`` to the next match, at least 1."""
-        return (self._match - self._start - self._seen - 1 & _ONES) + 1
+        return (self.values[_MR] - self._start - self._seen - 1 & WORD) + 1
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Account for the matches up to now."""
         now = self._time.now()
         if now - self._seen >= self._until_match():
@@ -50,64 +61,56 @@ class Pl031:
     @property
     def deadline(self) -> int | None:
         """Clock value of the next alarm that interrupts."""
-        if not self._mask or self._raw:
+        if not self.values[_IMSC] or self._raw:
             return None
         return self._time.ticks(self._seen + self._until_match())
 
-    def advance(self, now: int) -> None:
-        """An alarm."""
-        self._settle()
-        self._drive()
+    def drive(self) -> None:
+        """The alarm, unless it is masked."""
+        self.wiring.line(bool(self._masked()))
 
-    def _drive(self) -> None:
-        self._wiring.line(bool(self._raw & self._mask))
+    # -- registers ---------------------------------------------------------------------------------------------------
+    def _now(self) -> int:
+        return self._start + self._seen & WORD
+
+    def _masked(self) -> int:
+        return self._raw & self.values[_IMSC]
+
+    def _match(self, value: int) -> None:
+        self.values[_MR] = value & WORD
+        self._match_now()
+
+    def _load(self, value: int) -> None:
+        self.values[_LR] = value & WORD
+        self._start = self.values[_LR] - self._seen
+        self._match_now()
 
     def _match_now(self) -> None:
         """A match register or a time that was just written can match at once."""
-        if self._start + self._seen & _ONES == self._match:
+        if self._now() == self.values[_MR]:
             self._raw = 1
 
-    # -- registers ---------------------------------------------------------------------------------------------------
-    def read(self, offset: int, size: int) -> int:
-        """A register; unknown offsets read as zero."""
-        self._settle()
-        registers = {
-            _DR: self._start + self._seen & _ONES,
-            _MR: self._match,
-            _LR: self._loaded,
-            _CR: 1,
-            _IMSC: self._mask,
-            _RIS: self._raw,
-            _MIS: self._raw & self._mask,
-        }
-        return registers.get(offset, _ID.get(offset, 0))
+    def _clear(self, value: int) -> None:
+        self._raw &= ~value
 
-    def write(self, offset: int, size: int, value: int) -> None:
-        """Write a register; unknown offsets are ignored."""
-        self._settle()
-        if offset == _MR:
-            self._match = value & _ONES
-            self._match_now()
-        elif offset == _LR:
-            self._loaded = value & _ONES
-            self._start = self._loaded - self._seen
-            self._match_now()
-        elif offset == _IMSC:
-            self._mask = value & 1
-        elif offset == _ICR:
-            self._raw &= ~value
-        self._drive()
+    registers = RegisterTable(
+        Register("RTCDR", 0x00, read=_now),
+        Register("RTCMR", _MR, writable=WORD, write=_match),
+        Register("RTCLR", _LR, writable=WORD, write=_load),
+        Register("RTCCR", 0x0C, reset=1),
+        Register("RTCIMSC", _IMSC, writable=1),
+        Register("RTCRIS", 0x14, read=lambda clock: clock._raw),
+        Register("RTCMIS", 0x18, read=_masked),
+        Register("RTCICR", 0x1C, write=_clear),
+        *identification(0x031, 1),
+    )
 
     # -- state -------------------------------------------------------------------------------------------------------
-    def reset(self) -> None:
-        """The alarm is off; the time goes on."""
-        self._power_on()
-        self._drive()
-
-    def save(self) -> Any:
+    def save(self) -> Pl031State:
         """State for a snapshot."""
-        return self._start, self._match, self._loaded, self._mask, self._raw, self._seen
+        return Pl031State(registers=dict(self.values), start=self._start, seen=self._seen, raw=self._raw)
 
-    def restore(self, data: Any) -> None:
+    def restore(self, state: Any) -> None:
         """Put back what ``save`` gave."""
-        self._start, self._match, self._loaded, self._mask, self._raw, self._seen = data
+        super().restore(state)
+        self._start, self._seen, self._raw = state.start, state.seen, state.raw

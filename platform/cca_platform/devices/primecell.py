@@ -1,11 +1,16 @@
 """What the PrimeCell peripherals have in common: how they name themselves."""
 
+from cca_platform.devices.base import Register
+
 __all__ = ["identification"]
 
 _CELL = (0x0D, 0xF0, 0x05, 0xB1)
 
 
-def identification(part: int, revision: int) -> dict[int, int]:
-    """The registers PeriphID0 to PeriphID3 and PCellID0 to PCellID3 by offset; designer 0x41 is Arm."""
+def identification(part: int, revision: int) -> list[Register]:
+    """The registers PeriphID0 to PeriphID3 and PCellID0 to PCellID3; designer 0x41 is Arm."""
     peripheral = (part & 0xFF, part >> 8 | 0x10, revision << 4 | 0x4, 0x00)
-    return {0xFE0 + 4 * number: byte for number, byte in enumerate((*peripheral, *_CELL))}
+    return [
+        *(Register(f"PeriphID{number}", 0xFE0 + 4 * number, reset=byte) for number, byte in enumerate(peripheral)),
+        *(Register(f"PCellID{number}", 0xFF0 + 4 * number, reset=byte) for number, byte in enumerate(_CELL)),
+    ]

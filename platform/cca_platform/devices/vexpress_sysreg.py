@@ -1,92 +1,115 @@
 """The system registers of the Versatile Express platform, as the Base FVP has them (DUI 0447, DUI 0837)."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from cca_platform.devices.base import WORD, Device, Register, RegisterTable
 from cca_platform.devices.timebase import Timebase
 from cca_platform.devices.wiring import Wiring
-from cca_platform.machine.board import Device
+from cca_platform.machine.board import DeviceRow
+from cca_platform.machine.state import State
 
 __all__ = ["VexpressSysreg"]
 
-_SYS_ID, _SYS_SW, _SYS_LED, _SYS_100HZ = 0x00, 0x04, 0x08, 0x24
-_FLAGS, _FLAGSCLR, _NVFLAGS, _NVFLAGSCLR = 0x30, 0x34, 0x38, 0x3C
-_CFGSW, _SYS_24MHZ, _SYS_MISC, _CFGDATA, _CFGCTRL, _CFGSTAT = 0x58, 0x5C, 0x60, 0xA0, 0xA4, 0xA8
+_100HZ, _24MHZ = 0x24, 0x5C
+_FLAGS, _NVFLAGS = 0x30, 0x38
+_CFGCTRL, _CFGSTAT = 0xA4, 0xA8
 
 _BASE_FVP_REVC: Final = 0x2020_1100
 """SYS_ID: revision C, HBI 0x020 (Base FVP), build 1 (the GIC at 0x2F00_0000), architecture 1 (a model)."""
 
-_STORED: Final = {_SYS_SW: 0xFF, _SYS_LED: 0xFF, _CFGSW: 0xFF, _SYS_MISC: 0xFFFF_FFFF, _CFGDATA: 0xFFFF_FFFF}
-_SET: Final = {_FLAGS: _FLAGS, _NVFLAGS: _NVFLAGS}
-_CLEAR: Final = {_FLAGSCLR: _FLAGS, _NVFLAGSCLR: _NVFLAGS}
 _START, _WRITE = 1 << 31, 1 << 30
 _SHUTDOWN, _REBOOT = 8, 9
 _COMPLETE, _ERROR = 1, 2
-_ONES: Final = 0xFFFF_FFFF
 
 
-class VexpressSysreg:
+class VexpressSysregState(State, frozen=True, tag="vexpress-sysreg/1"):
+    """``began`` is the edge of its clock from which each counter counts."""
+
+    registers: Mapping[int, int]
+    began: Mapping[int, int]
+
+
+def _set(offset: int) -> Callable[["VexpressSysreg", int], None]:
+    """Ones set bits of a flags register."""
+
+    def write(device: "VexpressSysreg", value: int) -> None:
+        device.values[offset] |= value & WORD
+
+    return write
+
+
+def _clear(offset: int) -> Callable[["VexpressSysreg", int], None]:
+    """Ones clear bits of a flags register."""
+
+    def write(device: "VexpressSysreg", value: int) -> None:
+        device.values[offset] &= ~value
+
+    return write
+
+
+def _count(offset: int) -> Callable[["VexpressSysreg"], int]:
+    return lambda device: device.count(offset)
+
+
+class VexpressSysreg(Device):
     """Flags, counters, and the configuration controller, whose functions are shutdown and reboot.
 
     SYS_NVFLAGS keeps its value over a system reset. Registers that software has no use for in a model read as zero.
     """
 
-    def __init__(self, device: Device, wiring: Wiring) -> None:
-        self.name = device.name
-        self._wiring = wiring
-        self._counters = {_SYS_100HZ: Timebase(wiring, 100), _SYS_24MHZ: Timebase(wiring, 24_000_000)}
-        self._registers = {_NVFLAGS: 0}
-        self._power_on()
+    def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
+        super().__init__(row, wiring)
+        self._counters = {_100HZ: Timebase(wiring, 100), _24MHZ: Timebase(wiring, 24_000_000)}
+        self.power_on()
 
-    deadline = None
-
-    def _power_on(self) -> None:
-        kept = self._registers[_NVFLAGS]
-        self._registers = {_SYS_ID: _BASE_FVP_REVC, **dict.fromkeys(_STORED, 0), _FLAGS: 0, _NVFLAGS: kept}
-        self._registers |= {_CFGCTRL: 0, _CFGSTAT: 0}
+    def power_on(self) -> None:
+        """Registers as after power-on, but for SYS_NVFLAGS; the counters begin again."""
+        kept = self.values[_NVFLAGS]
+        super().power_on()
+        self.values[_NVFLAGS] = kept
         self._began = {offset: counter.now() for offset, counter in self._counters.items()}
 
-    def advance(self, now: int) -> None:
-        """Nothing happens by itself."""
+    def count(self, offset: int) -> int:
+        """The value of the counter at this offset."""
+        return self._counters[offset].now() - self._began[offset] & WORD
 
-    def read(self, offset: int, size: int) -> int:
-        """A register; unknown offsets read as zero."""
-        if offset in self._counters:
-            return self._counters[offset].now() - self._began[offset] & _ONES
-        return self._registers.get(offset, 0)
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        """Write a register; unknown offsets are ignored."""
-        registers = self._registers
-        if offset in _STORED:
-            registers[offset] = value & _STORED[offset]
-        elif offset in _SET:
-            registers[_SET[offset]] |= value & _ONES
-        elif offset in _CLEAR:
-            registers[_CLEAR[offset]] &= ~value
-        elif offset == _CFGSTAT:
-            registers[_CFGSTAT] = value & (_COMPLETE | _ERROR)
-        elif offset == _CFGCTRL:
-            registers[_CFGCTRL] = value & _ONES & ~_START
-            if value & _START:
-                self._configure(value >> 20 & 0x3F, bool(value & _WRITE))
-
-    def _configure(self, function: int, write: bool) -> None:
-        self._registers[_CFGSTAT] = _COMPLETE
+    def _control(self, value: int) -> None:
+        """SYS_CFGCTRL: a function of the configuration controller, which is done when the store is."""
+        self.values[_CFGCTRL] = value & WORD & ~_START
+        if not value & _START:
+            return
+        function, write = value >> 20 & 0x3F, bool(value & _WRITE)
+        self.values[_CFGSTAT] = _COMPLETE
         if write and function == _SHUTDOWN:
-            self._wiring.power_off("system off: system registers")
+            self.wiring.power_off("system off: system registers")
         elif write and function == _REBOOT:
-            self._wiring.reset("system registers")
+            self.wiring.reset("system registers")
         else:
-            self._registers[_CFGSTAT] |= _ERROR
+            self.values[_CFGSTAT] |= _ERROR
 
-    def reset(self) -> None:
-        """Registers as after power-on, but for SYS_NVFLAGS; the counters begin again."""
-        self._power_on()
+    registers = RegisterTable(
+        Register("SYS_ID", 0x00, reset=_BASE_FVP_REVC),
+        Register("SYS_SW", 0x04, writable=0xFF),
+        Register("SYS_LED", 0x08, writable=0xFF),
+        Register("SYS_100HZ", _100HZ, read=_count(_100HZ)),
+        Register("SYS_FLAGS", _FLAGS, writable=WORD, write=_set(_FLAGS)),
+        Register("SYS_FLAGSCLR", 0x34, write=_clear(_FLAGS)),
+        Register("SYS_NVFLAGS", _NVFLAGS, writable=WORD, write=_set(_NVFLAGS)),
+        Register("SYS_NVFLAGSCLR", 0x3C, write=_clear(_NVFLAGS)),
+        Register("SYS_CFGSW", 0x58, writable=0xFF),
+        Register("SYS_24MHZ", _24MHZ, read=_count(_24MHZ)),
+        Register("SYS_MISC", 0x60, writable=WORD),
+        Register("SYS_CFGDATA", 0xA0, writable=WORD),
+        Register("SYS_CFGCTRL", _CFGCTRL, writable=WORD, write=_control),
+        Register("SYS_CFGSTAT", _CFGSTAT, writable=_COMPLETE | _ERROR),
+    )
 
-    def save(self) -> Any:
+    def save(self) -> VexpressSysregState:
         """State for a snapshot."""
-        return dict(self._registers), dict(self._began)
+        return VexpressSysregState(registers=dict(self.values), began=dict(self._began))
 
-    def restore(self, data: Any) -> None:
+    def restore(self, state: Any) -> None:
         """Put back what ``save`` gave."""
-        self._registers, self._began = dict(data[0]), dict(data[1])
+        super().restore(state)
+        self._began = dict(state.began)

@@ -10,9 +10,11 @@ from typing import Any, Final
 from cca_arch.types import GRANULE_SIZE, MPIDR_AFFINITY, Pas
 from cca_platform.errors import MachineError
 
-__all__ = ["Bank", "Board", "Device", "GicFrames", "Region", "names", "nonvolatile_bank"]
+__all__ = ["WINDOW", "Bank", "Board", "DeviceRow", "GicFrames", "Region", "names", "nonvolatile_bank"]
 
 _FOLDER = Path(__file__).parent / "boards"
+WINDOW: Final = "window"
+"""The kind of a frame that has no model: nobody claims it."""
 _UNMAPPED: Final = ("abort", "raz")
 _REDISTRIBUTOR: Final = 0x2_0000  # RD_base and SGI_base of one PE
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
@@ -47,7 +49,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class DeviceRow:
     """A device frame: its kind names the model, ``irq`` its interrupt number (INTID) or 0.
 
     It answers in the physical address spaces ``pases``. ``options`` are the further keys of its row.
@@ -87,7 +89,7 @@ class Board:
     name: str
     banks: tuple[Bank, ...]
     regions: tuple[Region, ...]
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceRow, ...]
     gic: GicFrames
     nonvolatile: tuple[Bank, ...]
     unmapped: str
@@ -163,10 +165,10 @@ class Board:
     def _check_frames(self) -> None:
         """Nothing in the physical address map may lie over something else of the same PAS."""
         gic = (
-            Device("distributor", "gic", self.gic.distributor, 0x1_0000),
-            Device("redistributors", "gic", self.gic.redistributors, _REDISTRIBUTOR * len(self.pes)),
+            DeviceRow("distributor", "gic", self.gic.distributor, 0x1_0000),
+            DeviceRow("redistributors", "gic", self.gic.redistributors, _REDISTRIBUTOR * len(self.pes)),
         )
-        dram = tuple(Device("DRAM", "dram", bank.base, bank.size) for bank in self.banks)
+        dram = tuple(DeviceRow("DRAM", "dram", bank.base, bank.size) for bank in self.banks)
         for device in self.devices:
             if device.base % GRANULE_SIZE or device.size % GRANULE_SIZE or not device.size:
                 raise ValueError(f"device {device.name} must be whole 4 KiB pages, not {device.size:#x} bytes")
@@ -185,7 +187,7 @@ class Board:
                 return region
         raise KeyError(f"board {self.name} has no region {name!r}")
 
-    def device(self, name: str) -> Device:
+    def device(self, name: str) -> DeviceRow:
         """The device with this name; KeyError when the board has none."""
         for device in self.devices:
             if device.name == name:
@@ -209,7 +211,7 @@ class Board:
         return parts
 
 
-def _device(row: Mapping[str, Any]) -> Device:
+def _device(row: Mapping[str, Any]) -> DeviceRow:
     """A ``[[device]]`` row; its ``pas`` is one name, a list of names, or missing: every PAS."""
     spaces = row.get("pas", [pas.name for pas in Pas])
     spaces = [spaces] if isinstance(spaces, str) else spaces
@@ -219,7 +221,7 @@ def _device(row: Mapping[str, Any]) -> Device:
         known = ", ".join(_UNMAPPED)
         raise ValueError(f"unmapped of device {row['name']} must be one of {known}, not {unmapped!r}")
     pases = tuple(Pas[name.upper()] for name in spaces)
-    return Device(row["name"], row["kind"], row["base"], row["size"], row.get("irq", 0), pases, options)
+    return DeviceRow(row["name"], row["kind"], row["base"], row["size"], row.get("irq", 0), pases, options)
 
 
 def _range(bank: Bank) -> str:

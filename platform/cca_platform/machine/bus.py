@@ -3,22 +3,21 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cca_arch.types import Access, Pas
-from cca_platform.devices import MODELS
-from cca_platform.devices.wiring import Peripheral, Registers, Wiring
+from cca_platform.devices.base import Device
+from cca_platform.devices.kinds import Kinds
+from cca_platform.devices.wiring import Registers, Wiring
 from cca_platform.errors import BusError, MachineError
-from cca_platform.machine.board import Device
+from cca_platform.machine.board import WINDOW, Board, DeviceRow
+from cca_platform.machine.clock import Clock
+from cca_platform.memory.memory import Memory
 from cca_platform.trace.events import BusUnclaimed, MmioRead, MmioWrite
-
-if TYPE_CHECKING:
-    from cca_platform.machine.machine import Machine
-    from cca_platform.pe.pe import Pe
+from cca_platform.trace.trace import Source, Trace
 
 __all__ = ["Bus"]
 
-_WINDOW: Final = "window"
 _LOGGED: Final = 1_000  # places that are logged before a guest that tries them all is not news any more
 _FAR: Final = 1 << 62  # no clock gets there, and every deadline fits a word of the hooks
 
@@ -37,13 +36,17 @@ class Bus:
     interrupt lines end. ``deadline`` is the clock value of what a device does next of its own accord, or None.
     """
 
-    def __init__(self, machine: "Machine") -> None:
-        board = machine.board
-        self._trace = machine.trace
-        self._clock = machine.clock
+    def __init__(
+        self, board: Board, memory: Memory, clock: Clock, trace: Trace, kinds: Kinds, stop: Callable[[str], None]
+    ) -> None:
+        self._memory = memory
+        self._trace = trace
+        self._clock = clock
+        self._kinds = kinds
+        self._stop = stop
         self._raz = board.unmapped == "raz"
         self.signal: Callable[[int, bool], None] = _ignore
-        self.devices: dict[str, Peripheral] = {}
+        self.devices: dict[str, Device] = {}
         self.deadline: int | None = None
         self._due: dict[str, int | None] = {}
         self._kept: dict[str, Any] = {}
@@ -51,33 +54,29 @@ class Bus:
         self._logged: frozenset[str] = frozenset()
         self._bases: dict[Pas, list[int]] = {pas: [] for pas in Pas}
         self._frames: dict[Pas, list[_Frame]] = {pas: [] for pas in Pas}
-        self._windows = [device for device in board.devices if device.kind == _WINDOW]
+        self._windows = [device for device in board.devices if device.kind == WINDOW]
         for device in board.devices:
-            if device.kind != _WINDOW:
-                self._make(machine, device)
+            if device.kind != WINDOW:
+                self._make(device)
         self._schedule_all()
 
-    def _make(self, machine: "Machine", device: Device) -> None:
-        make = MODELS.get(device.kind)
-        if make is None:
-            known = ", ".join(sorted((*MODELS, _WINDOW)))
-            raise MachineError(f"kind of device {device.name} must be one of {known}, not {device.kind!r}")
+    def _make(self, row: DeviceRow) -> None:
         wiring = Wiring(
-            clock=machine.clock,
-            memory=machine.memory,
-            trace=machine.trace,
-            line=partial(self._line, device.irq),
+            clock=self._clock,
+            memory=self._memory,
+            trace=self._trace,
+            line=partial(self._line, row.irq),
             signal=self._line,
-            changed=partial(self._changed, device.name),
+            changed=partial(self._changed, row.name),
             device=self._device,
-            reset=lambda reason: machine.stop(f"system reset: {reason}"),
-            power_off=machine.stop,
+            reset=lambda reason: self._stop(f"system reset: {reason}"),
+            power_off=self._stop,
         )
-        model = make(device, wiring)
-        self.devices[device.name] = model
-        self.attach(device.name, device.base, device.size, model, device.pases)
+        model = self._kinds.make(row, wiring)
+        self.devices[row.name] = model
+        self.attach(row.name, row.base, row.size, model, row.pases)
 
-    def _device(self, name: str) -> Peripheral:
+    def _device(self, name: str) -> Device:
         if name not in self.devices:
             raise MachineError(f"a device that another one stands behind must have an earlier row, not {name!r}")
         return self.devices[name]
@@ -111,7 +110,7 @@ class Bus:
                 return model, pa - base
         return None
 
-    def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> int:
+    def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE, pe: Source | None = None) -> int:
         """``size`` bytes of a device register, little-endian; ``pe`` is the one whose code reads."""
         found = self._find(pa, pas)
         if found is None:
@@ -124,7 +123,7 @@ class Bus:
             self._trace.emit(MmioRead(device=model.name, address=pa, size=size, value=value), pe=pe)
         return value
 
-    def write(self, pa: int, size: int, value: int, pas: Pas = Pas.NON_SECURE, pe: "Pe | None" = None) -> None:
+    def write(self, pa: int, size: int, value: int, pas: Pas = Pas.NON_SECURE, pe: Source | None = None) -> None:
         """Write ``size`` bytes to a device register."""
         found = self._find(pa, pas)
         if found is None:
@@ -141,7 +140,7 @@ class Bus:
         """Where software looked for devices and there is none: names of windows and addresses of pages."""
         return sorted(self._logged)
 
-    def _unclaimed(self, pa: int, size: int, pas: Pas, pe: "Pe | None", access: Access) -> None:
+    def _unclaimed(self, pa: int, size: int, pas: Pas, pe: Source | None, access: Access) -> None:
         """Log the first access to a place that nobody claims; BusError unless it reads as zero there."""
         window = next((one for one in self._windows if one.base <= pa < one.top and pas in one.pases), None)
         raz = self._raz if window is None else window.options.get("unmapped", "raz") == "raz"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from cca_arch.types import Pas, SecurityState
+from cca_platform.devices.kinds import Kinds
 from cca_platform.errors import MachineError
 from cca_platform.gic import FRAMES_SIZE, Gic
 from cca_platform.machine.board import Bank, Board, nonvolatile_bank
@@ -42,17 +43,25 @@ class Machine:
 
     ``clock`` is "virtual" or "host" (see :class:`cca_platform.machine.clock.Clock`). ``programs`` are the exception
     levels that Python implements; every other level runs AArch64 code on the PE's engine. ``parts`` are what else a
-    snapshot keeps. ``scr`` is the SCR_EL3 under which EL3 runs each security state.
+    snapshot keeps. ``scr`` is the SCR_EL3 under which EL3 runs each security state. ``kinds`` are the devices that the
+    board can have, those of Realmlab by default.
     """
 
-    def __init__(self, board: Board, trace: Trace | None = None, clock: str = "virtual", cpu: str = "a72") -> None:
+    def __init__(
+        self,
+        board: Board,
+        trace: Trace | None = None,
+        clock: str = "virtual",
+        cpu: str = "a72",
+        kinds: Kinds | None = None,
+    ) -> None:
         self.board = board
         self.cpu = cpu
         self.trace = Trace() if trace is None else trace
         self.memory = Memory(board)
         self.clock = Clock(self.memory, board.counter_hz, clock)
         self.trace.clock = lambda: self.clock.now
-        self.bus = Bus(self)
+        self.bus = Bus(board, self.memory, self.clock, self.trace, kinds or Kinds(), self.stop)
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None

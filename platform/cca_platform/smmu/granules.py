@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cca_arch.types import Access, Pas
+from cca_platform.devices.base import Device
+from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import GranuleProtectionFault
+from cca_platform.machine.board import DeviceRow
+from cca_platform.memory.memory import Memory
 from cca_platform.mmu import gpt
 from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
-
-if TYPE_CHECKING:
-    from cca_platform.devices.wiring import Wiring
-    from cca_platform.machine.board import Device
-    from cca_platform.memory.memory import Memory
 
 __all__ = ["GranuleProtection", "Reason", "RootOffset", "SmmuRoot"]
 
@@ -58,7 +57,7 @@ class GranuleProtection:
     configured. ``on_fault()`` is called when a fault becomes active in one of the fault address registers.
     """
 
-    def __init__(self, memory: "Memory") -> None:
+    def __init__(self, memory: Memory) -> None:
         self._pa_bits = memory.board.pa_bits
         self._words = memory.block.copy()
         self._words[w.M_DIRTY : w.M_CODE_WRITTEN] = 0  # only checks and walks use these words: they write nothing
@@ -116,24 +115,21 @@ class GranuleProtection:
         self.on_fault()
 
 
-class SmmuRoot:
+class SmmuRoot(Device):
     """The SMMU Root Control Page of the SMMU that the board row names with ``smmu``. Its interrupt is that of faults.
 
     The board has it answer in the Root PAS alone.
     """
 
-    deadline: int | None = None
-
-    def __init__(self, device: "Device", wiring: "Wiring") -> None:
-        self.name = device.name
-        self._wiring = wiring
-        self._granules: GranuleProtection = wiring.device(device.options["smmu"]).granules
+    def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
+        super().__init__(row, wiring)
+        self._granules: GranuleProtection = wiring.device(row.options["smmu"]).granules
         self._granules.on_fault = self._fault
 
     def _fault(self) -> None:
-        self._wiring.changed()
-        self._wiring.line(True)
-        self._wiring.line(False)
+        self.wiring.changed()
+        self.wiring.line(True)
+        self.wiring.line(False)
 
     def read(self, offset: int, size: int) -> int:
         """An aligned register of 32 or 64 bits; every other access reads as zero."""
@@ -169,9 +165,6 @@ class SmmuRoot:
             own.gpf_far = 0
         elif target == RootOffset.GPT_CFG_FAR and not (shift or value & _FAULT):
             own.gpt_cfg_far = 0
-
-    def advance(self, now: int) -> None:
-        """It does nothing by itself."""
 
     def save(self) -> Any:
         """State for a snapshot."""

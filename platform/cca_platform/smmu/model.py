@@ -1,10 +1,13 @@
 """The SMMUv3 (IHI 0070): its Non-secure programming interface, its caches, and the way of a transaction through it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cca_arch.types import Access
+from cca_platform.devices.base import Device
+from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import BusError, GranuleProtectionFault
+from cca_platform.machine.board import DeviceRow
 from cca_platform.smmu.granules import GranuleProtection, Reason
 from cca_platform.smmu.layout import (
     EVENTQ_ENTRY,
@@ -24,10 +27,6 @@ from cca_platform.smmu.layout import (
 from cca_platform.smmu.queues import Queue
 from cca_platform.smmu.streams import Leaf, Refusal, Stage2, StreamTable
 from cca_platform.trace.events import SmmuAbort
-
-if TYPE_CHECKING:
-    from cca_platform.devices.wiring import Wiring
-    from cca_platform.machine.board import Device
 
 __all__ = ["DmaAborted", "Smmu"]
 
@@ -57,22 +56,19 @@ class DmaAborted(Exception):
         self.access = access
 
 
-class Smmu:
+class Smmu(Device):
     """The SMMU of a board: registers for its driver, ``translate`` for devices.
 
     The options ``gerror_irq`` and ``cmd_sync_irq`` of its row are INTIDs beside ``irq``, that of the event queue; all
     of them are edges. What it has read of stream and translation tables it keeps until a command invalidates it.
     """
 
-    deadline: int | None = None
-
-    def __init__(self, device: "Device", wiring: "Wiring") -> None:
-        self.name = device.name
-        self._wiring = wiring
+    def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
+        super().__init__(row, wiring)
         self._trace = wiring.trace
         self._pa_bits = wiring.memory.board.pa_bits
         self._irqs = {
-            name: device.options.get(f"{name}_irq", device.irq if name == "eventq" else 0)
+            name: row.options.get(f"{name}_irq", row.irq if name == "eventq" else 0)
             for name in ("eventq", "gerror", "cmd_sync")
         }
         self.granules = GranuleProtection(wiring.memory)
@@ -145,8 +141,8 @@ class Smmu:
     def _pulse(self, name: str, enable: int = 0) -> None:
         """An edge on an interrupt, when the bits ``enable`` of IRQ_CTRL are set."""
         if self._registers[Offset.IRQ_CTRL] & enable == enable:
-            self._wiring.signal(self._irqs[name], True)
-            self._wiring.signal(self._irqs[name], False)
+            self.wiring.signal(self._irqs[name], True)
+            self.wiring.signal(self._irqs[name], False)
 
     def _error(self, error: Gerror) -> None:
         """Make a global error active, unless it is (7.5)."""
@@ -254,7 +250,7 @@ class Smmu:
             if len(self._stes) == _CACHED_STES:
                 del self._stes[next(iter(self._stes))]
             self._stes[stream] = ste
-            self._wiring.changed()
+            self.wiring.changed()
         return ste
 
     def _leaf(self, ste: Ste, ipa: int, access: Access) -> Leaf:
@@ -265,7 +261,7 @@ class Smmu:
             if len(self._tlb) == _TLB_ENTRIES:
                 del self._tlb[next(iter(self._tlb))]
             self._tlb[key] = leaf
-            self._wiring.changed()
+            self.wiring.changed()
         elif not leaf.permitted & _NEEDS[access]:
             event = Event.F_PERMISSION if ste.s2r else None
             raise Refusal(event, EventFlags.make(s2=1, class_=_IN), ipa & ~0xFFF)
@@ -308,7 +304,7 @@ class Smmu:
             return
         if not registers[Offset.CR0] & Cr0.EVENTQEN or self._active(Gerror.EVENTQ_ABT_ERR):
             return
-        self._wiring.changed()
+        self.wiring.changed()
         words = [event | stream << 32, flags, 0, 0]
         if event not in (Event.C_BAD_STREAMID, Event.C_BAD_STE):
             words[3] = address
@@ -334,9 +330,6 @@ class Smmu:
             self._pulse("eventq", _EVENTQ_IRQEN)
 
     # -- state -------------------------------------------------------------------------------------------------------
-    def advance(self, now: int) -> None:
-        """It does nothing by itself."""
-
     def save(self) -> Any:
         """The registers; the caches start empty, which software cannot tell from entries that were evicted."""
         return tuple(self._registers.items())

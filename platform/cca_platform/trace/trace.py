@@ -13,7 +13,7 @@ counter. Nothing in a record depends on the host, so two runs with the same inpu
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from cca_arch.types import SecurityState
 from cca_platform.errors import MachineError
@@ -21,10 +21,7 @@ from cca_platform.trace.events import SCHEMA, Event, TraceStart, name_of
 from cca_platform.trace.forms import UNSET, Written, fields_of
 from cca_platform.version import __version__
 
-if TYPE_CHECKING:
-    from cca_platform.pe.pe import Pe
-
-__all__ = ["WORLDS", "Record", "Sink", "Trace"]
+__all__ = ["WORLDS", "Record", "Sink", "Source", "Trace"]
 
 Record = dict[str, Any]
 
@@ -44,6 +41,22 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """The stream is over."""
+
+
+class Source(Protocol):
+    """The PE that an event is about."""
+
+    @property
+    def index(self) -> int:
+        """Its number."""
+
+    @property
+    def security(self) -> SecurityState:
+        """Its security state."""
+
+    @property
+    def el(self) -> int:
+        """Its exception level."""
 
 
 @cache
@@ -109,7 +122,7 @@ class Trace:
         self.on = True
 
     def emit(
-        self, event: Event, pe: "Pe | None" = None, world: SecurityState | None = None, el: int | None = None
+        self, event: Event, pe: Source | None = None, world: SecurityState | None = None, el: int | None = None
     ) -> None:
         """Add an event; call it, and make the event, only ``if trace.on``.
 

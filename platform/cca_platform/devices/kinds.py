@@ -1,0 +1,90 @@
+"""The kinds of devices that the rows of a board can name: those of Realmlab, and those that a user adds.
+
+A board file names a kind and nothing else, because it may come from a stranger: code of a user is loaded through
+:class:`Kinds` alone, by the API or by ``--device-module FILE``, for the machines that are given those kinds.
+"""
+
+import runpy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from cca_platform.devices.base import Device
+from cca_platform.devices.dma import DmaEngine
+from cca_platform.devices.ecam import EmptyEcam
+from cca_platform.devices.generic_watchdog import GenericWatchdog
+from cca_platform.devices.pl011 import Pl011
+from cca_platform.devices.pl031 import Pl031
+from cca_platform.devices.sp805 import Sp805
+from cca_platform.devices.vexpress_sysreg import VexpressSysreg
+from cca_platform.devices.wiring import Wiring
+from cca_platform.errors import MachineError
+from cca_platform.machine.board import WINDOW, DeviceRow
+from cca_platform.smmu import Smmu, SmmuRoot
+
+__all__ = ["Factory", "Kinds"]
+
+Factory = Callable[[DeviceRow, Wiring], Device]
+"""What makes the model of a kind, out of its row of the board and its wiring: most often the class itself."""
+
+_MODELS: Final[Mapping[str, Factory]] = {
+    "generic-watchdog": GenericWatchdog,
+    "pcie-ecam": EmptyEcam,
+    "pl011": Pl011,
+    "pl031": Pl031,
+    "sp805": Sp805,
+    "vexpress-sysreg": VexpressSysreg,
+    "realmlab-dma": DmaEngine,
+    "smmuv3": Smmu,
+    "smmuv3-root": SmmuRoot,
+}
+_NAME: Final = "DEVICES"
+
+
+class Kinds:
+    """The kinds that one machine knows: at first those that come with Realmlab. A ``window`` has no model."""
+
+    def __init__(self) -> None:
+        self._models = dict(_MODELS)
+
+    @property
+    def names(self) -> list[str]:
+        """Every kind that a board can name."""
+        return sorted((*self._models, WINDOW))
+
+    def register(self, kind: str, factory: Factory) -> None:
+        """Let rows of this kind be made by ``factory(row, wiring)``. MachineError when the name is taken or odd."""
+        if not kind or kind != kind.strip().lower() or " " in kind:
+            raise MachineError(f"a kind of device must be one word in lower case, such as my-timer, not {kind!r}")
+        if kind in self.names:
+            raise MachineError(f"kind of device {kind!r} exists already: take another name")
+        if not callable(factory):
+            raise MachineError(f"the model of {kind!r} must be a class or function of (row, wiring), not {factory!r}")
+        self._models[kind] = factory
+
+    def load(self, path: str | Path) -> None:
+        """Run a Python file of a user, and register the kinds of its ``DEVICES``: a dictionary from kind to model."""
+        try:
+            found = runpy.run_path(str(path))
+        except OSError as error:
+            raise MachineError(f"device module {path} must be readable, not {error.strerror}: name another") from None
+        except Exception as error:
+            raise MachineError(f"device module {path} must run: {type(error).__name__}: {error}") from error
+        devices = found.get(_NAME)
+        if not isinstance(devices, Mapping) or not devices:
+            raise MachineError(
+                f"device module {path} must define {_NAME}, a dictionary from kind to model, "
+                f'such as {_NAME} = {{"my-timer": MyTimer}}'
+            )
+        for kind, factory in devices.items():
+            self.register(kind, factory)
+
+    def make(self, row: DeviceRow, wiring: Wiring) -> Device:
+        """The model for a row. MachineError for a kind that nobody registered, or options that it does not take."""
+        factory = self._models.get(row.kind)
+        if factory is None:
+            raise MachineError(f"kind of device {row.name} must be one of {', '.join(self.names)}, not {row.kind!r}")
+        model = factory(row, wiring)
+        if not isinstance(model, Device):
+            raise MachineError(f"the model of {row.kind!r} must derive from Device; {type(model).__name__} does not")
+        return model
