@@ -7,14 +7,14 @@ A row of the RMI, RSI or PSCI table::
             checks=(*granule("rd", State.RD), Check("realm_state", not_new, REALM)))
 
 ``checks`` are the failure conditions under their identifiers of the specification, in the order in which they are
-tried; the handler runs only when none holds, and cannot fail. Dispatch, traces, the manual and the conformance tests
-read the row.
+tried; a condition only looks. The handler runs when none holds; it cannot fail, but where EL3 has the last word (see
+:class:`Refusal`). Dispatch, traces, the manual and the conformance tests read the row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import RmiStatus
@@ -39,13 +39,14 @@ __all__ = [
     "Call",
     "Check",
     "Command",
+    "Condition",
+    "Refusal",
     "Result",
     "execute",
     "granule",
     "ns_page",
     "realm_at",
     "rec_at",
-    "together",
     "walk_at",
 ]
 
@@ -80,6 +81,8 @@ class Call:
     rmm: "Rmm"
     pe: "Pe"
     command: "Command"
+    failed: str | None = None
+    """The failure condition that refused the call."""
     # arguments
     addr: int
     base: int
@@ -129,26 +132,17 @@ class Call:
             values[command.signed] -= (values[command.signed] >> 63) << 64
 
 
-class Group(NamedTuple):
-    """A question in place of ``size`` conditions in a row: while ``suspect(call)`` is false, none of them holds."""
+class Condition:
+    """A failure condition: X0 of the call that it refuses is ``status | index << 8``.
 
-    suspect: Callable[[Call], object]
-    size: int
-
-
-class Check(NamedTuple):
-    """A failure condition: ``fails(call)`` is true when it holds; then X0 is ``status | index << 8``.
-
-    ``result_index`` and ``outputs`` (X1, X2, ...) are given where the specification names them; ``group`` by
-    :func:`together`.
+    ``result_index`` and ``outputs`` (X1, X2, ...) are given where the specification names them.
     """
 
+    __slots__ = ()
     id: str
-    fails: Callable[[Call], object]
-    status: int = INPUT
-    result_index: Callable[[Call], int] | None = None
-    outputs: Callable[[Call], Result] | None = None
-    group: Group | None = None
+    status: int
+    result_index: Callable[[Call], int] | None
+    outputs: Callable[[Call], Result] | None
 
     def answer(self, call: Call) -> Result:
         """The result of the call that this condition refuses."""
@@ -156,28 +150,25 @@ class Check(NamedTuple):
         return (int(status),) if self.outputs is None else (int(status), *self.outputs(call))
 
 
-Plan = tuple[tuple[Callable[[Call], object], tuple[Check, ...]], ...]
+@dataclass(frozen=True, slots=True)
+class Check(Condition):
+    """A condition that is asked before the handler runs: ``fails(call)`` is true when it holds. It only looks."""
+
+    id: str
+    fails: Callable[[Call], object]
+    status: int = INPUT
+    result_index: Callable[[Call], int] | None = None
+    outputs: Callable[[Call], Result] | None = None
 
 
-def together(suspect: Callable[[Call], object], *checks: Check) -> tuple[Check, ...]:
-    """These conditions, which a row that has all of them in this order asks about at once."""
-    group = Group(suspect, len(checks))
-    return tuple(check._replace(group=group) for check in checks)
+@dataclass(frozen=True, slots=True)
+class Refusal(Condition):
+    """A condition that only the act can tell, because EL3 decides: the handler returns it, having done nothing."""
 
-
-def plan(checks: Sequence[Check]) -> Plan:
-    """What to ask, in order, and the conditions that each question is for."""
-    steps, at = [], 0
-    while at < len(checks):
-        check, group = checks[at], checks[at].group
-        members = tuple(checks[at : at + group.size]) if group else ()
-        if group and len(members) == group.size and all(member.group is group for member in members):
-            steps.append((group.suspect, members))
-        else:
-            members = (check,)
-            steps.append((check.fails, members))
-        at += len(members)
-    return tuple(steps)
+    id: str
+    status: int = INPUT
+    result_index: Callable[[Call], int] | None = None
+    outputs: Callable[[Call], Result] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,37 +177,42 @@ class Command:
 
     fid: int
     name: str
-    handler: Callable[[Call], Result | None] | None
-    """Commits; returns X0, X1, ..., or None when the answer comes later. None: this RMM answers NOT_SUPPORTED."""
+    handler: Callable[[Call], "Result | Refusal | None"] | None
+    """Commits; returns X0, X1, ..., one of ``refusals``, or None when the answer comes later. None: this RMM answers
+    NOT_SUPPORTED."""
     ins: tuple[str, ...] = ()
     outs: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     context: Mapping[str, Callable[[Call], Any]] = field(default_factory=dict)
     signed: str | None = None
-    plan: Plan = field(init=False, repr=False, compare=False)
+    refusals: tuple[Refusal, ...] = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "plan", plan(self.checks))
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Every failure condition in the order of the specification."""
+        return (*self.checks, *self.refusals)
 
     def check(self, id: str) -> Check:
-        """The failure condition with this identifier; KeyError when there is none."""
+        """The check with this identifier; KeyError when there is none."""
         for check in self.checks:
             if check.id == id:
                 return check
-        raise KeyError(f"{self.name} has no failure condition {id!r}")
+        raise KeyError(f"{self.name} has no check {id!r}")
 
 
 def execute(call: Call) -> Result | None:
     """Try the failure conditions in order, then commit."""
     command = call.command
-    for suspect, checks in command.plan:
-        if suspect(call):
-            for check in checks:
-                if len(checks) == 1 or check.fails(call):
-                    call.__dict__["failed"] = check.id
-                    return check.answer(call)
+    for check in command.checks:
+        if check.fails(call):
+            call.failed = check.id
+            return check.answer(call)
     assert command.handler is not None
-    return command.handler(call)
+    result = command.handler(call)
+    if isinstance(result, Refusal):
+        call.failed = result.id
+        return result.answer(call)
+    return result
 
 
 # -- conditions that many commands share --------------------------------------------------------------------------
@@ -224,25 +220,19 @@ def granule(argument: str, state: State, prefix: str | None = None, last: str = 
     """align, bound and state of a granule argument: ``<prefix>_align``, ``<prefix>_bound``, ``<prefix>_<last>``."""
     prefix = argument if prefix is None else prefix
     offset_mask, wanted = GRANULE_SIZE - 1, int(state)
+    get = attrgetter(argument)
 
     def misaligned(call: Call) -> int:
-        pa: int = call.__dict__[argument]
+        pa: int = get(call)
         return pa & offset_mask
 
     def untracked(call: Call) -> bool:
-        values = call.__dict__
-        state = values["_state"] = call.rmm.granules.state(values[argument])
-        return state < 0
+        return not call.rmm.granules.slot(get(call))
 
     def wrong_state(call: Call) -> bool:
-        return bool(call.__dict__["_state"] != wanted)
+        return call.rmm.granules.state(get(call)) != wanted
 
-    def suspect(call: Call) -> bool:
-        pa: int = call.__dict__[argument]
-        return bool(pa & offset_mask or call.rmm.granules.state(pa) != wanted)
-
-    return together(
-        suspect,
+    return (
         Check(f"{prefix}_align", misaligned),
         Check(f"{prefix}_bound", untracked),
         Check(f"{prefix}_{last}", wrong_state),

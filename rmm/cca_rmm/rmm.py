@@ -136,7 +136,7 @@ class Rmm:
         call = Call(self, pe, row, x[1:])
         result = execute(call)
         if result is not None:
-            self.complete(pe, row, result, x[4], call.__dict__.get("failed") if tracing else None)
+            self.complete(pe, row, result, x[4], call.failed if tracing else None)
 
     def complete(self, pe: "Pe", row: Command, result: Result, x4: int, failed: str | None = None) -> None:
         """Give X0..X4 to the Host: outputs that a command does not write are 0, and X4 is the Host's own."""

@@ -63,7 +63,7 @@ def realm_smc(rmm: "Rmm", pe: "Pe") -> None:
         if answer is None:
             return
         result = answer
-        failed = call.__dict__.get("failed") if tracing else None
+        failed = call.failed if tracing else None
     count = len(result)
     for register in range(count):
         x[register] = result[register]

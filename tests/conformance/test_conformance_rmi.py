@@ -87,7 +87,7 @@ class TestRegistry:
     def test_the_table_has_this_order(self) -> None:
         """The command table and the fact book name the same conditions in the same order."""
         for name, ids in ORDER.items():
-            assert list(dict.fromkeys(check.id for check in RMI[Rmi[name]].checks)) == ids
+            assert list(dict.fromkeys(check.id for check in RMI[Rmi[name]].conditions)) == ids
 
     @pytest.mark.parametrize("name", sorted(GOOD))
     def test_good(self, world: World, name: str) -> None:

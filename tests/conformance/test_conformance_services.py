@@ -120,7 +120,7 @@ class TestRsi:
     def test_the_table_has_this_order(self) -> None:
         """The service table and the fact book name the same conditions in the same order."""
         for name, ids in RSI_ORDER.items():
-            assert [check.id for check in SERVICES[Rsi[name]].checks] == ids
+            assert [check.id for check in SERVICES[Rsi[name]].conditions] == ids
 
     @pytest.mark.parametrize(("name", "id", "n"), RSI_SINGLE, ids=[f"{name}-{id}-{n}" for name, id, n in RSI_SINGLE])
     def test_alone(self, stub: Stub, name: str, id: str, n: int, record_property: Any, monkeypatch: Any) -> None:

@@ -34,7 +34,7 @@ class TestRmiTable:
     def test_failure_conditions(self, name: str) -> None:
         """Every failure condition is there with its status, in the specified order."""
         ids: list[list[str]] = []
-        for check in RMI[Rmi[name]].checks:
+        for check in RMI[Rmi[name]].conditions:
             entry = [check.id, f"RMI_{RmiStatus(check.status).name}"]
             if entry not in ids:
                 ids.append(entry)
@@ -57,7 +57,7 @@ class TestRsiTable:
     def test_failure_conditions(self, name: str) -> None:
         """Every failure condition is there with its status, in the specified order."""
         row = SERVICES[SPEC["rsi"][name]["fid"]]
-        ids = [[check.id, f"RSI_{RsiStatus(check.status).name}"] for check in row.checks]
+        ids = [[check.id, f"RSI_{RsiStatus(check.status).name}"] for check in row.conditions]
         assert ids == SPEC["rsi"][name]["failures"]
 
 

@@ -29,7 +29,7 @@ class TestReference:
         assert set(words) == {*rows, "SMCCC_VERSION", "predicates"}
         for name, row in rows.items():
             assert words[name]["changes"], name
-            assert set(words[name].get("when", {})) == {check.id for check in row.checks}, name
+            assert set(words[name].get("when", {})) == {check.id for check in row.conditions}, name
 
     def test_no_others(self) -> None:
         """Nothing else is in the folder."""

@@ -53,9 +53,9 @@ def _commands(title: str, about: str, prefix: str, rows: "Iterable[Command]") ->
         name = row.name if row.name.startswith("SMCCC") else prefix + row.name
         text = words[name]
         parts.append(f"\n### {name}\n\n")
-        if row.checks:
+        if row.conditions:
             when = text["when"]
-            checks = ((f"`{check.id}`", when[check.id], _status(check.status)) for check in row.checks)
+            checks = ((f"`{check.id}`", when[check.id], _status(check.status)) for check in row.conditions)
             parts.append(_table(("Condition", "Holds when", "Status"), checks) + "\n")
         parts.append("On success:\n\n" + "".join(f"- {change}\n" for change in text["changes"]))
     parts.append("\n## Words\n\n" + _table(("Term", "Meaning"), _terms(words)))

@@ -20,7 +20,7 @@ from cca_arch.rmi.v1_0 import HashAlgorithm, RecExitReason
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
 from cca_arch.types import GRANULE_SIZE
 from cca_platform import cose
-from cca_rmm.command import Call, Check, Command, Result
+from cca_rmm.command import Call, Check, Command, Refusal, Result
 from cca_rmm.commands import rsi
 from cca_rmm.objects import measurement
 from cca_rmm.objects.measurement import HASH_SIZE
@@ -123,9 +123,15 @@ def fetch_keys(rmm: "Rmm", pe: "Pe") -> bool:
 
 
 # -- INIT -----------------------------------------------------------------------------------------------------------
-def token_init(call: Call) -> Result:
+NO_KEYS: Final = Refusal("other", RsiStatus.ERROR_UNKNOWN)
+"""EL3 does not give the RAK or the platform token."""
+
+
+def token_init(call: Call) -> Result | Refusal:
     """Freeze the claims; whatever was under construction is dropped."""
     rmm, rec, realm = call.rmm, call.rec_, call.realm
+    if not fetch_keys(rmm, call.pe):
+        return NO_KEYS
     port, rd = rmm.port, rec.rd
     hash_algo = HashAlgorithm(realm.hash_algo)
     rim, *rems = (measurement.load(port, rd, index)[: HASH_SIZE[hash_algo]] for index in range(1 + REM_COUNT))
@@ -208,7 +214,7 @@ _UNKNOWN: Final = RsiStatus.ERROR_UNKNOWN
 COMMANDS: Final = (
     Command(
         Rsi.ATTESTATION_TOKEN_INIT, "ATTESTATION_TOKEN_INIT", token_init, _VALUE, ("max_size",),
-        (Check("other", lambda c: not fetch_keys(c.rmm, c.pe), _UNKNOWN),),
+        refusals=(NO_KEYS,),
     ),
     Command(
         Rsi.ATTESTATION_TOKEN_CONTINUE, "ATTESTATION_TOKEN_CONTINUE", token_continue, ("addr", "offset", "size"),

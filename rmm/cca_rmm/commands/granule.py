@@ -5,7 +5,7 @@ from typing import Final
 from cca_arch.el3 import RmmEl3, RmmEl3Status
 from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import Call, Check, Command, Result, granule
+from cca_rmm.command import Call, Check, Command, Refusal, Result, granule
 from cca_rmm.features import FEATURE_REGISTER_0
 from cca_rmm.objects.granule import State
 
@@ -24,13 +24,14 @@ def features(call: Call) -> Result:
     return _FEATURES if call.index == 0 else (0, 0)
 
 
-def el3_refuses_delegate(call: Call) -> bool:
-    """Ask EL3, last of all: it changes the GPT entry unless that is not NS, and then nothing has happened."""
-    return bool(call.pe.smc(RmmEl3.GTSI_DELEGATE, call.addr)[0] != RmmEl3Status.OK)
+GRAN_GPT: Final = Refusal("gran_gpt")
+"""The granule's GPT entry is not NS: EL3 alone knows, and tells when it is asked to change it."""
 
 
-def granule_delegate(call: Call) -> Result:
-    """The granule is in the Realm PAS by now: scrub it and take it."""
+def granule_delegate(call: Call) -> Result | Refusal:
+    """EL3 moves the granule to the Realm PAS, if it is NS; then scrub it and take it."""
+    if call.pe.smc(RmmEl3.GTSI_DELEGATE, call.addr)[0] != RmmEl3Status.OK:
+        return GRAN_GPT
     call.rmm.port.zero(call.addr, GRANULE_SIZE)
     call.rmm.granules.move(call.pe, call.addr, "GRANULE_DELEGATE")
     return (0,)
@@ -52,7 +53,7 @@ COMMANDS: Final = (
     Command(Rmi.FEATURES, "FEATURES", features, ins=("index",), outs=("value",)),
     Command(
         Rmi.GRANULE_DELEGATE, "GRANULE_DELEGATE", granule_delegate, ins=("addr",),
-        checks=(*granule("addr", State.UNDELEGATED, "gran"), Check("gran_gpt", el3_refuses_delegate)),
+        checks=granule("addr", State.UNDELEGATED, "gran"), refusals=(GRAN_GPT,),
     ),
     Command(
         Rmi.GRANULE_UNDELEGATE, "GRANULE_UNDELEGATE", granule_undelegate, ins=("addr",),

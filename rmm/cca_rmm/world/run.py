@@ -23,7 +23,6 @@ from cca_rmm.command import (
     granule,
     ns_page,
     rec_at,
-    together,
 )
 from cca_rmm.features import HCR_REALM, MDCR_REALM, Hcr, vtcr
 from cca_rmm.objects import rtt
@@ -284,20 +283,6 @@ def mmio_invalid(call: Call) -> bool:
     return call.flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO and call.rec_.exit_kind != ExitKind.EMULATABLE
 
 
-def out_of_the_ordinary(call: Call) -> bool:
-    """Whether this is more than an entry of a REC that can run: with interrupts, or with an answer to an access."""
-    rec, content = call.rec_, call.content
-    return (
-        content is None
-        or rec.state != RecState.READY
-        or not rec.runnable
-        or bool(rec.psci_pending)
-        or call.realm.state != RealmState.ACTIVE
-        or content[_GIC] != gic.NOTHING
-        or bool(call.flags & _EMUL_MMIO)
-    )
-
-
 COMMANDS: Final = (
     Command(
         Rmi.REC_ENTER, "REC_ENTER", rec_enter, ins=("rec", "run_ptr", "x3", "x4"),
@@ -308,17 +293,14 @@ COMMANDS: Final = (
         checks=(
             *granule("run_ptr", State.UNDELEGATED, "run", "pas"),
             *granule("rec", State.REC, last="gran_state"),
-            *together(
-                out_of_the_ordinary,
-                Check("rec_state", lambda c: c.rec_.state == RecState.RUNNING, REC_ERROR),
-                Check("run_pas_access", lambda c: c.content is None),
-                Check("realm_new", lambda c: c.realm.state == RealmState.NEW, REALM_ERROR, lambda c: 0),
-                Check("system_off", lambda c: c.realm.state == RealmState.SYSTEM_OFF, REALM_ERROR, lambda c: 1),
-                Check("rec_runnable", lambda c: not c.rec_.runnable, REC_ERROR),
-                Check("rec_psci", lambda c: c.rec_.psci_pending, REC_ERROR),
-                Check("rec_gicv3", gic_invalid, REC_ERROR),
-                Check("rec_mmio", mmio_invalid, REC_ERROR),
-            ),
+            Check("rec_state", lambda c: c.rec_.state == RecState.RUNNING, REC_ERROR),
+            Check("run_pas_access", lambda c: c.content is None),
+            Check("realm_new", lambda c: c.realm.state == RealmState.NEW, REALM_ERROR, lambda c: 0),
+            Check("system_off", lambda c: c.realm.state == RealmState.SYSTEM_OFF, REALM_ERROR, lambda c: 1),
+            Check("rec_runnable", lambda c: not c.rec_.runnable, REC_ERROR),
+            Check("rec_psci", lambda c: c.rec_.psci_pending, REC_ERROR),
+            Check("rec_gicv3", gic_invalid, REC_ERROR),
+            Check("rec_mmio", mmio_invalid, REC_ERROR),
         ),
     ),
 )  # fmt: skip

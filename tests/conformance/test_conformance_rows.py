@@ -1,0 +1,64 @@
+"""A row is the only truth: a condition put anywhere into it is asked there, and asking changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import chain, repeat
+from typing import Any
+
+import pytest
+from conformance_registry import GOOD
+from conformance_services import PSCI_GOOD, RSI_GOOD
+from conformance_world import World
+from realm_stub import Stub
+from test_conformance_rmi import call
+from test_conformance_services import check_effects, serve, stub, stubs
+
+from cca_arch.rmi.v1_0 import RmiReturn, RmiStatus
+from cca_rmm.command import Check, Command
+from cca_rmm.service import SERVICES
+from cca_rmm.versions.v1_0 import RMI
+
+__all__ = ["stub", "stubs"]
+
+INDEX = 0x5A
+ANSWER = RmiReturn.make(status=RmiStatus.ERROR_RTT, index=INDEX)
+
+
+def positions(table: Mapping[int, Command]) -> list[Any]:
+    """Every place of every row: before each check, and after the last."""
+    return [
+        pytest.param(fid, at, id=f"{row.name}-{fid & 0xFFFF:x}-{at}")
+        for fid, row in table.items()
+        for at in range(len(row.checks) + 1)
+    ]
+
+
+def insert(row: Command, at: int) -> Command:
+    """The row with one more condition, which holds the first time it is asked: a Realm reports by calls of its own."""
+    holds = chain([True], repeat(False))
+    check = Check("inserted", lambda call: next(holds), RmiStatus.ERROR_RTT, lambda call: INDEX)
+    return replace(row, checks=(*row.checks[:at], check, *row.checks[at:]))
+
+
+class TestRows:
+    """A condition that always holds answers wherever it stands, when those before it do not hold."""
+
+    @pytest.mark.parametrize(("fid", "at"), positions(RMI))
+    def test_rmi(self, world: World, fid: int, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In a call that succeeds without it; the conditions before it, and what they load, have changed nothing."""
+        row = RMI[fid]
+        monkeypatch.setitem(RMI, fid, insert(row, at))
+        facts = GOOD[row.name](world) if row.name in GOOD else {}
+        result, failed, changed = call(world, row.name, facts)
+        assert (failed, result[0]) == ("inserted", ANSWER)
+        assert not changed
+
+    @pytest.mark.parametrize(("fid", "at"), positions(SERVICES))
+    def test_services(self, stub: Stub, fid: int, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The same of every service of a Realm: RSI, PSCI and SMCCC."""
+        row = SERVICES[fid]
+        monkeypatch.setitem(SERVICES, fid, insert(row, at))
+        facts = PSCI_GOOD.get(fid) or RSI_GOOD.get(row.name, {})
+        got, failed = serve(stub, fid, facts)
+        assert (failed, got[0]) == ("inserted", ANSWER)
+        check_effects(stub)
