@@ -8,6 +8,7 @@ from realm_code import CALL, REPORT, load, reported, smc, with_vectors
 
 from cca_arch.rmi.v1_0 import RecEnterFlags, RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiStatus
 from cca_arch.rsi.v1_0 import Rsi
+from cca_arch.sysregs.encodings import Encoding
 from cca_platform.gic.virtual import VMCR_RESET
 
 RAM, PAGE = 0x8000_0000, 0x1000
@@ -349,7 +350,7 @@ class TestDebugRegisters:
         registers = ("dbgbvr0_el1", "dbgbcr0_el1", "dbgwvr0_el1", "dbgwcr0_el1")
         read = "; ".join(f"mrs x{3 + number}, {name}" for number, name in enumerate(registers))
         realm = running(f"{load('x9', 0x5EC2_E7F0)}; msr dbgbvr0_el1, x9; msr oslar_el1, x9; {read}; {REPORT}")
-        debug = (2, 0, 0, 0, 4)
+        debug = Encoding(2, 0, 0, 0, 4)  # DBGBVR0_EL1
         pe = realm.host.machine.pes[0]
         pe.engine.write_system(debug, 0x1234_5678)
         assert reported(realm.enter())[3:7] == (0, 0, 0, 0)
