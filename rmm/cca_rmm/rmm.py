@@ -8,12 +8,13 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.el3 import BootCode, RmmEl3
-from cca_arch.rmi.v1_0 import RecExitReason, RmiStatus
+from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas, RmiStatus
 from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT
 from cca_arch.types import Pas, SecurityState
 from cca_platform.isa import frame
 from cca_platform.memory.ports import Port
 from cca_platform.trace.events import BootStage, RmiCall, RmiReturn, RttEdit
+from cca_platform.trace.forms import UNSET
 from cca_rmm.boot import MAX_PES, check_registers, read_banks
 from cca_rmm.command import Call, Command, Result, execute
 from cca_rmm.objects import rtt
@@ -232,9 +233,11 @@ class Rmm:
         """Write the entry that a walk found; ``ipa`` is that of the entry when it is not the call's."""
         self.port.write64(w.pa, new)
         if self.trace.on:
+            kind = rtt.kind_of(new, w.level)
             event = RttEdit(
                 rd=call.rd, ipa=call.ipa if ipa is None else ipa, level=w.level,
                 old=rtt.name(w.entry, w.level), new=rtt.name(new, w.level), cmd=call.command.name, pa=rtt.oa(new),
+                rtt=w.table, state=kind, ripas=RmiRipas(rtt.ripas(new)) if kind in rtt.WITH_RIPAS else UNSET,
             )  # fmt: skip
             self.trace.emit(event, pe=call.pe)
 

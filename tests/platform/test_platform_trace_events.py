@@ -56,7 +56,7 @@ class TestForms:
             (Status, RsiStatus.ERROR_INPUT, "ERROR_INPUT"),
             (Words, (1, 2), ["0x1", "0x2"]),
             (Arguments, [1, 2], ["0x1", "0x2"]),
-            (Arguments, {"rd": 16}, {"rd": "0x10"}),
+            (Arguments, {"rd": 16, "pas": Pas.REALM}, {"rd": "0x10", "pas": "REALM"}),
         ],
     )
     def test_written(self, kind: Any, value: Any, text: Any) -> None:

@@ -20,13 +20,14 @@ def step(algorithm: int, case: dict[str, Any], rim: bytes, row: dict[str, Any]) 
         case "REALM_CREATE":
             return measurement.rim_init(RmiRealmParams.unpack(RmiRealmParams.pack(**case["params"])))
         case "DATA_CREATE":
-            return measurement.rim_data(algorithm, rim, int(row["ipa"], 0), row["flags"], PAGE)
+            content = measurement.page_digest(algorithm, row["flags"], PAGE)
+            return measurement.rim_data(algorithm, rim, int(row["ipa"], 0), row["flags"], content)
         case "RTT_INIT_RIPAS":
             return measurement.rim_ripas(algorithm, rim, int(row["base"], 0), int(row["top"], 0))
         case "REC_CREATE":
             gprs = tuple(int(value, 0) for value in row["gprs"])
             params = RmiRecParams.pack(flags=row["flags"], pc=int(row["pc"], 0), gprs=gprs, mpidr=5, num_aux=2)
-            return measurement.rim_rec(algorithm, rim, RmiRecParams.unpack(params))
+            return measurement.rim_rec(algorithm, rim, measurement.rec_digest(algorithm, RmiRecParams.unpack(params)))
         case _:
             return measurement.extend_rem(algorithm, rim, bytes.fromhex(row["value"]))
 
@@ -56,9 +57,9 @@ class TestDescriptors:
 
     def test_packing(self) -> None:
         """The packed forms that the commands use are the declared structures."""
-        rim, content = b"\x11" * 64, PAGE
-        digest = measurement.digest(0, content)
+        rim, digest = b"\x11" * 64, measurement.digest(0, PAGE)
+        assert measurement.page_digest(0, 1, PAGE) == digest and not measurement.page_digest(0, 0, PAGE)
         data = measurement.DESCRIPTOR_DATA.pack(desc_type=0, len=0x100, rim=rim, ipa=0x8000, flags=1, content=digest)
-        assert measurement.rim_data(0, rim, 0x8000, 1, content) == measurement.digest(0, data)
+        assert measurement.rim_data(0, rim, 0x8000, 1, digest) == measurement.digest(0, data)
         ripas = measurement.DESCRIPTOR_RIPAS.pack(desc_type=2, len=0x100, rim=rim, base=0x8000, top=0x9000)
         assert measurement.rim_ripas(0, rim, 0x8000, 0x9000) == measurement.digest(0, ripas)

@@ -1,5 +1,6 @@
 """What the RMM says in the trace, and that saying it changes nothing."""
 
+from hashlib import sha256
 from typing import Any
 
 from cca_arch.rmi.v1_0 import Rmi
@@ -55,7 +56,20 @@ class TestEvents:
         moved, edit = sink.named("granule.transition")[0], sink.named("rtt.edit")[0]
         assert (moved["pa"], moved["old"], moved["new"]) == (hex(data), "DELEGATED", "DATA")
         assert (edit["old"], edit["new"], edit["level"]) == ("UNASSIGNED,EMPTY", "ASSIGNED,RAM", 3)
-        assert sink.named("measurement.extend")[0]["value"] == realm.rim[:32].hex()
+        assert (edit["state"], edit["ripas"]) == ("ASSIGNED", "RAM")
+        assert host.peek.read64(int(edit["rtt"], 16)) & 0xFFFF_FFFF_F000 == data
+        extended = sink.named("measurement.extend")[0]
+        assert extended["value"] == realm.rim[:32].hex()
+        assert extended["digest"] == sha256(bytes(4096)).hexdigest()
+
+    def test_part_of_a_command(self, host: Any, realm: Any) -> None:
+        """A transition names its command beside the part of it that is the input."""
+        sink = traced(host)
+        realm.rec()
+        host.machine.trace.close()
+        inputs = {record["input"] for record in sink.named("granule.transition")}
+        assert "REC_CREATE.aux" in inputs
+        assert all(r["cmd"] == r["input"].partition(".")[0] for r in sink.named("granule.transition"))
 
     def test_realm(self, host: Any, running: Any) -> None:
         """rec.enter, rsi.call, rsi.return and rec.exit."""

@@ -97,7 +97,7 @@ class NsMachine(Session):
         consoles.start(watch, given["on_output"])
         if self.trace.on:
             names = " ".join(image.name for image in self._images)
-            self.trace.emit(RunStart(board=platform.board.name, payload=names))
+            self.trace.emit(RunStart(board=platform.board.name, payload=names, clock=platform.clock.mode))
         if platform.stopped in (SEEN, INTERRUPTED):
             platform.stopped = None
         start, ticks = perf_counter(), platform.clock.now

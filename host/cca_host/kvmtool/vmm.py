@@ -97,6 +97,7 @@ class Vmm:
                     vcpus=options.vcpus,
                     memory=options.memory,
                     args=" ".join(options.args),
+                    clock=machine.clock.mode,
                 )
             )
         times = [perf_counter()]

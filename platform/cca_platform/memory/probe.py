@@ -15,7 +15,7 @@ from cca_platform.errors import BusError
 from cca_platform.memory.ports import Port
 from cca_platform.mmu import gpt
 
-__all__ = ["ciphertext", "key", "space"]
+__all__ = ["ciphertext", "gpi", "key", "space"]
 
 _LABEL: Final = b"memory encryption"
 _SPACES: Final = {
@@ -44,6 +44,14 @@ class Observed(Protocol):
 def key(seed: bytes, boot: int, pas: Pas) -> bytes:
     """The 32 bytes of an AES-128-XTS key: the ``boot``-th one since power-on, for one PAS."""
     return hashlib.sha256(_LABEL + boot.to_bytes(8, "little") + bytes((pas,)) + seed).digest()
+
+
+def gpi(memory: Observed, pa: int) -> Gpi | None:
+    """The GPI that the granule protection tables give the granule of ``pa``; None where they give none."""
+    try:
+        return Gpi(gpt.lookup(memory.backdoor.read64, memory.gptbr, memory.gpccr, pa)[0])
+    except (gpt.GptFault, BusError):
+        return None
 
 
 def space(memory: Observed, pa: int) -> Pas:

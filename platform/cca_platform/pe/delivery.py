@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.gic import SPURIOUS
 from cca_arch.sysregs import encodings
 from cca_arch.types import SecurityState
 from cca_platform.engine import hooks
@@ -9,6 +10,7 @@ from cca_platform.native import block as w
 from cca_platform.pe import interrupts, timers
 from cca_platform.pe.levels import take_program
 from cca_platform.trace.events import InterruptTake
+from cca_platform.trace.forms import UNSET, UnsetType
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -100,6 +102,15 @@ def mask_timers(pe: "Pe", virtual: bool, physical: bool) -> None:
     pe.words[w.P_TIMER_MASK] = virtual | physical << 1
 
 
+def _intid(pe: "Pe", kind: int, virtual: bool) -> int | UnsetType:
+    """The interrupt that is about to be taken; an SError, and a virtual one of HCR_EL2.VI or VF, has no number."""
+    if kind == interrupts.SERROR:
+        return UNSET
+    cpu = pe.cpu_interface
+    intid = cpu.virtual.pending_for(int(kind == interrupts.IRQ)) if virtual else cpu.intid
+    return UNSET if intid in (-1, SPURIOUS) else intid
+
+
 def take_interrupt(pe: "Pe", taken: int) -> None:
     """Take an interrupt that ``interrupts.due`` found: to a program in Python or to the vector of real code."""
     words = pe.words
@@ -110,7 +121,10 @@ def take_interrupt(pe: "Pe", taken: int) -> None:
     pe.waiting = False
     if pe.trace.on:
         virtual = bool(words[w.P_SIGNALS] & (w.SIGNAL_VIRQ | w.SIGNAL_VFIQ)) and target == 1
-        pe.trace.emit(InterruptTake(kind=_KINDS[kind], elr=pe.elr, target=target, virtual=virtual), pe=pe)
+        event = InterruptTake(
+            kind=_KINDS[kind], elr=pe.elr, target=target, virtual=virtual, intid=_intid(pe, kind, virtual)
+        )
+        pe.trace.emit(event, pe=pe)
     esr = _SERROR
     if kind == interrupts.SERROR:
         if taken & _VIRTUAL:

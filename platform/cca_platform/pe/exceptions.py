@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.sysregs import REGISTERS
+from cca_arch.sysregs import REGISTERS, Fsc
 from cca_arch.types import Access, SecurityState
 from cca_platform.engine import hooks, maintenance
 from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
+from cca_platform.memory import probe
 from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
 from cca_platform.pe import interrupts, timers
@@ -23,6 +24,7 @@ from cca_platform.pe.levels import SMC_0
 from cca_platform.pe.mmio import emulate
 from cca_platform.pe.traps import trap
 from cca_platform.trace.events import FaultGpf, FaultStage2
+from cca_platform.trace.forms import UNSET
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -219,11 +221,17 @@ def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:
     words, trace = pe.words, pe.machine.trace
     access = Access(words[w.P_FAULT_ACCESS])
     if words[w.P_FAULT_GPF]:
-        event = FaultGpf(
-            pa=words[w.P_FAULT_PA], va=far, pc=pe.elr, esr=esr, access=access, pas=words[w.P_FAULT_PAS],
-            level=words[w.P_FAULT_GPT_LEVEL],
+        pa = words[w.P_FAULT_PA]
+        gpi = probe.gpi(pe.machine.memory, pa)
+        refused = FaultGpf(
+            pa=pa, va=far, pc=pe.elr, esr=esr, access=access, pas=words[w.P_FAULT_PAS],
+            level=words[w.P_FAULT_GPT_LEVEL], gpi=UNSET if gpi is None else gpi,
         )  # fmt: skip
-        trace.emit(event, pe=pe)
+        trace.emit(refused, pe=pe)
     elif words[w.P_FAULT_STAGE] == 2:
         ipa = words[w.P_FAULT_IPA]
-        trace.emit(FaultStage2(ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar or 0, access=access), pe=pe)
+        fault, level = Fsc(words[w.P_FAULT_FSC] & ~3), words[w.P_FAULT_FSC] & 3
+        event = FaultStage2(
+            ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar or 0, access=access, level=level, fault=fault
+        )
+        trace.emit(event, pe=pe)

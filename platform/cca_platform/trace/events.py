@@ -90,6 +90,7 @@ class RunStart(Event, frozen=True, kw_only=True, tag="run.start"):
     vcpus: Annotated[Count | UnsetType, "vCPUs of the Realm"] = UNSET
     memory: Annotated[Count | UnsetType, "bytes of the Realm's memory"] = UNSET
     args: Annotated[Name | UnsetType, "arguments of the payload"] = UNSET
+    clock: Annotated[Name, "virtual (instructions and idle time) or host"]
 
 
 class RunStop(Event, frozen=True, kw_only=True, tag="run.stop"):
@@ -168,6 +169,7 @@ class GranuleTransition(Event, frozen=True, kw_only=True, tag="granule.transitio
     old: Annotated[Name, "state before"]
     new: Annotated[Name, "state after"]
     input: Annotated[Name, "the input of the state machine: a command or a part of one"]
+    cmd: Annotated[Name, "the command"]
 
 
 class RttEdit(Event, frozen=True, kw_only=True, tag="rtt.edit"):
@@ -180,6 +182,9 @@ class RttEdit(Event, frozen=True, kw_only=True, tag="rtt.edit"):
     new: Annotated[Name, "entry after"]
     cmd: Annotated[Name, "the command"]
     pa: Annotated[Address, "address in the new entry"]
+    rtt: Annotated[Address, "the table that has the entry"]
+    state: Annotated[Name, "state of the new entry"]
+    ripas: Annotated[Name | UnsetType, "RIPAS of the new entry, where it has one"] = UNSET
 
 
 class RmiCall(Event, frozen=True, kw_only=True, tag="rmi.call"):
@@ -251,6 +256,8 @@ class RecExit(Event, frozen=True, kw_only=True, tag="rec.exit"):
     esr: Annotated[Word, "what the host sees of ESR_EL2"]
     far: Annotated[Word, "what the host sees of FAR_EL2"]
     hpfar: Annotated[Word, "what the host sees of HPFAR_EL2"]
+    imm: Annotated[Word | UnsetType, "immediate of a host call"] = UNSET
+    ipa: Annotated[Address | UnsetType, "the page of an abort that the host sees, the base of a RIPAS change"] = UNSET
 
 
 class MeasurementExtend(Event, frozen=True, kw_only=True, tag="measurement.extend"):
@@ -262,6 +269,7 @@ class MeasurementExtend(Event, frozen=True, kw_only=True, tag="measurement.exten
     ipa: Annotated[Address | None, "what was measured, when it has an IPA"]
     value: Annotated[Octets, "the measurement now"]
     algorithm: Annotated[Name, "the Realm's hash algorithm"]
+    digest: Annotated[Octets | UnsetType, "what extended it: digest of a page or of a REC, the Realm's value"] = UNSET
 
 
 # -- faults, exceptions, interrupts -------------------------------------------------------------------------------
@@ -275,6 +283,8 @@ class FaultStage2(Event, frozen=True, kw_only=True, tag="fault.stage2"):
     far: Annotated[Word, "FAR"]
     hpfar: Annotated[Word, "HPFAR_EL2"]
     access: Annotated[Name, "READ, WRITE or FETCH"]
+    level: Annotated[Count, "level of the entry that refused it"]
+    fault: Annotated[Name, "TRANSLATION, PERMISSION, ACCESS_FLAG, ADDRESS_SIZE or EXTERNAL_WALK"]
 
 
 class FaultGpf(Event, frozen=True, kw_only=True, tag="fault.gpf"):
@@ -287,6 +297,7 @@ class FaultGpf(Event, frozen=True, kw_only=True, tag="fault.gpf"):
     access: Annotated[Name, "READ, WRITE or FETCH"]
     pas: Annotated[Word, "PAS of the access, by its number"]
     level: Annotated[Count, "level of the GPT entry"]
+    gpi: Annotated[Name | UnsetType, "GPI of the granule, where the tables give one"] = UNSET
 
 
 class ExceptionTake(Event, frozen=True, kw_only=True, tag="exception.take"):
@@ -317,6 +328,7 @@ class InterruptTake(Event, frozen=True, kw_only=True, tag="interrupt.take"):
     elr: Annotated[Address, "where the interrupted code goes on"]
     target: Annotated[Word, "exception level that takes it"]
     virtual: Annotated[Flag, "whether it is a virtual interrupt"]
+    intid: Annotated[Count | UnsetType, "the pending interrupt of the highest priority, unless it is an SError"] = UNSET
 
 
 # -- devices ------------------------------------------------------------------------------------------------------

@@ -55,10 +55,14 @@ def _words(values: Sequence[int]) -> list[str]:
     return [hex(value) for value in values]
 
 
+def _argument(value: int) -> str:
+    return value.name if isinstance(value, Enum) else hex(value)
+
+
 def _arguments(values: Sequence[int] | Mapping[str, int]) -> list[str] | dict[str, str]:
     if isinstance(values, Mapping):
-        return {name: hex(value) for name, value in values.items()}
-    return _words(values)
+        return {name: _argument(value) for name, value in values.items()}
+    return [_argument(value) for value in values]
 
 
 Address = Annotated[int, Form("address", hex)]
@@ -80,7 +84,7 @@ Octets = Annotated[bytes, Form("bytes", bytes.hex)]
 Words = Annotated[Sequence[int], Form("words", _words)]
 """Several registers, in order."""
 Arguments = Annotated[Sequence[int] | Mapping[str, int], Form("words", _arguments)]
-"""Arguments or results: registers in order, or by the names that the specification gives them."""
+"""Arguments or results: registers in order, or by the names of the specification; enumerations by their members."""
 
 
 class FieldType(NamedTuple):

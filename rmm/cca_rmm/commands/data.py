@@ -20,9 +20,9 @@ def data_create(call: Call) -> Result:
     rmm.port.write(call.data, content)
     rmm.granules.move(call.pe, call.data, "DATA_CREATE")
     rmm.edit(call, call.w, rtt.assigned(RmiRipas.RAM, call.data, _PAGE_LEVEL))
-    old = measurement.load(rmm.port, call.rd, 0)
-    rim = measurement.rim_data(realm.hash_algo, old, call.ipa, call.flags, content)
-    measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "DATA_CREATE", call.ipa)
+    old, page = measurement.load(rmm.port, call.rd, 0), measurement.page_digest(realm.hash_algo, call.flags, content)
+    rim = measurement.rim_data(realm.hash_algo, old, call.ipa, call.flags, page)
+    measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "DATA_CREATE", call.ipa, page)
     return (0,)
 
 

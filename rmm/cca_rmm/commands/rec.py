@@ -67,8 +67,9 @@ def rec_create(call: Call) -> Result:
     rmm.granules.move(call.pe, pa, "REC_CREATE")
     REALM.write(rmm.port, call.rd, rec_index=realm.rec_index + 1, num_recs=realm.num_recs + 1)
     if rec.runnable:
-        rim = measurement.rim_rec(realm.hash_algo, measurement.load(rmm.port, call.rd, 0), params)
-        measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "REC_CREATE")
+        content = measurement.rec_digest(realm.hash_algo, params)
+        rim = measurement.rim_rec(realm.hash_algo, measurement.load(rmm.port, call.rd, 0), content)
+        measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "REC_CREATE", content=content)
     return (0,)
 
 

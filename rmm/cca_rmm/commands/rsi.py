@@ -11,6 +11,7 @@ from cca_rmm.objects import measurement, rtt
 from cca_rmm.objects.realm import REM_COUNT, RPV_OFFSET
 from cca_rmm.objects.rtt import Kind
 from cca_rmm.world.run import leave, rtt_abort, walk_data
+from cca_rmm.world.syndrome import fault_ipa
 
 __all__ = ["ADDR_BOUND", "AT_ADDR", "COMMANDS", "PAGE_ALIGN", "RIPAS", "SMCCC_VERSION", "page"]
 
@@ -45,7 +46,7 @@ def measurement_extend(call: Call) -> Result:
     rmm, rd, realm = call.rmm, call.rec_.rd, call.realm
     value = call.pe.x[3:11].tobytes()[: call.size]
     rem = measurement.extend_rem(realm.hash_algo, measurement.load(rmm.port, rd, call.index), value)
-    measurement.store(rmm.port, rmm.trace, call.pe, rd, realm, call.index, rem, "MEASUREMENT_EXTEND")
+    measurement.store(rmm.port, rmm.trace, call.pe, rd, realm, call.index, rem, "MEASUREMENT_EXTEND", content=value)
     return (0,)
 
 
@@ -66,7 +67,7 @@ def page(call: Call) -> int | None:
     if target is None:
         esr, hpfar = rtt_abort(call.w.level, call.addr)
         call.pe.elr -= 4
-        leave(call.rmm, call.pe, RecExitReason.SYNC, esr=esr, hpfar=hpfar)
+        leave(call.rmm, call.pe, RecExitReason.SYNC, esr=esr, hpfar=hpfar, ipa=fault_ipa(hpfar))
     return target
 
 
@@ -80,7 +81,7 @@ def ipa_state_set(call: Call) -> None:
         "ripas_destroyed": call.flags & RsiRipasChangeFlags.destroyed.mask,
     }
     leave(
-        call.rmm, call.pe, RecExitReason.RIPAS_CHANGE, state=state,
+        call.rmm, call.pe, RecExitReason.RIPAS_CHANGE, state=state, ipa=call.base,
         ripas_base=call.base, ripas_top=call.top, ripas_value=call.ripas,
     )  # fmt: skip
 

@@ -92,7 +92,8 @@ class Granules:
         assert new is not None, f"granule {pa:#x} is {State(old).name}; {event} cannot move it"
         self.port.write8(slot, new)
         if self.trace.on:
-            self.trace.emit(GranuleTransition(pa=pa, old=State(old), new=State(new), input=event), pe=pe)
+            cmd = event.partition(".")[0]
+            self.trace.emit(GranuleTransition(pa=pa, old=State(old), new=State(new), input=event, cmd=cmd), pe=pe)
 
     def release(self, pe: "Pe | None", pa: int, event: str) -> None:
         """Scrub a granule and give it back to DELEGATED by ``event``."""

@@ -10,6 +10,7 @@ from cca_arch.fields import Member, Record, Struct
 from cca_arch.rmi.v1_0 import HashAlgorithm, RmiRealmParams, RmiRecParams
 from cca_platform.memory.ports import Port
 from cca_platform.trace.events import MeasurementExtend
+from cca_platform.trace.forms import UNSET
 from cca_platform.trace.trace import Trace
 from cca_rmm.objects.realm import SLOT, Realm, measurement_offset
 
@@ -24,6 +25,8 @@ __all__ = [
     "digest",
     "extend_rem",
     "load",
+    "page_digest",
+    "rec_digest",
     "rim_data",
     "rim_init",
     "rim_rec",
@@ -80,16 +83,24 @@ def rim_init(params: Record) -> bytes:
     return digest(params.hash_algo, RmiRealmParams.pack(**{name: getattr(params, name) for name in names}))
 
 
+def page_digest(hash_algo: int, flags: int, page: bytes) -> bytes:
+    """What RMI_DATA_CREATE measures of a page: its digest when flags.measure is set, else nothing."""
+    return digest(hash_algo, page) if flags & 1 else b""
+
+
 def rim_data(hash_algo: int, rim: bytes, ipa: int, flags: int, content: bytes) -> bytes:
-    """The RIM after RMI_DATA_CREATE; ``content`` is the page, hashed only when flags.measure is set."""
-    page = digest(hash_algo, content) if flags & 1 else b""
-    return digest(hash_algo, _DATA.pack(0, _DESCRIPTOR, rim, ipa, flags, page))
+    """The RIM after RMI_DATA_CREATE; ``content`` is the :func:`page_digest`."""
+    return digest(hash_algo, _DATA.pack(0, _DESCRIPTOR, rim, ipa, flags, content))
 
 
-def rim_rec(hash_algo: int, rim: bytes, params: Record) -> bytes:
-    """The RIM after RMI_REC_CREATE of a runnable REC: flags, pc and gprs count, MPIDR and auxiliary granules do not."""
-    page = digest(hash_algo, RmiRecParams.pack(flags=params.flags, pc=params.pc, gprs=params.gprs))
-    return digest(hash_algo, _REC.pack(1, _DESCRIPTOR, rim, page))
+def rec_digest(hash_algo: int, params: Record) -> bytes:
+    """What RMI_REC_CREATE measures of a runnable REC: flags, pc and gprs, not the MPIDR and the auxiliary granules."""
+    return digest(hash_algo, RmiRecParams.pack(flags=params.flags, pc=params.pc, gprs=params.gprs))
+
+
+def rim_rec(hash_algo: int, rim: bytes, content: bytes) -> bytes:
+    """The RIM after RMI_REC_CREATE of a runnable REC; ``content`` is the :func:`rec_digest`."""
+    return digest(hash_algo, _REC.pack(1, _DESCRIPTOR, rim, content))
 
 
 def rim_ripas(hash_algo: int, rim: bytes, base: int, top: int) -> bytes:
@@ -117,10 +128,16 @@ def store(
     value: bytes,
     kind: str,
     ipa: int | None = None,
+    content: bytes = b"",
 ) -> None:
-    """Write measurement ``index`` (0 RIM, 1..4 REMs) into the RD, zero padded; ``kind`` says what extended it."""
+    """Write measurement ``index`` (0 RIM, 1..4 REMs) into the RD, zero padded.
+
+    ``kind`` says what extended it, ``content`` by what: the digest of a page or a REC, or the Realm's own value.
+    """
     port.write(rd + measurement_offset(index), value.ljust(SLOT, b"\0"))
     if trace.on:
         algorithm = _ALGORITHM[HashAlgorithm(realm.hash_algo)]
-        event = MeasurementExtend(rd=rd, index=index, kind=kind, ipa=ipa, value=value, algorithm=algorithm)
+        event = MeasurementExtend(
+            rd=rd, index=index, kind=kind, ipa=ipa, value=value, algorithm=algorithm, digest=content or UNSET
+        )
         trace.emit(event, pe=pe)

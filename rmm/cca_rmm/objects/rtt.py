@@ -18,6 +18,7 @@ from cca_rmm.objects.realm import Realm
 __all__ = [
     "ENTRIES",
     "UNASSIGNED_NS",
+    "WITH_RIPAS",
     "Kind",
     "Rtte",
     "Walk",
@@ -74,6 +75,9 @@ class Kind(IntEnum):
     ASSIGNED_NS = 3
     TABLE = 4
 
+
+WITH_RIPAS: Final = frozenset({Kind.UNASSIGNED, Kind.ASSIGNED})
+"""Entries of protected IPA that are no tables."""
 
 _NS: Final = int(Rtte.make(ns=1))
 _OA: Final = Rtte.addr.mask
@@ -158,7 +162,7 @@ def live(entry: int) -> bool:
 def name(entry: int, level: int) -> str:
     """The entry's state in words, for traces: ``ASSIGNED,RAM``."""
     kind = kind_of(entry, level)
-    return f"{kind.name},{RmiRipas(ripas(entry)).name}" if kind in (Kind.UNASSIGNED, Kind.ASSIGNED) else kind.name
+    return f"{kind.name},{RmiRipas(ripas(entry)).name}" if kind in WITH_RIPAS else kind.name
 
 
 def host_desc(entry: int) -> int:

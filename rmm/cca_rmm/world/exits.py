@@ -90,6 +90,7 @@ def exit_abort(rmm: "Rmm", pe: "Pe", kind: str, esr: int, far: int, hpfar: int) 
         inject(rmm, pe, sea_esr(esr, pe.spsr), far)
     leave(
         rmm, pe, RecExitReason.SYNC, esr=esr & view.esr, far=far & view.far, hpfar=hpfar & view.hpfar, gprs=gprs,
+        ipa=fault_ipa(hpfar) if view.hpfar else None,
         state={"exit_kind": _KIND.get(kind, ExitKind.OTHER), "esr": esr, "far": far, "hpfar": hpfar},
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from cca_arch.types import SecurityState
 from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.isa import frame
 from cca_platform.trace.events import ExceptionTake, RecEnter, RecExit
+from cca_platform.trace.forms import UNSET
 from cca_rmm.command import (
     INPUT,
     REALM_ERROR,
@@ -186,13 +187,14 @@ def leave(
     hpfar: int = 0,
     gprs: bytes = b"",
     imm: int = 0,
+    ipa: int | None = None,
     state: dict[str, int] | None = None,
     **fields: int,
 ) -> None:
     """Take the REC off the PE, write run.exit, and complete RMI_REC_ENTER: the caller must return at once.
 
     ``esr``, ``far``, ``hpfar``, ``gprs`` (words in memory order), ``imm`` and ``fields`` are what the Host may see;
-    ``state`` are words of the REC to set.
+    ``ipa`` is for the trace: the page that it is about. ``state`` are words of the REC to set.
     """
     port = rmm.port
     rec_pa, rec, _ = rmm.running(pe)
@@ -221,8 +223,10 @@ def leave(
     rmm.restore_host(pe)
     if rmm.trace.on:
         event = RecExit(
-            rec=rec_pa, rd=rec.rd, run=rec.run_ptr, reason=reason, pc=pc, esr=esr, far=far, hpfar=hpfar
-        )
+            rec=rec_pa, rd=rec.rd, run=rec.run_ptr, reason=reason, pc=pc, esr=esr, far=far, hpfar=hpfar,
+            imm=imm if reason == RecExitReason.HOST_CALL else UNSET,
+            ipa=UNSET if ipa is None else ipa,
+        )  # fmt: skip
         rmm.trace.emit(event, pe=pe)
     rmm.complete(pe, COMMANDS[0], (0 if written else int(INPUT),), rec.x4)
 
