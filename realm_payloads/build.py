@@ -118,10 +118,10 @@ PAYLOADS: dict[str, Payload] = {
     "ns_rmi": Payload(NS, "ns/ns_rmi.c", ("probe.S",), "fvp"),
     "ns_gpf": Payload(NS, "ns/ns_gpf.c", ("probe.S",), "fvp"),
     "ns_enter": Payload(NS, "ns/ns_enter.c", ("call.S", "probe.S", "check.c", "rmi_host.c"), "fvp"),
-    **_both("rmi", NS, "ns/rmi", "probe.S", "call.S", "check.c", "mmu.c", "gic.c", "rmi_host.c"),
+    **_both("rmi", NS, "ns/rmi", "probe.S", "call.S", "check.c", "mmu.c", "gic.c", "guest_program.c", "rmi_host.c"),
     **_both("secure", SECURE, "secure"),
     **_both("secure_call", NS, "ns/secure_call", *_SUITES),
-    **_both("board", NS, "ns/board", *_SUITES),
+    **_both("board", NS, "ns/board", *_SUITES, "guest_program.c"),
 }
 
 

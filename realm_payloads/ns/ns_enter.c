@@ -24,18 +24,12 @@ static const u32 guest[] = {
 static u8 page[PAGE_SIZE] __attribute__((aligned(4096)));
 static struct rmi_rec_run run __attribute__((aligned(4096)));
 
-static void clear(void)
-{
-    for (u64 i = 0; i < PAGE_SIZE / 8; i++)
-        ((volatile u64 *)page)[i] = 0;
-}
-
 static u64 make_realm(void)
 {
     struct rmi_realm_params *params = (struct rmi_realm_params *)page;
     u64 rd = pool_delegated(), start = pool_delegated();
 
-    clear();
+    memset(page, 0, sizeof(page));
     params->s2sz = WIDTH;
     params->num_bps = params->num_wps = 1;
     params->vmid = 1;
@@ -46,10 +40,9 @@ static u64 make_realm(void)
     rmi_want("RTT_CREATE at level 2", RMI_SUCCESS, RMI_RTT_CREATE, rd, pool_delegated(), CODE, 2);
     rmi_want("RTT_CREATE at level 3", RMI_SUCCESS, RMI_RTT_CREATE, rd, pool_delegated(), CODE, 3);
     rmi_want("RTT_INIT_RIPAS", RMI_SUCCESS, RMI_RTT_INIT_RIPAS, rd, CODE, RAM_TOP);
-    clear();
+    memset(page, 0, sizeof(page));
     rmi_want("DATA_CREATE", RMI_SUCCESS, RMI_DATA_CREATE, rd, pool_delegated(), CALL, (u64)page, 0);
-    for (unsigned i = 0; i < ARRAY_SIZE(guest); i++)
-        ((volatile u32 *)page)[i] = guest[i];
+    memcpy(page, guest, sizeof(guest));
     rmi_want("DATA_CREATE of code", RMI_SUCCESS, RMI_DATA_CREATE, rd, pool_delegated(), CODE, (u64)page, 0);
     return rd;
 }
@@ -60,7 +53,7 @@ static u64 make_rec(u64 rd)
     u64 rec = pool_delegated();
 
     rmi_want("REC_AUX_COUNT", RMI_SUCCESS, RMI_REC_AUX_COUNT, rd);
-    clear();
+    memset(page, 0, sizeof(page));
     params->flags = RMI_RUNNABLE;
     params->pc = CODE;
     params->num_aux = rmi_out[1];

@@ -1,13 +1,12 @@
 // Builds, enters and destroys a Realm with raw RMI commands.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "realm.h"
+#include "guest_program.h"
 #include "ns.h"
 #include "platform.h"
 #include "smc.h"
 
 #define GRANULES 64ul                   // of the pool, for each Realm
-
-extern u8 __guest_start[], __guest_end[];
 
 // Makes a command that must succeed; records the first that does not.
 static struct smc must(struct board_realm *realm, struct smc smc)
@@ -30,16 +29,8 @@ static u64 take(struct board_realm *realm)
     return pa;
 }
 
-static void clear(u8 *page)
-{
-    for (u64 at = 0; at < PAGE_SIZE; at += 8)
-        *(volatile u64 *)(page + at) = 0;
-}
-
 static void build_memory(struct board_realm *realm)
 {
-    u64 size = (u64)(__guest_end - __guest_start);
-
     for (u64 i = 0; i < ARRAY_SIZE(realm->tables); i++) {
         u64 level = START_LEVEL + 1 + i;
 
@@ -55,11 +46,7 @@ static void build_memory(struct board_realm *realm)
             MUST(RMI_DATA_CREATE_UNKNOWN, realm->rd, realm->pages[i], ipa);
             continue;
         }
-        for (u64 at = 0; at < PAGE_SIZE; at += 4) {
-            u64 from = i * PAGE_SIZE + at;
-
-            *(volatile u32 *)(realm->page + at) = from < size ? *(u32 *)(__guest_start + from) : 0;
-        }
+        guest_page(realm->page, i);
         MUST(RMI_DATA_CREATE, realm->rd, realm->pages[i], ipa, (u64)realm->page, RMI_MEASURE);
     }
 }
@@ -71,7 +58,7 @@ static void build_recs(struct board_realm *realm, u64 role)
     realm->num_aux = MUST(RMI_REC_AUX_COUNT, realm->rd).x[1];
     for (u64 i = 0; i < REALM_VCPUS; i++) {
         realm->recs[i] = take(realm);
-        clear(realm->page);
+        memset(realm->page, 0, PAGE_SIZE);
         params->flags = i ? 0 : RMI_RUNNABLE;
         params->mpidr = i;
         params->pc = GUEST_CODE;
@@ -80,7 +67,7 @@ static void build_recs(struct board_realm *realm, u64 role)
         for (u64 a = 0; a < realm->num_aux; a++)
             params->aux[a] = realm->aux[i][a] = take(realm);
         MUST(RMI_REC_CREATE, realm->rd, realm->recs[i], (u64)realm->page);
-        clear((u8 *)&realm->runs[i]);
+        memset(&realm->runs[i], 0, PAGE_SIZE);
     }
 }
 
@@ -92,7 +79,7 @@ void realm_build(struct board_realm *realm, u64 vmid, u64 role)
     realm->pool = POOL + vmid * GRANULES * PAGE_SIZE;
     realm->rd = take(realm);
     realm->rtt_base = take(realm);
-    clear(realm->page);
+    memset(realm->page, 0, PAGE_SIZE);
     params->s2sz = GUEST_IPA_WIDTH;
     params->num_bps = params->num_wps = 1;
     params->vmid = vmid;

@@ -3,6 +3,7 @@
 #include "board.h"
 #include "vm.h"
 #include "gic.h"
+#include "guest_program.h"
 #include "ich.h"
 #include "platform.h"
 
@@ -22,7 +23,6 @@
 #define CNTHCTL_EL1PCEN 2ul
 #define S1PTW (1ul << 7)
 
-extern u8 __guest_start[], __guest_end[];
 static u8 memory[GUEST_PAGES][PAGE_SIZE] __attribute__((aligned(4096)));
 static u64 level1[512] __attribute__((aligned(4096)));
 static u64 level2[512] __attribute__((aligned(4096)));
@@ -32,11 +32,9 @@ struct guest guest;
 // Makes a new VM with this role: fresh memory, tables and registers.
 void vm_create(u64 role)
 {
-    u64 size = (u64)(__guest_end - __guest_start);
-
-    detail("the program of the guest fits", size <= GUEST_CODE_PAGES * PAGE_SIZE, true);
-    for (u64 at = 0; at < sizeof(memory); at += 4)
-        *(volatile u32 *)((u8 *)memory + at) = at < size ? *(u32 *)(__guest_start + at) : 0;
+    detail("the program of the guest fits", guest_size() <= GUEST_CODE_PAGES * PAGE_SIZE, true);
+    for (u64 i = 0; i < GUEST_PAGES; i++)
+        guest_page(memory[i], i);
     level1[GUEST_CODE >> 30] = (u64)level2 | TABLE;
     level2[0] = (u64)level3 | TABLE;
     for (u64 i = 0; i < GUEST_PAGES; i++)

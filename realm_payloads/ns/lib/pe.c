@@ -11,9 +11,7 @@
 struct pe pes[PES];
 static u8 stacks[PES][STACK] __attribute__((aligned(16)));
 
-void second_start(void);                // start.S; it calls:
 void second_main(u64 context);
-void power_off(void);
 
 struct pe *this_pe(void)
 {

@@ -1,16 +1,13 @@
 // Counted RMI commands, a pool of granules, and REC_ENTER with every Host register under watch.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rmi_host.h"
+#include "call.h"
 #include "ns.h"
 #include "platform.h"
 
 #define POOL_PAGES 1024
 #define PATTERN 0xa5a5a5a5a5a5a5a5ul
 #define SLOTS (RMI_RTT_SET_RIPAS - RMI_VERSION + 1)
-
-void smc_watched(u64 x[5], const u64 before[31], u64 after[31]);
-void vectors_load(const u64 words[64]);
-void vectors_store(u64 words[64]);
 
 u64 rmi_out[5];
 static unsigned succeeded_calls[SLOTS], failed_calls[SLOTS];

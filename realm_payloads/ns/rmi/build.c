@@ -1,20 +1,13 @@
 // Builds the Realm of `rmi`: descriptor, tables, memory, RECs.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "realm.h"
+#include "guest_program.h"
 
 #define VMID 7
-
-extern u8 __guest_start[], __guest_end[];
 
 struct realm realm;
 struct rmi_rec_run runs[2] __attribute__((aligned(4096)));
 static u8 page[PAGE_SIZE] __attribute__((aligned(4096)));
-
-static void clear(void *at, u64 size)
-{
-    for (u64 i = 0; i < size / 8; i++)
-        ((volatile u64 *)at)[i] = 0;
-}
 
 static void create_realm(void)
 {
@@ -25,7 +18,7 @@ static void create_realm(void)
     realm.rtt_base = pool_delegated();
     spare = pool_delegated();
     pool_delegated();                   // spare + PAGE_SIZE
-    clear(page, PAGE_SIZE);
+    memset(page, 0, PAGE_SIZE);
     params->s2sz = 64;
     params->num_bps = params->num_wps = 1;
     params->vmid = VMID;
@@ -98,15 +91,9 @@ u64 unknown_data(u64 ipa)
 
 static void create_data(void)
 {
-    u64 size = (u64)(__guest_end - __guest_start);
-
-    want("the program of the Realm fits", size <= GUEST_CODE_PAGES * PAGE_SIZE, true);
+    want("the program of the Realm fits", guest_size() <= GUEST_CODE_PAGES * PAGE_SIZE, true);
     for (u64 i = 0; i < GUEST_CODE_PAGES; i++) {
-        for (u64 at = 0; at < PAGE_SIZE; at += 4) {
-            u64 from = i * PAGE_SIZE + at;
-
-            *(volatile u32 *)(page + at) = from < size ? *(u32 *)(__guest_start + from) : 0;
-        }
+        guest_page(page, i);
         realm.code[i] = pool_delegated();
         if (!i) {
             rmi_want("DATA_CREATE with flags that do not exist", RMI_ERROR_INPUT, RMI_DATA_CREATE, realm.rd, realm.code[i], GUEST_CODE, (u64)page, 2);
@@ -117,7 +104,7 @@ static void create_data(void)
         rmi_want("DATA_CREATE", RMI_SUCCESS, RMI_DATA_CREATE, realm.rd, realm.code[i], GUEST_CODE + i * PAGE_SIZE, (u64)page, RMI_MEASURE);
     }
     want_entry("READ_ENTRY of a page", GUEST_CODE, 3, 3, RMI_ASSIGNED, realm.code[0], RMI_RAM);
-    clear(page, PAGE_SIZE);
+    memset(page, 0, PAGE_SIZE);
     for (u64 i = 0; i < 2; i++) {
         realm.stacks[i] = pool_delegated();
         rmi_want("DATA_CREATE, not measured", RMI_SUCCESS, RMI_DATA_CREATE, realm.rd, realm.stacks[i], GUEST_STACK + i * PAGE_SIZE, (u64)page, 0);
@@ -139,7 +126,7 @@ static void create_recs(void)
     want("a REC has 16 auxiliary granules at most", realm.num_aux <= 16, true);
     for (u64 i = 0; i < 2; i++) {
         realm.recs[i] = pool_delegated();
-        clear(page, PAGE_SIZE);
+        memset(page, 0, PAGE_SIZE);
         params->flags = i ? 0 : RMI_RUNNABLE;
         params->mpidr = i + 1;
         params->pc = GUEST_CODE;
@@ -157,7 +144,6 @@ static void create_recs(void)
     rmi_want("REALM_ACTIVATE twice", RMI_ERROR_REALM, RMI_REALM_ACTIVATE, realm.rd);
     rmi_want("INIT_RIPAS in an active Realm", RMI_ERROR_REALM, RMI_RTT_INIT_RIPAS, realm.rd, GUEST_LATE, GUEST_RAM_TOP);
 }
-
 
 void build_realm(void)
 {

@@ -5,8 +5,6 @@
 
 #define OTHER_PE MPIDR_OF(1)
 
-void second_start(void);
-
 static u8 stack[4096] __attribute__((aligned(4096)));
 static u64 result;                      // of the other PE's REC_ENTER, plus one
 

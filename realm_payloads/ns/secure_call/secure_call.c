@@ -3,6 +3,7 @@
 // stays out of reach. Prints PASS and FAIL lines to UART0, then the totals; ends with PSCI SYSTEM_OFF.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "secure/services.h"
+#include "call.h"
 #include "gic.h"
 #include "ns.h"
 #include "check.h"
@@ -19,8 +20,6 @@
 #define SEED 0x123456789abcdeful
 #define MARK(n) (0x5ec0000000000000ul + (n))
 #define TEXT "what Non-secure software wants to have signed"
-
-void smc_watched(u64 x[5], u64 before[31], u64 after[31]);
 
 // Makes an SMC with X0..X4, zeros in X5..X7 and marks in X8..X30. Returns X0..X30, valid until the PE's next call.
 static __attribute__((noinline)) const u64 *call(u64 fid, u64 a, u64 b, u64 c, u64 d)
