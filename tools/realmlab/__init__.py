@@ -30,10 +30,14 @@ if TYPE_CHECKING:
     from cca_platform.trace.sinks import Console, Counts, JsonLines, Listing
     from cca_platform.trace.trace import Sink, Trace
 
+    from .console import NotSeen
+    from .cpu import Cpu, Registers
+    from .hooks import Hook, Listener
     from .machine import Machine
     from .ns import NsMachine
-    from .nsresult import NsResult
     from .payloads import find_payload, payload_names
+    from .results import NsResult, Reason
+    from .session import Snapshot
     from .sizes import parse_size
     from .specifications import SPECIFICATIONS
 
@@ -43,19 +47,26 @@ __all__ = [
     "BusError",
     "Console",
     "Counts",
+    "Cpu",
     "GranuleProtectionFault",
+    "Hook",
     "JsonLines",
+    "Listener",
     "Listing",
     "Machine",
     "MachineError",
+    "NotSeen",
     "NsImage",
     "NsMachine",
     "NsResult",
     "Pas",
     "Platform",
+    "Reason",
+    "Registers",
     "RunResult",
     "SecurityState",
     "Sink",
+    "Snapshot",
     "Trace",
     "__version__",
     "find_payload",
@@ -67,21 +78,28 @@ _HOMES = {
     "BusError": "cca_platform.errors",
     "Console": "cca_platform.trace.sinks",
     "Counts": "cca_platform.trace.sinks",
+    "Cpu": "realmlab.cpu",
     "EVENTS": "cca_platform.trace.events",
     "GranuleProtectionFault": "cca_platform.errors",
+    "Hook": "realmlab.hooks",
     "JsonLines": "cca_platform.trace.sinks",
+    "Listener": "realmlab.hooks",
     "Listing": "cca_platform.trace.sinks",
     "Machine": "realmlab.machine",
     "MachineError": "cca_platform.errors",
+    "NotSeen": "realmlab.console",
     "NsImage": "cca_firmware.bl2.nsimage",
     "NsMachine": "realmlab.ns",
-    "NsResult": "realmlab.nsresult",
+    "NsResult": "realmlab.results",
     "Pas": "cca_arch.types",
     "Platform": "cca_platform.machine.machine:Machine",
+    "Reason": "realmlab.results",
+    "Registers": "realmlab.cpu",
     "RunResult": "cca_host.kvmtool.options",
     "SPECIFICATIONS": "realmlab.specifications",
     "SecurityState": "cca_arch.types",
     "Sink": "cca_platform.trace.trace",
+    "Snapshot": "realmlab.session",
     "Trace": "cca_platform.trace.trace",
     "find_payload": "realmlab.payloads",
     "parse_size": "realmlab.sizes",

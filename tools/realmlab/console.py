@@ -5,15 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from cca_platform.devices.pl011 import Pl011
+from cca_platform.errors import MachineError
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.trace.events import ConsoleWrite
 
-__all__ = ["SEEN", "Consoles", "Watch"]
+__all__ = ["SEEN", "Consoles", "Expected", "NotSeen", "Watch"]
 
 SEEN: Final = "the console showed it"
 """Why a machine stops when a run has seen what it looks for."""
 
 _LINE: Final = 4096  # bytes without a newline that count as a line
+_EXACT: Final = "surrogateescape"  # bytes that are no text come back as they were
+_UNREAD: Final = 0x1_0000  # bytes of output that wait to be consumed
 
 
 class Watch:
@@ -55,6 +58,42 @@ class Watch:
                 self.rejected = f"{device} must not show {one.pattern!r}, but sent {line!r}"
 
 
+class NotSeen(MachineError):
+    """A console did not show what was expected before the run ended or paused for another reason."""
+
+
+class Expected:
+    """What ``expect`` waits for in the output of one console that nobody has consumed yet.
+
+    A pattern is looked for line by line, unless it has a line feed itself.
+    """
+
+    def __init__(self, pattern: str | re.Pattern[str], unread: bytearray) -> None:
+        try:
+            self.pattern = re.compile(pattern)
+        except re.error as error:
+            raise MachineError(f"`pattern` must be a regular expression, not {pattern!r}: {error}") from None
+        self.match: re.Match[str] | None = None
+        self._unread = unread
+        self._from = 0
+        self._lines = "\n" not in self.pattern.pattern and "\\n" not in self.pattern.pattern
+
+    def look(self) -> bool:
+        """Whether the output has it by now; it is then consumed, with everything before it."""
+        if self.match is None:
+            text = self._unread[self._from :].decode(errors=_EXACT)
+            self.match = self.pattern.search(text)
+            if self.match is not None:
+                del self._unread[: self._from + len(text[: self.match.end()].encode(errors=_EXACT))]
+            elif self._lines:
+                self._from = self._unread.rfind(b"\n") + 1
+        return self.match is not None
+
+    def restart(self) -> None:
+        """The front of the output is gone: look at all that is left."""
+        self._from = 0
+
+
 class Consoles:
     """Every UART of a machine, by name, in the order of the board. ``sent`` is what came since :meth:`start`."""
 
@@ -66,6 +105,9 @@ class Consoles:
         self._lines = {name: bytearray() for name in self.uarts}
         self._watch = Watch()
         self._tell: Callable[[str, bytes], object] | None = None
+        self.unread = {name: bytearray() for name in self.uarts}
+        """What each UART sent and no ``expect`` has consumed, the last 64 KiB of it."""
+        self._expected: dict[str, Expected] = {}
         for name, uart in self.uarts.items():
             uart.on_output = self._listener(name)
 
@@ -75,6 +117,28 @@ class Consoles:
         for sent in self.sent.values():
             sent.clear()
 
+    def expect(self, name: str, pattern: str | re.Pattern[str]) -> Expected:
+        """Stop the machine when UART ``name`` has shown the pattern; MachineError for a UART that does not exist."""
+        if name not in self.uarts:
+            raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {name!r}")
+        expected = Expected(pattern, self.unread[name])
+        if not expected.look():
+            self._expected[name] = expected
+        return expected
+
+    def end_expect(self, name: str) -> None:
+        """Look for the pattern no more."""
+        self._expected.pop(name, None)
+
+    def save(self) -> tuple[bytes, ...]:
+        """What has not been consumed, and the lines that have not ended."""
+        return tuple(bytes(one) for one in (*self.unread.values(), *self._lines.values()))
+
+    def load(self, data: tuple[bytes, ...]) -> None:
+        """Put back what ``save`` gave."""
+        for buffer, was in zip((*self.unread.values(), *self._lines.values()), data, strict=True):
+            buffer[:] = was
+
     def end_lines(self) -> None:
         """Nothing more will be sent: what has no newline is a line too."""
         for name, line in self._lines.items():
@@ -82,10 +146,16 @@ class Consoles:
                 self._end_line(name, line)
 
     def _listener(self, name: str) -> Callable[[bytes], object]:
-        line, sent = self._lines[name], self.sent[name]
+        line, sent, unread = self._lines[name], self.sent[name], self.unread[name]
 
         def listen(data: bytes) -> None:
             sent.extend(data)
+            unread.extend(data)
+            expected = self._expected.get(name)
+            if len(unread) > 2 * _UNREAD:
+                del unread[:-_UNREAD]
+                if expected is not None:
+                    expected.restart()
             if self._tell is not None:
                 self._tell(name, data)
             if data == b"\n":
@@ -95,7 +165,7 @@ class Consoles:
                 self._watch.look_within(line)
                 if len(line) >= _LINE:
                     self._end_line(name, line)
-            if self._watch.over:
+            if self._watch.over or (expected is not None and expected.look()):
                 self._platform.stop(SEEN)
 
         return listen

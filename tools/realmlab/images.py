@@ -8,7 +8,7 @@ from cca_platform.errors import MachineError
 from .payloads import find_payload
 from .sizes import parse_address
 
-__all__ = ["parse_image"]
+__all__ = ["load_bias", "parse_image"]
 
 
 def parse_image(text: str) -> NsImage:
@@ -26,3 +26,8 @@ def parse_image(text: str) -> NsImage:
         raise MachineError(f"image {path} does not exist: check the path") from None
     except OSError as error:
         raise MachineError(f"image {path} must be readable ({error.strerror}): check the path") from None
+
+
+def load_bias(image: NsImage) -> int:
+    """What is added to the addresses of an ELF file when it is loaded: a position-independent one goes anywhere."""
+    return (image.address or 0) if image.data[:4] == b"\x7fELF" else 0

@@ -1,6 +1,7 @@
 """A machine whose Non-secure software is real code: firmware-level payloads at EL2 or EL1, as on the board itself."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,16 +16,21 @@ from cca_platform.errors import MachineError, MachineStopped
 from cca_platform.machine.board import Bank
 from cca_platform.machine.machine import InstructionLimit
 from cca_platform.machine.machine import Machine as Platform
+from cca_platform.pe.running import BREAKPOINT
 from cca_platform.trace.events import RunStart, RunStop
 from cca_rmm.rmm import Rmm
 
-from .console import SEEN, Consoles, Watch
-from .images import parse_image
-from .nsresult import INTERRUPTED, LIMIT, RESET, NsResult, judge
-from .options import BOARD, NsMachineOptions, NsRunOptions, read, takes
+from .console import Consoles, NotSeen, Watch
+from .cpu import Cpu, Registers
+from .images import load_bias, parse_image
+from .options import BOARD, NsMachineOptions, NsRunOptions, RunOptions, read, takes
+from .results import INTERRUPTED, LIMIT, PAUSES, RESET, NsResult, judge
 from .session import Session
 
 __all__ = ["NsMachine"]
+
+_RESETS = 16  # in a run that waits for a text
+_TAIL = 200  # bytes of output in a message
 
 Image = str | os.PathLike[str] | NsImage
 
@@ -88,7 +94,7 @@ class NsMachine(Session):
         ``until``: a line of a console contains this text. ``reject``: a line matches one of these regular expressions;
         ``expect`` are those that have to appear by the end. ``max_insns``: so many instructions are retired on all PEs.
         ``max_resets``: there is one reset more; with 0 that is a plain end. ``on_output(uart, bytes)`` gets what the
-        UARTs send as it comes. After ``until`` or a limit the next call goes on.
+        UARTs send as it comes. After ``until``, a breakpoint or a limit the next call goes on.
         """
         given = read(NsRunOptions, options)
         max_insns, max_resets = given["max_insns"], given["max_resets"]
@@ -98,8 +104,6 @@ class NsMachine(Session):
         if self.trace.on:
             names = " ".join(image.name for image in self._images)
             self.trace.emit(RunStart(board=platform.board.name, payload=names, clock=platform.clock.mode))
-        if platform.stopped in (SEEN, INTERRUPTED):
-            platform.stopped = None
         start, ticks = perf_counter(), platform.clock.now
         with _interruptible(platform):
             end, retired, resets = self._run(max_insns, max_resets)
@@ -124,7 +128,7 @@ class NsMachine(Session):
         )
 
     def _run(self, max_insns: int | None, max_resets: int) -> tuple[str, list[int], list[str]]:
-        """(why the machine stopped for good, instructions of each PE, resets)."""
+        """(why the machine stopped for good, or paused; instructions of each PE; resets)."""
         platform, resets = self.platform, list[str]()
         retired = [0] * len(platform.pes)
         while True:
@@ -132,6 +136,12 @@ class NsMachine(Session):
             end = self._run_on(None if max_insns is None else max_insns - sum(retired))
             for index, pe in enumerate(platform.pes):
                 retired[index] += pe.retired - before[index]
+            if platform.stopped in PAUSES:
+                platform.stopped = None  # the next run goes on
+            if end == BREAKPOINT and not self._hooks.reached():
+                if platform.stopped not in PAUSES:
+                    continue
+                end, platform.stopped = platform.stopped, None
             if end.startswith(RESET):
                 resets.append(end.removeprefix(RESET).removeprefix(": "))
             if not end.startswith(RESET) or len(resets) > max_resets:
@@ -147,6 +157,76 @@ class NsMachine(Session):
             return LIMIT
         except MachineStopped as stopped:
             return str(stopped)
+
+    # -- live ---------------------------------------------------------------------------------------------------
+    def step(self, count: int = 1, *, cpu: int = 0) -> Cpu:
+        """Run ``count`` instructions of one PE alone, without hooks; an exception or interrupt is a step, too.
+
+        A PE in WFI takes a step when an interrupt wakes it. MachineError for a PE that is off, and when the machine is.
+        """
+        pe = self.platform.pes[cpu]
+        for _ in range(count):
+            if self.platform.stopped is not None or not pe.on:
+                raise MachineError(f"PE {cpu} must be on to step, not off ({self.platform.stopped or 'PSCI'})")
+            pe.step(alone=True)
+        pe.rearm()
+        return self.cpus[cpu]
+
+    def expect(
+        self, pattern: str | re.Pattern[str], *, uart: str | None = None, max_insns: int | None = None
+    ) -> re.Match[str]:
+        """Run until a console shows this regular expression; what came up to it is consumed.
+
+        It is looked for in what ``uart`` (the first) sent and no ``expect`` has consumed, line by line unless it has
+        a line feed. NotSeen when the run ends before, pauses, or has retired ``max_insns`` instructions.
+        """
+        name, consoles = uart or next(iter(self.uarts)), self._consoles
+        expected = consoles.expect(name, pattern)
+        consoles.start(Watch(), None)
+        end = ""
+        try:
+            if expected.match is None:
+                with _interruptible(self.platform):
+                    end, _, _ = self._run(read(RunOptions, {"max_insns": max_insns})["max_insns"], _RESETS)
+        finally:
+            consoles.end_expect(name)
+        if expected.match is None:
+            _, reason, message = judge(self.platform, end, Watch(), _RESETS)
+            tail = bytes(consoles.unread[name][-_TAIL:]).decode(errors="replace")
+            raise NotSeen(
+                f"{name} must show {expected.pattern.pattern!r}, but {message or reason}; it sent ...{tail!r}"
+            )
+        return expected.match
+
+    def send(self, data: bytes | str, *, uart: str | None = None) -> None:
+        """Type at a UART (the first): the software receives it when it runs."""
+        name = uart or next(iter(self.uarts))
+        if name not in self.uarts:
+            raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {name!r}")
+        self.uarts[name].receive(data.encode() if isinstance(data, str) else data)
+
+    def sendline(self, text: str = "", *, uart: str | None = None, end: str = "\r") -> None:
+        """Type a line at a UART (the first), and Return."""
+        self.send(text + end, uart=uart)
+
+    @property
+    def regs(self) -> Registers:
+        """The registers of the first PE."""
+        return self.cpus[0].regs
+
+    def _files(self) -> Iterable[tuple[bytes, int]]:
+        return ((image.data, load_bias(image)) for image in self._images)
+
+    def _save(self) -> tuple[bytes, ...]:
+        return self._consoles.save()
+
+    def _load(self, data: tuple[bytes, ...]) -> None:
+        self._consoles.load(data)
+
+    def __repr__(self) -> str:
+        names = " ".join(image.name for image in self._images)
+        state = self.platform.stopped or ", ".join(map(repr, (cpu for cpu in self.cpus if cpu.on)))
+        return f"<NsMachine {self.platform.board.name}, {names}: {state}>"
 
 
 @contextmanager

@@ -1,16 +1,37 @@
 """What every machine of the API is: a board with a trace, used in a ``with`` block."""
 
 import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from cca_arch.types import SecurityState
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine as Platform
+from cca_platform.machine.snapshot import Snapshot as PlatformSnapshot
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.sinks import JsonLines
-from cca_platform.trace.trace import Trace
+from cca_platform.trace.trace import Record, Trace
 
-__all__ = ["Session"]
+from .cpu import Cpu
+from .hooks import Hook, Hooks, Listener, is_event
+from .symbols import Symbols
+
+__all__ = ["Session", "Snapshot"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Snapshot:
+    """A moment of one machine; ``time`` is its virtual time in ticks."""
+
+    machine: PlatformSnapshot
+    time: int
+    session: tuple[bytes, ...]
+    """What has been read of the consoles, and what has not."""
+
+    def __repr__(self) -> str:
+        return f"<Snapshot at tick {self.time:,}>"
 
 
 class Session:
@@ -29,19 +50,79 @@ class Session:
         else:
             self.trace = Trace() if trace is None else Trace(JsonLines(trace))
         self.platform = Platform(loaded, trace=self.trace, clock=clock)
+        self._hooks = Hooks(self.platform, Symbols(self._files))
+
+    def _files(self) -> Iterable[tuple[bytes, int]]:
+        """The files that symbols are in, and what is added to their addresses."""
+        return ()
 
     @property
     def memory(self) -> Memory:
         """Physical memory: ``memory.port(SecurityState.NON_SECURE)`` sees what that world sees."""
         return self.platform.memory
 
-    def snapshot(self) -> Any:
-        """The whole machine as it is now, to go back to with ``restore``."""
-        return self.platform.snapshot()
+    @property
+    def cpus(self) -> tuple[Cpu, ...]:
+        """The PEs, as they stand."""
+        return tuple(Cpu(pe, self._hooks.symbols) for pe in self.platform.pes)
 
-    def restore(self, snapshot: Any) -> None:
-        """Put the machine back to a snapshot of it."""
-        self.platform.restore(snapshot)
+    def read(self, pa: int, size: int, world: SecurityState = SecurityState.NON_SECURE) -> bytes:
+        """``size`` bytes at a physical address, as ``world`` sees them.
+
+        GranuleProtectionFault for memory of another world, BusError where there is none.
+        """
+        return self.memory.port(world).read(pa, size)
+
+    def write(self, pa: int, data: bytes, world: SecurityState = SecurityState.NON_SECURE) -> None:
+        """Write bytes at a physical address, as ``world`` may."""
+        self.memory.port(world).write(pa, data)
+
+    # -- hooks --------------------------------------------------------------------------------------------------
+    def on(self, event: str | None, callback: Callable[[Record], object]) -> Listener:
+        """Call ``callback`` with the record of every such event of the trace, as it happens.
+
+        ``event`` is a name such as ``rmi.call``, the part before the dot for a family of them, or None for all.
+        MachineError for one that does not exist.
+        """
+        return self._hooks.listen(event, callback)
+
+    def hook(self, where: int | str, callback: Callable[[Cpu], object], *, world: SecurityState | None = None) -> Hook:
+        """Call ``callback(cpu)`` each time before the instruction at ``where`` is executed, then go on.
+
+        ``where`` is a virtual address, or a symbol of what runs; ``world`` keeps to one security state. The callback
+        may read and change registers and memory, and call ``stop``. Code elsewhere runs as fast as without.
+        """
+        return self._hooks.add(where, callback, world)
+
+    def break_on(self, where: int | str, *, world: SecurityState | None = None) -> Hook | Listener:
+        """Pause runs before the instruction at ``where``, or after events of that name; the next run goes on."""
+        if is_event(where):
+            return self._hooks.break_on_event(str(where))
+        return self._hooks.add(where, None, world)
+
+    def stop(self) -> None:
+        """Pause the run, from a callback."""
+        self._hooks.ask()
+
+    # -- snapshots ----------------------------------------------------------------------------------------------
+    def snapshot(self) -> Snapshot:
+        """The whole machine as it is now, to go back to with ``restore``, as often as wanted."""
+        return Snapshot(self.platform.snapshot(), self.platform.clock.now, self._save())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put the machine back to a snapshot of it; hooks and listeners stay as they are."""
+        self.platform.restore(snapshot.machine)
+        for pe in self.platform.pes:
+            pe.paused = False
+            pe.rearm()
+        self._load(snapshot.session)
+
+    def _save(self) -> tuple[bytes, ...]:
+        """What a snapshot keeps beside the platform."""
+        return ()
+
+    def _load(self, data: tuple[bytes, ...]) -> None:
+        """Put back what ``_save`` gave."""
 
     def close(self) -> None:
         """End the machine and give its memory back; MachineError when the trace file could not take everything."""

@@ -32,6 +32,7 @@ class Pe:
 
     ``on`` says whether it runs code of its own (PSCI), ``waiting`` whether that code sits in WFI, ``stuck`` whether it
     takes abort after abort without retiring an instruction: then, as in WFI, only an interrupt changes anything.
+    ``paused`` is set where it has stopped before an instruction; whoever deals with that clears it.
     ``x`` are X0..X30 and ``interrupted_at`` is (``elr``, ``spsr``), both in place.
 
     This class holds the state; what a PE does stands in a module for each reason: :mod:`~cca_platform.pe.levels`,
@@ -89,6 +90,7 @@ class Pe:
         self.progress = -1
         self.reloaded = False
         self.turn_over = False
+        self.paused = False
         block, era = self.block, int(self.block[w.P_TLB_ERA])
         block.fill(0)
         block[w.P_MACHINE] = self.machine.memory.block_address
@@ -155,6 +157,10 @@ class Pe:
         self._stops = frozenset(addresses)
         if self._engine is not None:
             self._engine.stop_before(self._stops)
+
+    def rearm(self) -> None:
+        """Stop again where the last stop was: the PC is another now, or is to be looked at anew."""
+        self.stop_before(self._stops)
 
     def id_register(self, op0: int, op1: int, crn: int, crm: int, op2: int) -> int:
         """An identification register as the PE itself has it; encodings without a register read as zero."""

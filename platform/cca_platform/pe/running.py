@@ -80,6 +80,7 @@ def step(pe: "Pe", until: int | None = None, alone: bool = False) -> None:
     if stop is engine.BEFORE:
         hooks.uncount(pe.address)
         if not alone:
+            pe.paused = True
             machine.stop(BREAKPOINT)
         _paused(pe)
     elif stop is engine.REFUSED:

@@ -88,7 +88,7 @@ class _Fan:
         self.sinks = sinks
 
     def msg(self, record: Record) -> None:
-        for sink in self.sinks:
+        for sink in tuple(self.sinks):  # one may take itself away
             sink.write(record)
 
 
@@ -120,6 +120,12 @@ class Trace:
             processors: list[Any] = [to_words, *self._processors, to_sinks]
             self._log = structlog.BoundLoggerBase(_Fan(self.sinks), processors, {})._proxy_to_logger
         self.on = True
+
+    def remove(self, sink: Sink) -> None:
+        """Send ``sink`` nothing any more; without another one the trace is off."""
+        if sink in self.sinks:
+            self.sinks.remove(sink)
+        self.on = bool(self.sinks)
 
     def emit(
         self, event: Event, pe: Source | None = None, world: SecurityState | None = None, el: int | None = None

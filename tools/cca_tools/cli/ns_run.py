@@ -13,7 +13,7 @@ from realmlab.ns import NsMachine
 from realmlab.options import NsMachineOptions, NsRunOptions, declared
 
 if TYPE_CHECKING:
-    from realmlab.nsresult import NsResult
+    from realmlab.results import NsResult
 
 __all__ = ["run_images"]
 

@@ -1,44 +1,78 @@
-"""How a run of Non-secure software ended: what stopped the machine, and what that means to a command."""
+"""How runs end: the reasons, and what came of a run of Non-secure software."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from cca_arch.types import SecurityState
 from cca_platform.machine.machine import Machine as Platform
+from cca_platform.pe.running import BREAKPOINT
 
 from .console import SEEN, Watch
 
-__all__ = ["INTERRUPTED", "LIMIT", "RESET", "NsResult", "judge"]
+__all__ = ["ASKED", "EVENT", "INTERRUPTED", "LIMIT", "PAUSES", "RESET", "NsResult", "Reason", "judge"]
+
+
+class Reason(StrEnum):
+    """Why a run ended, or paused: after those from ``UNTIL`` on the next run goes on where this one stopped."""
+
+    EXIT = "exit"
+    """The Realm gave an exit status."""
+    SYSTEM_OFF = "system_off"
+    SYSTEM_RESET = "system_reset"
+    REJECTED = "rejected"
+    """A console showed what it must not."""
+    IDLE = "idle"
+    """Everything waits for an interrupt that cannot come."""
+    STUCK = "stuck"
+    """Exceptions without end."""
+    FAILED = "failed"
+    UNTIL = "until"
+    """What the run was to go on to was reached."""
+    BREAKPOINT = "breakpoint"
+    """A breakpoint was reached: an address, or an event of the trace."""
+    STOPPED = "stopped"
+    """A callback, or whoever else, asked for it."""
+    LIMIT = "limit"
+    """So many instructions were retired, or there were too many resets."""
+    INTERRUPTED = "interrupted"
+    """Ctrl-C."""
+
 
 RESET: Final = "system reset"
 LIMIT: Final = "limit"
 INTERRUPTED: Final = "interrupted"
+ASKED: Final = "somebody asked"
+EVENT: Final = "an event to break on"
+PAUSES: Final = frozenset({SEEN, INTERRUPTED, ASKED, EVENT, BREAKPOINT})
+"""The reasons of a machine that is stopped, but neither off nor reset."""
 _ENDS: Final = {
-    "system off": (0, "system_off"),
-    RESET: (0, "system_reset"),
-    SEEN: (0, "until"),
-    "every PE": (3, "idle"),
-    LIMIT: (4, "limit"),
-    INTERRUPTED: (130, INTERRUPTED),
+    "system off": (0, Reason.SYSTEM_OFF),
+    RESET: (0, Reason.SYSTEM_RESET),
+    SEEN: (0, Reason.UNTIL),
+    BREAKPOINT: (0, Reason.BREAKPOINT),
+    EVENT: (0, Reason.BREAKPOINT),
+    ASKED: (0, Reason.STOPPED),
+    "every PE": (3, Reason.IDLE),
+    LIMIT: (4, Reason.LIMIT),
+    INTERRUPTED: (130, Reason.INTERRUPTED),
 }
 """How the reason begins for which a machine stopped -> exit status, reason of the run."""
-_FAILED: Final = (3, "failed")
+_FAILED: Final = (3, Reason.FAILED)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class NsResult:
     """How a run of Non-secure software ended, and what it took.
 
     ``status`` is the exit status that a command should have: 0 turned off, or ``until`` appeared; 1 a console showed
     what it must not, or did not show what it must; 3 failed; 4 instruction limit, or too many resets; 130 interrupted.
-    ``reason`` is ``until``, ``rejected``, ``system_off``, ``system_reset``, ``idle``, ``stuck`` (exceptions without
-    end), ``failed``, ``limit`` or ``interrupted``; ``message`` explains all but a plain end in one line, else it is
-    empty.
+    ``message`` explains all but a plain end in one line, else it is empty.
     """
 
     status: int
-    reason: str
+    reason: Reason
     message: str
     consoles: Mapping[str, bytes]
     """What each UART sent, by its name."""
@@ -56,6 +90,10 @@ class NsResult:
     """Ticks in a second of virtual time."""
     wall_seconds: float
 
+    def __repr__(self) -> str:
+        told = f": {self.message}" if self.message else ""
+        return f"<NsResult {self.reason} ({self.status}), {self.instructions:,} instructions{told}>"
+
     @property
     def console(self) -> bytes:
         """What the first UART sent."""
@@ -72,18 +110,18 @@ class NsResult:
         return self.ticks / self.counter_hz
 
 
-def judge(platform: Platform, end: str, watch: Watch, max_resets: int) -> tuple[int, str, str]:
+def judge(platform: Platform, end: str, watch: Watch, max_resets: int) -> tuple[int, Reason, str]:
     """(status, reason, message) of a run that stopped for the reason ``end``."""
     if watch.rejected:
-        return 1, "rejected", watch.rejected
+        return 1, Reason.REJECTED, watch.rejected
     status, reason = next((row for start, row in _ENDS.items() if end.startswith(start)), _FAILED)
     stuck = [pe.index for pe in platform.pes if pe.on and pe.stuck]
     messages = [] if status == 0 else [f"{end}: {_where(platform)}"]
-    if reason == "idle" and stuck:
-        reason = "stuck"
+    if reason is Reason.IDLE and stuck:
+        reason = Reason.STUCK
         messages = [f"PE {stuck[0]} takes exceptions without end, are its vectors in place? {_where(platform)}"]
-    elif reason == "system_reset" and max_resets:
-        status, reason = 4, "limit"
+    elif reason is Reason.SYSTEM_RESET and max_resets:
+        status, reason = 4, Reason.LIMIT
         messages = [f"the system must be reset at most {max_resets} times: allow more with `max_resets`"]
     unseen = [*watch.missing, *([] if watch.until is None or watch.reached else [watch.until])]
     if unseen:

@@ -1,0 +1,198 @@
+"""A PE as a user sees it while it stands still: registers by their names, virtual memory, where it is."""
+
+import difflib
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_arch.types import Access, SecurityState
+from cca_platform.engine import registers as engine_registers
+from cca_platform.errors import MachineError
+from cca_platform.isa import frame
+from cca_platform.mmu.translate import translate
+from cca_platform.native import block as w
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+    from .symbols import Symbols
+
+__all__ = ["Cpu", "Registers"]
+
+_U64: Final = (1 << 64) - 1
+_GENERAL: Final = {f"x{number}": w.P_X + number for number in range(31)}
+_ALIASES: Final = {"fp": "x29", "lr": "x30"}
+_WORDS: Final = {"sp": w.P_SP, "pc": w.P_PC, "pstate": w.P_PSTATE}
+_VECTORS: Final = {f"v{number}": number for number in range(32)}
+_BANKS: Final = {"sp_el0": 0, "sp_el1": 1, "sp_el2": 2}
+_CONTROLS: Final = {"hcr_el2": w.P_HCR, "vtcr_el2": w.P_VTCR, "vttbr_el2": w.P_VTTBR}  # as software wrote them
+_SYSTEM: Final = frozenset(frame.SYSTEM_REGISTERS) - set(_CONTROLS)
+_PAGE: Final = 4096
+_VIEW: Final = [w.P_EL, w.P_PAN, w.P_SECURITY]  # what a translation is asked for
+_COLUMNS: Final = 4
+
+
+class Registers:
+    """The registers of a PE by the names of the architecture, to read and to write.
+
+    ``x0`` to ``x30`` (``fp``, ``lr``), ``w0`` to ``w30`` (their low halves; a write clears the high one), ``sp``,
+    ``pc``, ``pstate``, ``v0`` to ``v31`` (128 bits), and system registers such as ``sp_el0``, ``vbar_el1`` or
+    ``esr_el2``. AttributeError for a name that is none, and for a write of ``hcr_el2``, ``vtcr_el2`` and ``vttbr_el2``.
+    The repr is a table of the general ones.
+    """
+
+    __slots__ = ("_pe",)
+
+    _pe: "Pe"
+
+    def __init__(self, pe: "Pe") -> None:
+        object.__setattr__(self, "_pe", pe)
+
+    def __getattr__(self, name: str) -> int:
+        pe, name = self._pe, _ALIASES.get(name, name)
+        word = _GENERAL.get(name, _WORDS.get(name, _CONTROLS.get(name)))
+        if word is not None:
+            return int(pe.words[word])
+        if name[:1] == "w" and f"x{name[1:]}" in _GENERAL:
+            return int(pe.words[_GENERAL[f"x{name[1:]}"]]) & 0xFFFF_FFFF
+        if name in _VECTORS:
+            return pe.engine.read_vector(_VECTORS[name])
+        if name in _BANKS:
+            if self._selected() == _BANKS[name]:
+                return int(pe.words[w.P_SP])
+            return int(engine_registers.get(pe.address, engine_registers.SP_EL0 + _BANKS[name])) & _U64
+        if name in _SYSTEM:
+            return pe.read_sysreg(name)
+        raise AttributeError(_unknown(name))
+
+    def __setattr__(self, name: str, value: int) -> None:
+        pe, name = self._pe, _ALIASES.get(name, name)
+        if name in _CONTROLS:
+            raise AttributeError(f"{name} must be written by software at EL2: it can be read here, not written")
+        word = _GENERAL.get(name, _WORDS.get(name))
+        if word is not None:
+            pe.words[word] = value & (0xFFFF_FFFF if name == "pstate" else _U64)
+            if name == "pc":
+                pe.rearm()
+        elif name[:1] == "w" and f"x{name[1:]}" in _GENERAL:
+            pe.words[_GENERAL[f"x{name[1:]}"]] = value & 0xFFFF_FFFF
+        elif name in _VECTORS:
+            pe.engine.write_vector(_VECTORS[name], value)
+        elif name in _BANKS:
+            if self._selected() == _BANKS[name]:
+                pe.words[w.P_SP] = value & _U64
+            else:
+                engine_registers.put(pe.address, engine_registers.SP_EL0 + _BANKS[name], _signed(value))
+        elif name in _SYSTEM:
+            pe.write_sysreg(name, value)
+        else:
+            raise AttributeError(_unknown(name))
+
+    def _selected(self) -> int:
+        """The level whose SP is in use."""
+        pstate = self._pe.words[w.P_PSTATE]
+        return int(pstate >> 2 & 3) if pstate & 1 else 0
+
+    def __dir__(self) -> list[str]:
+        return sorted({*_names(), *(f"w{number}" for number in range(31))})
+
+    def __repr__(self) -> str:
+        cells = [f"{name:>6} {getattr(self, name):#018x}" for name in (*_GENERAL, *_WORDS)]
+        rows = (cells[at : at + _COLUMNS] for at in range(0, len(cells), _COLUMNS))
+        return "\n".join("  ".join(row) for row in rows)
+
+
+def _signed(value: int) -> int:
+    """64 bits as native code takes them."""
+    return (value & _U64) - ((value >> 63 & 1) << 64)
+
+
+def _names() -> set[str]:
+    return {*_GENERAL, *_ALIASES, *_WORDS, *_VECTORS, *_BANKS, *_CONTROLS, *_SYSTEM}
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _names(), 1)
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    return f"a register must be one of this PE, such as x0, pc or vbar_el1, not {name!r}{guess}"
+
+
+class Cpu:
+    """A PE that stands still: what it executes next, its registers, and the memory that its code sees.
+
+    Callbacks get one, ``machine.cpus`` are all of them.
+    """
+
+    regs: Registers
+    """The registers of the code that is next."""
+
+    def __init__(self, pe: "Pe", symbols: "Symbols") -> None:
+        self.pe = pe
+        self.regs = Registers(pe)
+        self._symbols = symbols
+
+    @property
+    def index(self) -> int:
+        """Its number on the board."""
+        return self.pe.index
+
+    @property
+    def on(self) -> bool:
+        """Whether it runs code (PSCI)."""
+        return self.pe.on
+
+    @property
+    def world(self) -> SecurityState:
+        """The security state of the code that is next."""
+        return SecurityState(self.pe.security)
+
+    @property
+    def el(self) -> int:
+        """The exception level of the code that is next."""
+        return int(self.regs.pstate >> 2 & 3)
+
+    @property
+    def pc(self) -> int:
+        """The virtual address of the instruction that is next."""
+        return self.regs.pc
+
+    def physical(self, va: int) -> int:
+        """The physical address that a read of ``va`` reaches; MachineError when the code could not read there."""
+        pe, address = self.pe, self.pe.address
+        kept = pe.block[_VIEW].copy()
+        engine_registers.load_regime(address, self.el)
+        pe.block[w.P_EL], pe.block[w.P_PAN], pe.block[w.P_SECURITY] = self.el, 0, pe.security
+        refused = translate(address, _signed(va), Access.READ)
+        pe.block[_VIEW] = kept
+        if refused:
+            raise MachineError(f"VA {va:#x} must be mapped to memory for {self!r}")
+        return int(pe.words[w.P_OUT_PA])
+
+    def read(self, va: int, size: int) -> bytes:
+        """``size`` bytes at a virtual address, as the code that is next sees it."""
+        return b"".join(self._memory.read(self.physical(at), length) for at, length in _pages(va, size))
+
+    def write(self, va: int, data: bytes) -> None:
+        """Write bytes at a virtual address of the code that is next, whatever it may write itself."""
+        at = 0
+        for start, length in _pages(va, len(data)):
+            self._memory.write(self.physical(start), data[at : at + length])
+            at += length
+
+    @property
+    def _memory(self) -> Any:
+        return self.pe.machine.memory.backdoor
+
+    def __repr__(self) -> str:
+        if not self.on:
+            return f"<Cpu {self.index}: off>"
+        world = self.world.name.lower().replace("_", "-")
+        return f"<Cpu {self.index}: {world} EL{self.el}, pc {self._symbols.describe(self.pc)}>"
+
+
+def _pages(va: int, size: int) -> list[tuple[int, int]]:
+    """(address, length) of the parts of a range within each page."""
+    parts, end = [], va + size
+    while va < end:
+        length = min(end, (va & -_PAGE) + _PAGE) - va
+        parts.append((va, length))
+        va += length
+    return parts

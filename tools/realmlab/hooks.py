@@ -1,0 +1,168 @@
+"""What a user attaches to a machine: callbacks at addresses, breakpoints, and listeners to the trace."""
+
+import difflib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cca_arch.types import SecurityState
+from cca_platform.errors import MachineError
+from cca_platform.trace.events import EVENTS
+from cca_platform.trace.trace import Record
+
+from .cpu import Cpu
+from .results import ASKED, EVENT
+
+if TYPE_CHECKING:
+    from cca_platform.machine.machine import Machine as Platform
+
+    from .symbols import Symbols
+
+__all__ = ["Hook", "Hooks", "Listener", "is_event"]
+
+
+class Hook:
+    """A callback or a breakpoint at an address; ``remove`` takes it away, as does leaving a ``with`` block.
+
+    ``hits`` counts how often it was reached.
+    """
+
+    def __init__(
+        self,
+        owner: "Hooks",
+        address: int,
+        callback: Callable[[Cpu], object] | None,
+        world: SecurityState | None,
+    ) -> None:
+        self.address = address
+        self.callback = callback
+        self.world = world
+        self.hits = 0
+        self._owner = owner
+
+    def remove(self) -> None:
+        """Take it away; nothing happens there any more."""
+        self._owner.remove(self)
+
+    def __enter__(self) -> "Hook":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        what = "breakpoint" if self.callback is None else "hook"
+        world = "any world" if self.world is None else self.world.name.lower().replace("_", "-")
+        return f"<{what} at {self._owner.symbols.describe(self.address)} in {world}, {self.hits} hits>"
+
+
+class Listener:
+    """A callback for events of the trace; ``remove`` takes it away, as does leaving a ``with`` block.
+
+    ``event`` is the name of an event or the part of it before the dot; None stands for every event.
+    """
+
+    def __init__(self, owner: "Hooks", event: str | None, callback: Callable[[Record], object]) -> None:
+        self.event = event
+        self.callback = callback
+        self._owner = owner
+
+    def write(self, record: Record) -> None:
+        """Take a record of the trace: a sink."""
+        name = record["event"]
+        if record["seq"] is not None and (
+            self.event is None or name == self.event or name.partition(".")[0] == self.event
+        ):
+            self.callback(record)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def remove(self) -> None:
+        """Take it away; the callback is not called any more."""
+        self._owner.forget(self)
+
+    def __enter__(self) -> "Listener":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"<listener to {self.event or 'every event'}>"
+
+
+class Hooks:
+    """The hooks of a machine. Code runs as fast as without them, but for the instructions that have one."""
+
+    def __init__(self, platform: "Platform", symbols: "Symbols") -> None:
+        self.symbols = symbols
+        self._platform = platform
+        self._hooks: list[Hook] = []
+
+    def add(self, where: int | str, callback: Callable[[Cpu], object] | None, world: SecurityState | None) -> Hook:
+        """Call ``callback`` before the instruction at ``where``; without one the run pauses there."""
+        hook = Hook(self, self.symbols.address(where), callback, world)
+        self._hooks.append(hook)
+        self._arm()
+        return hook
+
+    def remove(self, hook: Hook) -> None:
+        """Take a hook away, if it is there."""
+        if hook in self._hooks:
+            self._hooks.remove(hook)
+            self._arm()
+
+    def _arm(self) -> None:
+        addresses = {hook.address for hook in self._hooks}
+        for pe in self._platform.pes:
+            pe.stop_before(addresses)
+
+    def reached(self) -> bool:
+        """A PE has stopped before an instruction: call who waits there; whether the run pauses."""
+        platform, pause = self._platform, False
+        pe = next(pe for pe in platform.pes if pe.paused)
+        pe.paused = False
+        cpu = Cpu(pe, self.symbols)
+        for hook in [one for one in self._hooks if one.address == cpu.pc and one.world in (None, cpu.world)]:
+            hook.hits += 1
+            if hook.callback is None:
+                pause = True
+            else:
+                hook.callback(cpu)
+        return pause
+
+    # -- events -------------------------------------------------------------------------------------------------
+    def listen(self, event: str | None, callback: Callable[[Record], object]) -> Listener:
+        """Call ``callback`` with the record of every such event; MachineError for a name that no event has."""
+        if event is not None and event not in _known():
+            near = difflib.get_close_matches(event, _known(), 1)
+            guess = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(EVENTS)}"
+            raise MachineError(f"an event must be one of the trace, not {event!r}; {guess}")
+        listener = Listener(self, event, callback)
+        self._platform.trace.add(listener)
+        return listener
+
+    def forget(self, listener: Listener) -> None:
+        """Take a listener away, if it is there."""
+        self._platform.trace.remove(listener)
+
+    def break_on_event(self, event: str) -> Listener:
+        """Pause the run at the first moment after such an event at which it can be paused."""
+
+        def stop(record: Record) -> None:
+            self._platform.stop(EVENT)
+
+        return self.listen(event, stop)
+
+    def ask(self) -> None:
+        """Pause the run at the first moment at which it can be."""
+        self._platform.stop(ASKED)
+
+
+def _known() -> set[str]:
+    return {*EVENTS, *(name.partition(".")[0] for name in EVENTS)}
+
+
+def is_event(where: object) -> bool:
+    """Whether what to break on is the name of an event, and not of a symbol."""
+    return where in EVENTS
