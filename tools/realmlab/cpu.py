@@ -3,6 +3,7 @@
 import difflib
 from typing import TYPE_CHECKING, Any, Final
 
+from cca_arch.sysregs import REGISTERS
 from cca_arch.types import Access, SecurityState
 from cca_platform.engine import registers as engine_registers
 from cca_platform.errors import MachineError
@@ -20,11 +21,20 @@ __all__ = ["Cpu", "Registers"]
 _U64: Final = (1 << 64) - 1
 _GENERAL: Final = {f"x{number}": w.P_X + number for number in range(31)}
 _ALIASES: Final = {"fp": "x29", "lr": "x30"}
-_WORDS: Final = {"sp": w.P_SP, "pc": w.P_PC, "pstate": w.P_PSTATE}
+_SPECIAL: Final = {"sp": w.P_SP, "pc": w.P_PC, "pstate": w.P_PSTATE}
 _VECTORS: Final = {f"v{number}": number for number in range(32)}
 _BANKS: Final = {"sp_el0": 0, "sp_el1": 1, "sp_el2": 2}
-_CONTROLS: Final = {"hcr_el2": w.P_HCR, "vtcr_el2": w.P_VTCR, "vttbr_el2": w.P_VTTBR}  # as software wrote them
-_SYSTEM: Final = frozenset(frame.SYSTEM_REGISTERS) - set(_CONTROLS)
+_CONTROLS: Final = {
+    "hcr_el2": w.P_HCR, "vtcr_el2": w.P_VTCR, "vttbr_el2": w.P_VTTBR, "cnthctl_el2": w.P_CNTHCTL,
+    "cntvoff_el2": w.P_CNTVOFF,
+}  # fmt: skip
+"""EL2 controls as software wrote them."""
+_TIMERS: Final = {
+    "cntv_ctl_el0": w.P_CNTV_CTL, "cntv_cval_el0": w.P_CNTV_CVAL, "cntp_ctl_el0": w.P_CNTP_CTL,
+    "cntp_cval_el0": w.P_CNTP_CVAL,
+}  # fmt: skip
+_SYSTEM: Final = frozenset({*frame.EL1_FRAME, *frame.EL2_FRAME} & REGISTERS.keys()) - {*_CONTROLS, *_TIMERS}
+_WORDS: Final = {**_GENERAL, **_SPECIAL, **_TIMERS}
 _PAGE: Final = 4096
 _VIEW: Final = [w.P_EL, w.P_PAN, w.P_SECURITY]  # what a translation is asked for
 _COLUMNS: Final = 4
@@ -35,7 +45,7 @@ class Registers:
 
     ``x0`` to ``x30`` (``fp``, ``lr``), ``w0`` to ``w30`` (their low halves; a write clears the high one), ``sp``,
     ``pc``, ``pstate``, ``v0`` to ``v31`` (128 bits), and system registers such as ``sp_el0``, ``vbar_el1`` or
-    ``esr_el2``. AttributeError for a name that is none, and for a write of ``hcr_el2``, ``vtcr_el2`` and ``vttbr_el2``.
+    ``esr_el2``. AttributeError for a name that is none, and for a write of an EL2 control, such as ``hcr_el2``.
     The repr is a table of the general ones.
     """
 
@@ -48,7 +58,7 @@ class Registers:
 
     def __getattr__(self, name: str) -> int:
         pe, name = self._pe, _ALIASES.get(name, name)
-        word = _GENERAL.get(name, _WORDS.get(name, _CONTROLS.get(name)))
+        word = _WORDS.get(name, _CONTROLS.get(name))
         if word is not None:
             return int(pe.words[word])
         if name[:1] == "w" and f"x{name[1:]}" in _GENERAL:
@@ -67,7 +77,7 @@ class Registers:
         pe, name = self._pe, _ALIASES.get(name, name)
         if name in _CONTROLS:
             raise AttributeError(f"{name} must be written by software at EL2: it can be read here, not written")
-        word = _GENERAL.get(name, _WORDS.get(name))
+        word = _WORDS.get(name)
         if word is not None:
             pe.words[word] = value & (0xFFFF_FFFF if name == "pstate" else _U64)
             if name == "pc":
@@ -95,7 +105,7 @@ class Registers:
         return sorted({*_names(), *(f"w{number}" for number in range(31))})
 
     def __repr__(self) -> str:
-        cells = [f"{name:>6} {getattr(self, name):#018x}" for name in (*_GENERAL, *_WORDS)]
+        cells = [f"{name:>6} {getattr(self, name):#018x}" for name in (*_GENERAL, *_SPECIAL)]
         rows = (cells[at : at + _COLUMNS] for at in range(0, len(cells), _COLUMNS))
         return "\n".join("  ".join(row) for row in rows)
 
@@ -106,7 +116,7 @@ def _signed(value: int) -> int:
 
 
 def _names() -> set[str]:
-    return {*_GENERAL, *_ALIASES, *_WORDS, *_VECTORS, *_BANKS, *_CONTROLS, *_SYSTEM}
+    return {*_ALIASES, *_WORDS, *_VECTORS, *_BANKS, *_CONTROLS, *_SYSTEM}
 
 
 def _unknown(name: str) -> str:
