@@ -63,3 +63,8 @@ class TestFiles:
         """Each source file is compiled for some payload, and each that a payload names is there."""
         present = {path.relative_to(_FOLDER).as_posix() for path in _FOLDER.rglob("*.[cS]")}
         assert present == {source for payload in _PAYLOADS.values() for source in payload.sources}
+
+    def test_every_payload_is_in_the_readme(self) -> None:
+        """The README names each payload; one for both boards stands under the name without the board."""
+        readme = (_FOLDER / "README.md").read_text()
+        assert not [name for name in _PAYLOADS if f"`{name.removesuffix('_virt')}`" not in readme]
