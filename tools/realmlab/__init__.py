@@ -21,11 +21,18 @@ from typing import TYPE_CHECKING
 from .version import __version__
 
 if TYPE_CHECKING:
+    from cca_arch.rmi.v1_0 import Rmi
+    from cca_arch.rsi.v1_0 import Rsi
     from cca_arch.types import Pas, SecurityState
     from cca_firmware.bl2.nsimage import NsImage
     from cca_host.kvmtool.options import RunResult
+    from cca_platform.devices.base import Device, DeviceState, Register, RegisterTable
+    from cca_platform.devices.wiring import Wiring
     from cca_platform.errors import BusError, GranuleProtectionFault, MachineError
+    from cca_platform.machine.board import Board, DeviceRow
     from cca_platform.machine.machine import Machine as Platform
+    from cca_platform.machine.state import State
+    from cca_platform.smmu import DmaAborted, DmaPort
     from cca_platform.trace.events import EVENTS
     from cca_platform.trace.sinks import Console, Counts, JsonLines, Listing
     from cca_platform.trace.trace import Sink, Trace
@@ -44,10 +51,16 @@ if TYPE_CHECKING:
 __all__ = [
     "EVENTS",
     "SPECIFICATIONS",
+    "Board",
     "BusError",
     "Console",
     "Counts",
     "Cpu",
+    "Device",
+    "DeviceRow",
+    "DeviceState",
+    "DmaAborted",
+    "DmaPort",
     "GranuleProtectionFault",
     "Hook",
     "JsonLines",
@@ -62,12 +75,18 @@ __all__ = [
     "Pas",
     "Platform",
     "Reason",
+    "Register",
+    "RegisterTable",
     "Registers",
+    "Rmi",
+    "Rsi",
     "RunResult",
     "SecurityState",
     "Sink",
     "Snapshot",
+    "State",
     "Trace",
+    "Wiring",
     "__version__",
     "find_payload",
     "parse_size",
@@ -75,10 +94,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Board": "cca_platform.machine.board",
     "BusError": "cca_platform.errors",
     "Console": "cca_platform.trace.sinks",
     "Counts": "cca_platform.trace.sinks",
     "Cpu": "realmlab.cpu",
+    "Device": "cca_platform.devices.base",
+    "DeviceRow": "cca_platform.machine.board",
+    "DeviceState": "cca_platform.devices.base",
+    "DmaAborted": "cca_platform.smmu",
+    "DmaPort": "cca_platform.smmu",
     "EVENTS": "cca_platform.trace.events",
     "GranuleProtectionFault": "cca_platform.errors",
     "Hook": "realmlab.hooks",
@@ -94,13 +119,19 @@ _HOMES = {
     "Pas": "cca_arch.types",
     "Platform": "cca_platform.machine.machine:Machine",
     "Reason": "realmlab.results",
+    "Register": "cca_platform.devices.base",
+    "RegisterTable": "cca_platform.devices.base",
     "Registers": "realmlab.cpu",
+    "Rmi": "cca_arch.rmi.v1_0",
+    "Rsi": "cca_arch.rsi.v1_0",
     "RunResult": "cca_host.kvmtool.options",
     "SPECIFICATIONS": "realmlab.specifications",
     "SecurityState": "cca_arch.types",
     "Sink": "cca_platform.trace.trace",
     "Snapshot": "realmlab.session",
+    "State": "cca_platform.machine.state",
     "Trace": "cca_platform.trace.trace",
+    "Wiring": "cca_platform.devices.wiring",
     "find_payload": "realmlab.payloads",
     "parse_size": "realmlab.sizes",
     "payload_names": "realmlab.payloads",

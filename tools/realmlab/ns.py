@@ -13,7 +13,7 @@ from cca_firmware.bl2.boot import Firmware, boot
 from cca_firmware.bl2.nsimage import NsImage
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import MachineError, MachineStopped
-from cca_platform.machine.board import Bank
+from cca_platform.machine.board import Bank, Board
 from cca_platform.machine.machine import InstructionLimit
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.pe.running import BREAKPOINT
@@ -55,7 +55,11 @@ class NsMachine(Session):
 
     @takes(NsMachineOptions)
     def __init__(
-        self, images: Image | Iterable[Image], *, board: str = BOARD.default, **options: Unpack[NsMachineOptions]
+        self,
+        images: Image | Iterable[Image],
+        *,
+        board: str | os.PathLike[str] | Board = BOARD.default,
+        **options: Unpack[NsMachineOptions],
     ) -> None:
         given = read(NsMachineOptions, options)
         several = [images] if isinstance(images, str | os.PathLike | NsImage) else list(images)
@@ -68,7 +72,7 @@ class NsMachine(Session):
             if image.address is not None:
                 raise MachineError(f"the Secure image must have no address, not {image.address:#x}: the board has it")
             self._boot["secure_image"] = image.data
-        super().__init__(board, given["trace"], given["clock"])
+        super().__init__(board, given)
         kept = (Bank(base, size) for base, size in given["nonvolatile"])
         self._consoles = Consoles(self.platform)
         try:

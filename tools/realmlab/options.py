@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict, TypeVar
 
 from cca_platform.errors import MachineError
@@ -20,6 +21,7 @@ from cca_platform.errors import MachineError
 from .sizes import parse_address, parse_range, parse_size
 
 if TYPE_CHECKING:
+    from cca_platform.devices.kinds import Factory
     from cca_platform.trace.trace import Trace
 
 __all__ = [
@@ -196,6 +198,25 @@ class MachineOptions(TypedDict, total=False):
             help="Time of the machine: retired instructions (repeatable), or the host's.",
             check=_one_of(*_CLOCKS),
             choices=_CLOCKS,
+        ),
+    ]
+    device_modules: Annotated[
+        Iterable[str | os.PathLike[str]],
+        Option(
+            default=(),
+            help="Run this Python file, whose DEVICES are kinds of devices that the board may name.",
+            metavar="FILE",
+            flags=("--device-module",),
+            many=True,
+            check=_paths,
+        ),
+    ]
+    devices: Annotated[
+        "Mapping[str, Factory]",
+        Option(
+            default=MappingProxyType({}),
+            help="Kinds of devices that the board may name, each with its class.",
+            python_only="the command has files of them: --device-module",
         ),
     ]
 

@@ -1,12 +1,14 @@
 """What every machine of the API is: a board with a trace, used in a ``with`` block."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cca_arch.types import SecurityState
+from cca_platform.devices.base import Device
+from cca_platform.devices.kinds import Kinds
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.machine.snapshot import Snapshot as PlatformSnapshot
@@ -35,21 +37,29 @@ class Snapshot:
 
 
 class Session:
-    """The hardware of ``board``; a trace that is given as a path is the session's own, and closed with it."""
+    """The hardware of ``board``, with the options of ``MachineOptions``.
+
+    A trace that is given as a path is the session's own, and closed with it.
+    """
 
     platform: Platform
     """The hardware: memory, PEs, bus, clock."""
     trace: Trace
     """The stream of events."""
 
-    def __init__(self, board: str, trace: str | os.PathLike[str] | Trace | None, clock: str) -> None:
-        loaded = Board.load(board)
+    def __init__(self, board: str | os.PathLike[str] | Board, given: Mapping[str, Any]) -> None:
+        loaded = board if isinstance(board, Board) else Board.load(os.fspath(board))
+        trace, kinds = given["trace"], Kinds()
+        for path in given["device_modules"]:
+            kinds.load(path)
+        for kind, factory in given["devices"].items():
+            kinds.register(kind, factory)
         self._owns_trace = not isinstance(trace, Trace)
         if isinstance(trace, Trace):
             self.trace = trace
         else:
             self.trace = Trace() if trace is None else Trace(JsonLines(trace))
-        self.platform = Platform(loaded, trace=self.trace, clock=clock)
+        self.platform = Platform(loaded, trace=self.trace, clock=given["clock"], kinds=kinds)
         self._hooks = Hooks(self.platform, Symbols(self._files))
 
     def _files(self) -> Iterable[tuple[bytes, int]]:
@@ -60,6 +70,11 @@ class Session:
     def memory(self) -> Memory:
         """Physical memory: ``memory.port(SecurityState.NON_SECURE)`` sees what that world sees."""
         return self.platform.memory
+
+    @property
+    def devices(self) -> Mapping[str, Device]:
+        """The devices of the board by name."""
+        return self.platform.bus.devices
 
     @property
     def cpus(self) -> tuple[Cpu, ...]:

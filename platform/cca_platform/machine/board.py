@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -111,7 +111,7 @@ class Board:
                 raise MachineError(f"board must be one of {known} or a .toml file, not {str(name)!r}") from None
             raise MachineError(f"board file {path} must be readable, not {error.strerror}: name another") from None
         try:
-            return cls.parse(tomllib.loads(text), path.stem)
+            return cls.parse(_with_base(tomllib.loads(text)), path.stem)
         except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
             raise MachineError(f"board file {path} is not a board: {error}; see boards/fvp.toml for the form") from None
 
@@ -135,6 +135,15 @@ class Board:
             ns_entry=data["boot"]["ns_entry"],
         )
         board._check()
+        return board
+
+    def with_device(self, row: DeviceRow) -> "Board":
+        """This board and a device more; MachineError when its row does not fit."""
+        board = replace(self, devices=(*self.devices, row))
+        try:
+            board._check()
+        except ValueError as error:
+            raise MachineError(str(error)) from None
         return board
 
     def _check(self) -> None:
@@ -209,6 +218,18 @@ class Board:
             if at < bank.top:
                 parts.append(Bank(at, bank.top - at))
         return parts
+
+
+def _with_base(data: dict[str, Any]) -> dict[str, Any]:
+    """The TOML of a board with that of the board which it is ``like``: lists of rows are added to, others replaced."""
+    name = data.pop("like", None)
+    if name is None:
+        return data
+    if name not in names():
+        raise ValueError(f"like must be one of {', '.join(names())}, not {name!r}")
+    base = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    added = {key: [*base.get(key, ()), *rows] for key, rows in data.items() if isinstance(rows, list)}
+    return {**base, **data, **added}
 
 
 def _device(row: Mapping[str, Any]) -> DeviceRow:
