@@ -7,6 +7,7 @@ region (see the offsets below). What Python keeps beside it are constants and ca
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
+from cca_arch.descriptors import rtte
 from cca_arch.el3 import BootCode, RmmEl3
 from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas, RmiStatus
 from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT
@@ -233,16 +234,17 @@ class Rmm:
         """Write the entry that a walk found; ``ipa`` is that of the entry when it is not the call's."""
         self.port.write64(w.pa, new)
         if self.trace.on:
-            kind = rtt.kind_of(new, w.level)
+            kind = rtte.kind_of(new, w.level)
             event = RttEdit(
                 rd=call.rd, ipa=call.ipa if ipa is None else ipa, level=w.level,
-                old=rtt.name(w.entry, w.level), new=rtt.name(new, w.level), cmd=call.command.name, pa=rtt.oa(new),
-                rtt=w.table, state=kind, ripas=RmiRipas(rtt.ripas(new)) if kind in rtt.WITH_RIPAS else UNSET,
+                old=rtte.name(w.entry, w.level), new=rtte.name(new, w.level), cmd=call.command.name,
+                pa=rtte.address(new), rtt=w.table, state=kind,
+                ripas=RmiRipas(rtte.ripas(new)) if kind in rtte.WITH_RIPAS else UNSET,
             )  # fmt: skip
             self.trace.emit(event, pe=call.pe)
 
     def invalidate(self, call: Call, ipa: int, level: int) -> None:
         """TLBI IPAS2 for what one entry of ``level`` at ``ipa`` mapped, on every PE."""
-        size = rtt.level_size(level)
+        size = rtte.level_size(level)
         self.machine.tlbi_ipas2(call.realm.vmid, ipa & -size, size)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from conformance_world import BLOCK, CPU_ON, DEVICE, FIRMWARE, GIB, TALL, Facts, World
 from rmm_host import PAGE, RAM
 
+from cca_arch.descriptors.rtte import HOST_NORMAL, Rtte
 from cca_arch.rmi.v1_0 import RecEnterFlags
 from cca_rmm.features import MAX_RECS
 from cca_rmm.objects.realm import RealmState
@@ -156,7 +157,7 @@ GOOD: dict[str, Callable[[World], Facts]] = {
     "RTT_CREATE": lambda w: {"rd": w.rd, "rtt": w.spare, "ipa": RAM + BLOCK, "level": 3},
     "RTT_DESTROY": lambda w: {"rd": w.rd, "ipa": w.top, "level": 3},
     "RTT_FOLD": lambda w: {"rd": w.rd, "ipa": w.fold, "level": 3},
-    "RTT_MAP_UNPROTECTED": lambda w: {"rd": w.rd, "ipa": w.top + PAGE, "level": 3, "desc": RAM | 6 << 2 | 3 << 6},
+    "RTT_MAP_UNPROTECTED": lambda w: {"rd": w.rd, "ipa": w.top + PAGE, "level": 3, "desc": RAM | HOST_NORMAL},
     "RTT_UNMAP_UNPROTECTED": lambda w: {"rd": w.rd, "ipa": w.top, "level": 3},
     "RTT_READ_ENTRY": lambda w: {"rd": w.rd, "ipa": RAM, "level": 3},
     "RTT_INIT_RIPAS": lambda w: {"rd": w.rd, "base": RAM + 3 * PAGE, "top": RAM + 5 * PAGE},
@@ -308,7 +309,7 @@ BAD: dict[str, dict[str, list[Bad]]] = {
         "level_bound": [*_UNPROTECTED["level_bound"], Bad(lambda w: {"level": 1})],
         "desc_valid": [
             *(_add("desc", 1 << bit) for bit in (8, 9, 10, 11, 48, 51, 52, 0, 1, 55, 63)),
-            Bad(change=("desc", lambda old: old & ~(7 << 2) | 4 << 2)),  # MemAttr 0b100 is reserved
+            Bad(change=("desc", lambda old: Rtte(old).replace(host_memattr=4))),  # MemAttr 0b100 is reserved
         ],
         "rtte_state": [Bad(lambda w: {"ipa": w.top}, index=3)],
     },

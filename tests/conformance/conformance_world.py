@@ -9,6 +9,7 @@ from typing import Any
 
 from rmm_host import PAGE, RAM, Host, Realm, to_code
 
+from cca_arch.descriptors.rtte import HOST_NORMAL
 from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRecEnter, RmiRecParams, RmiRipas
 from cca_arch.types import SecurityState
 from cca_rmm.objects.granule import Granules, State
@@ -46,7 +47,7 @@ class World:
         self.gone = RAM + 16 * BLOCK  # a level 2 entry that is DESTROYED
         realm.table(self.gone, 3)
         host.ok(Rmi.RTT_DESTROY, self.rd, self.gone, 3)
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, self.rd, self.top, 3, RAM | 6 << 2)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, self.rd, self.top, 3, RAM | HOST_NORMAL)
         self.spare = host.granules(4)
         self.extra = host.granules()
         self.tables = host.granules(16, 16 * PAGE)  # for the RTTs of a further Realm
@@ -65,7 +66,7 @@ class World:
         self.huge.table(self.huge_top, 1)
         for number in range(512):
             host.ok(
-                Rmi.RTT_MAP_UNPROTECTED, self.huge.rd, self.huge_top + number * GIB, 1, number * GIB | 6 << 2 | 3 << 6
+                Rmi.RTT_MAP_UNPROTECTED, self.huge.rd, self.huge_top + number * GIB, 1, number * GIB | HOST_NORMAL
             )
 
     def realm_params(self) -> Facts:
@@ -103,7 +104,7 @@ class World:
         """One block of the level 1 table maps another PA than its place says."""
         ipa = self.huge_top + number * GIB
         self.host.ok(Rmi.RTT_UNMAP_UNPROTECTED, self.huge.rd, ipa, 1)
-        self.host.ok(Rmi.RTT_MAP_UNPROTECTED, self.huge.rd, ipa, 1, 600 * GIB | 6 << 2 | 3 << 6)
+        self.host.ok(Rmi.RTT_MAP_UNPROTECTED, self.huge.rd, ipa, 1, 600 * GIB | HOST_NORMAL)
 
     def ripas_request(self, base: int, top: int) -> Facts:
         """REC 0 asks for RAM from ``base`` to ``top``, and the Host does it all."""

@@ -4,6 +4,7 @@ import pytest
 from realm_stub import BUFFER, Stub
 from rmm_host import PAGE, Host, Realm
 
+from cca_arch.descriptors.rtte import HOST_NORMAL
 from cca_arch.rmi.v1_0 import (
     RecEnterFlags,
     RecExitReason,
@@ -81,7 +82,7 @@ class TestShapes:
         assert host.status(Rmi.RTT_READ_ENTRY, realm.rd, top, start) == (RmiStatus.ERROR_INPUT, 0)
         for level in range(start + 1, 4):
             realm.table(top - (1 << 12 + 9 * (4 - level)), level)
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, top - PAGE, 3, 0x8000_0000 | 6 << 2)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, top - PAGE, 3, 0x8000_0000 | HOST_NORMAL)
         host.machine.restore(before)
 
     def test_others_are_refused(self, conformance_host: Host) -> None:

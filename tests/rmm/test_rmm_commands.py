@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cca_arch.descriptors.rtte import HOST_NORMAL
 from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi, RmiRealmParams, RmiRipas, RmiRttEntryState, RmiStatus
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.types import Pas, SecurityState
@@ -18,7 +19,7 @@ from cca_rmm.objects.rec import REC
 RAM, PAGE, BLOCK = 0x8000_0000, 0x1000, 0x20_0000
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "rim.json").read_text())["cases"]
 DATA_PAGE = bytes(i & 0xFF for i in range(PAGE))
-NS_DESC = 0x8000_0000 | 0b110 << 2 | 0b11 << 6
+NS_DESC = RAM | HOST_NORMAL
 
 
 class TestVersion:

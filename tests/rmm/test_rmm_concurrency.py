@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from realm_code import CALL, REPORT, load, reported, smc
 
+from cca_arch.descriptors.rtte import HOST_NORMAL
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiReturn, RmiStatus
 from cca_arch.rsi.v1_0 import Rsi
 from cca_platform.trace.trace import Record
@@ -13,7 +14,6 @@ from cca_platform.trace.trace import Record
 RAM, PAGE = 0x8000_0000, 0x1000
 BUFFER = RAM + 2 * PAGE
 UNPROTECTED = 0x1_0000_0000
-NS_DESC = 0b110 << 2 | 0b11 << 6
 Running = Callable[..., Any]
 NOW = smc(Rsi.VERSION, 0x10000)
 """While the RMM serves this, the Host of the other PE has its turn."""
@@ -96,7 +96,7 @@ class TestTables:
         realm = running(f"{NOW}; {load('x9', UNPROTECTED)}; ldr x3, [x9]; {REPORT}")
         realm.table(UNPROTECTED, 3)
         page = host.page(b"\x42")
-        arguments = (realm.rd, UNPROTECTED, 3, page | NS_DESC)
+        arguments = (realm.rd, UNPROTECTED, 3, page | HOST_NORMAL)
         exit = meanwhile(host, realm, lambda pe: host.call(Rmi.RTT_MAP_UNPROTECTED, *arguments, pe=pe))
         assert reported(exit)[3] == 0x42
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from realm_code import CALL, REPORT, load, reported, smc, with_vectors
 
+from cca_arch.descriptors.rtte import Rtte
 from cca_arch.rmi.v1_0 import RecEnterFlags, RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiStatus
 from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.sysregs.encodings import Encoding
@@ -13,7 +14,7 @@ from cca_platform.gic.virtual import VMCR_RESET
 
 RAM, PAGE = 0x8000_0000, 0x1000
 UNPROTECTED = 0x1_0000_0000
-NS_DESC = 0b110 << 2 | 0b11 << 6
+READ_ONLY = int(Rtte.make(host_memattr=6, readable=1))
 ONES = (1 << 64) - 1
 MMIO, SEA = RecEnterFlags.make(emul_mmio=1), RecEnterFlags.make(inject_sea=1)
 BOTH = RecEnterFlags.make(emul_mmio=1, inject_sea=1)
@@ -100,7 +101,7 @@ class TestSanitised:
         """A write that S2AP refuses is emulatable, with a permission fault."""
         realm = running(at(UNPROTECTED, "str w3, [x9]"))
         realm.table(UNPROTECTED, 3)
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page() | 0b110 << 2 | 0b01 << 6)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page() | READ_ONLY)
         esr = DATA | ISV | 2 << 22 | 1 << 6 | 0x0F
         assert whole(host, realm) == record(esr=esr, hpfar=HPFAR, gprs=(0x5566_7788,))
 

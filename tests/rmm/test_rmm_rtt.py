@@ -1,12 +1,12 @@
-"""Realm translation tables in memory: entries, walks, folds, and the rule for ``top``."""
+"""Realm translation tables in memory: walks, folds, and the rule for ``top``."""
 
-import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rtt_entries import entries
 
+from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RmiRipas
 from cca_arch.types import SecurityState
 from cca_platform.machine.board import Board
@@ -14,9 +14,7 @@ from cca_platform.memory.memory import Memory
 from cca_platform.memory.ports import Port
 from cca_rmm.objects import rtt
 from cca_rmm.objects.realm import Realm
-from cca_rmm.objects.rtt import Kind
 
-SPEC = json.loads((Path(__file__).parent / "vectors" / "rmm10.json").read_text())["read_entry"]
 BASE = 0x9000_0000
 TABLE3 = 0x9100_0000
 PAGE = 0x9200_0000
@@ -36,80 +34,22 @@ def a_realm(s2sz: int = 33, level: int = 2, tables: int = 8) -> Realm:
     return Realm(**{**values, "s2sz": s2sz, "rtt_base": BASE, "rtt_level_start": level, "rtt_num_start": tables})
 
 
-def entries(level: int) -> dict[str, int]:
-    """One entry of each kind that the specification names, as it stands at ``level``."""
-    pa = 0x8_8000_0000
-    found = {f"UNASSIGNED_{value.name}": rtt.unassigned(value) for value in RIPAS}
-    found |= {f"ASSIGNED_{value.name}": rtt.assigned(value, pa, level) for value in RIPAS}
-    found |= {"UNASSIGNED_NS": rtt.UNASSIGNED_NS, "ASSIGNED_NS": rtt.assigned_ns(pa | 0xD8, level)}
-    return found | ({"TABLE": rtt.table(pa)} if level < 3 else {})
-
-
-class TestEntries:
-    """Kind, RIPAS and address survive the descriptor."""
-
-    @pytest.mark.parametrize("level", LEVELS)
-    def test_kinds(self, level: int) -> None:
-        """Every entry is recognised for what it was made."""
-        for name, entry in entries(level).items():
-            kind = rtt.kind_of(entry, level)
-            assert kind.name == (name if name in Kind.__members__ else name.split("_")[0])
-            if kind in (Kind.UNASSIGNED, Kind.ASSIGNED):
-                assert RmiRipas(rtt.ripas(entry)).name == name.split("_")[1]
-            assert rtt.live(entry) == (not name.startswith("UNASSIGNED"))
-
-    @pytest.mark.parametrize("level", LEVELS)
-    def test_read_entry(self, level: int) -> None:
-        """RMI_RTT_READ_ENTRY reports each kind as the specification's table says."""
-        for name, entry in entries(level).items():
-            state, desc, ripas = rtt.read_entry(entry, level)
-            row = SPEC[name]
-            assert (state, ripas) == (row["state"], row["ripas"])
-            assert desc == (0 if row["desc"] == 0 else 0x8_8000_0000 | (0xD8 if name == "ASSIGNED_NS" else 0))
-
-    def test_only_ram_and_ns_are_valid(self) -> None:
-        """The walker of the PE sees a mapping for ASSIGNED,RAM and ASSIGNED_NS alone."""
-        for level in LEVELS:
-            valid = {name for name, entry in entries(level).items() if entry & 1}
-            assert valid - {"TABLE"} == {"ASSIGNED_RAM", "ASSIGNED_NS"}
-
-    def test_unprotected_is_never_executable(self) -> None:
-        """ASSIGNED_NS has XN and the NS bit; protected RAM has neither."""
-        assert rtt.Rtte(entries(3)["ASSIGNED_NS"]).xn == 0b10 and rtt.Rtte(entries(3)["ASSIGNED_NS"]).ns
-        assert not rtt.Rtte(entries(3)["ASSIGNED_RAM"]).xn and not rtt.Rtte(entries(3)["ASSIGNED_RAM"]).ns
-
-    @given(st.integers(0, (1 << 64) - 1), st.sampled_from(LEVELS))
-    def test_host_descriptor(self, desc: int, level: int) -> None:
-        """An address of the level, MemAttr and S2AP; what is accepted comes back bit for bit."""
-        ok = rtt.host_desc_valid(desc, level)
-        allowed = ((1 << 48) - 1) & -rtt.level_size(level) | 0b111 << 2 | 0b11 << 6
-        assert ok == (not desc & ~allowed and desc >> 2 & 7 != 0b100)
-        if ok:
-            assert rtt.host_desc(rtt.assigned_ns(desc, level)) == desc
-
-    @pytest.mark.parametrize("bit", [0, 1, 5, 8, 9, 10, 11, 48, 51, 52, 53, 54, 55, 63])
-    def test_host_descriptor_reserved(self, bit: int) -> None:
-        """SH, AF, XN, NS, type and address bits below the level or above 47 must be zero."""
-        assert rtt.host_desc_valid(0x8000_0000 | 6 << 2, 3)
-        assert not rtt.host_desc_valid(0x8000_0000 | 6 << 2 | 1 << bit, 3)
-
-
 class TestWalk:
     """A walk stops at the target or at the first entry that is no table."""
 
     def test_concatenated_start(self, port: Port) -> None:
         """The index continues over the starting-level tables."""
-        port.write64(BASE + 4 * 0x1000 + 8 * 3, rtt.unassigned(RmiRipas.RAM))
-        w = rtt.walk(port, a_realm(), (4 << 30) + 3 * rtt.level_size(2), 3)
-        assert (w.level, w.table, w.slot, w.entry) == (2, BASE + 0x4000, 3, rtt.unassigned(RmiRipas.RAM))
+        port.write64(BASE + 4 * 0x1000 + 8 * 3, rtte.unassigned(RmiRipas.RAM))
+        w = rtt.walk(port, a_realm(), (4 << 30) + 3 * rtte.level_size(2), 3)
+        assert (w.level, w.table, w.slot, w.entry) == (2, BASE + 0x4000, 3, rtte.unassigned(RmiRipas.RAM))
 
     def test_descends(self, port: Port) -> None:
         """Through a table to a page, and no further than asked."""
         ipa = 0x4000_5000
-        port.write64(BASE + 0x1000, rtt.table(TABLE3))
-        port.write64(TABLE3 + 8 * 5, rtt.assigned(RmiRipas.RAM, PAGE, 3))
-        assert rtt.oa(rtt.walk(port, a_realm(), ipa, 3).entry) == PAGE
-        assert rtt.walk(port, a_realm(), ipa, 2).entry == rtt.table(TABLE3)
+        port.write64(BASE + 0x1000, rtte.table(TABLE3))
+        port.write64(TABLE3 + 8 * 5, rtte.assigned(RmiRipas.RAM, PAGE, 3))
+        assert rtte.address(rtt.walk(port, a_realm(), ipa, 3).entry) == PAGE
+        assert rtt.walk(port, a_realm(), ipa, 2).entry == rtte.table(TABLE3)
 
     @pytest.mark.parametrize(
         ("s2sz", "level", "tables"),
@@ -120,7 +60,7 @@ class TestWalk:
         realm = a_realm(s2sz, level, tables)
         w = rtt.walk(port, realm, realm.ipa_top - 0x1000, level)
         assert w.table == BASE + (tables - 1) * 0x1000
-        assert (w.table - BASE) // 8 + w.slot == (realm.ipa_top // rtt.level_size(level)) - 1
+        assert (w.table - BASE) // 8 + w.slot == (realm.ipa_top // rtte.level_size(level)) - 1
 
 
 class TestTop:
@@ -132,7 +72,7 @@ class TestTop:
         """The next live entry of the table, or its end; the address itself when something is there."""
         port.zero(TABLE3, 4096)
         for index in used:
-            port.write64(TABLE3 + 8 * index, rtt.assigned(RmiRipas.EMPTY, PAGE, 3))
+            port.write64(TABLE3 + 8 * index, rtte.assigned(RmiRipas.EMPTY, PAGE, 3))
         base, ipa = 0x4000_0000, 0x4000_0000 + slot * 0x1000
         w = rtt.Walk(3, TABLE3, slot, port.read64(TABLE3 + 8 * slot))
         after = min((index for index in used if index > slot), default=512)
@@ -168,9 +108,9 @@ class TestFold:
             port.write(TABLE3, rtt.children(entry, level))
             assert rtt.fold(port, TABLE3, level) == entry, name
             child = port.read64(TABLE3 + 8 * 7)
-            if rtt.live(entry):
-                assert rtt.oa(child) == rtt.oa(entry) + 7 * rtt.level_size(level)
-            assert rtt.kind_of(child, level) == rtt.kind_of(entry, level - 1)
+            if rtte.live(entry):
+                assert rtte.address(child) == rtte.address(entry) + 7 * rtte.level_size(level)
+            assert rtte.kind_of(child, level) == rtte.kind_of(entry, level - 1)
 
     @pytest.mark.parametrize("slot", [0, 1, 511])
     @pytest.mark.parametrize("name", sorted(entries(2)))
@@ -182,11 +122,11 @@ class TestFold:
         else:
             port.write(TABLE3, rtt.children(entry, 3))
             wrong = RmiRipas.DESTROYED if "DESTROYED" not in name else RmiRipas.RAM
-            port.write64(TABLE3 + 8 * slot, rtt.assigned(wrong, PAGE + 0x1000, 3))
+            port.write64(TABLE3 + 8 * slot, rtte.assigned(wrong, PAGE + 0x1000, 3))
         assert rtt.fold(port, TABLE3, 3) is None
 
     def test_unaligned(self, port: Port) -> None:
         """Contiguous pages that do not start at a block boundary stay a table."""
-        block = rtt.assigned(RmiRipas.RAM, 0x8_8000_0000, 2)
+        block = rtte.assigned(RmiRipas.RAM, 0x8_8000_0000, 2)
         port.write(TABLE3, rtt.children(block + 0x1000, 3))
         assert rtt.fold(port, TABLE3, 3) is None

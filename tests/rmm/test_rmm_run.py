@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from realm_code import CALL, REPORT, VECTORS, load, reported, smc, with_vectors
 
+from cca_arch.descriptors.rtte import HOST_NORMAL
 from cca_arch.rmi.v1_0 import ABI_VERSION, RecEnterFlags, RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiStatus
 from cca_arch.rsi.v1_0 import Rsi, RsiRealmConfig, RsiStatus
 from cca_arch.smccc import NOT_SUPPORTED
@@ -16,7 +17,6 @@ RAM, PAGE = 0x8000_0000, 0x1000
 BUFFER = RAM + 2 * PAGE
 UNPROTECTED = 0x1_0000_0000
 ONES = (1 << 64) - 1
-NS_DESC = 0b110 << 2 | 0b11 << 6
 Running = Callable[..., Any]
 
 
@@ -210,7 +210,7 @@ class TestAborts:
         realm.enter()
         realm.table(UNPROTECTED, 3)
         page = host.page(b"\x42" + bytes(7))
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, page | NS_DESC)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, page | HOST_NORMAL)
         assert reported(realm.enter())[3] == 0x42
 
     def test_unmap_takes_effect(self, running: Running, host: Any) -> None:
@@ -218,7 +218,7 @@ class TestAborts:
         access = f"{load('x9', UNPROTECTED)}; ldr x3, [x9]"
         realm = running(f"{access}; {REPORT}; {access}; {REPORT}")
         realm.table(UNPROTECTED, 3)
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page(b"\x42") | NS_DESC)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page(b"\x42") | HOST_NORMAL)
         assert reported(realm.enter())[3] == 0x42
         host.ok(Rmi.RTT_UNMAP_UNPROTECTED, realm.rd, UNPROTECTED, 3)
         assert realm.enter().exit_reason == RecExitReason.SYNC
@@ -254,7 +254,7 @@ class TestAborts:
         """An instruction fetch from Non-secure memory is an external abort, mapped or not."""
         realm = running(with_vectors(f"{load('x9', UNPROTECTED)}; br x9"))
         realm.table(UNPROTECTED, 3)
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page() | NS_DESC)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page() | HOST_NORMAL)
         esr, far, elr = reported(realm.enter())[:3]
         assert (esr >> 26, esr & 0x3F, far, elr) == (0x21, 0x10, UNPROTECTED, UNPROTECTED)
 
@@ -284,7 +284,7 @@ class TestTlb:
         access = f"{load('x9', UNPROTECTED)}; ldr x3, [x9]"
         realm = running(f"{access}; {REPORT}; {access}; {REPORT}")
         realm.table(UNPROTECTED, 3)
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page(b"\x42") | NS_DESC)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page(b"\x42") | HOST_NORMAL)
         assert reported(realm.enter())[3] == 0x42
         host.ok(Rmi.RTT_DESTROY, realm.rd, UNPROTECTED, 3)
         assert realm.enter().exit_reason == RecExitReason.SYNC

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from realm_code import REPORT, load, reported, smc
 
+from cca_arch.descriptors.rtte import HOST_NORMAL
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRipas
 from cca_arch.rsi.v1_0 import Rsi
 from cca_platform.machine.machine import Machine
@@ -14,7 +15,6 @@ RAM, PAGE = 0x8000_0000, 0x1000
 BUFFER = RAM + 2 * PAGE
 UNPROTECTED = 0x1_0000_0000
 BLOCK = 0x20_0000
-NS_DESC = 0b110 << 2 | 0b11 << 6
 SECRET = 0x5EC2E7
 Running = Callable[..., Any]
 
@@ -62,7 +62,7 @@ class TestStale:
         realm = running(twice(UNPROTECTED))
         realm.table(UNPROTECTED, 3)
         page = host.page(SECRET.to_bytes(8, "little"))
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, page | NS_DESC)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, page | HOST_NORMAL)
         assert reported(realm.enter())[3] == SECRET
         omitted = omit(monkeypatch) if not invalidate else []
         host.ok(Rmi.RTT_UNMAP_UNPROTECTED, realm.rd, UNPROTECTED, 3)
@@ -79,7 +79,7 @@ class TestStale:
         realm = running(twice(UNPROTECTED))
         realm.table(UNPROTECTED, 3)
         page = host.page(SECRET.to_bytes(8, "little"))
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, page | NS_DESC)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, page | HOST_NORMAL)
         assert reported(realm.enter())[3] == SECRET
         omitted = omit(monkeypatch) if not invalidate else []
         host.ok(Rmi.RTT_DESTROY, realm.rd, UNPROTECTED, 3)
@@ -125,7 +125,7 @@ class TestStale:
             realm.rec()
             realm.activate()
             if is_first:
-                host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 1, RAM | NS_DESC)
+                host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 1, RAM | HOST_NORMAL)
                 assert reported(realm.enter())[3] == SECRET
                 realm.destroy()
                 assert vmids == [1]
@@ -145,6 +145,6 @@ class TestNotMore:
         host.ok(Rmi.DATA_DESTROY, realm.rd, ipa)  # RIPAS EMPTY: the entry was never valid
         realm.table(RAM + BLOCK, 3)
         realm.table(UNPROTECTED, 3)
-        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page() | NS_DESC)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page() | HOST_NORMAL)
         host.ok(Rmi.GRANULE_UNDELEGATE, host.granules())
         assert omitted == []

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import Rmi, RmiRipas
 from cca_rmm.command import REALM_ERROR, RTT, Call, Check, Command, Result, granule, ns_page, realm_at, walk_at
 from cca_rmm.commands.realm import not_new
@@ -19,7 +20,7 @@ def data_create(call: Call) -> Result:
     assert content is not None
     rmm.port.write(call.data, content)
     rmm.granules.move(call.pe, call.data, "DATA_CREATE")
-    rmm.edit(call, call.w, rtt.assigned(RmiRipas.RAM, call.data, _PAGE_LEVEL))
+    rmm.edit(call, call.w, rtte.assigned(RmiRipas.RAM, call.data, _PAGE_LEVEL))
     old, page = measurement.load(rmm.port, call.rd, 0), measurement.page_digest(realm.hash_algo, call.flags, content)
     rim = measurement.rim_data(realm.hash_algo, old, call.ipa, call.flags, page)
     measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "DATA_CREATE", call.ipa, page)
@@ -29,16 +30,16 @@ def data_create(call: Call) -> Result:
 def data_create_unknown(call: Call) -> Result:
     """The granule is DELEGATED, so all zero; the RIPAS stays."""
     call.rmm.granules.move(call.pe, call.data, "DATA_CREATE_UNKNOWN")
-    call.rmm.edit(call, call.w, rtt.assigned(rtt.ripas(call.w.entry), call.data, _PAGE_LEVEL))
+    call.rmm.edit(call, call.w, rtte.assigned(rtte.ripas(call.w.entry), call.data, _PAGE_LEVEL))
     return (0,)
 
 
 def data_destroy(call: Call) -> Result:
     """RAM becomes DESTROYED: the Realm shall notice that its page is gone. EMPTY and DESTROYED stay."""
-    w, data = call.w, rtt.oa(call.w.entry)
-    ripas = rtt.ripas(w.entry)
-    call.rmm.edit(call, w, rtt.unassigned(RmiRipas.DESTROYED if ripas == RmiRipas.RAM else ripas))
-    if w.entry & 1:
+    w, data = call.w, rtte.address(call.w.entry)
+    ripas = rtte.ripas(w.entry)
+    call.rmm.edit(call, w, rtte.unassigned(RmiRipas.DESTROYED if ripas == RmiRipas.RAM else ripas))
+    if rtte.valid(w.entry):
         call.rmm.invalidate(call, call.ipa, _PAGE_LEVEL)
     call.rmm.granules.release(call.pe, data, "DATA_DESTROY")
     return 0, data, rtt.skip_top(call.rmm.port, call.ipa, w, edited=True)
@@ -51,7 +52,7 @@ def data_top(call: Call) -> Result:
 
 def not_unassigned(call: Call) -> bool:
     """The page's entry is not UNASSIGNED."""
-    return rtt.live(call.w.entry)
+    return rtte.live(call.w.entry)
 
 
 _CONTEXT: Final = {"realm": realm_at("rd"), "w": walk_at("ipa", lambda c: _PAGE_LEVEL)}
@@ -95,7 +96,7 @@ COMMANDS: Final = (
             *_RD,
             *_IPA,
             Check("rtt_walk", lambda c: c.w.level < _PAGE_LEVEL, RTT, lambda c: c.w.level, data_top),
-            Check("rtte_state", lambda c: not rtt.live(c.w.entry), RTT, lambda c: c.w.level, data_top),
+            Check("rtte_state", lambda c: not rtte.live(c.w.entry), RTT, lambda c: c.w.level, data_top),
         ),
     ),
 )  # fmt: skip

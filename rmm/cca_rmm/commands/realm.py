@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from cca_arch.descriptors import rtte
 from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRipas
 from cca_arch.types import GRANULE_SIZE
@@ -39,11 +40,11 @@ def realm_create(call: Call) -> Result:
         rtt_base=params.rtt_base, rtt_level_start=params.rtt_level_start, rtt_num_start=params.rtt_num_start,
         rec_index=0, num_recs=0,
     )  # fmt: skip
-    shift = rtt.level_size(realm.rtt_level_start).bit_length() - 1
+    shift = rtte.level_size(realm.rtt_level_start).bit_length() - 1
     first_ns = realm.protected_top >> shift
-    total, count = realm.ipa_top >> shift, realm.rtt_num_start * rtt.ENTRIES
-    image = rtt.unassigned(RmiRipas.EMPTY).to_bytes(8, "little") * first_ns
-    image += rtt.UNASSIGNED_NS.to_bytes(8, "little") * (total - first_ns)
+    total, count = realm.ipa_top >> shift, realm.rtt_num_start * rtte.ENTRIES
+    image = rtte.unassigned(RmiRipas.EMPTY).to_bytes(8, "little") * first_ns
+    image += rtte.UNASSIGNED_NS.to_bytes(8, "little") * (total - first_ns)
     rmm.port.write(realm.rtt_base, image.ljust(8 * count, b"\0"))
     for table in tables(realm.rtt_base, realm.rtt_num_start):
         rmm.granules.move(call.pe, table, "REALM_CREATE.rtt")

@@ -3,13 +3,14 @@
 import struct
 from typing import Final
 
+from cca_arch.descriptors import rtte
+from cca_arch.descriptors.rtte import Kind
 from cca_arch.rmi.v1_0 import ABI_VERSION, RecExitReason, RmiRipas
 from cca_arch.rsi.v1_0 import Rsi, RsiHostCall, RsiRealmConfig, RsiRipasChangeFlags, RsiStatus
 from cca_arch.smccc import Smccc
 from cca_rmm.command import Call, Check, Command, Result
 from cca_rmm.objects import measurement, rtt
 from cca_rmm.objects.realm import REM_COUNT, RPV_OFFSET
-from cca_rmm.objects.rtt import Kind
 from cca_rmm.world.run import leave, rtt_abort, walk_data
 from cca_rmm.world.syndrome import fault_ipa
 
@@ -89,11 +90,11 @@ def ipa_state_set(call: Call) -> None:
 def ipa_state_get(call: Call) -> Result:
     """The RIPAS at ``base``, and where the run of equal RIPAS ends: at most ``top``, or the end of the one table."""
     w, port = call.w, call.rmm.port
-    size, value = rtt.level_size(w.level), rtt.ripas(w.entry)
+    size, value = rtte.level_size(w.level), rtte.ripas(w.entry)
     end, index = (call.base & -size) + size, w.slot + 1
-    while end < call.top and index < rtt.ENTRIES:
+    while end < call.top and index < rtte.ENTRIES:
         entry = port.read64(w.table + 8 * index)
-        if rtt.kind_of(entry, w.level) not in (Kind.UNASSIGNED, Kind.ASSIGNED) or rtt.ripas(entry) != value:
+        if rtte.kind_of(entry, w.level) not in (Kind.UNASSIGNED, Kind.ASSIGNED) or rtte.ripas(entry) != value:
             break
         end += size
         index += 1

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from cca_arch.descriptors import rtte
+from cca_arch.descriptors.rtte import Kind
 from cca_arch.rmi.v1_0 import Rmi, RmiRipas
 from cca_rmm.command import (
     REALM_ERROR,
@@ -20,7 +22,7 @@ from cca_rmm.commands.realm import not_new
 from cca_rmm.objects import measurement, rtt
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.rec import REC, RecState
-from cca_rmm.objects.rtt import Kind, Walk
+from cca_rmm.objects.rtt import Walk
 
 __all__ = ["COMMANDS"]
 
@@ -32,13 +34,13 @@ def rtt_create(call: Call) -> Result:
     rmm.port.write(call.rtt, rtt.children(w.entry, call.level))
     rmm.granules.move(call.pe, call.rtt, "RTT_CREATE")
     break_before_make(call)
-    rmm.edit(call, w, rtt.table(call.rtt))
+    rmm.edit(call, w, rtte.table(call.rtt))
     return (0,)
 
 
 def break_before_make(call: Call) -> None:
     """Take a valid entry away and drop it from every TLB before something else stands in its place (DDI 0487 D8.16)."""
-    if call.w.entry & 1:
+    if rtte.valid(call.w.entry):
         call.rmm.port.write64(call.w.pa, 0)
         call.rmm.invalidate(call, call.ipa, call.w.level)
 
@@ -46,9 +48,9 @@ def break_before_make(call: Call) -> None:
 def rtt_destroy(call: Call) -> Result:
     """The RIPAS of the entries is lost: DESTROYED for a protected IPA."""
     rmm, w = call.rmm, call.w
-    table = rtt.oa(w.entry)
+    table = rtte.address(w.entry)
     protected = call.ipa < call.realm.protected_top
-    rmm.edit(call, w, rtt.unassigned(RmiRipas.DESTROYED) if protected else rtt.UNASSIGNED_NS)
+    rmm.edit(call, w, rtte.unassigned(RmiRipas.DESTROYED) if protected else rtte.UNASSIGNED_NS)
     rmm.invalidate(call, call.ipa, w.level)
     rmm.granules.release(call.pe, table, "RTT_DESTROY")
     return 0, table, rtt.skip_top(rmm.port, call.ipa, w, edited=True)
@@ -57,7 +59,7 @@ def rtt_destroy(call: Call) -> Result:
 def rtt_fold(call: Call) -> Result:
     """The parent entry takes what all entries of the table have in common; what was mapped stays mapped."""
     rmm, w = call.rmm, call.w
-    table = rtt.oa(w.entry)
+    table = rtte.address(w.entry)
     entry = rtt.fold(rmm.port, table, call.level)
     assert entry is not None
     break_before_make(call)
@@ -68,29 +70,29 @@ def rtt_fold(call: Call) -> Result:
 
 def block_level(call: Call) -> bool:
     """Every entry is live, and the block that it would fold into is larger than a level 1 block."""
-    return call.level <= 1 and rtt.all_leaves_live(call.rmm.port, rtt.oa(call.w.entry))
+    return call.level <= 1 and rtt.all_leaves_live(call.rmm.port, rtte.address(call.w.entry))
 
 
 def not_homogeneous(call: Call) -> bool:
     """The 512 entries do not say one thing."""
-    return rtt.fold(call.rmm.port, rtt.oa(call.w.entry), call.level) is None
+    return rtt.fold(call.rmm.port, rtte.address(call.w.entry), call.level) is None
 
 
 def read_entry(call: Call) -> Result:
     """Where the walk ended, and what it found there."""
-    return 0, call.w.level, *rtt.read_entry(call.w.entry, call.w.level)
+    return 0, call.w.level, *rtte.read_entry(call.w.entry, call.w.level)
 
 
 # -- Unprotected mappings -----------------------------------------------------------------------------------------
 def map_unprotected(call: Call) -> Result:
     """The PA is the Host's business: the granule protection check alone guards what it points to."""
-    call.rmm.edit(call, call.w, rtt.assigned_ns(call.desc, call.level))
+    call.rmm.edit(call, call.w, rtte.assigned_ns(call.desc, call.level))
     return (0,)
 
 
 def unmap_unprotected(call: Call) -> Result:
     """The mapping goes, from the tables and from every TLB."""
-    call.rmm.edit(call, call.w, rtt.UNASSIGNED_NS)
+    call.rmm.edit(call, call.w, rtte.UNASSIGNED_NS)
     call.rmm.invalidate(call, call.ipa, call.level)
     return 0, rtt.skip_top(call.rmm.port, call.ipa, call.w, edited=True)
 
@@ -109,7 +111,7 @@ def destroy_top(call: Call) -> Result:
 def init_ripas(call: Call) -> Result:
     """Measure and set every entry from ``base`` that is UNASSIGNED with EMPTY or RAM and fits below ``top``."""
     rmm, realm, w = call.rmm, call.realm, call.w
-    size, ram = rtt.level_size(w.level), rtt.unassigned(RmiRipas.RAM)
+    size, ram = rtte.level_size(w.level), rtte.unassigned(RmiRipas.RAM)
     rim = measurement.load(rmm.port, call.rd, 0)
     at, ipa = w, call.base
     while True:
@@ -118,7 +120,7 @@ def init_ripas(call: Call) -> Result:
         measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "RTT_INIT_RIPAS", ipa)
         rim = rim.ljust(64, b"\0")
         ipa += size
-        if at.slot + 1 == rtt.ENTRIES or ipa + size > call.top:
+        if at.slot + 1 == rtte.ENTRIES or ipa + size > call.top:
             break
         at = next_entry(call, at)
         if not can_init(at.entry, at.level):
@@ -133,17 +135,17 @@ def next_entry(call: Call, at: Walk) -> Walk:
 
 def can_init(entry: int, level: int) -> bool:
     """UNASSIGNED with RIPAS EMPTY or RAM."""
-    return rtt.kind_of(entry, level) == Kind.UNASSIGNED and rtt.ripas(entry) != RmiRipas.DESTROYED
+    return rtte.kind_of(entry, level) == Kind.UNASSIGNED and rtte.ripas(entry) != RmiRipas.DESTROYED
 
 
 def set_ripas(call: Call) -> Result:
     """Change the RIPAS as the Realm asked, up to an entry that must not change, ``top``, or the end of the table."""
     rmm, rec, at, ipa = call.rmm, call.rec_, call.w, call.base
-    size = rtt.level_size(at.level)
+    size = rtte.level_size(at.level)
     while True:
         change_ripas(call, at, ipa)
         ipa += size
-        if at.slot + 1 == rtt.ENTRIES or ipa + size > call.top:
+        if at.slot + 1 == rtte.ENTRIES or ipa + size > call.top:
             break
         at = next_entry(call, at)
         if not can_change(at.entry, at.level, rec.ripas_destroyed):
@@ -155,27 +157,27 @@ def set_ripas(call: Call) -> Result:
 def change_ripas(call: Call, at: Walk, ipa: int) -> None:
     """HIPAS and output address stay; a mapping that ceases to be valid leaves the TLBs."""
     value = call.rec_.ripas_value
-    if rtt.kind_of(at.entry, at.level) == Kind.UNASSIGNED:
-        new = rtt.unassigned(value)
+    if rtte.kind_of(at.entry, at.level) == Kind.UNASSIGNED:
+        new = rtte.unassigned(value)
     else:
-        new = rtt.assigned(value, rtt.oa(at.entry), at.level)
+        new = rtte.assigned(value, rtte.address(at.entry), at.level)
     if new != at.entry:
         call.rmm.edit(call, at, new, ipa)
-        if at.entry & 1:
+        if rtte.valid(at.entry):
             call.rmm.invalidate(call, ipa, at.level)
 
 
 def can_change(entry: int, level: int, destroyed: int) -> bool:
     """The entry has a RIPAS, and it is not DESTROYED unless the Realm allows that to change."""
-    if rtt.kind_of(entry, level) not in (Kind.UNASSIGNED, Kind.ASSIGNED):
+    if rtte.kind_of(entry, level) not in (Kind.UNASSIGNED, Kind.ASSIGNED):
         return False
-    return bool(destroyed) or rtt.ripas(entry) != RmiRipas.DESTROYED
+    return bool(destroyed) or rtte.ripas(entry) != RmiRipas.DESTROYED
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------
 def kind(call: Call) -> Kind:
     """What the walk found."""
-    return rtt.kind_of(call.w.entry, call.w.level)
+    return rtte.kind_of(call.w.entry, call.w.level)
 
 
 def w_level(call: Call) -> int:
@@ -190,20 +192,20 @@ _RANGE: Final = {"realm": realm_at("rd"), "rec_": rec_at("rec"), "w": walk_at("b
 _STRUCTURE: Final = (
     Check("level_bound", lambda c: not c.realm.rtt_level_start < c.level <= 3),
     Check("ipa_bound", lambda c: c.ipa >= c.realm.ipa_top),
-    Check("ipa_align", lambda c: not rtt.aligned(c.ipa, c.level - 1)),
+    Check("ipa_align", lambda c: not rtte.aligned(c.ipa, c.level - 1)),
 )
 _MAP_LEVEL: Final = Check("level_bound", lambda c: c.level not in (1, 2, 3))
 _UNPROTECTED: Final = (
     Check("ipa_bound", lambda c: c.ipa >= c.realm.ipa_top),
-    Check("ipa_align", lambda c: not rtt.aligned(c.ipa, c.level)),
+    Check("ipa_align", lambda c: not rtte.aligned(c.ipa, c.level)),
     Check("ipa_prot", lambda c: c.ipa < c.realm.protected_top),
 )
 _MAP_START: Final = Check("level_bound", lambda c: c.level < c.realm.rtt_level_start)
 _SIZE: Final = Check("size_valid", lambda c: c.top <= c.base)
 _TOP_ALIGN: Final = Check("top_gran_align", lambda c: c.top & 0xFFF)
 _PROGRESS: Final = (
-    Check("base_align", lambda c: not rtt.aligned(c.base, c.w.level), RTT, w_level),
-    Check("no_progress", lambda c: c.base + rtt.level_size(c.w.level) > c.top, RTT, w_level),
+    Check("base_align", lambda c: not rtte.aligned(c.base, c.w.level), RTT, w_level),
+    Check("no_progress", lambda c: c.base + rtte.level_size(c.w.level) > c.top, RTT, w_level),
 )
 
 COMMANDS: Final = (
@@ -227,7 +229,7 @@ COMMANDS: Final = (
             Check("rtt_walk", lambda c: c.w.level < c.level - 1, RTT, w_level, destroy_top),
             Check("rtte_state", lambda c: kind(c) != Kind.TABLE, RTT, w_level, destroy_top),
             Check(
-                "rtt_live", lambda c: rtt.table_live(c.rmm.port, rtt.oa(c.w.entry)), RTT, lambda c: c.level,
+                "rtt_live", lambda c: rtt.table_live(c.rmm.port, rtte.address(c.w.entry)), RTT, lambda c: c.level,
                 lambda c: (0, c.ipa),
             ),
         ),
@@ -239,7 +241,7 @@ COMMANDS: Final = (
             _MAP_LEVEL,
             *_RD,
             _MAP_START,
-            Check("desc_valid", lambda c: not rtt.host_desc_valid(c.desc, c.level)),
+            Check("desc_valid", lambda c: not rtte.host_desc_valid(c.desc, c.level)),
             *_UNPROTECTED,
             Check("rtt_walk", lambda c: c.w.level < c.level, RTT, w_level),
             Check("rtte_state", lambda c: kind(c) != Kind.UNASSIGNED_NS, RTT, w_level),
@@ -252,7 +254,7 @@ COMMANDS: Final = (
             *_RD,
             Check("level_bound", lambda c: not c.realm.rtt_level_start <= c.level <= 3),
             Check("ipa_bound", lambda c: c.ipa >= c.realm.ipa_top),
-            Check("ipa_align", lambda c: not rtt.aligned(c.ipa, c.level)),
+            Check("ipa_align", lambda c: not rtte.aligned(c.ipa, c.level)),
         ),
     ),
     Command(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
 from cca_platform.isa.sysinsn import SysregIss
 from cca_rmm.features import id_register
@@ -67,7 +68,7 @@ def abort(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
         kind = ("emulatable" if esr & Esr.isv.mask else "unprotected") if is_data else None
     else:
         w = rtt.walk(rmm.port, realm, ipa, 3)
-        empty = rtt.ripas(w.entry) == RmiRipas.EMPTY
+        empty = rtte.ripas(w.entry) == RmiRipas.EMPTY
         kind = None if empty else "protected" if is_data else "instruction"
     if kind is None:
         inject(rmm, pe, sea_esr(esr, pe.spsr), far)

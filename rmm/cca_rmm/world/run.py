@@ -6,6 +6,7 @@ Every exit record is built from zeroes; only what an exit reason names is filled
 import struct
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RecEnterFlags, RecExitReason, Rmi, RmiRecEnter, RmiRecExit, RmiResponse, RmiRipas
 from cca_arch.rsi.v1_0 import RsiHostCall
 from cca_arch.types import SecurityState
@@ -152,9 +153,9 @@ def finish_host_call(rmm: "Rmm", rec: Rec, realm: Realm, enter: bytes) -> rtt.Wa
 
 def walk_data(w: rtt.Walk, ipa: int) -> int | None:
     """Where the RMM accesses ``ipa`` for the Realm: its PA, 0 for RIPAS EMPTY, None when the Host has to act first."""
-    if w.entry & 1:
-        return rtt.oa(w.entry) | ipa & (rtt.level_size(w.level) - 1)
-    return 0 if rtt.ripas(w.entry) == RmiRipas.EMPTY else None
+    if rtte.valid(w.entry):
+        return rtte.address(w.entry) | ipa & (rtte.level_size(w.level) - 1)
+    return 0 if rtte.ripas(w.entry) == RmiRipas.EMPTY else None
 
 
 def rtt_abort(level: int, ipa: int) -> tuple[int, int]:
