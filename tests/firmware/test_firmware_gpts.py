@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cca_arch.descriptors import gpt
 from cca_arch.el3 import RmmEl3Status
 from cca_arch.types import GRANULE_SIZE, Gpi, Pas, SecurityState
 from cca_firmware.bl31.gpts import L0_BITS, GranuleTables, dram_map
@@ -12,7 +13,7 @@ from cca_firmware.errors import BootError
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.machine.board import Bank, Board, Region, names
 from cca_platform.memory.memory import Memory
-from cca_platform.mmu import gpt
+from cca_platform.mmu.gpc import protection
 
 OK, BAD_ADDR, BAD_PAS = RmmEl3Status.OK, RmmEl3Status.BAD_ADDR, RmmEl3Status.BAD_PAS
 GRANULE = 0x9000_3000  # an NS granule of both boards
@@ -24,8 +25,9 @@ def built(board: Board) -> tuple[Memory, GranuleTables]:
 
 
 def gpi_of(memory: Memory, pa: int) -> Gpi:
-    found, _ = gpt.lookup(memory.backdoor.read64, memory.gptbr, memory.gpccr, pa)
-    return Gpi(found)
+    found = memory.gpi(pa)
+    assert found is not None
+    return found
 
 
 def expected(board: Board, pa: int) -> Gpi:
@@ -70,7 +72,7 @@ class TestBuild:
         """Only a GiB that holds DRAM has a level 1 table; devices are level 0 blocks of GPI any."""
         memory, tables = built(board)
         for gib in range(1 << (board.pps_bits - L0_BITS)):
-            _, level = gpt.lookup(memory.backdoor.read64, memory.gptbr, memory.gpccr, gib << L0_BITS)
+            level = protection(memory.block_address, gib << L0_BITS) >> 4
             assert level == (1 if gib in tables.l1 else 0)
         assert set(tables.l1) == {pa >> L0_BITS for bank in board.banks for pa in range(bank.base, bank.top, 1 << 30)}
 

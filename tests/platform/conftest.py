@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 import pytest
 from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
 
+from cca_arch.descriptors import gpt
 from cca_arch.types import Gpi, SecurityState
 from cca_platform.gic import FRAMES_SIZE
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
-from cca_platform.mmu import gpt
 from cca_platform.pe.pe import Pe
 
 CODE = 0x8010_0000

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cca_arch.descriptors import gpt
 from cca_arch.fields import Bits, Field, Member, Struct
 from cca_arch.types import Gpi
 from cca_platform.isa import frame
-from cca_platform.mmu import gpt
 
 
 class Sample(Bits):
@@ -82,23 +82,6 @@ class TestGpt:
         assert gpt.l1_contiguous(Gpi.REALM, 2) == 0x2B1
         assert gpt.l1_table_size(30) == 128 << 10
         assert gpt.l0_table_size(36, 30) == 512
-
-    @given(st.integers(0, (1 << 36) - 1), st.sampled_from(list(Gpi)))
-    def test_lookup(self, pa: int, gpi: Gpi) -> None:
-        """A granule's nibble decides, wherever in its descriptor it is; reserved values are walk faults."""
-        words = {8 * (pa >> 30): gpt.l0_table(0x10_0000)}
-        at = 0x10_0000 + gpt.l1_entry_offset(pa, 30)
-        words[at] = gpi << gpt.gpi_shift(pa)
-        control = gpt.Gpccr.make(pps=1, gpc=1)
-        assert gpt.lookup(lambda where: words.get(where, 0), 0, control, pa) == (gpi, 1)
-        words[at] = 0b0010 << gpt.gpi_shift(pa)
-        with pytest.raises(gpt.GptFault, match="walk fault at level 1"):
-            gpt.lookup(lambda where: words.get(where, 0), 0, control, pa)
-
-    def test_beyond_the_space(self) -> None:
-        """An address beyond PPS is an address size fault of level 0."""
-        with pytest.raises(gpt.GptFault, match="size fault at level 0"):
-            gpt.lookup(lambda where: 0, 0, gpt.Gpccr.make(pps=1, gpc=1), 1 << 36)
 
 
 class TestFrame:

@@ -12,8 +12,9 @@ from smmu_driver import COMMANDS, STREAM_TABLE, TABLES, SmmuDriver
 from cca_arch.types import Access, SecurityState
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
-from cca_platform.mmu.stage2 import ACCESS_FLAG, ADDRESS_SIZE, EXTERNAL_ABORT_WALK, PERMISSION, TRANSLATION
+from cca_platform.mmu.regime import EL10
 from cca_platform.mmu.translate import REFUSED, translate
+from cca_platform.mmu.walk import ACCESS_FLAG, ADDRESS_SIZE, EXTERNAL_ABORT_WALK, PERMISSION, TRANSLATION
 from cca_platform.native import block as w
 from cca_platform.smmu import DmaAborted
 from cca_platform.smmu.layout import Event, Offset, Opcode
@@ -109,6 +110,7 @@ class Peer:
         self.words[w.P_MACHINE] = machine.memory.block_address
         self.words[w.P_SECURITY] = SecurityState.NON_SECURE
         self.words[w.P_EL] = 1
+        self.words[w.P_REGIME] = EL10
         self.words[w.P_HCR] = 1
 
     def walk(self, ste: dict[str, int], ipa: int, access: Access) -> tuple[Event | None, int]:

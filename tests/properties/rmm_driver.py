@@ -12,7 +12,6 @@ from rmm_model_run import RunningModel
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.types import Gpi, Pas, SecurityState
 from cca_platform.machine.machine import Machine
-from cca_platform.mmu import gpt
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.realm import REALM
 
@@ -179,9 +178,9 @@ class Driver:
         state = self.model.state[pa]
         if self.host.rmm.granules.state(pa) != state:
             raise Broken(f"granule {pa:#x} must be {State(state).name}")
-        gpi = gpt.lookup(self.host.peek.read64, self.memory.gptbr, self.memory.gpccr, pa)[0]
+        gpi = self.memory.gpi(pa)
         if gpi != (Gpi.NON_SECURE if state == U else Gpi.REALM):
-            raise Broken(f"granule {pa:#x} is {State(state).name} and {Gpi(gpi).name} in the GPT")
+            raise Broken(f"granule {pa:#x} is {State(state).name} and {gpi!r} in the GPT")
         if state in (U, D) and self.host.peek.read(pa, PAGE) != _ZERO:
             raise Broken(f"granule {pa:#x} is {State(state).name} and not zero")
         if state == DATA:  # what its Realm keeps there

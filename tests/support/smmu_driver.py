@@ -2,9 +2,9 @@
 
 from typing import Any, Final, NamedTuple
 
+from cca_arch.descriptors.gpt import Gpccr
 from cca_arch.types import Pas, SecurityState
 from cca_platform.machine.machine import Machine
-from cca_platform.mmu.gpt import Gpccr
 from cca_platform.smmu import DmaPort
 from cca_platform.smmu.granules import RootOffset
 from cca_platform.smmu.layout import Cr0, Event, EventFlags, Offset, Opcode, Ste, SteConfig

@@ -6,12 +6,12 @@ the devices are. Level 1 has granule descriptors only, so a transition edits one
 
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.descriptors import gpt
 from cca_arch.el3 import RmmEl3Status
 from cca_arch.types import GRANULE_SIZE, PA, Gpi, SecurityState
 from cca_firmware.errors import BootError
 from cca_platform.machine.board import Board
 from cca_platform.memory.memory import Memory
-from cca_platform.mmu import gpt
 
 if TYPE_CHECKING:
     from cca_firmware.carveout import Carveout

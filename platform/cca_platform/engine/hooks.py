@@ -7,10 +7,11 @@ Every function works on the words of :mod:`cca_platform.native.block`; registers
 from typing import Final
 
 from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, Cnthctl, Hcr, Pstate, Sctlr, Vector, encodings
-from cca_arch.types import Access
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
-from cca_platform.mmu.translate import fill, host_address, translate
+from cca_platform.mmu.dram import host_address
+from cca_platform.mmu.translate import fill, translate
+from cca_platform.mmu.walk import FETCH
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_address, callback, jit, load32, load64, store32, store64
 from cca_platform.pe import interrupts, timers
@@ -26,7 +27,6 @@ __all__ = [
     "uncount",
 ]
 
-_FETCH: Final = int(Access.FETCH)
 _HCR_TID3: Final = Hcr.tid3.mask
 _HCR_TGE: Final = Hcr.tge.mask
 _HCR_RW: Final = Hcr.rw.mask  # RAO/WI: no level has AArch32
@@ -93,7 +93,7 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
 def _word_at(p: int, el: int, pc: int) -> int:
     """The instruction word at ``pc`` as ``el`` fetches it, with its regime loaded; -1 when it cannot be fetched."""
     store64(p + 8 * w.P_EL, el)
-    if translate(p, pc, _FETCH) != 0:
+    if translate(p, pc, FETCH) != 0:
         return -1
     host = host_address(load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_OUT_PA))
     return load32(host) if host else -1
@@ -139,7 +139,7 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     el = level(pstate)
     pan = pstate >> _PAN_BIT & 1
     load_regime(p, el)
-    if el == 1 and access != _FETCH and pstate & _UAO == 0 and _is_unprivileged(p):
+    if el == 1 and access != FETCH and pstate & _UAO == 0 and _is_unprivileged(p):
         el = 0
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, pan if el else 0)

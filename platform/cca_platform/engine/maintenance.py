@@ -7,19 +7,17 @@ hook comes before it checks the exception level and the traps.
 from typing import Final
 
 from cca_arch.sysregs import MAIR_NORMAL_NC, Hcr, Par, ParFault, Pstate, Sctlr, encodings
-from cca_arch.types import Access
 from cca_platform.engine.registers import PAR_EL1, PSTATE, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level
-from cca_platform.mmu.gpc import page_index
+from cca_platform.mmu.dram import page_index
 from cca_platform.mmu.translate import REFUSED, translate
+from cca_platform.mmu.walk import READ, WRITE
 from cca_platform.native import block as w
 from cca_platform.native.jit import callback, jit, load8, load32, load64, store64
 from cca_platform.pe import interrupts
 
 __all__ = ["ON_SYS", "refused"]
 
-_READ: Final = int(Access.READ)
-_WRITE: Final = int(Access.WRITE)
 _PAN_BIT: Final = Pstate.pan.low
 _HCR_TPCP_TPU: Final = Hcr.tpcp.mask | Hcr.tpu.mask
 _HCR_TGE: Final = Hcr.tge.mask
@@ -83,7 +81,7 @@ def _instruction_invalidate(p: int, va: int) -> int:
     load_regime(p, el)
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, 0)
-    if translate(p, va, _READ) == 0 and load8(load64(m + 8 * w.M_EXECUTED) + page_index(m, load64(p + 8 * w.P_OUT_PA))):
+    if translate(p, va, READ) == 0 and load8(load64(m + 8 * w.M_EXECUTED) + page_index(m, load64(p + 8 * w.P_OUT_PA))):
         store64(m + 8 * w.M_CODE_WRITTEN, 1)
     return 0
 
@@ -104,14 +102,14 @@ def _maintain(p: int, op1: int, va: int) -> int:
         return 0
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, 0)
-    if translate(p, va, _READ) != REFUSED:
+    if translate(p, va, READ) != REFUSED:
         store64(p + 8 * w.P_MAINTAINED, key)
         store64(p + 8 * w.P_MAINTAINED_ERA, load64(p + 8 * w.P_TLB_ERA))
         return 0
     hcr = get_system(p, _HCR_EL2)
     if hcr & (_HCR_TPCP_TPU | _HCR_TGE) == 0:
         store64(p + 8 * w.P_FAULT_VA, va)
-        store64(p + 8 * w.P_FAULT_ACCESS, _READ)
+        store64(p + 8 * w.P_FAULT_ACCESS, READ)
         store64(p + 8 * w.P_FAULT_KIND, _MAINTENANCE)
         store64(p + 8 * w.P_TRAPPED_HCR, hcr)
         put_system(p, _HCR_EL2, hcr | _HCR_TPCP_TPU)
@@ -150,7 +148,7 @@ def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
             store64(m + 8 * w.M_CODE_WRITTEN, 1)
         return 0
     if crm == 8 or (crm == 9 and load64(p + 8 * w.P_HAS_PAN)):  # the engine's own walk would know no stage 2 of ours
-        el, access = level(get(p, PSTATE)), _WRITE if op2 & 1 else _READ
+        el, access = level(get(p, PSTATE)), WRITE if op2 & 1 else READ
         if el >= 1 and op1 == 0 and op2 < (4 if crm == 8 else 2):
             return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1), access, 0, crm & 1)
         if el == 2 and op1 == 4 and op2 < 2 and crm == 8:

@@ -10,6 +10,7 @@ from typing import Final
 from cca_arch.sysregs import CPTR_EL2_RES1, encodings
 from cca_platform.isa.frame import EL1_FRAME_SIZE, offset
 from cca_platform.isa.pstate import stack
+from cca_platform.mmu.regime import EL2, regime_of
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_reg_read, call_reg_write, jit, load64, store32, store64
 
@@ -131,9 +132,9 @@ def put_system(p: int, encoding: int, value: int) -> int:
 @jit("i8(i8, i8)")
 def load_regime(p: int, el: int) -> int:
     """Have the control registers of the translation regime of ``el`` in the block; the MSR hook marks them stale."""
-    regime = 2 if el == 2 else 1
+    regime = regime_of(el)
     if load64(p + 8 * w.P_REGIME) != regime:
-        if regime == 2:
+        if regime == EL2:
             store64(p + 8 * w.P_SCTLR, get_system(p, _SCTLR_EL2))
             store64(p + 8 * w.P_TCR, get_system(p, _TCR_EL2))
             store64(p + 8 * w.P_TTBR0, get_system(p, _TTBR0_EL2))

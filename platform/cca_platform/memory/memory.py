@@ -7,24 +7,23 @@ and tests.
 """
 
 import ctypes
-import struct
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import numpy as np
 
+from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
 from cca_arch.types import Access, Gpi, Pas, SecurityState
 from cca_platform.errors import GranuleProtectionFault, MachineError
 from cca_platform.machine.board import Bank, Board
 from cca_platform.memory.dram import PAGE, Dram
 from cca_platform.memory.ports import Port
 from cca_platform.memory.probe import ciphertext
-from cca_platform.mmu import gpt
+from cca_platform.mmu.gpc import GPC_GPF, granule_protection_check, protection
 from cca_platform.native import block as w
 
 __all__ = ["Memory"]
 
-_U64: Final = struct.Struct("<Q")
 _MAY_USE: Final = {
     SecurityState.SECURE: (Pas.SECURE, Pas.NON_SECURE),
     SecurityState.NON_SECURE: (Pas.NON_SECURE,),
@@ -73,13 +72,17 @@ class Memory(Dram):
 
     @gpccr.setter
     def gpccr(self, value: int) -> None:
-        control = gpt.Gpccr(value)
+        control = Gpccr(value)
         if control.pgs:
             raise MachineError(f"GPCCR_EL3.PGS must be 0 (4 KiB granules), not {control.pgs}")
+        if control.l0gptsz not in L0GPTSZ_BITS:
+            raise MachineError(
+                f"GPCCR_EL3.L0GPTSZ must be one of {', '.join(map(str, L0GPTSZ_BITS))}, not {control.l0gptsz}"
+            )
         self._gpccr = value
         self.block[w.M_GPCCR] = value
-        self.block[w.M_PPS_BITS] = gpt.PPS_BITS[control.pps]
-        self.block[w.M_L0GPTSZ_BITS] = gpt.L0GPTSZ_BITS[control.l0gptsz]
+        self.block[w.M_PPS_BITS] = PPS_BITS[control.pps] if control.pps < len(PPS_BITS) else 0  # 0: reserved
+        self.block[w.M_L0GPTSZ_BITS] = L0GPTSZ_BITS[control.l0gptsz]
 
     def port(self, state: SecurityState, pas: Pas | None = None) -> Port:
         """The port of a security state into a physical address space (its own when ``pas`` is None)."""
@@ -98,23 +101,17 @@ class Memory(Dram):
 
     def check(self, pa: int, pas: Pas, access: Access) -> None:
         """The granule protection check of one access; raises GranuleProtectionFault."""
-        if not self._gpccr >> 16 & 1:
-            return
-        try:
-            gpi, level = gpt.lookup(self._read_table, self._gptbr, self._gpccr, pa)
-        except gpt.GptFault as fault:
-            if fault.kind == "size" and pas == Pas.NON_SECURE:
-                return  # addresses above the protected space are Non-secure
-            raise GranuleProtectionFault(pa, pas, fault.level, access) from fault
-        if gpi not in (8 | pas, Gpi.ANY):
-            raise GranuleProtectionFault(pa, pas, level, access)
+        code = granule_protection_check(self.block_address, pa - (pa >> 63 << 64), pas)
+        if code:
+            raise GranuleProtectionFault(pa, pas, code & 0xFF, access)
 
-    def _read_table(self, pa: int) -> int:
-        offset = self.offset(pa)
-        if offset < 0:
-            raise gpt.GptFault("walk", 0, pa)
-        value: int = _U64.unpack_from(self.dram, offset)[0]
-        return value
+    def gpi(self, pa: int) -> Gpi | None:
+        """The GPI that governs ``pa``; None when the tables cannot be walked.
+
+        ``ANY`` while the check is off, ``NON_SECURE`` beyond the protected space.
+        """
+        found = protection(self.block_address, pa - (pa >> 63 << 64))
+        return None if found >= GPC_GPF else Gpi(found & 0xF)
 
     def probe(self, pa: int, size: int) -> bytes:
         """What a probe on the memory bus sees at ``pa``: ciphertext under the key of the granule's PAS.

@@ -11,14 +11,12 @@ import hashlib
 from typing import Final, Protocol
 
 from cca_arch.types import GRANULE_SIZE, Gpi, Pas
-from cca_platform.errors import BusError
 from cca_platform.memory.ports import Port
-from cca_platform.mmu import gpt
 
-__all__ = ["ciphertext", "gpi", "key", "space"]
+__all__ = ["ciphertext", "key", "space"]
 
 _LABEL: Final = b"memory encryption"
-_SPACES: Final = {
+_SPACES: Final[dict[Gpi | None, Pas]] = {
     Gpi.SECURE: Pas.SECURE,
     Gpi.NON_SECURE: Pas.NON_SECURE,
     Gpi.ROOT: Pas.ROOT,
@@ -34,11 +32,7 @@ class Observed(Protocol):
     boots: int
     backdoor: Port
 
-    @property
-    def gptbr(self) -> int: ...
-
-    @property
-    def gpccr(self) -> int: ...
+    def gpi(self, pa: int) -> Gpi | None: ...
 
 
 def key(seed: bytes, boot: int, pas: Pas) -> bytes:
@@ -46,28 +40,12 @@ def key(seed: bytes, boot: int, pas: Pas) -> bytes:
     return hashlib.sha256(_LABEL + boot.to_bytes(8, "little") + bytes((pas,)) + seed).digest()
 
 
-def gpi(memory: Observed, pa: int) -> Gpi | None:
-    """The GPI that the granule protection tables give the granule of ``pa``; None where they give none."""
-    try:
-        return Gpi(gpt.lookup(memory.backdoor.read64, memory.gptbr, memory.gpccr, pa)[0])
-    except (gpt.GptFault, BusError):
-        return None
-
-
 def space(memory: Observed, pa: int) -> Pas:
     """The PAS under whose key the granule of ``pa`` is: that of its GPI, Root's when no PAS may access it.
 
     Non-secure before granule protection is on, and for granules of any PAS or beyond the protected space.
     """
-    if not gpt.Gpccr(memory.gpccr).gpc:
-        return Pas.NON_SECURE
-    try:
-        gpi, _ = gpt.lookup(memory.backdoor.read64, memory.gptbr, memory.gpccr, pa)
-    except gpt.GptFault as fault:
-        return Pas.NON_SECURE if fault.kind == "size" else Pas.ROOT
-    except BusError:
-        return Pas.ROOT
-    return _SPACES.get(Gpi(gpi), Pas.ROOT)
+    return _SPACES.get(memory.gpi(pa), Pas.ROOT)
 
 
 def ciphertext(memory: Observed, pa: int, size: int) -> bytes:

@@ -11,16 +11,24 @@ Choices where the architecture leaves one:
 
 from typing import Final
 
-from cca_platform.mmu.gpc import update_descriptor
-from cca_platform.mmu.stage2 import (
+from cca_arch.descriptors.stage1 import Stage1Leaf, Stage1Table
+from cca_arch.sysregs import MAIR_NORMAL_NC, MAIR_NORMAL_WB, Hcr, Sctlr, Tcr, TcrEl2, Ttbr
+from cca_arch.types import Pas, SecurityState
+from cca_platform.mmu.dram import update_descriptor
+from cca_platform.mmu.regime import EL2
+from cca_platform.mmu.stage2 import walk_stage2
+from cca_platform.mmu.walk import (
     ACCESS_FLAG,
     ADDRESS_SIZE,
+    FETCH,
+    OUTPUT,
     PERMISSION,
+    READ,
     TRANSLATION,
+    WRITE,
     output_bits,
     refuse,
     table_entry,
-    walk_stage2,
 )
 from cca_platform.native.block import (
     M_PA_BITS,
@@ -32,6 +40,7 @@ from cca_platform.native.block import (
     P_OUT_NG,
     P_OUT_SH,
     P_PAN,
+    P_REGIME,
     P_SCTLR,
     P_SECURITY,
     P_TCR,
@@ -42,15 +51,35 @@ from cca_platform.native.jit import jit, load64, store64
 
 __all__ = ["walk_stage1"]
 
-_READ: Final = 16
-_WRITE: Final = 17
-_FETCH: Final = 18
-_SECURE: Final = 0
-_NON_SECURE: Final = 1
-_REALM: Final = 3
-_OUTPUT: Final = 0x0000_FFFF_FFFF_F000
-_AF: Final = 1 << 10
-_READ_ONLY: Final = 1 << 7  # AP[2]
+_SECURE: Final = int(SecurityState.SECURE)
+_REALM: Final = int(SecurityState.REALM)
+_PAS_NON_SECURE: Final = int(Pas.NON_SECURE)
+_NORMAL_NC, _NORMAL_WB = MAIR_NORMAL_NC, MAIR_NORMAL_WB
+_NORMAL_WT: Final = 0xAA  # Write-Through
+_DC: Final = Hcr.dc.mask
+_STAGE1_OFF: Final = Hcr.dc.mask | Hcr.tge.mask  # either turns stage 1 of EL1&0 off
+_M, _I, _WXN = Sctlr.m.mask, Sctlr.i.mask, Sctlr.wxn.mask
+_SIZE_ONES: Final = Tcr.t0sz.ones
+_T1SZ: Final = Tcr.t1sz.low  # T0SZ is at 0, at EL2 too
+_EPD0, _EPD1 = Tcr.epd0.low, Tcr.epd1.low
+_TBI0, _TBID0, _HPD0 = Tcr.tbi0.low, Tcr.tbid0.low, Tcr.hpd0.low  # those of the upper range come next
+_HA, _HD, _IPS = Tcr.ha.low, Tcr.hd.low, Tcr.ips.low
+_EL2_TBI, _EL2_TBID, _EL2_HPD = TcrEl2.tbi.low, TcrEl2.tbid.low, TcrEl2.hpd.low
+_EL2_HA, _EL2_HD, _EL2_PS = TcrEl2.ha.low, TcrEl2.hd.low, TcrEl2.ps.low
+_BASE: Final = Ttbr.baddr.mask
+_TYPE: Final = Stage1Leaf.type.mask
+_PAGE, _BLOCK, _TABLE = 0b11, 0b01, 0b11  # types
+_ATTRINDX, _ATTRINDX_ONES = Stage1Leaf.attrindx.low, Stage1Leaf.attrindx.ones
+_NS: Final = Stage1Leaf.ns.low
+_USER, _READ_ONLY = Stage1Leaf.user.mask, Stage1Leaf.read_only.mask
+_CLEAN: Final = Stage1Leaf.read_only.low
+_SH, _SH_ONES = Stage1Leaf.sh.low, Stage1Leaf.sh.ones
+_AF: Final = Stage1Leaf.af.mask
+_NG, _DBM = Stage1Leaf.ng.low, Stage1Leaf.dbm.low
+_PXN, _UXN = Stage1Leaf.pxn.mask, Stage1Leaf.uxn.mask
+_PXNTABLE, _UXNTABLE = Stage1Table.pxntable.mask, Stage1Table.uxntable.mask
+_NO_USER, _ALL_READ_ONLY = Stage1Table.no_user.mask, Stage1Table.read_only.mask
+_NSTABLE: Final = Stage1Table.nstable.low
 
 
 @jit("i8(i8, i8, i8, i8)")
@@ -60,14 +89,14 @@ def _flat(p: int, va: int, top: int, access: int) -> int:
     if (va >> pa_bits) & ((1 << (top - pa_bits + 1)) - 1) != 0:
         return refuse(p, ADDRESS_SIZE, 1, 0, va)
     attribute = 0x00  # data: Device-nGnRnE; instructions: Normal, cacheable by SCTLR.I; HCR_EL2.DC: Write-Back
-    if load64(p + 8 * P_EL) < 2 and (load64(p + 8 * P_HCR) >> 12) & 1 == 1:
-        attribute = 0xFF
-    elif access == _FETCH:
-        attribute = 0xAA if (load64(p + 8 * P_SCTLR) >> 12) & 1 == 1 else 0x44
+    if load64(p + 8 * P_REGIME) != EL2 and load64(p + 8 * P_HCR) & _DC != 0:
+        attribute = _NORMAL_WB
+    elif access == FETCH:
+        attribute = _NORMAL_WT if load64(p + 8 * P_SCTLR) & _I != 0 else _NORMAL_NC
     store64(p + 8 * P_OUT_ATTR, attribute)
     store64(p + 8 * P_OUT_NG, 0)
-    store64(p + 8 * P_OUT_SH, 0 if attribute == 0xFF else 2)
-    return va & _OUTPUT | load64(p + 8 * P_SECURITY) << 3 | 7
+    store64(p + 8 * P_OUT_SH, 0 if attribute == _NORMAL_WB else 2)
+    return va & OUTPUT | load64(p + 8 * P_SECURITY) << 3 | 7
 
 
 @jit("i8(i8, i8, i8, i8)")
@@ -77,21 +106,20 @@ def _permitted(p: int, leaf: int, tables: int, clean: int) -> int:
     ``tables`` is the OR of the table descriptors above it; ``clean`` = 1: hardware may make the page writable (DBM).
     """
     el = load64(p + 8 * P_EL)
-    wxn = (load64(p + 8 * P_SCTLR) >> 19) & 1
-    writable = ((leaf >> 7) & 1 == 0 or clean != 0) and (tables >> 62) & 1 == 0
+    writable = (leaf & _READ_ONLY == 0 or clean != 0) and tables & _ALL_READ_ONLY == 0
     readable = True
-    if el == 2:
-        execute = (leaf >> 54) & 1 == 0 and (tables >> 60) & 1 == 0
+    if load64(p + 8 * P_REGIME) == EL2:
+        execute = leaf & _UXN == 0 and tables & _UXNTABLE == 0
     else:
-        user = (leaf >> 6) & 1 == 1 and (tables >> 61) & 1 == 0
+        user = leaf & _USER != 0 and tables & _NO_USER == 0
         if el == 0:
             readable = user
             writable = writable and user
-            execute = (leaf >> 54) & 1 == 0 and (tables >> 60) & 1 == 0
+            execute = leaf & _UXN == 0 and tables & _UXNTABLE == 0
         else:
             # What EL0 may write EL1 never executes.
-            execute = (leaf >> 53) & 1 == 0 and (tables >> 59) & 1 == 0 and not (user and writable)
-    if wxn == 1 and writable:
+            execute = leaf & _PXN == 0 and tables & _PXNTABLE == 0 and not (user and writable)
+    if writable and load64(p + 8 * P_SCTLR) & _WXN != 0:
         execute = False
     if el == 1 and user and load64(p + 8 * P_PAN) == 1:
         readable = writable = False
@@ -101,7 +129,7 @@ def _permitted(p: int, leaf: int, tables: int, clean: int) -> int:
 @jit("i8(i8, i8, i8, i8, i8)")
 def _update(p: int, entry: int, descriptor: int, ipa: int, staged: int) -> int:
     """Write a descriptor back (access flag, dirty state): a store, which stage 2 must permit. 0, or -1 for a fault."""
-    if staged != 0 and walk_stage2(p, ipa, _WRITE, 1) < 0:
+    if staged != 0 and walk_stage2(p, ipa, WRITE, 1) < 0:
         return -1
     return update_descriptor(load64(p + 8 * P_MACHINE), entry, descriptor)
 
@@ -113,27 +141,27 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     Sets P_OUT_ATTR, P_OUT_NG and P_OUT_SH. Faults at a level, in this order: address size, translation, access flag,
     permission.
     """
-    el = load64(p + 8 * P_EL)
+    regime = load64(p + 8 * P_REGIME)
     tcr = load64(p + 8 * P_TCR)
     security = load64(p + 8 * P_SECURITY)
     upper = 0
-    if el == 2:
-        tbi = (tcr >> 20) & 1 & ~((tcr >> 29) & 1 if access == _FETCH else 0)
-        flags = (tcr >> 21) & 1 | (tcr >> 21) & 2 | (tcr >> 22) & 4  # HA, HD, HPD
-        ps = tcr >> 16
-        size = tcr & 63
-        disabled = 0
+    disabled = 0
+    if regime == EL2:
+        size = tcr & _SIZE_ONES
+        tbi = (tcr >> _EL2_TBI) & ~((tcr >> _EL2_TBID) if access == FETCH else 0) & 1
+        ha, hd, hpd = (tcr >> _EL2_HA) & 1, (tcr >> _EL2_HD) & 1, (tcr >> _EL2_HPD) & 1
+        ps = tcr >> _EL2_PS
     else:
         upper = (va >> 55) & 1
-        tbi = (tcr >> (37 + upper)) & 1 & ~((tcr >> (51 + upper)) & 1 if access == _FETCH else 0)
-        flags = (tcr >> 39) & 3 | ((tcr >> (41 + upper)) & 1) << 2
-        ps = tcr >> 32
-        size = (tcr >> (16 * upper)) & 63
-        disabled = (tcr >> (7 + 16 * upper)) & 1  # EPD
+        size = (tcr >> (_T1SZ if upper == 1 else 0)) & _SIZE_ONES
+        tbi = (tcr >> (_TBI0 + upper)) & ~((tcr >> (_TBID0 + upper)) if access == FETCH else 0) & 1
+        ha, hd, hpd = (tcr >> _HA) & 1, (tcr >> _HD) & 1, (tcr >> (_HPD0 + upper)) & 1
+        ps = tcr >> _IPS
+        disabled = (tcr >> (_EPD1 if upper == 1 else _EPD0)) & 1
     top = 55 if tbi == 1 else 63
-    off = load64(p + 8 * P_SCTLR) & 1 == 0
-    if el < 2 and security != _SECURE:
-        off = off or load64(p + 8 * P_HCR) & (1 << 12 | 1 << 27) != 0  # DC and TGE turn stage 1 of EL1&0 off
+    off = load64(p + 8 * P_SCTLR) & _M == 0
+    if regime != EL2 and security != _SECURE:
+        off = off or load64(p + 8 * P_HCR) & _STAGE1_OFF != 0
     if off:
         return _flat(p, va, top, access)
     bits = 64 - min(max(size, 16), 39)
@@ -143,7 +171,7 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     level = 0 if bits > 39 else 1 if bits > 30 else 2
     shift = 39 - 9 * level
     oa_bits = output_bits(p, ps)
-    table = load64(p + 8 * (P_TTBR1 if upper == 1 else P_TTBR0)) & 0x0000_FFFF_FFFF_FFFE
+    table = load64(p + 8 * (P_TTBR1 if upper == 1 else P_TTBR0)) & _BASE
     table &= ~((8 << (bits - shift)) - 1)
     if table >> oa_bits != 0:
         return refuse(p, ADDRESS_SIZE, 1, 0, table)
@@ -153,53 +181,53 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
         ipa = table + 8 * index
         pa = ipa
         pas = security
-        if security == _SECURE and (tables >> 63) & 1 == 1:
-            pas = _NON_SECURE
+        if security == _SECURE and (tables >> _NSTABLE) & 1 == 1:
+            pas = _PAS_NON_SECURE
         if staged != 0:
-            result = walk_stage2(p, ipa, _READ, 1)
+            result = walk_stage2(p, ipa, READ, 1)
             if result < 0:
                 return -1
-            pa = result & _OUTPUT | ipa & 0xFFF
+            pa = result & OUTPUT | ipa & 0xFFF
             pas = (result >> 3) & 3
         entry = table_entry(p, pa, pas, level, 1, 0, ipa)
         if entry == 0:
             return -1
         descriptor = load64(entry)
-        if descriptor & 3 != 3 or level == 3:
+        if descriptor & _TYPE != _TABLE or level == 3:
             break
-        table = descriptor & _OUTPUT
+        table = descriptor & OUTPUT
         if table >> oa_bits != 0:
             return refuse(p, ADDRESS_SIZE + level, 1, 0, table)
         tables |= descriptor
         level += 1
         shift -= 9
         index = (va >> shift) & 511
-    if descriptor & 3 != (3 if level == 3 else 1) or level == 0:
+    if descriptor & _TYPE != (_PAGE if level == 3 else _BLOCK) or level == 0:
         return refuse(p, TRANSLATION + level, 1, 0, 0)
     low = (1 << shift) - 1
-    oa = descriptor & _OUTPUT & ~low | va & low & ~0xFFF
+    oa = descriptor & OUTPUT & ~low | va & low & ~0xFFF
     if oa >> oa_bits != 0:
         return refuse(p, ADDRESS_SIZE + level, 1, 0, oa)
-    if descriptor & _AF == 0 and flags & 1 == 0:
+    if descriptor & _AF == 0 and ha == 0:
         return refuse(p, ACCESS_FLAG + level, 1, 0, 0)
     # Dirty state is managed when HA, HD and the descriptor's DBM are set; AP[2] then means "not written yet".
-    clean = (descriptor >> 7) & (descriptor >> 51) & 1 if flags & 3 == 3 else 0
-    nstable = (tables >> 63) & 1
-    permitted = _permitted(p, descriptor, 0 if flags & 4 != 0 else tables, clean)
-    if permitted & (1 if access == _READ else 2 if access == _WRITE else 4) == 0:
+    clean = (descriptor >> _CLEAN) & (descriptor >> _DBM) & ha & hd
+    nstable = (tables >> _NSTABLE) & 1
+    permitted = _permitted(p, descriptor, 0 if hpd == 1 else tables, clean)
+    if permitted & (1 if access == READ else 2 if access == WRITE else 4) == 0:
         return refuse(p, PERMISSION + level, 1, 0, 0)
     updated = descriptor | _AF
-    if access == _WRITE and clean == 1:
+    if access == WRITE and clean == 1:
         updated &= ~_READ_ONLY
     if updated != descriptor and _update(p, entry, updated, ipa, staged) < 0:
         return -1
     pas = security
     # NS selects the PAS where stage 1 has the last word: Secure EL1&0 and Realm EL2.
     if security == _SECURE:
-        pas = (descriptor >> 5) & 1 | nstable
-    elif security == _REALM and el == 2 and (descriptor >> 5) & 1 == 1:
-        pas = _NON_SECURE
-    store64(p + 8 * P_OUT_ATTR, (load64(p + 8 * P_MAIR) >> (8 * ((descriptor >> 2) & 7))) & 0xFF)
-    store64(p + 8 * P_OUT_SH, (descriptor >> 8) & 3)
-    store64(p + 8 * P_OUT_NG, (descriptor >> 11) & 1 | (nstable if security == _SECURE else 0))
+        pas = (descriptor >> _NS) & 1 | nstable
+    elif security == _REALM and regime == EL2 and (descriptor >> _NS) & 1 == 1:
+        pas = _PAS_NON_SECURE
+    store64(p + 8 * P_OUT_ATTR, (load64(p + 8 * P_MAIR) >> (8 * ((descriptor >> _ATTRINDX) & _ATTRINDX_ONES))) & 0xFF)
+    store64(p + 8 * P_OUT_SH, (descriptor >> _SH) & _SH_ONES)
+    store64(p + 8 * P_OUT_NG, (descriptor >> _NG) & 1 | (nstable if security == _SECURE else 0))
     return oa | pas << 3 | permitted

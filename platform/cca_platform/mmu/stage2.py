@@ -9,18 +9,24 @@ the reason is in the P_FAULT words::
 
 from typing import Final
 
-from cca_platform.mmu.gpc import granule_protection_check, host_address, update_descriptor
+from cca_arch.descriptors.stage2 import BLOCK, PAGE, TABLE, Stage2Descriptor
+from cca_arch.sysregs import Hcr, Vtcr, Vttbr
+from cca_arch.types import Pas, SecurityState
+from cca_platform.mmu.dram import update_descriptor
+from cca_platform.mmu.walk import (
+    ACCESS_FLAG,
+    ADDRESS_SIZE,
+    OUTPUT,
+    PERMISSION,
+    READ,
+    TRANSLATION,
+    WRITE,
+    output_bits,
+    refuse,
+    table_entry,
+)
 from cca_platform.native.block import (
-    M_PA_BITS,
     P_EL,
-    P_FAULT_FSC,
-    P_FAULT_GPF,
-    P_FAULT_GPT_LEVEL,
-    P_FAULT_IPA,
-    P_FAULT_PA,
-    P_FAULT_PAS,
-    P_FAULT_S1PTW,
-    P_FAULT_STAGE,
     P_HCR,
     P_MACHINE,
     P_SECURITY,
@@ -32,82 +38,27 @@ from cca_platform.native.block import (
 )
 from cca_platform.native.jit import jit, load64, store64
 
-__all__ = [
-    "ACCESS_FLAG",
-    "ADDRESS_SIZE",
-    "EXTERNAL_ABORT_WALK",
-    "GPF",
-    "GPF_WALK",
-    "PERMISSION",
-    "TRANSLATION",
-    "output_bits",
-    "refuse",
-    "refuse_gpc",
-    "table_entry",
-    "walk_stage2",
-]
+__all__ = ["walk_stage2"]
 
-# Fault status codes (DFSC, IFSC): add the level of the lookup (GPF: none).
-ADDRESS_SIZE: Final = 0x00
-TRANSLATION: Final = 0x04
-ACCESS_FLAG: Final = 0x08
-PERMISSION: Final = 0x0C
-EXTERNAL_ABORT_WALK: Final = 0x14
-GPF_WALK: Final = 0x24
-GPF: Final = 0x28
-
-_READ: Final = 16  # types.Access, as plain numbers for the compiler
-_WRITE: Final = 17
-_REALM: Final = 3
-_NON_SECURE: Final = 1
-_OUTPUT: Final = 0x0000_FFFF_FFFF_F000
-_AF: Final = 1 << 10
-_S2AP_WRITE: Final = 1 << 7
-
-
-@jit("i8(i8, i8, i8, i8, i8)")
-def refuse(p: int, fsc: int, stage: int, s1ptw: int, address: int) -> int:
-    """Record a fault of ``stage`` at ``address``: the faulting IPA (stage 2) or the output address (stage 1). -1."""
-    store64(p + 8 * P_FAULT_FSC, fsc)
-    store64(p + 8 * P_FAULT_STAGE, stage)
-    store64(p + 8 * P_FAULT_S1PTW, s1ptw)
-    store64(p + 8 * P_FAULT_IPA, address)
-    store64(p + 8 * P_FAULT_PA, address)
-    store64(p + 8 * P_FAULT_GPF, 0)
-    return -1
-
-
-@jit("i8(i8, i8, i8, i8)")
-def refuse_gpc(p: int, code: int, pa: int, pas: int) -> int:
-    """Add to a fault what the granule protection check said (``code``) of ``pa`` in ``pas``. -1."""
-    store64(p + 8 * P_FAULT_PA, pa)
-    store64(p + 8 * P_FAULT_PAS, pas)
-    store64(p + 8 * P_FAULT_GPF, code >> 8)
-    store64(p + 8 * P_FAULT_GPT_LEVEL, code & 0xFF)
-    return -1
-
-
-@jit("i8(i8, i8)")
-def output_bits(p: int, ps: int) -> int:
-    """The width of output addresses for a PS or IPS field (bits 2:0), never more than the PE has."""
-    bits = (0x3030_302C_2A28_2420 >> (8 * (ps & 7))) & 0xFF
-    return min(bits, load64(load64(p + 8 * P_MACHINE) + 8 * M_PA_BITS))
-
-
-@jit("i8(i8, i8, i8, i8, i8, i8, i8)")
-def table_entry(p: int, pa: int, pas: int, level: int, stage: int, s1ptw: int, ipa: int) -> int:
-    """The host address of a descriptor, or 0: the GPC refused it (FSC 0x24 + level), or no DRAM (0x14 + level)."""
-    m = load64(p + 8 * P_MACHINE)
-    code = granule_protection_check(m, pa, pas)
-    if code != 0:
-        refuse(p, GPF_WALK + level, stage, s1ptw, ipa)
-        refuse_gpc(p, code, pa, pas)
-        return 0
-    host = host_address(m, pa)
-    if host == 0:
-        refuse(p, EXTERNAL_ABORT_WALK + level, stage, s1ptw, ipa)
-        store64(p + 8 * P_FAULT_PA, pa)
-    return host
+_REALM: Final = int(SecurityState.REALM)
+_PAS_REALM: Final = int(Pas.REALM)
+_PAS_NON_SECURE: Final = int(Pas.NON_SECURE)
+_HCR_PTW: Final = Hcr.ptw.mask
+_HCR_FWB: Final = Hcr.fwb.mask
+_T0SZ, _SL0, _SL0_ONES, _PS = Vtcr.t0sz.ones, Vtcr.sl0.low, Vtcr.sl0.ones, Vtcr.ps.low
+_HA: Final = Vtcr.ha.low
+_HD: Final = Vtcr.hd.low
+_BASE: Final = Vttbr.baddr.mask
+_TYPE: Final = Stage2Descriptor.type.mask
+_BLOCK, _PAGE, _TABLE = BLOCK, PAGE, TABLE
+_AF: Final = Stage2Descriptor.af.mask
+_S2AP, _S2AP_ONES = Stage2Descriptor.s2ap.low, Stage2Descriptor.s2ap.ones
+_WRITABLE: Final = Stage2Descriptor.writable.mask
+_DBM: Final = Stage2Descriptor.dbm.low
+_XN, _XN_ONES = Stage2Descriptor.xn.low, Stage2Descriptor.xn.ones
+_MEMATTR, _MEMATTR_ONES = Stage2Descriptor.memattr.low, Stage2Descriptor.memattr.ones
+_SH, _SH_ONES = Stage2Descriptor.sh.low, Stage2Descriptor.sh.ones
+_NS: Final = Stage2Descriptor.ns.mask
 
 
 @jit("i8(i8, i8, i8, i8)")
@@ -120,16 +71,16 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
     vtcr = load64(p + 8 * P_VTCR)
     hcr = load64(p + 8 * P_HCR)
     realm = load64(p + 8 * P_SECURITY) == _REALM
-    pas = _REALM if realm else _NON_SECURE
+    pas = _PAS_REALM if realm else _PAS_NON_SECURE
     fault_ipa = ipa if s1ptw != 0 else ipa & ~0xFFF
-    bits = 64 - (vtcr & 63)
-    level = 2 - ((vtcr >> 6) & 3)  # SL0; 3 would be a start at level 3, which needs FEAT_TTST
+    bits = 64 - (vtcr & _T0SZ)
+    level = 2 - ((vtcr >> _SL0) & _SL0_ONES)  # SL0; 3 would be a start at level 3, which needs FEAT_TTST
     shift = 39 - 9 * level
     # The start level resolves from 1 bit up to a whole table and 4 bits of concatenation (S2InconsistentSL).
     if level < 0 or bits <= shift or bits > min(shift + 13, 48) or ipa >> bits != 0:
         return refuse(p, TRANSLATION, 2, s1ptw, fault_ipa)
-    oa_bits = output_bits(p, vtcr >> 16)
-    table = load64(p + 8 * P_VTTBR) & 0x0000_FFFF_FFFF_FFFE & ~((8 << (bits - shift)) - 1)
+    oa_bits = output_bits(p, vtcr >> _PS)
+    table = load64(p + 8 * P_VTTBR) & _BASE & ~((8 << (bits - shift)) - 1)
     if table >> oa_bits != 0:
         return refuse(p, ADDRESS_SIZE, 2, s1ptw, fault_ipa)
     # Within one translation the tables that the last walk went through are known to be good: go on from there.
@@ -145,8 +96,8 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
         if entry == 0:
             return -1
     descriptor = load64(entry)
-    while descriptor & 3 == 3 and level < 3:
-        table = descriptor & _OUTPUT
+    while descriptor & _TYPE == _TABLE and level < 3:
+        table = descriptor & OUTPUT
         if table >> oa_bits != 0:
             return refuse(p, ADDRESS_SIZE + level, 2, s1ptw, fault_ipa)
         level += 1
@@ -159,37 +110,39 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
     store64(p + 8 * P_WALK_IPA, ipa)
     store64(p + 8 * P_WALK_DEPTH, level)
     # A page is 0b11 at level 3, a block 0b01 at levels 1 and 2; everything else is invalid.
-    if descriptor & 3 != (3 if level == 3 else 1) or level == 0:
+    if descriptor & _TYPE != (_PAGE if level == 3 else _BLOCK) or level == 0:
         return refuse(p, TRANSLATION + level, 2, s1ptw, fault_ipa)
     low = (1 << shift) - 1
-    oa = descriptor & _OUTPUT & ~low | ipa & low & ~0xFFF
+    oa = descriptor & OUTPUT & ~low | ipa & low & ~0xFFF
     if oa >> oa_bits != 0:
         return refuse(p, ADDRESS_SIZE + level, 2, s1ptw, fault_ipa)
-    if descriptor & _AF == 0 and (vtcr >> 21) & 1 == 0:
+    if descriptor & _AF == 0 and (vtcr >> _HA) & 1 == 0:
         return refuse(p, ACCESS_FLAG + level, 2, s1ptw, fault_ipa)
-    permitted = (descriptor >> 6) & 3  # S2AP is {write, read}
+    permitted = (descriptor >> _S2AP) & _S2AP_ONES  # {write, read}
     updated = descriptor | _AF
-    if (vtcr >> 21) & (vtcr >> 22) & (descriptor >> 51) & 1 == 1:  # HA, HD, DBM: S2AP[1] = 0 means "not written yet"
+    if (vtcr >> _HA) & (vtcr >> _HD) & (descriptor >> _DBM) & 1 == 1:  # S2AP[1] = 0 means "not written yet"
         permitted |= 2
-        if access == _WRITE:
-            updated |= _S2AP_WRITE
-    xn = (descriptor >> 53) & 3  # 0 all, 1 EL0 only, 2 none, 3 EL1 only (the field is {XN[1], XN[0]} in bits 54:53)
+        if access == WRITE:
+            updated |= _WRITABLE
+    xn = (
+        descriptor >> _XN
+    ) & _XN_ONES  # {XN[1], XN[0]}: 0 all, 1 EL0 only, 2 none, 3 EL1 only
     if xn == 0 or xn == (1 if load64(p + 8 * P_EL) == 0 else 3):
         permitted |= 4
-    attributes = (descriptor >> 2) & 15
+    attributes = (descriptor >> _MEMATTR) & _MEMATTR_ONES
     walkable = True
-    if realm and (descriptor >> 55) & 1 == 1:
-        # NS = 1. Realm EL1&0 neither fetches instructions nor walks its tables in the Non-secure PAS: permission
+    if realm and descriptor & _NS != 0:
+        # Realm EL1&0 neither fetches instructions nor walks its tables in the Non-secure PAS: permission
         # fault of stage 2 (the RME rules; for the walk DDI 0487 leaves no other stage 2 fault that would fit).
-        pas = _NON_SECURE
+        pas = _PAS_NON_SECURE
         permitted &= 3
         walkable = False
-    if (hcr >> 2) & 1 == 1:  # PTW: no walk through Device memory
-        device = (attributes >> 2) & 1 == 0 if (hcr >> 46) & 1 == 1 else attributes >> 2 == 0
+    if hcr & _HCR_PTW != 0:  # no walk through Device memory
+        device = (attributes >> 2) & 1 == 0 if hcr & _HCR_FWB != 0 else attributes >> 2 == 0
         walkable = walkable and not device
-    needed = 1 if access == _READ else 2 if access == _WRITE else 4
+    needed = 1 if access == READ else 2 if access == WRITE else 4
     if permitted & needed == 0 or (s1ptw != 0 and not walkable):
         return refuse(p, PERMISSION + level, 2, s1ptw, fault_ipa)
     if updated != descriptor:
         update_descriptor(load64(p + 8 * P_MACHINE), entry, updated)
-    return oa | (descriptor >> 8 & 3) << 9 | attributes << 5 | pas << 3 | permitted
+    return oa | (descriptor >> _SH & _SH_ONES) << 9 | attributes << 5 | pas << 3 | permitted

@@ -8,12 +8,16 @@ check for every table access and for the final address. Nothing is cached here; 
 
 from typing import Final
 
-from cca_platform.mmu.gpc import granule_protection_check, host_address, mark_written, page_index
+from cca_arch.sysregs import MAIR_NORMAL_NC, MAIR_NORMAL_WB, Hcr
+from cca_arch.types import SecurityState
+from cca_platform.mmu.dram import host_address, mark_written, page_index
+from cca_platform.mmu.gpc import granule_protection_check
+from cca_platform.mmu.regime import EL2
 from cca_platform.mmu.stage1 import walk_stage1
-from cca_platform.mmu.stage2 import GPF, refuse, refuse_gpc, walk_stage2
+from cca_platform.mmu.stage2 import walk_stage2
+from cca_platform.mmu.walk import FETCH, GPF, OUTPUT, WRITE, refuse, refuse_gpc
 from cca_platform.native.block import (
     M_EXECUTED,
-    P_EL,
     P_FAULT_ACCESS,
     P_FAULT_KIND,
     P_FAULT_VA,
@@ -25,6 +29,7 @@ from cca_platform.native.block import (
     P_OUT_PAS,
     P_OUT_PROT,
     P_OUT_SH,
+    P_REGIME,
     P_SECURITY,
     P_TLB_ERA,
     P_TLB_PAGES,
@@ -38,10 +43,6 @@ __all__ = [
     "REFUSED",
     "combine_attributes",
     "fill",
-    "granule_protection_check",
-    "host_address",
-    "mark_written",
-    "page_index",
     "translate",
 ]
 
@@ -49,12 +50,10 @@ OK: Final = 0  # what translate returns: P_OUT_PA is DRAM
 REFUSED: Final = 1  # P_FAULT_* say why
 DEVICE: Final = 2  # permitted, but P_OUT_PA is not DRAM: a device or nothing
 
-_WRITE: Final = 17
-_FETCH: Final = 18
-_SECURE: Final = 0
-_OUTPUT: Final = 0x0000_FFFF_FFFF_F000
-_NORMAL_NC: Final = 0x44
-_NORMAL_WB: Final = 0xFF
+_SECURE: Final = int(SecurityState.SECURE)
+_NORMAL_NC, _NORMAL_WB = MAIR_NORMAL_NC, MAIR_NORMAL_WB
+_STAGE2_ON: Final = Hcr.vm.mask | Hcr.dc.mask  # DC implies VM
+_FWB: Final = Hcr.fwb.low
 
 
 @jit("i8(i8, i8)")
@@ -93,23 +92,23 @@ def translate(p: int, va: int, access: int) -> int:
     m = load64(p + 8 * P_MACHINE)
     hcr = load64(p + 8 * P_HCR)
     staged = 0
-    if load64(p + 8 * P_EL) < 2 and load64(p + 8 * P_SECURITY) != _SECURE and hcr & (1 | 1 << 12) != 0:
-        staged = 1  # HCR_EL2.VM, or DC which implies it
+    if load64(p + 8 * P_REGIME) != EL2 and load64(p + 8 * P_SECURITY) != _SECURE and hcr & _STAGE2_ON != 0:
+        staged = 1
     store64(p + 8 * P_WALK_IPA, -1)
     result = walk_stage1(p, va, access, staged)
     if result < 0:
         return REFUSED
-    ipa = result & _OUTPUT | va & 0xFFF
+    ipa = result & OUTPUT | va & 0xFFF
     if staged == 1:
         second = walk_stage2(p, ipa, access, 0)
         if second < 0:
             return REFUSED
-        attribute = combine_attributes(load64(p + 8 * P_OUT_ATTR), (second >> 5) & 15, (hcr >> 46) & 1)
+        attribute = combine_attributes(load64(p + 8 * P_OUT_ATTR), (second >> 5) & 15, (hcr >> _FWB) & 1)
         store64(p + 8 * P_OUT_ATTR, attribute)
         one, two = load64(p + 8 * P_OUT_SH), (second >> 9) & 3
         store64(p + 8 * P_OUT_SH, 2 if one == 2 or two == 2 else one | two)  # the outermost of both: 0 none, 3 inner
         result = second & (~7 | result & 7)
-    pa = result & _OUTPUT | va & 0xFFF
+    pa = result & OUTPUT | va & 0xFFF
     pas = (result >> 3) & 3
     code = granule_protection_check(m, pa, pas)
     if code != 0:
@@ -140,10 +139,10 @@ def fill(p: int, va: int, access: int) -> int:
     page = page_index(m, load64(p + 8 * P_OUT_PA))
     store8(load64(p + 8 * P_TLB_PAGES) + page, load64(p + 8 * P_TLB_ERA))
     given = load64(p + 8 * P_OUT_PROT) & 1
-    if access == _WRITE:
+    if access == WRITE:
         mark_written(m, page)
         given |= 2
-    elif access == _FETCH:
+    elif access == FETCH:
         store8(load64(m + 8 * M_EXECUTED) + page, 1)
         given |= 4
     return given

@@ -8,7 +8,7 @@ from cca_arch.types import Access
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
 from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT
-from cca_platform.mmu.stage2 import EXTERNAL_ABORT_WALK
+from cca_platform.mmu.walk import EXTERNAL_ABORT_WALK
 from cca_platform.native import block as w
 
 __all__ = ["EXTERNAL_ABORT", "Abort", "GpcIss", "abort"]

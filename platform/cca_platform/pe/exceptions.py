@@ -15,7 +15,6 @@ from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
-from cca_platform.memory import probe
 from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
 from cca_platform.pe import interrupts, timers
@@ -222,7 +221,7 @@ def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:
     access = Access(words[w.P_FAULT_ACCESS])
     if words[w.P_FAULT_GPF]:
         pa = words[w.P_FAULT_PA]
-        gpi = probe.gpi(pe.machine.memory, pa)
+        gpi = pe.machine.memory.gpi(pa)
         refused = FaultGpf(
             pa=pa, va=far, pc=pe.elr, esr=esr, access=access, pas=words[w.P_FAULT_PAS],
             level=words[w.P_FAULT_GPT_LEVEL], gpi=UNSET if gpi is None else gpi,

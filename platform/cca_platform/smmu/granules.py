@@ -4,13 +4,13 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final
 
+from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
 from cca_arch.types import Access, Pas
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.machine.board import DeviceRow
 from cca_platform.memory.memory import Memory
-from cca_platform.mmu import gpt
 from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
 
@@ -70,19 +70,19 @@ class GranuleProtection:
     def configure(self, cr0: int, base: int, cfg: int) -> None:
         """Take over SMMU_ROOT_CR0, SMMU_ROOT_GPT_BASE and SMMU_ROOT_GPT_BASE_CFG."""
         self.cr0, self.base, self.cfg = cr0, base, cfg
-        control = gpt.Gpccr(cfg)
+        control = Gpccr(cfg)
         valid = self._valid(control)
         self.blocked = GPC_GPF if not cr0 & _ACCESSEN else _CONFIGURATION if cr0 & _GPCEN and not valid else 0
         words = self._words
         words[w.M_GPTBR] = base >> 12
-        words[w.M_GPCCR] = gpt.Gpccr(control).replace(gpc=cr0 >> 1 & 1)
-        words[w.M_PPS_BITS] = gpt.PPS_BITS[control.pps] if valid else 0
-        words[w.M_L0GPTSZ_BITS] = gpt.L0GPTSZ_BITS[0]
+        words[w.M_GPCCR] = control.replace(gpc=cr0 >> 1 & 1)
+        words[w.M_PPS_BITS] = PPS_BITS[control.pps] if valid else 0
+        words[w.M_L0GPTSZ_BITS] = L0GPTSZ_BITS[0]
         self.port.tlb.clear()
 
-    def _valid(self, control: gpt.Gpccr) -> bool:
+    def _valid(self, control: Gpccr) -> bool:
         """Whether the fields hold nothing reserved: sizes, and cacheability with shareability."""
-        if control.pps >= len(gpt.PPS_BITS) or gpt.PPS_BITS[control.pps] > self._pa_bits:
+        if control.pps >= len(PPS_BITS) or PPS_BITS[control.pps] > self._pa_bits:
             return False
         cacheable = control.irgn or control.orgn
         return control.pgs == 0 and control.sh != 1 and bool(cacheable or control.sh == 2)

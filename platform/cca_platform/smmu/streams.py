@@ -5,18 +5,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from cca_arch.descriptors.stage2 import Stage2Descriptor
+from cca_arch.sysregs import OUTPUT_BITS, Fsc, Hcr, Vtcr
 from cca_arch.types import Access, Pas
 from cca_platform.errors import BusError, GranuleProtectionFault
-from cca_platform.mmu.gpc import host_address
-from cca_platform.mmu.stage2 import (
-    ACCESS_FLAG,
-    ADDRESS_SIZE,
-    EXTERNAL_ABORT_WALK,
-    GPF_WALK,
-    PERMISSION,
-    TRANSLATION,
-    walk_stage2,
-)
+from cca_platform.mmu.dram import host_address
+from cca_platform.mmu.stage2 import walk_stage2
+from cca_platform.mmu.walk import OUTPUT
 from cca_platform.native import block as w
 from cca_platform.smmu.granules import GranuleProtection, Reason
 from cca_platform.smmu.layout import STREAM_BITS, Event, EventFlags, L1Std, Ste, SteConfig, StrtabBaseCfg, address
@@ -33,17 +28,18 @@ _MAX_SPAN: Final = 11
 _TWO_LEVEL: Final = 1
 _MAX_T0SZ: Final = 39  # without small translation tables
 _IN: Final = 0b10  # CLASS: the input address caused the fault
-_HCR_VM: Final = 1
-_OUTPUT: Final = 0x0000_FFFF_FFFF_F000
-_PS_BITS: Final = (32, 36, 40, 42, 44, 48, 48, 48)  # reserved sizes count as the largest; 4 KiB tables reach 48 bits
+_PS_BITS: Final = (
+    *(min(bits, 48) for bits in OUTPUT_BITS),
+    48,
+)  # reserved sizes count as the largest; 4 KiB tables reach 48 bits
 _NEEDS: Final = {Access.READ: 1, Access.WRITE: 2}
-_EVENTS: Final = {
-    ADDRESS_SIZE: Event.F_ADDR_SIZE,
-    TRANSLATION: Event.F_TRANSLATION,
-    ACCESS_FLAG: Event.F_ACCESS,
-    PERMISSION: Event.F_PERMISSION,
-    EXTERNAL_ABORT_WALK: Event.F_WALK_EABT,
-    GPF_WALK: Event.F_WALK_EABT,
+_EVENTS: Final[dict[int, Event]] = {
+    Fsc.ADDRESS_SIZE: Event.F_ADDR_SIZE,
+    Fsc.TRANSLATION: Event.F_TRANSLATION,
+    Fsc.ACCESS_FLAG: Event.F_ACCESS,
+    Fsc.PERMISSION: Event.F_PERMISSION,
+    Fsc.EXTERNAL_WALK: Event.F_WALK_EABT,
+    Fsc.GPF_WALK: Event.F_WALK_EABT,
 }
 
 
@@ -150,27 +146,25 @@ class Stage2:
         self._words[w.P_MACHINE] = granules.machine
         self._words[w.P_SECURITY] = Pas.NON_SECURE
         self._words[w.P_EL] = 1
-        self._words[w.P_HCR] = _HCR_VM
+        self._words[w.P_HCR] = Hcr.vm.mask
 
     def walk(self, ste: Ste, ipa: int, access: Access) -> Leaf:
         """Translate ``ipa``, which fits the output size, by the tables of ``ste``; Refusal with the fault."""
         words, ttb = self._words, ste.s2ttb << 4
         if self._granules.blocked:
-            raise Refusal(
-                Event.F_WALK_EABT, EventFlags.make(s2=1, class_=_IN, gpcf=1), ttb & ~7, ttb, Reason.WALK
-            )
-        words[w.P_VTCR] = ste.s2t0sz | ste.s2sl0 << 6 | ste.s2ps << 16
+            raise Refusal(Event.F_WALK_EABT, EventFlags.make(s2=1, class_=_IN, gpcf=1), ttb & ~7, ttb, Reason.WALK)
+        words[w.P_VTCR] = ste.s2t0sz | ste.s2sl0 << Vtcr.sl0.low | ste.s2ps << Vtcr.ps.low
         words[w.P_VTTBR] = ttb
         words[w.P_WALK_IPA] = -1
         found = walk_stage2(self._address, ipa, int(access), 0)
         if found >= 0:
-            return Leaf(found & _OUTPUT, found & 7, int(words[w.P_WALK_DEPTH]))
+            return Leaf(found & OUTPUT, found & 7, int(words[w.P_WALK_DEPTH]))
         fsc = int(words[w.P_FAULT_FSC])
         event = _EVENTS[fsc & ~3]
         if event == Event.F_ACCESS and ste.s2affd:
             return self._without_access_flag(ste, ipa, access, fsc & 3)
         if event == Event.F_WALK_EABT:
-            fetch, refused = int(words[w.P_FAULT_PA]), fsc & ~3 == GPF_WALK
+            fetch, refused = int(words[w.P_FAULT_PA]), fsc & ~3 == Fsc.GPF_WALK
             flags = EventFlags.make(s2=1, class_=_IN, gpcf=refused)
             raise Refusal(event, flags, fetch & ~7, fetch, Reason.WALK if refused else None)
         raise Refusal(event if ste.s2r else None, EventFlags.make(s2=1, class_=_IN), ipa & ~0xFFF)
@@ -185,8 +179,8 @@ class Stage2:
             entry = int(self._words[w.P_WALK_TABLE + level]) + 8 * (ipa >> 39 - 9 * level & 511)
         descriptor = ctypes.c_uint64.from_address(entry).value
         low = (1 << 39 - 9 * level) - 1
-        permitted = descriptor >> 6 & 3
+        permitted = Stage2Descriptor(descriptor).s2ap
         if not permitted & _NEEDS[access]:
             event = Event.F_PERMISSION if ste.s2r else None
             raise Refusal(event, EventFlags.make(s2=1, class_=_IN), ipa & ~0xFFF)
-        return Leaf(descriptor & _OUTPUT & ~low | ipa & low & ~0xFFF, permitted, level)
+        return Leaf(descriptor & OUTPUT & ~low | ipa & low & ~0xFFF, permitted, level)

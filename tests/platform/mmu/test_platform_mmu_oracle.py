@@ -20,8 +20,9 @@ from unicorn import arm64_const as arm
 from cca_arch.types import Access, SecurityState
 from cca_platform.machine.board import Board
 from cca_platform.memory.memory import Memory
-from cca_platform.mmu.stage2 import ACCESS_FLAG, ADDRESS_SIZE, PERMISSION, TRANSLATION
+from cca_platform.mmu.regime import regime_of
 from cca_platform.mmu.translate import DEVICE, OK, REFUSED, translate
+from cca_platform.mmu.walk import ACCESS_FLAG, ADDRESS_SIZE, PERMISSION, TRANSLATION
 from cca_platform.native import block as w
 
 DRAM = 0x8000_0000
@@ -289,6 +290,7 @@ class Pair:
         regime = "EL2" if el == 2 else "EL1"
         pe, registers = self.pe, self.registers
         pe[w.P_EL] = el
+        pe[w.P_REGIME] = regime_of(el)
         pe[w.P_PAN] = pan and el == 1
         pe[w.P_SCTLR] = registers[f"SCTLR_{regime}"]
         pe[w.P_TCR] = registers[f"TCR_{regime}"]

@@ -16,11 +16,13 @@ import pytest
 from cca_arch.types import Access, Gpi, SecurityState
 from cca_platform.machine.board import Board
 from cca_platform.memory.memory import Memory
+from cca_platform.mmu.regime import regime_of
 from cca_platform.mmu.translate import fill, translate
 from cca_platform.native import block as w
 from cca_platform.native.jit import NATIVE
 
 HERE = Path(__file__).parent
+NOT_PLAIN = ("test_platform_mmu_oracle.py", Path(__file__).name)
 DRAM, L0GPT, L1GPT = 0x8000_0000, 0xFFC0_0000, 0xFFC2_0000
 STAGE1, STAGE2, TABLES = 0x8010_0000, 0x8020_0000, 64
 ANSWER = (*range(w.P_OUT_PA, w.P_OUT_NG + 1), *range(w.P_FAULT_FSC, w.P_FAULT_GPT_LEVEL + 1))
@@ -72,6 +74,7 @@ def answers(seed: int, rounds: int, cases: int) -> list[list[int]]:
             size = chance.randrange(16, 40)
             pe[w.P_SECURITY] = chance.choice((SecurityState.SECURE, SecurityState.NON_SECURE, SecurityState.REALM))
             pe[w.P_EL] = chance.choice((0, 1, 1, 2))
+            pe[w.P_REGIME] = regime_of(int(pe[w.P_EL]))
             pe[w.P_PAN] = chance.randrange(2)
             pe[w.P_SCTLR] = (chance.random() < 0.8) | chance.choice((0, 1 << 19, 1 << 12))
             tcr = chance.getrandbits(64) & ~0x3F00_3F | size | size << 16
@@ -121,8 +124,8 @@ class TestPlainPython:
 
     def test_same_rules(self) -> None:
         """The rule tests pass without compilation too."""
-        rules = str(HERE / "test_platform_mmu.py")
-        done = run_plain("-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider", rules)
+        rules = sorted(str(path) for path in HERE.glob("test_*.py") if path.name not in NOT_PLAIN)
+        done = run_plain("-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider", *rules)
         assert done.returncode == 0, done.stdout
 
 

@@ -1,0 +1,80 @@
+"""TLB fills and DRAM: permissions of an entry, what is written and executed, banks.
+
+The file is also run with NUMBA_DISABLE_JIT=1 (test_platform_mmu_plain.py): the same source as plain Python.
+"""
+
+import numpy as np
+import pytest
+from mmu_bench import AF, DATA, FETCH, PXN, READ, READ_ONLY, VA, WRITE, Bench
+
+from cca_platform.mmu.dram import host_address, mark_written, page_index
+from cca_platform.mmu.translate import DEVICE, fill
+from cca_platform.native import block as w
+
+
+class TestFill:
+    """What the TLB is given, and the maps that a fill keeps."""
+
+    @pytest.mark.parametrize(
+        ("attributes", "access", "given"),
+        [(0, READ, 1), (0, WRITE, 3), (0, FETCH, 5), (READ_ONLY, WRITE, 0), (PXN, FETCH, 0), (PXN, READ, 1)],
+    )
+    def test_write_xor_execute(self, bench: Bench, attributes: int, access: int, given: int) -> None:
+        """Read gives read, write gives read and write, fetch gives read and execute: never write and execute."""
+        bench.page(attributes=AF | attributes)
+        assert fill(bench.p, VA, access) == given
+        if given:
+            assert bench.get("OUT_PA") == DATA
+            page = page_index(bench.m, DATA)
+            assert bench.tlb_pages[page] == 7  # the era: one flush of the whole TLB makes it stale
+            assert bench.memory.dirty[page] == (access == WRITE)
+            assert bench.memory.executed[page] == (access == FETCH)
+
+    def test_without_read(self, bench: Bench) -> None:
+        """What may not be read is not readable after a write or fetch fill."""
+        bench.set(SCTLR=0)
+        bench.stage2()
+        bench.ipa(DATA, DATA, AF | 2 << 6)
+        assert [fill(bench.p, DATA, access) for access in (READ, WRITE, FETCH)] == [0, 2, 4]
+
+    def test_device(self, bench: Bench) -> None:
+        """A device page is refused, with its address."""
+        bench.set(SCTLR=0)
+        assert fill(bench.p, 0x1C09_0018, WRITE) == 0
+        assert (bench.get("FAULT_KIND"), bench.get("OUT_PA")) == (DEVICE, 0x1C09_0018)
+
+    def test_pre_image(self, bench: Bench) -> None:
+        """Under a snapshot the first write of a page saves it as it was."""
+        page, shadow = page_index(bench.m, DATA), np.zeros(4096, np.uint8)
+        bench.memory.dirty[:] = 0
+        bench.store.write64(DATA, 7)
+        bench.memory.dirty[:] = 0
+        bench.memory.block[w.M_SHADOW] = int(shadow.ctypes.data) - page * 4096
+        bench.set(SCTLR=0)
+        assert fill(bench.p, DATA, WRITE) == 3
+        bench.store.write64(DATA, 8)
+        mark_written(bench.m, page)
+        assert shadow[0] == 7
+
+    def test_code_written(self, bench: Bench) -> None:
+        """Writing a page that was executed asks for translations to be dropped."""
+        bench.set(SCTLR=0)
+        fill(bench.p, DATA, WRITE)
+        assert bench.memory.block[w.M_CODE_WRITTEN] == 0
+        fill(bench.p, DATA, FETCH)
+        fill(bench.p, DATA, WRITE)
+        assert bench.memory.block[w.M_CODE_WRITTEN] == 1
+
+
+class TestBanks:
+    """Physical addresses and the page maps."""
+
+    def test_second_bank(self, bench: Bench) -> None:
+        """The pages of the second bank follow those of the first."""
+        assert page_index(bench.m, 0x8_8000_0000) == 0x80000
+        assert host_address(bench.m, 0x8_8000_0000) == bench.memory.host + 0x8000_0000
+
+    @pytest.mark.parametrize("pa", [0, 0x7FFF_FFFF, 0x1_0000_0000, 0x8_7FFF_FFFF, 0x9_0000_0000])
+    def test_no_dram(self, bench: Bench, pa: int) -> None:
+        """Elsewhere there is no DRAM."""
+        assert (host_address(bench.m, pa), page_index(bench.m, pa)) == (0, -1)
