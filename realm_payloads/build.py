@@ -1,7 +1,7 @@
 """Build the payloads with ziglang: `python realm_payloads/build.py [--check] [NAME ...]`.
 
-The ELF files in `bin/` are committed, so that running a payload needs no compiler. The build is reproducible:
-relative paths, a fixed flag list, no debug information; `--check` builds into a temporary folder and compares bytes.
+The ELF files in `bin/` are committed, so running a payload needs no compiler. The build is reproducible: relative
+paths, fixed flags, no debug information. `--check` builds into a temporary folder and compares bytes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PAYLOADS", "Payload", "build", "differences"]
+__all__ = ["PAYLOADS", "BuildError", "Payload", "World", "build", "differences"]
 
 HERE = Path(__file__).resolve().parent
 BIN = HERE / "bin"
 CFLAGS = (
     "-target", "aarch64-freestanding-none",
-    # Armv8.0, what the default PE (Cortex-A72) has; for the assembler: SMC, TTBR0_EL2. C code uses no SIMD registers:
-    # handlers of interrupts and aborts do not keep them.
+    # Armv8.0, as the default PE (Cortex-A72) has it, plus SMC and TTBR0_EL2 for the assembler. C code must not use SIMD
+    # registers, because handlers of interrupts and aborts do not save them.
     "-mcpu=generic+el3+el2vmsa-neon-fp_armv8", "-mstrict-align", "-mno-outline-atomics",
     "-O2", "-std=c11", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pic", "-fno-pie",
     "-ffunction-sections", "-fdata-sections", "-fno-sanitize=all", "-fno-asynchronous-unwind-tables",

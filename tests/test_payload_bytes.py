@@ -11,7 +11,8 @@ from elftools.elf.elffile import ELFFile
 
 _FOLDER = Path(__file__).parents[1] / "realm_payloads"
 _FILES = sorted((_FOLDER / "bin").glob("*.elf"))
-_PAYLOADS = run_path(str(_FOLDER / "build.py"))["PAYLOADS"]
+_BUILDER = run_path(str(_FOLDER / "build.py"))
+_PAYLOADS = _BUILDER["PAYLOADS"]
 _ENTRY = {  # by the linker script and the board of the payload
     ("realm/realm.ld", None): 0x8000_0000,
     ("ns/ns.ld", "fvp"): 0x8800_0000,
@@ -39,6 +40,13 @@ class TestBuild:
         result = _build("--check", "helo")
         assert result.returncode == 2
         assert "payload must be one of hello," in result.stderr
+
+    def test_a_source_that_does_not_build_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When the compiler fails, the error names the source."""
+        broken = _BUILDER["Payload"](_BUILDER["BARE_REALM"], "realm/none.c")
+        monkeypatch.setitem(_PAYLOADS, "none", broken)
+        with pytest.raises(_BUILDER["BuildError"], match=r"realm/none\.c does not build"):
+            _BUILDER["build"](["none"], tmp_path)
 
 
 class TestFiles:
