@@ -3,16 +3,17 @@
 import struct
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cca_host.kvm import HostCall, Mmio, Vcpu
 from cca_host.kvmtool.layout import UART_BASE, UART_SIZE
+from cca_platform.machine.state import State
 from cca_platform.trace.events import ConsoleWrite, MmioRead, MmioWrite
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
 
-__all__ = ["CONSOLE_BYTES", "HOST_CALL_IMM", "Console", "HostFunction", "Uart"]
+__all__ = ["CONSOLE_BYTES", "HOST_CALL_IMM", "Console", "ConsoleState", "HostFunction", "Uart", "UartState"]
 
 HOST_CALL_IMM: Final = 0x524C
 """RSI_HOST_CALL immediate of Realmlab's own calls: "RL"."""
@@ -31,6 +32,21 @@ class HostFunction(IntEnum):
     """gprs[1] is the exit status of the run."""
     GET_TICKS = 3
     """The result is the system counter."""
+
+
+class UartState(State, frozen=True, tag="host.uart/1"):
+    """Saved state of a :class:`Uart`: what it has yet to give, and its registers."""
+
+    received: bytes
+    registers: bytes
+
+
+class ConsoleState(State, frozen=True, tag="host.console/1"):
+    """Saved state of a :class:`Console`."""
+
+    output: bytes
+    status: int | None
+    uart: UartState
 
 
 class Uart:
@@ -60,6 +76,14 @@ class Uart:
         elif offset not in (0, 2):
             self.registers[offset] = value & 0xFF
 
+    def save(self) -> UartState:
+        """State for a snapshot."""
+        return UartState(received=bytes(self.receive), registers=bytes(self.registers))
+
+    def restore(self, state: UartState) -> None:
+        """Back to what :meth:`save` gave."""
+        self.receive, self.registers = bytearray(state.received), bytearray(state.registers)
+
     @property
     def _latch(self) -> bool:
         """LCR.DLAB: registers 0 and 1 are the divisor."""
@@ -69,7 +93,7 @@ class Uart:
 class Console:
     """What a Realm prints, in ``output``, and its exit status once it has given one.
 
-    ``on_output`` gets the bytes as they come.
+    ``on_output`` gets the bytes as they come; ``given`` is what the UART receives from the start.
     """
 
     def __init__(
@@ -79,7 +103,8 @@ class Console:
         self.on_output = on_output
         self.output = bytearray()
         self.status: int | None = None
-        self.uart = Uart(lambda data: self._emit("uart", data), given)
+        self.uart = Uart(lambda data: self._emit("uart", data))
+        self.receive(given)
 
     def host_call(self, vcpu: Vcpu, call: HostCall) -> bool:
         """Answer a host call; True when it was EXIT."""
@@ -124,17 +149,15 @@ class Console:
         if self.on_output is not None:
             self.on_output(data)
 
-    def save(self) -> dict[str, Any]:
-        """Plain data for a snapshot."""
-        uart = self.uart
-        return {
-            "output": bytes(self.output),
-            "status": self.status,
-            "receive": bytes(uart.receive),
-            "registers": bytes(uart.registers),
-        }
+    def receive(self, data: bytes) -> None:
+        """Input for the UART: the one door for it."""
+        self.uart.receive += data
 
-    def restore(self, data: dict[str, Any]) -> None:
+    def save(self) -> ConsoleState:
+        """State for a snapshot."""
+        return ConsoleState(output=bytes(self.output), status=self.status, uart=self.uart.save())
+
+    def restore(self, state: ConsoleState) -> None:
         """Back to what :meth:`save` gave."""
-        self.output, self.status = bytearray(data["output"]), data["status"]
-        self.uart.receive, self.uart.registers = bytearray(data["receive"]), bytearray(data["registers"])
+        self.output, self.status = bytearray(state.output), state.status
+        self.uart.restore(state.uart)

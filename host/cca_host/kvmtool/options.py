@@ -2,14 +2,59 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_LIMIT", "EXIT_USAGE", "RunOptions", "RunResult"]
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_INTERRUPTED",
+    "EXIT_LIMIT",
+    "EXIT_USAGE",
+    "Pause",
+    "RunOptions",
+    "RunReason",
+    "RunResult",
+]
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
 EXIT_LIMIT = 4
 EXIT_INTERRUPTED = 130
+
+
+class RunReason(StrEnum):
+    """Why a run ended."""
+
+    EXIT = "exit"
+    """The payload gave its exit status."""
+    SYSTEM_OFF = "system_off"
+    SYSTEM_RESET = "system_reset"
+    FAILED = "failed"
+    """The host cannot go on with the Realm."""
+    STUCK = "stuck"
+    """A vCPU takes aborts without end."""
+    IDLE = "idle"
+    """Nothing can wake any vCPU."""
+    LIMIT = "limit"
+    """The instructions that the run was given are used up."""
+    INTERRUPTED = "interrupted"
+    """The user pressed Ctrl-C."""
+    DESTROYED = "destroyed"
+    """The Realm was destroyed before its end."""
+
+
+class Pause(StrEnum):
+    """Why a run that can go on came back, or that it is over."""
+
+    TIME = "time"
+    """The clock reads what was asked for, or more: time passes in steps while every vCPU waits."""
+    INSTRUCTIONS = "instructions"
+    """The Realm has retired as many instructions as were asked for, or up to a block of code more."""
+    ASKED = "asked"
+    """Somebody called for a pause."""
+    BREAKPOINT = "breakpoint"
+    """A vCPU is before an instruction that a PE has to stop at."""
+    ENDED = "ended"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,13 +87,11 @@ class RunResult:
     """How a run ended, and what it took.
 
     ``status`` is the exit status that a command should have: the payload's own (0..255), or 3 failed, 4 instruction
-    limit, 130 interrupted. ``reason`` is ``exit``, ``system_off``, ``system_reset``, ``failed``, ``stuck`` (aborts
-    without end), ``idle``, ``limit`` or ``interrupted``; ``message`` explains all but a plain end in one line, else it
-    is empty.
+    limit, 130 interrupted. ``message`` explains all but a plain end in one line, else it is empty.
     """
 
     status: int
-    reason: str
+    reason: RunReason
     message: str
     console: bytes
     calls: Mapping[str, int] = field(default_factory=dict)

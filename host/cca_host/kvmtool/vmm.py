@@ -1,15 +1,13 @@
-"""The VMM: builds a Realm for a payload, schedules its vCPUs, answers their exits, and takes everything down again."""
+"""The VMM: builds a Realm for a payload, lets its vCPUs run, answers their exits, and takes everything down again."""
 
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from time import perf_counter
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Self
 
-from cca_arch.rmi.v1_0 import RecExitReason, Rmi, mpidr_of
-from cca_arch.types import GRANULE_SIZE
+from cca_arch.rmi.v1_0 import RecExitReason, Rmi
 from cca_host.kvm import (
     CpuOff,
     Exit,
@@ -18,28 +16,38 @@ from cca_host.kvm import (
     Idle,
     Interrupted,
     Mmio,
+    Paused,
     RmiError,
     System,
     SystemEvent,
+    SystemEventKind,
     Vcpu,
     Vm,
     Yield,
 )
+from cca_host.kvmtool.build import check, create_vm, fill_vm
 from cca_host.kvmtool.console import Console
-from cca_host.kvmtool.devicetree import flatten, realm_tree
-from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
-from cca_host.kvmtool.loader import Image, load_file
-from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, RunOptions, RunResult
-from cca_platform.errors import MachineError
+from cca_host.kvmtool.interrupt import interruptible
+from cca_host.kvmtool.loader import load_file
+from cca_host.kvmtool.options import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_LIMIT,
+    Pause,
+    RunOptions,
+    RunReason,
+    RunResult,
+)
+from cca_host.kvmtool.saved import EndState, OptionsState, VmmState
+from cca_host.kvmtool.schedule import Schedule
+from cca_platform.errors import MachineError, MachineStopped
+from cca_platform.pe.running import BREAKPOINT
 from cca_platform.trace.events import RunStart, RunStop
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Vmm", "run_realm"]
-
-_SLICE_ALONE: Final = 20_000_000  # ticks of a time slice when nobody else waits: short enough for Ctrl-C
-_SLICE: Final = 50_000  # ticks of a time slice when vCPUs take turns: a vCPU that spins wastes as much at most
+__all__ = ["End", "Phase", "Vmm", "run_realm"]
 
 
 def run_realm(system: System, options: RunOptions) -> RunResult:
@@ -47,30 +55,57 @@ def run_realm(system: System, options: RunOptions) -> RunResult:
     return Vmm(system, options).run()
 
 
-class _Ended(Exception):
-    """The run is over: its exit status, reason and message."""
+class Phase(StrEnum):
+    """How far a run is: what may be called next."""
 
-    def __init__(self, status: int, reason: str, message: str = "") -> None:
-        super().__init__(message)
-        self.status, self.reason, self.message = status, reason, message
+    NEW = "new"
+    BUILT = "built"
+    DESTROYED = "destroyed"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended: its exit status, and a line that explains all but a plain end."""
+
+    status: int
+    reason: RunReason
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The host's counts when a run began."""
+
+    calls: Counter[int]
+    delegated: int
+    dirty: int
 
 
 class Vmm:
-    """One run. ``build``, ``loop`` and ``destroy`` are its steps; ``run`` does all of them."""
+    """One run, in steps: ``build``, ``advance`` until there is an ``end``, ``destroy``; ``run`` does all of them.
+
+    Between two calls of ``advance`` the whole run is plain data, in the machine and in the saved state of the host.
+    """
 
     def __init__(self, system: System, options: RunOptions) -> None:
         self.system = system
         self.machine = system.machine
         self.options = options
-        _check(options, system)
-        self.image: Image = load_file(options.payload, options.memory)
         self.console = Console(self.machine, options.on_console, options.console_input)
         self.vm: Vm | None = None
-        self.vcpus: list[Vcpu] = []
-        self.waiting: dict[int, int | None] = {}
-        """vCPUs that wait for an interrupt, by index: the clock value that wakes them, if any."""
+        self.schedule = Schedule(())
+        self.end: End | None = None
         self.exits: Counter[int] = Counter()
-        self._retired = 0
+        self.retired = 0
+        """Instructions of the Realm."""
+        self.notes: tuple[str, ...] = ()
+        """What the loader has to say of the payload."""
+        self._before = _Before(Counter(), 0, 0)
+        self._began = self._ticks = 0
+        self.phase = Phase.NEW
+        self._part = ""
+        self._seconds = {"build": 0.0, "run": 0.0, "destroy": 0.0}
+        self._asked = self._interrupted = False
         self._answers: dict[type, Callable[[Vcpu, Any], None]] = {
             Mmio: self.console.mmio,
             HostCall: self._host_call,
@@ -82,15 +117,38 @@ class Vmm:
             Failure: self._failure,
         }
 
-    # -- the whole run ------------------------------------------------------------------------------------------
+    @property
+    def vcpus(self) -> list[Vcpu]:
+        """The vCPUs of the Realm."""
+        return [] if self.vm is None else self.vm.vcpus
+
     def run(self) -> RunResult:
         """Build, run, destroy; what happens inside the Realm is in the result, not an exception."""
+        with interruptible(self.interrupt):
+            try:
+                self.build()
+                self.advance()
+            except RmiError as error:
+                self._over(EXIT_FAILED, RunReason.FAILED, str(error))
+            finally:
+                self.destroy()
+        return self.result()
+
+    # -- build --------------------------------------------------------------------------------------------------
+    def build(self) -> None:
+        """Realm, RIPAS, image and device tree (measured, in address order), vCPUs, activation.
+
+        MachineError when the options cannot be met, RmiError when the RMM refuses; ``destroy`` then cleans up.
+        """
+        self._must_be(Phase.NEW)
         system, machine, options = self.system, self.machine, self.options
-        calls = Counter(system.calls)
-        system.delegated_peak, dirty, delegated = system.delegated, system.dirty, system.delegated
-        trace = machine.trace
-        if trace.on:
-            trace.emit(
+        check(options, system)
+        image = load_file(options.payload, options.memory)
+        start, self.notes = perf_counter(), tuple(image.notes)
+        self._before = _Before(Counter(system.calls), system.delegated, system.dirty)
+        system.delegated_peak = system.delegated
+        if machine.trace.on:
+            machine.trace.emit(
                 RunStart(
                     board=machine.board.name,
                     payload=str(options.payload),
@@ -100,200 +158,249 @@ class Vmm:
                     clock=machine.clock.mode,
                 )
             )
-        times = [perf_counter()]
-        ended, start = _Ended(EXIT_FAILED, "failed"), machine.clock.now
-        with _Interrupt() as interrupt:
-            try:
-                self.build()
-                times.append(perf_counter())
-                start = machine.clock.now
-                self.loop(interrupt)
-            except _Ended as end:
-                ended = end
-            except RmiError as error:
-                ended = _Ended(EXIT_FAILED, "failed", str(error))
-            finally:
-                ticks = machine.clock.now - start
-                times.extend([perf_counter()] * (3 - len(times)))
-                self.destroy()
-        times.append(perf_counter())
-        message = "; ".join(filter(None, [*self.image.notes, ended.message, *(self.vm.troubles if self.vm else ())]))
-        spent = system.calls - calls
-        if trace.on:
-            trace.emit(RunStop(reason=ended.reason, status=ended.status, instructions=self._retired))
+        try:
+            vm = self.vm = create_vm(system, options)
+            fill_vm(vm, options, image)
+        finally:
+            self._seconds["build"] = perf_counter() - start
+        self.schedule = Schedule(vm.vcpus)
+        self._began, self.phase = machine.clock.now, Phase.BUILT
+        self._register()
+
+    def _register(self) -> None:
+        """Be a part of the machine's snapshots until the Realm is destroyed."""
+        assert self.vm is not None
+        self._part = f"vmm.{self.vm.vmid}"
+        self.machine.parts[self._part] = self
+
+    # -- run ----------------------------------------------------------------------------------------------------
+    def advance(self, *, until: int | None = None, max_insns: int | None = None) -> Pause:
+        """Let the Realm run: to its end, until the clock reads ``until``, or for ``max_insns`` instructions.
+
+        A pause is no event: however often a run pauses, the Realm and its trace are the same.
+        """
+        self._must_be(Phase.BUILT)
+        clock, start = self.machine.clock, perf_counter()
+        last = None if max_insns is None else self.retired + max_insns
+        self._asked = False
+        try:
+            while self.end is None:
+                if self._asked:
+                    return Pause.ASKED
+                if last is not None and self.retired >= last:
+                    return Pause.INSTRUCTIONS
+                if until is not None and clock.now >= until:
+                    return Pause.TIME
+                ahead = None if last is None else clock.now + last - self.retired
+                if not self._go_on(min((stop for stop in (until, ahead) if stop is not None), default=None)):
+                    return Pause.BREAKPOINT
+        except RmiError as error:
+            self._over(EXIT_FAILED, RunReason.FAILED, str(error))
+        finally:
+            self._seconds["run"] += perf_counter() - start
+        return Pause.ENDED
+
+    def pause(self) -> None:
+        """Let :meth:`advance` return as soon as it can; for callbacks that are called while the Realm runs."""
+        self._asked = True
+        if self.schedule.running is not None:
+            self.schedule.running.pause()
+
+    def interrupt(self) -> None:
+        """End the run at the next exit: the user wants that."""
+        self._interrupted = True
+
+    def _go_on(self, until: int | None) -> bool:
+        """Go on with the slice of the vCPU that runs, or begin one: up to an exit, or a pause when the clock says so.
+
+        False at a breakpoint.
+        """
+        machine, schedule = self.machine, self.schedule
+        vcpu = schedule.running
+        if vcpu is None:
+            vcpu = schedule.begin(machine.clock.now)
+            if vcpu is None:
+                self._sleep()
+                return True
+            self._pe(vcpu).host_timer(machine.clock.now + self._slice())
+        pe = self._pe(vcpu)
+        before = pe.retired
+        try:
+            result = vcpu.run(pe, until)
+        except MachineStopped:
+            if machine.stopped != BREAKPOINT:
+                raise
+            machine.stopped = None
+            return False
+        except RmiError:
+            self._end_slice(pe)
+            raise
+        finally:
+            self.retired += pe.retired - before
+        if not isinstance(result, Paused):
+            self._end_slice(pe)
+            self._exit(vcpu, pe, result)
+        return True
+
+    def _pe(self, vcpu: Vcpu) -> "Pe":
+        """Each vCPU has its PE, which several may share."""
+        pes = self.machine.pes
+        return pes[vcpu.index % len(pes)]
+
+    def _slice(self) -> int:
+        """Ticks of the next slice: at most the instructions that are left."""
+        ticks, limit = self.schedule.slice_ticks, self.options.max_insns
+        return ticks if limit is None else min(ticks, limit - self.retired)
+
+    def _end_slice(self, pe: "Pe") -> None:
+        pe.host_timer(None)
+        self.schedule.end()
+
+    def _sleep(self) -> None:
+        """Nobody can run: let time pass until the first timer, or give up."""
+        due = self.schedule.deadline()
+        if due is not None:
+            self.machine.clock.skip_to(due)
+            return
+        waiting = sum(vcpu.on for vcpu in self.vcpus)
+        what = f"{waiting} vCPUs wait for an interrupt that cannot come" if waiting else "every vCPU is off"
+        self._over(EXIT_FAILED, RunReason.IDLE, f"the Realm is idle for ever: {what}")
+
+    # -- exits --------------------------------------------------------------------------------------------------
+    def _exit(self, vcpu: Vcpu, pe: "Pe", result: Exit) -> None:
+        if pe.stuck and isinstance(result, Interrupted):
+            what = f"vCPU {vcpu.index} takes abort after abort and retires no instruction"
+            self._over(EXIT_FAILED, RunReason.STUCK, what)
+            return
+        if self._interrupted:
+            self._over(EXIT_INTERRUPTED, RunReason.INTERRUPTED, "interrupted by the user")
+            return
+        self._answers[type(result)](vcpu, result)
+        limit = self.options.max_insns
+        if limit is not None and self.retired >= limit:
+            self._over(EXIT_LIMIT, RunReason.LIMIT, f"the limit of {limit} instructions is reached")
+
+    def _nothing(self, vcpu: Vcpu, result: Exit) -> None:
+        """Give the next vCPU its turn."""
+
+    def _idle(self, vcpu: Vcpu, result: Idle) -> None:
+        self.schedule.wait(vcpu, result.deadline)
+
+    def _host_call(self, vcpu: Vcpu, result: HostCall) -> None:
+        if self.console.host_call(vcpu, result):
+            self._over(self.console.status or 0, RunReason.EXIT)
+
+    def _system_event(self, vcpu: Vcpu, result: SystemEvent) -> None:
+        off = result.kind is SystemEventKind.OFF
+        self._over(0, RunReason.SYSTEM_OFF if off else RunReason.SYSTEM_RESET)
+
+    def _failure(self, vcpu: Vcpu, result: Failure) -> None:
+        self._over(EXIT_FAILED, RunReason.FAILED, result.message)
+
+    # -- end ----------------------------------------------------------------------------------------------------
+    def _over(self, status: int, reason: RunReason, message: str = "") -> None:
+        """The run is over; what was first counts."""
+        if self.end is None:
+            self.end = End(status, reason, message)
+            self._ticks = self.machine.clock.now - self._began
+
+    def destroy(self) -> None:
+        """The Realm is gone, its granules are the host's again, and they have been looked at."""
+        if self.phase is Phase.DESTROYED:
+            return
+        if self.phase is Phase.BUILT:
+            self._over(EXIT_INTERRUPTED, RunReason.DESTROYED, "the Realm was destroyed before its end")
+        start = perf_counter()
+        if self.vm is not None:
+            self._take_down(self.vm)
+        self.machine.parts.pop(self._part, None)
+        self.phase = Phase.DESTROYED
+        self._seconds["destroy"] = perf_counter() - start
+        trace, end = self.machine.trace, self.end
+        if end is not None and trace.on:
+            trace.emit(RunStop(reason=end.reason, status=end.status, instructions=self.retired))
+
+    def _take_down(self, vm: Vm) -> None:
+        running = self.schedule.running
+        if running is not None:
+            running.kick()
+            self._end_slice(self._pe(running))
+        for vcpu in vm.vcpus:
+            self.exits += vcpu.exits
+        self.system.audit, before = True, self.system.audit
+        try:
+            vm.destroy()
+        finally:
+            self.system.audit = before
+
+    def _must_be(self, phase: Phase) -> None:
+        if self.phase is not phase:
+            raise MachineError(f"a run must be {phase} for that, not {self.phase}: it is built once and runs once")
+
+    def result(self) -> RunResult:
+        """How the run ended and what it took, after ``destroy``."""
+        self._must_be(Phase.DESTROYED)
+        assert self.end is not None
+        system, end = self.system, self.end
+        spent = system.calls - self._before.calls
+        troubles = () if self.vm is None else self.vm.troubles
         return RunResult(
-            status=ended.status,
-            reason=ended.reason,
-            message=message,
+            status=end.status,
+            reason=end.reason,
+            message="; ".join(filter(None, [*self.notes, end.message, *troubles])),
             console=bytes(self.console.output),
             calls={f"RMI_{fid.name}": spent[fid] for fid in Rmi if spent[fid]},
             exits={reason.name: self.exits[reason] for reason in RecExitReason if self.exits[reason]},
             world_switches=2 * sum(spent.values()),
             granules_peak=system.delegated_peak,
-            granules_left=system.delegated - delegated,
-            granules_dirty=system.dirty - dirty,
-            instructions=self._retired,
-            ticks=ticks,
-            counter_hz=machine.board.counter_hz,
-            build_seconds=times[1] - times[0],
-            run_seconds=times[2] - times[1],
-            destroy_seconds=times[3] - times[2],
+            granules_left=system.delegated - self._before.delegated,
+            granules_dirty=system.dirty - self._before.dirty,
+            instructions=self.retired,
+            ticks=self._ticks,
+            counter_hz=self.machine.board.counter_hz,
+            build_seconds=self._seconds["build"],
+            run_seconds=self._seconds["run"],
+            destroy_seconds=self._seconds["destroy"],
         )
 
-    # -- build --------------------------------------------------------------------------------------------------
-    def build(self) -> None:
-        """Realm, RIPAS, image and device tree (measured, in address order), vCPUs, activation."""
-        options = self.options
-        vm = self.vm = Vm(
-            self.system, ipa_width=options.ipa_width, hash_algo=options.hash_algo, rpv=options.rpv
-        )  # fmt: skip
-        vm.add_memory(RAM_BASE, options.memory)
-        vm.init_ripas()
-        for ipa, page in self.image.pages():
-            vm.populate(ipa, page)
-        mpidrs = [int(mpidr_of(index)) for index in range(options.vcpus)]
-        dtb = dtb_base(options.memory)
-        vm.populate(dtb, flatten(realm_tree(options.memory, mpidrs, " ".join(options.args))))
-        vm.create_vgic(DISTRIBUTOR_BASE, redistributor_base(options.vcpus))
-        for index in range(options.vcpus):
-            vcpu = vm.create_vcpu(self.image.entry, [dtb]) if index == 0 else vm.create_vcpu(runnable=False)
-            vcpu.trap(wfi=True, wfe=options.vcpus > 1)
-            vcpu.deny_on = index in options.deny_cpu_on
-        vm.activate()
-        self.vcpus = list(vm.vcpus)
-
-    def destroy(self) -> None:
-        """The Realm is gone, its granules are the host's again, and they have been looked at."""
-        if self.vm is not None:
-            for vcpu in self.vm.vcpus:
-                self.exits += vcpu.exits
-            self.system.audit, before = True, self.system.audit
-            try:
-                self.vm.destroy()
-            finally:
-                self.system.audit = before
-
-    # -- the scheduler ------------------------------------------------------------------------------------------
-    def loop(self, interrupt: "_Interrupt | None" = None) -> None:
-        """Round-robin over the vCPUs that can run, each on its own PE, until :class:`_Ended` ends the run."""
-        pes, count, turn = self.machine.pes, len(self.vcpus), 0
-        slice_ticks = _SLICE if count > 1 else _SLICE_ALONE
-        while True:
-            vcpu = self._next(turn)
-            if vcpu is None:
-                self._sleep()
-                continue
-            turn = vcpu.index + 1
-            result = self._slice(vcpu, pes[vcpu.index % len(pes)], slice_ticks)
-            if interrupt is not None and interrupt.pending:
-                raise _Ended(EXIT_INTERRUPTED, "interrupted", "interrupted by the user")
-            self._answers[type(result)](vcpu, result)
-            limit = self.options.max_insns
-            if limit is not None and self._retired >= limit:
-                raise _Ended(EXIT_LIMIT, "limit", f"the limit of {limit} instructions is reached")
-
-    def _next(self, turn: int) -> Vcpu | None:
-        """The first vCPU from ``turn`` on that can run."""
-        count, now = len(self.vcpus), self.machine.clock.now
-        for step in range(count):
-            vcpu = self.vcpus[(turn + step) % count]
-            if not vcpu.on:
-                continue
-            if vcpu.index in self.waiting:
-                deadline = self.waiting[vcpu.index]
-                if (deadline is None or deadline > now) and not vcpu.wakes():
-                    continue
-                del self.waiting[vcpu.index]
-            return vcpu
-        return None
-
-    def _slice(self, vcpu: Vcpu, pe: "Pe", ticks: int) -> Exit:
-        """Run one vCPU until it has something for the VMM, at most for ``ticks`` or the instructions that are left."""
-        limit = self.options.max_insns
-        if limit is not None:
-            ticks = min(ticks, limit - self._retired)
-        before = pe.retired
-        pe.host_timer(self.machine.clock.now + ticks)
-        try:
-            result = vcpu.run(pe)
-        finally:
-            pe.host_timer(None)
-            self._retired += pe.retired - before
-        if pe.stuck and isinstance(result, Interrupted):
-            raise _Ended(EXIT_FAILED, "stuck", f"vCPU {vcpu.index} takes abort after abort and retires no instruction")
-        return result
-
-    def _sleep(self) -> None:
-        """Nobody can run: let time pass until the first timer, or give up."""
-        due = [deadline for index, deadline in self.waiting.items() if self.vcpus[index].on and deadline is not None]
-        if due:
-            self.machine.clock.skip_to(min(due))
-            return
-        waiting = sum(vcpu.on for vcpu in self.vcpus)
-        what = f"{waiting} vCPUs wait for an interrupt that cannot come" if waiting else "every vCPU is off"
-        raise _Ended(EXIT_FAILED, "idle", f"the Realm is idle for ever: {what}")
-
-    # -- exits --------------------------------------------------------------------------------------------------
-    def _nothing(self, vcpu: Vcpu, result: Exit) -> None:
-        """Give the next vCPU its turn."""
-
-    def _idle(self, vcpu: Vcpu, result: Idle) -> None:
-        self.waiting[vcpu.index] = result.deadline
-
-    def _host_call(self, vcpu: Vcpu, result: HostCall) -> None:
-        if self.console.host_call(vcpu, result):
-            raise _Ended(self.console.status or 0, "exit")
-
-    def _system_event(self, vcpu: Vcpu, result: SystemEvent) -> None:
-        raise _Ended(0, f"system_{result.kind}")
-
-    def _failure(self, vcpu: Vcpu, result: Failure) -> None:
-        raise _Ended(EXIT_FAILED, "failed", result.message)
-
-
-class _Interrupt:
-    """Ctrl-C while a Realm runs sets ``pending``: the run ends at the next exit, with everything taken down."""
-
-    def __init__(self) -> None:
-        self.pending = False
-        self._old: Any = None
-
-    def __enter__(self) -> "_Interrupt":
-        if threading.current_thread() is threading.main_thread():
-            self._old = signal.signal(signal.SIGINT, self._set)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._old is not None:
-            signal.signal(signal.SIGINT, self._old)
-
-    def _set(self, number: int, frame: FrameType | None) -> None:
-        if self.pending:
-            raise KeyboardInterrupt  # the second time: at once
-        self.pending = True
-
-
-def _check(options: RunOptions, system: System) -> None:
-    """What must hold of the options before anything is built; the limits of one Realm are Vm's."""
-    if options.vcpus < 1:
-        raise MachineError(f"a Realm must have at least one vCPU, not {options.vcpus}: give `vcpus` 1 or more")
-    if options.vcpus > system.max_vcpus:
-        raise MachineError(
-            f"a Realm must have at most {system.max_vcpus} vCPUs, not {options.vcpus}: use fewer `vcpus`"
+    # -- snapshots ----------------------------------------------------------------------------------------------
+    def save(self) -> VmmState:
+        """State for a snapshot of the machine."""
+        assert self.vm is not None
+        end, before = self.end, self._before
+        return VmmState(
+            options=OptionsState.of(self.options),
+            notes=self.notes,
+            rd=self.vm.rd,
+            schedule=self.schedule.save(),
+            console=self.console.save(),
+            end=None if end is None else EndState(end.status, end.reason, end.message),
+            retired=self.retired,
+            calls=dict(before.calls),
+            delegated=before.delegated,
+            dirty=before.dirty,
+            began=self._began,
+            ticks=self._ticks,
         )
-    for index in options.deny_cpu_on:
-        if not 0 <= index < options.vcpus:
-            raise MachineError(f"`deny_cpu_on` must name vCPUs 0 to {options.vcpus - 1}, not {index}")
-    memory, dram = options.memory, sum(bank.size for bank in system.machine.board.ns_banks())
-    if memory % GRANULE_SIZE:
-        raise MachineError(f"`memory` must be a multiple of 4 KiB, not {memory} bytes: round it up")
-    if memory < MIN_MEMORY:
-        raise MachineError(f"`memory` must be at least {MIN_MEMORY >> 20}M, not {memory >> 10}K: give more `memory`")
-    if memory > dram:
-        raise MachineError(
-            f"`memory` must be at most {dram >> 20}M, the Non-secure DRAM of the board, not {memory >> 20}M"
-        )
-    if options.max_insns is not None and options.max_insns < 1:
-        raise MachineError(f"`max_insns` must be 1 or more, not {options.max_insns}")
+
+    def restore(self, state: VmmState) -> None:
+        """Back to what :meth:`save` gave; the host has been restored before."""
+        self.vm = next(vm for vm in self.system.vms if vm.rd == state.rd)
+        self.schedule = Schedule(self.vm.vcpus)
+        self.schedule.restore(state.schedule)
+        self.console.restore(state.console)
+        self.notes, self.phase, end = state.notes, Phase.BUILT, state.end
+        self.end = None if end is None else End(end.status, end.reason, end.message)
+        self.retired, self.exits = state.retired, Counter()
+        self._before = _Before(Counter(state.calls), state.delegated, state.dirty)
+        self._began, self._ticks = state.began, state.ticks
+        self._register()
+
+    @classmethod
+    def resumed(cls, system: System, state: VmmState, on_console: Callable[[bytes], object] | None = None) -> Self:
+        """The run that was saved, on the host of a machine that has been restored; it goes on with ``advance``."""
+        options = state.options.options()
+        options.on_console = on_console
+        vmm = cls(system, options)
+        vmm.restore(state)
+        return vmm

@@ -1,0 +1,58 @@
+"""A Realm for a payload: what must hold of its options, and what it is made of, in the order of its measurement."""
+
+from cca_arch.rmi.v1_0 import mpidr_of
+from cca_arch.types import GRANULE_SIZE
+from cca_host.kvm import System, Vm
+from cca_host.kvmtool.devicetree import flatten, realm_tree
+from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
+from cca_host.kvmtool.loader import Image
+from cca_host.kvmtool.options import RunOptions
+from cca_platform.errors import MachineError
+
+__all__ = ["check", "create_vm", "fill_vm"]
+
+
+def check(options: RunOptions, system: System) -> None:
+    """What must hold before anything is built, or MachineError; the limits of one Realm are Vm's."""
+    if options.vcpus < 1:
+        raise MachineError(f"a Realm must have at least one vCPU, not {options.vcpus}: give `vcpus` 1 or more")
+    if options.vcpus > system.max_vcpus:
+        raise MachineError(
+            f"a Realm must have at most {system.max_vcpus} vCPUs, not {options.vcpus}: use fewer `vcpus`"
+        )
+    for index in options.deny_cpu_on:
+        if not 0 <= index < options.vcpus:
+            raise MachineError(f"`deny_cpu_on` must name vCPUs 0 to {options.vcpus - 1}, not {index}")
+    memory, dram = options.memory, sum(bank.size for bank in system.machine.board.ns_banks())
+    if memory % GRANULE_SIZE:
+        raise MachineError(f"`memory` must be a multiple of 4 KiB, not {memory} bytes: round it up")
+    if memory < MIN_MEMORY:
+        raise MachineError(f"`memory` must be at least {MIN_MEMORY >> 20}M, not {memory >> 10}K: give more `memory`")
+    if memory > dram:
+        raise MachineError(
+            f"`memory` must be at most {dram >> 20}M, the Non-secure DRAM of the board, not {memory >> 20}M"
+        )
+    if options.max_insns is not None and options.max_insns < 1:
+        raise MachineError(f"`max_insns` must be 1 or more, not {options.max_insns}")
+
+
+def create_vm(system: System, options: RunOptions) -> Vm:
+    """The Realm, without anything in it."""
+    return Vm(system, ipa_width=options.ipa_width, hash_algo=options.hash_algo, rpv=options.rpv)
+
+
+def fill_vm(vm: Vm, options: RunOptions, image: Image) -> None:
+    """RIPAS, image and device tree (measured, in address order), vCPUs, activation."""
+    vm.add_memory(RAM_BASE, options.memory)
+    vm.init_ripas()
+    for ipa, page in image.pages():
+        vm.populate(ipa, page)
+    mpidrs = [int(mpidr_of(index)) for index in range(options.vcpus)]
+    dtb = dtb_base(options.memory)
+    vm.populate(dtb, flatten(realm_tree(options.memory, mpidrs, " ".join(options.args))))
+    vm.create_vgic(DISTRIBUTOR_BASE, redistributor_base(options.vcpus))
+    for index in range(options.vcpus):
+        vcpu = vm.create_vcpu(image.entry, [dtb]) if index == 0 else vm.create_vcpu(runnable=False)
+        vcpu.trap(wfi=True, wfe=options.vcpus > 1)
+        vcpu.deny_on = index in options.deny_cpu_on
+    vm.activate()

@@ -1,0 +1,82 @@
+"""The saved state of a run, from which it goes on in the same machine or in another one."""
+
+from cca_host.kvmtool.console import ConsoleState
+from cca_host.kvmtool.options import RunOptions, RunReason
+from cca_host.kvmtool.schedule import ScheduleState
+from cca_platform.machine.state import State
+
+__all__ = ["EndState", "OptionsState", "VmmState"]
+
+
+class OptionsState(State, frozen=True, tag="host.options/1"):
+    """What a user has asked of a run: :class:`RunOptions` but for its callback."""
+
+    payload: str
+    vcpus: int
+    memory: int
+    args: tuple[str, ...]
+    hash_algo: str
+    rpv: bytes
+    ipa_width: int
+    max_insns: int | None
+    deny_cpu_on: tuple[int, ...]
+    console_input: bytes
+
+    @classmethod
+    def of(cls, options: RunOptions) -> "OptionsState":
+        """The options as plain data."""
+        return cls(
+            payload=str(options.payload),
+            vcpus=options.vcpus,
+            memory=options.memory,
+            args=tuple(options.args),
+            hash_algo=options.hash_algo,
+            rpv=options.rpv,
+            ipa_width=options.ipa_width,
+            max_insns=options.max_insns,
+            deny_cpu_on=tuple(sorted(options.deny_cpu_on)),
+            console_input=options.console_input,
+        )
+
+    def options(self) -> RunOptions:
+        """The options again, without a callback."""
+        return RunOptions(
+            payload=self.payload,
+            vcpus=self.vcpus,
+            memory=self.memory,
+            args=self.args,
+            hash_algo=self.hash_algo,
+            rpv=self.rpv,
+            ipa_width=self.ipa_width,
+            max_insns=self.max_insns,
+            deny_cpu_on=self.deny_cpu_on,
+            console_input=self.console_input,
+        )
+
+
+class EndState(State, frozen=True, tag="host.end/1"):
+    """How a run ended."""
+
+    status: int
+    reason: RunReason
+    message: str
+
+
+class VmmState(State, frozen=True, tag="host.vmm/1"):
+    """Saved state of a run between two calls of ``advance``; ``rd`` names its VM.
+
+    ``calls``, ``delegated`` and ``dirty`` are the host's counts when it was built, ``began`` is the clock value then.
+    """
+
+    options: OptionsState
+    notes: tuple[str, ...]
+    rd: int
+    schedule: ScheduleState
+    console: ConsoleState
+    end: EndState | None
+    retired: int
+    calls: dict[int, int]
+    delegated: int
+    dirty: int
+    began: int
+    ticks: int

@@ -1,0 +1,186 @@
+"""A run that pauses, is saved and goes on is the same run, to the last event."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi
+from cca_firmware.bl2.boot import boot
+from cca_host.kvm import System
+from cca_host.kvmtool import Pause, RunOptions, Vmm
+from cca_platform.errors import MachineError
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
+from cca_platform.trace.sinks import Listing
+from cca_platform.trace.trace import Trace
+from cca_rmm.rmm import Rmm
+from realmlab import find_payload
+
+PAYLOADS = ("smp", "irq", "rsi", "attest")
+
+
+class Events(Listing):
+    """The trace; ``seen`` is called with each event."""
+
+    seen: Callable[[dict[str, Any]], None] | None = None
+
+    def write(self, record: dict[str, Any]) -> None:
+        super().write(record)
+        if self.seen is not None:
+            self.seen(record)
+
+
+class Rig:
+    """A booted machine, one run of it, and its trace."""
+
+    def __init__(self, payload: str, vcpus: int) -> None:
+        self.events = Events()
+        self.machine = Machine(Board.load("fvp"), trace=Trace(self.events))
+        self.system = System(self.machine)
+        boot(self.machine, rmm=Rmm(self.machine), ns_program=self.system)
+        self.vmm = Vmm(self.system, RunOptions(payload=find_payload(payload), vcpus=vcpus))
+        self.vmm.build()
+
+    def finish(self) -> tuple[Any, ...]:
+        """Let it run to its end and destroy it: the result but for host time."""
+        assert self.vmm.advance() is Pause.ENDED
+        return self.end()
+
+    def end(self) -> tuple[Any, ...]:
+        self.vmm.destroy()
+        result = self.vmm.result()
+        names = ("status", "reason", "message", "console", "calls", "exits", "instructions", "ticks", "granules_left")
+        return tuple(getattr(result, name) for name in names)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Callable[[str, int], tuple[list[Any], tuple[Any, ...]]]:
+    """The trace and the result of a run that never pauses."""
+    known: dict[tuple[str, int], tuple[list[Any], tuple[Any, ...]]] = {}
+
+    def of(payload: str, vcpus: int) -> tuple[list[Any], tuple[Any, ...]]:
+        if (payload, vcpus) not in known:
+            rig = Rig(payload, vcpus)
+            result = rig.finish()
+            known[payload, vcpus] = list(rig.events), result
+            rig.machine.close()
+        return known[payload, vcpus]
+
+    return of
+
+
+@pytest.fixture
+def rigs() -> Any:
+    made: list[Rig] = []
+
+    def make(payload: str, vcpus: int) -> Rig:
+        made.append(Rig(payload, vcpus))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.machine.close()
+
+
+@pytest.mark.parametrize("vcpus", [1, 2, 4])
+@pytest.mark.parametrize("payload", PAYLOADS)
+class TestPauses:
+    """However often a run pauses, the Realm does the same."""
+
+    def test_random(self, rigs: Any, whole: Any, payload: str, vcpus: int) -> None:
+        """Pauses after random counts of instructions, with snapshots between, leave no mark."""
+        events, result = whole(payload, vcpus)
+        dice = random.Random(f"{payload} {vcpus}")
+        rig = rigs(payload, vcpus)
+        pauses = 0
+        while rig.vmm.advance(max_insns=dice.randrange(1, max(result[6] // 20, 2))) is not Pause.ENDED:
+            pauses += 1
+            if dice.random() < 0.3:
+                rig.machine.snapshot()
+        assert pauses >= 10
+        assert rig.end() == result
+        assert list(rig.events) == events
+
+    def test_restored(self, rigs: Any, whole: Any, payload: str, vcpus: int) -> None:
+        """A run that goes on from a snapshot half-way through, twice, has the rest that it had before."""
+        events, result = whole(payload, vcpus)
+        dice = random.Random(f"{payload} {vcpus} restored")
+        rig = rigs(payload, vcpus)
+        assert rig.vmm.advance(max_insns=dice.randrange(result[6] // 4, result[6] * 3 // 4)) is Pause.INSTRUCTIONS
+        snapshot, seen = rig.machine.snapshot(), len(rig.events)
+        for _ in range(2):
+            del rig.events[seen:]
+            assert rig.finish() == result
+            assert list(rig.events) == events
+            rig.machine.restore(snapshot)
+
+
+class TestControl:
+    """Who stops a run, and what can be done with one that has stopped."""
+
+    def test_time(self, rigs: Any) -> None:
+        """``until`` is a clock value: the next block of code from there on does not run yet."""
+        rig = rigs("smp", 2)
+        begun = rig.machine.clock.now
+        assert rig.vmm.advance(until=begun + 10_000) is Pause.TIME
+        assert begun + 10_000 <= rig.machine.clock.now < begun + 10_600
+        assert rig.vmm.advance(until=begun) is Pause.TIME
+
+    def test_asked(self, rigs: Any, whole: Any) -> None:
+        """A callback of the trace can pause the run at what it sees."""
+        events, result = whole("irq", 1)
+        rig = rigs("irq", 1)
+        rig.events.seen = lambda record: rig.vmm.pause() if record["event"] == "rsi.call" else None
+        pauses = []
+        while rig.vmm.advance() is Pause.ASKED:
+            pauses.append([event["event"] for event in rig.events].count("rsi.call"))
+        calls = [event["event"] for event in events].count("rsi.call")
+        assert pauses == list(range(1, calls))  # the last one is the end
+        assert rig.end() == result
+
+    def test_breakpoint(self, rigs: Any, whole: Any) -> None:
+        """A run stops before an instruction that its PE has to stop at, and goes on from there."""
+        _, result = whole("smp", 1)
+        rig = rigs("smp", 1)
+        rig.vmm.advance(max_insns=1000)
+        pc = rig.machine.pes[0].elr
+        rig.machine.pes[0].stop_before([pc])
+        assert rig.vmm.advance() is Pause.BREAKPOINT
+        assert rig.machine.pes[0].elr == pc
+        rig.machine.pes[0].stop_before([])
+        assert rig.finish() == result
+
+    def test_destroyed(self, rigs: Any) -> None:
+        """A run that has not ended can be destroyed: the vCPU that is in its REC exits first."""
+        rig = rigs("smp", 4)
+        rig.vmm.advance(max_insns=100_000)
+        assert [vcpu.running for vcpu in rig.vmm.vcpus].count(None) == 3
+        rig.vmm.destroy()
+        result = rig.vmm.result()
+        assert (result.status, result.reason, result.granules_left, result.granules_dirty) == (130, "destroyed", 0, 0)
+        assert result.message == "the Realm was destroyed before its end"
+        assert rig.events[-1]["event"] == "run.stop"
+
+    def test_commands_meanwhile(self, rigs: Any, whole: Any) -> None:
+        """While a REC is on the host's PE, the host's RMI calls go out from another one."""
+        _, result = whole("smp", 1)
+        rig = rigs("smp", 1)
+        rig.vmm.advance(max_insns=1000)
+        before = len(rig.events)
+        assert rig.system.rmi(Rmi.VERSION, ABI_VERSION)[0] == 0
+        assert {event["pe"] for event in rig.events[before:]} == {1}
+        rig.system.calls[Rmi.VERSION] -= 1
+        assert rig.finish() == result
+
+    def test_order(self, rigs: Any) -> None:
+        """A run is built once, then runs, then is destroyed."""
+        rig = rigs("hello", 1)
+        with pytest.raises(MachineError, match="must be new for that, not built"):
+            rig.vmm.build()
+        with pytest.raises(MachineError, match="must be destroyed for that, not built"):
+            rig.vmm.result()
+        rig.finish()
+        with pytest.raises(MachineError, match="must be built for that, not destroyed"):
+            rig.vmm.advance()
