@@ -115,8 +115,8 @@ def trace() -> str:
         "Each line of a trace file is a JSON object: `seq` (from 0), `time` (ticks of the system counter), `pe`, "
         "`world` (`ns`, `secure`, `root`, `realm`), `el`, `event`, then the fields of the event. Addresses, words and "
         "FIDs are strings `0x...`, bytes are hexadecimal digits; names are those of the specifications. "
-        "`pe`, `world` and `el` are null where no PE has part in it. "
-        f"This is version {SCHEMA} of the catalogue.\n"
+        "`pe`, `world` and `el` are null when the event belongs to no PE. Optional fields are absent when they do not "
+        f"apply. This is version {SCHEMA} of the catalogue.\n"
     ]
     for name, event in EVENTS.items():
         rows = ((f"`{field.name}`", _kind(field), field.meaning) for field in fields_of(event))
@@ -125,8 +125,8 @@ def trace() -> str:
 
 
 def _kind(field: FieldType) -> str:
-    """The kind of a field, and whether it can be away."""
-    return field.form.name + " or null" * field.nullable + ", not always there" * field.optional
+    """The kind of a field, and whether a record can lack it."""
+    return field.form.name + " or null" * field.nullable + " (optional)" * field.optional
 
 
 def api() -> str:

@@ -62,7 +62,7 @@ __all__ = [
 
 
 SCHEMA: Final = 1
-"""The version of the catalogue. A new event or field leaves it; any other change counts it up."""
+"""The version of the catalogue. Adding an event or a field keeps it; any other change raises it."""
 
 
 class Event(Struct, frozen=True, tag_field="event"):
@@ -76,9 +76,9 @@ def name_of(event: type[Event]) -> str:
 
 # -- the trace itself, runs and boots -----------------------------------------------------------------------------
 class TraceStart(Event, frozen=True, kw_only=True, tag="trace.start"):
-    """The head of a trace: the first record that a sink gets. It is no part of the sequence, so its ``seq`` is null."""
+    """The head of a trace: the first record that a sink gets. It has no place in the sequence: its ``seq`` is null."""
 
-    schema: Annotated[Count, "version of this catalogue; a higher one gives something another meaning or drops it"]
+    schema: Annotated[Count, "version of this catalogue: it goes up when an event or a field is dropped or changes"]
     realmlab: Annotated[Name, "version of Realmlab that made the trace"]
 
 
