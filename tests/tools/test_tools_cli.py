@@ -147,6 +147,10 @@ class TestStart:
         [
             ("cca_tools.cli", ("numba", "numpy", "unicorn", "lief", "structlog", "cca_host")),
             ("realmlab", ("numba", "numpy", "unicorn", "lief", "structlog", "typer", "cca_host")),
+            (
+                "realmlab.pytest_plugin",
+                ("numba", "numpy", "unicorn", "lief", "structlog", "typer", "cca_platform.trace"),
+            ),
             ("realmlab.machine", ("lief", "structlog", "typer", "rich", "keystone", "capstone", "pytest")),
         ],
     )

@@ -130,6 +130,10 @@ class Consoles:
         """Look for the pattern no more."""
         self._expected.pop(name, None)
 
+    def unfinished(self) -> dict[str, str]:
+        """The line of each UART that has not ended, where there is one."""
+        return {name: line.decode(errors="replace") for name, line in self._lines.items() if line}
+
     def save(self) -> tuple[bytes, ...]:
         """What has not been consumed, and the lines that have not ended."""
         return tuple(bytes(one) for one in (*self.unread.values(), *self._lines.values()))

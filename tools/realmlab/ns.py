@@ -221,6 +221,10 @@ class NsMachine(Session):
     def _files(self) -> Iterable[tuple[bytes, int]]:
         return ((image.data, load_bias(image)) for image in self._images)
 
+    def unfinished(self) -> dict[str, str]:
+        """The line of each UART that has not ended, where there is one: a prompt, most often."""
+        return self._consoles.unfinished()
+
     def _save(self) -> tuple[bytes, ...]:
         return self._consoles.save()
 

@@ -132,6 +132,10 @@ class Session:
             pe.rearm()
         self._load(snapshot.session)
 
+    def unfinished(self) -> dict[str, str]:
+        """The line of each console of the board that has not ended, where there is one."""
+        return {}
+
     def _save(self) -> tuple[bytes, ...]:
         """What a snapshot keeps beside the platform."""
         return ()

@@ -1,0 +1,131 @@
+"""The pytest plugin: fixtures, markers, and the machine's story in the report of a failure."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import pytest
+
+pytest_plugins = "pytester"
+
+Session = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def session(pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Runs a file of tests in a process of its own, with the plugin."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    installed = request.config.pluginmanager.has_plugin("realmlab")
+    plugin = () if installed else ("-p", "realmlab.pytest_plugin")
+
+    def run(source: str, *options: str) -> pytest.RunResult:
+        pytester.makepyfile(source)
+        return pytester.runpytest_subprocess(*plugin, "--strict-markers", "-W", "error", *options)
+
+    return run
+
+
+class TestFixtures:
+    """Machines that are there when a test starts, and gone when it ends."""
+
+    def test_realm(self, session: Session) -> None:
+        """``realm_machine`` runs Realms; markers of class and function add up, the nearest wins."""
+        result = session(
+            """
+            import pytest
+
+            @pytest.mark.machine(board="virt", clock="host")
+            class TestHello:
+                @pytest.mark.machine(clock="virtual")
+                def test_board(self, realm_machine):
+                    assert realm_machine.platform.board.name == "virt"
+                    assert realm_machine.platform.clock.mode == "virtual"
+                    assert realm_machine.run_realm("hello").status == 0
+            """
+        )
+        result.assert_outcomes(passed=1)
+
+    def test_ns(self, session: Session) -> None:
+        """``ns_machine`` has the images of the marker."""
+        result = session(
+            """
+            import pytest
+
+            @pytest.mark.images("ns_gpf")
+            def test_gpf(ns_machine):
+                assert ns_machine.expect(r"(\\d+) wrong")[1] == "0"
+
+            @pytest.mark.images("ns_gpf")
+            def test_prompt(ns_machine):
+                ns_machine.expect("ns_gpf: 0")
+                assert False
+
+            def test_none(ns_machine):
+                pass
+            """
+        )
+        result.assert_outcomes(passed=1, failed=1, errors=1)
+        result.stdout.fnmatch_lines(["*ns_machine must have images: mark the test with @pytest.mark.images*"])
+        result.stdout.fnmatch_lines(["*console uart0*", "ns_gpf: 0"])
+
+    def test_trace_file(self, session: Session, pytester: pytest.Pytester) -> None:
+        """A trace that is asked for is written, too."""
+        result = session(
+            """
+            import pytest
+
+            @pytest.mark.machine(trace="t.jsonl")
+            def test_traced(realm_machine):
+                realm_machine.run_realm("hello")
+            """
+        )
+        result.assert_outcomes(passed=1)
+        assert '"run.stop"' in (pytester.path / "t.jsonl").read_text().splitlines()[-1]
+
+
+class TestReport:
+    """A failure tells what the machine did."""
+
+    def test_failure(self, session: Session) -> None:
+        """The last events and the console are in the report of a failing test, not of a passing one."""
+        result = session(
+            """
+            def test_wrong(realm_machine):
+                assert realm_machine.run_realm("hello").status == 1
+
+            def test_right(realm_machine):
+                assert realm_machine.run_realm("hello").status == 0
+            """
+        )
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(
+            [
+                "*Realmlab: machine*",
+                "*Realmlab: last 20 events*",
+                "*run.stop*",
+                "*Realmlab: console*",
+                "*Hello from Realm EL1*",
+            ]
+        )
+        assert str(result.stdout).count("Realmlab: machine") == 1
+
+    def test_untouched(self, session: Session) -> None:
+        """Tests without a machine are reported as ever, and the plugin loads nothing for them."""
+        result = session(
+            """
+            import sys
+
+            def test_light():
+                assert not {"numba", "unicorn", "cca_platform.machine"} & set(sys.modules)
+
+            def test_wrong():
+                assert False
+            """
+        )
+        result.assert_outcomes(passed=1, failed=1)
+        assert "Realmlab" not in str(result.stdout)
+
+    def test_markers(self, session: Session) -> None:
+        """``pytest --markers`` has the markers."""
+        result = session("", "--markers")
+        result.stdout.fnmatch_lines(["@pytest.mark.machine(*", "@pytest.mark.images(*"])

@@ -1,0 +1,145 @@
+"""Machines for pytest: fixtures, their markers, and what the machine did in the report of a test that fails.
+
+::
+
+    @pytest.mark.machine(board="virt")
+    def test_hello(realm_machine):
+        assert realm_machine.run_realm("hello").status == 0
+
+    @pytest.mark.images("firmware.elf", el=1)
+    def test_boot(ns_machine):
+        ns_machine.expect("ready", max_insns=10_000_000)
+
+Nothing of Realmlab is loaded before a test asks for a fixture.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from .machine import Machine
+    from .ns import NsMachine
+
+__all__ = ["ns_machine", "realm_machine"]
+
+EVENTS: Final = 20
+"""The events of the trace that a report shows: the last ones."""
+LINES: Final = 20
+"""The lines of each console that a report shows: the last ones."""
+
+
+class Recorder:
+    """A sink of the trace that keeps the end of it, and what consoles showed."""
+
+    def __init__(self) -> None:
+        self.machine: Machine | NsMachine | None = None
+        self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
+        self._consoles: dict[str, str] = {}
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Take a record."""
+        if record["event"] == "console.write":
+            device, text = record["device"], record["text"]
+            whole = self.machine is not None and device in self.machine.devices  # a UART of the board gives lines
+            end = "\n" if whole else ""
+            self._consoles[device] = self._consoles.get(device, "") + text + end
+        else:
+            self._events.append(record)
+
+    def close(self) -> None:
+        """Nothing to do: what is kept is for the report."""
+
+    def sections(self) -> Iterator[tuple[str, str]]:
+        """Headline and text of each section of a report."""
+        from cca_platform.trace.sinks import render
+
+        if self.machine is not None:
+            yield "Realmlab: machine", repr(self.machine)
+        if self._events:
+            yield f"Realmlab: last {len(self._events)} events", "\n".join(map(render, self._events))
+        lines = dict(self._consoles)
+        for device, text in self.machine.unfinished().items() if self.machine is not None else ():
+            lines[device] = lines.get(device, "") + text
+        for device, text in lines.items():
+            yield f"Realmlab: console {device}", "\n".join(text.splitlines()[-LINES:])
+
+
+_RECORDERS: Final = pytest.StashKey[list[Recorder]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest the markers."""
+    for line in (
+        "machine(**options): options of the machine of realm_machine, such as board='virt'",
+        "images(*images, **options): the images that ns_machine loads, and its options, such as el=1",
+    ):
+        config.addinivalue_line("markers", line)
+
+
+def _record(request: pytest.FixtureRequest, options: dict[str, Any]) -> Recorder:
+    """A recorder for the test, in the trace that ``options`` ask for or in one of its own."""
+    import os
+
+    from cca_platform.trace.sinks import JsonLines
+    from cca_platform.trace.trace import Trace
+
+    recorder, asked = Recorder(), options.get("trace")
+    if isinstance(asked, str | os.PathLike):
+        options["trace"] = Trace(recorder, JsonLines(asked))
+    elif asked is None:
+        options["trace"] = Trace(recorder)
+    else:
+        asked.add(recorder)
+    request.node.stash.setdefault(_RECORDERS, []).append(recorder)
+    return recorder
+
+
+def _options(request: pytest.FixtureRequest, name: str) -> tuple[list[Any], dict[str, Any]]:
+    """What the markers of a test say, the nearest last."""
+    images: list[Any] = []
+    options: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers(name))):
+        images = list(marker.args) or images
+        options |= marker.kwargs
+    return images, options
+
+
+@pytest.fixture
+def realm_machine(request: pytest.FixtureRequest) -> "Iterator[Machine]":
+    """A booted machine that runs Realms; ``@pytest.mark.machine(...)`` has its options."""
+    from .machine import Machine
+
+    _, options = _options(request, "machine")
+    recorder = _record(request, options)
+    with Machine(**options) as machine:
+        recorder.machine = machine
+        yield machine
+    options["trace"].close()
+
+
+@pytest.fixture
+def ns_machine(request: pytest.FixtureRequest) -> "Iterator[NsMachine]":
+    """A machine with the images of ``@pytest.mark.images(...)``, which has its options, too."""
+    from .ns import NsMachine
+
+    images, options = _options(request, "images")
+    if not images:
+        raise pytest.UsageError("ns_machine must have images: mark the test with @pytest.mark.images('firmware.elf')")
+    recorder = _record(request, options)
+    with NsMachine(images, **options) as machine:
+        recorder.machine = machine
+        yield machine
+    options["trace"].close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Add to the report of a failure what the machines of the test did."""
+    report = yield
+    if report.failed:
+        for recorder in item.stash.get(_RECORDERS, []):
+            report.sections.extend(recorder.sections())
+    return report
