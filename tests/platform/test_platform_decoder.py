@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cca_arch.sysregs import DataAbortEsr
 from cca_platform.isa.access import (
     ALL_LANES,
     ZVA_SIZE,
-    DataAbortIss,
     Kind,
     MemoryAccess,
     Mode,
@@ -241,13 +241,13 @@ class TestSyndrome:
 
     def test_load(self) -> None:
         """LDRSH W7 at stage 2: valid, 2 bytes, sign-extended, register 7, 32 bits."""
-        got = DataAbortIss(iss(known(0x79C00427), TRANSLATION_3, stage2=True))
-        assert got == DataAbortIss.make(isv=1, sas=1, sse=1, srt=7, dfsc=TRANSLATION_3)
+        got = DataAbortEsr(iss(known(0x79C00427), TRANSLATION_3, stage2=True))
+        assert got == DataAbortEsr.make(isv=1, sas=1, sse=1, srt=7, fsc=TRANSLATION_3)
 
     def test_store_release(self) -> None:
         """STLR of XZR: 8 bytes, register 31, acquire or release, a write."""
-        got = DataAbortIss(iss(known(0xC89FFC3F), TRANSLATION_3, stage2=True))
-        assert got == DataAbortIss.make(isv=1, sas=3, srt=31, sf=1, ar=1, wnr=1, dfsc=TRANSLATION_3)
+        got = DataAbortEsr(iss(known(0xC89FFC3F), TRANSLATION_3, stage2=True))
+        assert got == DataAbortEsr.make(isv=1, sas=3, srt=31, sf=1, ar=1, wnr=1, fsc=TRANSLATION_3)
 
     def test_stage_1(self) -> None:
         """A stage 1 fault describes no register."""
@@ -255,8 +255,8 @@ class TestSyndrome:
 
     def test_table_walk(self) -> None:
         """A stage 2 fault on a stage 1 table walk describes no register."""
-        got = DataAbortIss(iss(known(0xF9400020), TRANSLATION_3, s1ptw=1, stage2=True))
-        assert got == DataAbortIss.make(s1ptw=1, dfsc=TRANSLATION_3)
+        got = DataAbortEsr(iss(known(0xF9400020), TRANSLATION_3, s1ptw=1, stage2=True))
+        assert got == DataAbortEsr.make(s1ptw=1, fsc=TRANSLATION_3)
 
     @pytest.mark.parametrize(
         "word",
@@ -276,26 +276,26 @@ class TestSyndrome:
     )
     def test_not_valid(self, word: int) -> None:
         """Writeback, pairs, exclusives, atomics, vectors and operations by address describe no register."""
-        assert not DataAbortIss(iss(known(word), TRANSLATION_3, stage2=True)).isv
+        assert not DataAbortEsr(iss(known(word), TRANSLATION_3, stage2=True)).isv
 
     def test_maintenance(self) -> None:
         """Cache maintenance and translation report CM and a write; DC ZVA a write alone."""
         for word, cm in ((0xD50B7E23, 1), (0xD50B7523, 1), (0xD5087803, 1), (0xD50B7423, 0)):
-            assert DataAbortIss(iss(known(word), TRANSLATION_3, stage2=True)) == DataAbortIss.make(
-                cm=cm, wnr=1, dfsc=TRANSLATION_3
+            assert DataAbortEsr(iss(known(word), TRANSLATION_3, stage2=True)) == DataAbortEsr.make(
+                cm=cm, wnr=1, fsc=TRANSLATION_3
             )
 
     def test_atomic(self) -> None:
         """An atomic reports a read if its read is refused, else a write."""
         access = known(0xF8200041)
         assert access.is_write
-        assert not DataAbortIss(iss(access, TRANSLATION_3, stage2=True)).wnr
-        assert DataAbortIss(iss(access, TRANSLATION_3, wnr=True, stage2=True)).wnr
+        assert not DataAbortEsr(iss(access, TRANSLATION_3, stage2=True)).wnr
+        assert DataAbortEsr(iss(access, TRANSLATION_3, wnr=True, stage2=True)).wnr
 
     def test_external(self) -> None:
         """FnV and EA are passed through."""
-        got = DataAbortIss(iss(known(0xF9400020), 0x10, fnv=1, ea=1, stage2=False))
-        assert got == DataAbortIss.make(fnv=1, ea=1, dfsc=0x10)
+        got = DataAbortEsr(iss(known(0xF9400020), 0x10, fnv=1, ea=1, stage2=False))
+        assert got == DataAbortEsr.make(fnv=1, ea=1, fsc=0x10)
 
 
 class TestFaultingAddress:

@@ -19,9 +19,9 @@ from unicorn.arm64_const import (
     UC_CPU_ARM64_MAX,
 )
 
+from cca_arch.sysregs import DataAbortEsr
 from cca_platform.isa.access import (
     ZVA_SIZE,
-    DataAbortIss,
     Element,
     Kind,
     MemoryAccess,
@@ -309,15 +309,15 @@ class TestAborts:
             assert not permitted(processor, access, got.far)
             return
         start = address(access, x, sp, CODE)
-        esr = DataAbortIss(got.syndrome & 0x1FFFFFF)
-        if esr.dfsc == ALIGNMENT:
+        esr = DataAbortEsr(got.syndrome & 0x1FFFFFF)
+        if esr.fsc == ALIGNMENT:
             assert got.far == start, about
         else:
             assert not permitted(processor, access, start), about
             assert got.far == faulting_address(access, start, got.far & -PAGE), about
         wnr = None if access.kind is not Kind.ATOMIC else bool(esr.wnr)
-        expected = iss(as_unicorn(access), esr.dfsc, wnr=wnr, stage2=got.syndrome >> 26 == STAGE_2)
-        assert expected == esr, f"{DataAbortIss(expected)} {about}"
+        expected = iss(as_unicorn(access), esr.fsc, wnr=wnr, stage2=got.syndrome >> 26 == STAGE_2)
+        assert expected == esr, f"{DataAbortEsr(expected)} {about}"
         seen[access.name] += 1
         seen["abort"] += 1
 

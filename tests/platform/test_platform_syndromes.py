@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
+from cca_arch.sysregs import DataAbortEsr, GpcEsr
 from cca_arch.types import Gpi
-from cca_platform.isa.access import DataAbortIss
-from cca_platform.pe.aborts import GpcIss
 
 DATA = 0x9000_0000  # an IPA of two pages in DRAM
 IL = 1 << 25
@@ -73,7 +72,7 @@ _ATOMIC = [(f".word {word:#x}", 0, 1) for word in (0xF8250006, 0xF8A58006, 0xC8A
 
 def data_abort(fsc: int, **fields: int) -> int:
     """ESR of a Data Abort from a lower level."""
-    return DATA_ABORT << 26 | IL | DataAbortIss.make(dfsc=fsc, **fields)
+    return DATA_ABORT << 26 | IL | DataAbortEsr.make(fsc=fsc, **fields)
 
 
 class TestInstructions:
@@ -378,5 +377,5 @@ class TestGranuleProtection:
         guest.map(DATA, DATA, guest.S2)
         guest.protect({DATA: 4})  # type: ignore[dict-item] # a reserved encoding
         guest.run(guest._SETUP + source, el=2, x0=DATA, x10=guest.HCR, x11=guest.VTCR, x12=guest.root, x13=0x3C5)
-        expected = GpcIss.make(ind=ind, gpcsc=0x05, cm=cm, wnr=wnr, xfsc=0x28)
+        expected = GpcEsr.make(ind=ind, gpcsc=0x05, cm=cm, wnr=wnr, xfsc=0x28)
         assert guest.el3.syndromes[-1] == 0x1E << 26 | IL | expected

@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cca_arch.sysregs import SysregEsr, WfxEsr
 from cca_platform.isa.sysinsn import (
-    SysregIss,
     SystemInstruction,
     SystemKind,
-    WfxIss,
     decode_system,
     iss_sysreg,
     iss_wfx,
@@ -96,7 +95,7 @@ class TestSyndrome:
         """EC 0x18 carries every field of the instruction, and 1 as direction of a read."""
         word = 0xD5180000 | is_read << 21 | fields
         got = known(word)
-        syndrome = SysregIss(iss_sysreg(got))
+        syndrome = SysregEsr(iss_sysreg(got))
         assert (syndrome.op0, syndrome.op1, syndrome.crn, syndrome.crm, syndrome.op2) == got.encoding
         assert (syndrome.rt, syndrome.direction) == (got.rt, is_read)
         assert syndrome >> 22 == 0
@@ -109,4 +108,4 @@ class TestSyndrome:
     def test_wfx(self, word: int, ti: int) -> None:
         """EC 0x01 from AArch64: condition valid, always; the timed forms name their register."""
         timed = ti > 1
-        assert iss_wfx(known(word)) == WfxIss.make(cv=1, cond=0xE, ti=ti, rv=timed, rn=7 if timed else 0)
+        assert iss_wfx(known(word)) == WfxEsr.make(cv=1, cond=0xE, ti=ti, rv=timed, rn=7 if timed else 0)

@@ -1,6 +1,7 @@
 """Syndromes: ESR_ELx with the layouts of its ISS, exception classes, fault status codes (DDI 0487, D24.2.40)."""
 
 from enum import IntEnum
+from typing import Final
 
 from cca_arch.fields import Bits, Field
 
@@ -33,6 +34,7 @@ class Ec(IntEnum):
     SYSREG = 0x18
     SVE = 0x19
     ERET = 0x1A
+    SME = 0x1D
     GPC = 0x1E
     INSTRUCTION_ABORT = 0x20
     INSTRUCTION_ABORT_SAME = 0x21
@@ -148,6 +150,10 @@ class WfxEsr(Esr):
     ti = Field(1, 0)
 
 
+_EC_LOW: Final = Esr.ec.low
+_IL: Final = Esr.il.mask
+
+
 def syndrome(ec: int, iss: int = 0) -> int:
     """ESR_ELx of an exception from a 32-bit instruction."""
-    return ec << Esr.ec.low | Esr.il.mask | iss
+    return int(ec) << _EC_LOW | _IL | iss

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from cca_arch.fields import Bits, Field
+from cca_arch.sysregs import DataAbortEsr
 
 __all__ = [
     "ALL_LANES",
     "ZVA_SIZE",
-    "DataAbortIss",
     "Element",
     "Kind",
     "MemoryAccess",
@@ -36,6 +35,9 @@ ALL_LANES: Final = -1  # lane of an element that fills its whole vector register
 _U64: Final = (1 << 64) - 1
 _VA_BITS: Final = (1 << 48) - 1
 _IN_PAGE: Final = 0xFFF
+_ISV, _SAS, _SSE, _SRT = DataAbortEsr.isv.mask, DataAbortEsr.sas.low, DataAbortEsr.sse.low, DataAbortEsr.srt.low
+_SF, _AR, _FNV, _EA = DataAbortEsr.sf.low, DataAbortEsr.ar.low, DataAbortEsr.fnv.low, DataAbortEsr.ea.low
+_CM, _S1PTW, _WNR = DataAbortEsr.cm.low, DataAbortEsr.s1ptw.low, DataAbortEsr.wnr.low
 
 
 class Kind(Enum):
@@ -127,23 +129,6 @@ class Element(NamedTuple):
     size: int
     fp: bool
     lane: int
-
-
-class DataAbortIss(Bits):
-    """ESR_ELx.ISS of a Data Abort."""
-
-    isv = Field(24)
-    sas = Field(23, 22)
-    sse = Field(21)
-    srt = Field(20, 16)
-    sf = Field(15)
-    ar = Field(14)
-    fnv = Field(10)
-    ea = Field(9)
-    cm = Field(8)
-    s1ptw = Field(7)
-    wnr = Field(6)
-    dfsc = Field(5, 0)
 
 
 def _index(access: MemoryAccess, x: Sequence[int]) -> int:
@@ -277,14 +262,14 @@ def iss(
     would have been refused its write only; for anything else the instruction decides: 1 for stores, DC, IC and AT.
     """
     is_write = bool(wnr) if access.kind is Kind.ATOMIC else access.is_write or access.cm
-    value = ea << 9 | access.cm << 8 | s1ptw << 7 | is_write << 6 | fnv << 10 | fsc
+    value = ea << _EA | access.cm << _CM | s1ptw << _S1PTW | is_write << _WNR | fnv << _FNV | fsc
     if stage2 and access.isv and not s1ptw:
         value |= (
-            1 << 24
-            | (access.size.bit_length() - 1) << 22
-            | access.sign_extend << 21
-            | access.rt << 16
-            | access.sf << 15
-            | access.acquire_release << 14
+            _ISV
+            | (access.size.bit_length() - 1) << _SAS
+            | access.sign_extend << _SSE
+            | access.rt << _SRT
+            | access.sf << _SF
+            | access.acquire_release << _AR
         )
     return value

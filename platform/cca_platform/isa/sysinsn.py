@@ -4,9 +4,9 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from cca_arch.fields import Bits, Field
+from cca_arch.sysregs import Encoding, SysregEsr, WfxEsr
 
-__all__ = ["SysregIss", "SystemInstruction", "SystemKind", "WfxIss", "decode_system", "iss_sysreg", "iss_wfx"]
+__all__ = ["SystemInstruction", "SystemKind", "decode_system", "iss_sysreg", "iss_wfx"]
 
 
 class SystemKind(Enum):
@@ -45,31 +45,9 @@ class SystemInstruction(NamedTuple):
     imm: int = 0  # imm16 of an exception, CRm of MSR (immediate)
 
     @property
-    def encoding(self) -> tuple[int, int, int, int, int]:
-        """(op0, op1, CRn, CRm, op2): the name of the register or operation."""
-        return self.op0, self.op1, self.crn, self.crm, self.op2
-
-
-class SysregIss(Bits):
-    """ESR_ELx.ISS of a trapped MSR, MRS or SYS: EC 0x18."""
-
-    op0 = Field(21, 20)
-    op2 = Field(19, 17)
-    op1 = Field(16, 14)
-    crn = Field(13, 10)
-    rt = Field(9, 5)
-    crm = Field(4, 1)
-    direction = Field(0)
-
-
-class WfxIss(Bits):
-    """ESR_ELx.ISS of a trapped WFI or WFE: EC 0x01."""
-
-    cv = Field(24)
-    cond = Field(23, 20)
-    rn = Field(9, 5)
-    rv = Field(2)
-    ti = Field(1, 0)
+    def encoding(self) -> Encoding:
+        """What names the register or operation."""
+        return Encoding(self.op0, self.op1, self.crn, self.crm, self.op2)
 
 
 _EXCEPTION: Final = {
@@ -94,6 +72,10 @@ _MOVE: Final = {
     (0, 2): SystemKind.MSR, (1, 2): SystemKind.MRS,
     (0, 3): SystemKind.MSR, (1, 3): SystemKind.MRS,
 }  # fmt: skip
+_OP0, _OP2, _OP1 = SysregEsr.op0.low, SysregEsr.op2.low, SysregEsr.op1.low
+_CRN, _RT, _CRM = SysregEsr.crn.low, SysregEsr.rt.low, SysregEsr.crm.low
+_CONDITION: Final = int(WfxEsr.make(cv=1, cond=0b1110))
+_RN, _RV = WfxEsr.rn.low, WfxEsr.rv.mask
 _CRN_PSTATE: Final = 4  # CRn of MSR (immediate)
 
 
@@ -119,19 +101,19 @@ def decode_system(word: int) -> SystemInstruction | None:
 
 
 def iss_sysreg(instruction: SystemInstruction) -> int:
-    """ISS of a trapped system register access or SYS operation, EC 0x18; MSR (immediate) has Rt = 31."""
+    """ISS of a trapped system register access or SYS operation; MSR (immediate) has Rt = 31."""
     return (
-        instruction.op0 << 20
-        | instruction.op2 << 17
-        | instruction.op1 << 14
-        | instruction.crn << 10
-        | instruction.rt << 5
-        | instruction.crm << 1
+        instruction.op0 << _OP0
+        | instruction.op2 << _OP2
+        | instruction.op1 << _OP1
+        | instruction.crn << _CRN
+        | instruction.rt << _RT
+        | instruction.crm << _CRM
         | instruction.is_read
     )
 
 
 def iss_wfx(instruction: SystemInstruction) -> int:
-    """ISS of a trapped WFI, WFE, WFIT or WFET, EC 0x01: from AArch64 the condition is valid and always."""
+    """ISS of a trapped WFI, WFE, WFIT or WFET: from AArch64 the condition is valid and always."""
     timed = instruction.kind in _TIMED.values()
-    return 1 << 24 | 0xE << 20 | (instruction.rt << 5 | 1 << 2 if timed else 0) | _TI[instruction.kind]
+    return _CONDITION | (instruction.rt << _RN | _RV if timed else 0) | _TI[instruction.kind]

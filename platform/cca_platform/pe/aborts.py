@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from cca_arch.fields import Bits, Field
+from cca_arch.sysregs import DataAbortEsr, Ec, Fsc, GpcEsr, Hcr, Hpfar, syndrome
 from cca_arch.types import Access
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
@@ -11,30 +11,17 @@ from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, 
 from cca_platform.mmu.walk import EXTERNAL_ABORT_WALK
 from cca_platform.native import block as w
 
-__all__ = ["EXTERNAL_ABORT", "Abort", "GpcIss", "abort"]
+__all__ = ["EXTERNAL_ABORT", "Abort", "abort"]
 
-EXTERNAL_ABORT: Final = 0x10
-_EC_INSTRUCTION: Final = 0x20
-_EC_DATA: Final = 0x24
-_EC_GPC: Final = 0x1E
-_IL: Final = 1 << 25
-_HCR_TGE: Final = 1 << 27
-_HCR_GPF: Final = 1 << 48
+EXTERNAL_ABORT: Final = int(Fsc.EXTERNAL)
+_INSTRUCTION: Final = int(Ec.INSTRUCTION_ABORT)
+_DATA: Final = int(Ec.DATA_ABORT)
+_S1PTW, _WNR = DataAbortEsr.s1ptw.low, DataAbortEsr.wnr.low
+_HCR_TGE: Final = Hcr.tge.mask
+_HCR_GPF: Final = Hcr.gpf.mask
+_FIPA: Final = Hpfar.fipa.low
 _U64: Final = (1 << 64) - 1
-_GPF: Final = 0x28
 _GPCSC: Final = {GPC_ADDRESS_SIZE: 0x00, GPC_WALK_FAULT: 0x04, GPC_GPF: 0x0C, GPC_EXTERNAL_ABORT: 0x14}
-
-
-class GpcIss(Bits):
-    """ESR_EL3.ISS of a Granule Protection Check exception, EC 0x1E."""
-
-    s2ptw = Field(21)
-    ind = Field(20)
-    gpcsc = Field(19, 14)
-    cm = Field(8)
-    s1ptw = Field(7)
-    wnr = Field(6)
-    xfsc = Field(5, 0)
 
 
 class Abort(NamedTuple):
@@ -56,27 +43,27 @@ def abort(words: Sequence[int], x: Sequence[int], el: int, word: int, wnr: bool 
     gpf, hcr = words[w.P_FAULT_GPF], words[w.P_HCR]
     is_fetch, is_write = (words[w.P_FAULT_ACCESS] == kind for kind in (Access.FETCH, Access.WRITE))
     is_external = fsc & ~3 == EXTERNAL_ABORT_WALK
-    hpfar = words[w.P_FAULT_IPA] >> 12 << 4 if stage2 and not is_external else None
+    hpfar = words[w.P_FAULT_IPA] >> 12 << _FIPA if stage2 and not is_external else None
     to_el2 = el == 2 or stage2 or (el == 0 and hcr & _HCR_TGE) or (gpf == 1 and hcr & _HCR_GPF)
     target = 3 if gpf > 1 else 2 if to_el2 else 1
     same = target == el
     cm = False
     if is_fetch:
-        ec = _EC_INSTRUCTION | same
-        iss, far = s1ptw << 7 | fsc, words[w.P_PC]
+        ec = _INSTRUCTION | same
+        iss, far = s1ptw << _S1PTW | fsc, words[w.P_PC]
     else:
         decoded = None if word < 0 else decode(word)
-        ec = _EC_DATA | same
+        ec = _DATA | same
         if decoded is None:  # the code vanished under the access: what is known is the page
-            iss, far = s1ptw << 7 | fsc | is_write << 6, words[w.P_FAULT_VA]
+            iss, far = s1ptw << _S1PTW | fsc | is_write << _WNR, words[w.P_FAULT_VA]
         else:
             base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
             far = la.faulting_address(decoded, base, words[w.P_FAULT_VA])
             iss = la.iss(decoded, fsc, wnr=wnr, s1ptw=s1ptw, stage2=stage2 and not is_external)
             cm = decoded.cm
     if target == 3:
-        ec, hpfar = _EC_GPC, None
+        ec, hpfar = int(Ec.GPC), None
         gpcsc = _GPCSC[gpf << 8] | words[w.P_FAULT_GPT_LEVEL]
-        s2ptw = stage2 and fsc != _GPF
-        iss = GpcIss.make(s2ptw=s2ptw, ind=is_fetch, gpcsc=gpcsc, cm=cm, s1ptw=s1ptw, wnr=is_write, xfsc=fsc)
-    return Abort(target, ec << 26 | _IL | iss, far & _U64, hpfar)
+        s2ptw = stage2 and fsc != Fsc.GPF
+        iss = GpcEsr.make(s2ptw=s2ptw, ind=is_fetch, gpcsc=gpcsc, cm=cm, s1ptw=s1ptw, wnr=is_write, xfsc=fsc)
+    return Abort(target, syndrome(ec, iss), far & _U64, hpfar)

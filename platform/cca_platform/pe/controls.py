@@ -3,8 +3,9 @@
 import ctypes
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.sysregs import REGISTERS
+from cca_arch.sysregs import REGISTERS, Cnthctl, Hcr
 from cca_platform.isa import frame
+from cca_platform.isa.pstate import stack
 from cca_platform.native import block as w
 
 if TYPE_CHECKING:
@@ -23,14 +24,13 @@ __all__ = [
     "write_sysreg",
 ]
 
-HCR_RW: Final = 1 << 31
+HCR_RW: Final = Hcr.rw.mask
 """RAO/WI: no level has AArch32."""
-CNTHCTL_RESET: Final = 3
+CNTHCTL_RESET: Final = Cnthctl.el1pcen.mask | Cnthctl.el1pcten.mask
 """EL1PCEN, EL1PCTEN."""
-_HCR_TWI: Final = 1 << 13
-_HCR_TID3: Final = 1 << 18
+_HCR_TWI: Final = Hcr.twi.mask
+_HCR_TID3: Final = Hcr.tid3.mask
 _ENGINE_HCR: Final = HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
-_EL2H: Final = 9  # PSTATE.M without the bits that say AArch64
 _NO_VMPIDR: Final = (1 << 64) - 1
 
 
@@ -52,7 +52,7 @@ def save_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
     ``replaced``: only those that an EL2 in Python will have values of its own for (``frame.EL2_REPLACED``).
     """
     pe.engine.save_el2(address, replaced)
-    if pe.words[w.P_PSTATE] & 0xD == _EL2H:
+    if stack(pe.words[w.P_PSTATE]) == 2:
         ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value = pe.words[w.P_SP]
 
 

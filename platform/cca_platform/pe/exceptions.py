@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.sysregs import REGISTERS, Fsc
+from cca_arch.sysregs import REGISTERS, Ec, Fsc, Hcr, Mdcr, encodings, syndrome
 from cca_arch.types import Access, SecurityState
 from cca_platform.engine import hooks, maintenance
 from cca_platform.gic import TRAP_EL2, UNDEFINED
@@ -40,13 +40,11 @@ _TRAPPED_SMC: Final = 12
 SMC: Final = 13
 
 _U64: Final = (1 << 64) - 1
-_IL: Final = 1 << 25
-_EC_SYSREG, _EC_PC, _EC_DATA, _EC_BREAKPOINT, _EC_BRK = 0x18, 0x22, 0x24, 0x30, 0x3C
-_EC_SVC, _EC_HVC = 0x15, 0x16
-_ALIGNMENT, _DEBUG = 0x21, 0x22
-_HCR_TSC: Final = 1 << 19
-_MDCR_TDE: Final = 1 << 8
-_ICC_PMR_EL1: Final = (3, 0, 4, 6, 0)
+_UNKNOWN: Final = syndrome(Ec.UNKNOWN)
+_SVC_0, _HVC_0, _BRK_0 = syndrome(Ec.SVC), syndrome(Ec.HVC), syndrome(Ec.BRK)
+_PC_ALIGNMENT: Final = syndrome(Ec.PC_ALIGNMENT)
+_HCR_TSC: Final = Hcr.tsc.mask
+_MDCR_TDE: Final = Mdcr.tde.mask
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
 _IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
 _TRANSLATION: Final = slice(w.P_OUT_PA, w.P_FAULT_GPT_LEVEL + 1)  # words of the last translation, refused or not
@@ -57,7 +55,7 @@ def interrupt(pe: "Pe", number: int) -> None:
     if number == SMC:
         _smc(pe)
     elif number in (_SVC, _HVC):  # PC is after the instruction
-        esr = (_EC_SVC if number == _SVC else _EC_HVC) << 26 | _IL | _immediate(pe, -4)
+        esr = (_SVC_0 if number == _SVC else _HVC_0) | _immediate(pe, -4)
         pe.take(esr, 2 if number == _HVC or pe.el == 2 else 1)
     else:  # PC is at the instruction, which has not been retired
         hooks.uncount(pe.address)
@@ -83,18 +81,18 @@ def _not_executed(pe: "Pe", number: int) -> None:
     """BRK and breakpoints, an SMC that EL2 code traps, misaligned exclusives, undefined and trapped instructions."""
     own = max(pe.el, 1)
     if number == _BRK:
-        pe.take(_EC_BRK << 26 | _IL | _immediate(pe, 0), _debug_target(pe))
+        pe.take(_BRK_0 | _immediate(pe, 0), _debug_target(pe))
     elif number == _BREAKPOINT:
         target = _debug_target(pe)
-        pe.take((_EC_BREAKPOINT | (target == pe.el)) << 26 | _IL | _DEBUG, target)
+        pe.take(syndrome(Ec.BREAKPOINT | (target == pe.el), Fsc.DEBUG), target)
     elif number == _TRAPPED_SMC:
         pe.take(SMC_0 | _immediate(pe, 0), 2)
     elif number == _DATA_ALIGNMENT:
         decoded = decode(int(hooks.instruction(pe.address, 0)))
         assert decoded is not None
         far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
-        ec = _EC_DATA | (own == pe.el)
-        pe.take(ec << 26 | _IL | la.iss(decoded, _ALIGNMENT, stage2=False), own, far)
+        iss = la.iss(decoded, Fsc.ALIGNMENT, stage2=False)
+        pe.take(syndrome(Ec.DATA_ABORT | (own == pe.el), iss), own, far)
     elif maintenance.refused(pe.address):
         _abort(pe, _instruction(pe))
     else:
@@ -103,7 +101,7 @@ def _not_executed(pe: "Pe", number: int) -> None:
         if system is None or not _moved(pe, system):
             has_el2 = pe.security != SecurityState.SECURE
             found = None if system is None else trap(system, pe.el, has_el2, lambda name: _control(pe, name))
-            pe.take(*(found or (_IL, own)))
+            pe.take(*(found or (_UNKNOWN, own)))
 
 
 def _debug_target(pe: "Pe") -> int:
@@ -115,7 +113,7 @@ def _debug_target(pe: "Pe") -> int:
 def misaligned(pe: "Pe") -> None:
     """PC is no multiple of 4."""
     pe.count_fruitless()
-    pe.take(_EC_PC << 26 | _IL, max(pe.el, 1), pe.elr)
+    pe.take(_PC_ALIGNMENT, max(pe.el, 1), pe.elr)
 
 
 def _control(pe: "Pe", register: str) -> int:
@@ -131,7 +129,7 @@ def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
         return False
     is_read, rt, x = instruction.kind is SystemKind.MRS, instruction.rt, pe.x
     value = 0 if is_read or rt == 31 else x[rt]
-    if (crn == 12 and crm >= 8) or encoding == _ICC_PMR_EL1:
+    if (crn == 12 and crm >= 8) or encoding == encodings.ICC_PMR_EL1:
         gic, hcr = pe.gic, pe.words[w.P_HCR]
         if is_read:
             value = gic.read(encoding, pe.el, pe.security, hcr)
@@ -141,7 +139,7 @@ def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
         if status == UNDEFINED:
             return False
         if status == TRAP_EL2:
-            pe.take(_EC_SYSREG << 26 | _IL | iss_sysreg(instruction), 2)
+            pe.take(syndrome(Ec.SYSREG, iss_sysreg(instruction)), 2)
             return True
     elif (op1, crn, crm) == (4, 14, 3) and op2 <= 2 and pe.el == 2:
         if is_read:

@@ -5,7 +5,7 @@ The functions that are methods of :class:`cca_platform.pe.pe.Pe` are documented 
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cca_arch.sysregs import encodings
+from cca_arch.sysregs import Ec, Hcr, encodings, syndrome
 from cca_arch.types import SecurityState
 from cca_platform.engine import hooks, registers
 from cca_platform.errors import MachineStopped
@@ -29,10 +29,10 @@ __all__ = [
     "take_program",
 ]
 
-SMC_0: Final = 0x17 << 26 | 1 << 25
+SMC_0: Final = syndrome(Ec.SMC)
 """ESR of SMC #0."""
 _NO_FAR: Final = -(1 << 63)
-_HCR_TGE: Final = 1 << 27
+_HCR_TGE: Final = Hcr.tge.mask
 _ROOT: Final = int(SecurityState.ROOT)
 _SECURE: Final = int(SecurityState.SECURE)
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.sysregs import Fsc
 from cca_arch.types import Pas
 from cca_platform.errors import BusError
 from cca_platform.isa import access as la
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["emulate"]
 
 _U64: Final = (1 << 64) - 1
-_ALIGNMENT, _UNSUPPORTED = 0x21, 0x35  # DFSC
+_ALIGNMENT, _UNSUPPORTED = int(Fsc.ALIGNMENT), int(Fsc.UNSUPPORTED_EXCLUSIVE)
 _BUS: Final = 8  # bytes of one access to a device
 
 

@@ -8,13 +8,20 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from cca_arch.sysregs import Encoding
+from cca_arch.fields import Bits
+from cca_arch.sysregs import Cnthctl, Cntkctl, Cptr, Ec, Encoding, Hcr, Mdcr, Sctlr, syndrome
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, iss_sysreg, iss_wfx
 
 __all__ = ["CONTROLS", "Control", "trap"]
 
-_IL: Final = 1 << 25
-_EC_WFX, _EC_SYSREG = 0x01, 0x18
+_LAYOUTS: Final[dict[str, type[Bits]]] = {
+    "sctlr_el1": Sctlr,
+    "cntkctl_el1": Cntkctl,
+    "cnthctl_el2": Cnthctl,
+    "hcr_el2": Hcr,
+    "cptr_el2": Cptr,
+    "mdcr_el2": Mdcr,
+}
 _READ: Final = frozenset((SystemKind.MRS, SystemKind.SYSL))
 _WRITE: Final = frozenset((SystemKind.MSR, SystemKind.SYS, SystemKind.MSR_IMMEDIATE))
 _BOTH: Final = _READ | _WRITE
@@ -25,7 +32,7 @@ class Control(NamedTuple):
     """One control: ``kinds`` of instructions on ``encodings``, at ``levels``, trap while the bit reads ``active``."""
 
     name: str
-    register: str  # of cca_platform.isa.frame
+    register: str  # of cca_arch.sysregs.REGISTERS
     bit: int
     active: int
     target: int
@@ -51,11 +58,11 @@ def _of(pattern: str) -> Iterable[Encoding]:
 def _control(
     control: str, active: int, target: int, levels: tuple[int, ...], kinds: frozenset[SystemKind], *patterns: str
 ) -> Control:
-    """A row; ``control`` is ``register.name[bit]``."""
-    register, _, field = control.partition(".")
-    name, _, bit = field.rstrip("]").partition("[")
+    """A row; ``control`` is ``register.field``."""
+    register, _, name = control.partition(".")
+    field = _LAYOUTS[register].fields()[name.lower()]
     found = frozenset(encoding for pattern in patterns for encoding in _of(pattern))
-    return Control(name, register, int(bit), active, target, levels, kinds, found)
+    return Control(name, register, field.low, active, target, levels, kinds, found)
 
 
 _VIRTUAL_MEMORY: Final = (
@@ -70,39 +77,39 @@ _NO_ENCODING: Final = "0 0 0 0 0"  # WFI, WFE
 _EL0, _EL1, _BELOW = (0,), (1,), (0, 1)
 
 CONTROLS: Final[tuple[Control, ...]] = (
-    _control("sctlr_el1.UMA[9]", 0, 1, _EL0, _BOTH, "3 3 4 2 1", "0 3 4 0-15 6,7"),
-    _control("sctlr_el1.DZE[14]", 0, 1, _EL0, _WRITE, "1 3 7 4 1"),
-    _control("sctlr_el1.UCT[15]", 0, 1, _EL0, _READ, "3 3 0 0 1"),
-    _control("sctlr_el1.nTWI[16]", 0, 1, _EL0, _WFI, _NO_ENCODING),
-    _control("sctlr_el1.UCI[26]", 0, 1, _EL0, _WRITE, "1 3 7 5,10-12,14 1"),
-    _control("cntkctl_el1.EL0PCTEN[0]", 0, 1, _EL0, _READ, "3 3 14 0 0,1"),
-    _control("cntkctl_el1.EL0VCTEN[1]", 0, 1, _EL0, _READ, "3 3 14 0 2"),
-    _control("cntkctl_el1.EL0VTEN[8]", 0, 1, _EL0, _BOTH, "3 3 14 3 0-2"),
-    _control("cntkctl_el1.EL0PTEN[9]", 0, 1, _EL0, _BOTH, "3 3 14 2 0-2"),
-    _control("cnthctl_el2.EL1PCTEN[0]", 0, 2, _BELOW, _READ, "3 3 14 0 1"),
-    _control("cnthctl_el2.EL1PCEN[1]", 0, 2, _BELOW, _BOTH, "3 3 14 2 0-2"),
-    _control("hcr_el2.TWI[13]", 1, 2, _BELOW, _WFI, _NO_ENCODING),
-    _control("hcr_el2.TID1[16]", 1, 2, _EL1, _READ, "3 0 0 0 6", "3 1 0 0 7"),
-    _control("hcr_el2.TID2[17]", 1, 2, _EL1, _READ, "3 1 0 0 0,1"),
-    _control("hcr_el2.TID2[17]", 1, 2, _EL1, _BOTH, "3 2 0 0 0"),
-    _control("hcr_el2.TID2[17]", 1, 2, _BELOW, _READ, "3 3 0 0 1"),
-    _control("hcr_el2.TID3[18]", 1, 2, _EL1, _READ, "3 0 0 1-7 0-7"),
-    _control("hcr_el2.TIDCP[20]", 1, 2, _EL1, _BOTH, "1,3 0-7 11,15 0-15 0-7"),
-    _control("hcr_el2.TACR[21]", 1, 2, _EL1, _BOTH, "3 0 1 0 1"),
-    _control("hcr_el2.TSW[22]", 1, 2, _EL1, _WRITE, "1 0 7 6,10,14 2"),
-    _control("hcr_el2.TPCP[23]", 1, 2, _EL1, _WRITE, "1 0 7 6 1"),
-    _control("hcr_el2.TPCP[23]", 1, 2, _BELOW, _WRITE, "1 3 7 10,12,14 1"),
-    _control("hcr_el2.TPU[24]", 1, 2, _EL1, _WRITE, "1 0 7 1,5 0"),
-    _control("hcr_el2.TPU[24]", 1, 2, _BELOW, _WRITE, "1 3 7 5,11 1"),
-    _control("hcr_el2.TTLB[25]", 1, 2, _EL1, _WRITE, "1 0 8 3,7 0-3,5,7"),
-    _control("hcr_el2.TVM[26]", 1, 2, _EL1, _WRITE, *_VIRTUAL_MEMORY),
-    _control("hcr_el2.TDZ[28]", 1, 2, _BELOW, _WRITE, "1 3 7 4 1"),
-    _control("hcr_el2.TRVM[30]", 1, 2, _EL1, _READ, *_VIRTUAL_MEMORY),
-    _control("cptr_el2.TCPAC[31]", 1, 2, _EL1, _BOTH, "3 0 1 0 2"),
-    _control("mdcr_el2.TDE[8]", 1, 2, _EL1, _BOTH, *_DEBUG, _OS_LOCK, _DEBUG_ROM),
-    _control("mdcr_el2.TDA[9]", 1, 2, _EL1, _BOTH, *_DEBUG),
-    _control("mdcr_el2.TDOSA[10]", 1, 2, _EL1, _BOTH, _OS_LOCK),
-    _control("mdcr_el2.TDRA[11]", 1, 2, _EL1, _READ, _DEBUG_ROM),
+    _control("sctlr_el1.UMA", 0, 1, _EL0, _BOTH, "3 3 4 2 1", "0 3 4 0-15 6,7"),
+    _control("sctlr_el1.DZE", 0, 1, _EL0, _WRITE, "1 3 7 4 1"),
+    _control("sctlr_el1.UCT", 0, 1, _EL0, _READ, "3 3 0 0 1"),
+    _control("sctlr_el1.nTWI", 0, 1, _EL0, _WFI, _NO_ENCODING),
+    _control("sctlr_el1.UCI", 0, 1, _EL0, _WRITE, "1 3 7 5,10-12,14 1"),
+    _control("cntkctl_el1.EL0PCTEN", 0, 1, _EL0, _READ, "3 3 14 0 0,1"),
+    _control("cntkctl_el1.EL0VCTEN", 0, 1, _EL0, _READ, "3 3 14 0 2"),
+    _control("cntkctl_el1.EL0VTEN", 0, 1, _EL0, _BOTH, "3 3 14 3 0-2"),
+    _control("cntkctl_el1.EL0PTEN", 0, 1, _EL0, _BOTH, "3 3 14 2 0-2"),
+    _control("cnthctl_el2.EL1PCTEN", 0, 2, _BELOW, _READ, "3 3 14 0 1"),
+    _control("cnthctl_el2.EL1PCEN", 0, 2, _BELOW, _BOTH, "3 3 14 2 0-2"),
+    _control("hcr_el2.TWI", 1, 2, _BELOW, _WFI, _NO_ENCODING),
+    _control("hcr_el2.TID1", 1, 2, _EL1, _READ, "3 0 0 0 6", "3 1 0 0 7"),
+    _control("hcr_el2.TID2", 1, 2, _EL1, _READ, "3 1 0 0 0,1"),
+    _control("hcr_el2.TID2", 1, 2, _EL1, _BOTH, "3 2 0 0 0"),
+    _control("hcr_el2.TID2", 1, 2, _BELOW, _READ, "3 3 0 0 1"),
+    _control("hcr_el2.TID3", 1, 2, _EL1, _READ, "3 0 0 1-7 0-7"),
+    _control("hcr_el2.TIDCP", 1, 2, _EL1, _BOTH, "1,3 0-7 11,15 0-15 0-7"),
+    _control("hcr_el2.TACR", 1, 2, _EL1, _BOTH, "3 0 1 0 1"),
+    _control("hcr_el2.TSW", 1, 2, _EL1, _WRITE, "1 0 7 6,10,14 2"),
+    _control("hcr_el2.TPCP", 1, 2, _EL1, _WRITE, "1 0 7 6 1"),
+    _control("hcr_el2.TPCP", 1, 2, _BELOW, _WRITE, "1 3 7 10,12,14 1"),
+    _control("hcr_el2.TPU", 1, 2, _EL1, _WRITE, "1 0 7 1,5 0"),
+    _control("hcr_el2.TPU", 1, 2, _BELOW, _WRITE, "1 3 7 5,11 1"),
+    _control("hcr_el2.TTLB", 1, 2, _EL1, _WRITE, "1 0 8 3,7 0-3,5,7"),
+    _control("hcr_el2.TVM", 1, 2, _EL1, _WRITE, *_VIRTUAL_MEMORY),
+    _control("hcr_el2.TDZ", 1, 2, _BELOW, _WRITE, "1 3 7 4 1"),
+    _control("hcr_el2.TRVM", 1, 2, _EL1, _READ, *_VIRTUAL_MEMORY),
+    _control("cptr_el2.TCPAC", 1, 2, _EL1, _BOTH, "3 0 1 0 2"),
+    _control("mdcr_el2.TDE", 1, 2, _EL1, _BOTH, *_DEBUG, _OS_LOCK, _DEBUG_ROM),
+    _control("mdcr_el2.TDA", 1, 2, _EL1, _BOTH, *_DEBUG),
+    _control("mdcr_el2.TDOSA", 1, 2, _EL1, _BOTH, _OS_LOCK),
+    _control("mdcr_el2.TDRA", 1, 2, _EL1, _READ, _DEBUG_ROM),
 )
 
 
@@ -122,6 +129,6 @@ def trap(instruction: SystemInstruction, el: int, has_el2: bool, read: Callable[
         enabled = el in control.levels and (has_el2 or control.target == 1)
         if enabled and read(control.register) >> control.bit & 1 == control.active:
             if instruction.kind is SystemKind.WFI:
-                return _EC_WFX << 26 | _IL | iss_wfx(instruction), control.target
-            return _EC_SYSREG << 26 | _IL | iss_sysreg(instruction), control.target
+                return syndrome(Ec.WFX, iss_wfx(instruction)), control.target
+            return syndrome(Ec.SYSREG, iss_sysreg(instruction)), control.target
     return None

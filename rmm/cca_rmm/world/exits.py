@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
-from cca_platform.isa.sysinsn import SysregIss
+from cca_arch.sysregs import DataAbortEsr, Ec, Esr, Fsc, SysregEsr, encodings, syndrome
 from cca_rmm.features import id_register
 from cca_rmm.objects import rtt
 from cca_rmm.objects.rec import ExitKind
 from cca_rmm.service import realm_smc
 from cca_rmm.world.run import inject, leave
-from cca_rmm.world.syndrome import VIEWS, Esr, fault_ipa, sea_esr
+from cca_rmm.world.syndrome import VIEWS, fault_ipa, sea_esr
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["HANDLERS", "synchronous"]
 
 _EC: Final = Esr.ec.low
-_DATA_ABORT: Final = 0x24
-_EXTERNAL: Final = 0x10
-_WFE: Final = 1  # ISS.TI bit 0
+_DATA_ABORT: Final = int(Ec.DATA_ABORT)
+_EXTERNAL: Final = int(Fsc.EXTERNAL)
+_WFE: Final = 1  # in ISS.TI
 _RT_NONE: Final = 31
-_UNDEFINED: Final = 0x0200_0000  # EC 0, IL
-_SGI: Final = frozenset({(3, 0, 12, 11, 5), (3, 0, 12, 11, 6), (3, 0, 12, 11, 7), (3, 0, 12, 11, 1)})
-"""ICC_SGI1R, ICC_ASGI1R, ICC_SGI0R and ICC_DIR: the Host owns the distributor."""
+_UNDEFINED: Final = syndrome(Ec.UNKNOWN)
+_SGI: Final = frozenset(
+    {encodings.ICC_SGI1R_EL1, encodings.ICC_ASGI1R_EL1, encodings.ICC_SGI0R_EL1, encodings.ICC_DIR_EL1}
+)
+"""The Host owns the distributor."""
 
 
 def synchronous(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
@@ -60,12 +62,12 @@ def abort(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     ipa = fault_ipa(hpfar)
     realm = rmm.running(pe)[2]
     is_data = esr >> _EC & 0x3F == _DATA_ABORT
-    if esr & Esr.fsc.mask == _EXTERNAL:
+    if esr & DataAbortEsr.fsc.mask == _EXTERNAL:
         kind: str | None = "external"
     elif ipa >= realm.ipa_top:
         kind = None
     elif ipa >= realm.protected_top:
-        kind = ("emulatable" if esr & Esr.isv.mask else "unprotected") if is_data else None
+        kind = ("emulatable" if esr & DataAbortEsr.isv.mask else "unprotected") if is_data else None
     else:
         w = rtt.walk(rmm.port, realm, ipa, 3)
         empty = rtte.ripas(w.entry) == RmiRipas.EMPTY
@@ -83,11 +85,11 @@ def exit_abort(rmm: "Rmm", pe: "Pe", kind: str, esr: int, far: int, hpfar: int) 
     """Exit with what the Host may see; the REC keeps the whole syndrome for the next entry."""
     view = VIEWS[kind]
     gprs = b""
-    if kind == "emulatable" and esr & Esr.wnr.mask:
-        syndrome = Esr(esr)
+    if kind == "emulatable" and esr & DataAbortEsr.wnr.mask:
+        syndrome = DataAbortEsr(esr)
         value = 0 if syndrome.srt == _RT_NONE else pe.x[syndrome.srt]
         gprs = (value & ((1 << (8 << syndrome.sas)) - 1)).to_bytes(8, "little")
-    if kind == "external" and not Esr(esr).set:  # recoverable (UER): the Realm takes it too
+    if kind == "external" and not DataAbortEsr(esr).set:  # recoverable (UER): the Realm takes it too
         inject(rmm, pe, sea_esr(esr, pe.spsr), far)
     leave(
         rmm, pe, RecExitReason.SYNC, esr=esr & view.esr, far=far & view.far, hpfar=hpfar & view.hpfar, gprs=gprs,
@@ -104,14 +106,14 @@ def wfx(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 
 def system_register(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """Trapped MSR and MRS: SGIs go to the Host, ID registers read as the Realm's, everything else is RAZ/WI."""
-    iss = SysregIss(esr)
+    iss = SysregEsr(esr)
     rt = iss.rt
     is_read = esr & 1
     encoding = (iss.op0, iss.op1, iss.crn, iss.crm, iss.op2)
     pe.elr += 4
     if not is_read and encoding in _SGI:
         value = 0 if rt == _RT_NONE else pe.x[rt]
-        leave(rmm, pe, RecExitReason.SYNC, esr=esr & ~SysregIss.rt.mask, gprs=value.to_bytes(8, "little"))
+        leave(rmm, pe, RecExitReason.SYNC, esr=esr & ~SysregEsr.rt.mask, gprs=value.to_bytes(8, "little"))
         return
     if is_read and rt != _RT_NONE:
         is_id = encoding[:3] == (3, 0, 0) and encoding[3] > 0
@@ -119,13 +121,13 @@ def system_register(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> Non
 
 
 HANDLERS: Final[dict[int, Callable[["Rmm", "Pe", int, int, int], None]]] = {
-    0x01: wfx,
-    0x16: hvc,
-    0x17: smc,
-    0x18: system_register,
-    0x19: undefined,  # SVE
-    0x1D: undefined,  # SME
-    0x20: abort,
-    0x24: abort,
+    Ec.WFX: wfx,
+    Ec.HVC: hvc,
+    Ec.SMC: smc,
+    Ec.SYSREG: system_register,
+    Ec.SVE: undefined,
+    Ec.SME: undefined,
+    Ec.INSTRUCTION_ABORT: abort,
+    Ec.DATA_ABORT: abort,
 }
 """ESR_EL2.EC -> what the RMM does."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RecEnterFlags, RecExitReason, Rmi, RmiRecEnter, RmiRecExit, RmiResponse, RmiRipas
 from cca_arch.rsi.v1_0 import RsiHostCall
+from cca_arch.sysregs import DataAbortEsr, Ec, Fsc, Hpfar
 from cca_arch.types import SecurityState
 from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.isa import frame
@@ -32,7 +33,7 @@ from cca_rmm.objects.granule import State
 from cca_rmm.objects.realm import REALM, Realm, RealmState
 from cca_rmm.objects.rec import GIC_OFFSET, REC, ExitKind, Rec, RecState, vmpidr
 from cca_rmm.world import gic
-from cca_rmm.world.syndrome import Esr, emulated_value, sea_esr
+from cca_rmm.world.syndrome import emulated_value, sea_esr
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -132,7 +133,7 @@ def finish_ripas(rmm: "Rmm", rec: Rec, reject: int) -> None:
 
 def finish_mmio(rmm: "Rmm", rec: Rec, enter: bytes) -> None:
     """An emulated access is done: a load gets its value, and the PC moves on."""
-    esr, regs = Esr(rec.esr), rec.aux_regs
+    esr, regs = DataAbortEsr(rec.esr), rec.aux_regs
     if not esr.wnr and esr.srt != _RT_NONE:
         value = int.from_bytes(enter[_GPRS : _GPRS + 8], "little")
         rmm.port.write64(regs + _X + 8 * esr.srt, emulated_value(esr, value))
@@ -160,7 +161,7 @@ def walk_data(w: rtt.Walk, ipa: int) -> int | None:
 
 def rtt_abort(level: int, ipa: int) -> tuple[int, int]:
     """(esr, hpfar) of the stage 2 Data Abort that the Host sees when such an access has no page."""
-    return int(Esr.make(ec=0x24, fsc=0x04 + level)), ipa >> 12 << 4
+    return int(DataAbortEsr.make(ec=Ec.DATA_ABORT, fsc=Fsc.TRANSLATION + level)), int(Hpfar.make(fipa=ipa >> 12))
 
 
 def abort_record(rmm: "Rmm", run_ptr: int, w: rtt.Walk, ipa: int) -> Result:

@@ -2,24 +2,13 @@
 
 from typing import Final
 
-from cca_arch.fields import Field
-from cca_platform.isa.access import DataAbortIss
+from cca_arch.sysregs import DataAbortEsr, Fsc, Hpfar, Pstate
 
-__all__ = ["VIEWS", "Esr", "ExitView", "emulated_value", "fault_ipa", "sea_esr"]
-
-
-class Esr(DataAbortIss):
-    """ESR_EL2 of an abort (DDI 0487 D24.2.40)."""
-
-    ec = Field(31, 26)
-    il = Field(25)
-    vncr = Field(13)
-    set = Field(12, 11)
-    fsc = Field(5, 0)  # DFSC or IFSC
+__all__ = ["VIEWS", "ExitView", "emulated_value", "fault_ipa", "sea_esr"]
 
 
 def _mask(*names: str) -> int:
-    fields = Esr.fields()
+    fields = DataAbortEsr.fields()
     return sum(fields[name].mask for name in names)
 
 
@@ -44,18 +33,18 @@ VIEWS: Final = {
 
 
 def fault_ipa(hpfar: int) -> int:
-    """The faulting page's IPA: HPFAR_EL2.FIPA is IPA[51:12] in bits 43:4."""
-    return hpfar >> 4 << 12 & 0xF_FFFF_FFFF_F000
+    """The faulting page's IPA, of HPFAR_EL2."""
+    return int(Hpfar(hpfar).fipa << 12)
 
 
 def sea_esr(esr: int, spsr: int) -> int:
     """ESR_EL1 of a synchronous external abort injected in place of the abort ``esr`` that PSTATE ``spsr`` took."""
-    same = 1 if spsr >> 2 & 3 else 0  # taken from EL1: the "same level" class
-    cleared = esr & ~_mask("ec", "fnv", "s1ptw", "fsc")
-    return int(Esr(cleared | (esr >> 26 & 0x3E | same) << 26).replace(ea=1, fsc=0x10))
+    same = Pstate(spsr).el != 0  # taken from EL1
+    abort = DataAbortEsr(esr)
+    return int(abort.replace(ec=abort.ec & ~1 | same, fnv=0, s1ptw=0, ea=1, fsc=Fsc.EXTERNAL))
 
 
-def emulated_value(esr: Esr, value: int) -> int:
+def emulated_value(esr: DataAbortEsr, value: int) -> int:
     """What an emulated load puts into Rt: ``value`` cut to the access size, then extended as the syndrome says."""
     bits = 8 << esr.sas
     value &= (1 << bits) - 1
