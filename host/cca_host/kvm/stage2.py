@@ -6,6 +6,7 @@ missing; ``top`` says how far there is nothing.
 
 from typing import Final
 
+from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import Rmi, RmiStatus
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.kernel import Kernel, RmiError
@@ -13,11 +14,10 @@ from cca_platform.machine.state import State
 
 __all__ = ["LEVEL_SIZE", "Stage2", "Stage2State", "start_level"]
 
-LEVEL_SIZE: Final = (1 << 39, 1 << 30, 1 << 21, 1 << 12)
+LEVEL_SIZE: Final = tuple(rtte.level_size(level) for level in range(4))
 """Bytes that an RTT entry spans, by level 0..3."""
 
 _RTT = int(RmiStatus.ERROR_RTT)
-_SHARED_DESC = 0b110 << 2 | 0b11 << 6  # Normal Write-Back, read and write
 _DATA_CREATE = int(Rmi.DATA_CREATE)
 _DATA_CREATE_UNKNOWN = int(Rmi.DATA_CREATE_UNKNOWN)
 _DATA_DESTROY = int(Rmi.DATA_DESTROY)
@@ -173,7 +173,7 @@ class Stage2:
             self.shared[ipa] = pa
         alias = ipa | self.half
         while True:
-            x0 = self.system.rmi(Rmi.RTT_MAP_UNPROTECTED, self.rd, alias, 3, pa | _SHARED_DESC)[0]
+            x0 = self.system.rmi(Rmi.RTT_MAP_UNPROTECTED, self.rd, alias, 3, pa | rtte.HOST_NORMAL)[0]
             if not x0 or x0 == _RTT | 3 << 8:  # the second: mapped already
                 return pa
             if x0 & 0xFF != _RTT:

@@ -3,7 +3,7 @@
 from cca_host.kvmtool.console import ConsoleState
 from cca_host.kvmtool.options import RunOptions, RunReason
 from cca_host.kvmtool.schedule import ScheduleState
-from cca_platform.machine.state import State
+from cca_platform.machine.state import AnyState, State
 
 __all__ = ["EndState", "OptionsState", "VmmState"]
 
@@ -73,6 +73,7 @@ class VmmState(State, frozen=True, tag="host.vmm/1"):
     rd: int
     schedule: ScheduleState
     console: ConsoleState
+    devices: dict[str, AnyState]
     end: EndState | None
     retired: int
     calls: dict[int, int]

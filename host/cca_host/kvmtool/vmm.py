@@ -28,7 +28,9 @@ from cca_host.kvm import (
 from cca_host.kvmtool.build import check, create_vm, fill_vm
 from cca_host.kvmtool.console import Console
 from cca_host.kvmtool.interrupt import interruptible
+from cca_host.kvmtool.layout import UART_BASE, UART_SIZE
 from cca_host.kvmtool.loader import load_file
+from cca_host.kvmtool.mmio import Devices
 from cca_host.kvmtool.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -40,7 +42,9 @@ from cca_host.kvmtool.options import (
 )
 from cca_host.kvmtool.saved import EndState, OptionsState, VmmState
 from cca_host.kvmtool.schedule import Schedule
+from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.errors import MachineError, MachineStopped
+from cca_platform.machine.board import DeviceRow
 from cca_platform.pe.running import BREAKPOINT
 from cca_platform.trace.events import RunStart, RunStop
 
@@ -91,7 +95,10 @@ class Vmm:
         self.system = system
         self.machine = system.machine
         self.options = options
-        self.console = Console(self.machine, options.on_console, options.console_input)
+        self.devices = Devices(self.machine)
+        uart = Uart16550(DeviceRow("uart", "uart16550", UART_BASE, UART_SIZE), self.devices.wiring())
+        self.devices.attach(uart, UART_BASE, UART_SIZE)
+        self.console = Console(self.machine, uart, options.on_console, options.console_input)
         self.vm: Vm | None = None
         self.schedule = Schedule(())
         self.end: End | None = None
@@ -107,7 +114,7 @@ class Vmm:
         self._seconds = {"build": 0.0, "run": 0.0, "destroy": 0.0}
         self._asked = self._interrupted = False
         self._answers: dict[type, Callable[[Vcpu, Any], None]] = {
-            Mmio: self.console.mmio,
+            Mmio: self.devices.answer,
             HostCall: self._host_call,
             SystemEvent: self._system_event,
             Idle: self._idle,
@@ -374,6 +381,7 @@ class Vmm:
             rd=self.vm.rd,
             schedule=self.schedule.save(),
             console=self.console.save(),
+            devices=self.devices.save(),
             end=None if end is None else EndState(end.status, end.reason, end.message),
             retired=self.retired,
             calls=dict(before.calls),
@@ -389,6 +397,7 @@ class Vmm:
         self.schedule = Schedule(self.vm.vcpus)
         self.schedule.restore(state.schedule)
         self.console.restore(state.console)
+        self.devices.restore(state.devices)
         self.notes, self.phase, end = state.notes, Phase.BUILT, state.end
         self.end = None if end is None else End(end.status, end.reason, end.message)
         self.retired, self.exits = state.retired, Counter()

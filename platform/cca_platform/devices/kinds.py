@@ -16,6 +16,7 @@ from cca_platform.devices.generic_watchdog import GenericWatchdog
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.devices.pl031 import Pl031
 from cca_platform.devices.sp805 import Sp805
+from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.devices.vexpress_sysreg import VexpressSysreg
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import MachineError
@@ -33,6 +34,7 @@ _MODELS: Final[Mapping[str, Factory]] = {
     "pl011": Pl011,
     "pl031": Pl031,
     "sp805": Sp805,
+    "uart16550": Uart16550,
     "vexpress-sysreg": VexpressSysreg,
     "realmlab-dma": DmaEngine,
     "smmuv3": Smmu,

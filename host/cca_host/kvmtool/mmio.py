@@ -1,0 +1,79 @@
+"""The devices that the VMM shows its guest: models of :mod:`cca_platform.devices` behind emulated accesses."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cca_host.kvm import Mmio, Vcpu
+from cca_platform.devices.base import Device
+from cca_platform.devices.wiring import Wiring
+from cca_platform.machine.state import AnyState
+from cca_platform.trace.events import MmioRead, MmioWrite
+
+if TYPE_CHECKING:
+    from cca_platform.machine.machine import Machine
+
+__all__ = ["Devices"]
+
+
+class Devices:
+    """The device models of one guest, each at its IPAs without the shared bit."""
+
+    def __init__(self, machine: "Machine") -> None:
+        self._machine = machine
+        self._frames: list[tuple[range, Device]] = []
+
+    def wiring(self) -> Wiring:
+        """What a model is tied to: the clock of the machine, and no interrupt."""
+        machine = self._machine
+        return Wiring(
+            clock=machine.clock,
+            memory=machine.memory,
+            trace=machine.trace,
+            line=_nothing,
+            signal=_nothing,
+            changed=_nothing,
+            device=self.device,
+            reset=_nothing,
+            power_off=_nothing,
+        )
+
+    def device(self, name: str) -> Device:
+        """The model with this name."""
+        return next(model for _, model in self._frames if model.name == name)
+
+    def attach(self, model: Device, base: int, size: int) -> None:
+        """Let ``model`` answer ``size`` bytes at ``base``."""
+        self._frames.append((range(base, base + size), model))
+
+    def answer(self, vcpu: Vcpu, access: Mmio) -> None:
+        """Answer an access of ``vcpu``, by an external abort where there is no device."""
+        for frame, model in self._frames:
+            if access.ipa in frame:
+                vcpu.mmio_result(self._access(model, access.ipa - frame.start, access))
+                return
+        vcpu.abort()
+
+    def _access(self, model: Device, offset: int, access: Mmio) -> int:
+        trace, ipa, size, value = self._machine.trace, access.ipa, access.size, access.value
+        if access.write:
+            if trace.on:
+                trace.emit(MmioWrite(device=model.name, address=ipa, size=size, value=value))
+            model.write(offset, size, value)
+            return 0
+        value = model.read(offset, size)
+        if trace.on:
+            trace.emit(MmioRead(device=model.name, address=ipa, size=size, value=value))
+        return value
+
+    def save(self) -> dict[str, AnyState]:
+        """State of every model, by name."""
+        return {model.name: model.save() for _, model in self._frames}
+
+    def restore(self, state: Mapping[str, AnyState]) -> None:
+        """Back to what :meth:`save` gave."""
+        for _, model in self._frames:
+            model.restore(state[model.name])
+
+
+def _nothing(*_: object) -> None:
+    """A line that ends nowhere."""
