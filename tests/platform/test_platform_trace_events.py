@@ -1,5 +1,6 @@
 """The catalogue of the trace: event types, their fields, and the written form of each kind of field."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import pytest
@@ -27,6 +28,12 @@ from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
 
 
+class Text(StrEnum):
+    """An enumeration whose members are texts."""
+
+    SYSTEM_OFF = "system_off"
+
+
 def written(kind: Any, value: Any) -> Any:
     """What stands in the record for ``value`` in a field of a kind."""
 
@@ -51,6 +58,7 @@ class TestForms:
             (Flag, True, True),
             (Name, "text", "text"),
             (Name, Pas.ROOT, "ROOT"),
+            (Name, Text.SYSTEM_OFF, "system_off"),
             (Octets, b"\x01\xff", "01ff"),
             (Status, 5, 5),
             (Status, RsiStatus.ERROR_INPUT, "ERROR_INPUT"),

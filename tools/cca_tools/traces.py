@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TextIO
 
+import msgspec
+
 from cca_platform.errors import MachineError
 from cca_platform.trace.events import SCHEMA, TraceStart, name_of
 from cca_platform.trace.sinks import Console
@@ -19,8 +21,6 @@ def read(path: Path) -> Iterator[Record]:
 
     MachineError names the line that is none, and a version of the catalogue that is not this one's.
     """
-    import msgspec
-
     decode = msgspec.json.Decoder(Record).decode
     try:
         with path.open("rb") as file:

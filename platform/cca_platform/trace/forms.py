@@ -44,7 +44,7 @@ class Form(NamedTuple):
 
 
 def _name(value: str | Enum) -> str:
-    return value if isinstance(value, str) else value.name
+    return str(value) if isinstance(value, str) else value.name  # a StrEnum is its text
 
 
 def _status(value: int | Enum) -> int | str:

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, TextIO
 
+import msgspec
+
 from cca_platform.errors import MachineError
 from cca_platform.trace.trace import Record
 
@@ -22,8 +24,6 @@ class JsonLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        import msgspec
-
         self.path = Path(path)
         self.written = 0
         self._encode = msgspec.json.Encoder().encode_into
