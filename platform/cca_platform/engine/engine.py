@@ -114,7 +114,7 @@ class Stop(Enum):
 
     LEFT = "left"  # on_interrupt ended the run
     REFUSED = "refused"  # a TLB fill refused an access: P_FAULT_* says why
-    BUDGET = "budget"  # the clock reached M_BUDGET
+    BUDGET = "budget"  # its slice, its limit or the time until a timer changes is used up
     HALTED = "halted"  # WFI; PC is after it
     BEFORE = "before"  # an instruction that ``stop_before`` names is next, or ``run`` was to do one alone
 
@@ -317,12 +317,12 @@ class Engine:
     def clear_exclusive(self) -> None:
         """CLREX: other PEs will have run before the code goes on. The TLB keeps what it has."""
         block, machine = self.block, self._memory.block
-        counted = block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], machine[w.M_CLOCK]
-        machine[w.M_BUDGET] = block[w.P_BUDGET] = machine[w.M_CLOCK] + 1  # one block
+        counted = block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], block[w.P_LIMIT], machine[w.M_RETIRED]
+        machine[w.M_BUDGET] = block[w.P_LIMIT] = machine[w.M_RETIRED] + 1  # one block
         block[w.P_CLREX] = 1
         self._uc.emu_start(w.CLREX_VA, 0)
         block[w.P_CLREX] = 0
-        block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], machine[w.M_CLOCK] = counted
+        block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], block[w.P_LIMIT], machine[w.M_RETIRED] = counted
         block[w.P_HELD + w.P_PC - w.P_X] = w.CLREX_VA
 
     def flush_tlb(self) -> bool:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from cca_arch.types import Access, Pas
+from cca_arch.types import Access, Pas, Ticks
 from cca_platform.devices.base import Device
 from cca_platform.devices.kinds import Kinds
 from cca_platform.devices.wiring import Registers, Wiring
 from cca_platform.errors import BusError, MachineError
 from cca_platform.machine.board import WINDOW, Board, DeviceRow
 from cca_platform.machine.clock import Clock
+from cca_platform.machine.events import EventQueue
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.events import BusUnclaimed, MmioRead, MmioWrite
 from cca_platform.trace.trace import Source, Trace
@@ -19,7 +20,6 @@ from cca_platform.trace.trace import Source, Trace
 __all__ = ["Bus"]
 
 _LOGGED: Final = 1_000  # places that are logged before a guest that tries them all is not news any more
-_FAR: Final = 1 << 62  # no clock gets there, and every deadline fits a word of the hooks
 
 _Frame = tuple[int, int, Registers]
 
@@ -33,22 +33,29 @@ class Bus:
 
     Nobody claims an address where a board has nothing, or only a ``window`` without a model: BusError, or zero, by the
     ``unmapped`` of the board. ``devices`` are those of the board by name. ``signal(intid, level)`` is where their
-    interrupt lines end. ``deadline`` is the clock value of what a device does next of its own accord, or None.
+    interrupt lines end. What a device does of its own accord is in the event queue.
     """
 
     def __init__(
-        self, board: Board, memory: Memory, clock: Clock, trace: Trace, kinds: Kinds, stop: Callable[[str], None]
+        self,
+        board: Board,
+        memory: Memory,
+        clock: Clock,
+        events: EventQueue,
+        trace: Trace,
+        kinds: Kinds,
+        stop: Callable[[str], None],
     ) -> None:
         self._memory = memory
         self._trace = trace
         self._clock = clock
+        self._events = events
         self._kinds = kinds
         self._stop = stop
         self._raz = board.unmapped == "raz"
         self.signal: Callable[[int, bool], None] = _ignore
         self.devices: dict[str, Device] = {}
-        self.deadline: int | None = None
-        self._due: dict[str, int | None] = {}
+        self._calls: dict[str, Callable[[Ticks], None]] = {}
         self._kept: dict[str, Any] = {}
         self._saved: dict[str, Any] | None = None
         self._logged: frozenset[str] = frozenset()
@@ -74,6 +81,7 @@ class Bus:
         )
         model = self._kinds.make(row, wiring)
         self.devices[row.name] = model
+        self._calls[row.name] = partial(self._advance, row.name)
         self.attach(row.name, row.base, row.size, model, row.pases)
 
     def _device(self, name: str) -> Device:
@@ -163,25 +171,20 @@ class Bus:
         if device is not None:
             self._kept.pop(name, None)
             self._saved = None
-            due = device.deadline
-            if due != self._due.get(name):
-                self._due[name] = due
-                self._schedule()
+            self._schedule(name, device)
 
-    def _schedule(self) -> None:
-        self.deadline = min((due for due in self._due.values() if due is not None and due < _FAR), default=None)
+    def _schedule(self, name: str, device: Device) -> None:
+        due = device.deadline
+        self._events.call_at(name, None if due is None else Ticks(due), self._calls[name])
 
     def _schedule_all(self) -> None:
-        self._due = {name: device.deadline for name, device in self.devices.items()}
-        self._schedule()
-
-    def advance(self, now: int) -> None:
-        """Have every device do what is due at clock value ``now``."""
         for name, device in self.devices.items():
-            due = device.deadline
-            if due is not None and due <= now:
-                device.advance(now)
-                self._changed(name)
+            self._schedule(name, device)
+
+    def _advance(self, name: str, now: Ticks) -> None:
+        """Have a device do what is due."""
+        self.devices[name].advance(now)
+        self._changed(name)
 
     # -- state -------------------------------------------------------------------------------------------------------
     def save(self) -> dict[str, Any]:

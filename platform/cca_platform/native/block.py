@@ -9,9 +9,10 @@ from typing import Final
 __all__: list[str] = []
 
 # -- machine block -----------------------------------------------------------------------------------------------
-M_CLOCK: Final = 0  # the system counter: retired instructions of all PEs plus idle time skipped
-M_BUDGET: Final = 1  # the clock value at which the running PE has to stop
+M_RETIRED: Final = 0  # instructions that all PEs have retired
+M_BUDGET: Final = 1  # the value of M_RETIRED at which the running PE has to look whether it must stop
 M_BANKS: Final = 2  # number of DRAM banks (at most 4)
+M_SKIPPED: Final = 3  # ticks of idle time: the system counter is M_SKIPPED + M_RETIRED // M_PER_TICK
 M_BANK: Final = 4  # per bank 4 words: base PA, size, host address, index of its first page in the page maps
 M_GPTBR: Final = 20  # GPTBR_EL3, the same in every PE
 M_GPCCR: Final = 21  # GPCCR_EL3, the same in every PE
@@ -20,6 +21,7 @@ M_L0GPTSZ_BITS: Final = 23  # bits resolved by one L0 entry: 30, 34, 36 or 39
 M_DIRTY: Final = 24  # address of one byte per DRAM page: 1 = written since the last snapshot
 M_EXECUTED: Final = 25  # address of one byte per DRAM page: 1 = some PE may hold translated code of it
 M_SHADOW: Final = 26  # address of the pre-image area (same layout as the page maps, 4096 bytes a page), 0 = no snapshot
+M_PER_TICK: Final = 27  # instructions that take one tick of the system counter
 M_CODE_WRITTEN: Final = 28  # 1 = a page with M_EXECUTED was written by another PE or from Python: drop translations
 M_PA_BITS: Final = 29  # PARange of the PEs in bits: 48 unless the board says less
 M_TLBI: Final = 30  # counts broadcast TLB invalidations (TLBI ...IS); a PE whose P_TLBI_SEEN differs flushes first
@@ -86,6 +88,7 @@ P_REGIME: Final = 51  # exception level whose regime words (P_SCTLR..P_MAIR) are
 P_COUNTER_HZ: Final = 52  # CNTFRQ_EL0
 P_SLICE_END: Final = 53  # clock value at which the PE has to stop whatever the timers say
 P_BUDGET: Final = 54  # clock value at which the PE stops: its slice ends, or a timer changes its output
+P_LIMIT: Final = 58  # value of M_RETIRED at which the PE stops
 P_MAINTAINED: Final = 55  # page << 2 | EL of the last DC or IC by VA that was not refused, -1 = none
 P_MAINTAINED_ERA: Final = 56  # P_TLB_ERA of that time
 P_TRAPPED_HCR: Final = 57  # with P_FAULT_KIND 3: the engine's HCR_EL2, which now traps DC and IC, as it has to be
