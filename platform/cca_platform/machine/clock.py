@@ -5,7 +5,7 @@ for each ``instructions_per_tick`` instructions (data of the board), and idle ti
 """
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.types import Instructions, Ticks
 from cca_platform.machine.state import State
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from cca_platform.memory.memory import Memory
 
 __all__ = ["Clock", "ClockState"]
+
+_RETIRED: Final = w.M_RETIRED
+_SKIPPED: Final = w.M_SKIPPED
 
 
 class ClockState(State, frozen=True, tag="clock/1"):
@@ -44,24 +47,24 @@ class Clock:
     def now(self) -> Ticks:
         """Ticks since reset."""
         words = self._words
-        ticks: Ticks = words[w.M_SKIPPED] + words[w.M_RETIRED] // self._per_tick
+        ticks: Ticks = words[_SKIPPED] + words[_RETIRED] // self._per_tick
         return ticks
 
     @property
     def retired(self) -> Instructions:
         """Instructions that all PEs have retired."""
-        count: Instructions = self._words[w.M_RETIRED]
+        count: Instructions = self._words[_RETIRED]
         return count
 
     def retire(self, count: int) -> None:
         """Account for instructions that no engine has run."""
-        self._words[w.M_RETIRED] += count
+        self._words[_RETIRED] += count
 
     def skip_to(self, ticks: Ticks) -> None:
         """Let idle time pass until the counter reads ``ticks``; never backwards."""
         idle = ticks - self.now
         if idle > 0:
-            self._words[w.M_SKIPPED] += idle
+            self._words[_SKIPPED] += idle
             self._words[w.M_BUDGET] = 0  # code that runs has to look at the time anew
 
     def ticks(self, count: int) -> Ticks:
@@ -75,8 +78,8 @@ class Clock:
 
     def save(self) -> ClockState:
         """State for a snapshot."""
-        return ClockState(retired=self._words[w.M_RETIRED], skipped=self._words[w.M_SKIPPED])
+        return ClockState(retired=self._words[_RETIRED], skipped=self._words[_SKIPPED])
 
     def restore(self, state: ClockState) -> None:
         """Put the counter back to that of a snapshot."""
-        self._words[w.M_RETIRED], self._words[w.M_SKIPPED] = state.retired, state.skipped
+        self._words[_RETIRED], self._words[_SKIPPED] = state.retired, state.skipped
