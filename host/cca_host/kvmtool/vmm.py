@@ -219,7 +219,7 @@ class Vmm:
         self._interrupted = True
 
     def _go_on(self, until: Ticks | None, limit: Instructions | None) -> bool:
-        """Go on with the slice of the vCPU that runs, or begin one: up to an exit, or a pause at ``until`` or ``limit``.
+        """Go on with the slice of the vCPU that runs, or begin one: up to an exit, ``until`` or ``limit``.
 
         False at a breakpoint.
         """
