@@ -4,21 +4,29 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.psci import PSCI_VERSION, AffinityInfo, Psci, PsciStatus, mpidr_affinity
-from cca_arch.smccc import Fid, Smccc
+from cca_arch.smccc import Smccc
 from cca_arch.types import SecurityState
 from cca_firmware.bl31 import gic
 from cca_platform.errors import GranuleProtectionFault
+from cca_platform.machine.state import State
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Handler", "PsciService"]
+__all__ = ["Handler", "PsciService", "PsciState"]
 
 Handler = Callable[["Pe", memoryview], None]
 
+_SMC64: Final = 1 << 30
 _NO_MIGRATION: Final = 2
 """MIGRATE_INFO_TYPE: there is no Trusted OS that would have to migrate."""
+
+
+class PsciState(State, frozen=True, tag="firmware.psci/1"):
+    """The AffinityInfo of each PE."""
+
+    power: tuple[int, ...]
 
 
 class PsciService:
@@ -53,13 +61,13 @@ class PsciService:
         }
         self._available = frozenset({*self.handlers, Smccc.VERSION})
 
-    def save(self) -> list[int]:
+    def save(self) -> PsciState:
         """The power states, for a snapshot."""
-        return [int(state) for state in self.power]
+        return PsciState(tuple(int(state) for state in self.power))
 
-    def restore(self, data: list[int]) -> None:
+    def restore(self, state: PsciState) -> None:
         """Put back what :meth:`save` gave."""
-        self.power[:] = [AffinityInfo(state) for state in data]
+        self.power[:] = [AffinityInfo(power) for power in state.power]
 
     def _version(self, pe: "Pe", x: memoryview) -> None:
         x[0] = PSCI_VERSION
@@ -140,6 +148,6 @@ class PsciService:
 
 def _arguments(x: memoryview) -> tuple[int, int, int]:
     """The three arguments of a call: 32 bits of each register for an SMC32 function, 64 for an SMC64 one."""
-    width = 64 if x[0] & Fid.smc64.mask else 32
+    width = 64 if x[0] & _SMC64 else 32
     ones = (1 << width) - 1
     return x[1] & ones, x[2] & ones, x[3] & ones

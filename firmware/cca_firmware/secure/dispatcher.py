@@ -10,12 +10,12 @@ armed them. Nothing of this is there on a machine without a Secure payload.
 """
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from cca_arch.el3 import ScrEl3
 from cca_arch.psci import Psci
-from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT, Fid
-from cca_arch.sysregs import EL1H_MASKED, SCR_EL3_RES1, SCTLR_EL1_RES1, Pstate, Scr, encodings
-from cca_arch.tsp import ABORT, HANDLE_SEL1_INTR, PREEMPTED, RESUME, SMC64, TOS_OWNERS, Tsp, TspVector
+from cca_arch.smccc import NOT_SUPPORTED
+from cca_arch.tsp import ABORT, EL1H_MASKED, HANDLE_SEL1_INTR, PREEMPTED, RESUME, SMC64, TOS_OWNERS, Tsp, TspVector
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.contexts import Contexts
 from cca_firmware.bl31.monitor import function_name
@@ -23,6 +23,7 @@ from cca_firmware.bl31.psci import Handler
 from cca_firmware.errors import BootError
 from cca_platform.errors import MachineStopped
 from cca_platform.machine.board import Region
+from cca_platform.machine.state import State
 from cca_platform.trace.events import SmcReturn, WorldSwitch
 
 if TYPE_CHECKING:
@@ -31,16 +32,19 @@ if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["SecureDispatcher", "SecureState"]
+__all__ = ["DispatcherState", "SecureDispatcher", "SecureState"]
 
 _SECURE: Final = SecurityState.SECURE
 _NS: Final = SecurityState.NON_SECURE
 _ROOT: Final = SecurityState.ROOT
 _W: Final = 0xFFFF_FFFF
-_FUNCTION: Final = _W & ~SVE_HINT
-_TRAPS: Final = int(Scr.make(ns=1, rw=1)) | SCR_EL3_RES1
+_FAST: Final = 1 << 31
+_FUNCTION: Final = 0xFFFE_FFFF  # without the SVE hint
+_RESERVED: Final = 0xFE_0000  # of a function identifier, must be zero
+_SCTLR_RES1: Final = 0x30D0_0800
+_TRAPS: Final = 0x431
 """SCR_EL3 for the engine while the Secure world runs: as there is no S-EL2, HVC is undefined (HCE = 0)."""
-_EL: Final = Pstate.el.low
+_MIDR: Final = (3, 0, 0, 0, 0)
 _START_LIMIT: Final = 100_000_000
 """Instructions within which the payload must be ready."""
 _ARGUMENTS: Final = 8
@@ -85,6 +89,17 @@ _SAID: Final = {
     Tsp.HANDLED_S_EL1_INTR: SecureState.INTERRUPT,
 }
 """What the payload may tell in which state; anything else is an unknown function to it."""
+
+
+class DispatcherState(State, frozen=True, tag="firmware.secure/1"):
+    """What EL3 knows of the Secure payload; lists are by PE, ``below`` is what an interrupt was taken from."""
+
+    vectors: int
+    ready: bool
+    is_partition: bool
+    state: tuple[int, ...]
+    hand_over: tuple[tuple[int, int] | None, ...]
+    below: tuple[tuple[int, int], ...]
 
 
 class SecureDispatcher:
@@ -161,7 +176,7 @@ class SecureDispatcher:
     def _start(self, pe: "Pe") -> None:
         region, index = self.region, pe.index
         entry = self._vector(TspVector.CPU_ON) if self.vectors else region.base
-        self._contexts.of(index, _SECURE).reset(entry, EL1H_MASKED, sctlr_el1=SCTLR_EL1_RES1)
+        self._contexts.of(index, _SECURE).reset(entry, EL1H_MASKED, sctlr_el1=_SCTLR_RES1)
         pe.security = _NS
         self.enter(pe, SecureState.STARTING, None, index, region.base, region.size)
 
@@ -186,11 +201,11 @@ class SecureDispatcher:
         """A function that no handler knows: one of the Trusted OS's goes to the payload."""
         fid = x[0] & _FUNCTION
         idle = self.vectors and self.state[pe.index] is SecureState.IDLE
-        if not idle or Fid(fid).owner not in TOS_OWNERS or Fid(fid).zero:
+        if not idle or fid >> 24 & 0x3F not in TOS_OWNERS or fid & _RESERVED:
             _unknown(pe, x)
             return
         self.called(pe, x)
-        if Fid(fid).fast:
+        if fid & _FAST:
             self.enter(pe, SecureState.FAST, TspVector.FAST_SMC, *x[:_ARGUMENTS])
         else:
             self.enter(pe, SecureState.YIELDING, TspVector.YIELD_SMC, *x[:_ARGUMENTS])
@@ -286,7 +301,7 @@ class SecureDispatcher:
         self._exchange(pe, state, world)
         self._contexts.of(index, _SECURE).resume_interrupted()
         self._switched(pe, _SECURE, world, Tsp.HANDLED_S_EL1_INTR.name)
-        pe.eret(world, pe.spsr >> _EL & 3)
+        pe.eret(world, pe.spsr >> 2 & 3)
 
     # -- the switch ---------------------------------------------------------------------------------------------------
     def enter(self, pe: "Pe", state: SecureState, vector: TspVector | None, *arguments: int) -> None:
@@ -296,7 +311,7 @@ class SecureDispatcher:
         pe.save_el1(here.el1)
         pe.save_el2(here.el2)
         here.traps = pe.read_sysreg("scr_el3")
-        secure.without_el2(here, pe.mpidr, pe.id_register(*encodings.MIDR_EL1))
+        secure.without_el2(here, pe.mpidr, pe.id_register(*_MIDR))
         secure.take_timers(here)
         pe.restore_el2(secure.el2)
         pe.restore_el1(secure.el1)
@@ -307,9 +322,9 @@ class SecureDispatcher:
             pe.elr, pe.spsr = self._vector(vector), EL1H_MASKED
         self.state[index] = state
         self._switched(pe, _ROOT if state is SecureState.STARTING else source, _SECURE, state.name)
-        pe.eret(_SECURE, pe.spsr >> _EL & 3)
+        pe.eret(_SECURE, pe.spsr >> 2 & 3)
         if state in _PREEMPTIBLE:
-            pe.run_under(Scr(secure.scr).replace(fiq=1))
+            pe.run_under(ScrEl3(secure.scr).replace(fiq=1))
 
     def leave(self, pe: "Pe", state: SecureState, *results: int) -> None:
         """From the payload back to the Non-secure caller: ``results`` in X0 on, the other registers as they were."""
@@ -324,7 +339,7 @@ class SecureDispatcher:
         self._return(pe)
 
     def _return(self, pe: "Pe") -> None:
-        pe.eret(_NS, pe.spsr >> _EL & 3 if self._ns_is_code else 2)
+        pe.eret(_NS, pe.spsr >> 2 & 3 if self._ns_is_code else 2)
 
     def _exchange(self, pe: "Pe", state: SecureState, world: SecurityState) -> None:
         """Put the registers of the payload away and those of ``world`` in place."""
@@ -344,23 +359,23 @@ class SecureDispatcher:
         return self.vectors + 4 * vector
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
-    def save(self) -> dict[str, Any]:
+    def save(self) -> DispatcherState:
         """The state, as plain data."""
-        return {
-            "vectors": self.vectors,
-            "ready": self.ready,
-            "is_partition": self.is_partition,
-            "state": [int(state) for state in self.state],
-            "hand_over": list(self._hand_over),
-            "below": [(int(state), int(world)) for state, world in self._below],
-        }
+        return DispatcherState(
+            vectors=self.vectors,
+            ready=self.ready,
+            is_partition=self.is_partition,
+            state=tuple(int(state) for state in self.state),
+            hand_over=tuple(self._hand_over),
+            below=tuple((int(state), int(world)) for state, world in self._below),
+        )
 
-    def restore(self, data: dict[str, Any]) -> None:
+    def restore(self, state: DispatcherState) -> None:
         """Put back what :meth:`save` gave."""
-        self.vectors, self.ready, self.is_partition = data["vectors"], data["ready"], data["is_partition"]
-        self.state[:] = [SecureState(state) for state in data["state"]]
-        self._hand_over[:] = data["hand_over"]
-        self._below[:] = [(SecureState(state), SecurityState(world)) for state, world in data["below"]]
+        self.vectors, self.ready, self.is_partition = state.vectors, state.ready, state.is_partition
+        self.state[:] = [SecureState(number) for number in state.state]
+        self._hand_over[:] = state.hand_over
+        self._below[:] = [(SecureState(number), SecurityState(world)) for number, world in state.below]
 
 
 def _unknown(pe: "Pe", x: memoryview) -> None:

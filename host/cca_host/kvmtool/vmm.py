@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi
-from cca_arch.types import Instructions, Ticks
 from cca_host.kvm import (
     CpuOff,
     Exit,
@@ -182,7 +181,7 @@ class Vmm:
         self.machine.parts[self._part] = self
 
     # -- run ----------------------------------------------------------------------------------------------------
-    def advance(self, *, until: Ticks | None = None, max_insns: int | None = None) -> Pause:
+    def advance(self, *, until: int | None = None, max_insns: int | None = None) -> Pause:
         """Let the Realm run: to its end, until the clock reads ``until``, or for ``max_insns`` instructions.
 
         A pause is no event: however often a run pauses, the Realm and its trace are the same.
@@ -199,8 +198,8 @@ class Vmm:
                     return Pause.INSTRUCTIONS
                 if until is not None and clock.now >= until:
                     return Pause.TIME
-                limit = None if last is None else Instructions(clock.retired + last - self.retired)
-                if not self._go_on(until, limit):
+                ahead = None if last is None else clock.now + last - self.retired
+                if not self._go_on(min((stop for stop in (until, ahead) if stop is not None), default=None)):
                     return Pause.BREAKPOINT
         except RmiError as error:
             self._over(EXIT_FAILED, RunReason.FAILED, str(error))
@@ -218,8 +217,8 @@ class Vmm:
         """End the run at the next exit: the user wants that."""
         self._interrupted = True
 
-    def _go_on(self, until: Ticks | None, limit: Instructions | None) -> bool:
-        """Go on with the slice of the vCPU that runs, or begin one: up to an exit, ``until`` or ``limit``.
+    def _go_on(self, until: int | None) -> bool:
+        """Go on with the slice of the vCPU that runs, or begin one: up to an exit, or a pause when the clock says so.
 
         False at a breakpoint.
         """
@@ -230,11 +229,11 @@ class Vmm:
             if vcpu is None:
                 self._sleep()
                 return True
-            self._pe(vcpu).host_timer(Ticks(machine.clock.now + self._slice()))
+            self._pe(vcpu).host_timer(machine.clock.now + self._slice())
         pe = self._pe(vcpu)
         before = pe.retired
         try:
-            result = vcpu.run(pe, until, limit)
+            result = vcpu.run(pe, until)
         except MachineStopped:
             if machine.stopped != BREAKPOINT:
                 raise
@@ -256,9 +255,9 @@ class Vmm:
         return pes[vcpu.index % len(pes)]
 
     def _slice(self) -> int:
-        """Ticks of the next slice: at most what the instructions that are left take."""
+        """Ticks of the next slice: at most the instructions that are left."""
         ticks, limit = self.schedule.slice_ticks, self.options.max_insns
-        return ticks if limit is None else min(ticks, self.machine.clock.ticks(limit - self.retired))
+        return ticks if limit is None else min(ticks, limit - self.retired)
 
     def _end_slice(self, pe: "Pe") -> None:
         pe.host_timer(None)
@@ -268,7 +267,7 @@ class Vmm:
         """Nobody can run: let time pass until the first timer, or give up."""
         due = self.schedule.deadline()
         if due is not None:
-            self.machine.clock.skip_to(Ticks(due))
+            self.machine.clock.skip_to(due)
             return
         waiting = sum(vcpu.on for vcpu in self.vcpus)
         what = f"{waiting} vCPUs wait for an interrupt that cannot come" if waiting else "every vCPU is off"
