@@ -28,8 +28,8 @@ CIRCLES: dict[str, list[tuple[str, str]]] = {
             "the parts of an interrupt controller signal each other in both directions",
         ),
         (
-            "machine.machine machine.saved machine.snapshot mmu.tlb pe.controls pe.delivery pe.exceptions"
-            " pe.identification pe.levels pe.mmio pe.pe pe.running pe.saved",
+            "machine.machine machine.snapshot mmu.tlb pe.controls pe.delivery pe.exceptions pe.identification pe.levels"
+            " pe.mmio pe.pe pe.running pe.saved",
             "a PE raises what other PEs and the machine take, and each of them may make it run",
         ),
     ],

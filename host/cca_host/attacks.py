@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams
-from cca_arch.types import Pas
+from cca_arch.types import Pas, Ticks
 from cca_host.kvm import Exit, Interrupted, System, Vcpu, Vm
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvmtool.layout import RAM_BASE
@@ -106,7 +106,7 @@ def attack(vm: Vm) -> list[Attempt]:
 
 def _run_slice(vcpu: Vcpu) -> Exit:
     pe, clock = vcpu.vm.system.pe, vcpu.vm.system.machine.clock
-    pe.host_timer(clock.now + _SLICE)
+    pe.host_timer(Ticks(clock.now + _SLICE))
     try:
         return vcpu.run()
     finally:

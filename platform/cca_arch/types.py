@@ -11,8 +11,10 @@ __all__ = [
     "VA",
     "Access",
     "Gpi",
+    "Instructions",
     "Pas",
     "SecurityState",
+    "Ticks",
 ]
 
 GRANULE_SIZE = 0x1000
@@ -21,6 +23,10 @@ MPIDR_AFFINITY = 0xFF_00FF_FFFF
 PA = NewType("PA", int)
 IPA = NewType("IPA", int)
 VA = NewType("VA", int)
+Ticks = NewType("Ticks", int)
+"""A value of the system counter, or a difference of two."""
+Instructions = NewType("Instructions", int)
+"""A number of instructions that were retired: what runs, budgets and limits are counted in."""
 
 
 class SecurityState(IntEnum):

@@ -5,6 +5,7 @@ from cca_arch.types import Access, Pas
 __all__ = [
     "BusError",
     "GranuleProtectionFault",
+    "InstructionLimit",
     "MachineError",
     "MachineStopped",
     "StateError",
@@ -17,6 +18,10 @@ class MachineError(Exception):
 
 class MachineStopped(Exception):
     """The machine was powered off or reset; the text is the reason."""
+
+
+class InstructionLimit(Exception):
+    """The instructions that a run was given are used up."""
 
 
 class StateError(MachineError):

@@ -20,9 +20,8 @@ from cca_arch.types import Pas, SecurityState
 from cca_firmware.errors import BootError
 from cca_firmware.secure import dispatcher as secure
 from cca_firmware.secure.dispatcher import SecureState
-from cca_platform.errors import GranuleProtectionFault, MachineStopped
+from cca_platform.errors import GranuleProtectionFault, InstructionLimit, MachineStopped
 from cca_platform.machine.board import names
-from cca_platform.machine.machine import InstructionLimit
 
 NOTES = BASE + 0x8000
 PREEMPT = f"{constant('x0', Tsp.PREEMPTED)} smc #0;"

@@ -20,8 +20,9 @@ from cca_firmware.bl2.boot import Firmware, boot
 from cca_firmware.bl2.nsimage import NsImage
 from cca_firmware.secure.dispatcher import SecureState
 from cca_platform.devices.pl011 import Pl011
+from cca_platform.errors import InstructionLimit
 from cca_platform.machine.board import Board
-from cca_platform.machine.machine import InstructionLimit, Machine
+from cca_platform.machine.machine import Machine
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm

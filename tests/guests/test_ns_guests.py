@@ -7,8 +7,9 @@ import pytest
 from cca_arch.rmi.v1_0 import Rmi
 from cca_firmware.bl2.boot import boot
 from cca_platform.devices.pl011 import Pl011
+from cca_platform.errors import InstructionLimit
 from cca_platform.machine.board import Board
-from cca_platform.machine.machine import InstructionLimit, Machine
+from cca_platform.machine.machine import Machine
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
 from cca_rmm.objects.granule import Granules

@@ -1,5 +1,6 @@
 """A run that pauses, is saved and goes on is the same run, to the last event."""
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -151,6 +152,18 @@ class TestControl:
         assert rig.machine.pes[0].elr == pc
         rig.machine.pes[0].stop_before([])
         assert rig.finish() == result
+
+    def test_step(self, rigs: Any) -> None:
+        """A step is one instruction, of whichever vCPU has its turn, or an exception in its place."""
+        rig, straight = rigs("hello", 1), rigs("hello", 1)
+        rig.vmm.advance(max_insns=5_000)
+        steps = [rig.vmm.retired]
+        for _ in range(300):
+            assert rig.vmm.step() is Pause.INSTRUCTIONS
+            steps.append(rig.vmm.retired)
+        assert {after - before for before, after in itertools.pairwise(steps)} <= {0, 1}
+        assert steps[-1] > steps[0] + 250
+        assert rig.finish() == straight.finish()
 
     def test_destroyed(self, rigs: Any) -> None:
         """A run that has not ended can be destroyed: the vCPU that is in its REC exits first."""

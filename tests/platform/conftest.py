@@ -7,9 +7,10 @@ import pytest
 from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
 
 from cca_arch.descriptors import gpt
-from cca_arch.types import Gpi, SecurityState
+from cca_arch.types import Gpi, SecurityState, Ticks
 from cca_platform.gic import FRAMES_SIZE
 from cca_platform.machine.board import Board
+from cca_platform.machine.clock import ClockState
 from cca_platform.machine.machine import Machine
 from cca_platform.pe.pe import Pe
 
@@ -206,7 +207,7 @@ class Rig:
 
     def fresh(self) -> None:
         """As after power-on, for one more example of a property."""
-        self.machine.clock.set(0)
+        self.machine.clock.restore(ClockState(retired=0, skipped=0))
         self.machine.stopped = None
         self.bus.restore(self._power_on)
         self.lines.clear()
@@ -215,10 +216,11 @@ class Rig:
         """Let the system counter go on; devices act when their time has come."""
         clock = self.machine.clock
         end = clock.now + ticks
-        while self.bus.deadline is not None and self.bus.deadline <= end:
-            clock.skip_to(self.bus.deadline)
-            self.bus.advance(clock.now)
-        clock.skip_to(end)
+        events = self.machine.events
+        while events.next is not None and events.next <= end:
+            clock.skip_to(events.next)
+            events.run(clock.now)
+        clock.skip_to(Ticks(end))
 
 
 class Registers:

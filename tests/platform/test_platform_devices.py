@@ -111,10 +111,10 @@ class TestDevice:
     def test_deadline(self, machine: Machine) -> None:
         """The bus knows when a device acts next, and what is due is then done."""
         machine.bus.write(_BASE, 4, 1000)
-        assert machine.bus.deadline == 1000
+        assert machine.events.next == 1000
         machine.clock.skip_to(1000)
-        machine.bus.advance(1000)
-        assert (machine.bus.deadline, machine.bus.read(_BASE + 4, 4)) == (None, 1)
+        machine.events.run(1000)
+        assert (machine.events.next, machine.bus.read(_BASE + 4, 4)) == (None, 1)
 
     def test_state(self, machine: Machine) -> None:
         """Registers that keep a value are in a snapshot; a reset sets them back."""
@@ -140,7 +140,7 @@ class TestDevice:
         machine = machine_with("my-nothing", kinds)
         before = machine.snapshot()
         machine.bus.write(_BASE, 4, 1)
-        assert (machine.bus.read(_BASE, 4), machine.bus.deadline) == (0, None)
+        assert (machine.bus.read(_BASE, 4), machine.events.next) == (0, None)
         machine.restore(before)
         machine.close()
 

@@ -23,7 +23,7 @@ class TestRegisters:
     def test_reset_values(self, rig: Any, watchdog: Any) -> None:
         """After reset the watchdog is disabled and signals nothing."""
         rig.go(1 << 40)
-        assert (watchdog.read(WCS), watchdog.irq, rig.bus.deadline) == (0, False, None)
+        assert (watchdog.read(WCS), watchdog.irq, rig.machine.events.next) == (0, False, None)
 
     def test_identity(self, watchdog: Any) -> None:
         """Both frames have W_IIDR: architecture version 1, implementer Arm."""
@@ -80,7 +80,7 @@ class TestRefresh:
         """A compare value that no counter reaches is no deadline."""
         watchdog.write(WCS, WEN)
         watchdog.write(WCV, (1 << 64) - 1, 8)
-        assert rig.bus.deadline is None
+        assert rig.machine.events.next is None
 
 
 class TestTimeout:

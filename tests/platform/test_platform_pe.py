@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from cca_arch.types import SecurityState
-from cca_platform.errors import MachineStopped
+from cca_platform.errors import InstructionLimit, MachineStopped
 from cca_platform.isa import frame
-from cca_platform.machine.machine import InstructionLimit
 
 CODE = 0x8010_0000
 VECTORS = 0x8011_0000

@@ -166,7 +166,7 @@ class TestTimeout:
         registers.read(DR)
         assert not registers.read(RIS) & RT
         rig.go(2 * self._TICKS)
-        assert (registers.read(RIS) & RT, rig.bus.deadline) == (0, None)
+        assert (registers.read(RIS) & RT, rig.machine.events.next) == (0, None)
 
     def test_by_register(self, rig: Any, uart: Pl011, registers: Any) -> None:
         """UARTICR clears it; it comes back with the next byte only."""

@@ -138,7 +138,7 @@ class TestDevices:
         assert watchdog.irq
         rig.machine.reset("test")
         assert [sysreg.read(0x30), sysreg.read(0x38), rtc.read(0), watchdog.read(8)] == [0, 5, 1_000, 0]
-        assert (watchdog.irq, rig.bus.deadline) == (False, None)
+        assert (watchdog.irq, rig.machine.events.next) == (False, None)
 
     def test_console(self, rig: Any) -> None:
         """What a UART has sent is out, and what waits on its line arrives after the reset."""
@@ -271,7 +271,7 @@ class TestByCode:
         machine.install(SecurityState.ROOT, 3, kept.el3)
         found = kept.run("ldr x1, [x12]; ldr x2, [x13]; ldr w3, [x10, #8]; smc #0", x10=device, x12=KEPT, x13=DATA)
         assert found[1:4] == [WORD, 0, 0]
-        assert machine.bus.deadline is None
+        assert machine.events.next is None
 
     def test_served(self, kept: Any) -> None:
         """Code that serves the watchdog in time is not reset."""

@@ -108,7 +108,7 @@ class TestTimeout:
         watchdog.write(LOAD, 1)
         watchdog.write(CONTROL, RESEN)
         rig.go(SECOND)
-        assert (rig.machine.stopped, watchdog.irq, rig.bus.deadline) == (None, False, None)
+        assert (rig.machine.stopped, watchdog.irq, rig.machine.events.next) == (None, False, None)
 
 
 class TestLock:

@@ -55,13 +55,14 @@ class Timers(RuleBasedStateMachine):
         self.pe = np.zeros(w.P_WORDS, np.int64)
         self.p = int(self.pe.ctypes.data)
         self.pe[w.P_MACHINE] = self.machine.ctypes.data
+        self.machine[w.M_PER_TICK] = 1
         self.model = Model()
         self.now = 0
 
     @rule(ticks=st.one_of(st.integers(0, 3_000), st.integers(0, 1 << 40)))
     def wait(self, ticks: int) -> None:
         self.now += ticks
-        self.machine[w.M_CLOCK] = self.now
+        self.machine[w.M_SKIPPED] = self.now
 
     @rule(value=_VALUES)
     def offset(self, value: int) -> None:
@@ -131,7 +132,8 @@ class TestMasked:
         machine, pe = np.zeros(w.M_WORDS, np.int64), np.zeros(w.P_WORDS, np.int64)
         p: Any = int(pe.ctypes.data)
         pe[w.P_MACHINE] = machine.ctypes.data
-        machine[w.M_CLOCK] = now = 1000
+        machine[w.M_SKIPPED], machine[w.M_PER_TICK] = 1000, 1
+        now = 1000
         timers.write(p, timer, 2, 500)
         timers.write(p, timer, 1, 1)
         pe[w.P_TIMER_MASK] = 1 << timer

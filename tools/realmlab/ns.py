@@ -12,9 +12,8 @@ from typing import Any, Unpack
 from cca_firmware.bl2.boot import Firmware, boot
 from cca_firmware.bl2.nsimage import NsImage
 from cca_platform.devices.pl011 import Pl011
-from cca_platform.errors import MachineError, MachineStopped
+from cca_platform.errors import InstructionLimit, MachineError, MachineStopped
 from cca_platform.machine.board import Bank, Board
-from cca_platform.machine.machine import InstructionLimit
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.pe.running import BREAKPOINT
 from cca_platform.trace.events import RunStart, RunStop

@@ -8,25 +8,18 @@ from cca_arch.smccc import Smccc
 from cca_arch.types import SecurityState
 from cca_firmware.bl31 import gic
 from cca_platform.errors import GranuleProtectionFault
-from cca_platform.machine.state import State
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Handler", "PsciService", "PsciState"]
+__all__ = ["Handler", "PsciService"]
 
 Handler = Callable[["Pe", memoryview], None]
 
 _SMC64: Final = 1 << 30
 _NO_MIGRATION: Final = 2
 """MIGRATE_INFO_TYPE: there is no Trusted OS that would have to migrate."""
-
-
-class PsciState(State, frozen=True, tag="firmware.psci/1"):
-    """The AffinityInfo of each PE."""
-
-    power: tuple[int, ...]
 
 
 class PsciService:
@@ -61,13 +54,13 @@ class PsciService:
         }
         self._available = frozenset({*self.handlers, Smccc.VERSION})
 
-    def save(self) -> PsciState:
+    def save(self) -> list[int]:
         """The power states, for a snapshot."""
-        return PsciState(tuple(int(state) for state in self.power))
+        return [int(state) for state in self.power]
 
-    def restore(self, state: PsciState) -> None:
+    def restore(self, data: list[int]) -> None:
         """Put back what :meth:`save` gave."""
-        self.power[:] = [AffinityInfo(power) for power in state.power]
+        self.power[:] = [AffinityInfo(state) for state in data]
 
     def _version(self, pe: "Pe", x: memoryview) -> None:
         x[0] = PSCI_VERSION

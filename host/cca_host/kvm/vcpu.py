@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.rmi.v1_0 import Rmi, RmiStatus
+from cca_arch.types import Instructions, Ticks
 from cca_host.kvm import handle_exit
 from cca_host.kvm.exits import Exit, Paused, SystemEvent, SystemEventKind
 from cca_host.kvm.kernel import RmiError
@@ -48,16 +49,23 @@ class Vcpu(Rec):
     _pausing = False
 
     # -- running ------------------------------------------------------------------------------------------------
-    def run(self, pe: "Pe | None" = None, until: int | None = None) -> Exit:
-        """Run until something happens that the VMM has to know, or to :class:`Paused` when the clock reads ``until``.
+    def run(
+        self,
+        pe: "Pe | None" = None,
+        until: Ticks | None = None,
+        limit: Instructions | None = None,
+        alone: bool = False,
+    ) -> Exit:
+        """Run until something happens that the VMM has to know.
 
+        Or to :class:`Paused`, when the counter reads ``until`` or all PEs have retired ``limit`` instructions.
         ``pe`` is where the vCPU shall run, by default where the host code is; a run that was paused goes on where it
-        is. RmiError when the REC cannot be entered, MachineStopped when the machine stops.
+        is. With ``alone`` it pauses after one instruction, or the exception that comes in its place. RmiError when the
+        REC cannot be entered, MachineStopped when the machine stops.
         """
         system = self.vm.system
         here = system.pe
         on = system.machine.pes[self.running] if self.running is not None else here if pe is None else pe
-        clock = system.machine.clock
         system.pe = on
         self._pausing = False
         try:
@@ -65,16 +73,23 @@ class Vcpu(Rec):
                 if self.running is None:
                     self._enter(on)
                 while not on.call_done:
-                    if self._pausing or (until is not None and clock.now >= until):
+                    if self._pauses(until, limit):
                         return Paused()
-                    on.step(until)
+                    on.step(until, limit, alone)
+                    if alone and not on.call_done:
+                        return Paused()
                 result = self._exited(on)
                 if result is not None:
                     return result
-                if self._pausing or (until is not None and clock.now >= until):
+                if self._pauses(until, limit):
                     return Paused()
         finally:
             system.pe = here
+
+    def _pauses(self, until: Ticks | None, limit: Instructions | None) -> bool:
+        clock = self.vm.system.machine.clock
+        in_time = until is None or clock.now < until
+        return self._pausing or not in_time or (limit is not None and clock.retired >= limit)
 
     def pause(self) -> None:
         """Let :meth:`run` return as soon as it can: at the next block of code, without an exit of the REC."""

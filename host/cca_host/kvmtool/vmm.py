@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi
+from cca_arch.types import Instructions, Ticks
 from cca_host.kvm import (
     CpuOff,
     Exit,
@@ -181,14 +182,25 @@ class Vmm:
         self.machine.parts[self._part] = self
 
     # -- run ----------------------------------------------------------------------------------------------------
-    def advance(self, *, until: int | None = None, max_insns: int | None = None) -> Pause:
+    def advance(self, *, until: Ticks | None = None, max_insns: int | None = None) -> Pause:
         """Let the Realm run: to its end, until the clock reads ``until``, or for ``max_insns`` instructions.
 
         A pause is no event: however often a run pauses, the Realm and its trace are the same.
         """
+        return self._run(until, None if max_insns is None else self.retired + max_insns)
+
+    def step(self) -> Pause:
+        """Let the vCPU whose turn it is do one instruction, or take the exception that comes in its place.
+
+        What the host does about exits is done along the way. An interrupt is seen after each step, which may be some
+        instructions earlier than without.
+        """
+        return self._run(None, None, alone=True)
+
+    def _run(self, until: Ticks | None, last: int | None, alone: bool = False) -> Pause:
+        """Go on until the clock reads ``until``, the Realm has retired ``last`` instructions, or a step is done."""
         self._must_be(Phase.BUILT)
         clock, start = self.machine.clock, perf_counter()
-        last = None if max_insns is None else self.retired + max_insns
         self._asked = False
         try:
             while self.end is None:
@@ -198,9 +210,10 @@ class Vmm:
                     return Pause.INSTRUCTIONS
                 if until is not None and clock.now >= until:
                     return Pause.TIME
-                ahead = None if last is None else clock.now + last - self.retired
-                if not self._go_on(min((stop for stop in (until, ahead) if stop is not None), default=None)):
-                    return Pause.BREAKPOINT
+                limit = None if last is None else Instructions(clock.retired + last - self.retired)
+                found = self._go_on(until, limit, alone)
+                if found is not None:
+                    return found
         except RmiError as error:
             self._over(EXIT_FAILED, RunReason.FAILED, str(error))
         finally:
@@ -217,10 +230,10 @@ class Vmm:
         """End the run at the next exit: the user wants that."""
         self._interrupted = True
 
-    def _go_on(self, until: int | None) -> bool:
-        """Go on with the slice of the vCPU that runs, or begin one: up to an exit, or a pause when the clock says so.
+    def _go_on(self, until: Ticks | None, limit: Instructions | None, alone: bool) -> Pause | None:
+        """Go on with the slice of the vCPU that runs, or begin one: up to an exit, ``until`` or ``limit``.
 
-        False at a breakpoint.
+        Why the run has to pause, if that is known already: a breakpoint, or the one instruction is done.
         """
         machine, schedule = self.machine, self.schedule
         vcpu = schedule.running
@@ -228,26 +241,27 @@ class Vmm:
             vcpu = schedule.begin(machine.clock.now)
             if vcpu is None:
                 self._sleep()
-                return True
-            self._pe(vcpu).host_timer(machine.clock.now + self._slice())
+                return None
+            self._pe(vcpu).host_timer(Ticks(machine.clock.now + self._slice()))
         pe = self._pe(vcpu)
         before = pe.retired
         try:
-            result = vcpu.run(pe, until)
+            result = vcpu.run(pe, until, limit, alone)
         except MachineStopped:
             if machine.stopped != BREAKPOINT:
                 raise
             machine.stopped = None
-            return False
+            return Pause.BREAKPOINT
         except RmiError:
             self._end_slice(pe)
             raise
         finally:
             self.retired += pe.retired - before
-        if not isinstance(result, Paused):
-            self._end_slice(pe)
-            self._exit(vcpu, pe, result)
-        return True
+        if isinstance(result, Paused):
+            return Pause.INSTRUCTIONS if alone else None
+        self._end_slice(pe)
+        self._exit(vcpu, pe, result)
+        return None
 
     def _pe(self, vcpu: Vcpu) -> "Pe":
         """Each vCPU has its PE, which several may share."""
@@ -255,9 +269,9 @@ class Vmm:
         return pes[vcpu.index % len(pes)]
 
     def _slice(self) -> int:
-        """Ticks of the next slice: at most the instructions that are left."""
+        """Ticks of the next slice: at most what the instructions that are left take."""
         ticks, limit = self.schedule.slice_ticks, self.options.max_insns
-        return ticks if limit is None else min(ticks, limit - self.retired)
+        return ticks if limit is None else min(ticks, self.machine.clock.ticks(limit - self.retired))
 
     def _end_slice(self, pe: "Pe") -> None:
         pe.host_timer(None)
@@ -267,7 +281,7 @@ class Vmm:
         """Nobody can run: let time pass until the first timer, or give up."""
         due = self.schedule.deadline()
         if due is not None:
-            self.machine.clock.skip_to(due)
+            self.machine.clock.skip_to(Ticks(due))
             return
         waiting = sum(vcpu.on for vcpu in self.vcpus)
         what = f"{waiting} vCPUs wait for an interrupt that cannot come" if waiting else "every vCPU is off"

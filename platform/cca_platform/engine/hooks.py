@@ -109,12 +109,12 @@ def instruction(p: int, offset: int) -> int:
 
 @jit("i8(i8)")
 def uncount(p: int) -> int:
-    """Take back from the clock what the last block has counted but PC has not reached."""
+    """Take back from the counts what the last block has counted but PC has not reached."""
     m, pc = load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_PC)
     start, size = load64(p + 8 * w.P_BLOCK_PC), load64(p + 8 * w.P_BLOCK_SIZE)
     if start <= pc < start + size:
         rest = (start + size - pc) >> 2
-        store64(m + 8 * w.M_CLOCK, load64(m + 8 * w.M_CLOCK) - rest)
+        store64(m + 8 * w.M_RETIRED, load64(m + 8 * w.M_RETIRED) - rest)
         store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) - rest)
         store64(p + 8 * w.P_BLOCK_SIZE, pc - start)
     return 0
@@ -154,8 +154,11 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
 @callback("i32", "i64")
 def ON_LOOK(p: int) -> int:
     """The rare part of the block hook, out of its way: 1 when the engine has to stop, and has been told so."""
-    clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)
-    if clock < load64(p + 8 * w.P_BUDGET) and interrupts.due(p, get(p, PSTATE)) == 0:
+    m = load64(p + 8 * w.P_MACHINE)
+    in_time = load64(m + 8 * w.M_RETIRED) < load64(p + 8 * w.P_LIMIT) and timers.counter(m) < load64(p + 8 * w.P_BUDGET)
+    if in_time and interrupts.due(p, get(p, PSTATE)) == 0:
+        if load64(p + 8 * w.P_SIGNALS) == 0:
+            interrupts.set_budget(p)  # time was skipped: the block at which to look next is another
         return 0
     store64(p + 8 * w.P_STOPPED, 1)
     call_address(load64(p + 8 * w.P_UC_EMU_STOP), load64(p + 8 * w.P_UC))
@@ -166,15 +169,15 @@ def ON_LOOK(p: int) -> int:
 def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
     """UC_HOOK_BLOCK: count the block that is about to run, or stop before it: budget used up, or PC misaligned."""
     m = load64(p + 8 * w.P_MACHINE)
-    clock = load64(m + 8 * w.M_CLOCK)
+    retired = load64(m + 8 * w.M_RETIRED)
     if address & 3 != 0:
         store64(p + 8 * w.P_BUDGET, 0)
         call_address(load64(p + 8 * w.P_ON_LOOK), p)
         return
-    late = clock >= load64(m + 8 * w.M_BUDGET)  # before adding, or a small budget would livelock
+    late = retired >= load64(m + 8 * w.M_BUDGET)  # before adding, or a small budget would livelock
     if late and call_address(load64(p + 8 * w.P_ON_LOOK), p) != 0:
         return
-    store64(m + 8 * w.M_CLOCK, clock + (size >> 2))
+    store64(m + 8 * w.M_RETIRED, retired + (size >> 2))
     store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) + (size >> 2))
     store64(p + 8 * w.P_BLOCK_PC, address)
     store64(p + 8 * w.P_BLOCK_SIZE, size)

@@ -15,6 +15,7 @@ __all__ = ["WINDOW", "Bank", "Board", "DeviceRow", "GicFrames", "Region", "names
 _FOLDER = Path(__file__).parent / "boards"
 WINDOW: Final = "window"
 """The kind of a frame that has no model: nobody claims it."""
+_MOST_PER_TICK: Final = 1_000_000
 _UNMAPPED: Final = ("abort", "raz")
 _REDISTRIBUTOR: Final = 0x2_0000  # RD_base and SGI_base of one PE
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
@@ -82,6 +83,7 @@ class GicFrames:
 class Board:
     """A board as its TOML file describes it. Addresses in bytes, ``counter_hz`` in Hz, ``pes`` the MPIDR of each PE.
 
+    The system counter takes one tick for each ``instructions_per_tick`` instructions that the PEs retire.
     ``nonvolatile`` is the DRAM that survives a system reset. ``unmapped`` says what an access gets that no device
     claims: "abort", or "raz" (reads zero, writes are ignored).
     """
@@ -95,6 +97,7 @@ class Board:
     unmapped: str
     pes: tuple[int, ...]
     counter_hz: int
+    instructions_per_tick: int
     pa_bits: int
     pps_bits: int
     ns_entry: int
@@ -130,6 +133,7 @@ class Board:
             unmapped=data.get("unmapped", _UNMAPPED[0]),
             pes=tuple(data["pe"]["mpidrs"]),
             counter_hz=data["pe"]["counter_hz"],
+            instructions_per_tick=data["pe"].get("instructions_per_tick", 1),
             pa_bits=data["pe"]["pa_bits"],
             pps_bits=data["pe"]["pps_bits"],
             ns_entry=data["boot"]["ns_entry"],
@@ -165,6 +169,9 @@ class Board:
         if not self.pes or len(affinities) < len(self.pes):
             given = ", ".join(map(hex, self.pes)) or "none"
             raise ValueError(f"mpidrs must name each PE by an affinity of its own, not {given}")
+        per_tick: object = self.instructions_per_tick
+        if not isinstance(per_tick, int) or not 1 <= per_tick <= _MOST_PER_TICK:
+            raise ValueError(f"instructions_per_tick must be a number from 1 to {_MOST_PER_TICK}, not {per_tick!r}")
         if self.unmapped not in _UNMAPPED:
             raise ValueError(f"unmapped must be one of {', '.join(_UNMAPPED)}, not {self.unmapped!r}")
         if self.gic.spis % 32 or not 0 < self.gic.spis <= 960:

@@ -3,24 +3,23 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from cca_arch.types import Access, Pas
+from cca_arch.types import Access, Pas, Ticks
 from cca_platform.devices.base import Device
 from cca_platform.devices.kinds import Kinds
 from cca_platform.devices.wiring import Registers, Wiring
-from cca_platform.errors import BusError, MachineError, StateError
+from cca_platform.errors import BusError, MachineError
 from cca_platform.machine.board import WINDOW, Board, DeviceRow
 from cca_platform.machine.clock import Clock
-from cca_platform.machine.state import AnyState, State
+from cca_platform.machine.events import EventQueue
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.events import BusUnclaimed, MmioRead, MmioWrite
 from cca_platform.trace.trace import Source, Trace
 
-__all__ = ["Bus", "BusState"]
+__all__ = ["Bus"]
 
 _LOGGED: Final = 1_000  # places that are logged before a guest that tries them all is not news any more
-_FAR: Final = 1 << 62  # no clock gets there, and every deadline fits a word of the hooks
 
 _Frame = tuple[int, int, Registers]
 
@@ -29,36 +28,36 @@ def _ignore(intid: int, level: bool) -> None:
     """No interrupt controller."""
 
 
-class BusState(State, frozen=True, tag="bus/1"):
-    """The devices by name, and where software has looked in vain."""
-
-    devices: dict[str, AnyState]
-    logged: tuple[str, ...]
-
-
 class Bus:
     """Finds the device that answers a physical address in a PAS.
 
     Nobody claims an address where a board has nothing, or only a ``window`` without a model: BusError, or zero, by the
     ``unmapped`` of the board. ``devices`` are those of the board by name. ``signal(intid, level)`` is where their
-    interrupt lines end. ``deadline`` is the clock value of what a device does next of its own accord, or None.
+    interrupt lines end. What a device does of its own accord is in the event queue.
     """
 
     def __init__(
-        self, board: Board, memory: Memory, clock: Clock, trace: Trace, kinds: Kinds, stop: Callable[[str], None]
+        self,
+        board: Board,
+        memory: Memory,
+        clock: Clock,
+        events: EventQueue,
+        trace: Trace,
+        kinds: Kinds,
+        stop: Callable[[str], None],
     ) -> None:
         self._memory = memory
         self._trace = trace
         self._clock = clock
+        self._events = events
         self._kinds = kinds
         self._stop = stop
         self._raz = board.unmapped == "raz"
         self.signal: Callable[[int, bool], None] = _ignore
         self.devices: dict[str, Device] = {}
-        self.deadline: int | None = None
-        self._due: dict[str, int | None] = {}
-        self._kept: dict[str, AnyState] = {}
-        self._saved: BusState | None = None
+        self._calls: dict[str, Callable[[Ticks], None]] = {}
+        self._kept: dict[str, Any] = {}
+        self._saved: dict[str, Any] | None = None
         self._logged: frozenset[str] = frozenset()
         self._bases: dict[Pas, list[int]] = {pas: [] for pas in Pas}
         self._frames: dict[Pas, list[_Frame]] = {pas: [] for pas in Pas}
@@ -82,6 +81,7 @@ class Bus:
         )
         model = self._kinds.make(row, wiring)
         self.devices[row.name] = model
+        self._calls[row.name] = partial(self._advance, row.name)
         self.attach(row.name, row.base, row.size, model, row.pases)
 
     def _device(self, name: str) -> Device:
@@ -171,48 +171,41 @@ class Bus:
         if device is not None:
             self._kept.pop(name, None)
             self._saved = None
-            due = device.deadline
-            if due != self._due.get(name):
-                self._due[name] = due
-                self._schedule()
+            self._schedule(name, device)
 
-    def _schedule(self) -> None:
-        self.deadline = min((due for due in self._due.values() if due is not None and due < _FAR), default=None)
+    def _schedule(self, name: str, device: Device) -> None:
+        due = device.deadline
+        self._events.call_at(name, None if due is None else Ticks(due), self._calls[name])
 
     def _schedule_all(self) -> None:
-        self._due = {name: device.deadline for name, device in self.devices.items()}
-        self._schedule()
-
-    def advance(self, now: int) -> None:
-        """Have every device do what is due at clock value ``now``."""
         for name, device in self.devices.items():
-            due = device.deadline
-            if due is not None and due <= now:
-                device.advance(now)
-                self._changed(name)
+            self._schedule(name, device)
+
+    def _advance(self, name: str, now: Ticks) -> None:
+        """Have a device do what is due."""
+        self.devices[name].advance(now)
+        self._changed(name)
 
     # -- state -------------------------------------------------------------------------------------------------------
-    def save(self) -> BusState:
+    def save(self) -> dict[str, Any]:
         """State of every device; the same object until something changes."""
         if self._saved is None:
             for name, device in self.devices.items():
                 if name not in self._kept:
                     self._kept[name] = device.save()
-            self._saved = BusState(dict(self._kept), tuple(sorted(self._logged)))
+            self._saved = {"devices": dict(self._kept), "logged": self._logged}
         return self._saved
 
-    def restore(self, state: BusState) -> None:
+    def restore(self, data: dict[str, Any]) -> None:
         """Put back what ``save`` gave."""
-        if state is self._saved:
+        if data is self._saved:
             return
-        if state.devices.keys() != self.devices.keys():
-            raise StateError(f"saved state must have the devices {[*self.devices]}, not {[*state.devices]}")
-        for name, one in state.devices.items():
-            if self._kept.get(name) is not one:
-                self.devices[name].restore(one)
-        self._kept = dict(state.devices)
-        self._logged = frozenset(state.logged)
-        self._saved = state
+        for name, state in data["devices"].items():
+            if self._kept.get(name) is not state:
+                self.devices[name].restore(state)
+        self._kept = dict(data["devices"])
+        self._logged = data["logged"]
+        self._saved = data
         self._schedule_all()
 
     def reset(self) -> None:

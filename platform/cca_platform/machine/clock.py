@@ -1,46 +1,85 @@
-"""The system counter: virtual time by retired instructions, with idle time skipped, or the host's wall time."""
+"""Time of a machine: instructions that were retired, and the system counter, which is made of them.
+
+Two units, two types: :data:`~cca_arch.types.Instructions` and :data:`~cca_arch.types.Ticks`. The counter takes a tick
+for each ``instructions_per_tick`` instructions (data of the board), and idle time is skipped in ticks.
+"""
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from cca_arch.types import Instructions, Ticks
+from cca_platform.machine.state import State
 from cca_platform.native import block as w
 
 if TYPE_CHECKING:
     from cca_platform.memory.memory import Memory
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "ClockState"]
+
+_RETIRED: Final = w.M_RETIRED
+_SKIPPED: Final = w.M_SKIPPED
+
+
+class ClockState(State, frozen=True, tag="clock/1"):
+    """Instructions that were retired, and ticks of idle time that were skipped."""
+
+    retired: int
+    skipped: int
 
 
 class Clock:
     """The counter that CNTPCT_EL0 shows, in ticks of ``counter_hz``.
 
-    ``mode`` "virtual": one tick for each instruction that any PE retires, and ``skip_to`` for idle time, so that equal
-    inputs give equal runs. "host": in addition it is never behind wall time; ``follow`` is called between slices.
+    ``mode`` "virtual": time passes by the instructions that any PE retires, and ``skip_to`` for idle time, so that
+    equal inputs give equal runs. "host": in addition it is never behind wall time; ``follow`` is called between slices.
     """
 
     def __init__(self, memory: "Memory", counter_hz: int, mode: str) -> None:
         if mode not in ("virtual", "host"):
             raise ValueError(f"clock must be virtual or host, not {mode!r}")
-        self._words = memoryview(memory.block.data).cast("B").cast("q")
+        self._words: Any = memoryview(memory.block.data).cast("B").cast("q")
+        self._per_tick = memory.board.instructions_per_tick
         self.counter_hz = counter_hz
         self.mode = mode
         self._start = perf_counter_ns()
 
     @property
-    def now(self) -> int:
+    def now(self) -> Ticks:
         """Ticks since reset."""
-        return self._words[w.M_CLOCK]
+        words = self._words
+        ticks: Ticks = words[_SKIPPED] + words[_RETIRED] // self._per_tick
+        return ticks
 
-    def skip_to(self, ticks: int) -> None:
+    @property
+    def retired(self) -> Instructions:
+        """Instructions that all PEs have retired."""
+        count: Instructions = self._words[_RETIRED]
+        return count
+
+    def retire(self, count: int) -> None:
+        """Account for instructions that no engine has run."""
+        self._words[_RETIRED] += count
+
+    def skip_to(self, ticks: Ticks) -> None:
         """Let idle time pass until the counter reads ``ticks``; never backwards."""
-        if ticks > self._words[w.M_CLOCK]:
-            self._words[w.M_CLOCK] = ticks
+        idle = ticks - self.now
+        if idle > 0:
+            self._words[_SKIPPED] += idle
+            self._words[w.M_BUDGET] = 0  # code that runs has to look at the time anew
+
+    def ticks(self, count: int) -> Ticks:
+        """The ticks in which the counter has certainly seen ``count`` instructions, and none less."""
+        return Ticks(-(-count // self._per_tick))
 
     def follow(self) -> None:
         """With the host's clock: catch up with wall time."""
         if self.mode == "host":
-            self.skip_to((perf_counter_ns() - self._start) * self.counter_hz // 1_000_000_000)
+            self.skip_to(Ticks((perf_counter_ns() - self._start) * self.counter_hz // 1_000_000_000))
 
-    def set(self, ticks: int) -> None:
+    def save(self) -> ClockState:
+        """State for a snapshot."""
+        return ClockState(retired=self._words[_RETIRED], skipped=self._words[_SKIPPED])
+
+    def restore(self, state: ClockState) -> None:
         """Put the counter back to that of a snapshot."""
-        self._words[w.M_CLOCK] = ticks
+        self._words[_RETIRED], self._words[_SKIPPED] = state.retired, state.skipped

@@ -1,6 +1,5 @@
 """The machine: board, memory, PEs, bus and clock, the programs of its exception levels, and its snapshots."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -8,11 +7,11 @@ from cca_arch.types import Pas, SecurityState
 from cca_platform.devices.kinds import Kinds
 from cca_platform.errors import MachineError
 from cca_platform.gic import FRAMES_SIZE, Gic
-from cca_platform.machine import saved
 from cca_platform.machine.board import Bank, Board, nonvolatile_bank
 from cca_platform.machine.bus import Bus
 from cca_platform.machine.clock import Clock
-from cca_platform.machine.saved import MachineState
+from cca_platform.machine.events import EventQueue
+from cca_platform.machine.scheduler import Scheduler
 from cca_platform.machine.snapshot import Snapshot, Snapshots
 from cca_platform.memory.memory import Memory
 from cca_platform.pe.levels import Program
@@ -20,14 +19,9 @@ from cca_platform.pe.pe import Pe
 from cca_platform.trace.events import SystemReset
 from cca_platform.trace.trace import Trace
 
-__all__ = ["InstructionLimit", "Machine", "Part"]
+__all__ = ["Machine", "Part"]
 
 _DISTRIBUTOR_SIZE = 0x1_0000
-_ROUND = 50_000  # ticks that a PE runs before the next one has its turn
-
-
-class InstructionLimit(Exception):
-    """The instructions that a run was given are used up."""
 
 
 class Part(Protocol):
@@ -63,17 +57,16 @@ class Machine:
         self.memory = Memory(board)
         self.clock = Clock(self.memory, board.counter_hz, clock)
         self.trace.clock = lambda: self.clock.now
-        self.bus = Bus(board, self.memory, self.clock, self.trace, kinds or Kinds(), self.stop)
+        self.events = EventQueue()
+        self.bus = Bus(board, self.memory, self.clock, self.events, self.trace, kinds or Kinds(), self.stop)
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
-        self._turn, self._rest = 0, _ROUND  # the PE that has its turn, and the ticks that are left of it
-        self._running = False  # whether it uses it
         self._nonvolatile = board.nonvolatile
-        self.fingerprint = saved.fingerprint(board, cpu)
         self.scr = [0] * len(SecurityState)
         self.gic = Gic(board.pes, board.gic.spis, self._signal)
         self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
+        self.scheduler = Scheduler(self, self.clock, self.events, self.pes)
         self._connect_gic()
         self._snapshots = Snapshots(self)
 
@@ -106,7 +99,7 @@ class Machine:
         self.scr[:] = [0] * len(self.scr)
         self.bus.reset()
         self.gic.reset()
-        self._turn, self._rest = 0, _ROUND
+        self.scheduler.reset()
         self.stopped = None
 
     @property
@@ -120,15 +113,6 @@ class Machine:
             self._nonvolatile = tuple(nonvolatile_bank(self.board, bank.base, bank.size) for bank in banks)
         except ValueError as error:
             raise MachineError(str(error)) from None
-
-    @property
-    def turn(self) -> tuple[int, int]:
-        """The PE whose turn it is, and the ticks that are left of it."""
-        return self._turn, self._rest
-
-    @turn.setter
-    def turn(self, turn: tuple[int, int]) -> None:
-        self._turn, self._rest = turn
 
     def _connect_gic(self) -> None:
         """Its frames on the bus, one view for each Security state, and the lines of the devices to it."""
@@ -144,9 +128,8 @@ class Machine:
     def _signal(self, index: int, signals: int) -> None:
         """The interrupt controller changes what it signals to a PE; the one that has its turn makes way for another."""
         self.pes[index].signal(signals)
-        if signals and index != self._turn and self._running:
-            self._rest = 0
-            self.pes[self._turn].end_turn()
+        if signals:
+            self.scheduler.make_way(index)
 
     def run(self, max_insns: int | None = None) -> str:
         """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
@@ -154,51 +137,7 @@ class Machine:
         InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one. The next run goes on
         with the PE whose turn it was.
         """
-        left = max_insns
-        while self.stopped is None:
-            pe, start = self.pes[self._turn], self.clock.now
-            if pe.on:
-                before = pe.retired
-                self._running = True
-                try:
-                    pe.run(start + (self._rest if left is None else min(self._rest, left)))
-                finally:
-                    self._running = False
-                self._rest -= self.clock.now - start
-                left = None if left is None else left - (pe.retired - before)
-            if self.stopped is None and (not pe.on or pe.waiting or self._rest <= 0) and self._pass_turn():
-                left = None if left is None else left - 1
-            if self.stopped is None and left is not None and left <= 0:
-                raise InstructionLimit(f"the limit of {max_insns} instructions is reached")
-        return self.stopped
-
-    def _pass_turn(self) -> bool:
-        """The next PE has its turn; whether every PE waited, and time had to pass."""
-        last = self.pes[self._turn]
-        if last.on and not last.waiting and any(pe.on for pe in self.pes if pe is not last):
-            last.clear_exclusive()
-        self._turn, self._rest = (self._turn + 1) % len(self.pes), _ROUND
-        if self._turn:
-            return False
-        if not any(pe.on for pe in self.pes):
-            self.stop("every PE is off")
-        return self._idle()
-
-    def _idle(self) -> bool:
-        """When every PE waits, let time pass until the first timer fires; whether that was so."""
-        running = [pe for pe in self.pes if pe.on]
-        if running and all(pe.asleep() for pe in running):
-            deadlines = [pe.deadline() for pe in running]
-            first = min((ticks for ticks in deadlines if ticks is not None), default=None)
-            if first is None:
-                if self.clock.mode == "virtual":
-                    self.stop("every PE waits for an interrupt that cannot come")
-                else:
-                    time.sleep(0.001)
-            else:
-                self.clock.skip_to(first)
-            return True
-        return False
+        return self.scheduler.run(max_insns)
 
     # -- TLB maintenance from the levels in Python --------------------------------------------------------------------
     def tlbi_vmalls12(self, vmid: int) -> None:
@@ -220,13 +159,39 @@ class Machine:
         """Put the machine back; later snapshots are gone. ValueError for a snapshot of another machine."""
         self._snapshots.restore(snapshot)
 
-    def save(self) -> MachineState:
+    def save(self) -> dict[str, Any]:
         """Everything but DRAM, as plain data."""
-        return saved.save(self)
+        return {
+            "clock": self.clock.save(),
+            "gptbr": self.memory.gptbr,
+            "gpccr": self.memory.gpccr,
+            "boots": self.memory.boots,
+            "stopped": self.stopped,
+            "scheduler": self.scheduler.save(),
+            "scr": tuple(self.scr),
+            "bus": self.bus.save(),
+            "gic": self.gic.save(),
+            "pes": [pe.save() for pe in self.pes],
+            "parts": {name: part.save() for name, part in self.parts.items()},
+            "seq": self.trace.seq,
+        }
 
-    def load(self, state: MachineState) -> None:
+    def load(self, data: dict[str, Any]) -> None:
         """Put back what ``save`` gave."""
-        saved.restore(self, state)
+        self.clock.restore(data["clock"])
+        self.memory.gptbr = data["gptbr"]
+        self.memory.gpccr = data["gpccr"]
+        self.memory.boots = data["boots"]
+        self.stopped = data["stopped"]
+        self.scheduler.restore(data["scheduler"])
+        self.scr[:] = data["scr"]
+        self.trace.seq = data["seq"]
+        self.bus.restore(data["bus"])
+        self.gic.restore(data["gic"])
+        for pe, state in zip(self.pes, data["pes"], strict=True):
+            pe.restore(state)
+        for name, state in data["parts"].items():
+            self.parts[name].restore(state)
 
     def close(self) -> None:
         """Give engines and memory back; nothing of the machine may be used afterwards."""

@@ -49,6 +49,7 @@ class Dram:
         self.block[w.M_DIRTY] = self.dirty.ctypes.data
         self.block[w.M_EXECUTED] = self.executed.ctypes.data
         self.block[w.M_PA_BITS] = board.pa_bits
+        self.block[w.M_PER_TICK] = board.instructions_per_tick
         self._banks: list[tuple[int, int, int]] = []
         first = 0
         for index, bank in enumerate(board.banks):

@@ -16,14 +16,13 @@ from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
 from cca_arch.types import Access, Gpi, Pas, SecurityState
 from cca_platform.errors import GranuleProtectionFault, MachineError
 from cca_platform.machine.board import Bank, Board
-from cca_platform.machine.state import State
 from cca_platform.memory.dram import PAGE, Dram
 from cca_platform.memory.ports import Port
 from cca_platform.memory.probe import ciphertext
 from cca_platform.mmu.gpc import GPC_GPF, granule_protection_check, protection
 from cca_platform.native import block as w
 
-__all__ = ["Memory", "MemoryState"]
+__all__ = ["Memory"]
 
 _MAY_USE: Final = {
     SecurityState.SECURE: (Pas.SECURE, Pas.NON_SECURE),
@@ -37,15 +36,6 @@ class Requester(Protocol):
     """Something with a TLB of its own over physical addresses: a PE."""
 
     def tlbi_pages(self, first: int, count: int) -> None: ...
-
-
-class MemoryState(State, frozen=True, tag="memory/1"):
-    """Granule protection registers, and what the keys of memory encryption are made of."""
-
-    gptbr: int
-    gpccr: int
-    boots: int
-    key_seed: bytes
 
 
 class Memory(Dram):
@@ -111,7 +101,7 @@ class Memory(Dram):
 
     def check(self, pa: int, pas: Pas, access: Access) -> None:
         """The granule protection check of one access; raises GranuleProtectionFault."""
-        code = granule_protection_check(self.block_address, pa - (pa >> 63 << 64), int(pas))
+        code = granule_protection_check(self.block_address, pa - (pa >> 63 << 64), pas)
         if code:
             raise GranuleProtectionFault(pa, pas, code & 0xFF, access)
 
@@ -172,15 +162,6 @@ class Memory(Dram):
         except GranuleProtectionFault:
             return False
         return True
-
-    def save(self) -> MemoryState:
-        """The registers, for a snapshot; it keeps DRAM page by page."""
-        return MemoryState(self.gptbr, self.gpccr, self.boots, self.key_seed)
-
-    def restore(self, state: MemoryState) -> None:
-        """Put back what :meth:`save` gave."""
-        self.gptbr, self.gpccr = state.gptbr, state.gpccr
-        self.boots, self.key_seed = state.boots, state.key_seed
 
     def close(self) -> None:
         """Give the memory back; nothing may use it afterwards."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.gic import SPURIOUS
 from cca_arch.sysregs import encodings
-from cca_arch.types import SecurityState
+from cca_arch.types import SecurityState, Ticks
 from cca_platform.engine import hooks
 from cca_platform.native import block as w
 from cca_platform.pe import interrupts, timers
@@ -67,20 +67,17 @@ def raise_serror(pe: "Pe", iss: int = 0) -> None:
     pe.words[w.P_SIGNALS] |= w.SIGNAL_SERROR
 
 
-def host_timer(pe: "Pe", deadline: int | None) -> None:
+def host_timer(pe: "Pe", deadline: Ticks | None) -> None:
     """CNTHP: its interrupt (INTID 26) from clock value ``deadline`` on; None turns it off."""
     words = pe.words
     words[w.P_CNTHP_CTL] = deadline is not None
     words[w.P_CNTHP_CVAL] = deadline or 0
 
 
-def deadline(pe: "Pe") -> int | None:
-    """Clock value at which a timer of this PE or a device next changes what it signals, or None."""
+def deadline(pe: "Pe") -> Ticks | None:
+    """Clock value at which a timer of this PE next asserts its interrupt, or None."""
     ticks = int(timers.next_change(pe.address, pe.clock.now))
-    due = pe.machine.bus.deadline
-    if due is not None:
-        ticks = min(ticks, due)
-    return None if ticks == timers.NEVER else ticks
+    return None if ticks == timers.NEVER else Ticks(ticks)
 
 
 def interrupted(pe: "Pe") -> bool:

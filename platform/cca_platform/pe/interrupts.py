@@ -107,11 +107,25 @@ def wakes(p: int, pstate: int) -> int:
     ) != 0
 
 
+@jit("i8(i8, i8, i8, i8)")
+def _look_at(m: int, now: int, budget: int, limit: int) -> int:
+    """The value of M_RETIRED at which it is ``limit``, or the clock reads ``budget``."""
+    if budget <= now:
+        return 0
+    per_tick = load64(m + 8 * w.M_PER_TICK)
+    if budget - now > (limit - load64(m + 8 * w.M_RETIRED)) // per_tick + 1:
+        return limit
+    return min(limit, (budget - load64(m + 8 * w.M_SKIPPED)) * per_tick)
+
+
 @jit("i8(i8)")
 def set_budget(p: int) -> int:
-    """Let the PE run until its slice ends or a timer changes its output; with a signal up, it looks at each block."""
+    """Let the PE run until its slice ends, its limit is reached or a timer changes its output.
+
+    With a signal up it looks at each block.
+    """
     m = load64(p + 8 * w.P_MACHINE)
-    now = load64(m + 8 * w.M_CLOCK)
+    now = timers.counter(m)
     budget = load64(p + 8 * w.P_SLICE_END)
     if timers.outputs(p, now) != load64(p + 8 * w.P_TIMER_OUTPUTS):
         budget = now  # the interrupt controller has to be told
@@ -119,5 +133,5 @@ def set_budget(p: int) -> int:
         budget = min(budget, timers.next_change(p, now))
     store64(p + 8 * w.P_BUDGET, budget)
     looks = load64(p + 8 * w.P_SIGNALS) | load64(p + 8 * w.P_HCR) & _HCR_VSE
-    store64(m + 8 * w.M_BUDGET, 0 if looks else budget)
+    store64(m + 8 * w.M_BUDGET, 0 if looks else _look_at(m, now, budget, load64(p + 8 * w.P_LIMIT)))
     return budget

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.types import SecurityState
+from cca_arch.types import Instructions, SecurityState, Ticks
 from cca_platform.engine import hooks
 from cca_platform.errors import MachineStopped
 from cca_platform.native import block as w
-from cca_platform.pe import exceptions, interrupts
+from cca_platform.pe import exceptions, interrupts, timers
 from cca_platform.pe.delivery import take_interrupt, tell_timers
 
 if TYPE_CHECKING:
@@ -18,15 +18,20 @@ BREAKPOINT: Final = "breakpoint"
 """Why a machine stops before an instruction that ``Pe.stop_before`` names."""
 _HCR_VSE: Final = 1 << 8
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
-_SLICE: Final = 4_000_000  # ticks without a look at signals: about 10 ms
+_SLICE: Final = 4_000_000  # instructions without a look at signals: about 10 ms
 _NON_SECURE: Final = int(SecurityState.NON_SECURE)
 
 
-def run(pe: "Pe", until: int) -> None:
-    """Run code of this PE until the clock reads ``until``, it waits, or the machine stops."""
+def run(pe: "Pe", until: Ticks, limit: Instructions | None = None) -> None:
+    """Run code of this PE until the counter reads ``until``, all PEs have retired ``limit``, or it has none to run:
+    it waits, is off, or the machine stops.
+    """
     pe.turn_over = False
-    while pe.clock.now < until and pe.machine.stopped is None and pe.on and not pe.turn_over:
-        pe.step(until)
+    clock = pe.clock
+    while clock.now < until and pe.machine.stopped is None and pe.on and not pe.turn_over:
+        if limit is not None and clock.retired >= limit:
+            return
+        pe.step(until, limit)
         if pe.waiting:
             return
 
@@ -38,11 +43,14 @@ def end_turn(pe: "Pe") -> None:
     interrupts.set_budget(pe.address)
 
 
-def step(pe: "Pe", until: int | None = None, alone: bool = False) -> None:
-    """Run the code of the current level until something happens, and deal with that; at most until the clock reads
-    ``until``, which is no event: the code goes on with the next step as if it had never paused.
+def step(
+    pe: "Pe", until: Ticks | None = None, limit: Instructions | None = None, alone: bool = False
+) -> None:
+    """Run the code of the current level until something happens, and deal with that.
 
-    With ``alone`` it runs one instruction, or takes the exception or interrupt that comes in its place.
+    At most until the counter reads ``until`` or all PEs have retired ``limit``, which is no event: the next step goes
+    on as if it had never paused. With ``alone`` it runs one instruction, or takes the exception or interrupt that comes
+    in its place.
     """
     machine = pe.machine
     if machine.stopped is not None:
@@ -52,12 +60,11 @@ def step(pe: "Pe", until: int | None = None, alone: bool = False) -> None:
     clock, words = pe.clock, pe.words
     clock.follow()
     now = clock.now
-    due = machine.bus.deadline
-    if due is not None and due <= now:
-        machine.bus.advance(now)
+    events = machine.events
+    if events.next is not None and events.next <= now:
+        events.run(now)
         if machine.stopped is not None:
             return
-        due = machine.bus.deadline
     tell_timers(pe)
     taken = _settle(pe)
     if taken:
@@ -68,8 +75,10 @@ def step(pe: "Pe", until: int | None = None, alone: bool = False) -> None:
         _wait(pe)
         return
     pe.waiting = False
-    end = now + _SLICE if until is None else min(until, now + _SLICE)
-    words[w.P_SLICE_END] = end if due is None else min(end, due)
+    due = timers.NEVER if events.next is None else events.next
+    words[w.P_SLICE_END] = due if until is None else min(until, due)
+    slice_end = clock.retired + _SLICE
+    words[w.P_LIMIT] = slice_end if limit is None else min(limit, slice_end)
     pe.tlb.synchronise()
     interrupts.set_budget(pe.address)
     engine = pe.engine
@@ -105,19 +114,12 @@ def _paused(pe: "Pe") -> None:
 def _wait(pe: "Pe") -> None:
     """WFI, or a guest that is stuck: nothing happens on this PE before an interrupt.
 
-    Where PEs take turns, the machine lets idle time pass; under a host in Python this PE is the only one.
+    Where PEs take turns, the scheduler lets idle time pass; under a host in Python this PE is the only one.
     """
     pe.waiting = True
     if pe.on and pe.programs.get((_NON_SECURE, 2)) is None:
         return
-    if not pe.asleep():
-        return
-    due = pe.deadline()
-    if due is None:
-        what = "takes aborts without end" if pe.stuck else "waits for an interrupt that cannot come"
-        pe.machine.stop(f"PE {pe.index} {what}")
-        return
-    pe.clock.skip_to(due)
+    pe.machine.scheduler.wait(pe)
 
 
 def interrupt(pe: "Pe", number: int) -> bool:
@@ -163,4 +165,4 @@ def count_fruitless(pe: "Pe") -> None:
 def retire_one(pe: "Pe") -> None:
     """Account for an instruction that was done on the engine's behalf."""
     pe.words[w.P_RETIRED] += 1
-    pe.clock.skip_to(pe.clock.now + 1)
+    pe.clock.retire(1)

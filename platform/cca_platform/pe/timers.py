@@ -10,7 +10,20 @@ from cca_platform.engine.registers import PSTATE, get, get_system, put_system
 from cca_platform.native import block as w
 from cca_platform.native.jit import jit, load64, store64
 
-__all__ = ["CNTHP", "CNTHV", "CNTP", "CNTV", "INTIDS", "NEVER", "next_change", "outputs", "read", "select", "write"]
+__all__ = [
+    "CNTHP",
+    "CNTHV",
+    "CNTP",
+    "CNTV",
+    "INTIDS",
+    "NEVER",
+    "counter",
+    "next_change",
+    "outputs",
+    "read",
+    "select",
+    "write",
+]
 
 CNTV: Final = 0
 CNTP: Final = 1
@@ -25,6 +38,12 @@ _COUNTER: Final = 8  # what ``select`` gives for the counter registers
 _ENABLE, _ISTATUS = 1, 4
 _CNTKCTL_EL1: Final = 0x30E10
 _CNTHCTL_EL2: Final = 0x34E10
+
+
+@jit("i8(i8)")
+def counter(m: int) -> int:
+    """The system counter, in ticks; ``m`` is the machine block."""
+    return load64(m + 8 * w.M_SKIPPED) + load64(m + 8 * w.M_RETIRED) // load64(m + 8 * w.M_PER_TICK)
 
 
 @jit("i8(i8, i8, i8)")
@@ -87,7 +106,7 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
 @jit("i8(i8, i8, i8)")
 def read(p: int, timer: int, op2: int) -> int:
     """The value of a register that ``select`` found; ``op2`` 0, 1, 2 are TVAL, CTL and CVAL of a timer."""
-    clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)
+    clock = counter(load64(p + 8 * w.P_MACHINE))
     if timer == _COUNTER:
         if op2 == 0:
             return load64(p + 8 * w.P_COUNTER_HZ)
@@ -104,7 +123,7 @@ def read(p: int, timer: int, op2: int) -> int:
 @jit("i8(i8, i8, i8, i8)")
 def write(p: int, timer: int, op2: int, value: int) -> int:
     """Write TVAL, CTL or CVAL of a timer."""
-    clock = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_CLOCK)
+    clock = counter(load64(p + 8 * w.P_MACHINE))
     words = p + 8 * (w.P_TIMERS + 2 * timer)
     if op2 == 0:
         signed = value & 0xFFFFFFFF

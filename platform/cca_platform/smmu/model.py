@@ -1,14 +1,13 @@
 """The SMMUv3 (IHI 0070): its Non-secure programming interface, its caches, and the way of a transaction through it."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from cca_arch.types import Access
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.machine.board import DeviceRow
-from cca_platform.machine.state import State
 from cca_platform.smmu.granules import GranuleProtection, Reason
 from cca_platform.smmu.layout import (
     EVENTQ_ENTRY,
@@ -29,7 +28,7 @@ from cca_platform.smmu.queues import Queue
 from cca_platform.smmu.streams import Leaf, Refusal, Stage2, StreamTable
 from cca_platform.trace.events import SmmuAbort
 
-__all__ = ["DmaAborted", "Smmu", "SmmuState"]
+__all__ = ["DmaAborted", "Smmu"]
 
 _COMMAND: Final = 16
 _PAGE_1: Final = 0x1_0000
@@ -55,12 +54,6 @@ class DmaAborted(Exception):
         self.stream = stream
         self.iova = iova
         self.access = access
-
-
-class SmmuState(State, frozen=True, tag="smmu/1"):
-    """The registers of the Non-secure programming interface by offset."""
-
-    registers: dict[int, int]
 
 
 class Smmu(Device):
@@ -337,16 +330,16 @@ class Smmu(Device):
             self._pulse("eventq", _EVENTQ_IRQEN)
 
     # -- state -------------------------------------------------------------------------------------------------------
-    def save(self) -> SmmuState:
+    def save(self) -> Any:
         """The registers; the caches start empty, which software cannot tell from entries that were evicted."""
-        return SmmuState(dict(self._registers))
+        return tuple(self._registers.items())
 
-    def restore(self, state: SmmuState) -> None:
+    def restore(self, data: Any) -> None:
         """Put back what ``save`` gave."""
-        self._registers = dict(state.registers)
+        self._registers = dict(data)
         self._stes.clear()
         self._tlb.clear()
 
     def reset(self) -> None:
         """Translation and queues are off, traffic passes."""
-        self.restore(SmmuState({int(offset): 0 for offset in (*WRITABLE, Offset.GERROR)}))
+        self.restore([(int(offset), 0) for offset in (*WRITABLE, Offset.GERROR)])

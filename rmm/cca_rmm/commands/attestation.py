@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from cca_arch.el3 import ATTEST_CURVE_P384, RmmEl3
 from cca_arch.rmi.v1_0 import HashAlgorithm, RecExitReason
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
-from cca_arch.types import GRANULE_SIZE
+from cca_arch.types import GRANULE_SIZE, Ticks
 from cca_platform import cose
 from cca_rmm.command import Call, Check, Command, Refusal, Result
 from cca_rmm.commands import rsi
@@ -185,7 +185,7 @@ def signed(call: Call) -> bool:
         if pe.interrupted():
             ATTEST.write(rmm.port, rmm.current(pe) + ATTEST_OFFSET, slices=done)
             return False
-        clock.skip_to(clock.now + SLICE_TICKS)
+        clock.skip_to(Ticks(clock.now + SLICE_TICKS))
     port, area, aux = rmm.port, rmm.key_area, call.rec_.aux_attest
     realm_token = cose.sign1(port.read(area + _RAK, cose.SCALAR_SIZE), port.read(aux, call.attest.size))
     platform_token = port.read(area + _PLATFORM, KEYS.load(port, area).platform_size)

@@ -1,0 +1,153 @@
+"""The scheduler: the one place that decides what runs next: a PE, an event of the queue, or idle time.
+
+PEs take turns, one at a time, for equal times of the system counter, so that equal inputs give equal runs. An interrupt
+for another PE ends a turn early. When every PE waits, time passes to the first event: of the queue, which has the
+devices, or of a PE's timers.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from cca_arch.types import Instructions, Ticks
+from cca_platform.errors import InstructionLimit
+from cca_platform.machine.clock import Clock
+from cca_platform.machine.events import EventQueue
+from cca_platform.machine.state import State
+
+__all__ = ["Scheduler", "SchedulerState"]
+
+_TURN: Final = 50_000  # ticks that a PE runs before the next one has its turn
+_NAP: Final = 0.001  # seconds between two looks at the host's clock while nothing happens
+
+
+class Runner(Protocol):
+    """A PE, as the scheduler sees it."""
+
+    index: int
+    on: bool
+    waiting: bool
+    stuck: bool
+
+    def run(self, until: Ticks, limit: Instructions | None) -> None:
+        """Run code until the counter reads ``until``, all PEs have retired ``limit``, or nothing is to run."""
+
+    def end_turn(self) -> None:
+        """Let ``run`` return at the next block."""
+
+    def asleep(self) -> bool:
+        """Whether it waits, and no interrupt wakes it."""
+
+    def deadline(self) -> Ticks | None:
+        """When one of its timers next changes what it signals."""
+
+    def clear_exclusive(self) -> None:
+        """Another PE will have run before its code goes on."""
+
+
+class Power(Protocol):
+    """The machine, as the scheduler sees it: ``stopped`` is why nothing runs any more, or None."""
+
+    stopped: str | None
+
+    def stop(self, reason: str) -> None:
+        """Let nothing run any more."""
+
+
+class SchedulerState(State, frozen=True, tag="scheduler/1"):
+    """The PE that has its turn, and the ticks that are left of it."""
+
+    turn: int
+    rest: int
+
+
+class Scheduler:
+    """Whose turn it is on one machine."""
+
+    def __init__(self, power: Power, clock: Clock, events: EventQueue, pes: Sequence[Runner]) -> None:
+        self._power = power
+        self._clock = clock
+        self._events = events
+        self._pes = pes
+        self._turn = 0
+        self._rest = _TURN
+        self._running = False  # whether the PE that has its turn uses it
+
+    # -- turns -------------------------------------------------------------------------------------------------------
+    def run(self, max_insns: int | None = None) -> str:
+        """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
+
+        InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one. The next run goes on
+        with the PE whose turn it was.
+        """
+        power, clock = self._power, self._clock
+        limit = None if max_insns is None else clock.retired + max_insns
+        while power.stopped is None:
+            pe, start = self._pes[self._turn], clock.now
+            if pe.on:
+                self._running = True
+                try:
+                    pe.run(Ticks(start + self._rest), None if limit is None else Instructions(limit))
+                finally:
+                    self._running = False
+                self._rest -= clock.now - start
+            over = not pe.on or pe.waiting or self._rest <= 0
+            if power.stopped is None and over and self._pass_turn() and limit is not None:
+                limit -= 1
+            if power.stopped is None and limit is not None and clock.retired >= limit:
+                raise InstructionLimit(f"the limit of {max_insns} instructions is reached")
+        return power.stopped
+
+    def _pass_turn(self) -> bool:
+        """The next PE has its turn; whether every PE waited, and time had to pass."""
+        pes = self._pes
+        last = pes[self._turn]
+        if last.on and not last.waiting and any(pe.on for pe in pes if pe is not last):
+            last.clear_exclusive()
+        self._turn, self._rest = (self._turn + 1) % len(pes), _TURN
+        if self._turn:
+            return False
+        running = [pe for pe in pes if pe.on]
+        if not running:
+            self._power.stop("every PE is off")
+        if not running or not all(pe.asleep() for pe in running):
+            return False
+        if not self._idle(running):
+            if self._clock.mode == "virtual":
+                self._power.stop("every PE waits for an interrupt that cannot come")
+            else:
+                time.sleep(_NAP)
+        return True
+
+    def make_way(self, index: int) -> None:
+        """A PE has an interrupt: if it is another's turn, that ends at the next block."""
+        if index != self._turn and self._running:
+            self._rest = 0
+            self._pes[self._turn].end_turn()
+
+    def reset(self) -> None:
+        """The first PE has its turn."""
+        self._turn, self._rest = 0, _TURN
+
+    # -- idle time ---------------------------------------------------------------------------------------------------
+    def wait(self, pe: Runner) -> None:
+        """Time passes for a PE that waits while no other one runs: a host in Python has started it alone."""
+        if pe.asleep() and not self._idle([pe]):
+            what = "takes aborts without end" if pe.stuck else "waits for an interrupt that cannot come"
+            self._power.stop(f"PE {pe.index} {what}")
+
+    def _idle(self, pes: Sequence[Runner]) -> bool:
+        """Let time pass until the next event for these PEs; whether there is one."""
+        due = [ticks for ticks in (self._events.next, *(pe.deadline() for pe in pes)) if ticks is not None]
+        if due:
+            self._clock.skip_to(min(due))
+        return bool(due)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+    def save(self) -> SchedulerState:
+        """State for a snapshot."""
+        return SchedulerState(turn=self._turn, rest=self._rest)
+
+    def restore(self, state: SchedulerState) -> None:
+        """Put back what ``save`` gave."""
+        self._turn, self._rest = state.turn, state.rest
