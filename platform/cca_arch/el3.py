@@ -1,11 +1,12 @@
-"""The RMM-EL3 communication interface 0.4 with boot manifest 0.3, and the part of SCR_EL3 that selects a world."""
+"""The RMM-EL3 communication interface 0.4 with boot manifest 0.3, and SCR_EL3 of each world."""
 
 import struct
 from enum import IntEnum
 from typing import Final
 
-from cca_arch.fields import Bits, Field, Member, Struct
+from cca_arch.fields import Member, Struct
 from cca_arch.smccc import REGISTER_MASK
+from cca_arch.sysregs import Scr
 from cca_arch.types import PA, SecurityState
 
 __all__ = [
@@ -19,7 +20,6 @@ __all__ = [
     "BootCode",
     "RmmEl3",
     "RmmEl3Status",
-    "ScrEl3",
     "checksum",
     "scr_of",
     "version",
@@ -90,19 +90,11 @@ ATTEST_CURVE_P384: Final = 0
 """X3 of ATTEST_GET_REALM_KEY: the one curve there is."""
 
 
-class ScrEl3(Bits):
-    """The part of SCR_EL3 that selects the world below EL3, and whose interrupts are EL3's."""
-
-    ns = Field(0)
-    fiq = Field(2)
-    nse = Field(62)
-
-
-def scr_of(state: SecurityState) -> ScrEl3:
+def scr_of(state: SecurityState) -> Scr:
     """SCR_EL3 of a world below EL3: {NSE, NS}, and FIQ where that signals a Secure interrupt; Root is EL3 itself."""
     if state is SecurityState.ROOT:
         raise ValueError("the world below EL3 must be Secure, Non-secure or Realm, not Root")
-    return ScrEl3.make(ns=state & 1, fiq=state != SecurityState.SECURE, nse=state >> 1)
+    return Scr.make(ns=state & 1, fiq=state != SecurityState.SECURE, nse=state >> 1)
 
 
 CORE_MANIFEST: Final = Struct(

@@ -17,7 +17,6 @@ __all__ = [
     "RMM_EL3_FIDS",
     "RSI_FIDS",
     "SMCCC_VERSION",
-    "SMC_EC",
     "SVE_HINT",
     "Fid",
     "Owner",
@@ -27,8 +26,6 @@ __all__ = [
 REGISTER_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 NOT_SUPPORTED: Final = REGISTER_MASK
 """X0 of every call that nobody implements (SMCCC 1.x, NOT_SUPPORTED = -1)."""
-SMC_EC: Final = 0x17
-"""ESR_ELx.EC of an SMC executed in AArch64 state."""
 SMCCC_VERSION: Final = 0x10005
 SVE_HINT: Final = 1 << 16
 """The FID bit that is ignored when an FID is matched."""

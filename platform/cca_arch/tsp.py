@@ -12,7 +12,6 @@ from cca_arch.smccc import REGISTER_MASK
 
 __all__ = [
     "ABORT",
-    "EL1H_MASKED",
     "HANDLE_SEL1_INTR",
     "PREEMPTED",
     "RESUME",
@@ -33,8 +32,6 @@ PREEMPTED: Final = -2 & REGISTER_MASK
 """X0 of a yielding call that a Non-secure interrupt has preempted."""
 HANDLE_SEL1_INTR: Final = 0x2004
 """X0 at the vector SEL1_INTR; X1 is the address at which the other world was interrupted."""
-EL1H_MASKED: Final = 0x3C5
-"""PSTATE at every entry: EL1h, DAIF masked."""
 
 
 class Tsp(IntEnum):

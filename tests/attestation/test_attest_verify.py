@@ -10,7 +10,7 @@ from cwt import COSE, COSEKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cca_platform import cose
+from cca_arch import cose
 from realmlab.attest import Layout, Report, load_key, parse, verify
 from realmlab.attest.verify import Result
 

@@ -7,11 +7,11 @@ from typing import Any
 import cbor2
 import pytest
 
+from cca_arch import cose
 from cca_arch.el3 import RmmEl3, RmmEl3Status
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.types import Pas, SecurityState
 from cca_firmware.bl31.attestation import LIFECYCLE, PROFILE, cpak, cpak_pem, instance_id
-from cca_platform import cose
 
 PAGE = 0x1000
 OK, BAD_ADDR, INVAL = (int(getattr(RmmEl3Status, name)) for name in ("OK", "BAD_ADDR", "INVAL"))
@@ -69,12 +69,6 @@ def claims(token: bytes) -> dict[int, Any]:
 class TestKeys:
     """Keys come out of the device's secret, and are the same in every run."""
 
-    def test_order_of_the_curve(self) -> None:
-        """Scalars are below the order of P-384: one less than it gives the base point's mirror image."""
-        last, base = cose.point((cose._ORDER - 1).to_bytes(48, "big")), cose.point((1).to_bytes(48, "big"))
-        assert last[:49] == base[:49]
-        assert last != base
-
     def test_keys_differ(self) -> None:
         """Each board has its own; a secret gives a key for each purpose."""
         keys = {cpak("fvp"), cpak("virt"), cose.derive_scalar(b"s", b"a"), cose.derive_scalar(b"s", b"b")}
@@ -87,14 +81,6 @@ class TestKeys:
 
         key = load_pem_public_key(cpak_pem("fvp").encode())
         assert key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) == cose.point(cpak("fvp"))
-
-    def test_hkdf(self) -> None:
-        """RFC 5869 over SHA-384: the first block by its definition."""
-        import hmac
-
-        prk = hmac.digest(bytes(48), b"secret", "sha384")
-        assert cose.hkdf(b"secret", b"info", 60)[:48] == hmac.digest(prk, b"info\x01", "sha384")
-        assert len(cose.hkdf(b"secret", b"info", 60)) == 60
 
     def test_realm_key_follows_the_images(self, el3: Caller, boot_machine: Callable[..., Any]) -> None:
         """The same images give the same RAK in every boot; another RMM gives another RAK."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from cca_arch.el3 import scr_of
 from cca_arch.fields import Member, Struct
+from cca_arch.sysregs import CPTR_EL2_RES1, Cnthctl, Hcr
 from cca_arch.types import GRANULE_SIZE, PA, SecurityState
 from cca_firmware.carveout import Carveout
 from cca_platform.isa import frame
@@ -41,17 +42,17 @@ _EL1, _EL2 = CPU_CONTEXT.offset("el1"), CPU_CONTEXT.offset("el2")
 _INTERRUPTED, _GENERAL_SIZE = CPU_CONTEXT.offset("interrupted"), frame.offset("pstate") + 8
 _TIMERS: Final = frame.offset("cntv_ctl_el0")
 _TIMERS_SIZE: Final = frame.offset("cntp_cval_el0") + 8 - _TIMERS
-_HCR_RW: Final = 1 << 31
+_CNTHCTL: Final = int(Cnthctl.make(el1pcten=1, el1pcen=1))
 _NO_EL2: Final = {
-    "hcr": _HCR_RW,
-    "hcr_el2": _HCR_RW,
+    "hcr": Hcr.rw.mask,
+    "hcr_el2": Hcr.rw.mask,
     "vtcr": 0,
     "vtcr_el2": 0,
     "vttbr": 0,
     "vttbr_el2": 0,
-    "cnthctl": 3,  # EL1PCTEN, EL1PCEN
-    "cnthctl_el2": 3,
-    "cptr_el2": 0x33FF,  # RES1
+    "cnthctl": _CNTHCTL,
+    "cnthctl_el2": _CNTHCTL,
+    "cptr_el2": CPTR_EL2_RES1,
     "mdcr_el2": 0,
 }
 """EL2 controls under which nothing of EL1 is trapped, translated or routed to EL2."""
@@ -97,7 +98,6 @@ class Context:
     @spsr.setter
     def spsr(self, value: int) -> None:
         self.words[_SPSR] = value
-
 
     @property
     def scr(self) -> int:

@@ -2,6 +2,18 @@
 
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.sysregs import (
+    CPTR_EL2_RES1,
+    EL1H_MASKED,
+    EL2H_MASKED,
+    SCR_EL3_RES1,
+    SCTLR_EL1_RES1,
+    SCTLR_EL2_RES1,
+    Cnthctl,
+    Hcr,
+    Scr,
+    encodings,
+)
 from cca_arch.types import SecurityState
 
 if TYPE_CHECKING:
@@ -9,19 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["NsEntry"]
 
-_SPSR: Final = {1: 0x3C5, 2: 0x3C9}
-"""PSTATE at the entry, by exception level: EL1h or EL2h, DAIF masked."""
-_HCR_RW: Final = 1 << 31
-_SCR_WITHOUT_HCE: Final = 0x431
-"""SCR_EL3 of a machine without EL2 software: NS, RW and RES1; HVC is undefined."""
-_MIDR: Final = (3, 0, 0, 0, 0)
+_SPSR: Final = {1: EL1H_MASKED, 2: EL2H_MASKED}
+"""PSTATE at the entry, by exception level."""
+_SCR_WITHOUT_HCE: Final = int(Scr.make(ns=1, rw=1)) | SCR_EL3_RES1
+"""SCR_EL3 of a machine without EL2 software: HVC is undefined."""
 _RESET: Final = {
-    "sctlr_el2": 0x30C5_0830,  # RES1: MMU, caches and alignment checks off, little-endian
-    "cptr_el2": 0x33FF,  # RES1: no traps
+    "sctlr_el2": SCTLR_EL2_RES1,  # MMU, caches and alignment checks off, little-endian
+    "cptr_el2": CPTR_EL2_RES1,  # no traps
     "mdcr_el2": 0,
-    "cnthctl_el2": 0b11,  # EL1PCTEN, EL1PCEN
+    "cnthctl_el2": int(Cnthctl.make(el1pcten=1, el1pcen=1)),
     "cntvoff_el2": 0,
-    "sctlr_el1": 0x30D0_0800,  # RES1
+    "sctlr_el1": SCTLR_EL1_RES1,
 }
 
 
@@ -44,9 +54,9 @@ class NsEntry:
         if self.is_code:
             for name, value in _RESET.items():
                 pe.write_sysreg(name, value)
-            pe.write_sysreg("vpidr_el2", pe.id_register(*_MIDR))
+            pe.write_sysreg("vpidr_el2", pe.id_register(*encodings.MIDR_EL1))
             pe.write_sysreg("vmpidr_el2", pe.mpidr)
             if self.el == 1:
                 pe.write_sysreg("scr_el3", _SCR_WITHOUT_HCE)
-            pe.set_el2(hcr=0 if self.el == 2 else _HCR_RW, vtcr=0, vttbr=0, vmpidr=pe.mpidr)
+            pe.set_el2(hcr=0 if self.el == 2 else Hcr.rw.mask, vtcr=0, vttbr=0, vmpidr=pe.mpidr)
         pe.eret(SecurityState.NON_SECURE, self.el)

@@ -11,7 +11,8 @@ from cca_arch.ffa import Ffa
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.rsi.v1_0 import Rsi
-from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, RMI_FIDS, RMI_FIDS_LATER, SMC_EC, SMCCC_VERSION, Smccc
+from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, RMI_FIDS, RMI_FIDS_LATER, SMCCC_VERSION, SVE_HINT, Fid, Smccc
+from cca_arch.sysregs import Ec, Esr, Pstate, syndrome
 from cca_arch.tsp import Tsp
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.contexts import Contexts
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Monitor", "function_name"]
 
-_SMC_0: Final = SMC_EC << 26 | 1 << 25
+_SMC_0: Final = syndrome(Ec.SMC)
 """ESR_EL3 of SMC #0: the SMCCC reserves every other immediate."""
-_FID: Final = 0xFFFE_FFFF
+_FID: Final = 0xFFFF_FFFF & ~SVE_HINT
 """The bits of X0 that name a function: W0 without the SVE hint."""
 _ARCH_FEATURES: Final = frozenset({Smccc.VERSION, Smccc.ARCH_FEATURES})
 _SECURE: Final = SecurityState.SECURE
@@ -41,6 +42,7 @@ _RESULTS: Final = slice(0, 5)
 _NO_RETURN: Final = frozenset({RmmEl3.BOOT_COMPLETE, Psci.CPU_OFF, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET})
 _REC_ENTER: Final = int(Rmi.REC_ENTER)
 _INTERFACES: Final = {"SMCCC": Smccc, "PSCI": Psci, "RMM": RmmEl3, "RMI": Rmi, "RSI": Rsi, "TSP": Tsp, "FFA": Ffa}
+_EL: Final = Pstate.el.low
 _NAMES: dict[int, str] = {}
 
 
@@ -125,10 +127,11 @@ class Monitor:
 
     def _other(self, pe: "Pe", esr: int, far: int) -> None:
         """An SMC with an immediate that nobody defines; a GPC exception or another one is a panic, as in TF-A."""
-        if esr >> 26 == SMC_EC:
+        kind = Esr(esr).ec
+        if kind == Ec.SMC:
             _unknown(pe, pe.x)
             return
-        self._machine.stop(f"EL3 panic: exception of class {esr >> 26:#x} at {pe.elr:#x}, ESR {esr:#x}, FAR {far:#x}")
+        self._machine.stop(f"EL3 panic: exception of class {kind:#x} at {pe.elr:#x}, ESR {esr:#x}, FAR {far:#x}")
 
     def _traced(self, pe: "Pe", x: memoryview, handler: Handler) -> None:
         """Serve an SMC with its events; the handlers themselves know nothing of the trace."""
@@ -185,7 +188,7 @@ class Monitor:
             if ns.x[0] & _FID == _REC_ENTER:
                 pe.restore_el2(ns.el2, replaced=True)
             pe.interrupted_at[_ALL] = ns.interrupted_at
-            pe.eret(_NS, ns.spsr >> 2 & 3)
+            pe.eret(_NS, ns.spsr >> _EL & 3)
         else:
             pe.eret(_NS, 2)
 
@@ -197,7 +200,7 @@ class Monitor:
         x[0] = 0 if x[1] & 0xFFFF_FFFF in _ARCH_FEATURES else NOT_SUPPORTED
 
 
-_PSCI_RANGES: Final = frozenset({*PSCI_FIDS, *(fid | 1 << 30 for fid in PSCI_FIDS)})
+_PSCI_RANGES: Final = frozenset({*PSCI_FIDS, *(fid | Fid.smc64.mask for fid in PSCI_FIDS)})
 
 
 def _unknown(pe: "Pe", x: memoryview) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.psci import PSCI_VERSION, AffinityInfo, Psci, PsciStatus, mpidr_affinity
-from cca_arch.smccc import Smccc
+from cca_arch.smccc import Fid, Smccc
 from cca_arch.types import SecurityState
 from cca_firmware.bl31 import gic
 from cca_platform.errors import GranuleProtectionFault
@@ -17,7 +17,6 @@ __all__ = ["Handler", "PsciService"]
 
 Handler = Callable[["Pe", memoryview], None]
 
-_SMC64: Final = 1 << 30
 _NO_MIGRATION: Final = 2
 """MIGRATE_INFO_TYPE: there is no Trusted OS that would have to migrate."""
 
@@ -141,6 +140,6 @@ class PsciService:
 
 def _arguments(x: memoryview) -> tuple[int, int, int]:
     """The three arguments of a call: 32 bits of each register for an SMC32 function, 64 for an SMC64 one."""
-    width = 64 if x[0] & _SMC64 else 32
+    width = 64 if x[0] & Fid.smc64.mask else 32
     ones = (1 << width) - 1
     return x[1] & ones, x[2] & ones, x[3] & ones

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.descriptors.gpt import Gpccr
 from cca_arch.types import Pas
 from cca_platform.smmu.granules import RootOffset
 
@@ -12,17 +13,15 @@ __all__ = ["protect"]
 
 _KIND: Final = "smmuv3-root"
 _ACCESSEN, _GPCEN = 1 << 0, 1 << 1
-_GPC: Final = 1 << 16
-"""GPCCR_EL3.GPC, which SMMU_ROOT_GPT_BASE_CFG does not have."""
 
 
 def protect(machine: "Machine") -> None:
     """Program the Root Control Page of every SMMU; the granule protection tables are those of GPTBR_EL3."""
-    memory = machine.memory
+    memory = machine.memory  # SMMU_ROOT_GPT_BASE_CFG is GPCCR_EL3 without GPC
     for device in machine.board.devices:
         if device.kind == _KIND:
             for offset, size, value in (
-                (RootOffset.GPT_BASE_CFG, 4, memory.gpccr & ~_GPC),
+                (RootOffset.GPT_BASE_CFG, 4, memory.gpccr & ~Gpccr.gpc.mask),
                 (RootOffset.GPT_BASE, 8, memory.gptbr << 12),
                 (RootOffset.CR0, 4, _GPCEN),
                 (RootOffset.CR0, 4, _GPCEN | _ACCESSEN),

@@ -12,10 +12,10 @@ armed them. Nothing of this is there on a machine without a Secure payload.
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_arch.el3 import ScrEl3
 from cca_arch.psci import Psci
-from cca_arch.smccc import NOT_SUPPORTED
-from cca_arch.tsp import ABORT, EL1H_MASKED, HANDLE_SEL1_INTR, PREEMPTED, RESUME, SMC64, TOS_OWNERS, Tsp, TspVector
+from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT, Fid
+from cca_arch.sysregs import EL1H_MASKED, SCR_EL3_RES1, SCTLR_EL1_RES1, Pstate, Scr, encodings
+from cca_arch.tsp import ABORT, HANDLE_SEL1_INTR, PREEMPTED, RESUME, SMC64, TOS_OWNERS, Tsp, TspVector
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.contexts import Contexts
 from cca_firmware.bl31.monitor import function_name
@@ -37,13 +37,10 @@ _SECURE: Final = SecurityState.SECURE
 _NS: Final = SecurityState.NON_SECURE
 _ROOT: Final = SecurityState.ROOT
 _W: Final = 0xFFFF_FFFF
-_FAST: Final = 1 << 31
-_FUNCTION: Final = 0xFFFE_FFFF  # without the SVE hint
-_RESERVED: Final = 0xFE_0000  # of a function identifier, must be zero
-_SCTLR_RES1: Final = 0x30D0_0800
-_TRAPS: Final = 0x431
+_FUNCTION: Final = _W & ~SVE_HINT
+_TRAPS: Final = int(Scr.make(ns=1, rw=1)) | SCR_EL3_RES1
 """SCR_EL3 for the engine while the Secure world runs: as there is no S-EL2, HVC is undefined (HCE = 0)."""
-_MIDR: Final = (3, 0, 0, 0, 0)
+_EL: Final = Pstate.el.low
 _START_LIMIT: Final = 100_000_000
 """Instructions within which the payload must be ready."""
 _ARGUMENTS: Final = 8
@@ -164,7 +161,7 @@ class SecureDispatcher:
     def _start(self, pe: "Pe") -> None:
         region, index = self.region, pe.index
         entry = self._vector(TspVector.CPU_ON) if self.vectors else region.base
-        self._contexts.of(index, _SECURE).reset(entry, EL1H_MASKED, sctlr_el1=_SCTLR_RES1)
+        self._contexts.of(index, _SECURE).reset(entry, EL1H_MASKED, sctlr_el1=SCTLR_EL1_RES1)
         pe.security = _NS
         self.enter(pe, SecureState.STARTING, None, index, region.base, region.size)
 
@@ -189,11 +186,11 @@ class SecureDispatcher:
         """A function that no handler knows: one of the Trusted OS's goes to the payload."""
         fid = x[0] & _FUNCTION
         idle = self.vectors and self.state[pe.index] is SecureState.IDLE
-        if not idle or fid >> 24 & 0x3F not in TOS_OWNERS or fid & _RESERVED:
+        if not idle or Fid(fid).owner not in TOS_OWNERS or Fid(fid).zero:
             _unknown(pe, x)
             return
         self.called(pe, x)
-        if fid & _FAST:
+        if Fid(fid).fast:
             self.enter(pe, SecureState.FAST, TspVector.FAST_SMC, *x[:_ARGUMENTS])
         else:
             self.enter(pe, SecureState.YIELDING, TspVector.YIELD_SMC, *x[:_ARGUMENTS])
@@ -289,7 +286,7 @@ class SecureDispatcher:
         self._exchange(pe, state, world)
         self._contexts.of(index, _SECURE).resume_interrupted()
         self._switched(pe, _SECURE, world, Tsp.HANDLED_S_EL1_INTR.name)
-        pe.eret(world, pe.spsr >> 2 & 3)
+        pe.eret(world, pe.spsr >> _EL & 3)
 
     # -- the switch ---------------------------------------------------------------------------------------------------
     def enter(self, pe: "Pe", state: SecureState, vector: TspVector | None, *arguments: int) -> None:
@@ -299,7 +296,7 @@ class SecureDispatcher:
         pe.save_el1(here.el1)
         pe.save_el2(here.el2)
         here.traps = pe.read_sysreg("scr_el3")
-        secure.without_el2(here, pe.mpidr, pe.id_register(*_MIDR))
+        secure.without_el2(here, pe.mpidr, pe.id_register(*encodings.MIDR_EL1))
         secure.take_timers(here)
         pe.restore_el2(secure.el2)
         pe.restore_el1(secure.el1)
@@ -310,9 +307,9 @@ class SecureDispatcher:
             pe.elr, pe.spsr = self._vector(vector), EL1H_MASKED
         self.state[index] = state
         self._switched(pe, _ROOT if state is SecureState.STARTING else source, _SECURE, state.name)
-        pe.eret(_SECURE, pe.spsr >> 2 & 3)
+        pe.eret(_SECURE, pe.spsr >> _EL & 3)
         if state in _PREEMPTIBLE:
-            pe.run_under(ScrEl3(secure.scr).replace(fiq=1))
+            pe.run_under(Scr(secure.scr).replace(fiq=1))
 
     def leave(self, pe: "Pe", state: SecureState, *results: int) -> None:
         """From the payload back to the Non-secure caller: ``results`` in X0 on, the other registers as they were."""
@@ -327,7 +324,7 @@ class SecureDispatcher:
         self._return(pe)
 
     def _return(self, pe: "Pe") -> None:
-        pe.eret(_NS, pe.spsr >> 2 & 3 if self._ns_is_code else 2)
+        pe.eret(_NS, pe.spsr >> _EL & 3 if self._ns_is_code else 2)
 
     def _exchange(self, pe: "Pe", state: SecureState, world: SecurityState) -> None:
         """Put the registers of the payload away and those of ``world`` in place."""

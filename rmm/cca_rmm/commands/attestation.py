@@ -15,11 +15,11 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cca_arch import cose
 from cca_arch.el3 import ATTEST_CURVE_P384, RmmEl3
 from cca_arch.rmi.v1_0 import HashAlgorithm, RecExitReason
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
 from cca_arch.types import GRANULE_SIZE, Ticks
-from cca_platform import cose
 from cca_rmm.command import Call, Check, Command, Refusal, Result
 from cca_rmm.commands import rsi
 from cca_rmm.objects import measurement
