@@ -19,7 +19,7 @@ from cca_platform.machine.board import Bank, Board
 from cca_platform.memory.dram import PAGE, Dram
 from cca_platform.memory.ports import Port
 from cca_platform.memory.probe import ciphertext
-from cca_platform.mmu.gpc import GPC_GPF, granule_protection_check, protection
+from cca_platform.mmu.gpc import GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
 
 __all__ = ["Memory"]
@@ -106,12 +106,17 @@ class Memory(Dram):
             raise GranuleProtectionFault(pa, pas, code & 0xFF, access)
 
     def gpi(self, pa: int) -> Gpi | None:
-        """The GPI that governs ``pa``; None when the tables cannot be walked.
+        """The GPI that governs ``pa``, as the check lets the four PASs know; None when the tables cannot be walked.
 
         ``ANY`` while the check is off, ``NON_SECURE`` beyond the protected space.
         """
-        found = protection(self.block_address, pa - (pa >> 63 << 64))
-        return None if found >= GPC_GPF else Gpi(found & 0xF)
+        codes = [granule_protection_check(self.block_address, pa - (pa >> 63 << 64), pas) for pas in Pas]
+        if any(code >= GPC_WALK_FAULT for code in codes):
+            return None
+        admitted = [pas for pas, code in zip(Pas, codes, strict=True) if not code]
+        if not admitted:
+            return Gpi.NO_ACCESS
+        return Gpi(8 | admitted[0]) if len(admitted) == 1 else Gpi.ANY
 
     def probe(self, pa: int, size: int) -> bytes:
         """What a probe on the memory bus sees at ``pa``: ciphertext under the key of the granule's PAS.

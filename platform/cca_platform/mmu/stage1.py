@@ -61,11 +61,14 @@ _STAGE1_OFF: Final = Hcr.dc.mask | Hcr.tge.mask  # either turns stage 1 of EL1&0
 _M, _I, _WXN = Sctlr.m.mask, Sctlr.i.mask, Sctlr.wxn.mask
 _SIZE_ONES: Final = Tcr.t0sz.ones
 _T1SZ: Final = Tcr.t1sz.low  # T0SZ is at 0, at EL2 too
-_EPD0, _EPD1 = Tcr.epd0.low, Tcr.epd1.low
+_EPD0: Final = Tcr.epd0.low
 _TBI0, _TBID0, _HPD0 = Tcr.tbi0.low, Tcr.tbid0.low, Tcr.hpd0.low  # those of the upper range come next
-_HA, _HD, _IPS = Tcr.ha.low, Tcr.hd.low, Tcr.ips.low
+assert Tcr.epd1.low == _EPD0 + _T1SZ
+_HA, _IPS = Tcr.ha.low, Tcr.ips.low
 _EL2_TBI, _EL2_TBID, _EL2_HPD = TcrEl2.tbi.low, TcrEl2.tbid.low, TcrEl2.hpd.low
-_EL2_HA, _EL2_HD, _EL2_PS = TcrEl2.ha.low, TcrEl2.hd.low, TcrEl2.ps.low
+_EL2_HA, _EL2_PS = TcrEl2.ha.low, TcrEl2.ps.low
+_HA_ON, _HD_ON, _FLAT, _FLAT_LOW = 1, 2, 4, 2  # {HPD, HD, HA}
+assert (Tcr.hd.low, TcrEl2.hd.low) == (Tcr.ha.low + 1, TcrEl2.ha.low + 1)
 _BASE: Final = Ttbr.baddr.mask
 _TYPE: Final = Stage1Leaf.type.mask
 _PAGE, _BLOCK, _TABLE = 0b11, 0b01, 0b11  # types
@@ -149,15 +152,15 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     if regime == EL2:
         size = tcr & _SIZE_ONES
         tbi = (tcr >> _EL2_TBI) & ~((tcr >> _EL2_TBID) if access == FETCH else 0) & 1
-        ha, hd, hpd = (tcr >> _EL2_HA) & 1, (tcr >> _EL2_HD) & 1, (tcr >> _EL2_HPD) & 1
+        flags = (tcr >> _EL2_HA) & (_HA_ON | _HD_ON) | (tcr >> _EL2_HPD & 1) << _FLAT_LOW
         ps = tcr >> _EL2_PS
     else:
         upper = (va >> 55) & 1
-        size = (tcr >> (_T1SZ if upper == 1 else 0)) & _SIZE_ONES
+        size = (tcr >> (_T1SZ * upper)) & _SIZE_ONES
         tbi = (tcr >> (_TBI0 + upper)) & ~((tcr >> (_TBID0 + upper)) if access == FETCH else 0) & 1
-        ha, hd, hpd = (tcr >> _HA) & 1, (tcr >> _HD) & 1, (tcr >> (_HPD0 + upper)) & 1
+        flags = (tcr >> _HA) & (_HA_ON | _HD_ON) | (tcr >> (_HPD0 + upper) & 1) << _FLAT_LOW
         ps = tcr >> _IPS
-        disabled = (tcr >> (_EPD1 if upper == 1 else _EPD0)) & 1
+        disabled = (tcr >> (_EPD0 + _T1SZ * upper)) & 1
     top = 55 if tbi == 1 else 63
     off = load64(p + 8 * P_SCTLR) & _M == 0
     if regime != EL2 and security != _SECURE:
@@ -208,12 +211,12 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     oa = descriptor & OUTPUT & ~low | va & low & ~0xFFF
     if oa >> oa_bits != 0:
         return refuse(p, ADDRESS_SIZE + level, 1, 0, oa)
-    if descriptor & _AF == 0 and ha == 0:
+    if descriptor & _AF == 0 and flags & _HA_ON == 0:
         return refuse(p, ACCESS_FLAG + level, 1, 0, 0)
     # Dirty state is managed when HA, HD and the descriptor's DBM are set; AP[2] then means "not written yet".
-    clean = (descriptor >> _CLEAN) & (descriptor >> _DBM) & ha & hd
+    clean = (descriptor >> _CLEAN) & (descriptor >> _DBM) & 1 if flags & 3 == _HA_ON | _HD_ON else 0
     nstable = (tables >> _NSTABLE) & 1
-    permitted = _permitted(p, descriptor, 0 if hpd == 1 else tables, clean)
+    permitted = _permitted(p, descriptor, 0 if flags & _FLAT != 0 else tables, clean)
     if permitted & (1 if access == READ else 2 if access == WRITE else 4) == 0:
         return refuse(p, PERMISSION + level, 1, 0, 0)
     updated = descriptor | _AF
