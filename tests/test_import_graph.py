@@ -28,9 +28,9 @@ CIRCLES: dict[str, list[tuple[str, str]]] = {
             "the parts of an interrupt controller signal each other in both directions",
         ),
         (
-            "machine.machine machine.snapshot mmu.tlb pe.controls pe.delivery pe.exceptions pe.identification pe.levels"
-            " pe.mmio pe.pe pe.running pe.saved",
-            "a PE raises what other PEs and the machine take, and each of them may make it run",
+            "machine.machine machine.snapshot pe.controls pe.delivery pe.exceptions pe.levels pe.mmio pe.pe pe.running"
+            " pe.saved",
+            "a PE takes the exceptions that its own code raises, and reaches bus, GIC and programs through its machine",
         ),
     ],
     "cca_firmware": [("bl31.monitor secure.dispatcher", "the monitor hands calls to the dispatcher, which resumes it")],

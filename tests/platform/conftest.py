@@ -55,8 +55,8 @@ class Recorder:
 class Bench:
     """A machine, what runs on it and what came of it."""
 
-    def __init__(self, cpu: str = "a72") -> None:
-        self.machine = Machine(Board.load("fvp"), cpu=cpu)
+    def __init__(self, cpu: str = "a72", board: Board | None = None) -> None:
+        self.machine = Machine(board or Board.load("fvp"), cpu=cpu)
         self.pe = self.machine.pes[0]
         self.el3 = Recorder(self.machine)
         self.machine.install(SecurityState.ROOT, 3, self.el3)

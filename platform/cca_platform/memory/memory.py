@@ -33,9 +33,13 @@ _MAY_USE: Final = {
 
 
 class Requester(Protocol):
-    """Something with a TLB of its own over physical addresses: a PE."""
+    """Something with caches of its own over physical addresses: a PE."""
 
-    def tlbi_pages(self, first: int, count: int) -> None: ...
+    def tlbi_pages(self, first: int, count: int) -> None:
+        """Drop the translations to ``count`` pages from the page with index ``first``."""
+
+    def drop_code(self) -> None:
+        """Drop what was made of code."""
 
 
 class Memory(Dram):

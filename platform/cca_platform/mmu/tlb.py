@@ -1,15 +1,38 @@
 """What a PE has cached of memory: the translations in its engine's TLB, and the code that the engine has translated."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
+from cca_platform.memory.memory import Memory
 from cca_platform.native import block as w
 
-if TYPE_CHECKING:
-    from cca_platform.pe.pe import Pe
-
 __all__ = ["Tlb"]
+
+
+class Caches(Protocol):
+    """The engine, which has the caches."""
+
+    def flush_tlb(self) -> bool:
+        """Drop every translation; whether the eras of TLB entries start over."""
+
+    def flush_code(self) -> None:
+        """Drop all translated code."""
+
+
+class Owner(Protocol):
+    """The PE."""
+
+    block: np.ndarray
+    words: memoryview
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether it has an engine, and so may have cached something."""
+
+    @property
+    def engine(self) -> Caches:
+        """Its engine."""
 
 
 class Tlb:
@@ -19,9 +42,9 @@ class Tlb:
     it has to be. ``vmid`` is the VM whose translations it may hold.
     """
 
-    def __init__(self, pe: "Pe") -> None:
+    def __init__(self, pe: Owner, memory: Memory) -> None:
         self._pe = pe
-        self._memory = pe.machine.memory
+        self._memory = memory
         self._shared = memoryview(self._memory.block.data).cast("B").cast("q")
         self._pages = np.zeros(self._memory.pages, np.uint8)
         self.stale = False
@@ -68,8 +91,8 @@ class Tlb:
         if shared[w.M_CODE_WRITTEN]:
             shared[w.M_CODE_WRITTEN] = 0
             self._memory.executed.fill(0)
-            for pe in self._pe.machine.pes:
-                pe.tlb.drop_code()
+            for requester in self._memory.requesters:
+                requester.drop_code()
         if self._stale_code:
             self._pe.engine.flush_code()
             self._stale_code = False

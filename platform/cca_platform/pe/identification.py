@@ -4,7 +4,8 @@ A field claims nothing that the machine does not do, but for what has no encodin
 step, which the engine leaves out.
 """
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
@@ -25,9 +26,6 @@ from cca_arch.sysregs import (
     encodings,
 )
 from cca_platform.machine.board import Board
-
-if TYPE_CHECKING:
-    from cca_platform.pe.pe import Pe
 
 __all__ = ["IdRegisters"]
 
@@ -52,12 +50,12 @@ _MIDR: Final = Midr.make(implementer=0x41, architecture=0xF, partnum=0xD0F)
 
 
 class IdRegisters:
-    """The ID space (op0 3, op1 0, CRn 0) of one PE."""
+    """The ID space (op0 3, op1 0, CRn 0) of one PE; ``read_model`` gives what its CPU model has."""
 
-    def __init__(self, pe: "Pe", board: Board) -> None:
-        self._pe = pe
+    def __init__(self, board: Board, mpidr: int, read_model: Callable[[Encoding], int]) -> None:
         self.midr = int(_MIDR)
-        self._fixed = {encodings.MIDR_EL1: self.midr, encodings.MPIDR_EL1: pe.mpidr}
+        self._read_model = read_model
+        self._fixed = {encodings.MIDR_EL1: self.midr, encodings.MPIDR_EL1: mpidr}
         self._pa_range = OUTPUT_BITS.index(board.pa_bits)
         self._cache: dict[Encoding, int] = {}
 
@@ -85,4 +83,4 @@ class IdRegisters:
         layout, fields = _CHANGED[key]
         if layout is Mmfr0:
             fields = fields | {"parange": self._pa_range}
-        return int(layout(self._pe.engine.read_system(key)).replace(**fields))
+        return int(layout(self._read_model(key)).replace(**fields))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cca_arch.sysregs import REGISTERS
-from cca_arch.types import SecurityState
+from cca_arch.sysregs import REGISTERS, Encoding
+from cca_arch.types import Instructions, SecurityState
 from cca_platform.mmu.tlb import Tlb
 from cca_platform.native import block as w
 from cca_platform.pe import controls, delivery, levels, running, saved, timers
@@ -73,12 +73,12 @@ class Pe:
         self.words = memoryview(self.block.data).cast("B").cast("Q")
         self.x = self.words[w.P_X : w.P_X + 31]
         self.interrupted_at = self.words[w.P_PC : w.P_PSTATE + 1]
-        self.tlb = Tlb(self)
+        self.tlb = Tlb(self, machine.memory)
         self._engine: Engine | None = None
         self._stops: frozenset[int] = frozenset()
         self.moves = 0
         self._power_on()
-        self.ids = IdRegisters(self, machine.board)
+        self.ids = IdRegisters(machine.board, mpidr, self._model_register)
 
     def _power_on(self) -> None:
         self.security = SecurityState.NON_SECURE
@@ -124,9 +124,9 @@ class Pe:
         self.words[w.P_PSTATE] = value & 0xFFFF_FFFF
 
     @property
-    def retired(self) -> int:
+    def retired(self) -> Instructions:
         """Instructions that this PE has retired."""
-        return self.words[w.P_RETIRED]
+        return Instructions(self.words[w.P_RETIRED])
 
     @property
     def engine(self) -> "Engine":
@@ -143,6 +143,9 @@ class Pe:
                 self._engine.write_system(REGISTERS[name], value)
             self._engine.stop_before(self._stops)
         return self._engine
+
+    def _model_register(self, register: Encoding) -> int:
+        return self.engine.read_system(register)
 
     @property
     def has_engine(self) -> bool:
