@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .machine import Machine
     from .ns import NsMachine
     from .payloads import find_payload, payload_names
+    from .realm import Progress, Realm, Vcpu
     from .results import NsResult, Reason
     from .session import Snapshot
     from .sizes import parse_size
@@ -74,6 +75,8 @@ __all__ = [
     "NsResult",
     "Pas",
     "Platform",
+    "Progress",
+    "Realm",
     "Reason",
     "Register",
     "RegisterTable",
@@ -86,6 +89,7 @@ __all__ = [
     "Snapshot",
     "State",
     "Trace",
+    "Vcpu",
     "Wiring",
     "__version__",
     "find_payload",
@@ -118,6 +122,8 @@ _HOMES = {
     "NsResult": "realmlab.results",
     "Pas": "cca_arch.types",
     "Platform": "cca_platform.machine.machine:Machine",
+    "Progress": "realmlab.realm",
+    "Realm": "realmlab.realm",
     "Reason": "realmlab.results",
     "Register": "cca_platform.devices.base",
     "RegisterTable": "cca_platform.devices.base",
@@ -131,6 +137,7 @@ _HOMES = {
     "Snapshot": "realmlab.session",
     "State": "cca_platform.machine.state",
     "Trace": "cca_platform.trace.trace",
+    "Vcpu": "realmlab.realm",
     "Wiring": "cca_platform.devices.wiring",
     "find_payload": "realmlab.payloads",
     "parse_size": "realmlab.sizes",

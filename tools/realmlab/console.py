@@ -1,7 +1,7 @@
 """The consoles of a machine that runs real code: what its UARTs send, and what a run looks for in their lines."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from cca_platform.devices.pl011 import Pl011
@@ -134,14 +134,18 @@ class Consoles:
         """The line of each UART that has not ended, where there is one."""
         return {name: line.decode(errors="replace") for name, line in self._lines.items() if line}
 
-    def save(self) -> tuple[bytes, ...]:
+    def save(self) -> dict[str, bytes]:
         """What has not been consumed, and the lines that have not ended."""
-        return tuple(bytes(one) for one in (*self.unread.values(), *self._lines.values()))
+        return {name: bytes(buffer) for name, buffer in self._buffers().items()}
 
-    def load(self, data: tuple[bytes, ...]) -> None:
+    def load(self, data: Mapping[str, bytes]) -> None:
         """Put back what ``save`` gave."""
-        for buffer, was in zip((*self.unread.values(), *self._lines.values()), data, strict=True):
-            buffer[:] = was
+        for name, buffer in self._buffers().items():
+            buffer[:] = data[name]
+
+    def _buffers(self) -> dict[str, bytearray]:
+        unread = {f"{name} unread": buffer for name, buffer in self.unread.items()}
+        return unread | {f"{name} line": buffer for name, buffer in self._lines.items()}
 
     def end_lines(self) -> None:
         """Nothing more will be sent: what has no newline is a line too."""

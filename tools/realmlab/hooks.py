@@ -10,7 +10,7 @@ from cca_platform.trace.events import EVENTS
 from cca_platform.trace.trace import Record
 
 from .cpu import Cpu
-from .results import ASKED, EVENT
+from .results import EVENT
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine as Platform
@@ -32,12 +32,16 @@ class Hook:
         address: int,
         callback: Callable[[Cpu], object] | None,
         world: SecurityState | None,
+        symbols: "Symbols",
+        whose: object,
     ) -> None:
         self.address = address
+        self.whose = whose
         self.callback = callback
         self.world = world
         self.hits = 0
         self._owner = owner
+        self._symbols = symbols
 
     def remove(self) -> None:
         """Take it away; nothing happens there any more."""
@@ -52,7 +56,7 @@ class Hook:
     def __repr__(self) -> str:
         what = "breakpoint" if self.callback is None else "hook"
         world = "any world" if self.world is None else self.world.name.lower().replace("_", "-")
-        return f"<{what} at {self._owner.symbols.describe(self.address)} in {world}, {self.hits} hits>"
+        return f"<{what} at {self._symbols.describe(self.address)} in {world}, {self.hits} hits>"
 
 
 class Listener:
@@ -94,14 +98,25 @@ class Listener:
 class Hooks:
     """The hooks of a machine. Code runs as fast as without them, but for the instructions that have one."""
 
-    def __init__(self, platform: "Platform", symbols: "Symbols") -> None:
+    def __init__(self, platform: "Platform", symbols: "Symbols", pause: Callable[[str], object]) -> None:
         self.symbols = symbols
+        self.owner: object = None
+        """Whose code runs, if that is known: hooks of others keep still."""
         self._platform = platform
+        self._pause = pause
         self._hooks: list[Hook] = []
 
-    def add(self, where: int | str, callback: Callable[[Cpu], object] | None, world: SecurityState | None) -> Hook:
+    def add(
+        self,
+        where: int | str,
+        callback: Callable[[Cpu], object] | None,
+        world: SecurityState | None,
+        symbols: "Symbols | None" = None,
+        whose: object = None,
+    ) -> Hook:
         """Call ``callback`` before the instruction at ``where``; without one the run pauses there."""
-        hook = Hook(self, self.symbols.address(where), callback, world)
+        symbols = symbols or self.symbols
+        hook = Hook(self, symbols.address(where), callback, world, symbols, whose)
         self._hooks.append(hook)
         self._arm()
         return hook
@@ -123,7 +138,9 @@ class Hooks:
         pe = next(pe for pe in platform.pes if pe.paused)
         pe.paused = False
         cpu = Cpu(pe, self.symbols)
-        for hook in [one for one in self._hooks if one.address == cpu.pc and one.world in (None, cpu.world)]:
+        place, world, owner = cpu.pc, cpu.world, self.owner
+        here = [one for one in self._hooks if one.address == place and one.world in (None, world)]
+        for hook in [one for one in here if one.whose in (None, owner)]:
             hook.hits += 1
             if hook.callback is None:
                 pause = True
@@ -150,13 +167,9 @@ class Hooks:
         """Pause the run at the first moment after such an event at which it can be paused."""
 
         def stop(record: Record) -> None:
-            self._platform.stop(EVENT)
+            self._pause(EVENT)
 
         return self.listen(event, stop)
-
-    def ask(self) -> None:
-        """Pause the run at the first moment at which it can be."""
-        self._platform.stop(ASKED)
 
 
 def _known() -> set[str]:

@@ -1,16 +1,24 @@
 """A booted machine in a ``with`` block: firmware, RMM and host are up, and Realms can run."""
 
 import os
-from typing import Unpack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Unpack
 
+from cca_arch.types import SecurityState
 from cca_firmware.bl2.boot import boot
-from cca_host.kvm import System
-from cca_host.kvmtool import RunOptions, RunResult, run_realm
+from cca_host.kvm import RmiError, System
+from cca_host.kvmtool import RunOptions, RunResult, Vmm
+from cca_host.kvmtool.interrupt import interruptible
+from cca_platform.errors import MachineError
 from cca_platform.machine.board import Board
 from cca_rmm.rmm import Rmm
 
+from .cpu import Cpu
+from .hooks import Hook, Hooks
 from .options import BOARD, MachineOptions, RealmOptions, read, takes
 from .payloads import find_payload
+from .realm import Realm
 from .session import Session
 
 __all__ = ["Machine"]
@@ -33,14 +41,108 @@ class Machine(Session):
     ) -> None:
         given = read(MachineOptions, options)
         super().__init__(board, given)
+        self._realms: list[Realm] = []
+        self._current: Realm | None = None
         self.host = System(self.platform)
         self.firmware = boot(self.platform, rmm=Rmm(self.platform), ns_program=self.host)
+
+    @takes(RealmOptions)
+    def realm(self, payload: str | os.PathLike[str], **options: Unpack[RealmOptions]) -> Realm:
+        """Build a live Realm for ``payload``, which then stands before its first instruction.
+
+        ``payload`` is the path of an ELF file, an arm64 Linux ``Image`` or a raw binary, or the name of a bundled
+        payload. MachineError when the options cannot be met or the RMM refuses.
+        """
+        realm = self._realm(payload, read(RealmOptions, options))
+        with self.running(realm):
+            try:
+                realm.vmm.build()
+            except BaseException as error:
+                realm.vmm.destroy()
+                if isinstance(error, RmiError):
+                    raise MachineError(f"the RMM must accept the Realm: {error}") from error
+                raise
+        self._add(realm)
+        return realm
 
     @takes(RealmOptions)
     def run_realm(self, payload: str | os.PathLike[str], **options: Unpack[RealmOptions]) -> RunResult:
         """Build a Realm for ``payload``, run it to its end, and destroy it; every granule is then the host's again.
 
-        ``payload`` is the path of an ELF file, an arm64 Linux ``Image`` or a raw binary, or the name of a bundled
-        payload. MachineError when the options cannot be met; what happens inside the Realm is in the result.
+        ``payload`` is as for ``realm``. MachineError when the options cannot be met; what happens inside the Realm is
+        in the result. A breakpoint or a ``stop`` ends the Realm here: to go on from one, make it by ``realm``.
         """
-        return run_realm(self.host, RunOptions(payload=find_payload(payload), **read(RealmOptions, options)))
+        realm = self._realm(payload, read(RealmOptions, options))
+        vmm = realm.vmm
+        with interruptible(vmm.interrupt), self.running(realm) as hooks:
+            try:
+                vmm.build()
+                self._add(realm)
+                realm.go(hooks)
+            except RmiError as error:
+                vmm.fail(str(error))
+            finally:
+                vmm.destroy()
+                if realm in self._realms:
+                    self._realms.remove(realm)
+        return vmm.result()
+
+    def _realm(self, payload: str | os.PathLike[str], given: dict[str, Any]) -> Realm:
+        """A Realm that is not built yet."""
+        tell = given.pop("on_console")
+
+        def heard(data: bytes) -> None:
+            realm.heard(data)
+            if tell is not None:
+                tell(data)
+
+        path = find_payload(payload)
+        realm = Realm(self, Vmm(self.host, RunOptions(payload=path, on_console=heard, **given)))
+        return realm
+
+    def _add(self, realm: Realm) -> None:
+        self._realms = [one for one in self._realms if one.alive]
+        self._realms.append(realm)
+        self._hooks.symbols.forget()
+
+    @property
+    def realms(self) -> tuple[Realm, ...]:
+        """The live Realms that exist."""
+        return tuple(realm for realm in self._realms if realm.alive)
+
+    @contextmanager
+    def running(self, realm: Realm) -> Iterator[Hooks]:
+        """Realm code that runs inside the block is that of ``realm``; gives the hooks of the machine.
+
+        The PEs are its own: a vCPU of another Realm that is in the middle of its code exits to the host.
+        """
+        for other in self._realms:
+            if other is not realm:
+                other.vmm.park()
+        before, self._hooks.owner, self._current = self._current, realm, realm
+        try:
+            yield self._hooks
+        finally:
+            self._hooks.owner = self._current = before
+
+    def add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: Realm) -> Hook:
+        """A hook, or without a callback a breakpoint, in the code of one Realm."""
+        return self._hooks.add(where, callback, SecurityState.REALM, realm.symbols, realm)
+
+    def _pause(self, why: str) -> None:
+        if self._current is not None:
+            self._current.pause(why)
+
+    def _files(self) -> Iterable[tuple[bytes, int]]:
+        return (one for realm in self.realms for one in realm.files())
+
+    def _save(self) -> dict[str, bytes]:
+        return {str(id(realm)): realm.save() for realm in self.realms}
+
+    def _load(self, data: Mapping[str, bytes]) -> None:
+        for realm in self._realms:
+            realm.load(data.get(str(id(realm))))
+
+    def __repr__(self) -> str:
+        realms = ", ".join(map(repr, self.realms)) or "no Realm"
+        return f"<Machine {self.platform.board.name}: {realms}>"

@@ -224,10 +224,13 @@ class NsMachine(Session):
         """The line of each UART that has not ended, where there is one: a prompt, most often."""
         return self._consoles.unfinished()
 
-    def _save(self) -> tuple[bytes, ...]:
+    def _pause(self, why: str) -> None:
+        self.platform.stop(why)
+
+    def _save(self) -> dict[str, bytes]:
         return self._consoles.save()
 
-    def _load(self, data: tuple[bytes, ...]) -> None:
+    def _load(self, data: Mapping[str, bytes]) -> None:
         self._consoles.load(data)
 
     def __repr__(self) -> str:

@@ -31,6 +31,7 @@ __all__ = [
     "NsRunOptions",
     "Option",
     "RealmOptions",
+    "RealmRunOptions",
     "RunOptions",
     "declared",
     "payload_completion",
@@ -237,6 +238,17 @@ class RunOptions(TypedDict, total=False):
     ]
 
 
+_UNTIL: Final = Option(
+    default=None, help="Stop, with status 0, when a console shows this.", metavar="TEXT", check=_text
+)
+
+
+class RealmRunOptions(RunOptions, total=False):
+    """What a run of a live Realm takes."""
+
+    until: Annotated[str | None, _UNTIL]
+
+
 class RealmOptions(RunOptions, total=False):
     """What a Realm takes."""
 
@@ -331,10 +343,7 @@ class NsMachineOptions(MachineOptions, total=False):
 class NsRunOptions(RunOptions, total=False):
     """What a run of Non-secure images takes."""
 
-    until: Annotated[
-        str | None,
-        Option(default=None, help="Stop, with status 0, when a console shows this.", metavar="TEXT", check=_text),
-    ]
+    until: Annotated[str | None, _UNTIL]
     expect: Annotated[
         Sequence[str],
         Option(

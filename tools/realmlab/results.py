@@ -28,6 +28,8 @@ class Reason(StrEnum):
     STUCK = "stuck"
     """Exceptions without end."""
     FAILED = "failed"
+    DESTROYED = "destroyed"
+    """The Realm was destroyed before its end."""
     UNTIL = "until"
     """What the run was to go on to was reached."""
     BREAKPOINT = "breakpoint"

@@ -18,6 +18,7 @@ from cca_platform.trace.trace import Record, Trace
 
 from .cpu import Cpu
 from .hooks import Hook, Hooks, Listener, is_event
+from .results import ASKED
 from .symbols import Symbols
 
 __all__ = ["Session", "Snapshot"]
@@ -29,7 +30,9 @@ class Snapshot:
 
     machine: PlatformSnapshot
     time: int
-    session: tuple[bytes, ...]
+    passing: tuple[int, ...]
+    """Where each PE stood before an instruction that has been told already; -1 for nowhere."""
+    session: Mapping[str, bytes]
     """What has been read of the consoles, and what has not."""
 
     def __repr__(self) -> str:
@@ -60,7 +63,7 @@ class Session:
         else:
             self.trace = Trace() if trace is None else Trace(JsonLines(trace))
         self.platform = Platform(loaded, trace=self.trace, clock=given["clock"], kinds=kinds)
-        self._hooks = Hooks(self.platform, Symbols(self._files))
+        self._hooks = Hooks(self.platform, Symbols(self._files), self._pause)
 
     def _files(self) -> Iterable[tuple[bytes, int]]:
         """The files that symbols are in, and what is added to their addresses."""
@@ -117,30 +120,35 @@ class Session:
 
     def stop(self) -> None:
         """Pause the run, from a callback."""
-        self._hooks.ask()
+        self._pause(ASKED)
+
+    def _pause(self, why: str) -> None:
+        """Have the run pause at the first moment at which it can be."""
+        raise NotImplementedError
 
     # -- snapshots ----------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
         """The whole machine as it is now, to go back to with ``restore``, as often as wanted."""
-        return Snapshot(self.platform.snapshot(), self.platform.clock.now, self._save())
+        passing = tuple(pe.passing for pe in self.platform.pes)
+        return Snapshot(self.platform.snapshot(), self.platform.clock.now, passing, self._save())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put the machine back to a snapshot of it; hooks and listeners stay as they are."""
         self.platform.restore(snapshot.machine)
-        for pe in self.platform.pes:
+        for pe, passing in zip(self.platform.pes, snapshot.passing, strict=True):
             pe.paused = False
-            pe.rearm()
+            pe.passing = passing
         self._load(snapshot.session)
 
     def unfinished(self) -> dict[str, str]:
         """The line of each console of the board that has not ended, where there is one."""
         return {}
 
-    def _save(self) -> tuple[bytes, ...]:
+    def _save(self) -> dict[str, bytes]:
         """What a snapshot keeps beside the platform."""
-        return ()
+        return {}
 
-    def _load(self, data: tuple[bytes, ...]) -> None:
+    def _load(self, data: Mapping[str, bytes]) -> None:
         """Put back what ``_save`` gave."""
 
     def close(self) -> None:

@@ -36,6 +36,11 @@ class Symbols:
     def _ordered(self) -> list[tuple[int, str]]:
         return sorted((address, name) for name, address in self._addresses.items())
 
+    def forget(self) -> None:
+        """Read the files anew when they are asked for: there are others."""
+        for name in ("_addresses", "_ordered"):
+            self.__dict__.pop(name, None)
+
     def address(self, where: int | str) -> int:
         """The address that a symbol has; an address is itself. MachineError for a name that nothing has."""
         if isinstance(where, int):

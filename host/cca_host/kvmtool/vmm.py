@@ -137,7 +137,7 @@ class Vmm:
                 self.build()
                 self.advance()
             except RmiError as error:
-                self._over(EXIT_FAILED, RunReason.FAILED, str(error))
+                self.fail(str(error))
             finally:
                 self.destroy()
         return self.result()
@@ -225,6 +225,22 @@ class Vmm:
         self._asked = True
         if self.schedule.running is not None:
             self.schedule.running.pause()
+
+    def park(self) -> None:
+        """Have the PEs free for others: a vCPU in the middle of its code exits, and its slice of time is over."""
+        vcpu = self.schedule.running
+        if vcpu is None or self.phase is not Phase.BUILT:
+            return
+        pe = self._pe(vcpu)
+        before, result = pe.retired, vcpu.kick()
+        self.retired += pe.retired - before
+        self._end_slice(pe)
+        if result is not None:
+            self._exit(vcpu, pe, result)
+
+    def fail(self, message: str) -> None:
+        """The run is over for the reason that ``message`` gives, if it is not over yet."""
+        self._over(EXIT_FAILED, RunReason.FAILED, message)
 
     def interrupt(self) -> None:
         """End the run at the next exit: the user wants that."""

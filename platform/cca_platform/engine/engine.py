@@ -170,7 +170,8 @@ class Engine:
         self._error: BaseException | None = None
         self._stops: frozenset[int] = frozenset()
         self._watched: dict[tuple[int, int], int] = {}  # the range of each code hook, and its handle
-        self._passing = self._before = -1
+        self.passing = -1  # where the last run has stopped before, which the next one passes
+        self._before = -1
         self._on_code = _ON_CODE(self._code)
         self._callback = _ON_INTERRUPT(self._interrupt)
         self._hook(unicorn_const.UC_HOOK_INTR, ctypes.cast(self._callback, ctypes.c_void_p).value or 0)
@@ -198,7 +199,7 @@ class Engine:
     def stop_before(self, addresses: Collection[int]) -> None:
         """Let ``run`` stop before each instruction at these virtual addresses, whatever translates them."""
         self._stops = frozenset(addresses)
-        self._passing = -1
+        self.passing = -1
 
     def _watch(self, ranges: Collection[tuple[int, int]]) -> None:
         """Have code hooks at these ranges. Only code translated while there is one calls it: the rest costs nothing."""
@@ -214,8 +215,8 @@ class Engine:
         """UC_HOOK_CODE, before an instruction: stop, unless the last run has stopped here already."""
         if self.block[w.P_CLREX]:
             return  # of clear_exclusive, not of the guest
-        if address == self._passing:
-            self._passing = -1
+        if address == self.passing:
+            self.passing = -1
             return
         self._before = address
         _library.uc_emu_stop(self._handle)
@@ -243,7 +244,7 @@ class Engine:
         start, self._before = int(block[w.P_PC]) & 0xFFFF_FFFF_FFFF_FFFF, -1
         if alone or self._stops or self._watched:
             self._watch((_EVERYWHERE,) if alone else [(address, address) for address in self._stops])
-            self._passing = start if alone else self._passing
+            self.passing = start if alone else self.passing
         block[w.P_FAULT_KIND] = block[w.P_STOPPED] = 0  # not before: without a hook, its code is looked up once more
         self._left = False
         try:
@@ -260,7 +261,7 @@ class Engine:
             return Stop.LEFT
         registers.read_general(self._address)
         if self._before >= 0:
-            self._passing = -1 if alone else self._before
+            self.passing = -1 if alone else self._before
             return Stop.BEFORE
         return Stop.BUDGET if block[w.P_STOPPED] else Stop.HALTED
 

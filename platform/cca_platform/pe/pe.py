@@ -161,6 +161,16 @@ class Pe:
         if self._engine is not None:
             self._engine.stop_before(self._stops)
 
+    @property
+    def passing(self) -> int:
+        """The address of the last stop, which the next run passes; -1 for none."""
+        return -1 if self._engine is None else self._engine.passing
+
+    @passing.setter
+    def passing(self, address: int) -> None:
+        if self._engine is not None:
+            self._engine.passing = address
+
     def rearm(self) -> None:
         """Stop again where the last stop was: the PC is another now, or is to be looked at anew."""
         self.stop_before(self._stops)

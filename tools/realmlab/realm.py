@@ -1,0 +1,377 @@
+"""A live Realm: run it as far as you like, look at it, talk to it, hook it, take snapshots half-way."""
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Protocol, Self, Unpack
+
+from cca_arch.rmi.v1_0 import RecExitReason
+from cca_host.kvm import Vcpu as HostVcpu
+from cca_host.kvmtool.interrupt import interruptible
+from cca_host.kvmtool.layout import RAM_BASE
+from cca_host.kvmtool.options import Pause, RunResult
+from cca_host.kvmtool.vmm import Phase, Vmm
+from cca_platform.errors import MachineError
+
+from .console import SEEN, Expected, NotSeen
+from .cpu import Cpu, Registers
+from .hooks import Hook, Hooks
+from .options import RealmRunOptions, RunOptions, read, takes
+from .results import ASKED, INTERRUPTED, Reason
+from .symbols import Symbols
+
+if TYPE_CHECKING:
+    from cca_platform.machine.machine import Machine as Platform
+
+__all__ = ["Progress", "Realm", "Vcpu"]
+
+_TAIL: Final = 200  # bytes of output in a message
+_UNREAD: Final = 0x1_0000  # bytes of output that wait to be consumed
+_ELF: Final = b"\x7fELF"
+_ET_DYN: Final = 3
+_WHY: Final = {SEEN: Reason.UNTIL, ASKED: Reason.STOPPED, INTERRUPTED: Reason.INTERRUPTED}
+
+
+class Owner(Protocol):
+    """The machine that has a Realm."""
+
+    platform: "Platform"
+
+    @property
+    def cpus(self) -> tuple[Cpu, ...]:
+        """The PEs, as they stand."""
+
+    def running(self, realm: "Realm") -> AbstractContextManager[Hooks]:
+        """Realm code that runs inside the block is that of ``realm``; gives the hooks of the machine."""
+
+    def add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: "Realm") -> Hook:
+        """A hook, or without a callback a breakpoint, in the code of one Realm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Progress:
+    """How far a run of a Realm came. ``ended`` Realms run no more; all others go on with the next run.
+
+    ``status`` is the exit status once it has ended, else None; ``message`` explains all but a plain end.
+    """
+
+    reason: Reason
+    status: int | None
+    message: str
+    console: bytes
+    """What the Realm sent during this run."""
+    instructions: int
+    """Instructions that the Realm retired during this run."""
+    ticks: int
+    """Virtual time of this run, in ticks of the system counter."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the Realm has come to its end."""
+        return self.status is not None
+
+    def __repr__(self) -> str:
+        status = "" if self.status is None else f" ({self.status})"
+        told = f": {self.message}" if self.message else ""
+        return f"<Progress {self.reason}{status}, {self.instructions:,} instructions{told}>"
+
+
+class Vcpu:
+    """A vCPU of a Realm, which is a REC of the RMM."""
+
+    def __init__(self, realm: "Realm", vcpu: HostVcpu) -> None:
+        self._realm = realm
+        self._vcpu = vcpu
+
+    @property
+    def index(self) -> int:
+        """Its number in the Realm."""
+        return self._vcpu.index
+
+    @property
+    def mpidr(self) -> int:
+        """Its affinity, as RmiRecMpidr has it."""
+        return self._vcpu.mpidr
+
+    @property
+    def on(self) -> bool:
+        """Whether it is on, as the host knows it by PSCI."""
+        return self._vcpu.on
+
+    @property
+    def cpu(self) -> Cpu | None:
+        """The PE that has it, in the middle of its code; None between two entries of its REC."""
+        running = self._vcpu.running
+        if running is None or self._realm.machine.platform.pes[running].call_done:
+            return None
+        return self._realm.machine.cpus[running]
+
+    @property
+    def regs(self) -> Registers:
+        """Its registers, while a PE has it; MachineError between two entries of its REC."""
+        cpu = self.cpu
+        if cpu is None:
+            raise MachineError(f"{self!r} must be on a PE to have its registers read: step it, or break in its code")
+        return cpu.regs
+
+    @property
+    def exits(self) -> dict[str, int]:
+        """REC exits by reason."""
+        return {reason.name: self._vcpu.exits[reason] for reason in RecExitReason if self._vcpu.exits[reason]}
+
+    def __repr__(self) -> str:
+        if not self.on:
+            return f"<Vcpu {self.index}: off>"
+        cpu = self.cpu
+        if cpu is None:
+            return f"<Vcpu {self.index}: on, its REC is not entered>"
+        place = self._realm.symbols.describe(cpu.pc)
+        return f"<Vcpu {self.index}: EL{cpu.el} on PE {cpu.index}, pc {place}>"
+
+
+class Realm:
+    """A Realm that was built for a payload, measured and activated; ``Machine.realm`` makes one.
+
+    ::
+
+        with realmlab.Machine() as machine, machine.realm("hello", vcpus=2) as realm:
+            realm.break_on("main")
+            realm.run()
+            print(realm.vcpus[0].regs)
+            realm.expect("Hello")
+            print(realm.run())
+
+    Leaving its ``with`` block destroys it; ``result`` then says what it took.
+    """
+
+    def __init__(self, machine: "Owner", vmm: Vmm) -> None:
+        self.machine = machine
+        self.symbols = Symbols(self.files)
+        """The functions and objects of the payload."""
+        self.vmm = vmm
+        """The host's side of it."""
+        self._unread = bytearray()
+        self._output = bytearray()
+        self._expected: Expected | None = None
+        self._until = b""
+        self._why = ""
+
+    # -- state --------------------------------------------------------------------------------------------------
+    @property
+    def rd(self) -> int:
+        """Physical address of its Realm Descriptor."""
+        vm = self.vmm.vm
+        assert vm is not None
+        return vm.rd
+
+    @property
+    def vcpus(self) -> tuple[Vcpu, ...]:
+        """Its vCPUs."""
+        return tuple(Vcpu(self, vcpu) for vcpu in self.vmm.vcpus)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it exists: it is built, and neither destroyed nor undone by going back to a snapshot."""
+        return self.vmm.phase is Phase.BUILT
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end, and runs no more."""
+        return self.vmm.end is not None
+
+    @property
+    def instructions(self) -> int:
+        """Instructions that it has retired on all its vCPUs."""
+        return self.vmm.retired
+
+    @property
+    def console(self) -> bytes:
+        """Everything that it has sent."""
+        return bytes(self.vmm.console.output)
+
+    # -- running ------------------------------------------------------------------------------------------------
+    @takes(RealmRunOptions)
+    def run(self, **options: Unpack[RealmRunOptions]) -> Progress:
+        """Run to the end of the Realm, or to a breakpoint, a ``stop``, Ctrl-C, or one of the ends below.
+
+        ``until``: its console shows this text. ``max_insns``: it has retired so many instructions in this run, or up to
+        a block of code more. However often it pauses, the Realm does the same.
+        """
+        given = read(RealmRunOptions, options)
+        return self._run(given["max_insns"], given["until"], self._interrupted)
+
+    def step(self, count: int = 1) -> Vcpu:
+        """Have the vCPU whose turn it is do ``count`` instructions alone; that vCPU.
+
+        An exception that comes in the place of an instruction is a step, too. What the RMM and the host do about it
+        happens meanwhile; hooks and breakpoints keep still.
+        """
+        self._must_be_alive()
+        with self.machine.running(self):
+            for _ in range(count):
+                if self.vmm.step() is Pause.ENDED:
+                    raise MachineError(f"{self!r} must go on to step, not end")
+        for pe in self.machine.platform.pes:
+            pe.rearm()
+        running = self.vmm.schedule.running
+        assert running is not None
+        return Vcpu(self, running)
+
+    def _run(self, max_insns: int | None, until: str | None, interrupt: Callable[[], object]) -> Progress:
+        self._must_be_alive()
+        machine, vmm, clock = self.machine, self.vmm, self.machine.platform.clock
+        retired, ticks = vmm.retired, clock.now
+        self._output.clear()
+        self._until, self._why = (until or "").encode(), ""
+        with interruptible(interrupt), machine.running(self) as hooks:
+            reason = self.go(hooks, None if max_insns is None else vmm.retired + max_insns)
+        self._until = b""
+        end = vmm.end
+        unseen = "" if until is None or reason is Reason.UNTIL else f"the console did not show {until!r}"
+        return Progress(
+            reason=reason,
+            status=None if end is None else end.status,
+            message="; ".join(filter(None, ("" if end is None else end.message, unseen))),
+            console=bytes(self._output),
+            instructions=vmm.retired - retired,
+            ticks=clock.now - ticks,
+        )
+
+    def go(self, hooks: Hooks, last: int | None = None) -> Reason:
+        """Let the Realm run until it has retired ``last`` instructions in all, at most; why it stopped.
+
+        For its machine, which has made way for it.
+        """
+        vmm = self.vmm
+        while True:
+            pause = vmm.advance(max_insns=None if last is None else max(last - vmm.retired, 0))
+            if pause is Pause.BREAKPOINT and hooks.reached():
+                return Reason.BREAKPOINT
+            if self._why:
+                return _WHY.get(self._why, Reason.BREAKPOINT)
+            if pause is Pause.ENDED and vmm.end is not None:
+                return Reason(vmm.end.reason.value)
+            if pause is Pause.INSTRUCTIONS:
+                return Reason.LIMIT
+
+    def pause(self, why: str) -> None:
+        """Have the run pause at the first moment at which it can be, for this reason."""
+        self._why = self._why or why
+        self.vmm.pause()
+
+    def _interrupted(self) -> None:
+        self.pause(INTERRUPTED)
+
+    def _must_be_alive(self) -> None:
+        if not self.alive:
+            raise MachineError("a Realm must exist to run, not be destroyed or undone: make another")
+        if self.ended:
+            raise MachineError(f"{self!r} must not have ended to run: make another, or go back to a snapshot")
+
+    # -- console ------------------------------------------------------------------------------------------------
+    def expect(self, pattern: str | re.Pattern[str], *, max_insns: int | None = None) -> re.Match[str]:
+        """Run until the console shows this regular expression; what came up to it is consumed.
+
+        It is looked for in what the Realm has sent and no ``expect`` has consumed, line by line unless it has a line
+        feed. NotSeen when the Realm ends before, pauses, or has retired ``max_insns`` instructions.
+        """
+        expected = Expected(pattern, self._unread)
+        if not expected.look():
+            self._expected = expected
+            try:
+                progress = self._run(read(RunOptions, {"max_insns": max_insns})["max_insns"], None, self._interrupted)
+            finally:
+                self._expected = None
+            if expected.match is None:
+                tail = bytes(self._unread[-_TAIL:]).decode(errors="replace")
+                why = progress.message or progress.reason
+                raise NotSeen(f"the console must show {expected.pattern.pattern!r}, but {why}; it sent ...{tail!r}")
+        assert expected.match is not None
+        return expected.match
+
+    def send(self, data: bytes | str) -> None:
+        """Type at the Realm's UART: it receives that when it runs."""
+        self.vmm.console.receive(data.encode() if isinstance(data, str) else data)
+
+    def sendline(self, text: str = "", *, end: str = "\r") -> None:
+        """Type a line at the Realm's UART, and Return."""
+        self.send(text + end)
+
+    def heard(self, data: bytes) -> None:
+        """The Realm sends something: look for what is waited for."""
+        self._output += data
+        self._unread += data
+        expected = self._expected
+        if len(self._unread) > 2 * _UNREAD:
+            del self._unread[:-_UNREAD]
+            if expected is not None:
+                expected.restart()
+        near = self._output[-len(data) - len(self._until) :]
+        if (self._until and self._until in near) or (expected is not None and expected.look()):
+            self.pause(SEEN)
+
+    # -- hooks --------------------------------------------------------------------------------------------------
+    def hook(self, where: int | str, callback: Callable[[Cpu], object]) -> Hook:
+        """Call ``callback(cpu)`` each time before this Realm executes the instruction at ``where``, then go on.
+
+        ``where`` is a virtual address or a symbol of the payload. See ``Machine.hook``.
+        """
+        return self.machine.add_hook(where, callback, self)
+
+    def break_on(self, where: int | str) -> Hook:
+        """Pause runs before this Realm executes the instruction at ``where``; the next run goes on."""
+        return self.machine.add_hook(where, None, self)
+
+    # -- end ----------------------------------------------------------------------------------------------------
+    def destroy(self) -> RunResult:
+        """End the Realm, and give everything back to the host, scrubbed; how it ended, and what it took."""
+        with self.machine.running(self):
+            self.vmm.destroy()
+        return self.vmm.result()
+
+    @property
+    def result(self) -> RunResult:
+        """How it ended and what it took, once it is destroyed."""
+        return self.vmm.result()
+
+    def files(self) -> list[tuple[bytes, int]]:
+        """The payload, and what is added to its addresses: where symbols are."""
+        data = Path(self.vmm.options.payload).read_bytes()
+        return [(data, payload_bias(data))]
+
+    def save(self) -> bytes:
+        """What a snapshot keeps of the console: the output that is unread."""
+        return bytes(self._unread)
+
+    def load(self, unread: bytes | None) -> None:
+        """The machine went back to a snapshot: with this output unread, or without this Realm."""
+        if unread is None or self.vmm not in self.machine.platform.parts.values():
+            self.vmm.phase = Phase.DESTROYED
+        self._unread[:] = unread or b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self.machine.running(self):
+            self.vmm.destroy()
+
+    def __repr__(self) -> str:
+        name = str(self.vmm.options.payload).rpartition("/")[2]
+        if not self.alive:
+            return f"<Realm {name}: gone>"
+        if self.vmm.end is not None:
+            return f"<Realm {name}: {self.vmm.end.reason} ({self.vmm.end.status})>"
+        return f"<Realm {name}: {', '.join(map(repr, self.vcpus))}>"
+
+
+def payload_bias(payload: bytes) -> int:
+    """What the loader adds to the addresses of an ELF file that is position-independent and linked at 0."""
+    if payload[:4] != _ELF or int.from_bytes(payload[16:18], "little") != _ET_DYN:
+        return 0
+    return RAM_BASE if int.from_bytes(payload[24:32], "little") < RAM_BASE else 0
