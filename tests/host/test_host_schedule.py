@@ -1,0 +1,75 @@
+"""Whose turn it is among the vCPUs of a VM."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cca_host.kvmtool.schedule import Schedule
+
+
+@pytest.fixture
+def vcpus() -> list[Any]:
+    """Three vCPUs that are on and that no interrupt wakes."""
+    return [SimpleNamespace(index=index, on=True, interrupted=False) for index in range(3)]
+
+
+@pytest.fixture
+def schedule(vcpus: list[Any]) -> Schedule:
+    for vcpu in vcpus:
+        vcpu.wakes = lambda vcpu=vcpu: vcpu.interrupted
+    return Schedule(vcpus)
+
+
+def turns(schedule: Schedule, count: int, now: int = 0) -> list[int | None]:
+    """The vCPUs of the next slices."""
+    found = []
+    for _ in range(count):
+        vcpu = schedule.begin(now)
+        found.append(None if vcpu is None else vcpu.index)
+        schedule.end()
+    return found
+
+
+class TestSchedule:
+    def test_round_robin(self, schedule: Schedule) -> None:
+        """Each has its turn after the one before."""
+        assert turns(schedule, 5) == [0, 1, 2, 0, 1]
+
+    def test_off(self, schedule: Schedule, vcpus: list[Any]) -> None:
+        """A vCPU that is off has none."""
+        vcpus[1].on = False
+        assert turns(schedule, 3) == [0, 2, 0]
+
+    def test_waiting(self, schedule: Schedule, vcpus: list[Any]) -> None:
+        """One that waits has none before its deadline or an interrupt, and then waits no more."""
+        schedule.wait(vcpus[1], 100)
+        schedule.wait(vcpus[2], None)
+        assert turns(schedule, 2, now=99) == [0, 0]
+        assert schedule.deadline() == 100
+        assert turns(schedule, 2, now=100) == [1, 0]
+        vcpus[2].interrupted = True
+        assert turns(schedule, 3, now=100) == [1, 2, 0]
+        assert schedule.waiting == {}
+
+    def test_nobody(self, schedule: Schedule, vcpus: list[Any]) -> None:
+        """When nobody can run there is no turn; a deadline of one that is off does not count."""
+        for vcpu in vcpus:
+            schedule.wait(vcpu, 50)
+            vcpu.on = False
+        assert turns(schedule, 1, now=60) == [None]
+        assert schedule.deadline() is None
+
+    def test_slices(self, vcpus: list[Any], schedule: Schedule) -> None:
+        """One alone is interrupted seldom."""
+        assert Schedule(vcpus[:1]).slice_ticks > 100 * schedule.slice_ticks
+
+    def test_saved(self, schedule: Schedule, vcpus: list[Any]) -> None:
+        """The turn, the slice that has begun and who waits are saved state."""
+        schedule.begin(0)
+        schedule.begin(0)
+        schedule.wait(vcpus[2], 7)
+        other = Schedule(vcpus)
+        other.restore(schedule.save())
+        assert (other.running, other.waiting) == (vcpus[1], {2: 7})
+        assert turns(other, 2) == [0, 1]
