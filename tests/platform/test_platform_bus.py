@@ -163,7 +163,7 @@ class TestState:
         rig.device("rtc").read(0)
         later = rig.bus.save()
         assert later is not saved
-        assert later["devices"]["watchdog"] is saved["devices"]["watchdog"]
+        assert later.devices["watchdog"] is saved.devices["watchdog"]
 
     def test_deadline(self, rig: Any) -> None:
         """The bus knows the first deadline of its devices, after a restore and a reset too."""

@@ -37,8 +37,8 @@ class TestEncoding:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"state": "test-lamp/1"}, "saved state of test-lamp must have version 2: it is test-lamp/1"),
-            ({"state": "nonesuch/1"}, "of a component that this machine knows, not 'nonesuch/1'"),
+            ({"schema": "test-lamp/1"}, "saved state of test-lamp must have version 2: it is test-lamp/1"),
+            ({"schema": "nonesuch/1"}, "of a component that this machine knows, not 'nonesuch/1'"),
             ({"level": "bright"}, "must fit test-lamp/2: Expected `int`, got `str` - at `$.level`"),
             ({"extra": 1}, "must fit test-lamp/2: Object contains unknown field `extra`"),
         ],

@@ -16,12 +16,14 @@ from cca_firmware.bl31.contexts import WORLDS, Contexts
 from cca_firmware.bl31.gpts import GranuleTables
 from cca_firmware.bl31.handover import NsEntry
 from cca_firmware.bl31.monitor import Monitor
-from cca_firmware.bl31.psci import PsciService
-from cca_firmware.bl31.rmmd import RmmDispatcher
+from cca_firmware.bl31.psci import PsciService, PsciState
+from cca_firmware.bl31.rmmd import RmmDispatcher, RmmdState
 from cca_firmware.carveout import Carveout, required_region
 from cca_firmware.errors import BootError
-from cca_firmware.secure.dispatcher import SecureDispatcher
+from cca_firmware.secure.dispatcher import DispatcherState, SecureDispatcher
 from cca_firmware.secure.ffa import FfaService
+from cca_platform.errors import StateError
+from cca_platform.machine.state import State
 from cca_platform.trace.events import BootStage
 from cca_platform.trace.forms import UNSET
 
@@ -29,10 +31,19 @@ if TYPE_CHECKING:
     from cca_platform.machine.board import Board
     from cca_platform.machine.machine import Machine
 
-__all__ = ["Firmware", "boot"]
+__all__ = ["Firmware", "FirmwareState", "boot"]
 
 _IMAGE_LIMIT: Final = 0x8_0000
 """Room for each of BL31 and BL2 at the start of the Root carve-out."""
+
+
+class FirmwareState(State, frozen=True, tag="firmware/1"):
+    """What EL3 knows; ``contexts`` are the granules of its world contexts."""
+
+    contexts: bytes
+    psci: PsciState
+    rmmd: RmmdState
+    secure: DispatcherState | None
 
 
 class Firmware:
@@ -66,22 +77,25 @@ class Firmware:
         """What the RMM answered with RMM_BOOT_COMPLETE on each PE; None where it was not started."""
         return list(self.monitor.rmmd.boot_codes)
 
-    def save(self) -> dict[str, Any]:
+    def save(self) -> FirmwareState:
         """Everything that a snapshot needs."""
-        return {
-            "contexts": self.contexts.save(),
-            "psci": self.psci.save(),
-            "rmmd": self.monitor.rmmd.save(),
-            "secure": None if self.secure is None else self.secure.save(),
-        }
+        return FirmwareState(
+            contexts=self.contexts.save(),
+            psci=self.psci.save(),
+            rmmd=self.monitor.rmmd.save(),
+            secure=None if self.secure is None else self.secure.save(),
+        )
 
-    def restore(self, data: dict[str, Any]) -> None:
-        """Put back what :meth:`save` gave."""
-        self.contexts.restore(data["contexts"])
-        self.psci.restore(data["psci"])
-        self.monitor.rmmd.restore(data["rmmd"])
-        if self.secure is not None:
-            self.secure.restore(data["secure"])
+    def restore(self, state: FirmwareState) -> None:
+        """Put back what :meth:`save` gave; StateError when one has a Secure payload and the other has not."""
+        if (state.secure is None) != (self.secure is None):
+            expected = "no Secure payload" if self.secure is None else "a Secure payload"
+            raise StateError(f"saved state must be of a machine with {expected}")
+        self.contexts.restore(state.contexts)
+        self.psci.restore(state.psci)
+        self.monitor.rmmd.restore(state.rmmd)
+        if self.secure is not None and state.secure is not None:
+            self.secure.restore(state.secure)
 
 
 def boot(

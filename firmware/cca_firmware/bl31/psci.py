@@ -8,17 +8,24 @@ from cca_arch.smccc import Fid, Smccc
 from cca_arch.types import SecurityState
 from cca_firmware.bl31 import gic
 from cca_platform.errors import GranuleProtectionFault
+from cca_platform.machine.state import State
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Handler", "PsciService"]
+__all__ = ["Handler", "PsciService", "PsciState"]
 
 Handler = Callable[["Pe", memoryview], None]
 
 _NO_MIGRATION: Final = 2
 """MIGRATE_INFO_TYPE: there is no Trusted OS that would have to migrate."""
+
+
+class PsciState(State, frozen=True, tag="firmware.psci/1"):
+    """The AffinityInfo of each PE."""
+
+    power: tuple[int, ...]
 
 
 class PsciService:
@@ -53,13 +60,13 @@ class PsciService:
         }
         self._available = frozenset({*self.handlers, Smccc.VERSION})
 
-    def save(self) -> list[int]:
+    def save(self) -> PsciState:
         """The power states, for a snapshot."""
-        return [int(state) for state in self.power]
+        return PsciState(tuple(int(state) for state in self.power))
 
-    def restore(self, data: list[int]) -> None:
+    def restore(self, state: PsciState) -> None:
         """Put back what :meth:`save` gave."""
-        self.power[:] = [AffinityInfo(state) for state in data]
+        self.power[:] = [AffinityInfo(power) for power in state.power]
 
     def _version(self, pe: "Pe", x: memoryview) -> None:
         x[0] = PSCI_VERSION

@@ -9,16 +9,24 @@ from cca_firmware.bl31.attestation import PlatformAttestation
 from cca_firmware.bl31.gpts import GranuleTables
 from cca_firmware.bl31.handover import NsEntry
 from cca_firmware.bl31.psci import Handler
+from cca_platform.machine.state import State
 from cca_platform.trace.events import GptChange
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["RmmDispatcher"]
+__all__ = ["RmmDispatcher", "RmmdState"]
 
 _OK: Final = int(RmmEl3Status.OK)
 _INVAL: Final = int(RmmEl3Status.INVAL)
+
+
+class RmmdState(State, frozen=True, tag="firmware.rmmd/1"):
+    """By PE: what the RMM has reported, and the entry and context ID of the software that its boot leads to."""
+
+    boot_codes: tuple[int | None, ...]
+    hand_over: tuple[tuple[int, int], ...]
 
 
 class RmmDispatcher:
@@ -84,13 +92,14 @@ class RmmDispatcher:
     def _all_booted(self) -> bool:
         return all(code in (None, BootCode.SUCCESS) for code in self.boot_codes)
 
-    def save(self) -> list[int | None]:
+    def save(self) -> RmmdState:
         """The boot state, for a snapshot."""
-        return list(self.boot_codes)
+        return RmmdState(tuple(self.boot_codes), tuple(self._hand_over))
 
-    def restore(self, data: list[int | None]) -> None:
+    def restore(self, state: RmmdState) -> None:
         """Put back what :meth:`save` gave."""
-        self.boot_codes[:] = data
+        self.boot_codes[:] = state.boot_codes
+        self._hand_over[:] = state.hand_over
         self.ready = self._all_booted()
 
     def _delegate(self, pe: "Pe", x: memoryview) -> None:

@@ -10,7 +10,7 @@ armed them. Nothing of this is there on a machine without a Secure payload.
 """
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cca_arch.psci import Psci
 from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT, Fid
@@ -23,6 +23,7 @@ from cca_firmware.bl31.psci import Handler
 from cca_firmware.errors import BootError
 from cca_platform.errors import MachineStopped
 from cca_platform.machine.board import Region
+from cca_platform.machine.state import State
 from cca_platform.trace.events import SmcReturn, WorldSwitch
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["SecureDispatcher", "SecureState"]
+__all__ = ["DispatcherState", "SecureDispatcher", "SecureState"]
 
 _SECURE: Final = SecurityState.SECURE
 _NS: Final = SecurityState.NON_SECURE
@@ -85,6 +86,17 @@ _SAID: Final = {
     Tsp.HANDLED_S_EL1_INTR: SecureState.INTERRUPT,
 }
 """What the payload may tell in which state; anything else is an unknown function to it."""
+
+
+class DispatcherState(State, frozen=True, tag="firmware.secure/1"):
+    """What EL3 knows of the Secure payload; lists are by PE, ``below`` is what an interrupt was taken from."""
+
+    vectors: int
+    ready: bool
+    is_partition: bool
+    state: tuple[int, ...]
+    hand_over: tuple[tuple[int, int] | None, ...]
+    below: tuple[tuple[int, int], ...]
 
 
 class SecureDispatcher:
@@ -344,23 +356,23 @@ class SecureDispatcher:
         return self.vectors + 4 * vector
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
-    def save(self) -> dict[str, Any]:
+    def save(self) -> DispatcherState:
         """The state, as plain data."""
-        return {
-            "vectors": self.vectors,
-            "ready": self.ready,
-            "is_partition": self.is_partition,
-            "state": [int(state) for state in self.state],
-            "hand_over": list(self._hand_over),
-            "below": [(int(state), int(world)) for state, world in self._below],
-        }
+        return DispatcherState(
+            vectors=self.vectors,
+            ready=self.ready,
+            is_partition=self.is_partition,
+            state=tuple(int(state) for state in self.state),
+            hand_over=tuple(self._hand_over),
+            below=tuple((int(state), int(world)) for state, world in self._below),
+        )
 
-    def restore(self, data: dict[str, Any]) -> None:
+    def restore(self, state: DispatcherState) -> None:
         """Put back what :meth:`save` gave."""
-        self.vectors, self.ready, self.is_partition = data["vectors"], data["ready"], data["is_partition"]
-        self.state[:] = [SecureState(state) for state in data["state"]]
-        self._hand_over[:] = data["hand_over"]
-        self._below[:] = [(SecureState(state), SecurityState(world)) for state, world in data["below"]]
+        self.vectors, self.ready, self.is_partition = state.vectors, state.ready, state.is_partition
+        self.state[:] = [SecureState(number) for number in state.state]
+        self._hand_over[:] = state.hand_over
+        self._below[:] = [(SecureState(number), SecurityState(world)) for number, world in state.below]
 
 
 def _unknown(pe: "Pe", x: memoryview) -> None:

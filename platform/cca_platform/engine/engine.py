@@ -1,4 +1,4 @@
-"""Unicorn as the processor: the one module that imports it.
+"""Unicorn as the processor: this package alone imports it.
 
 An :class:`Engine` runs AArch64 code of every world and level on the board's DRAM. What it gives to the PE above it:
 run until something happens, registers in bulk through the PE block, TLB and translation-cache invalidation. All hooks
@@ -10,7 +10,7 @@ import mmap
 import struct
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from unicorn import Uc, UcError, arm64_const, unicorn_const
@@ -28,13 +28,18 @@ from cca_arch.sysregs import (
     Scr,
 )
 from cca_platform.engine import hooks, maintenance, registers
+from cca_platform.engine.monitor import Monitor
 from cca_platform.isa.frame import (
     EL1_FRAME,
     EL1_FRAME_SIZE,
     EL2_FRAME,
     EL2_REPLACED,
+    SAVED,
+    SAVED_SIZE,
+    SAVED_WITH_VHE,
     offset,
     offset_el2,
+    offset_saved,
 )
 from cca_platform.memory.memory import Memory
 from cca_platform.native import block as w
@@ -92,6 +97,8 @@ def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
 _EL1_TABLE: Final = _table(EL1_FRAME, offset)
 _EL2_TABLE: Final = _table(EL2_FRAME, offset_el2)
 _EL2_REPLACED_TABLE: Final = _table(EL2_REPLACED, offset_el2)
+_WITH_VHE: Final = _table(SAVED, offset_saved)
+_WITHOUT_VHE: Final = _table(tuple(name for name in SAVED if name not in SAVED_WITH_VHE), offset_saved)
 _EL1_ROWS: Final = int(_EL1_TABLE.ctypes.data)
 _EL2_ROWS: Final = int(_EL2_TABLE.ctypes.data)
 _EL2_REPLACED_ROWS: Final = int(_EL2_REPLACED_TABLE.ctypes.data)
@@ -140,7 +147,10 @@ class Engine:
         self._on_interrupt = on_interrupt
         self._left = False
         uc = self._uc = Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
-        uc.ctl_set_cpu_model(getattr(arm64_const, f"UC_CPU_ARM64_{model.upper()}"))
+        number = getattr(arm64_const, f"UC_CPU_ARM64_{model.upper()}")
+        uc.ctl_set_cpu_model(number)
+        self.monitor = Monitor(uc, number)
+        self._saved_rows = int((_WITH_VHE if model == "max" else _WITHOUT_VHE).ctypes.data)
         uc.ctl_set_page_size(4096)
         uc.ctl_exits_enabled(True)
         machine = memory.block
@@ -161,6 +171,7 @@ class Engine:
         block[w.P_ON_LOOK] = hooks.ON_LOOK
         self._shadow = np.zeros(EL1_FRAME_SIZE // 8, np.int64)
         block[w.P_SHADOW], block[w.P_SHADOW_VALID] = self._shadow.ctypes.data, 0
+        self._state = np.zeros(SAVED_SIZE // 8, np.int64)
         block[w.P_REGIME] = -1
         self._hook(unicorn_const.UC_HOOK_TLB_FILL, hooks.ON_FILL)
         self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
@@ -281,17 +292,15 @@ class Engine:
         """Load the EL2 registers from memory, or only those of ``EL2_REPLACED``."""
         registers.load_file(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame, 0)
 
-    def save_context(self) -> Any:
-        """Everything that the model keeps, also what no frame has: exclusive monitor, debug registers.
+    def save_state(self, frame: int) -> None:
+        """Store the registers of saved state, ``frame.SAVED``, to memory at host address ``frame``."""
+        registers.store_file(self._address, self._saved_rows, frame)
 
-        For :meth:`restore_context` of this engine alone.
-        """
-        return self._uc.context_save()
-
-    def restore_context(self, context: Any) -> None:
-        """Put back what :meth:`save_context` gave; EL2 registers have to be loaded, and the TLB flushed, afterwards."""
-        self._uc.context_restore(context)
-        registers.read_general(self._address)  # what the engine holds now
+    def load_state(self, frame: int) -> None:
+        """Load the registers of saved state that differ; the TLB has to be flushed afterwards."""
+        held = int(self._state.ctypes.data)
+        registers.store_file(self._address, self._saved_rows, held)
+        registers.load_file(self._address, self._saved_rows, frame, held)
 
     def read_system(self, encoding: Encoding) -> int:
         """A system register."""
@@ -337,7 +346,7 @@ class Engine:
     def close(self) -> None:
         """Let go of the engine; the memory may be released afterwards."""
         if self._handle.value:
-            del self._uc
+            del self._uc, self.monitor
             self._handle = ctypes.c_void_p()
 
 

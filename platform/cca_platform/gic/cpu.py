@@ -1,8 +1,8 @@
 """The CPU interface of one PE: what it is shown, what it has acknowledged, and the state of its ICC registers."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from cca_platform.gic.interrupts import Interrupts
+from cca_platform.gic.interrupts import Interrupts, InterruptsState
 from cca_platform.gic.priorities import (
     CBPR,
     EOIMODE,
@@ -19,13 +19,14 @@ from cca_platform.gic.priorities import (
     ns_write,
 )
 from cca_platform.gic.sysregs import access
-from cca_platform.gic.virtual import VirtualInterface
+from cca_platform.gic.virtual import VirtualInterface, VirtualState
+from cca_platform.machine.state import State
 from cca_platform.native.block import SIGNAL_G0, SIGNAL_G1NS, SIGNAL_G1S
 
 if TYPE_CHECKING:
     from cca_platform.gic.gic import Gic
 
-__all__ = ["SPURIOUS", "CpuInterface"]
+__all__ = ["SPURIOUS", "CpuInterface", "CpuState"]
 
 SPURIOUS: Final = 1023
 _FOR_SECURE, _FOR_NS = 1020, 1021  # what EL3 reads: the interrupt is for the other state
@@ -33,6 +34,21 @@ _SPECIAL: Final = range(1020, 1024)
 _PRIVATE: Final = 32
 _SIGNALS: Final = {G0: SIGNAL_G0, G1S: SIGNAL_G1S, G1NS: SIGNAL_G1NS}
 _SGIS: Final = 0xFFFF
+
+
+class CpuState(State, frozen=True, tag="gic.cpu/1"):
+    """The CPU interface of one PE, with its private interrupts; the fields are those of :class:`CpuInterface`."""
+
+    interrupts: InterruptsState
+    awake: bool
+    pmr: int
+    bpr0: int
+    bpr1: tuple[int, ...]
+    control: tuple[int, ...]
+    el3_eoimode: int
+    enables: int
+    active: tuple[int, ...]
+    virtual: VirtualState
 
 
 class CpuInterface:
@@ -54,7 +70,7 @@ class CpuInterface:
     intid: int  # the highest priority pending interrupt, -1 = none
     priority: int
     group: int
-    saved: tuple[Any, ...] | None
+    saved: CpuState | None
 
     def __init__(self, gic: "Gic", index: int, affinity: int) -> None:
         self.gic = gic
@@ -202,20 +218,29 @@ class CpuInterface:
         self.signal()
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
-    def save(self) -> tuple[Any, ...]:
-        """State for a snapshot."""
+    def save(self) -> CpuState:
+        """State for a snapshot; the same object as long as nothing changes."""
         if self.saved is None:
-            registers = self.awake, self.pmr, self.bpr0, self.el3_eoimode, self.enables
-            banked = tuple(self.bpr1), tuple(self.control), tuple(self.active)
-            self.saved = self.interrupts.save(), registers, banked, self.virtual.save()
+            self.saved = CpuState(
+                interrupts=self.interrupts.save(),
+                awake=self.awake,
+                pmr=self.pmr,
+                bpr0=self.bpr0,
+                bpr1=tuple(self.bpr1),
+                control=tuple(self.control),
+                el3_eoimode=self.el3_eoimode,
+                enables=self.enables,
+                active=tuple(self.active),
+                virtual=self.virtual.save(),
+            )
         return self.saved
 
-    def restore(self, data: tuple[Any, ...]) -> None:
+    def restore(self, state: CpuState) -> None:
         """Put back what ``save`` gave; ``Gic.update_all`` has to follow."""
-        if data is self.saved:
+        if state is self.saved:
             return
-        interrupts, registers, banked, virtual = data
-        self.interrupts.restore(interrupts)
-        self.awake, self.pmr, self.bpr0, self.el3_eoimode, self.enables = registers
-        self.bpr1, self.control, self.active = map(list, banked)
-        self.virtual.restore(virtual)
+        self.interrupts.restore(state.interrupts)
+        self.awake, self.pmr, self.bpr0 = state.awake, state.pmr, state.bpr0
+        self.el3_eoimode, self.enables = state.el3_eoimode, state.enables
+        self.bpr1, self.control, self.active = list(state.bpr1), list(state.control), list(state.active)
+        self.virtual.restore(state.virtual)

@@ -1,21 +1,31 @@
 """The whole interrupt controller: which pending interrupt each PE is shown, and the lines that come in."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from cca_arch.types import MPIDR_AFFINITY
-from cca_platform.gic.cpu import CpuInterface
+from cca_platform.gic.cpu import CpuInterface, CpuState
 from cca_platform.gic.distributor import Distributor
-from cca_platform.gic.interrupts import Interrupts
+from cca_platform.gic.interrupts import Interrupts, InterruptsState
 from cca_platform.gic.priorities import G0, G1NS, G1S, LEVELS
 from cca_platform.gic.redistributor import Redistributors
+from cca_platform.machine.state import State
 
-__all__ = ["Gic"]
+__all__ = ["Gic", "GicState"]
 
 _SPI: Final = 32
 _SPECIAL: Final = 1020
 _IRM: Final = 1 << 31
 _GROUP_BITS: Final = (1 << G0, 1 << G1S, 1 << G1NS)
+
+
+class GicState(State, frozen=True, tag="gic/1"):
+    """The interrupt controller; ``routers`` are the GICD_IROUTER that are not zero, by INTID."""
+
+    enables: int
+    spis: InterruptsState
+    routers: dict[int, int]
+    cpus: tuple[CpuState, ...]
 
 
 class Gic:
@@ -37,8 +47,8 @@ class Gic:
         self._routed = [0] * len(self.cpus)  # by PE: the SPIs that are routed to it
         self._one_of_n = 0  # the SPIs with Interrupt_Routing_Mode 1
         self._takers: list[int | None] = [None, None, None]  # by group: the PE that takes 1 of N interrupts
-        self._saved: tuple[Any, ...] | None = None
-        self._saved_routers: tuple[tuple[int, int], ...] | None = None
+        self._saved: GicState | None = None
+        self._saved_routers: dict[int, int] | None = None
         self.distributor = Distributor(self, secure=False)
         self.secure_distributor = Distributor(self, secure=True)
         self.redistributors = Redistributors(self, secure=False)
@@ -191,31 +201,31 @@ class Gic:
         """State has changed that concerns no signal."""
         self._saved = None
 
-    def save(self) -> tuple[Any, ...]:
-        """State for a snapshot; the same tuple again as long as nothing has changed."""
+    def save(self) -> GicState:
+        """State for a snapshot; the same object as long as nothing changes."""
         if self._saved is None:
             cpus = tuple(cpu.save() for cpu in self.cpus)
-            self._saved = self.enables, self.spis.save(), self._router_state(), cpus
+            self._saved = GicState(self.enables, self.spis.save(), self._router_state(), cpus)
         return self._saved
 
-    def _router_state(self) -> tuple[tuple[int, int], ...]:
+    def _router_state(self) -> dict[int, int]:
         if self._saved_routers is None:
-            self._saved_routers = tuple(sorted(self.routers.items()))
+            self._saved_routers = dict(sorted(self.routers.items()))
         return self._saved_routers
 
-    def restore(self, data: tuple[Any, ...]) -> None:
+    def restore(self, state: GicState) -> None:
         """Put back what ``save`` gave."""
-        if data is self._saved:
+        if state is self._saved:
             return
-        self.enables, spis, routers, cpus = data
-        self.spis.restore(spis)
-        if routers != self._router_state():
-            self.routers = dict(routers)
+        self.enables = state.enables
+        self.spis.restore(state.spis)
+        if state.routers != self._router_state():
+            self.routers = dict(state.routers)
             self._route_all()
-        for cpu, state in zip(self.cpus, cpus, strict=True):
-            cpu.restore(state)
+        for cpu, one in zip(self.cpus, state.cpus, strict=True):
+            cpu.restore(one)
         self.update_all()
-        for cpu, state in zip(self.cpus, cpus, strict=True):
-            cpu.saved = state
-        self._saved_routers = routers
-        self._saved = data
+        for cpu, one in zip(self.cpus, state.cpus, strict=True):
+            cpu.saved = one
+        self._saved_routers = state.routers
+        self._saved = state

@@ -4,15 +4,30 @@ A set of interrupts is an int with bit INTID set, so the SPIs and the private in
 """
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from cca_platform.gic.priorities import G0, G1NS, G1S, LEVEL_SHIFT, LEVELS, PRIORITY_MASK, ns_write
+from cca_platform.machine.state import State, from_words, to_words
 
-__all__ = ["Interrupts"]
+__all__ = ["Interrupts", "InterruptsState"]
 
 _WORD: Final = 0xFFFF_FFFF
 _PRIORITY: Final = range(0x400, 0x800)
 _ICFGR: Final = range(0xC00, 0xD00)
+
+
+class InterruptsState(State, frozen=True, tag="gic.interrupts/1"):
+    """A range of interrupts: words of 32 of them, from the first of the range, and a priority each."""
+
+    group: tuple[int, ...]
+    modifier: tuple[int, ...]
+    enable: tuple[int, ...]
+    active: tuple[int, ...]
+    latch: tuple[int, ...]
+    wire: tuple[int, ...]
+    message: tuple[int, ...]
+    edge: tuple[int, ...]
+    priority: bytes
 
 
 class Interrupts:
@@ -22,7 +37,7 @@ class Interrupts:
     ``saved`` is what ``save`` has given since, or None.
     """
 
-    saved: tuple[Any, ...] | None
+    saved: InterruptsState | None
 
     def __init__(self, first: int, count: int, edge_only: int = 0) -> None:
         self.first = first
@@ -154,28 +169,29 @@ class Interrupts:
                 self.set_priority(first + byte, priority if secure else ns_write(priority))
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
-    def save(self) -> tuple[Any, ...]:
-        """State for a snapshot."""
+    def save(self) -> InterruptsState:
+        """State for a snapshot; the same object as long as nothing changes."""
         if self.saved is None:
-            self.saved = (*(getattr(self, name) for name in _SAVED), bytes(self.priority))
+            sets = {name: to_words(getattr(self, name) >> self.first, self.count) for name in _SETS}
+            self.saved = InterruptsState(**sets, priority=bytes(self.priority))
         return self.saved
 
-    def restore(self, data: tuple[Any, ...]) -> None:
+    def restore(self, state: InterruptsState) -> None:
         """Put back what ``save`` gave."""
-        if data is self.saved:
+        if state is self.saved:
             return
-        for name, value in zip(_SAVED, data, strict=False):
-            setattr(self, name, value)
-        if self.priority != data[-1]:
-            self.priority = bytearray(data[-1])
+        for name in _SETS:
+            setattr(self, name, from_words(getattr(state, name)) << self.first)
+        if self.priority != state.priority:
+            self.priority = bytearray(state.priority)
             self.levels = [0] * LEVELS
             for index, priority in enumerate(self.priority):
                 self.levels[priority >> LEVEL_SHIFT] |= 1 << self.first + index
         self.refresh()
-        self.saved = data
+        self.saved = state
 
 
-_SAVED: Final = ("group", "modifier", "enable", "active", "latch", "wire", "message", "edge")
+_SETS: Final = ("group", "modifier", "enable", "active", "latch", "wire", "message", "edge")
 
 
 class _Bitmap(NamedTuple):

@@ -4,7 +4,7 @@ Virtual priorities have 5 bits and no Secure half. Group 0 is G0; a virtual Grou
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cca_platform.gic.priorities import (
     G1NS,
@@ -16,12 +16,13 @@ from cca_platform.gic.priorities import (
     highest_active,
     level_bit,
 )
+from cca_platform.machine.state import State
 from cca_platform.native.block import SIGNAL_VFIQ, SIGNAL_VIRQ
 
 if TYPE_CHECKING:
     from cca_platform.gic.cpu import CpuInterface
 
-__all__ = ["LIST_REGISTERS", "MAINTENANCE", "VMCR_RESET", "VirtualInterface"]
+__all__ = ["LIST_REGISTERS", "MAINTENANCE", "VMCR_RESET", "VirtualInterface", "VirtualState"]
 
 LIST_REGISTERS: Final = 4
 """How many ICH_LR<n>_EL2 there are."""
@@ -54,6 +55,16 @@ _VENG0, _VENG1, _VFIQEN, _VCBPR, _VEOIM = 1, 2, 1 << 3, 1 << 4, 1 << 9
 _VMCR_CONTROL: Final = _VENG0 | _VENG1 | _VCBPR | _VEOIM
 VMCR_RESET: Final = _VFIQEN | MIN_BPR << 21 | MIN_BPR + 1 << 18
 """ICH_VMCR_EL2 with every group disabled, the lowest binary points and priority mask 0."""
+
+
+class VirtualState(State, frozen=True, tag="gic.virtual/1"):
+    """The ICH registers of one PE."""
+
+    hcr: int
+    lrs: tuple[int, ...]
+    vmcr: int
+    ap0r: int
+    ap1r: int
 
 
 class VirtualInterface:
@@ -260,14 +271,13 @@ class VirtualInterface:
         self.write_vmcr(self.vmcr & ~(1 << group) | (value & 1) << group)
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
-    def save(self) -> tuple[Any, ...]:
+    def save(self) -> VirtualState:
         """State for a snapshot."""
-        return self.hcr, tuple(self.lrs), self.vmcr, tuple(self.active)
+        return VirtualState(self.hcr, tuple(self.lrs), self.vmcr, *self.active)
 
-    def restore(self, data: tuple[Any, ...]) -> None:
+    def restore(self, state: VirtualState) -> None:
         """Put back what ``save`` gave."""
-        hcr, lrs, vmcr, active = data
-        self.load(hcr, lrs, vmcr, *active)
+        self.load(state.hcr, state.lrs, state.vmcr, state.ap0r, state.ap1r)
 
 
 def _legal_vmcr(value: int) -> int:

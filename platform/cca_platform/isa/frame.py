@@ -13,8 +13,13 @@ __all__ = [
     "EL2_FRAME",
     "EL2_FRAME_SIZE",
     "EL2_REPLACED",
+    "SAVED",
+    "SAVED_SIZE",
+    "SAVED_WITH_VHE",
+    "VECTORS",
     "offset",
     "offset_el2",
+    "offset_saved",
 ]
 
 _GENERAL: Final = tuple(f"x{number}" for number in range(31))
@@ -28,8 +33,14 @@ _EL2: Final = (
     "elr_el2", "esr_el2", "far_el2", "hpfar_el2", "mair_el2", "vbar_el2", "tpidr_el2", "cnthctl_el2", "cntvoff_el2",
     "vpidr_el2", "vmpidr_el2",
 )  # fmt: skip
+_NOT_SWITCHED: Final = (
+    "scr_el3", "mdcr_el3", "hstr_el2", "dacr32_el2", "ifsr32_el2", "fpexc32_el2",
+    "spsr_irq", "spsr_abt", "spsr_und", "spsr_fiq",
+    *(f"dbgb{kind}r{number}_el1" for number in range(6) for kind in "vc"),
+    *(f"dbgw{kind}r{number}_el1" for number in range(4) for kind in "vc"),
+)  # fmt: skip
 _TIMERS: Final = ("cntv_ctl_el0", "cntv_cval_el0", "cntp_ctl_el0", "cntp_cval_el0")
-_VECTORS: Final = tuple(f"v{number}" for number in range(32))
+VECTORS: Final = tuple(f"v{number}" for number in range(32))
 
 EL1_FRAME: Final[tuple[str, ...]] = (
     *_GENERAL,
@@ -37,7 +48,7 @@ EL1_FRAME: Final[tuple[str, ...]] = (
     *_EL1,
     *_TIMERS,
     *("fpcr", "fpsr"),
-    *_VECTORS,
+    *VECTORS,
 )
 CONTROLS: Final = ("hcr", "vtcr", "vttbr", "cnthctl", "cntvoff")
 """EL2 controls as software wrote them, which the PE keeps beside the engine's copies."""
@@ -45,19 +56,33 @@ EL2_FRAME: Final[tuple[str, ...]] = ("sp_el2", *CONTROLS, *_EL2)
 EL2_REPLACED: Final = ("sp_el2", *CONTROLS, "hcr_el2", "mdcr_el2", "cptr_el2", "vmpidr_el2", "vpidr_el2")
 """What of the EL2 frame an EL2 in Python puts its own values in place of."""
 
+SAVED_WITH_VHE: Final = ("ttbr1_el2", "contextidr_el2")
+"""What a CPU model has only with FEAT_VHE, whether its identification claims that or not."""
+SAVED: Final[tuple[str, ...]] = (
+    *("sp_el0", "sp_el1", "sp_el2"),
+    *_EL1,
+    *_EL2,
+    *_NOT_SWITCHED,
+    *SAVED_WITH_VHE,
+    *("fpcr", "fpsr"),
+    *VECTORS,
+)
+"""What saved state has of the engine beside the PE block: every register that code can write, or EL3 for it."""
+
 
 def _layout(names: tuple[str, ...]) -> tuple[dict[str, int], int]:
     offsets, at = {}, 0
     for name in names:
-        if name in _VECTORS:
+        if name in VECTORS:
             at = at + 15 & ~15
         offsets[name] = at
-        at += 16 if name in _VECTORS else 8
+        at += 16 if name in VECTORS else 8
     return offsets, at
 
 
 _EL1_OFFSETS, EL1_FRAME_SIZE = _layout(EL1_FRAME)
 _EL2_OFFSETS, EL2_FRAME_SIZE = _layout(EL2_FRAME)
+_SAVED_OFFSETS, SAVED_SIZE = _layout(SAVED)
 
 
 def offset(name: str) -> int:
@@ -68,3 +93,8 @@ def offset(name: str) -> int:
 def offset_el2(name: str) -> int:
     """Byte offset of a register in the EL2 frame."""
     return _EL2_OFFSETS[name]
+
+
+def offset_saved(name: str) -> int:
+    """Byte offset of a register among those of saved state."""
+    return _SAVED_OFFSETS[name]

@@ -3,21 +3,22 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from cca_arch.types import Access, Pas, Ticks
 from cca_platform.devices.base import Device
 from cca_platform.devices.kinds import Kinds
 from cca_platform.devices.wiring import Registers, Wiring
-from cca_platform.errors import BusError, MachineError
+from cca_platform.errors import BusError, MachineError, StateError
 from cca_platform.machine.board import WINDOW, Board, DeviceRow
 from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
+from cca_platform.machine.state import AnyState, State
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.events import BusUnclaimed, MmioRead, MmioWrite
 from cca_platform.trace.trace import Source, Trace
 
-__all__ = ["Bus"]
+__all__ = ["Bus", "BusState"]
 
 _LOGGED: Final = 1_000  # places that are logged before a guest that tries them all is not news any more
 
@@ -26,6 +27,13 @@ _Frame = tuple[int, int, Registers]
 
 def _ignore(intid: int, level: bool) -> None:
     """No interrupt controller."""
+
+
+class BusState(State, frozen=True, tag="bus/1"):
+    """The devices by name, and where software has looked in vain."""
+
+    devices: dict[str, AnyState]
+    logged: tuple[str, ...]
 
 
 class Bus:
@@ -56,8 +64,8 @@ class Bus:
         self.signal: Callable[[int, bool], None] = _ignore
         self.devices: dict[str, Device] = {}
         self._calls: dict[str, Callable[[Ticks], None]] = {}
-        self._kept: dict[str, Any] = {}
-        self._saved: dict[str, Any] | None = None
+        self._kept: dict[str, AnyState] = {}
+        self._saved: BusState | None = None
         self._logged: frozenset[str] = frozenset()
         self._bases: dict[Pas, list[int]] = {pas: [] for pas in Pas}
         self._frames: dict[Pas, list[_Frame]] = {pas: [] for pas in Pas}
@@ -187,25 +195,27 @@ class Bus:
         self._changed(name)
 
     # -- state -------------------------------------------------------------------------------------------------------
-    def save(self) -> dict[str, Any]:
+    def save(self) -> BusState:
         """State of every device; the same object until something changes."""
         if self._saved is None:
             for name, device in self.devices.items():
                 if name not in self._kept:
                     self._kept[name] = device.save()
-            self._saved = {"devices": dict(self._kept), "logged": self._logged}
+            self._saved = BusState(dict(self._kept), tuple(sorted(self._logged)))
         return self._saved
 
-    def restore(self, data: dict[str, Any]) -> None:
+    def restore(self, state: BusState) -> None:
         """Put back what ``save`` gave."""
-        if data is self._saved:
+        if state is self._saved:
             return
-        for name, state in data["devices"].items():
-            if self._kept.get(name) is not state:
-                self.devices[name].restore(state)
-        self._kept = dict(data["devices"])
-        self._logged = data["logged"]
-        self._saved = data
+        if state.devices.keys() != self.devices.keys():
+            raise StateError(f"saved state must have the devices {[*self.devices]}, not {[*state.devices]}")
+        for name, one in state.devices.items():
+            if self._kept.get(name) is not one:
+                self.devices[name].restore(one)
+        self._kept = dict(state.devices)
+        self._logged = frozenset(state.logged)
+        self._saved = state
         self._schedule_all()
 
     def reset(self) -> None:

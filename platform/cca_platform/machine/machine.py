@@ -7,10 +7,12 @@ from cca_arch.types import Pas, SecurityState
 from cca_platform.devices.kinds import Kinds
 from cca_platform.errors import MachineError
 from cca_platform.gic import FRAMES_SIZE, Gic
+from cca_platform.machine import saved
 from cca_platform.machine.board import Bank, Board, nonvolatile_bank
 from cca_platform.machine.bus import Bus
 from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
+from cca_platform.machine.saved import MachineState
 from cca_platform.machine.scheduler import Scheduler
 from cca_platform.machine.snapshot import Snapshot, Snapshots
 from cca_platform.memory.memory import Memory
@@ -63,6 +65,7 @@ class Machine:
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
         self._nonvolatile = board.nonvolatile
+        self.fingerprint = saved.fingerprint(board, cpu)
         self.scr = [0] * len(SecurityState)
         self.gic = Gic(board.pes, board.gic.spis, self._signal)
         self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
@@ -159,39 +162,13 @@ class Machine:
         """Put the machine back; later snapshots are gone. ValueError for a snapshot of another machine."""
         self._snapshots.restore(snapshot)
 
-    def save(self) -> dict[str, Any]:
+    def save(self) -> MachineState:
         """Everything but DRAM, as plain data."""
-        return {
-            "clock": self.clock.save(),
-            "gptbr": self.memory.gptbr,
-            "gpccr": self.memory.gpccr,
-            "boots": self.memory.boots,
-            "stopped": self.stopped,
-            "scheduler": self.scheduler.save(),
-            "scr": tuple(self.scr),
-            "bus": self.bus.save(),
-            "gic": self.gic.save(),
-            "pes": [pe.save() for pe in self.pes],
-            "parts": {name: part.save() for name, part in self.parts.items()},
-            "seq": self.trace.seq,
-        }
+        return saved.save(self)
 
-    def load(self, data: dict[str, Any]) -> None:
+    def load(self, state: MachineState) -> None:
         """Put back what ``save`` gave."""
-        self.clock.restore(data["clock"])
-        self.memory.gptbr = data["gptbr"]
-        self.memory.gpccr = data["gpccr"]
-        self.memory.boots = data["boots"]
-        self.stopped = data["stopped"]
-        self.scheduler.restore(data["scheduler"])
-        self.scr[:] = data["scr"]
-        self.trace.seq = data["seq"]
-        self.bus.restore(data["bus"])
-        self.gic.restore(data["gic"])
-        for pe, state in zip(self.pes, data["pes"], strict=True):
-            pe.restore(state)
-        for name, state in data["parts"].items():
-            self.parts[name].restore(state)
+        saved.restore(self, state)
 
     def close(self) -> None:
         """Give engines and memory back; nothing of the machine may be used afterwards."""

@@ -17,7 +17,7 @@ from cca_platform.errors import StateError
 
 __all__ = ["AnyState", "Difference", "State", "decode", "diff", "encode", "from_words", "to_words"]
 
-_TAG = "state"
+_TAG = "schema"
 _WORD = 32
 
 

@@ -16,13 +16,14 @@ from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
 from cca_arch.types import Access, Gpi, Pas, SecurityState
 from cca_platform.errors import GranuleProtectionFault, MachineError
 from cca_platform.machine.board import Bank, Board
+from cca_platform.machine.state import State
 from cca_platform.memory.dram import PAGE, Dram
 from cca_platform.memory.ports import Port
 from cca_platform.memory.probe import ciphertext
 from cca_platform.mmu.gpc import GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "MemoryState"]
 
 _MAY_USE: Final = {
     SecurityState.SECURE: (Pas.SECURE, Pas.NON_SECURE),
@@ -40,6 +41,15 @@ class Requester(Protocol):
 
     def drop_code(self) -> None:
         """Drop what was made of code."""
+
+
+class MemoryState(State, frozen=True, tag="memory/1"):
+    """Granule protection registers, and what the keys of memory encryption are made of."""
+
+    gptbr: int
+    gpccr: int
+    boots: int
+    key_seed: bytes
 
 
 class Memory(Dram):
@@ -105,7 +115,7 @@ class Memory(Dram):
 
     def check(self, pa: int, pas: Pas, access: Access) -> None:
         """The granule protection check of one access; raises GranuleProtectionFault."""
-        code = granule_protection_check(self.block_address, pa - (pa >> 63 << 64), pas)
+        code = granule_protection_check(self.block_address, pa - (pa >> 63 << 64), int(pas))
         if code:
             raise GranuleProtectionFault(pa, pas, code & 0xFF, access)
 
@@ -171,6 +181,15 @@ class Memory(Dram):
         except GranuleProtectionFault:
             return False
         return True
+
+    def save(self) -> MemoryState:
+        """The registers, for a snapshot; it keeps DRAM page by page."""
+        return MemoryState(self.gptbr, self.gpccr, self.boots, self.key_seed)
+
+    def restore(self, state: MemoryState) -> None:
+        """Put back what :meth:`save` gave."""
+        self.gptbr, self.gpccr = state.gptbr, state.gpccr
+        self.boots, self.key_seed = state.boots, state.key_seed
 
     def close(self) -> None:
         """Give the memory back; nothing may use it afterwards."""

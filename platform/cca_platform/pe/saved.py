@@ -1,64 +1,145 @@
-"""The state of a PE that a snapshot keeps."""
+"""The saved state of a PE: registers by name, and what beside them code or a level in Python can tell."""
 
 import ctypes
+import struct
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from cca_arch.sysregs import REGISTERS
 from cca_arch.types import SecurityState
 from cca_platform.isa import frame
+from cca_platform.machine.state import State
 from cca_platform.native import block as w
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["restore", "save"]
+    class WordsState(State, frozen=True, tag="pe.words/1"):
+        """The words of the PE block that are state, by their names in its layout."""
 
-# what of the block is state: regime controls, retired count, timers, general registers
-_SAVED_WORDS: Final = (
-    (w.P_SECURITY, w.P_VSTTBR + 1),
-    (w.P_RETIRED, w.P_RETIRED + 1),
-    (w.P_TIMERS, w.P_SERROR + 1),
-    (w.P_X, w.P_PSTATE + 1),
-)
+        def __init__(self, *values: int) -> None: ...
+
+    class RegistersState(State, frozen=True, tag="pe.registers/1"):
+        """The registers that the engine holds, by the names of ``frame.SAVED``; a vector register is 16 bytes."""
+
+        def __init__(self, *values: int | bytes) -> None: ...
+
+else:
+    WordsState = msgspec.defstruct(
+        "WordsState",
+        [(name, int) for name in w.PE.saved()],
+        bases=(State,),
+        module=__name__,
+        frozen=True,
+        tag="pe.words/1",
+    )
+    RegistersState = msgspec.defstruct(
+        "RegistersState",
+        [(name, bytes if name in frame.VECTORS else int) for name in frame.SAVED],
+        bases=(State,),
+        module=__name__,
+        frozen=True,
+        tag="pe.registers/1",
+    )
+
+__all__ = ["EngineState", "PeState", "RegistersState", "WordsState", "restore", "save"]
 
 
-def save(pe: "Pe") -> dict[str, Any]:
+class EngineState(State, frozen=True, tag="pe.engine/1"):
+    """A PE that has run code. ``claimed`` is what its exclusive monitor holds: address, low word, high word."""
+
+    registers: RegistersState
+    os_lock: bool
+    claimed: tuple[int, int, int] | None
+
+
+class PeState(State, frozen=True, tag="pe/1"):
+    """One PE; without ``engine`` it has run no code since its reset."""
+
+    security: int
+    el: int
+    on: bool
+    waiting: bool
+    stuck: bool
+    fruitless: int
+    progress: int
+    reloaded: bool
+    vmid: int
+    words: WordsState
+    engine: EngineState | None
+
+
+def _format() -> struct.Struct:
+    """The frame of ``frame.SAVED`` as one packed structure."""
+    parts, at = [], 0
+    for name in frame.SAVED:
+        place, vector = frame.offset_saved(name), name in frame.VECTORS
+        parts.append(f"{place - at}x" + ("16s" if vector else "Q"))
+        at = place + (16 if vector else 8)
+    return struct.Struct("<" + "".join(parts))
+
+
+_REGISTERS: Final = _format()
+_WORDS: Final = itemgetter(*(run.first + number for run in w.PE.runs() for number in range(run.size)))
+_RUNS: Final = tuple((struct.Struct(f"<{run.size}Q"), run.first, run.size) for run in w.PE.runs())
+_OSLSR, _OSLAR, _OSLK = REGISTERS["oslsr_el1"], REGISTERS["oslar_el1"], 1 << 1
+_buffer: Final = ctypes.create_string_buffer(frame.SAVED_SIZE)
+_address: Final = ctypes.addressof(_buffer)
+
+
+def save(pe: "Pe") -> PeState:
     """Everything of the PE, as plain data."""
-    frames = bytearray(frame.EL1_FRAME_SIZE + frame.EL2_FRAME_SIZE)
-    if pe.has_engine:
-        address = ctypes.addressof(ctypes.c_char.from_buffer(frames))
-        pe.engine.save(address)
-        pe.engine.save_el2(address + frame.EL1_FRAME_SIZE)
-    return {
-        "security": int(pe.security),
-        "el": pe.el,
-        "on": pe.on,
-        "waiting": pe.waiting,
-        "fruitless": (pe.stuck, pe.fruitless, pe.progress),
-        "words": pe.block.copy(),
-        "vmid": pe.tlb.vmid,
-        "engine": bytes(frames) if pe.has_engine else None,
-        "context": None if not pe.has_engine else (pe.engine, pe.engine.save_context()),
-    }
+    return PeState(
+        security=int(pe.security),
+        el=pe.el,
+        on=pe.on,
+        waiting=pe.waiting,
+        stuck=pe.stuck,
+        fruitless=pe.fruitless,
+        progress=pe.progress,
+        reloaded=pe.reloaded,
+        vmid=pe.tlb.vmid,
+        words=WordsState(*_WORDS(pe.words.tolist())),
+        engine=_save_engine(pe) if pe.has_engine else None,
+    )
 
 
-def restore(pe: "Pe", data: dict[str, Any]) -> None:
-    """Put back what ``save`` gave."""
-    pe.security = SecurityState(data["security"])
-    pe.el, pe.on, pe.waiting = data["el"], data["on"], data["waiting"]
-    pe.stuck, pe.fruitless, pe.progress = data["fruitless"]
-    pe.tlb.vmid = data["vmid"]
-    if data["engine"] is None:
+def _save_engine(pe: "Pe") -> EngineState:
+    engine = pe.engine
+    engine.save_state(_address)
+    registers = RegistersState(*_REGISTERS.unpack(_buffer))
+    return EngineState(registers, bool(engine.read_system(_OSLSR) & _OSLK), engine.monitor.read())
+
+
+def restore(pe: "Pe", state: PeState) -> None:
+    """Put back what ``save`` gave, of this PE or of its like in another machine."""
+    pe.security = SecurityState(state.security)
+    pe.el, pe.on, pe.waiting = state.el, state.on, state.waiting
+    pe.stuck, pe.fruitless, pe.progress = state.stuck, state.fruitless, state.progress
+    pe.reloaded = state.reloaded
+    pe.tlb.vmid = state.vmid
+    if state.engine is None:
         pe.close()
     else:
-        frames = bytearray(data["engine"])
-        address = ctypes.addressof(ctypes.c_char.from_buffer(frames))
-        owner, context = data["context"]
-        if pe.has_engine and owner is pe.engine:
-            pe.engine.restore_context(context)
-        pe.engine.load_el2(address + frame.EL1_FRAME_SIZE)
-        pe.engine.load(address)
-    for start, stop in _SAVED_WORDS:
-        pe.block[start:stop] = data["words"][start:stop]
+        _restore_engine(pe, state.engine)
+    values, at = _values(state.words), 0
+    for form, first, size in _RUNS:
+        form.pack_into(pe.words, 8 * first, *values[at : at + size])
+        at += size
     pe.block[w.P_REGIME] = pe.block[w.P_VMPIDR] = -1
     pe.moves += 1
     pe.tlb.stale = True
+
+
+def _restore_engine(pe: "Pe", state: EngineState) -> None:
+    engine = pe.engine
+    _REGISTERS.pack_into(_buffer, 0, *_values(state.registers))
+    engine.load_state(_address)
+    engine.write_system(_OSLAR, state.os_lock)
+    engine.monitor.write(state.claimed)
+
+
+def _values(state: State) -> tuple[Any, ...]:
+    return msgspec.structs.astuple(state)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
 from cca_arch.types import Access, Pas
@@ -10,11 +10,12 @@ from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.machine.board import DeviceRow
+from cca_platform.machine.state import State
 from cca_platform.memory.memory import Memory
 from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
 
-__all__ = ["GranuleProtection", "Reason", "RootOffset", "SmmuRoot"]
+__all__ = ["GranuleProtection", "Reason", "RootOffset", "SmmuRoot", "SmmuRootState"]
 
 _CONFIGURATION: Final = 0x500  # beside the GPC_* codes: SMMU_ROOT_GPT_BASE_CFG holds what it must not
 _CFG_ERR: Final = {_CONFIGURATION: 0, GPC_EXTERNAL_ABORT: 2, GPC_WALK_FAULT: 3, GPC_ADDRESS_SIZE: 4}
@@ -89,7 +90,7 @@ class GranuleProtection:
 
     def code(self, pa: int, pas: int) -> int:
         """What the check says of an access: 0, or ``GPC_*`` plus the level."""
-        return self.blocked or granule_protection_check(self.machine, pa, pas)
+        return self.blocked or granule_protection_check(self.machine, pa, int(pas))
 
     def check(self, pa: int, pas: Pas, access: Access) -> None:
         """The check of one access; raises GranuleProtectionFault."""
@@ -113,6 +114,16 @@ class GranuleProtection:
                 error = _BASE_BEYOND_PPS
             self.gpt_cfg_far = far | error << 56
         self.on_fault()
+
+
+class SmmuRootState(State, frozen=True, tag="smmu-root/1"):
+    """The registers of the SMMU Root Control Page."""
+
+    cr0: int
+    base: int
+    cfg: int
+    gpf_far: int
+    gpt_cfg_far: int
 
 
 class SmmuRoot(Device):
@@ -166,17 +177,17 @@ class SmmuRoot(Device):
         elif target == RootOffset.GPT_CFG_FAR and not (shift or value & _FAULT):
             own.gpt_cfg_far = 0
 
-    def save(self) -> Any:
+    def save(self) -> SmmuRootState:
         """State for a snapshot."""
         own = self._granules
-        return own.cr0, own.base, own.cfg, own.gpf_far, own.gpt_cfg_far
+        return SmmuRootState(own.cr0, own.base, own.cfg, own.gpf_far, own.gpt_cfg_far)
 
-    def restore(self, data: Any) -> None:
+    def restore(self, state: SmmuRootState) -> None:
         """Put back what ``save`` gave."""
         own = self._granules
-        own.gpf_far, own.gpt_cfg_far = data[3:]
-        own.configure(*data[:3])
+        own.gpf_far, own.gpt_cfg_far = state.gpf_far, state.gpt_cfg_far
+        own.configure(state.cr0, state.base, state.cfg)
 
     def reset(self) -> None:
         """Neither accesses nor checks are enabled."""
-        self.restore((0, 0, 0, 0, 0))
+        self.restore(SmmuRootState(0, 0, 0, 0, 0))

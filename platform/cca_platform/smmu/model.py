@@ -1,13 +1,14 @@
 """The SMMUv3 (IHI 0070): its Non-secure programming interface, its caches, and the way of a transaction through it."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from cca_arch.types import Access
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.machine.board import DeviceRow
+from cca_platform.machine.state import State
 from cca_platform.smmu.granules import GranuleProtection, Reason
 from cca_platform.smmu.layout import (
     EVENTQ_ENTRY,
@@ -28,7 +29,7 @@ from cca_platform.smmu.queues import Queue
 from cca_platform.smmu.streams import Leaf, Refusal, Stage2, StreamTable
 from cca_platform.trace.events import SmmuAbort
 
-__all__ = ["DmaAborted", "Smmu"]
+__all__ = ["DmaAborted", "Smmu", "SmmuState"]
 
 _COMMAND: Final = 16
 _PAGE_1: Final = 0x1_0000
@@ -54,6 +55,12 @@ class DmaAborted(Exception):
         self.stream = stream
         self.iova = iova
         self.access = access
+
+
+class SmmuState(State, frozen=True, tag="smmu/1"):
+    """The registers of the Non-secure programming interface by offset."""
+
+    registers: dict[int, int]
 
 
 class Smmu(Device):
@@ -330,16 +337,16 @@ class Smmu(Device):
             self._pulse("eventq", _EVENTQ_IRQEN)
 
     # -- state -------------------------------------------------------------------------------------------------------
-    def save(self) -> Any:
+    def save(self) -> SmmuState:
         """The registers; the caches start empty, which software cannot tell from entries that were evicted."""
-        return tuple(self._registers.items())
+        return SmmuState(dict(self._registers))
 
-    def restore(self, data: Any) -> None:
+    def restore(self, state: SmmuState) -> None:
         """Put back what ``save`` gave."""
-        self._registers = dict(data)
+        self._registers = dict(state.registers)
         self._stes.clear()
         self._tlb.clear()
 
     def reset(self) -> None:
         """Translation and queues are off, traffic passes."""
-        self.restore([(int(offset), 0) for offset in (*WRITABLE, Offset.GERROR)])
+        self.restore(SmmuState({int(offset): 0 for offset in (*WRITABLE, Offset.GERROR)}))

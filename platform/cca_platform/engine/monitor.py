@@ -1,0 +1,80 @@
+"""The exclusive monitor of an engine, which no register shows, out of what Unicorn's public calls give.
+
+A saved context is memory of unknown layout. Where the monitor is in it is found by looking: a spare engine loads known
+values exclusively from a known address, and exactly those have to be in its context, where there was none before.
+"""
+
+import ctypes
+import struct
+from functools import cache
+from typing import Any, Final
+
+from unicorn import Uc, arm64_const, unicorn_const
+
+from cca_platform.errors import StateError
+
+__all__ = ["Claim", "Monitor"]
+
+_CODE, _DATA, _SIZE = 0x1000, 0x2230, 0x2000
+_LDXP: Final = struct.pack("<2I", 0xC87F_0801, 0xD503_201F)  # LDXP X1, X2, [X0]; NOP
+_VALUES: Final = (0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210)
+_NONE: Final = (1 << 64) - 1
+_WORD: Final = struct.Struct("<Q")
+
+Claim = tuple[int, int, int]
+"""What the last load exclusive has claimed: the virtual address, and the one or two words that were there."""
+
+
+
+@cache
+def _places(model: int) -> tuple[int, ...]:
+    """Where address, low and high word of the monitor are in a context of this CPU model."""
+    uc = Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
+    uc.ctl_set_cpu_model(model)
+    uc.mem_map(_CODE, _SIZE)
+    uc.mem_write(_CODE, _LDXP)
+    uc.mem_write(_DATA, b"".join(map(_WORD.pack, _VALUES)))
+    clear = bytes(uc.context_save())
+    uc.reg_write(arm64_const.UC_ARM64_REG_X0, _DATA)
+    uc.emu_start(_CODE, _CODE + 4)
+    for register in (arm64_const.UC_ARM64_REG_X0, arm64_const.UC_ARM64_REG_X1, arm64_const.UC_ARM64_REG_X2):
+        uc.reg_write(register, 0)
+    claimed = bytes(uc.context_save())
+    wanted = [_WORD.pack(value) for value in (_DATA, *_VALUES)]
+    places = [claimed.find(word) for word in wanted]
+    once = all(claimed.count(word) == 1 and word not in clear for word in wanted)
+    if not once or _WORD.unpack_from(clear, places[0]) != (_NONE,):
+        raise StateError("Unicorn must show its exclusive monitor in a context, and this one does not: install 2.1.4")
+    return tuple(places)
+
+
+class Monitor:
+    """The exclusive monitor of one engine."""
+
+    def __init__(self, uc: Uc, model: int) -> None:
+        self._uc = uc
+        self._model = model
+        self._context: Any = None
+
+    def _look(self) -> int:
+        """Host address of a context that is as the engine is now."""
+        if self._context is None:
+            self._context = self._uc.context_save()
+        else:
+            self._uc.context_update(self._context)
+        return int(self._context.context.value)
+
+    def read(self) -> Claim | None:
+        """What is claimed, or None."""
+        places, base = _places(self._model), self._look()
+        address, low, high = (ctypes.c_uint64.from_address(base + place).value for place in places)
+        return None if address == _NONE else (address, low, high)
+
+    def write(self, claim: Claim | None) -> None:
+        """Have this claimed; everything else of the engine stays as it is."""
+        if claim == self.read():
+            return
+        base = self._look()
+        for place, value in zip(_places(self._model), claim or (_NONE, 0, 0), strict=True):
+            ctypes.c_uint64.from_address(base + place).value = value
+        self._uc.context_restore(self._context)

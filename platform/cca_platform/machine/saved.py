@@ -1,0 +1,96 @@
+"""The saved state of a whole machine but for DRAM, whose pages snapshots keep."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from cca_platform.errors import StateError
+from cca_platform.gic import GicState
+from cca_platform.machine.board import Board
+from cca_platform.machine.bus import BusState
+from cca_platform.machine.clock import ClockState
+from cca_platform.machine.scheduler import SchedulerState
+from cca_platform.machine.state import AnyState, State
+from cca_platform.memory.memory import MemoryState
+from cca_platform.pe.saved import PeState
+
+if TYPE_CHECKING:
+    from cca_platform.machine.machine import Machine
+
+__all__ = ["MachineState", "check", "fingerprint", "restore", "save"]
+
+
+class MachineState(State, frozen=True, tag="machine/1"):
+    """Hardware, and the parts of software in Python that have state of their own.
+
+    ``board`` and ``programs`` say which machine it fits: the fingerprint of the board and CPU model, and who implements
+    each exception level in Python ("3/2 cca_rmm.rmm.Rmm" is Realm EL2). ``scr`` is SCR_EL3 by security state.
+    """
+
+    board: str
+    programs: tuple[str, ...]
+    clock: ClockState
+    trace_seq: int
+    stopped: str | None
+    scheduler: SchedulerState
+    scr: tuple[int, ...]
+    memory: MemoryState
+    bus: BusState
+    gic: GicState
+    pes: tuple[PeState, ...]
+    parts: dict[str, AnyState | None]
+
+
+def fingerprint(board: Board, cpu: str) -> str:
+    """What two machines that can exchange their states have in common: the board, and the model of its CPUs."""
+    digest = hashlib.sha256(repr((board, cpu)).encode()).hexdigest()[:16]
+    return f"{board.name} {cpu} {digest}"
+
+
+def _programs(machine: "Machine") -> tuple[str, ...]:
+    found = sorted(machine.programs.items())
+    return tuple(f"{state}/{el} {type(one).__module__}.{type(one).__qualname__}" for (state, el), one in found)
+
+
+def save(machine: "Machine") -> MachineState:
+    """Everything of the machine but DRAM, as plain data."""
+    return MachineState(
+        board=machine.fingerprint,
+        programs=_programs(machine),
+        clock=machine.clock.save(),
+        trace_seq=machine.trace.seq,
+        stopped=machine.stopped,
+        scheduler=machine.scheduler.save(),
+        scr=tuple(machine.scr),
+        memory=machine.memory.save(),
+        bus=machine.bus.save(),
+        gic=machine.gic.save(),
+        pes=tuple(pe.save() for pe in machine.pes),
+        parts={name: part.save() for name, part in machine.parts.items()},
+    )
+
+
+def check(machine: "Machine", state: MachineState) -> None:
+    """StateError unless ``state`` is of a machine like this one: same board, CPU model, software in Python."""
+    for what, own, other in (
+        ("board", machine.fingerprint, state.board),
+        ("software in Python", _programs(machine), state.programs),
+        ("parts", [*machine.parts], [*state.parts]),
+    ):
+        if own != other:
+            raise StateError(f"saved state must have the {what} of this machine, {own}, not {other}")
+
+
+def restore(machine: "Machine", state: MachineState) -> None:
+    """Put back what ``save`` gave."""
+    machine.clock.restore(state.clock)
+    machine.memory.restore(state.memory)
+    machine.stopped = state.stopped
+    machine.scheduler.restore(state.scheduler)
+    machine.scr[:] = state.scr
+    machine.trace.seq = state.trace_seq
+    machine.bus.restore(state.bus)
+    machine.gic.restore(state.gic)
+    for pe, one in zip(machine.pes, state.pes, strict=True):
+        pe.restore(one)
+    for name, part in state.parts.items():
+        machine.parts[name].restore(part)
