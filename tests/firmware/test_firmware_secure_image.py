@@ -42,7 +42,7 @@ class TestFlatten:
             (elf(entry=REGION.base + 4), "must be linked to start at 0xfc000000, .* not at 0xfc000004"),
             (elf(paddr=REGION.base - 0x1000), "must be linked to start at 0xfc000000"),
             (elf(size=REGION.size + 1), "with all of it below 0xfdc00000"),
-            (elf()[:70], "Secure payload must be a whole ELF file"),
+            (elf()[:70], "Secure payload is a truncated ELF: its program headers end at 0x78, the file at 0x46"),
         ],
     )
     def test_refused(self, data: bytes, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cca_arch.elf import MAGIC
 from cca_firmware.bl2.nsimage import NsImage
 from cca_platform.errors import MachineError
 
@@ -30,4 +31,4 @@ def parse_image(text: str) -> NsImage:
 
 def load_bias(image: NsImage) -> int:
     """What is added to the addresses of an ELF file when it is loaded: a position-independent one goes anywhere."""
-    return (image.address or 0) if image.data[:4] == b"\x7fELF" else 0
+    return (image.address or 0) if image.data.startswith(MAGIC) else 0

@@ -5,11 +5,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
+from cca_arch.elf import MAGIC
 from cca_platform.errors import MachineError
 
 __all__ = ["Symbols"]
-
-_ELF = b"\x7fELF"
 
 
 class Symbols:
@@ -23,11 +22,11 @@ class Symbols:
 
     @cached_property
     def _addresses(self) -> dict[str, int]:
-        from cca_host.kvmtool.analysis import analyse  # lief, which takes 0.3 s
+        from cca_host.kvmtool.analysis import analyse
 
         found: dict[str, int] = {}
         for data, bias in self._files():
-            if data.startswith(_ELF):
+            if data.startswith(MAGIC):
                 for symbol in analyse(data).symbols:
                     found.setdefault(symbol.name, symbol.address + bias)
         return found

@@ -2,13 +2,13 @@
 
 from typing import Final
 
+from cca_arch.elf import MAGIC
 from cca_firmware.bl2.nsimage import NsImage, elf_parts
 from cca_firmware.errors import BootError
 from cca_platform.machine.board import Region
 
 __all__ = ["flatten"]
 
-_ELF: Final = b"\x7fELF"
 _NAME: Final = "Secure payload"
 
 
@@ -19,7 +19,7 @@ def flatten(payload: bytes, region: Region) -> bytes:
     """
     if not payload:
         raise BootError(f"{_NAME} must not be empty: give an ELF file or a raw image")
-    if not payload.startswith(_ELF):
+    if not payload.startswith(MAGIC):
         return payload
     parts, entry = elf_parts(NsImage(payload, name=_NAME))
     inside = all(region.base <= part.address and part.top <= region.top for part in parts)

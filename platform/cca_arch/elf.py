@@ -1,0 +1,183 @@
+"""ELF files of AArch64 programs, as loaders read them: headers, segments, and the dynamic section's relocations.
+
+Every loader stands on this reader: the boot for Non-secure and Secure images, the VMM for payloads of Realms. It takes
+nothing on trust, and needs no section header table; names (sections, symbols) are the business of those who show them.
+Published: System V ABI, chapters 4 and 5; ELF for the Arm 64-bit Architecture (IHI 0056).
+"""
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+__all__ = [
+    "MAGIC",
+    "R_AARCH64_RELATIVE",
+    "Elf",
+    "ElfError",
+    "ElfType",
+    "ProgramHeader",
+    "Relocation",
+    "sections_broken",
+    "without_sections",
+]
+
+MAGIC: Final = b"\x7fELF"
+R_AARCH64_RELATIVE: Final = 1027
+
+_CLASS64, _LITTLE_ENDIAN, _EM_AARCH64 = 2, 1, 183
+_CLASSES: Final = {1: "32-bit"}
+_ORDERS: Final = {2: "big-endian"}
+_MACHINES: Final = {3: "x86", 40: "32-bit Arm", 62: "x86-64", 243: "RISC-V"}
+_IDENT_SIZE: Final = 0x10
+_HEADER: Final = struct.Struct("<16x2HI3QI6H")
+_PROGRAM_HEADER: Final = struct.Struct("<2I6Q")
+_SECTION_HEADER_SIZE: Final = 64
+_SECTIONS: Final = struct.Struct("<Q4x6H")  # e_shoff, then e_ehsize .. e_shstrndx, at offset 0x28
+_SECTIONS_AT: Final = 0x28
+_PT_LOAD, _PT_DYNAMIC = 1, 2
+_DT_RELA, _DT_RELASZ = 7, 8
+_DYNAMIC: Final = struct.Struct("<2Q")
+_RELA: Final = struct.Struct("<2Qq")
+
+
+class ElfError(ValueError):
+    """What is wrong with a file, and what to do: a sentence whose subject, the file's name, its reader puts before."""
+
+
+class ElfType(IntEnum):
+    """e_type."""
+
+    ET_NONE = 0
+    ET_REL = 1
+    ET_EXEC = 2
+    ET_DYN = 3
+    ET_CORE = 4
+
+
+class ProgramHeader(NamedTuple):
+    """A segment: ``filesz`` bytes at ``offset`` of the file, ``memsz`` in memory; the rest of them is zero."""
+
+    type: int
+    flags: int
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+    align: int
+
+
+class Relocation(NamedTuple):
+    """An entry of a RELA table: what of ``addend`` and symbol goes to the virtual address ``offset``."""
+
+    offset: int
+    info: int
+    addend: int
+
+
+class Elf:
+    """A 64-bit little-endian AArch64 program, linked (ET_EXEC, ET_DYN), whose segments are all there.
+
+    ``entry`` is a virtual address; ``segments`` are what is loaded (PT_LOAD with a size), in the order of the file.
+    ElfError when the file is anything else.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        _check_ident(data)
+        kind, _, _, entry, table, _, _, _, row, count, *_ = _HEADER.unpack_from(data)
+        if kind not in (ElfType.ET_EXEC, ElfType.ET_DYN):
+            names = {int(member): member.name for member in ElfType}
+            raise ElfError(f"must be an executable ELF, not {_of(kind, names)}: link it")
+        if count and row != _PROGRAM_HEADER.size:
+            raise ElfError(f"is a damaged ELF, with program headers of {row} bytes: build or copy it again")
+        end = table + row * count
+        if count and end > len(data):
+            raise ElfError(f"is a truncated ELF: its program headers end at {end:#x}, the file at {len(data):#x}")
+        self.data = data
+        self.type = ElfType(kind)
+        self.entry: int = entry
+        self.headers = [ProgramHeader(*_PROGRAM_HEADER.unpack_from(data, table + row * at)) for at in range(count)]
+        self.segments = [header for header in self.headers if header.type == _PT_LOAD and header.memsz]
+        if not self.segments:
+            raise ElfError("has no loadable segments (PT_LOAD): link it as an executable")
+        for segment in self.segments:
+            _check_segment(segment, len(data))
+
+    def contents(self, header: ProgramHeader) -> bytes:
+        """The bytes of a segment that the file holds."""
+        return self.data[header.offset : header.offset + header.filesz]
+
+    def physical(self, va: int) -> int | None:
+        """The physical address at which a virtual one is loaded, None outside the segments."""
+        for segment in self.segments:
+            if segment.vaddr <= va < segment.vaddr + segment.memsz:
+                return va - segment.vaddr + segment.paddr
+        return None
+
+    def relocations(self) -> Iterator[Relocation]:
+        """The entries of the RELA tables that PT_DYNAMIC names; none of a table that is not in one segment."""
+        for dynamic in self.headers:
+            if dynamic.type == _PT_DYNAMIC:
+                tags = dict(_DYNAMIC.iter_unpack(_whole(self.contents(dynamic), _DYNAMIC.size)))
+                table = self._bytes_at(tags.get(_DT_RELA, 0), tags.get(_DT_RELASZ, 0))
+                yield from (Relocation(*entry) for entry in _RELA.iter_unpack(_whole(table, _RELA.size)))
+
+    def _bytes_at(self, va: int, size: int) -> bytes:
+        """What the file holds at a virtual address; nothing when it does not lie in one segment."""
+        for segment in self.segments:
+            at = va - segment.vaddr
+            if 0 <= at <= segment.filesz - size:
+                return self.data[segment.offset + at : segment.offset + at + size]
+        return b""
+
+
+def sections_broken(data: bytes) -> bool:
+    """Whether the section header table of a 64-bit little-endian ELF cannot be what its header says."""
+    offset, _, _, _, entry_size, count, names = _SECTIONS.unpack_from(data, _SECTIONS_AT)
+    if not offset:
+        return bool(count)
+    wrong_size = entry_size != _SECTION_HEADER_SIZE
+    return bool(wrong_size or offset + count * entry_size > len(data) or names >= max(count, 1))
+
+
+def without_sections(data: bytes) -> bytes:
+    """The same ELF without its section header table, which loading does not need."""
+    mended = bytearray(data)
+    mended[0x28:0x30] = bytes(8)  # e_shoff
+    mended[0x3A:0x40] = bytes(6)  # e_shentsize, e_shnum, e_shstrndx
+    return bytes(mended)
+
+
+def _check_ident(data: bytes) -> None:
+    """What has to hold before the headers make sense."""
+    if len(data) < _IDENT_SIZE:
+        raise ElfError(f"is a truncated ELF of {len(data)} bytes: copy it again")
+    if data[4] != _CLASS64:
+        raise ElfError(f"must be a 64-bit ELF, not {_of(data[4], _CLASSES)}: build it for AArch64")
+    if data[5] != _LITTLE_ENDIAN:
+        raise ElfError(f"must be a little-endian ELF, not {_of(data[5], _ORDERS)}: build it for AArch64")
+    if len(data) < _HEADER.size:
+        raise ElfError(f"is a truncated ELF of {len(data)} bytes: copy it again")
+    machine = int.from_bytes(data[0x12:0x14], "little")
+    if machine != _EM_AARCH64:
+        raise ElfError(f"must be an AArch64 ELF, not {_of(machine, _MACHINES)}: build it for AArch64")
+
+
+def _check_segment(segment: ProgramHeader, size: int) -> None:
+    end = segment.offset + segment.filesz
+    if end > size:
+        raise ElfError(f"is a truncated ELF: a segment ends at {end:#x}, the file at {size:#x}: copy it again")
+    if segment.filesz > segment.memsz:
+        raise ElfError(
+            f"has a segment of {segment.filesz:#x} bytes in the file, {segment.memsz:#x} in memory: link it again"
+        )
+
+
+def _of(value: int, names: dict[int, str]) -> str:
+    return names.get(value, f"type {value}")
+
+
+def _whole(table: bytes, size: int) -> bytes:
+    """A table without what is less than an entry at its end."""
+    return table[: len(table) // size * size]
