@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import Final
 
 from cca_arch.smccc import REGISTER_MASK
-from cca_arch.types import MPIDR_AFFINITY
+from cca_arch.sysregs import MPIDR_AFFINITY
 
 __all__ = [
     "PSCI_VERSION",

@@ -6,7 +6,6 @@ from typing import NewType
 __all__ = [
     "GRANULE_SIZE",
     "IPA",
-    "MPIDR_AFFINITY",
     "PA",
     "VA",
     "Access",
@@ -18,8 +17,6 @@ __all__ = [
 ]
 
 GRANULE_SIZE = 0x1000
-MPIDR_AFFINITY = 0xFF_00FF_FFFF
-"""Aff3 to Aff0 of an MPIDR_EL1."""
 PA = NewType("PA", int)
 IPA = NewType("IPA", int)
 VA = NewType("VA", int)

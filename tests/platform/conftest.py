@@ -7,8 +7,8 @@ import pytest
 from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
 
 from cca_arch.descriptors import gpt
+from cca_arch.gic import GICR_STRIDE
 from cca_arch.types import Gpi, SecurityState, Ticks
-from cca_platform.gic import FRAMES_SIZE
 from cca_platform.machine.board import Board
 from cca_platform.machine.clock import ClockState
 from cca_platform.machine.machine import Machine
@@ -99,7 +99,7 @@ class Bench:
         gic = self.machine.gic
         gic.secure_distributor.write(_CTLR, 4, _GROUPS)
         for pe in self.machine.pes:
-            at = FRAMES_SIZE * pe.index
+            at = GICR_STRIDE * pe.index
             gic.secure_redistributors.write(at + _WAKER, 4, 0)
             gic.secure_redistributors.write(at + _SGI_BASE + _IGROUPR, 4, 0xFFFF_FFFF)
             for intid in intids:

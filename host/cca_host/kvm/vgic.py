@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cca_arch.gic import FIRST_SPI
-from cca_arch.sysregs import IccSgi, IchHcr, IchLr, LrState
-from cca_arch.types import MPIDR_AFFINITY
+from cca_arch.sysregs import MPIDR_AFFINITY, IccSgi, IchHcr, IchLr, LrState
 from cca_platform.machine.state import State, from_words, to_words
 
 __all__ = [

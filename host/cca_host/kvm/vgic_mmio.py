@@ -18,7 +18,7 @@ from cca_arch.gic import (
     Gicr,
     GicrTyper,
 )
-from cca_arch.types import MPIDR_AFFINITY
+from cca_arch.sysregs import MPIDR_AFFINITY
 from cca_host.kvm.vgic import INTIDS, PRIVATE, Interrupts, VcpuInterface, Vgic
 
 __all__ = ["VgicMmio"]

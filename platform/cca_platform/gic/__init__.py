@@ -9,14 +9,11 @@ software until EL3 has given it the interrupts (GICD_IGROUPR, GICR_IGROUPR0, GIC
 
 from cca_platform.gic.cpu import CpuInterface
 from cca_platform.gic.gic import Gic, GicState
-from cca_platform.gic.redistributor import FRAMES_SIZE
 from cca_platform.gic.sysregs import TRAP_EL2, UNDEFINED
-from cca_platform.gic.virtual import LIST_REGISTERS, MAINTENANCE, VirtualInterface
+from cca_platform.gic.virtual import LIST_REGISTERS, VirtualInterface
 
 __all__ = [
-    "FRAMES_SIZE",
     "LIST_REGISTERS",
-    "MAINTENANCE",
     "TRAP_EL2",
     "UNDEFINED",
     "CpuInterface",

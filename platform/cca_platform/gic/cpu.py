@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.gic import FIRST_SPECIAL, FIRST_SPI, SPURIOUS
+from cca_arch.sysregs import Encoding
 from cca_platform.gic.interrupts import Interrupts, InterruptsState
 from cca_platform.gic.priorities import (
     CBPR,
@@ -26,12 +28,10 @@ from cca_platform.native.block import SIGNAL_G0, SIGNAL_G1NS, SIGNAL_G1S
 if TYPE_CHECKING:
     from cca_platform.gic.gic import Gic
 
-__all__ = ["SPURIOUS", "CpuInterface", "CpuState"]
+__all__ = ["CpuInterface", "CpuState"]
 
-SPURIOUS: Final = 1023
-_FOR_SECURE, _FOR_NS = 1020, 1021  # what EL3 reads: the interrupt is for the other state
-_SPECIAL: Final = range(1020, 1024)
-_PRIVATE: Final = 32
+_FOR_SECURE, _FOR_NS = FIRST_SPECIAL, FIRST_SPECIAL + 1  # what EL3 reads: the interrupt is for the other state
+_SPECIAL: Final = range(FIRST_SPECIAL, SPURIOUS + 1)
 _SIGNALS: Final = {G0: SIGNAL_G0, G1S: SIGNAL_G1S, G1NS: SIGNAL_G1NS}
 _SGIS: Final = 0xFFFF
 
@@ -76,7 +76,7 @@ class CpuInterface:
         self.gic = gic
         self.index = index
         self.affinity = affinity
-        self.interrupts = Interrupts(0, _PRIVATE, edge_only=_SGIS)
+        self.interrupts = Interrupts(0, FIRST_SPI, edge_only=_SGIS)
         self.virtual = VirtualInterface(self)
         self.signals = 0
         self.reset()
@@ -106,11 +106,11 @@ class CpuInterface:
         self.gic.update_all()
 
     # -- system registers ---------------------------------------------------------------------------------------------
-    def read(self, encoding: tuple[int, int, int, int, int], el: int, security: int, hcr: int) -> int:
-        """MRS of a GIC register (op0, op1, CRn, CRm, op2) with HCR_EL2 ``hcr``; UNDEFINED or TRAP_EL2 if negative."""
+    def read(self, encoding: Encoding, el: int, security: int, hcr: int) -> int:
+        """MRS of a GIC register with HCR_EL2 ``hcr``; UNDEFINED or TRAP_EL2 if negative."""
         return access(self, encoding, el, security, hcr, None)
 
-    def write(self, encoding: tuple[int, int, int, int, int], value: int, el: int, security: int, hcr: int) -> int:
+    def write(self, encoding: Encoding, value: int, el: int, security: int, hcr: int) -> int:
         """MSR of a GIC register; 0, UNDEFINED or TRAP_EL2."""
         return access(self, encoding, el, security, hcr, value)
 

@@ -6,7 +6,7 @@ another size than the register's does is RAZ/WI; GICD_IROUTER takes 64 bits or e
 
 from typing import TYPE_CHECKING, Final
 
-from cca_platform.gic.identification import FRAME_ID, IIDR
+from cca_arch.gic import IDENTIFICATION, IIDR, Gicd, GicdCtlr, GicdCtlrNs, GicdTyper
 from cca_platform.gic.priorities import G0, G1NS, G1S
 
 if TYPE_CHECKING:
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Distributor"]
 
-_CTLR, _TYPER, _IIDR = 0x00, 0x04, 0x08
-_MESSAGES: Final = {0x40: True, 0x48: False}  # GICD_SETSPI_NSR, GICD_CLRSPI_NSR
-_SECURE_MESSAGES: Final = {0x50: True, 0x58: False}  # GICD_SETSPI_SR, GICD_CLRSPI_SR
-_INTERRUPTS: Final = range(0x80, 0xF00)
-_IROUTER: Final = range(0x6000, 0x8000)
-_ARE: Final = 0x30  # ARE_S and ARE_NS
-_NS_ARE: Final = 0x10  # ARE_NS in the Non-secure view
-_NS_ENABLE: Final = 2  # EnableGrp1A
-_ENABLES: Final = ((0, G0), (1, G1NS), (2, G1S))  # bits of GICD_CTLR in the Secure view
-_TYPER_FEATURES: Final = 1 << 26 | 1 << 24 | 15 << 19 | 1 << 16 | 1 << 10  # RSS, A3V, IDbits, MBIS, SecurityExtn
+_MESSAGES: Final[dict[int, bool]] = {Gicd.SETSPI_NSR: True, Gicd.CLRSPI_NSR: False}
+_SECURE_MESSAGES: Final[dict[int, bool]] = {Gicd.SETSPI_SR: True, Gicd.CLRSPI_SR: False}
+_INTERRUPTS: Final = range(Gicd.IGROUPR, 0xF00)
+_IROUTER: Final = range(Gicd.IROUTER, 0x8000)
+_ARE: Final = GicdCtlr.are_s.mask | GicdCtlr.are_ns.mask
+_NS_ARE: Final = GicdCtlrNs.are_ns.mask
+_NS_ENABLE: Final = GicdCtlrNs.enablegrp1a.mask
+_ENABLES: Final = (
+    (GicdCtlr.enablegrp0.low, G0), (GicdCtlr.enablegrp1ns.low, G1NS), (GicdCtlr.enablegrp1s.low, G1S),
+)  # fmt: skip
+_TYPER_FEATURES: Final = int(GicdTyper.make(rss=1, a3v=1, idbits=15, mbis=1, securityextn=1))
 _WORD: Final = 0xFFFF_FFFF
 
 
@@ -47,9 +48,11 @@ class Distributor:
             return self._gic.spis.read(offset, size, self._secure)
         if size != 4:
             return 0
-        if offset == _CTLR:
+        if offset == Gicd.CTLR:
             return self._read_control()
-        return {_TYPER: self._typer, _IIDR: IIDR}.get(offset, FRAME_ID.get(offset, 0))
+        if offset == Gicd.TYPER:
+            return self._typer
+        return IIDR if offset == Gicd.IIDR else IDENTIFICATION.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write a register; what is not implemented or not permitted is ignored."""
@@ -60,7 +63,7 @@ class Distributor:
         elif offset in _INTERRUPTS:
             self._gic.spis.write(offset, size, value, self._secure)
             self._gic.update_all()
-        elif offset == _CTLR and size == 4:
+        elif offset == Gicd.CTLR and size == 4:
             self._write_control(value)
         elif offset in _MESSAGES and size in (2, 4):
             self._message(value, _MESSAGES[offset])

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from cca_arch.types import MPIDR_AFFINITY
+from cca_arch.gic import FIRST_SPECIAL, FIRST_SPI, GicdIrouter
+from cca_arch.sysregs import MPIDR_AFFINITY, IccSgi
 from cca_platform.gic.cpu import CpuInterface, CpuState
 from cca_platform.gic.distributor import Distributor
 from cca_platform.gic.interrupts import Interrupts, InterruptsState
@@ -13,9 +14,7 @@ from cca_platform.machine.state import State
 
 __all__ = ["Gic", "GicState"]
 
-_SPI: Final = 32
-_SPECIAL: Final = 1020
-_IRM: Final = 1 << 31
+_IRM: Final = GicdIrouter.irm.mask
 _GROUP_BITS: Final = (1 << G0, 1 << G1S, 1 << G1NS)
 
 
@@ -36,10 +35,10 @@ class Gic:
     """
 
     def __init__(self, mpidrs: Sequence[int], spis: int, on_signals: Callable[[int, int], object]) -> None:
-        if not 0 <= spis <= _SPECIAL - _SPI:
-            raise ValueError(f"a GIC must have 0 to {_SPECIAL - _SPI} SPIs, not {spis}")
+        if not 0 <= spis <= FIRST_SPECIAL - FIRST_SPI:
+            raise ValueError(f"a GIC must have 0 to {FIRST_SPECIAL - FIRST_SPI} SPIs, not {spis}")
         self.on_signals = on_signals
-        self.spis = Interrupts(_SPI, spis)
+        self.spis = Interrupts(FIRST_SPI, spis)
         self.enables = 0  # GICD_CTLR: bit G0, G1S, G1NS
         self.cpus = [CpuInterface(self, index, mpidr & MPIDR_AFFINITY) for index, mpidr in enumerate(mpidrs)]
         self._by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
@@ -71,14 +70,14 @@ class Gic:
         """The input of an SPI from its peripheral."""
         spis = self.spis
         if not spis.all >> intid & 1:
-            raise ValueError(f"an SPI must be {_SPI} to {_SPI + spis.count - 1}, not {intid}")
+            raise ValueError(f"an SPI must be {FIRST_SPI} to {FIRST_SPI + spis.count - 1}, not {intid}")
         if bool(spis.wire >> intid & 1) != bool(level):
             spis.set_wire(intid, bool(level))
             self.update_spi(intid)
 
     def set_ppi(self, pe_index: int, intid: int, level: bool) -> None:
         """The input of a PPI of one PE."""
-        if not 16 <= intid < _SPI:
+        if not 16 <= intid < FIRST_SPI:
             raise ValueError(f"a PPI must be 16 to 31, not {intid}")
         cpu = self.cpus[pe_index]
         if bool(cpu.interrupts.wire >> intid & 1) != bool(level):
@@ -152,19 +151,19 @@ class Gic:
                 first for level in range(LEVELS) if (first := shown & (private.levels[level] | spis.levels[level]))
             )
         intid = (shown & -shown).bit_length() - 1
-        interrupts = private if intid < _SPI else spis
+        interrupts = private if intid < FIRST_SPI else spis
         cpu.present(intid, interrupts.priority[intid - interrupts.first], interrupts.group_of(intid))
 
     # -- what CPU interfaces do to interrupts -------------------------------------------------------------------------
     def interrupts_of(self, cpu: CpuInterface, intid: int) -> Interrupts | None:
         """Where the state of an INTID is for a PE; None for one that does not exist."""
-        if intid < _SPI:
+        if intid < FIRST_SPI:
             return cpu.interrupts
         return self.spis if self.spis.all >> intid & 1 else None
 
     def activate(self, cpu: CpuInterface, intid: int) -> None:
         """Acknowledge by a PE."""
-        if intid < _SPI:
+        if intid < FIRST_SPI:
             cpu.interrupts.activate(intid)
             self.update(cpu)
         else:
@@ -176,20 +175,20 @@ class Gic:
         interrupts = self.interrupts_of(cpu, intid)
         if interrupts is not None and groups >> interrupts.group_of(intid) & 1:
             interrupts.deactivate(intid)
-            if intid < _SPI:
+            if intid < FIRST_SPI:
                 self.update(cpu)
             else:
                 self.update_spi(intid)
 
     def send_sgi(self, sender: CpuInterface, value: int, groups: int) -> None:
         """Make an SGI pending where it is in one of ``groups``; ``value`` as of ICC_SGI1R_EL1."""
-        intid = value >> 24 & 15
-        if value >> 40 & 1:
+        sgi = IccSgi(value)
+        intid = sgi.intid
+        if sgi.irm:
             targets = [cpu for cpu in self.cpus if cpu is not sender]
         else:
-            cluster = (value >> 48 & 0xFF) << 32 | (value >> 32 & 0xFF) << 16 | (value >> 16 & 0xFF) << 8
-            base = cluster | (value >> 44 & 15) << 4
-            affinities = (base | bit for bit in range(16) if value >> bit & 1)
+            base = sgi.aff3 << 32 | sgi.aff2 << 16 | sgi.aff1 << 8 | sgi.rs << 4
+            affinities = (base | bit for bit in range(16) if sgi.targetlist >> bit & 1)
             targets = [self._by_affinity[affinity] for affinity in affinities if affinity in self._by_affinity]
         for cpu in targets:
             if groups >> cpu.interrupts.group_of(intid) & 1:

@@ -6,14 +6,15 @@ A set of interrupts is an int with bit INTID set, so the SPIs and the private in
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from cca_arch.gic import Gicd
 from cca_platform.gic.priorities import G0, G1NS, G1S, LEVEL_SHIFT, LEVELS, PRIORITY_MASK, ns_write
 from cca_platform.machine.state import State, from_words, to_words
 
 __all__ = ["Interrupts", "InterruptsState"]
 
 _WORD: Final = 0xFFFF_FFFF
-_PRIORITY: Final = range(0x400, 0x800)
-_ICFGR: Final = range(0xC00, 0xD00)
+_PRIORITY: Final = range(Gicd.IPRIORITYR, 0x800)
+_ICFGR: Final = range(Gicd.ICFGR, Gicd.IGRPMODR)
 
 
 class InterruptsState(State, frozen=True, tag="gic.interrupts/1"):
@@ -123,11 +124,11 @@ class Interrupts:
         """A register at 0x80 to 0xEFF of GICD or of the SGI frame; what may not be seen reads as zero."""
         visible = self.all if secure else self.group
         if offset in _PRIORITY:
-            return self._read_priorities(offset - 0x400, size, visible, secure) if size in (1, 4) else 0
+            return self._read_priorities(offset - _PRIORITY.start, size, visible, secure) if size in (1, 4) else 0
         if size != 4:
             return 0
         if offset in _ICFGR:
-            edge = (self.edge & visible) >> 4 * (offset - 0xC00)
+            edge = (self.edge & visible) >> 4 * (offset - _ICFGR.start)
             return sum(2 << 2 * index for index in range(16) if edge >> index & 1)
         row = _BITMAPS.get(offset >> 7)
         if row is None or (row.secure and not secure):
@@ -139,10 +140,10 @@ class Interrupts:
         mine = self.all if secure else self.group
         if offset in _PRIORITY:
             if size in (1, 4):
-                self._write_priorities(offset - 0x400, size, value, mine, secure)
+                self._write_priorities(offset - _PRIORITY.start, size, value, mine, secure)
         elif size == 4:
             if offset in _ICFGR:
-                shift = 4 * (offset - 0xC00)
+                shift = 4 * (offset - _ICFGR.start)
                 edge = sum(1 << index for index in range(16) if value >> 2 * index & 2)
                 changed = 0xFFFF << shift & mine & ~self.edge_only
                 self.edge = self.edge & ~changed | edge << shift & changed
@@ -227,13 +228,13 @@ def _clear(name: str) -> Callable[[Interrupts, int, int], None]:
 _BITMAPS: Final = {
     offset >> 7: row
     for offset, row in {
-        0x080: _Bitmap("IGROUPR", lambda it: it.group, _assign("group"), secure=True),
-        0x100: _Bitmap("ISENABLER", lambda it: it.enable, _set("enable")),
-        0x180: _Bitmap("ICENABLER", lambda it: it.enable, _clear("enable")),
-        0x200: _Bitmap("ISPENDR", lambda it: it.pending, _set("latch")),
-        0x280: _Bitmap("ICPENDR", lambda it: it.pending, _clear("latch")),
-        0x300: _Bitmap("ISACTIVER", lambda it: it.active, _set("active")),
-        0x380: _Bitmap("ICACTIVER", lambda it: it.active, _clear("active")),
-        0xD00: _Bitmap("IGRPMODR", lambda it: it.modifier, _assign("modifier"), secure=True),
+        Gicd.IGROUPR: _Bitmap("IGROUPR", lambda it: it.group, _assign("group"), secure=True),
+        Gicd.ISENABLER: _Bitmap("ISENABLER", lambda it: it.enable, _set("enable")),
+        Gicd.ICENABLER: _Bitmap("ICENABLER", lambda it: it.enable, _clear("enable")),
+        Gicd.ISPENDR: _Bitmap("ISPENDR", lambda it: it.pending, _set("latch")),
+        Gicd.ICPENDR: _Bitmap("ICPENDR", lambda it: it.pending, _clear("latch")),
+        Gicd.ISACTIVER: _Bitmap("ISACTIVER", lambda it: it.active, _set("active")),
+        Gicd.ICACTIVER: _Bitmap("ICACTIVER", lambda it: it.active, _clear("active")),
+        Gicd.IGRPMODR: _Bitmap("IGRPMODR", lambda it: it.modifier, _assign("modifier"), secure=True),
     }.items()
 }

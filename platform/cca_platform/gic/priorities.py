@@ -6,6 +6,8 @@ priorities register has one bit for each of the 32 group priorities.
 
 from typing import Final
 
+from cca_arch.sysregs import IccCtlr
+
 __all__ = [
     "CBPR",
     "EOIMODE",
@@ -39,10 +41,10 @@ IDLE: Final = 0xFF
 MIN_BPR: Final = 7 - PRIORITY_BITS
 """The lowest binary point of Group 0; one more for a Non-secure or virtual Group 1."""
 
-CBPR: Final = 1
-"""ICC_CTLR_EL1 bit 0: the binary point of Group 0 serves Group 1 too."""
-EOIMODE: Final = 2
-"""ICC_CTLR_EL1 bit 1: EOIR only drops the priority, DIR deactivates."""
+CBPR: Final = IccCtlr.cbpr.mask
+"""Of ICC_CTLR_EL1: the binary point of Group 0 serves Group 1 too."""
+EOIMODE: Final = IccCtlr.eoimode.mask
+"""Of ICC_CTLR_EL1: EOIR only drops the priority, DIR deactivates."""
 
 _GROUP_MASKS: Final = tuple(0xFF << point + 1 & 0xFF for point in range(8))
 

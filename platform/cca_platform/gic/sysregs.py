@@ -8,6 +8,18 @@ lower half of the priorities, and Group 0 registers belong to EL3. Its trap of t
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cca_arch.sysregs import (
+    Encoding,
+    Hcr,
+    IccCtlr,
+    IccCtlrEl3,
+    IccIgrpen1El3,
+    IccSre,
+    IchHcr,
+    IchVtr,
+    encodings,
+)
+from cca_arch.types import SecurityState
 from cca_platform.gic.priorities import CBPR, EOIMODE, G0, G1NS, G1S, MIN_BPR, PRIORITY_BITS, ns_read
 from cca_platform.gic.virtual import LIST_REGISTERS
 
@@ -20,19 +32,26 @@ __all__ = ["TRAP_EL2", "UNDEFINED", "access"]
 UNDEFINED: Final = -1
 TRAP_EL2: Final = -2
 
-_SECURE, _ROOT = 0, 2  # SecurityState
-_FMO, _IMO = 1 << 3, 1 << 4  # HCR_EL2
-_TC, _TALL0, _TALL1, _TDIR = 1 << 10, 1 << 11, 1 << 12, 1 << 14  # ICH_HCR_EL2
-_SRE: Final = 0b111  # SRE, DFB, DIB
-_SRE_ENABLE: Final = 0b1000
-_FEATURES: Final = 1 << 18 | 1 << 15 | PRIORITY_BITS - 1 << 8  # RSS, A3V, PRIbits; 16-bit INTIDs
-_NDS: Final = 1 << 17
-# PRIbits, PREbits, A3V, nV4, TDS, and the number of list registers; 16-bit INTIDs
-_VTR: Final = PRIORITY_BITS - 1 << 29 | PRIORITY_BITS - 1 << 26 | 1 << 21 | 1 << 20 | 1 << 19 | LIST_REGISTERS - 1
+_SECURE, _ROOT = int(SecurityState.SECURE), int(SecurityState.ROOT)
+_FMO, _IMO = Hcr.fmo.mask, Hcr.imo.mask
+_TC, _TALL0, _TALL1, _TDIR = IchHcr.tc.mask, IchHcr.tall0.mask, IchHcr.tall1.mask, IchHcr.tdir.mask
+_SRE: Final = int(IccSre.make(sre=1, dfb=1, dib=1))
+_SRE_ENABLE: Final = IccSre.enable.mask
+_FEATURES: Final = int(IccCtlr.make(rss=1, a3v=1, pribits=PRIORITY_BITS - 1))  # 16-bit INTIDs
+_NDS: Final = IccCtlrEl3.nds.mask
+_VTR: Final = int(
+    IchVtr.make(
+        pribits=PRIORITY_BITS - 1, prebits=PRIORITY_BITS - 1, a3v=1, nv4=1, tds=1, listregs=LIST_REGISTERS - 1
+    )
+)  # fmt: skip
+_CBPR_S, _CBPR_NS = IccCtlrEl3.cbpr_el1s.low, IccCtlrEl3.cbpr_el1ns.low
+_EOIMODE_EL3, _EOIMODE_S, _EOIMODE_NS = (
+    IccCtlrEl3.eoimode_el3.low, IccCtlrEl3.eoimode_el1s.low, IccCtlrEl3.eoimode_el1ns.low,
+)  # fmt: skip
+_ENABLE_NS, _ENABLE_S = IccIgrpen1El3.enablegrp1ns.low, IccIgrpen1El3.enablegrp1s.low
 _INTID: Final = 0xFF_FFFF
 _AP: Final = 0xFFFF_FFFF
 
-_Encoding = tuple[int, int, int, int, int]
 _Read = Callable[["CpuInterface", int, int], int]  # (interface, EL, 1 = Non-secure)
 _Write = Callable[["CpuInterface", int, int, int], None]  # (interface, value, EL, 1 = Non-secure)
 _VirtualRead = Callable[["VirtualInterface"], int]
@@ -46,7 +65,6 @@ class _Register(NamedTuple):
     no virtual one. ``el`` is the lowest level that may use the physical one.
     """
 
-    name: str
     el: int
     trap: int
     route: int
@@ -57,7 +75,7 @@ class _Register(NamedTuple):
 
 
 def access(
-    cpu: "CpuInterface", encoding: tuple[int, int, int, int, int], el: int, security: int, hcr: int, value: int | None
+    cpu: "CpuInterface", encoding: Encoding, el: int, security: int, hcr: int, value: int | None
 ) -> int:
     """MRS (``value`` None) or MSR at an EL of a security state; UNDEFINED, TRAP_EL2, or what was read (0 for MSR)."""
     row = _REGISTERS.get(encoding)
@@ -86,6 +104,10 @@ def _virtual(virtual: "VirtualInterface", row: _Register, value: int | None) -> 
         return TRAP_EL2
     row.virtual_write(virtual, value)
     return 0
+
+
+def _bit(value: int) -> int:
+    return 1 if value else 0
 
 
 # -- registers that need more than a line -----------------------------------------------------------------------------
@@ -122,14 +144,17 @@ def _write_control(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
 
 def _read_control_el3(cpu: "CpuInterface", el: int, ns: int) -> int:
     secure, other = cpu.control
-    points = secure & CBPR | (other & CBPR) << 1
-    modes = cpu.el3_eoimode << 1 | (secure & EOIMODE) << 2 | (other & EOIMODE) << 3
-    return points | modes | _FEATURES | _NDS
+    points = _bit(secure & CBPR) << _CBPR_S | _bit(other & CBPR) << _CBPR_NS
+    modes = _bit(secure & EOIMODE) << _EOIMODE_S | _bit(other & EOIMODE) << _EOIMODE_NS
+    return points | modes | _bit(cpu.el3_eoimode) << _EOIMODE_EL3 | _FEATURES | _NDS
 
 
 def _write_control_el3(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
-    cpu.control = [value & CBPR | value >> 2 & EOIMODE, value >> 1 & CBPR | value >> 3 & EOIMODE]
-    cpu.el3_eoimode = value >> 1 & EOIMODE
+    points, modes = (_CBPR_S, _CBPR_NS), (_EOIMODE_S, _EOIMODE_NS)
+    cpu.control = [
+        (value >> point & 1) * CBPR | (value >> mode & 1) * EOIMODE for point, mode in zip(points, modes, strict=True)
+    ]
+    cpu.el3_eoimode = (value >> _EOIMODE_EL3 & 1) * EOIMODE
     cpu.changed()
 
 
@@ -139,12 +164,12 @@ def _enable(cpu: "CpuInterface", group: int, value: int) -> None:
 
 
 def _read_enables_el3(cpu: "CpuInterface", el: int, ns: int) -> int:
-    return cpu.enables >> G1NS & 1 | (cpu.enables >> G1S & 1) << 1
+    return (cpu.enables >> G1NS & 1) << _ENABLE_NS | (cpu.enables >> G1S & 1) << _ENABLE_S
 
 
 def _write_enables_el3(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
-    _enable(cpu, G1NS, value)
-    _enable(cpu, G1S, value >> 1)
+    _enable(cpu, G1NS, value >> _ENABLE_NS)
+    _enable(cpu, G1S, value >> _ENABLE_S)
 
 
 def _write_active(cpu: "CpuInterface", group: int, value: int) -> None:
@@ -173,110 +198,106 @@ def _nothing(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
 # -- the table --------------------------------------------------------------------------------------------------------
 # _group(n): a register of Group n, by HCR_EL2.FMO or IMO and TALL0 or TALL1; common: of both groups.
 def _group0(
-    name: str, read: _Read | None, write: _Write | None, vread: _VirtualRead | None, vwrite: _VirtualWrite | None
+    read: _Read | None, write: _Write | None, vread: _VirtualRead | None, vwrite: _VirtualWrite | None
 ) -> _Register:
-    return _Register(name, 3, _TALL0, _FMO, read, write, vread, vwrite)
+    return _Register(3, _TALL0, _FMO, read, write, vread, vwrite)
 
 
 def _group1(
-    name: str, read: _Read | None, write: _Write | None, vread: _VirtualRead | None, vwrite: _VirtualWrite | None
+    read: _Read | None, write: _Write | None, vread: _VirtualRead | None, vwrite: _VirtualWrite | None
 ) -> _Register:
-    return _Register(name, 1, _TALL1, _IMO, read, write, vread, vwrite)
+    return _Register(1, _TALL1, _IMO, read, write, vread, vwrite)
 
 
 def _common(
-    name: str, read: _Read | None, write: _Write | None, vread: _VirtualRead | None, vwrite: _VirtualWrite | None
+    read: _Read | None, write: _Write | None, vread: _VirtualRead | None, vwrite: _VirtualWrite | None
 ) -> _Register:
-    return _Register(name, 1, _TC, _FMO | _IMO, read, write, vread, vwrite)
+    return _Register(1, _TC, _FMO | _IMO, read, write, vread, vwrite)
 
 
-def _sgi(name: str, write: _Write) -> _Register:
-    return _Register(name, 1, _TC, _FMO | _IMO, None, write)
+def _sgi(write: _Write) -> _Register:
+    return _Register(1, _TC, _FMO | _IMO, None, write)
 
 
-def _hyp(name: str, read: _VirtualRead, write: _VirtualWrite | None) -> _Register:
+def _hyp(read: _VirtualRead, write: _VirtualWrite | None) -> _Register:
     def _write(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
         if write is not None:
             write(cpu.virtual, value)
 
-    return _Register(name, 2, 0, 0, lambda cpu, el, ns: read(cpu.virtual), None if write is None else _write)
+    return _Register(2, 0, 0, lambda cpu, el, ns: read(cpu.virtual), None if write is None else _write)
 
 
 def _list_register(index: int) -> _Register:
-    return _hyp(f"ICH_LR{index}_EL2", lambda v: v.lrs[index], lambda v, x: v.write_lr(index, x))
+    return _hyp(lambda v: v.lrs[index], lambda v, x: v.write_lr(index, x))
 
 
-_REGISTERS: Final[dict[_Encoding, _Register]] = {
-    (3, 0, 4, 6, 0): _common(
-        "ICC_PMR_EL1", lambda c, el, ns: c.read_pmr(el == 3 or not ns),
+_REGISTERS: Final[dict[Encoding, _Register]] = {
+    encodings.ICC_PMR_EL1: _common(lambda c, el, ns: c.read_pmr(el == 3 or not ns),
         lambda c, x, el, ns: c.write_pmr(x, el == 3 or not ns), lambda v: v.read_pmr(), lambda v, x: v.write_pmr(x),
     ),
-    (3, 0, 12, 8, 0): _group0(
-        "ICC_IAR0_EL1", lambda c, el, ns: c.acknowledge(False, el, ns), None, lambda v: v.acknowledge(0), None
+    encodings.ICC_IAR0_EL1: _group0(
+        lambda c, el, ns: c.acknowledge(False, el, ns), None, lambda v: v.acknowledge(0), None
     ),
-    (3, 0, 12, 8, 1): _group0(
-        "ICC_EOIR0_EL1", None, lambda c, x, el, ns: c.end(x & _INTID, False, el, ns),
+    encodings.ICC_EOIR0_EL1: _group0(None, lambda c, x, el, ns: c.end(x & _INTID, False, el, ns),
         None, lambda v, x: v.end(x & _INTID, 0),
     ),
-    (3, 0, 12, 8, 2): _group0(
-        "ICC_HPPIR0_EL1", lambda c, el, ns: c.pending_for(False, el, ns), None, lambda v: v.pending_for(0), None
+    encodings.ICC_HPPIR0_EL1: _group0(
+        lambda c, el, ns: c.pending_for(False, el, ns), None, lambda v: v.pending_for(0), None
     ),
-    (3, 0, 12, 8, 3): _group0(
-        "ICC_BPR0_EL1", lambda c, el, ns: c.bpr0, _write_bpr0, lambda v: v.read_bpr(0), lambda v, x: v.write_bpr(0, x)
+    encodings.ICC_BPR0_EL1: _group0(
+        lambda c, el, ns: c.bpr0, _write_bpr0, lambda v: v.read_bpr(0), lambda v, x: v.write_bpr(0, x)
     ),
-    (3, 0, 12, 8, 4): _group0(
-        "ICC_AP0R0_EL1", lambda c, el, ns: c.active[G0], lambda c, x, el, ns: _write_active(c, G0, x),
+    encodings.ICC_AP0R0_EL1: _group0(lambda c, el, ns: c.active[G0], lambda c, x, el, ns: _write_active(c, G0, x),
         lambda v: v.active[0], lambda v, x: v.write_active(0, x),
     ),
-    (3, 0, 12, 9, 0): _group1(
-        "ICC_AP1R0_EL1", lambda c, el, ns: c.active[G1S + ns], lambda c, x, el, ns: _write_active(c, G1S + ns, x),
+    encodings.ICC_AP1R0_EL1: _group1(
+        lambda c, el, ns: c.active[G1S + ns], lambda c, x, el, ns: _write_active(c, G1S + ns, x),
         lambda v: v.active[1], lambda v, x: v.write_active(1, x),
     ),
-    (3, 0, 12, 11, 1): _common(
-        "ICC_DIR_EL1", None, lambda c, x, el, ns: c.deactivate(x & _INTID, el, ns),
+    encodings.ICC_DIR_EL1: _common(None, lambda c, x, el, ns: c.deactivate(x & _INTID, el, ns),
         None, lambda v, x: v.deactivate(x & _INTID),
     )._replace(trap=_TC | _TDIR),
-    (3, 0, 12, 11, 3): _common("ICC_RPR_EL1", _read_rpr, None, lambda v: v.running_priority(), None),
-    (3, 0, 12, 11, 5): _sgi("ICC_SGI1R_EL1", _send_sgi1),
-    (3, 0, 12, 11, 6): _sgi("ICC_ASGI1R_EL1", _send_alias_sgi1),
-    (3, 0, 12, 11, 7): _sgi("ICC_SGI0R_EL1", _send_sgi0),
-    (3, 0, 12, 12, 0): _group1(
-        "ICC_IAR1_EL1", lambda c, el, ns: c.acknowledge(True, el, ns), None, lambda v: v.acknowledge(1), None
+    encodings.ICC_RPR_EL1: _common(_read_rpr, None, lambda v: v.running_priority(), None),
+    encodings.ICC_SGI1R_EL1: _sgi(_send_sgi1),
+    encodings.ICC_ASGI1R_EL1: _sgi(_send_alias_sgi1),
+    encodings.ICC_SGI0R_EL1: _sgi(_send_sgi0),
+    encodings.ICC_IAR1_EL1: _group1(
+        lambda c, el, ns: c.acknowledge(True, el, ns), None, lambda v: v.acknowledge(1), None
     ),
-    (3, 0, 12, 12, 1): _group1(
-        "ICC_EOIR1_EL1", None, lambda c, x, el, ns: c.end(x & _INTID, True, el, ns),
+    encodings.ICC_EOIR1_EL1: _group1(None, lambda c, x, el, ns: c.end(x & _INTID, True, el, ns),
         None, lambda v, x: v.end(x & _INTID, 1),
     ),
-    (3, 0, 12, 12, 2): _group1(
-        "ICC_HPPIR1_EL1", lambda c, el, ns: c.pending_for(True, el, ns), None, lambda v: v.pending_for(1), None
+    encodings.ICC_HPPIR1_EL1: _group1(
+        lambda c, el, ns: c.pending_for(True, el, ns), None, lambda v: v.pending_for(1), None
     ),
-    (3, 0, 12, 12, 3): _group1(
-        "ICC_BPR1_EL1", _read_bpr1, _write_bpr1, lambda v: v.read_bpr(1), lambda v, x: v.write_bpr(1, x)
+    encodings.ICC_BPR1_EL1: _group1(
+        _read_bpr1, _write_bpr1, lambda v: v.read_bpr(1), lambda v, x: v.write_bpr(1, x)
     ),
-    (3, 0, 12, 12, 4): _common(
-        "ICC_CTLR_EL1", lambda c, el, ns: c.control[ns] | _FEATURES, _write_control,
+    encodings.ICC_CTLR_EL1: _common(
+        lambda c, el, ns: c.control[ns] | _FEATURES, _write_control,
         lambda v: v.read_control() | _FEATURES, lambda v, x: v.write_control(x),
     ),
-    (3, 0, 12, 12, 5): _Register("ICC_SRE_EL1", 1, 0, 0, lambda c, el, ns: _SRE, _nothing),
-    (3, 0, 12, 12, 6): _group0(
-        "ICC_IGRPEN0_EL1", lambda c, el, ns: c.enables >> G0 & 1, lambda c, x, el, ns: _enable(c, G0, x),
+    encodings.ICC_SRE_EL1: _Register(1, 0, 0, lambda c, el, ns: _SRE, _nothing),
+    encodings.ICC_IGRPEN0_EL1: _group0(lambda c, el, ns: c.enables >> G0 & 1, lambda c, x, el, ns: _enable(c, G0, x),
         lambda v: v.read_enable(0), lambda v, x: v.write_enable(0, x),
     ),
-    (3, 0, 12, 12, 7): _group1(
-        "ICC_IGRPEN1_EL1", lambda c, el, ns: c.enables >> G1S + ns & 1, lambda c, x, el, ns: _enable(c, G1S + ns, x),
+    encodings.ICC_IGRPEN1_EL1: _group1(
+        lambda c, el, ns: c.enables >> G1S + ns & 1, lambda c, x, el, ns: _enable(c, G1S + ns, x),
         lambda v: v.read_enable(1), lambda v, x: v.write_enable(1, x),
     ),
-    (3, 4, 12, 9, 5): _Register("ICC_SRE_EL2", 2, 0, 0, lambda c, el, ns: _SRE | _SRE_ENABLE, _nothing),
-    (3, 4, 12, 8, 0): _hyp("ICH_AP0R0_EL2", lambda v: v.active[0], lambda v, x: v.write_active(0, x)),
-    (3, 4, 12, 9, 0): _hyp("ICH_AP1R0_EL2", lambda v: v.active[1], lambda v, x: v.write_active(1, x)),
-    (3, 4, 12, 11, 0): _hyp("ICH_HCR_EL2", lambda v: v.hcr, lambda v, x: v.write_hcr(x)),
-    (3, 4, 12, 11, 1): _hyp("ICH_VTR_EL2", lambda v: _VTR, None),
-    (3, 4, 12, 11, 2): _hyp("ICH_MISR_EL2", lambda v: v.misr(), None),
-    (3, 4, 12, 11, 3): _hyp("ICH_EISR_EL2", lambda v: v.eisr(), None),
-    (3, 4, 12, 11, 5): _hyp("ICH_ELRSR_EL2", lambda v: v.elrsr(), None),
-    (3, 4, 12, 11, 7): _hyp("ICH_VMCR_EL2", lambda v: v.vmcr, lambda v, x: v.write_vmcr(x)),
-    **{(3, 4, 12, 12, index): _list_register(index) for index in range(LIST_REGISTERS)},
-    (3, 6, 12, 12, 4): _Register("ICC_CTLR_EL3", 3, 0, 0, _read_control_el3, _write_control_el3),
-    (3, 6, 12, 12, 5): _Register("ICC_SRE_EL3", 3, 0, 0, lambda c, el, ns: _SRE | _SRE_ENABLE, _nothing),
-    (3, 6, 12, 12, 7): _Register("ICC_IGRPEN1_EL3", 3, 0, 0, _read_enables_el3, _write_enables_el3),
+    encodings.ICC_SRE_EL2: _Register(2, 0, 0, lambda c, el, ns: _SRE | _SRE_ENABLE, _nothing),
+    encodings.ICH_AP0R0_EL2: _hyp(lambda v: v.active[0], lambda v, x: v.write_active(0, x)),
+    encodings.ICH_AP1R0_EL2: _hyp(lambda v: v.active[1], lambda v, x: v.write_active(1, x)),
+    encodings.ICH_HCR_EL2: _hyp(lambda v: v.hcr, lambda v, x: v.write_hcr(x)),
+    encodings.ICH_VTR_EL2: _hyp(lambda v: _VTR, None),
+    encodings.ICH_MISR_EL2: _hyp(lambda v: v.misr(), None),
+    encodings.ICH_EISR_EL2: _hyp(lambda v: v.eisr(), None),
+    encodings.ICH_ELRSR_EL2: _hyp(lambda v: v.elrsr(), None),
+    encodings.ICH_VMCR_EL2: _hyp(lambda v: v.vmcr, lambda v, x: v.write_vmcr(x)),
+    **{
+        encodings.ICH_LR0_EL2._replace(op2=index): _list_register(index) for index in range(LIST_REGISTERS)
+    },
+    encodings.ICC_CTLR_EL3: _Register(3, 0, 0, _read_control_el3, _write_control_el3),
+    encodings.ICC_SRE_EL3: _Register(3, 0, 0, lambda c, el, ns: _SRE | _SRE_ENABLE, _nothing),
+    encodings.ICC_IGRPEN1_EL3: _Register(3, 0, 0, _read_enables_el3, _write_enables_el3),
 }  # fmt: skip

@@ -6,7 +6,11 @@ Virtual priorities have 5 bits and no Secure half. Group 0 is G0; a virtual Grou
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.gic import FIRST_LPI, FIRST_SPECIAL, SPURIOUS, Ppi
+from cca_arch.sysregs import IchHcr, IchLr, IchMisr, IchVmcr, LrState
 from cca_platform.gic.priorities import (
+    CBPR,
+    EOIMODE,
     G1NS,
     IDLE,
     LEVELS,
@@ -22,38 +26,39 @@ from cca_platform.native.block import SIGNAL_VFIQ, SIGNAL_VIRQ
 if TYPE_CHECKING:
     from cca_platform.gic.cpu import CpuInterface
 
-__all__ = ["LIST_REGISTERS", "MAINTENANCE", "VMCR_RESET", "VirtualInterface", "VirtualState"]
+__all__ = ["LIST_REGISTERS", "VMCR_RESET", "VirtualInterface", "VirtualState"]
 
 LIST_REGISTERS: Final = 4
 """How many ICH_LR<n>_EL2 there are."""
-MAINTENANCE: Final = 25
-"""INTID of the maintenance interrupt, a level-sensitive PPI."""
 
-_SPURIOUS: Final = 1023
-_SPECIAL: Final = range(1020, 1024)
-_LPIS: Final = 8192  # the first INTID of interrupts without an active state
+_SPECIAL: Final = range(FIRST_SPECIAL, SPURIOUS + 1)
 _AP: Final = (1 << LEVELS) - 1
 
-# ICH_LR<n>_EL2
-_LR_VINTID: Final = 0xFFFF
-_LR_EOI, _LR_GROUP1, _LR_HW = 1 << 41, 1 << 60, 1 << 61
-_LR_PENDING, _LR_ACTIVE = 1 << 62, 1 << 63
-_LR_STATE: Final = _LR_PENDING | _LR_ACTIVE
-_LR_MASK: Final = _LR_STATE | _LR_HW | _LR_GROUP1 | PRIORITY_MASK << 48 | 0x1FFF << 32 | _LR_VINTID
+_LR_VINTID: Final = 0xFFFF  # 16-bit INTIDs
+_LR_EOI, _LR_GROUP1, _LR_HW = IchLr.eoi.mask, IchLr.group.mask, IchLr.hw.mask
+_LR_STATE, _STATE = IchLr.state.mask, IchLr.state.low
+_LR_PENDING, _LR_ACTIVE = LrState.PENDING << _STATE, LrState.ACTIVE << _STATE
+_GROUP, _PRIORITY, _PINTID = IchLr.group.low, IchLr.priority.low, IchLr.pintid.low
+_LR_MASK: Final = (
+    _LR_STATE | _LR_HW | _LR_GROUP1 | PRIORITY_MASK << _PRIORITY | IchLr.pintid.mask | _LR_VINTID
+)  # fmt: skip
 
-# ICH_HCR_EL2
-_EN, _UIE, _LRENPIE, _NPIE = 1, 1 << 1, 1 << 2, 1 << 3
-_VGRP0E, _VGRP0D, _VGRP1E, _VGRP1D = 1 << 4, 1 << 5, 1 << 6, 1 << 7
-_EOICOUNT: Final = 27
-_HCR_MASK: Final = 0xF800_7CFF  # EOIcount, TDIR, TSEI, TALL1, TALL0, TC, and 7:0
+_EN, _UIE, _LRENPIE, _NPIE = IchHcr.en.mask, IchHcr.uie.mask, IchHcr.lrenpie.mask, IchHcr.npie.mask
+_VGRP0E, _VGRP0D = IchHcr.vgrp0eie.mask, IchHcr.vgrp0die.mask  # at the places of the causes in ICH_MISR_EL2
+_VGRP1E, _VGRP1D = IchHcr.vgrp1eie.mask, IchHcr.vgrp1die.mask
+assert IchMisr.vgrp1d.mask == _VGRP1D
+_EOICOUNT: Final = IchHcr.eoicount.low
+_HCR_MASK: Final = sum(field.mask for field in IchHcr.fields().values())
 
-# ICH_MISR_EL2
-_MISR_EOI, _MISR_U, _MISR_LRENP, _MISR_NP = 1, 2, 4, 8
+_MISR_EOI, _MISR_U, _MISR_LRENP, _MISR_NP = (
+    IchMisr.eoi.mask, IchMisr.u.mask, IchMisr.lrenp.mask, IchMisr.np.mask,
+)  # fmt: skip
 
-# ICH_VMCR_EL2
-_VENG0, _VENG1, _VFIQEN, _VCBPR, _VEOIM = 1, 2, 1 << 3, 1 << 4, 1 << 9
+_VENG0, _VENG1, _VFIQEN = IchVmcr.veng0.mask, IchVmcr.veng1.mask, IchVmcr.vfiqen.mask
+_VCBPR, _VEOIM = IchVmcr.vcbpr.mask, IchVmcr.veoim.mask
+_VBPR0, _VBPR1, _VPMR = IchVmcr.vbpr0.low, IchVmcr.vbpr1.low, IchVmcr.vpmr.low
 _VMCR_CONTROL: Final = _VENG0 | _VENG1 | _VCBPR | _VEOIM
-VMCR_RESET: Final = _VFIQEN | MIN_BPR << 21 | MIN_BPR + 1 << 18
+VMCR_RESET: Final = _VFIQEN | MIN_BPR << _VBPR0 | MIN_BPR + 1 << _VBPR1
 """ICH_VMCR_EL2 with every group disabled, the lowest binary points and priority mask 0."""
 
 
@@ -94,13 +99,13 @@ class VirtualInterface:
     def misr(self) -> int:
         """ICH_MISR_EL2."""
         hcr = self.hcr
-        states = [lr >> 62 for lr in self.lrs]
+        states = [lr >> _STATE for lr in self.lrs]
         value = _MISR_EOI if self.eisr() else 0
         if hcr & _UIE and sum(state != 0 for state in states) <= 1:
             value |= _MISR_U
         if hcr & _LRENPIE and hcr >> _EOICOUNT:
             value |= _MISR_LRENP
-        if hcr & _NPIE and 1 not in states:
+        if hcr & _NPIE and LrState.PENDING not in states:
             value |= _MISR_NP
         enabled = (_VGRP0E if self.vmcr & _VENG0 else _VGRP0D) | (_VGRP1E if self.vmcr & _VENG1 else _VGRP1D)
         return value | hcr & enabled
@@ -142,7 +147,7 @@ class VirtualInterface:
         if index >= 0 and self._can_preempt(self.lrs[index]):
             self.signals = SIGNAL_VIRQ if self.lrs[index] & _LR_GROUP1 else SIGNAL_VFIQ
         cpu.changed()
-        cpu.gic.set_ppi(cpu.index, MAINTENANCE, bool(self.hcr & _EN and self.misr()))
+        cpu.gic.set_ppi(cpu.index, Ppi.MAINTENANCE, bool(self.hcr & _EN and self.misr()))
 
     def _highest(self) -> int:
         """The list register of the highest priority pending virtual interrupt, the lowest of equals; -1 without one."""
@@ -151,7 +156,7 @@ class VirtualInterface:
         best, index = IDLE + 1, -1
         for n, lr in enumerate(self.lrs):
             if lr & _LR_STATE == _LR_PENDING and self.vmcr & (_VENG1 if lr & _LR_GROUP1 else _VENG0):
-                priority = lr >> 48 & 0xFF
+                priority = lr >> _PRIORITY & 0xFF
                 if priority < best:
                     best, index = priority, n
         return index
@@ -159,10 +164,10 @@ class VirtualInterface:
     def _group_priority(self, lr: int) -> int:
         """The part of an interrupt's priority that decides preemption."""
         group1 = lr & _LR_GROUP1 and not self.vmcr & _VCBPR
-        return lr >> 48 & group_mask((self.vmcr >> 18 & 7) - 1 if group1 else self.vmcr >> 21 & 7)
+        return lr >> _PRIORITY & group_mask((self.vmcr >> _VBPR1 & 7) - 1 if group1 else self.vmcr >> _VBPR0 & 7)
 
     def _can_preempt(self, lr: int) -> bool:
-        return lr >> 48 & 0xFF < self.vmcr >> 24 and self._group_priority(lr) < self.running_priority()
+        return lr >> _PRIORITY & 0xFF < self.vmcr >> _VPMR and self._group_priority(lr) < self.running_priority()
 
     def running_priority(self) -> int:
         """ICV_RPR_EL1."""
@@ -172,18 +177,18 @@ class VirtualInterface:
     def pending_for(self, group: int) -> int:
         """ICV_HPPIR<group>_EL1."""
         index = self._highest()
-        if index < 0 or self.lrs[index] >> 60 & 1 != group:
-            return _SPURIOUS
+        if index < 0 or self.lrs[index] >> _GROUP & 1 != group:
+            return SPURIOUS
         return self.lrs[index] & _LR_VINTID
 
     def acknowledge(self, group: int) -> int:
         """ICV_IAR<group>_EL1: a pending virtual interrupt becomes active, an LPI inactive."""
         intid, index = self.pending_for(group), self._highest()
         if intid in _SPECIAL or not self._can_preempt(self.lrs[index]):
-            return _SPURIOUS
+            return SPURIOUS
         lr = self.lrs[index]
         self.active[group] |= level_bit(self._group_priority(lr))
-        self.lrs[index] = lr & ~_LR_STATE | (_LR_ACTIVE if intid < _LPIS else 0)
+        self.lrs[index] = lr & ~_LR_STATE | (_LR_ACTIVE if intid < FIRST_LPI else 0)
         self.update()
         return intid
 
@@ -196,11 +201,11 @@ class VirtualInterface:
         if not self.active[group] & bit:
             return
         self.active[group] &= ~bit
-        if not self.vmcr & _VEOIM or intid >= _LPIS:
+        if not self.vmcr & _VEOIM or intid >= FIRST_LPI:
             index = self._active_lr(intid)
             if index < 0:
                 self._count_eoi(intid)
-            elif self.lrs[index] >> 60 & 1 == group and self._group_priority(self.lrs[index]) == running:
+            elif self.lrs[index] >> _GROUP & 1 == group and self._group_priority(self.lrs[index]) == running:
                 self._deactivate(index)
         self.update()
 
@@ -223,7 +228,7 @@ class VirtualInterface:
 
     def _count_eoi(self, intid: int) -> None:
         """An interrupt ends that is in no list register; an LPI has nothing to deactivate."""
-        if intid < _LPIS:
+        if intid < FIRST_LPI:
             self.hcr = (self.hcr + (1 << _EOICOUNT)) & _HCR_MASK
 
     def _deactivate(self, index: int) -> None:
@@ -231,35 +236,35 @@ class VirtualInterface:
         lr = self.lrs[index]
         self.lrs[index] = lr & ~_LR_ACTIVE
         if lr & _LR_HW:
-            self._cpu.gic.deactivate(self._cpu, lr >> 32 & 0x1FFF, 1 << G1NS)
+            self._cpu.gic.deactivate(self._cpu, lr >> _PINTID & 0x1FFF, 1 << G1NS)
 
     def read_bpr(self, group: int) -> int:
         """ICV_BPR<group>_EL1; with ICV_CTLR_EL1.CBPR, that of Group 1 is one more than that of Group 0."""
         if not group:
-            return self.vmcr >> 21 & 7
-        return min((self.vmcr >> 21 & 7) + 1, 7) if self.vmcr & _VCBPR else self.vmcr >> 18 & 7
+            return self.vmcr >> _VBPR0 & 7
+        return min((self.vmcr >> _VBPR0 & 7) + 1, 7) if self.vmcr & _VCBPR else self.vmcr >> _VBPR1 & 7
 
     def write_bpr(self, group: int, value: int) -> None:
         """Write ICV_BPR<group>_EL1; ignored for Group 1 with ICV_CTLR_EL1.CBPR."""
         if not (group and self.vmcr & _VCBPR):
-            shift = 18 if group else 21
+            shift = _VBPR1 if group else _VBPR0
             self.write_vmcr(self.vmcr & ~(7 << shift) | (value & 7) << shift)
 
     def read_pmr(self) -> int:
         """ICV_PMR_EL1."""
-        return self.vmcr >> 24
+        return self.vmcr >> _VPMR
 
     def write_pmr(self, value: int) -> None:
         """Write ICV_PMR_EL1."""
-        self.write_vmcr(self.vmcr & 0xFF_FFFF | (value & 0xFF) << 24)
+        self.write_vmcr(self.vmcr & ~IchVmcr.vpmr.mask | (value & 0xFF) << _VPMR)
 
     def read_control(self) -> int:
         """The bits of ICV_CTLR_EL1 that can be written: CBPR and EOImode."""
-        return (1 if self.vmcr & _VCBPR else 0) | (2 if self.vmcr & _VEOIM else 0)
+        return (CBPR if self.vmcr & _VCBPR else 0) | (EOIMODE if self.vmcr & _VEOIM else 0)
 
     def write_control(self, value: int) -> None:
         """Write ICV_CTLR_EL1."""
-        chosen = (_VCBPR if value & 1 else 0) | (_VEOIM if value & 2 else 0)
+        chosen = (_VCBPR if value & CBPR else 0) | (_VEOIM if value & EOIMODE else 0)
         self.write_vmcr(self.vmcr & ~(_VCBPR | _VEOIM) | chosen)
 
     def read_enable(self, group: int) -> int:
@@ -281,5 +286,5 @@ class VirtualInterface:
 
 
 def _legal_vmcr(value: int) -> int:
-    point0, point1 = max(value >> 21 & 7, MIN_BPR), max(value >> 18 & 7, MIN_BPR + 1)
-    return value & (_VMCR_CONTROL | PRIORITY_MASK << 24) | _VFIQEN | point0 << 21 | point1 << 18
+    point0, point1 = max(value >> _VBPR0 & 7, MIN_BPR), max(value >> _VBPR1 & 7, MIN_BPR + 1)
+    return value & (_VMCR_CONTROL | PRIORITY_MASK << _VPMR) | _VFIQEN | point0 << _VBPR0 | point1 << _VBPR1

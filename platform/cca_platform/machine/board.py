@@ -7,7 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from cca_arch.types import GRANULE_SIZE, MPIDR_AFFINITY, Pas
+from cca_arch.gic import GICD_SIZE, GICR_STRIDE
+from cca_arch.sysregs import MPIDR_AFFINITY
+from cca_arch.types import GRANULE_SIZE, Pas
 from cca_platform.errors import MachineError
 
 __all__ = ["WINDOW", "Bank", "Board", "DeviceRow", "GicFrames", "Region", "names", "nonvolatile_bank"]
@@ -17,7 +19,6 @@ WINDOW: Final = "window"
 """The kind of a frame that has no model: nobody claims it."""
 _MOST_PER_TICK: Final = 1_000_000
 _UNMAPPED: Final = ("abort", "raz")
-_REDISTRIBUTOR: Final = 0x2_0000  # RD_base and SGI_base of one PE
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
 
 
@@ -181,8 +182,8 @@ class Board:
     def _check_frames(self) -> None:
         """Nothing in the physical address map may lie over something else of the same PAS."""
         gic = (
-            DeviceRow("distributor", "gic", self.gic.distributor, 0x1_0000),
-            DeviceRow("redistributors", "gic", self.gic.redistributors, _REDISTRIBUTOR * len(self.pes)),
+            DeviceRow("distributor", "gic", self.gic.distributor, GICD_SIZE),
+            DeviceRow("redistributors", "gic", self.gic.redistributors, GICR_STRIDE * len(self.pes)),
         )
         dram = tuple(DeviceRow("DRAM", "dram", bank.base, bank.size) for bank in self.banks)
         for device in self.devices:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from cca_arch.gic import GICD_SIZE, GICR_STRIDE
 from cca_arch.types import Pas, SecurityState
 from cca_platform.devices.kinds import Kinds
 from cca_platform.errors import MachineError
-from cca_platform.gic import FRAMES_SIZE, Gic
+from cca_platform.gic import Gic
 from cca_platform.machine import saved
 from cca_platform.machine.board import Bank, Board, nonvolatile_bank
 from cca_platform.machine.bus import Bus
@@ -22,8 +23,6 @@ from cca_platform.trace.events import SystemReset
 from cca_platform.trace.trace import Trace
 
 __all__ = ["Machine", "Part"]
-
-_DISTRIBUTOR_SIZE = 0x1_0000
 
 
 class Part(Protocol):
@@ -124,8 +123,8 @@ class Machine:
             ((Pas.NON_SECURE, Pas.REALM), gic.distributor, gic.redistributors),
             ((Pas.SECURE, Pas.ROOT), gic.secure_distributor, gic.secure_redistributors),
         ):
-            bus.attach("gicd", frames.distributor, _DISTRIBUTOR_SIZE, distributor, pases)
-            bus.attach("gicr", frames.redistributors, FRAMES_SIZE * len(self.board.pes), redistributors, pases)
+            bus.attach("gicd", frames.distributor, GICD_SIZE, distributor, pases)
+            bus.attach("gicr", frames.redistributors, GICR_STRIDE * len(self.board.pes), redistributors, pases)
         bus.signal = gic.set_line
 
     def _signal(self, index: int, signals: int) -> None:
