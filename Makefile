@@ -42,8 +42,10 @@ payloads: $(DEV) ## rebuild the committed payloads from their sources
 bench: $(RUN) ## measure the paths that have a bound
 	$(BIN)/realmlab bench
 
-docs: $(RUN) ## write docs/reference from the tables in the code
+docs: $(DEV) ## write docs/reference from the tables in the code, and build the site in build/site
 	$(BIN)/python -m cca_tools.reference docs/reference
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/site
+	@echo "the site is build/site/index.html"
 
 picture: $(RUN) ## draw docs/run.svg, the run in the README
 	$(BIN)/python -m cca_tools.picture docs/run.svg
