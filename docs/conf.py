@@ -14,6 +14,7 @@ copyright = "the Realmlab authors, BSD-3-Clause"  # Sphinx reads this name
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["reference/api.md"]  # for readers of the repository; the site has api.md, with cross-links
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
 myst_links_external_new_tab = True
