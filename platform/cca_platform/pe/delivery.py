@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.gic import SPURIOUS
-from cca_arch.sysregs import encodings
+from cca_arch.sysregs import Ec, Hcr, encodings, syndrome
 from cca_arch.types import SecurityState, Ticks
 from cca_platform.engine import hooks
 from cca_platform.native import block as w
@@ -28,12 +28,12 @@ __all__ = [
     "tell_timers",
 ]
 
-_HCR_VSE: Final = 1 << 8
+_HCR_VSE: Final = Hcr.vse.mask
 _NO_FAR: Final = -(1 << 63)
-_SERROR: Final = 0x2F << 26 | 1 << 25
-_ILLEGAL_STATE: Final = 0x0E << 26 | 1 << 25
+_SERROR: Final = syndrome(Ec.SERROR)
+_ILLEGAL_STATE: Final = syndrome(Ec.ILLEGAL_STATE)
 _KINDS: Final = {interrupts.IRQ: "IRQ", interrupts.FIQ: "FIQ", interrupts.SERROR: "SError"}
-_VIRTUAL: Final = 1 << 16  # of what interrupts.due gives
+_KIND, _VIRTUAL = interrupts.IRQ | interrupts.FIQ, 1 << 16  # of what interrupts.due gives
 _ROOT: Final = int(SecurityState.ROOT)
 
 
@@ -111,7 +111,7 @@ def _intid(pe: "Pe", kind: int, virtual: bool) -> int | UnsetType:
 def take_interrupt(pe: "Pe", taken: int) -> None:
     """Take an interrupt that ``interrupts.due`` found: to a program in Python or to the vector of real code."""
     words = pe.words
-    target, kind = taken & 3, taken & 0x180
+    target, kind = taken & 3, taken & _KIND
     if taken & interrupts.ILLEGAL:
         pe.take(_ILLEGAL_STATE, target)
         return

@@ -6,27 +6,30 @@ D1.3.6 "Asynchronous exception types, routing, masking and priorities").
 
 from typing import Final
 
+from cca_arch.sysregs import Hcr, Pstate, Scr, Vector
+from cca_arch.types import SecurityState
+from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import jit, load64, store64
 from cca_platform.pe import timers
 
 __all__ = ["FIQ", "ILLEGAL", "IRQ", "SERROR", "due", "pending", "set_budget", "wakes"]
 
-IRQ: Final = 0x80  # offsets in a vector table
-FIQ: Final = 0x100
-SERROR: Final = 0x180
+IRQ: Final = int(Vector.IRQ)
+FIQ: Final = int(Vector.FIQ)
+SERROR: Final = int(Vector.SERROR)
 ILLEGAL: Final = 1 << 17
-_SECURE: Final = 0
-_HCR_FMO, _HCR_IMO, _HCR_AMO, _HCR_TGE = 1 << 3, 1 << 4, 1 << 5, 1 << 27
-_HCR_VF, _HCR_VI, _HCR_VSE = 1 << 6, 1 << 7, 1 << 8  # the engine takes VF and VI itself
-_SCR_FIQ, _SCR_IRQ, _SCR_EA = 1 << 2, 1 << 1, 1 << 3
-_PSTATE_F, _PSTATE_I, _PSTATE_A, _PSTATE_IL = 1 << 6, 1 << 7, 1 << 8, 1 << 20
+_SECURE: Final = int(SecurityState.SECURE)
+_HCR_FMO, _HCR_IMO, _HCR_AMO, _HCR_TGE = Hcr.fmo.mask, Hcr.imo.mask, Hcr.amo.mask, Hcr.tge.mask
+_HCR_VF, _HCR_VI, _HCR_VSE = Hcr.vf.mask, Hcr.vi.mask, Hcr.vse.mask  # the engine takes VF and VI itself
+_SCR_FIQ, _SCR_IRQ, _SCR_EA = Scr.fiq.mask, Scr.irq.mask, Scr.ea.mask
+_PSTATE_F, _PSTATE_I, _PSTATE_A, _PSTATE_IL = Pstate.f.mask, Pstate.i.mask, Pstate.a.mask, Pstate.il.mask
 
 
 @jit("i8(i8, i8, i8, i8)")
 def _target(pstate: int, to_el3: int, to_el2: int, masked: int) -> int:
     """The level that takes a physical interrupt, or 0 while it stays pending."""
-    el = pstate >> 2 & 3
+    el = level(pstate)
     if to_el3:
         return 3
     if el == 2:
@@ -49,7 +52,7 @@ def due(p: int, pstate: int) -> int:
     if signals == 0 and hcr & _HCR_VSE == 0:
         return 0
     if signals & w.SIGNAL_ILLEGAL and pstate & _PSTATE_IL:
-        return ILLEGAL | max(pstate >> 2 & 3, 1)
+        return ILLEGAL | max(level(pstate), 1)
     scr = load64(p + 8 * w.P_SCR)
     if signals & (w.SIGNAL_G0 | (w.SIGNAL_G1NS if secure else w.SIGNAL_G1S)):
         target = _target(pstate, scr & _SCR_FIQ, hcr & (_HCR_FMO | _HCR_TGE), pstate & _PSTATE_F)
@@ -63,7 +66,7 @@ def due(p: int, pstate: int) -> int:
         target = _target(pstate, scr & _SCR_EA, hcr & (_HCR_AMO | _HCR_TGE), pstate & _PSTATE_A)
         if target:
             return SERROR | target
-    if (pstate >> 2 & 3) < 2 and hcr & _HCR_TGE == 0:
+    if level(pstate) < 2 and hcr & _HCR_TGE == 0:
         if hcr & _HCR_VSE and hcr & _HCR_AMO and pstate & _PSTATE_A == 0:
             return 1 << 16 | SERROR | 1
         if signals & w.SIGNAL_VFIQ and hcr & _HCR_FMO and pstate & _PSTATE_F == 0:
@@ -78,7 +81,7 @@ def pending(p: int, pstate: int) -> int:
     """ISR_EL1: the bits F, I and A, of the virtual interrupts where EL1 gets those (HCR_EL2.FMO, IMO, AMO)."""
     signals = load64(p + 8 * w.P_SIGNALS)
     secure = load64(p + 8 * w.P_SECURITY) == _SECURE
-    virtual = 0 if secure or (pstate >> 2 & 3) != 1 else load64(p + 8 * w.P_HCR)
+    virtual = 0 if secure or level(pstate) != 1 else load64(p + 8 * w.P_HCR)
     fiq = signals & (w.SIGNAL_G0 | (w.SIGNAL_G1NS if secure else w.SIGNAL_G1S))
     irq = signals & (w.SIGNAL_G1S if secure else w.SIGNAL_G1NS)
     serror = signals & w.SIGNAL_SERROR
@@ -98,7 +101,7 @@ def wakes(p: int, pstate: int) -> int:
     if signals & (w.SIGNAL_PHYSICAL | w.SIGNAL_SERROR):
         return 1
     hcr = load64(p + 8 * w.P_HCR)
-    if (pstate >> 2 & 3) >= 2 or load64(p + 8 * w.P_SECURITY) == _SECURE or hcr & _HCR_TGE:
+    if level(pstate) >= 2 or load64(p + 8 * w.P_SECURITY) == _SECURE or hcr & _HCR_TGE:
         return 0
     return (
         ((signals & w.SIGNAL_VIRQ | hcr & _HCR_VI) and hcr & _HCR_IMO)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.sysregs import Hcr, Pstate
 from cca_arch.types import Instructions, SecurityState, Ticks
 from cca_platform.engine import hooks
 from cca_platform.errors import MachineStopped
@@ -16,7 +17,8 @@ __all__ = ["BREAKPOINT", "count_fruitless", "end_turn", "interrupt", "retire_one
 
 BREAKPOINT: Final = "breakpoint"
 """Why a machine stops before an instruction that ``Pe.stop_before`` names."""
-_HCR_VSE: Final = 1 << 8
+_HCR_VSE: Final = Hcr.vse.mask
+_EL_LOW, _EL_ONES = Pstate.el.low, Pstate.el.ones
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
 _SLICE: Final = 4_000_000  # instructions without a look at signals: about 10 ms
 _NON_SECURE: Final = int(SecurityState.NON_SECURE)
@@ -85,7 +87,7 @@ def step(
     stop = engine.run(alone)
     if stop is engine.LEFT:
         return
-    pe.el = words[w.P_PSTATE] >> 2 & 3
+    pe.el = words[w.P_PSTATE] >> _EL_LOW & _EL_ONES
     if stop is engine.BEFORE:
         hooks.uncount(pe.address)
         if not alone:
@@ -125,7 +127,7 @@ def _wait(pe: "Pe") -> None:
 def interrupt(pe: "Pe", number: int) -> bool:
     """The engine's interrupt hook: whether it may go on with what the block now holds."""
     pe.reloaded = False
-    pe.el = el = pe.words[w.P_PSTATE] >> 2 & 3
+    pe.el = el = pe.words[w.P_PSTATE] >> _EL_LOW & _EL_ONES
     security = pe.security
     exceptions.interrupt(pe, number)
     if pe.machine.stopped is not None or pe.stuck or pe.waiting or not pe.on:

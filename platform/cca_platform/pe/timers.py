@@ -6,7 +6,11 @@ P_TIMERS on, in the order of :data:`INTIDS`. Their outputs are levels, which the
 
 from typing import Final
 
+from cca_arch.gic import Ppi
+from cca_arch.sysregs import CntCtl, Cnthctl, Cntkctl, encodings
+from cca_arch.types import SecurityState
 from cca_platform.engine.registers import PSTATE, get, get_system, put_system
+from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import jit, load64, store64
 
@@ -29,15 +33,20 @@ CNTV: Final = 0
 CNTP: Final = 1
 CNTHP: Final = 2
 CNTHV: Final = 3
-INTIDS: Final = (27, 30, 26, 28)
+INTIDS: Final = (int(Ppi.CNTV), int(Ppi.CNTP), int(Ppi.CNTHP), int(Ppi.CNTHV))
 """The PPI of each timer."""
 NEVER: Final = 0x7FFF_FFFF_FFFF_FFFF
 _SIGN: Final = -(1 << 63)
 _COUNT: Final = 4
 _COUNTER: Final = 8  # what ``select`` gives for the counter registers
-_ENABLE, _ISTATUS = 1, 4
-_CNTKCTL_EL1: Final = 0x30E10
-_CNTHCTL_EL2: Final = 0x34E10
+_ENABLE, _IMASK, _ISTATUS = CntCtl.enable.mask, CntCtl.imask.mask, CntCtl.istatus.mask
+_ON: Final = _ENABLE | _IMASK  # what of a control register tells whether the timer interrupts
+_PCTEN, _VCTEN = Cntkctl.el0pcten.mask, Cntkctl.el0vcten.mask
+_VTEN, _PTEN = Cntkctl.el0vten.mask, Cntkctl.el0pten.mask
+_EL1PCTEN, _EL1PCEN = Cnthctl.el1pcten.mask, Cnthctl.el1pcen.mask
+_CNTKCTL_EL1: Final = encodings.CNTKCTL_EL1.packed
+_CNTHCTL_EL2: Final = encodings.CNTHCTL_EL2.packed
+_SECURE: Final = int(SecurityState.SECURE)
 
 
 @jit("i8(i8)")
@@ -59,7 +68,7 @@ def outputs(p: int, now: int) -> int:
     """The interrupt outputs at clock value ``now``: bit ``timer`` is set while that timer asserts its interrupt."""
     found = 0
     for timer in range(_COUNT):
-        if load64(p + 8 * (w.P_TIMERS + 2 * timer)) & 3 == _ENABLE and _remaining(p, timer, now) == 0:
+        if load64(p + 8 * (w.P_TIMERS + 2 * timer)) & _ON == _ENABLE and _remaining(p, timer, now) == 0:
             found |= 1 << timer
     return found & ~load64(p + 8 * w.P_TIMER_MASK)
 
@@ -70,7 +79,7 @@ def next_change(p: int, now: int) -> int:
     first = NEVER
     mask = load64(p + 8 * w.P_TIMER_MASK)
     for timer in range(_COUNT):
-        if load64(p + 8 * (w.P_TIMERS + 2 * timer)) & 3 == _ENABLE and mask >> timer & 1 == 0:
+        if load64(p + 8 * (w.P_TIMERS + 2 * timer)) & _ON == _ENABLE and mask >> timer & 1 == 0:
             remaining = _remaining(p, timer, now)
             if 0 < remaining < NEVER - now:
                 first = min(first, now + remaining)
@@ -83,7 +92,7 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
 
     -1 too where the current EL has to be trapped or the register is not there: the engine then sees to it.
     """
-    el = get(p, PSTATE) >> 2 & 3
+    el = level(get(p, PSTATE))
     if op1 == 4:
         return CNTHP if el == 2 and crm == 2 and op2 <= 2 else -1
     if op1 != 3 or (crm != 0 and crm != 2 and crm != 3) or op2 > 2:
@@ -91,13 +100,14 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
     virtual = crm == 3 or (crm == 0 and op2 == 2)
     if el == 0:  # CNTKCTL_EL1.{EL0PCTEN, EL0VCTEN, EL0VTEN, EL0PTEN}; CNTFRQ_EL0 comes with either counter
         control = get_system(p, _CNTKCTL_EL1)
-        bits = (3 if op2 == 0 else op2) if crm == 0 else 1 << 8 if virtual else 1 << 9
+        counters = _PCTEN | _VCTEN if op2 == 0 else _VCTEN if virtual else _PCTEN
+        bits = counters if crm == 0 else _VTEN if virtual else _PTEN
         if control & bits == 0:
             return -1
     if crm == 0 and op2 == 0:
         return _COUNTER
-    trapped = load64(p + 8 * w.P_CNTHCTL) >> (0 if crm == 0 else 1) & 1 == 0  # EL1PCTEN, EL1PCEN, with E2H = 0
-    if trapped and el < 2 and not virtual and load64(p + 8 * w.P_SECURITY) != 0:
+    trapped = load64(p + 8 * w.P_CNTHCTL) & (_EL1PCTEN if crm == 0 else _EL1PCEN) == 0  # with E2H = 0
+    if trapped and el < 2 and not virtual and load64(p + 8 * w.P_SECURITY) != _SECURE:
         put_system(p, _CNTHCTL_EL2, 0)  # for EL0's reads of the counter the engine looks at the other bit
         return -1
     return _COUNTER if crm == 0 else CNTV if crm == 3 else CNTP
@@ -130,7 +140,7 @@ def write(p: int, timer: int, op2: int, value: int) -> int:
         signed -= (signed & 0x80000000) << 1
         store64(words + 8, clock - (load64(p + 8 * w.P_CNTVOFF) if timer == CNTV else 0) + signed)
     elif op2 == 1:
-        store64(words, value & 3)
+        store64(words, value & _ON)
     else:
         store64(words + 8, value)
     if _remaining(p, timer, clock):  # the level that was masked has gone: the next one is news
