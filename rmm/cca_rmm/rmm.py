@@ -18,6 +18,7 @@ from cca_platform.trace.events import BootStage, RmiCall, RmiReturn, RttEdit
 from cca_platform.trace.forms import UNSET
 from cca_rmm.boot import MAX_PES, check_registers, read_banks
 from cca_rmm.command import Call, Command, Result, execute
+from cca_rmm.inspector import Inspector
 from cca_rmm.objects import rtt
 from cca_rmm.objects.granule import Granules
 from cca_rmm.objects.realm import REALM, Realm
@@ -69,6 +70,8 @@ class Rmm:
         self.port = machine.memory.port(SecurityState.REALM)
         self.ns = machine.memory.port(SecurityState.REALM, Pas.NON_SECURE)
         self.base = machine.board.region("realm_image").base
+        self.inspector = Inspector(self.port, lambda: self.granules)
+        """What it tells whoever looks at the machine."""
         self._running: dict[int, tuple[int, Rec, Realm]] = {}  # a cache: the REC granules have it all
         machine.parts["rmm"] = self
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cca_platform.devices.wiring import Wiring
     from cca_platform.errors import BusError, GranuleProtectionFault, MachineError
     from cca_platform.machine.board import Board, DeviceRow
+    from cca_platform.machine.inspection import RealmFacts, RecFacts, RmmInspector
     from cca_platform.machine.machine import Machine as Platform
     from cca_platform.machine.state import State
     from cca_platform.smmu import DmaAborted, DmaPort
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cca_platform.trace.sinks import Console, Counts, JsonLines, Listing
     from cca_platform.trace.trace import Sink, Trace
 
+    from . import attest
     from .console import NotSeen
     from .cpu import Cpu, Registers
     from .hooks import Hook, Listener
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from .session import Snapshot
     from .sizes import parse_size
     from .specifications import SPECIFICATIONS
+    from .views import GranuleView, RecRegisters, RecView, RttEntry, RttView
 
 __all__ = [
     "EVENTS",
@@ -63,6 +66,7 @@ __all__ = [
     "DmaAborted",
     "DmaPort",
     "GranuleProtectionFault",
+    "GranuleView",
     "Hook",
     "JsonLines",
     "Listener",
@@ -77,12 +81,19 @@ __all__ = [
     "Platform",
     "Progress",
     "Realm",
+    "RealmFacts",
     "Reason",
+    "RecFacts",
+    "RecRegisters",
+    "RecView",
     "Register",
     "RegisterTable",
     "Registers",
     "Rmi",
+    "RmmInspector",
     "Rsi",
+    "RttEntry",
+    "RttView",
     "RunResult",
     "SecurityState",
     "Sink",
@@ -92,6 +103,7 @@ __all__ = [
     "Vcpu",
     "Wiring",
     "__version__",
+    "attest",
     "find_payload",
     "parse_size",
     "payload_names",
@@ -110,6 +122,7 @@ _HOMES = {
     "DmaPort": "cca_platform.smmu",
     "EVENTS": "cca_platform.trace.events",
     "GranuleProtectionFault": "cca_platform.errors",
+    "GranuleView": "realmlab.views",
     "Hook": "realmlab.hooks",
     "JsonLines": "cca_platform.trace.sinks",
     "Listener": "realmlab.hooks",
@@ -124,12 +137,19 @@ _HOMES = {
     "Platform": "cca_platform.machine.machine:Machine",
     "Progress": "realmlab.realm",
     "Realm": "realmlab.realm",
+    "RealmFacts": "cca_platform.machine.inspection",
     "Reason": "realmlab.results",
+    "RecFacts": "cca_platform.machine.inspection",
+    "RecRegisters": "realmlab.views",
+    "RecView": "realmlab.views",
     "Register": "cca_platform.devices.base",
     "RegisterTable": "cca_platform.devices.base",
     "Registers": "realmlab.cpu",
     "Rmi": "cca_arch.rmi.v1_0",
+    "RmmInspector": "cca_platform.machine.inspection",
     "Rsi": "cca_arch.rsi.v1_0",
+    "RttEntry": "realmlab.views",
+    "RttView": "realmlab.views",
     "RunResult": "cca_host.kvmtool.options",
     "SPECIFICATIONS": "realmlab.specifications",
     "SecurityState": "cca_arch.types",
@@ -139,6 +159,7 @@ _HOMES = {
     "Trace": "cca_platform.trace.trace",
     "Vcpu": "realmlab.realm",
     "Wiring": "cca_platform.devices.wiring",
+    "attest": "realmlab.attest",
     "find_payload": "realmlab.payloads",
     "parse_size": "realmlab.sizes",
     "payload_names": "realmlab.payloads",
@@ -151,7 +172,8 @@ def __getattr__(name: str) -> object:
     if home is None:
         raise AttributeError(f"module 'realmlab' has no attribute {name!r}")
     module, _, attribute = home.partition(":")
-    value = globals()[name] = getattr(import_module(module), attribute or name)
+    loaded = import_module(module)
+    value = globals()[name] = loaded if module == f"{__name__}.{name}" else getattr(loaded, attribute or name)
     return value
 
 

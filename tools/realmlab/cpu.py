@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .symbols import Symbols
 
-__all__ = ["Cpu", "Registers"]
+__all__ = ["Cpu", "Registers", "pages"]
 
 _U64: Final = (1 << 64) - 1
 _GENERAL: Final = {f"x{number}": w.P_X + number for number in range(31)}
@@ -178,12 +178,12 @@ class Cpu:
 
     def read(self, va: int, size: int) -> bytes:
         """``size`` bytes at a virtual address, as the code that is next sees it."""
-        return b"".join(self._memory.read(self.physical(at), length) for at, length in _pages(va, size))
+        return b"".join(self._memory.read(self.physical(at), length) for at, length in pages(va, size))
 
     def write(self, va: int, data: bytes) -> None:
         """Write bytes at a virtual address of the code that is next, whatever it may write itself."""
         at = 0
-        for start, length in _pages(va, len(data)):
+        for start, length in pages(va, len(data)):
             self._memory.write(self.physical(start), data[at : at + length])
             at += length
 
@@ -198,8 +198,8 @@ class Cpu:
         return f"<Cpu {self.index}: {world} EL{self.el}, pc {self._symbols.describe(self.pc)}>"
 
 
-def _pages(va: int, size: int) -> list[tuple[int, int]]:
-    """(address, length) of the parts of a range within each page."""
+def pages(va: int, size: int) -> list[tuple[int, int]]:
+    """(address, length) of each part of a range that lies in one page."""
     parts, end = [], va + size
     while va < end:
         length = min(end, (va & -_PAGE) + _PAGE) - va

@@ -44,7 +44,9 @@ class Machine(Session):
         self._realms: list[Realm] = []
         self._current: Realm | None = None
         self.host = System(self.platform)
-        self.firmware = boot(self.platform, rmm=Rmm(self.platform), ns_program=self.host)
+        rmm = Rmm(self.platform)
+        self.firmware = boot(self.platform, rmm=rmm, ns_program=self.host)
+        self.inspector = rmm.inspector
 
     @takes(RealmOptions)
     def realm(self, payload: str | os.PathLike[str], **options: Unpack[RealmOptions]) -> Realm:

@@ -83,7 +83,9 @@ class NsMachine(Session):
 
     def _start(self) -> None:
         """Boot from reset."""
-        self.firmware = boot(self.platform, rmm=Rmm(self.platform), **self._boot)
+        rmm = Rmm(self.platform)
+        self.firmware = boot(self.platform, rmm=rmm, **self._boot)
+        self.inspector = rmm.inspector
 
     @property
     def uarts(self) -> Mapping[str, Pl011]:

@@ -15,13 +15,15 @@ from cca_host.kvmtool.layout import RAM_BASE
 from cca_host.kvmtool.options import Pause, RunResult
 from cca_host.kvmtool.vmm import Phase, Vmm
 from cca_platform.errors import MachineError
+from cca_platform.machine.inspection import RealmFacts, RmmInspector
 
 from .console import SEEN, Expected, NotSeen
-from .cpu import Cpu, Registers
+from .cpu import Cpu, Registers, pages
 from .hooks import Hook, Hooks
 from .options import RealmRunOptions, RunOptions, read, takes
 from .results import ASKED, INTERRUPTED, Reason
 from .symbols import Symbols
+from .views import RecRegisters, RecView, RttView
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine as Platform
@@ -39,6 +41,7 @@ class Owner(Protocol):
     """The machine that has a Realm."""
 
     platform: "Platform"
+    inspector: RmmInspector | None
 
     @property
     def cpus(self) -> tuple[Cpu, ...]:
@@ -110,12 +113,15 @@ class Vcpu:
         return self._realm.machine.cpus[running]
 
     @property
-    def regs(self) -> Registers:
-        """Its registers, while a PE has it; MachineError between two entries of its REC."""
+    def regs(self) -> Registers | RecRegisters:
+        """Its registers: those of the PE that has it, or as the RMM keeps them between two entries of its REC."""
         cpu = self.cpu
-        if cpu is None:
-            raise MachineError(f"{self!r} must be on a PE to have its registers read: step it, or break in its code")
-        return cpu.regs
+        return self.rec.regs if cpu is None else cpu.regs
+
+    @property
+    def rec(self) -> RecView:
+        """Its REC, as the RMM keeps it; MachineError for an RMM that tells nothing."""
+        return self._realm.rec_view(self._vcpu.rec)
 
     @property
     def exits(self) -> dict[str, int]:
@@ -166,6 +172,48 @@ class Realm:
         vm = self.vmm.vm
         assert vm is not None
         return vm.rd
+
+    @property
+    def facts(self) -> RealmFacts:
+        """What is in its RD: state, measurements, RPV; MachineError for an RMM that tells nothing."""
+        return self._inspector.realm(self.rd)
+
+    @property
+    def rtt(self) -> RttView:
+        """Its translation tables: those that VTTBR_EL2 points to, or its RD while no PE runs it."""
+        inspector = self.machine.inspector
+        for vcpu in self.vcpus:
+            if vcpu.cpu is not None:
+                return RttView.of_cpu(vcpu.cpu, inspector)
+        return RttView.of_realm(self.machine.platform, self._inspector, self.facts)
+
+    @property
+    def rec(self) -> RecView:
+        """The REC of its first vCPU; ``vcpus[n].rec`` is another."""
+        return self.vcpus[0].rec
+
+    def rec_view(self, pa: int) -> RecView:
+        """One of its RECs by physical address."""
+        return RecView(self.machine.platform, self._inspector, pa)
+
+    @property
+    def _inspector(self) -> RmmInspector:
+        if self.machine.inspector is None:
+            raise MachineError("the RMM must tell what it knows for that: this one brings no inspector")
+        return self.machine.inspector
+
+    def read(self, ipa: int, size: int) -> bytes:
+        """``size`` bytes of its memory at an IPA, whoever may read them; MachineError where nothing is mapped."""
+        rtt, read_memory = self.rtt, self.machine.platform.memory.backdoor.read
+        return b"".join(read_memory(rtt.translate(at), length) for at, length in pages(ipa, size))
+
+    def write(self, ipa: int, data: bytes) -> None:
+        """Write bytes to its memory at an IPA; MachineError where nothing is mapped, and then nothing is written."""
+        rtt, at = self.rtt, 0
+        places = [(rtt.translate(start), length) for start, length in pages(ipa, len(data))]
+        for pa, length in places:
+            self.machine.platform.memory.backdoor.write(pa, data[at : at + length])
+            at += length
 
     @property
     def vcpus(self) -> tuple[Vcpu, ...]:

@@ -10,6 +10,7 @@ from cca_arch.types import SecurityState
 from cca_platform.devices.base import Device
 from cca_platform.devices.kinds import Kinds
 from cca_platform.machine.board import Board
+from cca_platform.machine.inspection import RmmInspector
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.machine.snapshot import Snapshot as PlatformSnapshot
 from cca_platform.memory.memory import Memory
@@ -20,6 +21,7 @@ from .cpu import Cpu
 from .hooks import Hook, Hooks, Listener, is_event
 from .results import ASKED
 from .symbols import Symbols
+from .views import GranuleView
 
 __all__ = ["Session", "Snapshot"]
 
@@ -49,6 +51,8 @@ class Session:
     """The hardware: memory, PEs, bus, clock."""
     trace: Trace
     """The stream of events."""
+    inspector: RmmInspector | None = None
+    """What the RMM tells of its objects; None before it has booted, or for one that tells nothing."""
 
     def __init__(self, board: str | os.PathLike[str] | Board, given: Mapping[str, Any]) -> None:
         loaded = board if isinstance(board, Board) else Board.load(os.fspath(board))
@@ -83,6 +87,10 @@ class Session:
     def cpus(self) -> tuple[Cpu, ...]:
         """The PEs, as they stand."""
         return tuple(Cpu(pe, self._hooks.symbols) for pe in self.platform.pes)
+
+    def granule(self, pa: int) -> GranuleView:
+        """The granule at a physical address: its GPT entry, its state in the RMM, its bytes."""
+        return GranuleView(self.platform, self.inspector, pa)
 
     def read(self, pa: int, size: int, world: SecurityState = SecurityState.NON_SECURE) -> bytes:
         """``size`` bytes at a physical address, as ``world`` sees them.

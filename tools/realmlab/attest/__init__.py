@@ -1,7 +1,8 @@
 """CCA attestation tokens from the verifier's side: parse, show, verify. Independent of the code that signs them."""
 
 from realmlab.attest.policy import Policy, PolicyError, load_policy
-from realmlab.attest.token import CcaToken, Layout, TokenError, parse
+from realmlab.attest.source import extract
+from realmlab.attest.token import CcaToken, Layout, TokenError, claims, parse
 from realmlab.attest.verify import Outcome, Report, development_keys, load_key, verify
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "PolicyError",
     "Report",
     "TokenError",
+    "claims",
     "development_keys",
+    "extract",
     "load_key",
     "load_policy",
     "parse",
