@@ -235,9 +235,8 @@ class TestSnapshots:
                 machine.reset("test")
                 model[2:] = [0] * 4
             elif line:
-                del line[number % len(line) + 1 :]
-                machine.restore(line[-1][0])
-                model = list(line[-1][1])
+                machine.restore(line[number % len(line)][0])
+                model = list(line[number % len(line)][1])
             assert [raw.read8(place) for place in places] == model
         machine.close()
 

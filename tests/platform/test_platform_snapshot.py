@@ -83,7 +83,7 @@ class TestRestore:
         assert uart.read(0, 4) == ord("i")
 
     def test_line(self, bench: Any) -> None:
-        """Older snapshots can be reached over newer ones, which are gone then."""
+        """Older snapshots can be reached over newer ones, and the newer ones from there."""
         machine, raw = bench.machine, bench.machine.memory.backdoor
         saved = []
         for value in range(4):
@@ -93,10 +93,35 @@ class TestRestore:
         machine.restore(saved[3])
         machine.restore(saved[1])
         assert [raw.read64(DATA + 0x1000 * n) for n in range(4)] == [2, 2, 0, 0]
-        with pytest.raises(ValueError, match="no restore has passed"):
-            machine.restore(saved[2])
+        machine.restore(saved[2])
+        assert [raw.read64(DATA + 0x1000 * n) for n in range(4)] == [3, 2, 3, 0]
         machine.restore(saved[0])
         assert raw.read64(DATA) == 1
+
+    def test_branches(self, bench: Any) -> None:
+        """What follows a restored snapshot is a branch of its own beside what had followed it before."""
+        machine, raw = bench.machine, bench.machine.memory.backdoor
+        root = machine.snapshot()
+        branches = []
+        for value in (1, 2, 3):
+            machine.restore(root)
+            bench.run("msr tpidr_el0, x1; smc #0", x1=value)
+            raw.write64(DATA + 0x1000 * value, value)
+            branches.append(machine.snapshot())
+        for value in (1, 3, 2, 1, 2):
+            machine.restore(branches[value - 1])
+            assert [raw.read64(DATA + 0x1000 * n) for n in (1, 2, 3)] == [n if n == value else 0 for n in (1, 2, 3)]
+            assert bench.run("mrs x2, tpidr_el0; smc #0")[2] == value
+        assert [one.parent for one in branches] == [root.number] * 3
+
+    def test_repr(self, bench: Any) -> None:
+        """A snapshot tells its place in the tree, its time and its size."""
+        machine, raw = bench.machine, bench.machine.memory.backdoor
+        first = machine.snapshot()
+        raw.write64(DATA, 1)
+        second = machine.snapshot()
+        assert repr(first) == "<Snapshot 1 at tick 0: 1 pages>"
+        assert repr(second) == "<Snapshot 2 after 1 at tick 0: 0 pages>"
 
     def test_other_machine(self, benches: Any) -> None:
         """A snapshot of another machine is refused."""
@@ -117,38 +142,75 @@ class TestRestore:
         assert machine.memory.gpccr == 0
         assert not port.tlb
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(
         st.lists(
             st.one_of(
                 st.tuples(st.just("write"), st.integers(0, PAGES - 1), st.integers(0, 255)),
                 st.tuples(st.just("take"), st.just(0), st.just(0)),
-                st.tuples(st.just("restore"), st.integers(0, 5), st.just(0)),
+                st.tuples(st.sampled_from(["restore", "drop"]), st.integers(0, 5), st.just(0)),
             ),
-            max_size=30,
+            max_size=40,
         )
     )
     def test_any_order(self, steps: list[tuple[str, int, int]]) -> None:
-        """Writes, snapshots and restores in any order: memory is what a plain copy would be."""
+        """Writes, snapshots and restores in any order, and snapshots that are dropped: memory is what a copy is."""
         from cca_platform.machine.machine import Machine
 
         machine = Machine(Board.load("fvp"))
         raw = machine.memory.backdoor
         model = [0] * PAGES
-        line: list[tuple[Any, list[int]]] = []
+        kept: list[tuple[Any, list[int]]] = []
         for step, number, value in steps:
             if step == "write":
                 raw.write8(DATA + number * 0x1000, value)
                 model[number] = value
             elif step == "take":
-                line.append((machine.snapshot(), list(model)))
-            elif line:
-                index = number % len(line)
-                snapshot, model = line[index][0], list(line[index][1])
+                kept.append((machine.snapshot(), list(model)))
+            elif kept and step == "restore":
+                snapshot, model = kept[number % len(kept)]
+                model = list(model)
                 machine.restore(snapshot)
-                del line[index + 1 :]
+                del snapshot
+            elif kept:
+                del kept[number % len(kept)]
             assert [raw.read8(DATA + page * 0x1000) for page in range(PAGES)] == model
         machine.close()
+
+
+class TestDropped:
+    """Snapshots that nobody holds any more."""
+
+    def test_pages(self, bench: Any) -> None:
+        """A long line of dropped snapshots leaves the pages that the one which is held needs, once each."""
+        machine, raw = bench.machine, bench.machine.memory.backdoor
+        first = machine.snapshot()
+        for value in range(100):
+            raw.write64(DATA + 0x1000 * (value % 5), value + 1)
+            machine.snapshot()
+        assert len(first.node.pages) == 5
+        machine.restore(first)
+        assert [raw.read64(DATA + 0x1000 * n) for n in range(5)] == [0] * 5
+        assert (first.node.pages, first.node.sources) == ({}, set())
+
+    def test_freed(self, bench: Any) -> None:
+        """The pages of a snapshot go with it, unless others still need them."""
+        machine, raw = bench.machine, bench.machine.memory.backdoor
+        line = []
+        for value in range(3):
+            raw.write64(DATA + 0x1000 * value, 1)
+            line.append(machine.snapshot())
+        nodes = [one.node for one in line]
+        raw.write64(DATA, 2)
+        last = machine.snapshot()
+        del line[0]
+        assert nodes[0].pages == {} and nodes[1].sources == set()
+        del line[0]
+        assert nodes[1].pages == {} and len(nodes[2].pages) == 1
+        machine.restore(line[0])
+        assert raw.read64(DATA) == 1
+        machine.restore(last)
+        assert raw.read64(DATA) == 2
 
 
 class TestMemory:

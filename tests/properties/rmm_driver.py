@@ -118,7 +118,7 @@ class Driver:
     def forget(self, index: int) -> None:
         """Take the page as it is for the one to compare with; the snapshot keeps what it was at first."""
         start = index * PAGE
-        self.base.pages.setdefault(index, self.memory.shadow[start : start + PAGE])
+        self.base.node.pages.setdefault(index, self.memory.shadow[start : start + PAGE])
         self.memory.dirty[index] = 0
 
     def changed(self) -> dict[int, bytes]:

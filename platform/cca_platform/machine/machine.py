@@ -1,6 +1,6 @@
 """The machine: board, memory, PEs, bus and clock, the programs of its exception levels, and its snapshots."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE
@@ -13,7 +13,7 @@ from cca_platform.machine.board import Bank, Board, nonvolatile_bank
 from cca_platform.machine.bus import Bus
 from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
-from cca_platform.machine.saved import MachineState
+from cca_platform.machine.saved import Checkpoint, MachineState
 from cca_platform.machine.scheduler import Scheduler
 from cca_platform.machine.snapshot import Snapshot, Snapshots
 from cca_platform.memory.memory import Memory
@@ -154,12 +154,24 @@ class Machine:
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
-        """The whole machine as it is now; costs what has been touched since the last snapshot."""
+        """The whole machine as it is now; costs what has been touched since the last snapshot or restore."""
         return self._snapshots.take()
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put the machine back; later snapshots are gone. ValueError for a snapshot of another machine."""
+        """Put the machine back; every other snapshot stays. ValueError for a snapshot of another machine."""
         self._snapshots.restore(snapshot)
+
+    def checkpoint(self) -> Checkpoint:
+        """The whole machine as plain data, which another machine of the same board and software can ``adopt``."""
+        return self._snapshots.checkpoint()
+
+    def adopt(self, checkpoint: Checkpoint, resume: Callable[[str, Any], Part] | None = None) -> None:
+        """Be the machine that ``checkpoint`` is of; StateError, and nothing has changed, when it is another one's.
+
+        The levels in Python have to be installed: a machine that has booted the same way. ``resume(name, state)`` makes
+        a part that this machine has not; without it every part has to be there.
+        """
+        self._snapshots.adopt(checkpoint, resume)
 
     def save(self) -> MachineState:
         """Everything but DRAM, as plain data."""

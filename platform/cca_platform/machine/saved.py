@@ -1,7 +1,8 @@
-"""The saved state of a whole machine but for DRAM, whose pages snapshots keep."""
+"""The saved state of a whole machine: without DRAM, whose pages snapshots keep, and with it, for another machine."""
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from cca_platform.errors import StateError
 from cca_platform.gic import GicState
@@ -14,9 +15,9 @@ from cca_platform.memory.memory import MemoryState
 from cca_platform.pe.saved import PeState
 
 if TYPE_CHECKING:
-    from cca_platform.machine.machine import Machine
+    from cca_platform.machine.machine import Machine, Part
 
-__all__ = ["MachineState", "check", "fingerprint", "restore", "save"]
+__all__ = ["Checkpoint", "MachineState", "check", "fingerprint", "restore", "save"]
 
 
 class MachineState(State, frozen=True, tag="machine/1"):
@@ -38,6 +39,13 @@ class MachineState(State, frozen=True, tag="machine/1"):
     gic: GicState
     pes: tuple[PeState, ...]
     parts: dict[str, AnyState | None]
+
+
+class Checkpoint(State, frozen=True, tag="checkpoint/1"):
+    """A machine with its DRAM, by the address of each page of 4 KiB that is not zero."""
+
+    machine: MachineState
+    pages: dict[int, bytes]
 
 
 def fingerprint(board: Board, cpu: str) -> str:
@@ -69,19 +77,23 @@ def save(machine: "Machine") -> MachineState:
     )
 
 
-def check(machine: "Machine", state: MachineState) -> None:
-    """StateError unless ``state`` is of a machine like this one: same board, CPU model, software in Python."""
+def check(machine: "Machine", state: MachineState, more: bool) -> None:
+    """StateError unless ``state`` is of a machine like this one: same board, CPU model, software in Python.
+
+    With ``more`` it may have parts that this machine has not.
+    """
+    parts = [name for name in state.parts if name in machine.parts or not more]
     for what, own, other in (
         ("board", machine.fingerprint, state.board),
         ("software in Python", _programs(machine), state.programs),
-        ("parts", [*machine.parts], [*state.parts]),
+        ("parts", sorted(machine.parts), sorted(parts)),
     ):
         if own != other:
             raise StateError(f"saved state must have the {what} of this machine, {own}, not {other}")
 
 
-def restore(machine: "Machine", state: MachineState) -> None:
-    """Put back what ``save`` gave."""
+def restore(machine: "Machine", state: MachineState, resume: "Callable[[str, Any], Part] | None" = None) -> None:
+    """Put back what ``save`` gave; ``resume(name, state)`` makes a part that the machine has not."""
     machine.clock.restore(state.clock)
     machine.memory.restore(state.memory)
     machine.stopped = state.stopped
@@ -93,4 +105,7 @@ def restore(machine: "Machine", state: MachineState) -> None:
     for pe, one in zip(machine.pes, state.pes, strict=True):
         pe.restore(one)
     for name, part in state.parts.items():
-        machine.parts[name].restore(part)
+        if name in machine.parts or resume is None:
+            machine.parts[name].restore(part)
+        else:
+            machine.parts[name] = resume(name, part)

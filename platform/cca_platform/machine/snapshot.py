@@ -1,95 +1,194 @@
-"""Snapshots: DRAM by pre-images of the pages written since, everything else as plain data.
+"""Snapshots: DRAM by the pages that differ, everything else as saved state.
 
 The fill hook and the ports keep the first contents of every page written after a snapshot (see ``mark_written`` and
-``Memory.touch``). So taking one costs nothing for memory, and going back costs the pages that changed. Snapshots form
-a line: each holds what has changed until the next one, and restoring an old one walks the line backwards.
+``Memory.touch``). So taking one costs nothing for memory, and going back costs the pages that changed.
+
+Snapshots form a tree, and DRAM is always at one of its nodes, or has been written since. Every other node keeps the
+pages in which it differs from its neighbour on the way there. To move DRAM to that neighbour's other side, the pages of
+the two are exchanged, and the difference is kept the other way round. So no restore loses another snapshot, and a node
+that nobody holds goes, together with its pages, or leaves them to the one node that still needs them.
 """
 
+import ctypes
+import weakref
+from collections.abc import Callable, Iterable
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cca_platform.machine import saved
+from cca_platform.machine.saved import Checkpoint, MachineState
 from cca_platform.memory.dram import reserve
 from cca_platform.native import block as w
 
 if TYPE_CHECKING:
-    from cca_platform.machine.machine import Machine
+    from cca_platform.machine.machine import Machine, Part
 
 __all__ = ["Snapshot", "Snapshots"]
 
 _PAGE = 4096
+_ZEROES = bytes(_PAGE)
 _ROWS = 64
 
 
-class Snapshot:
-    """A moment of one machine. ``pages`` are the pre-images of what was written until the next snapshot.
+class _Node:
+    """DRAM at the moment of a snapshot: ``pages`` where it differs from ``toward``, the neighbour on the way to DRAM.
 
-    ``programs`` and ``parts`` are the software in Python that was there: a reset of the machine drops it.
+    ``sources`` are the neighbours on the other sides; ``held`` is None when nobody has the snapshot any more.
     """
 
-    def __init__(self, machine: "Machine") -> None:
-        self.state = machine.save()
-        self.programs = dict(machine.programs)
-        self.parts = dict(machine.parts)
+    __slots__ = ("held", "pages", "sources", "toward")
+
+    def __init__(self) -> None:
         self.pages: dict[int, bytes] = {}
+        self.toward: _Node | None = None
+        self.sources: set[_Node] = set()
+        self.held: Any = None
+
+
+class Snapshot:
+    """A moment of one machine. ``state`` is everything but DRAM, ``parent`` the number of the one it was taken after.
+
+    It can be restored as often as wanted, whatever was restored in between; its memory is free when nobody holds it.
+    """
+
+    def __init__(self, machine: "Machine", node: _Node, number: int, parent: int | None) -> None:
+        self.number = number
+        self.parent = parent
+        self.time = machine.clock.now
+        self.state: MachineState = machine.save()
+        self.programs = dict(machine.programs)  # software in Python, which a reset of the machine drops
+        self.parts = dict(machine.parts)
+        self.node = node
+
+    def __repr__(self) -> str:
+        after = "" if self.parent is None else f" after {self.parent}"
+        return f"<Snapshot {self.number}{after} at tick {self.time:,}: {len(self.node.pages)} pages>"
 
 
 class Snapshots:
-    """The line of snapshots of a machine; the last one is open, its pre-images are in the shadow area."""
+    """The tree of snapshots of a machine. ``_head`` is where DRAM is but for what is in the shadow area."""
 
     def __init__(self, machine: "Machine") -> None:
         self._machine = machine
-        self._line: list[Snapshot] = []
-        self._before: list[int] = []  # the pages written before the first snapshot
+        self._head: _Node | None = None
+        self._current: int | None = None  # the number of the head
+        self._count = 0
+        self._used = np.zeros(0, np.uint8)  # pages written before the head, on any way here
+        self._busy = False
+        self._dropped: list[_Node] = []
 
     def take(self) -> Snapshot:
-        """Close the open snapshot and begin a new one."""
+        """A snapshot of the machine as it is, which is the head from then on."""
         memory = self._machine.memory
+        self._busy = True
+        dirty = self._dirty()
+        node, last = _Node(), self._head
         if memory.shadow is None:
             memory.shadow = reserve(memory.pages * _PAGE)
             memory.block[w.M_SHADOW] = memory.shadow_address
-            self._before = self._dirty()
-        elif self._line:
-            last = self._line[-1]
-            for page in self._dirty():
-                last.pages[page] = memory.shadow[page * _PAGE : (page + 1) * _PAGE]
-        self._clean()
-        snapshot = Snapshot(self._machine)
-        self._line.append(snapshot)
+            self._used = np.zeros(memory.pages, np.uint8)
+        elif last is not None:
+            last.toward = node
+            node.sources.add(last)
+            if last.held is not None or last.sources:
+                shadow = memory.shadow
+                last.pages = {page: shadow[page * _PAGE : (page + 1) * _PAGE] for page in dirty}
+        self._head = node
+        self._clean(dirty)
+        self._count += 1
+        snapshot = Snapshot(self._machine, node, self._count, self._current)
+        node.held = weakref.ref(snapshot, lambda _: self._drop(node))
+        self._current = self._count
+        self._settle([] if last is None else [last])
         return snapshot
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to ``snapshot``, which stays the open one."""
-        if not any(item is snapshot for item in self._line):
-            raise ValueError("a snapshot must be one of this machine that no restore has passed, not another")
+        """Go back, or over, to ``snapshot``; ValueError for one of another machine."""
+        way = self._way(snapshot.node)
         machine, memory = self._machine, self._machine.memory
         assert memory.shadow is not None
+        self._busy = True
         dirty = self._dirty()
-        self._put_back(dirty, memory.shadow)
-        while self._line[-1] is not snapshot:
-            self._line.pop()
-            older = self._line[-1]
-            for page, data in older.pages.items():
-                memory.dram[page * _PAGE : (page + 1) * _PAGE] = data
-                if memory.executed[page]:
-                    memory.block[w.M_CODE_WRITTEN] = 1
-            older.pages.clear()
+        self._put(dirty, (memory.shadow[page * _PAGE : (page + 1) * _PAGE] for page in dirty))
+        for node in reversed(way[:-1]):
+            self._move(node)
         self._clean(dirty)
-        machine.programs |= snapshot.programs
-        machine.parts |= snapshot.parts
+        self._current = snapshot.number
+        machine.programs.clear()
+        machine.programs.update(snapshot.programs)
+        machine.parts.clear()
+        machine.parts.update(snapshot.parts)
         machine.load(snapshot.state)
         memory.tlbi_paall()
+        self._settle(way[1:])
 
+    def _way(self, node: _Node) -> list[_Node]:
+        """The nodes from ``node`` to the head."""
+        way = [node]
+        while way[-1].toward is not None:
+            way.append(way[-1].toward)
+        if way[-1] is not self._head:
+            raise ValueError("a snapshot must be one of this machine, not of another")
+        return way
+
+    def _move(self, node: _Node) -> None:
+        """Have DRAM at ``node``, a neighbour of the head, which has not been written since."""
+        head, dram = self._head, self._machine.memory.dram
+        assert head is not None
+        if head.held is not None or head.sources != {node}:
+            head.pages = {page: dram[page * _PAGE : (page + 1) * _PAGE] for page in node.pages}
+        self._put(node.pages, node.pages.values())
+        node.pages = {}
+        head.toward, node.toward = node, None
+        head.sources.discard(node)
+        node.sources.add(head)
+        self._head = node
+
+    # -- nodes that nobody holds ----------------------------------------------------------------------------------
+    def _drop(self, node: _Node) -> None:
+        """Nobody has the snapshot any more."""
+        node.held = None
+        if self._busy:
+            self._dropped.append(node)
+        else:
+            self._prune(node)
+
+    def _settle(self, nodes: list[_Node]) -> None:
+        """Free what can be freed of ``nodes``, and of those dropped meanwhile: a cycle of objects may end anywhere."""
+        self._busy = False
+        nodes += self._dropped
+        self._dropped = []
+        for node in nodes:
+            self._prune(node)
+
+    def _prune(self, node: _Node) -> None:
+        """Free a node that is neither held nor needed for more than one other."""
+        while node.held is None and node.toward is not None and len(node.sources) <= 1:
+            after = node.toward
+            after.sources.discard(node)
+            for source in node.sources:
+                source.pages = node.pages | source.pages
+                source.toward = after
+                after.sources.add(source)
+            node.pages, node.toward, node.sources = {}, None, set()
+            node = after
+
+    # -- pages ----------------------------------------------------------------------------------------------------
     def touch_all(self) -> None:
         """Account for a write to every page that may hold something: all of them are about to be lost."""
-        touch = self._machine.memory.touch
-        for pages in (self._before, *(snapshot.pages for snapshot in self._line)):
-            for page in pages:
-                touch(page)
+        for page in np.flatnonzero(self._used).tolist():
+            self._machine.memory.touch(page)
+
+    def _written(self) -> list[int]:
+        """Every page that may hold something."""
+        dirty = self._machine.memory.dirty
+        pages: list[int] = np.flatnonzero(dirty | self._used if len(self._used) else dirty).tolist()
+        return pages
 
     def _dirty(self) -> list[int]:
-        """The pages written since the open snapshot, found by OR-ing the map down its columns: a quarter of a pass."""
+        """The pages written since the head, found by OR-ing the map down its columns: a quarter of a pass."""
         words = self._machine.memory.dirty.view(np.uint64)
         table = words.reshape(gcd(len(words), _ROWS), -1)
         columns = np.flatnonzero(np.bitwise_or.reduce(table, axis=0, keepdims=True))
@@ -100,21 +199,44 @@ class Snapshots:
         pages: list[int] = (first[items] + offsets).tolist()
         return pages
 
-    def _put_back(self, dirty: list[int], shadow: Any) -> None:
+    def _put(self, pages: Iterable[int], contents: Iterable[bytes]) -> None:
+        """Have these contents in DRAM, past everything that accounts for writes."""
         memory = self._machine.memory
         dram, executed = memory.dram, memory.executed
-        for page in dirty:
+        for page, data in zip(pages, contents, strict=True):
             start = page * _PAGE
-            dram[start : start + _PAGE] = shadow[start : start + _PAGE]
+            dram[start : start + _PAGE] = data
             if executed[page]:
                 memory.block[w.M_CODE_WRITTEN] = 1
 
-    def _clean(self, dirty: list[int] | None = None) -> None:
+    def _clean(self, dirty: list[int]) -> None:
         """Let the next write to every page be noticed again."""
         memory = self._machine.memory
-        if dirty is None:
-            dirty = self._dirty()
         for page in dirty:
             memory.dirty[page] = 0
+            self._used[page] = 1
         for pe in self._machine.pes:
             pe.tlb.flush()
+
+    # -- machines -------------------------------------------------------------------------------------------------
+    def checkpoint(self) -> Checkpoint:
+        """The machine as it is, with the pages of DRAM that are not zero."""
+        memory, pages = self._machine.memory, {}
+        for page in self._written():
+            data = memory.dram[page * _PAGE : (page + 1) * _PAGE]
+            if data != _ZEROES:
+                pages[memory.page_address(page)] = data
+        return Checkpoint(self._machine.save(), pages)
+
+    def adopt(self, checkpoint: Checkpoint, resume: "Callable[[str, Any], Part] | None") -> None:
+        """Be what ``checkpoint`` is of; nothing is changed if that cannot be (StateError)."""
+        machine, memory = self._machine, self._machine.memory
+        saved.check(machine, checkpoint.machine, resume is not None)
+        pages = {memory.page_index(pa): data for pa, data in checkpoint.pages.items()}
+        for page in {*self._written(), *pages}:
+            memory.touch(page)
+            ctypes.memmove(memory.host + page * _PAGE, pages.get(page, _ZEROES), _PAGE)
+        for pe in machine.pes:
+            pe.tlb.flush()
+        saved.restore(machine, checkpoint.machine, resume)
+        memory.tlbi_paall()
