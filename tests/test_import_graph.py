@@ -34,13 +34,6 @@ CIRCLES: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "cca_firmware": [("bl31.monitor secure.dispatcher", "the monitor hands calls to the dispatcher, which resumes it")],
-    "cca_rmm": [
-        (
-            "command commands.attestation commands.data commands.granule commands.psci commands.realm commands.rec"
-            " commands.rsi commands.rtt rmm service versions.v1_0 world.exits world.run",
-            "a command names the monitor that runs it",
-        )
-    ],
 }
 """The circles of what a reader follows, by package, each with its reason."""
 

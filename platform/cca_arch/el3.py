@@ -17,10 +17,12 @@ __all__ = [
     "EL3_FEATURES_0",
     "MANIFEST_VERSION",
     "RMM_EL3_VERSION",
+    "RMM_EL3_VERSION_2",
     "BootCode",
     "RmmEl3",
     "RmmEl3Status",
     "checksum",
+    "result_count",
     "scr_of",
     "version",
 ]
@@ -32,14 +34,21 @@ def version(major: int, minor: int) -> int:
 
 
 RMM_EL3_VERSION: Final = version(0, 4)
+RMM_EL3_VERSION_2: Final = version(2, 0)
+"""The interface of RMM 2.0, by which the results of RMI calls fill eight registers."""
 MANIFEST_VERSION: Final = version(0, 3)
+
+
+def result_count(interface: int) -> int:
+    """How many registers of results EL3 carries for an RMI call: X0 to X4, or X0 to X7 from interface 2.0 on."""
+    return 8 if interface >= RMM_EL3_VERSION_2 else 5
 
 
 class RmmEl3(IntEnum):
     """Calls from the RMM to EL3 (and the RMM's returns to EL3): X1.. in, X0.. out."""
 
     RMI_REQ_COMPLETE = 0xC400_018F
-    """X1..X5: the results that NS gets in X0..X4; the SMC returns with the next RMI call in X0..X7."""
+    """X1 and up: the results that NS gets in X0 and up; the SMC returns with the next RMI call in X0..X7."""
     GTSI_DELEGATE = 0xC400_01B0
     """X1: PA of an NS granule that becomes Realm."""
     GTSI_UNDELEGATE = 0xC400_01B1

@@ -3,29 +3,32 @@
 import struct
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.el3 import CORE_MANIFEST, DRAM_BANK, BootCode, checksum
+from cca_arch.el3 import CORE_MANIFEST, DRAM_BANK, BootCode, checksum, version
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.memory.ports import Port
+from cca_rmm.core import MAX_PES
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["MAX_PES", "check_registers", "read_banks"]
+__all__ = ["check_registers", "read_banks"]
 
-MAX_PES: Final = 64
-_MAJOR: Final = 0
-_MINOR: Final = 3  # the platform token in hunks, and consoles in the manifest
+_MANIFEST: Final = version(0, 3)  # with consoles
 _BANK: Final = struct.Struct("<QQ")
 
 
-def _supported(version: int) -> bool:
-    return not version >> 31 and version >> 16 == _MAJOR and version & 0xFFFF >= _MINOR
+def _supported(found: int, needed: int) -> bool:
+    """Whether a version has the same major number as the one needed, and no lower minor number."""
+    return not found >> 31 and found >> 16 == needed >> 16 and found & 0xFFFF >= needed & 0xFFFF
 
 
-def check_registers(pe: "Pe", port: Port) -> BootCode:
-    """What a cold boot's X0..X3 say: CPU index, interface version, number of CPUs, shared page."""
-    cpu, version, cpus, shared = pe.x[0], pe.x[1], pe.x[2], pe.x[3]
-    if not _supported(version):
+def check_registers(pe: "Pe", port: Port, interface: int) -> BootCode:
+    """What a cold boot's X0..X3 say: CPU index, version of the RMM-EL3 interface, number of CPUs, shared page.
+
+    ``interface`` is the version that the RMM needs.
+    """
+    cpu, found, cpus, shared = pe.x[0], pe.x[1], pe.x[2], pe.x[3]
+    if not _supported(found, interface):
         return BootCode.VERSION_NOT_VALID
     if not 0 < cpus <= MAX_PES:
         return BootCode.CPUS_OUT_OF_RANGE
@@ -33,7 +36,7 @@ def check_registers(pe: "Pe", port: Port) -> BootCode:
         return BootCode.CPU_ID_OUT_OF_RANGE
     if not shared or shared % GRANULE_SIZE:
         return BootCode.INVALID_SHARED_BUFFER
-    if not _supported(port.read32(shared)):
+    if not _supported(port.read32(shared), _MANIFEST):
         return BootCode.MANIFEST_VERSION_NOT_SUPPORTED
     return BootCode.SUCCESS
 

@@ -1,138 +1,111 @@
 """Commands as data: a row says what goes in and out, what makes it fail in which order, and what it does.
 
-A row of the RMI, RSI or PSCI table::
+What a call has is declared in a class of its own: the inputs by name, in the order of the registers, and the context,
+which is loaded when it is first asked for::
 
-    Command(Rmi.REALM_ACTIVATE, "REALM_ACTIVATE", realm_activate,
-            ins=("rd",), context={"realm": realm_at("rd")},
-            checks=(*granule("rd", State.RD), Check("realm_state", not_new, REALM)))
+    class RealmCall(Call):
+        rd: int
+
+        @loaded
+        def realm(self) -> Realm:
+            return REALM.load(self.rmm.port, self.rd)
+
+A row of the RMI, RSI or PSCI table names that class::
+
+    Command[RealmCall](
+        Rmi.REALM_ACTIVATE, "REALM_ACTIVATE", RealmCall, realm_activate,
+        checks=(*granule("rd", State.RD), Check("realm_state", not_new, REALM_ERROR)),
+    )
 
 ``checks`` are the failure conditions under their identifiers of the specification, in the order in which they are
 tried; a condition only looks. The handler runs when none holds; it cannot fail, but where EL3 has the last word (see
 :class:`Refusal`). Dispatch, traces, the manual and the conformance tests read the row.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NewType, Self, TypeVar, overload
 
-from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import RmiStatus
-from cca_arch.types import GRANULE_SIZE
-from cca_platform.errors import BusError, GranuleProtectionFault
-from cca_platform.memory.ports import Port
-from cca_rmm.objects.granule import State
-from cca_rmm.objects.realm import REALM, Realm
-from cca_rmm.objects.rec import REC, Rec
-from cca_rmm.objects.rtt import Walk, walk
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
-    from cca_rmm.commands.attestation import Attest
-    from cca_rmm.rmm import Rmm
+    from cca_rmm.core import Core
 
-__all__ = [
-    "INPUT",
-    "REALM_ERROR",
-    "REC_ERROR",
-    "RTT",
-    "Call",
-    "Check",
-    "Command",
-    "Condition",
-    "Refusal",
-    "Result",
-    "execute",
-    "granule",
-    "ns_page",
-    "realm_at",
-    "rec_at",
-    "walk_at",
-]
-
-INPUT: Final = RmiStatus.ERROR_INPUT
-REALM_ERROR: Final = RmiStatus.ERROR_REALM
-REC_ERROR: Final = RmiStatus.ERROR_REC
-RTT: Final = RmiStatus.ERROR_RTT
+__all__ = ["Call", "Check", "Command", "Condition", "Refusal", "Result", "Signed", "execute", "loaded", "table"]
 
 Result = tuple[int, ...]
 """X0, X1, ... of a command that completes."""
-
+Signed = NewType("Signed", int)
+"""An input that is a signed 64-bit number."""
+INPUT: Final = RmiStatus.ERROR_INPUT
+"""The status of most conditions."""
 
 T = TypeVar("T")
 
 
-class Loaded(Generic[T]):
-    """What the row's context loads when it is first asked for. An argument of the same name takes its place."""
+class loaded(Generic[T]):
+    """Context of a call: what the method loads when it is first asked for, and never again in this call."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+    def __init__(self, load: Callable[[Any], T]) -> None:
+        self._load = load
+        self._name = load.__name__
+        self.__doc__ = load.__doc__
 
-    def __get__(self, call: "Call", owner: type) -> T:
-        name = self._name
-        value: T = call.command.context[name](call)
-        call.__dict__[name] = value  # the next time it is found there
+    @overload
+    def __get__(self, call: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, call: "Call", owner: type) -> T: ...
+    def __get__(self, call: "Call | None", owner: type) -> Any:
+        if call is None:
+            return self
+        value = call.__dict__[self._name] = self._load(call)  # the next time it is found there
         return value
 
 
 class Call:
-    """One call: the arguments under their names, and the context of its row."""
+    """One call. A subclass declares what its commands have: X1, X2, ... by name, and their context.
 
-    rmm: "Rmm"
+    ``kept`` are X4 and up of the Host, which come back unless a command writes them.
+    """
+
+    ins: ClassVar[tuple[str, ...]] = ()
+    """The inputs by name: the annotations of the class itself, or those of the class above it if it has none."""
+    signed: ClassVar[tuple[str, ...]] = ()
+
+    rmm: "Core"
     pe: "Pe"
-    command: "Command"
-    failed: str | None = None
+    command: "Command[Any]"
+    kept: Sequence[int]
+    failed: str | None
     """The failure condition that refused the call."""
-    # arguments
-    addr: int
-    base: int
-    calling_rec: int
-    data: int
-    desc: int
-    entry_point: int
-    fid: int
-    index: int
-    ipa: int
-    level: int
-    lowest_affinity_level: int
-    offset: int
-    params_ptr: int
-    rd: int
-    rec: int
-    req: int
-    ripas: int
-    rtt: int
-    run_ptr: int
-    size: int
-    src: int
-    status: int
-    target: int
-    target_rec: int
-    top: int
-    x4: int
-    # context
-    realm = Loaded[Realm]()
-    rec_ = Loaded[Rec]()
-    target_ = Loaded[Rec]()
-    requested = Loaded[tuple[int, ...]]()  # X0..X3 of the calling REC
-    w = Loaded[Walk]()
-    content = Loaded[bytes | None]()  # of Non-secure memory; None: it is not Non-secure
-    params = Loaded[Record]()
-    flags = Loaded[int]()
-    attest: "Loaded[Attest]" = Loaded()
 
-    def __init__(self, rmm: "Rmm", pe: "Pe", command: "Command", x: "memoryview[int] | list[int]") -> None:
+    def __init_subclass__(cls) -> None:
+        inputs = get_annotations(cls)
+        if inputs:
+            cls.ins = tuple(inputs)
+            cls.signed = tuple(name for name, kind in inputs.items() if kind is Signed)
+
+    def __init__(
+        self, rmm: "Core", pe: "Pe", command: "Command[Any]", x: Sequence[int], kept: Sequence[int] = ()
+    ) -> None:
+        values = self.__dict__
+        values.update(zip(self.ins, x, strict=False))
         self.rmm = rmm
         self.pe = pe
         self.command = command
-        values = self.__dict__
-        for name, value in zip(command.ins, x, strict=False):
-            values[name] = value
-        if command.signed is not None:
-            values[command.signed] -= (values[command.signed] >> 63) << 64
+        self.kept = kept
+        self.failed = None
+        for name in self.signed:
+            values[name] -= (values[name] >> 63) << 64
 
 
-class Condition:
+C = TypeVar("C", bound=Call)
+C_contra = TypeVar("C_contra", bound=Call, contravariant=True)
+
+
+class Condition(Generic[C_contra]):
     """A failure condition: X0 of the call that it refuses is ``status | index << 8``.
 
     ``result_index`` and ``outputs`` (X1, X2, ...) are given where the specification names them.
@@ -141,28 +114,28 @@ class Condition:
     __slots__ = ()
     id: str
     status: int
-    result_index: Callable[[Call], int] | None
-    outputs: Callable[[Call], Result] | None
+    result_index: Callable[[C_contra], int] | None
+    outputs: Callable[[C_contra], Result] | None
 
-    def answer(self, call: Call) -> Result:
+    def answer(self, call: C_contra) -> Result:
         """The result of the call that this condition refuses."""
         status = self.status if self.result_index is None else self.status | (self.result_index(call) & 0xFF) << 8
         return (int(status),) if self.outputs is None else (int(status), *self.outputs(call))
 
 
 @dataclass(frozen=True, slots=True)
-class Check(Condition):
+class Check(Condition[C_contra]):
     """A condition that is asked before the handler runs: ``fails(call)`` is true when it holds. It only looks."""
 
     id: str
-    fails: Callable[[Call], object]
+    fails: Callable[[C_contra], object]
     status: int = INPUT
-    result_index: Callable[[Call], int] | None = None
-    outputs: Callable[[Call], Result] | None = None
+    result_index: Callable[[C_contra], int] | None = None
+    outputs: Callable[[C_contra], Result] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(Condition):
+class Refusal(Condition[Call]):
     """A condition that only the act can tell, because EL3 decides: the handler returns it, having done nothing."""
 
     id: str
@@ -171,28 +144,30 @@ class Refusal(Condition):
     outputs: Callable[[Call], Result] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A row of a command table. ``ins`` names X1, X2, ...; ``outs`` names X1, X2, ... of the answer."""
+@dataclass(frozen=True)
+class Command(Generic[C]):
+    """A row of a command table. ``outs`` names X1, X2, ... of the answer."""
 
     fid: int
     name: str
-    handler: Callable[[Call], "Result | Refusal | None"] | None
-    """Commits; returns X0, X1, ..., one of ``refusals``, or None when the answer comes later. None: this RMM answers
-    NOT_SUPPORTED."""
-    ins: tuple[str, ...] = ()
+    call: type[C]
+    handler: Callable[[C], "Result | Refusal | None"]
+    """Commits; returns X0, X1, ..., one of ``refusals``, or None when the answer comes later."""
     outs: tuple[str, ...] = ()
-    checks: tuple[Check, ...] = ()
-    context: Mapping[str, Callable[[Call], Any]] = field(default_factory=dict)
-    signed: str | None = None
+    checks: tuple[Check[C], ...] = ()
     refusals: tuple[Refusal, ...] = ()
 
     @property
-    def conditions(self) -> tuple[Condition, ...]:
+    def ins(self) -> tuple[str, ...]:
+        """The names of X1, X2, ..."""
+        return self.call.ins
+
+    @property
+    def conditions(self) -> "tuple[Condition[Any], ...]":
         """Every failure condition in the order of the specification."""
         return (*self.checks, *self.refusals)
 
-    def check(self, id: str) -> Check:
+    def check(self, id: str) -> Check[C]:
         """The check with this identifier; KeyError when there is none."""
         for check in self.checks:
             if check.id == id:
@@ -207,7 +182,6 @@ def execute(call: Call) -> Result | None:
         if check.fails(call):
             call.failed = check.id
             return check.answer(call)
-    assert command.handler is not None
     result = command.handler(call)
     if isinstance(result, Refusal):
         call.failed = result.id
@@ -215,57 +189,9 @@ def execute(call: Call) -> Result | None:
     return result
 
 
-# -- conditions that many commands share --------------------------------------------------------------------------
-def granule(argument: str, state: State, prefix: str | None = None, last: str = "state") -> tuple[Check, ...]:
-    """align, bound and state of a granule argument: ``<prefix>_align``, ``<prefix>_bound``, ``<prefix>_<last>``."""
-    prefix = argument if prefix is None else prefix
-    offset_mask, wanted = GRANULE_SIZE - 1, int(state)
-    get = attrgetter(argument)
-
-    def misaligned(call: Call) -> int:
-        pa: int = get(call)
-        return pa & offset_mask
-
-    def untracked(call: Call) -> bool:
-        return not call.rmm.granules.slot(get(call))
-
-    def wrong_state(call: Call) -> bool:
-        return call.rmm.granules.state(get(call)) != wanted
-
-    return (
-        Check(f"{prefix}_align", misaligned),
-        Check(f"{prefix}_bound", untracked),
-        Check(f"{prefix}_{last}", wrong_state),
-    )
-
-
-def realm_at(argument: str) -> Callable[[Call], Realm]:
-    """Context: the Realm whose RD an argument names."""
-    get = attrgetter(argument)
-    return lambda call: REALM.load(call.rmm.port, get(call))
-
-
-def rec_at(argument: str) -> Callable[[Call], Rec]:
-    """Context: the REC that an argument names."""
-    get = attrgetter(argument)
-    return lambda call: REC.load(call.rmm.port, get(call))
-
-
-def walk_at(ipa: str, level: Callable[[Call], int]) -> Callable[[Call], Walk]:
-    """Context: the walk of ``call.realm`` for an argument toward a level."""
-    get = attrgetter(ipa)
-    return lambda call: walk(call.rmm.port, call.realm, get(call), level(call))
-
-
-def ns_page(argument: str, offset: int = 0, size: int = GRANULE_SIZE) -> Callable[[Call], bytes | None]:
-    """Context: bytes of a Non-secure granule, read once; None when the access through the NS PAS faults."""
-    get = attrgetter(argument)
-
-    def read(call: Call) -> bytes | None:
-        ns: Port = call.rmm.ns
-        try:
-            return ns.read(get(call) + offset, size)
-        except (GranuleProtectionFault, BusError):
-            return None
-
-    return read
+def table(*parts: Sequence[Command[Any]]) -> dict[int, Command[Any]]:
+    """FID -> row, of the rows of several modules; no FID may have two."""
+    rows = [row for part in parts for row in part]
+    found = {int(row.fid): row for row in rows}
+    assert len(found) == len(rows), "a command table must have one row for each FID"
+    return found

@@ -13,9 +13,9 @@ from rmm_host import PAGE, RAM
 
 from cca_arch.descriptors.rtte import HOST_NORMAL, Rtte
 from cca_arch.rmi.v1_0 import RecEnterFlags
-from cca_rmm.features import MAX_RECS
 from cca_rmm.objects.realm import RealmState
 from cca_rmm.objects.rec import RecState
+from cca_rmm.versions.v1_0 import V1_0
 
 __all__ = ["BAD", "EXCLUSIVE", "EXEMPT", "GOOD", "JOINT", "Bad", "combine", "exclusive"]
 
@@ -257,7 +257,7 @@ BAD: dict[str, dict[str, list[Bad]]] = {
         ],
         **_granule("rec", "rec", _rd, "gran_state"),
         **_RD,
-        "num_recs": [Bad(lambda w: {"@num_recs": MAX_RECS})],
+        "num_recs": [Bad(lambda w: {"@num_recs": V1_0.offer.max_recs})],
         **_REALM,
         "params_valid": [Bad(lambda w: {"params.mpidr": 0x13}), Bad(lambda w: {"params.mpidr": 3 | 1 << 32})],
         "mpidr_index": [Bad(lambda w: {"params.mpidr": 2}), Bad(lambda w: {"params.mpidr": 0x103})],

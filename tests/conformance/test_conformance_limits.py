@@ -16,7 +16,9 @@ from cca_arch.rmi.v1_0 import (
     mpidr_of,
 )
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
-from cca_rmm.features import MAX_RECS
+from cca_rmm.versions.v1_0 import V1_0
+
+MAX_RECS = V1_0.offer.max_recs
 
 PARAMS = 0x8F00_0000
 

@@ -12,7 +12,9 @@ from conformance_world import Facts, World
 
 from cca_arch.rmi.v1_0 import Rmi, RmiReturn, RmiStatus
 from cca_platform.trace.trace import Record
-from cca_rmm.versions.v1_0 import RMI
+from cca_rmm.versions.v1_0 import V1_0
+
+RMI = V1_0.commands
 
 SPEC = json.loads((Path(__file__).parents[1] / "rmm" / "vectors" / "rmm10.json").read_text())["commands"]
 ORDER = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conformance_registry import GOOD
@@ -15,16 +15,16 @@ from test_conformance_services import check_effects, serve, stub, stubs
 
 from cca_arch.rmi.v1_0 import RmiReturn, RmiStatus
 from cca_rmm.command import Check, Command
-from cca_rmm.service import SERVICES
-from cca_rmm.versions.v1_0 import RMI
+from cca_rmm.versions.v1_0 import V1_0
 
 __all__ = ["stub", "stubs"]
 
+RMI, SERVICES = (cast(dict[int, Command[Any]], table) for table in (V1_0.commands, V1_0.services))
 INDEX = 0x5A
 ANSWER = RmiReturn.make(status=RmiStatus.ERROR_RTT, index=INDEX)
 
 
-def positions(table: Mapping[int, Command]) -> list[Any]:
+def positions(table: Mapping[int, Command[Any]]) -> list[Any]:
     """Every place of every row: before each check, and after the last."""
     return [
         pytest.param(fid, at, id=f"{row.name}-{fid & 0xFFFF:x}-{at}")
@@ -33,10 +33,10 @@ def positions(table: Mapping[int, Command]) -> list[Any]:
     ]
 
 
-def insert(row: Command, at: int) -> Command:
+def insert(row: Command[Any], at: int) -> Command[Any]:
     """The row with one more condition, which holds the first time it is asked: a Realm reports by calls of its own."""
     holds = chain([True], repeat(False))
-    check = Check("inserted", lambda call: next(holds), RmiStatus.ERROR_RTT, lambda call: INDEX)
+    check: Check[Any] = Check("inserted", lambda call: next(holds), RmiStatus.ERROR_RTT, lambda call: INDEX)
     return replace(row, checks=(*row.checks[:at], check, *row.checks[at:]))
 
 

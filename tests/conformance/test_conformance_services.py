@@ -18,7 +18,9 @@ from cca_arch.rmi.v1_0 import RecExitReason
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
 from cca_platform.trace.trace import Record
 from cca_rmm.commands import attestation
-from cca_rmm.service import SERVICES
+from cca_rmm.versions.v1_0 import V1_0
+
+SERVICES = V1_0.services
 
 SPEC = json.loads((Path(__file__).parents[1] / "rmm" / "vectors" / "rmm10.json").read_text())["rsi"]
 ONES = (1 << 64) - 1

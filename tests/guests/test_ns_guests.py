@@ -12,6 +12,7 @@ from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
+from cca_rmm.objects import rtt
 from cca_rmm.objects.granule import Granules
 from cca_rmm.rmm import Rmm
 from realmlab import find_payload
@@ -131,7 +132,7 @@ class TestOmissions:
 
     def test_tlb(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without the invalidation of DATA_DESTROY, a vCPU on another PE keeps the page that was taken from it."""
-        monkeypatch.setattr(Rmm, "invalidate", lambda *_: None)
+        monkeypatch.setattr(rtt, "invalidate", lambda *_: None)
         output, _ = _run("rmi")
         assert output.endswith("PASS DATA_DESTROY of a page that it uses\nPASS DATA_DESTROY gives the page back\n")
 

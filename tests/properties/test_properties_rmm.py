@@ -19,10 +19,11 @@ from rmm_driver import SECRET, Broken
 from rmm_host import Host
 
 from cca_platform.errors import MachineStopped
+from cca_platform.memory.ports import Port
 from cca_rmm.objects import rtt
 from cca_rmm.objects.granule import Granules
 from cca_rmm.rmm import Rmm
-from cca_rmm.world import run
+from cca_rmm.world import exit
 
 SEQUENCE = 2000
 
@@ -88,9 +89,9 @@ def no_scrub(self: Granules, pe: Any, pa: int, event: str) -> None:
     self.move(pe, pa, event)
 
 
-def other_entry(self: Rmm, call: Any, w: Any, new: int, ipa: int | None = None) -> None:
+def other_entry(port: Port, trace: Any, pe: Any, cmd: str, rd: int, ipa: int, w: Any, new: int) -> None:
     """A command that edits the entry next to the one it means."""
-    self.port.write64(w.pa ^ 8, new)
+    port.write64(w.pa ^ 8, new)
 
 
 def eager(self: Rmm, vmid: int) -> bool:
@@ -105,7 +106,7 @@ def careless(rmm: Rmm, run_ptr: int, record: bytes | bytearray) -> bool:
     return _write_exit(rmm, run_ptr, bytes(record[:0x7F8]) + SECRET.to_bytes(8, "little"))
 
 
-_vmid_free, _write_exit = Rmm.vmid_free, run.write_exit
+_vmid_free, _write_exit = Rmm.vmid_free, exit.write_exit
 
 
 class TestMutants:
@@ -115,10 +116,10 @@ class TestMutants:
         ("target", "name", "mutant", "found"),
         [
             (Granules, "release", no_scrub, "is DELEGATED and not zero"),
-            (Rmm, "edit", other_entry, "other entries into the RTT"),
+            (rtt, "edit", other_entry, "other entries into the RTT"),
             (rtt, "skip_top", lambda *args, edited=False: 0, "(DESTROY|UNPROTECTED) gave"),
             (Rmm, "vmid_free", eager, "REALM_CREATE failed and changed"),
-            (run, "write_exit", careless, "REC_ENTER shows the secret"),
+            (exit, "write_exit", careless, "REC_ENTER shows the secret"),
         ],
         ids=["no_scrub", "other_entry", "no_top", "half_done", "leak"],
     )

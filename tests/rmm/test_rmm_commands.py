@@ -12,9 +12,9 @@ from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi, RmiRealmParams, RmiRipas, RmiRtt
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.types import Pas, SecurityState
 from cca_platform.errors import GranuleProtectionFault
-from cca_rmm.features import FEATURE_REGISTER_0
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.rec import REC
+from cca_rmm.versions.v1_0 import V1_0
 
 RAM, PAGE, BLOCK = 0x8000_0000, 0x1000, 0x20_0000
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "rim.json").read_text())["cases"]
@@ -31,8 +31,8 @@ class TestVersion:
         assert host.call(Rmi.VERSION, 0x2_0000)[:3] == [RmiStatus.ERROR_INPUT, ABI_VERSION, ABI_VERSION]
 
     def test_features(self, host: Any) -> None:
-        """Register 0 is FEATURE_REGISTER_0, every other one zero."""
-        assert host.ok(Rmi.FEATURES, 0)[0] == FEATURE_REGISTER_0
+        """Register 0 is V1_0.offer.register_0, every other one zero."""
+        assert host.ok(Rmi.FEATURES, 0)[0] == V1_0.offer.register_0
         assert host.ok(Rmi.FEATURES, 1)[0] == 0
 
     @pytest.mark.parametrize("fid", [0xC400_0156, 0xC400_0160, 0xC400_0163, 0xC400_016A, 0xC400_018E])

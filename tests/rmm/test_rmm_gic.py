@@ -2,7 +2,8 @@
 
 import pytest
 
-from cca_rmm.world.gic import HCR_PERMITTED, IchLr, lrs_valid
+from cca_arch.sysregs import IchLr
+from cca_rmm.world.gic import HCR_PERMITTED, lrs_valid
 
 
 def lr(**fields: int) -> int:

@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cca_arch.sysregs import DataAbortEsr
-from cca_rmm.world.syndrome import VIEWS, emulated_value, fault_ipa, sea_esr
+from cca_arch.sysregs import DataAbortEsr as Esr
+from cca_rmm.world.injection import sea_esr
+from cca_rmm.world.mmio import emulated_value
+from cca_rmm.world.realm_memory import fault_ipa
+from cca_rmm.world.syndrome import VIEWS
 
 WORD = st.integers(0, (1 << 64) - 1)
 
@@ -40,12 +43,12 @@ class TestInjection:
     @pytest.mark.parametrize(("spsr", "ec"), [(0x0, 0x24), (0x4, 0x25), (0x5, 0x25)])
     def test_class(self, spsr: int, ec: int) -> None:
         """From EL0 the lower-level class, from EL1 the same-level one; FSC 0x10, EA set, FnV and S1PTW clear."""
-        got = DataAbortEsr(sea_esr(DataAbortEsr.make(ec=0x24, il=1, wnr=1, fnv=1, s1ptw=1, fsc=7), spsr))
+        got = Esr(sea_esr(Esr.make(ec=0x24, il=1, wnr=1, fnv=1, s1ptw=1, fsc=7), spsr))
         assert (got.ec, got.fsc, got.ea, got.fnv, got.s1ptw, got.il, got.wnr) == (ec, 0x10, 1, 0, 0, 1, 1)
 
     def test_instruction(self) -> None:
         """The classes of instruction aborts are 0x20 and 0x21."""
-        assert DataAbortEsr(sea_esr(DataAbortEsr.make(ec=0x20), 0x5)).ec == 0x21
+        assert Esr(sea_esr(Esr.make(ec=0x20), 0x5)).ec == 0x21
 
 
 class TestEmulatedLoad:
@@ -54,7 +57,7 @@ class TestEmulatedLoad:
     @given(WORD, st.integers(0, 3), st.booleans(), st.booleans())
     def test_extension(self, value: int, sas: int, sse: bool, sf: bool) -> None:
         """Cut to the access size, sign-extended if SSE, 32 bits wide unless SF."""
-        got = emulated_value(DataAbortEsr.make(sas=sas, sse=sse, sf=sf), value)
+        got = emulated_value(Esr.make(sas=sas, sse=sse, sf=sf), value)
         bits = 8 << sas
         cut = value % (1 << bits)
         signed = cut - (1 << bits) if sse and cut >> (bits - 1) else cut

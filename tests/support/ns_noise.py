@@ -9,7 +9,7 @@ from ns_code import assemble
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.smccc import Smccc
-from cca_rmm.versions.v1_0 import RMI
+from cca_rmm.versions.v1_0 import V1_0
 
 __all__ = ["BASE", "KINDS", "PAGES", "TABLES", "Noise", "noise", "tables"]
 
@@ -31,7 +31,7 @@ _ARGUMENTS = {
     "base": "ipa", "top": "ipa", "level": "level",
 }  # fmt: skip
 
-_COMMANDS = [row for row in RMI.values() for _ in range(1 if row.name.endswith("DESTROY") else 8)]
+_COMMANDS = [row for row in V1_0.commands.values() for _ in range(1 if row.name.endswith("DESTROY") else 8)]
 
 # every exception: go on at a place in the noise that depends on the one that was interrupted
 _HANDLER = (

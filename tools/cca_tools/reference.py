@@ -8,15 +8,22 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cca_arch.smccc import PSCI_FIDS, Fid
 from cca_platform.trace.events import EVENTS, SCHEMA
 from cca_platform.trace.forms import FieldType, fields_of
 
 if TYPE_CHECKING:
     from cca_rmm.command import Command
+    from cca_rmm.version import Version
 
-__all__ = ["PAGES", "main", "manual"]
+__all__ = ["PAGES", "PSCI_CALLS", "ManualError", "main", "manual"]
 
+PSCI_CALLS = frozenset(fid | bit for fid in PSCI_FIDS for bit in (0, Fid.smc64.mask))
 _NOTE = "<!-- Written by `make docs` from the tables in the code. -->\n"
+
+
+class ManualError(Exception):
+    """The manual does not say what the tables need; the message tells what to add."""
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -28,30 +35,24 @@ def _registers(names: tuple[str, ...]) -> str:
     return ", ".join(f"X{number} `{name}`" for number, name in enumerate(names, 1)) or "-"
 
 
-def _commands(title: str, about: str, prefix: str, rows: "Iterable[Command]") -> str:
+def _commands(title: str, about: str, prefix: str, version: "Version", rows: "Iterable[Command[Any]]") -> str:
     table = sorted((row for row in rows if row.name != "NOT_SUPPORTED"), key=lambda row: row.fid)
+    words = manual(version)
+    names = [row.name if row.name.startswith("SMCCC") else prefix + row.name for row in table]
+    texts = [_text(version, words, name, row) for name, row in zip(names, table, strict=True)]
     parts = [
         f"{_NOTE}\n# {title}\n\n{about}\n\n",
         _table(
             ("FID", "Command", "In", "Out", "Purpose"),
             (
-                (
-                    f"`{row.fid:#010x}`",
-                    f"`{prefix}{row.name}`",
-                    _registers(row.ins),
-                    _registers(row.outs),
-                    _purpose(row),
-                )
-                for row in table
+                (f"`{row.fid:#010x}`", f"`{name}`", _registers(row.ins), _registers(row.outs), text["purpose"])
+                for name, row, text in zip(names, table, texts, strict=True)
             ),
         ),
         "\n## Failure conditions and state changes\n\nThe conditions are in the order of the checks: the first that "
         "holds gives the answer. A failing call changes nothing.\n",
     ]
-    words = manual()
-    for row in table:
-        name = row.name if row.name.startswith("SMCCC") else prefix + row.name
-        text = words[name]
+    for name, row, text in zip(names, table, texts, strict=True):
         parts.append(f"\n### {name}\n\n")
         if row.conditions:
             when = text["when"]
@@ -62,19 +63,32 @@ def _commands(title: str, about: str, prefix: str, rows: "Iterable[Command]") ->
     return "".join(parts)
 
 
+def _text(version: "Version", words: dict[str, Any], name: str, row: "Command[Any]") -> dict[str, Any]:
+    """What the manual says of a command; ManualError when it says too little, or more than there is."""
+    text: dict[str, Any] = words.get(name, {})
+    missing = [key for key in ("purpose", "changes") if not text.get(key)]
+    ids, found = {condition.id for condition in row.conditions}, set(text.get("when", {}))
+    if missing or ids - found:
+        missing += [f"when.{id}" for id in sorted(ids - found)]
+        raise ManualError(
+            f"cca_rmm/{version.manual} must explain {name}: its table [{name}] lacks {', '.join(missing)}; "
+            "a command needs its purpose, its changes, and a line under `when` for each failure condition"
+        )
+    if found - ids:
+        raise ManualError(
+            f"cca_rmm/{version.manual} must not explain conditions that {name} does not have: "
+            f"take {', '.join(sorted(found - ids))} out of [{name}.when]"
+        )
+    return text
+
+
 def _terms(words: dict[str, Any]) -> Iterable[tuple[str, str]]:
     return ((f"`{term}`", meaning) for term, meaning in words["predicates"].items())
 
 
-def manual() -> dict[str, Any]:
-    """The words of the manual, by command: ``when`` by failure condition, and ``changes``."""
-    return tomllib.loads(resources.files("cca_rmm").joinpath("manual.toml").read_text(encoding="utf-8"))
-
-
-def _purpose(row: "Command") -> str:
-    if row.handler is None:
-        return "not there yet: answers NOT_SUPPORTED"
-    return (row.handler.__doc__ or "").strip().partition("\n")[0]
+def manual(version: "Version") -> dict[str, Any]:
+    """The words of a version's manual, by command: ``purpose``, ``when`` by failure condition, and ``changes``."""
+    return tomllib.loads(resources.files("cca_rmm").joinpath(version.manual).read_text(encoding="utf-8"))
 
 
 def _status(status: int) -> str:
@@ -82,30 +96,37 @@ def _status(status: int) -> str:
     return f"`{name}`" if name else f"`{status:#x}`" if status >> 32 else f"`{status}`"
 
 
-def rmi() -> str:
-    """The commands that the Host calls."""
-    from cca_rmm.versions.v1_0 import RMI
+def _v1_0() -> "Version":
+    from cca_rmm.versions.v1_0 import V1_0
 
-    about = "What the Host asks the RMM (DEN0137 1.0, Realm Management Interface), by SMC from Non-secure EL2."
-    return _commands("RMI commands", about, "RMI_", RMI.values())
+    return V1_0
 
 
-def rsi() -> str:
+def rmi(version: "Version | None" = None) -> str:
+    """The commands that the Host calls, of RMM 1.0 if no version is given."""
+    version = version or _v1_0()
+    about = (
+        f"What the Host asks the RMM ({version.specification}, Realm Management Interface), by SMC from Non-secure EL2."
+    )
+    return _commands("RMI commands", about, "RMI_", version, version.commands.values())
+
+
+def rsi(version: "Version | None" = None) -> str:
     """The commands that a Realm calls of its RMM."""
-    from cca_rmm.commands import attestation
-    from cca_rmm.commands.rsi import COMMANDS
+    version = version or _v1_0()
+    rows = [row for fid, row in version.services.items() if fid not in PSCI_CALLS]
+    about = (
+        f"What a Realm asks its RMM, by SMC from Realm EL1 ({version.specification}, Realm Services Interface; SMCCC)."
+    )
+    return _commands("RSI commands", about, "RSI_", version, rows)
 
-    rows = sorted((*COMMANDS, *attestation.COMMANDS), key=lambda row: row.fid)
-    about = "What a Realm asks its RMM, by SMC from Realm EL1 (DEN0137 1.0, Realm Services Interface; SMCCC)."
-    return _commands("RSI commands", about, "RSI_", rows)
 
-
-def psci() -> str:
+def psci(version: "Version | None" = None) -> str:
     """The power functions that a Realm calls."""
-    from cca_rmm.commands.psci import COMMANDS
-
+    version = version or _v1_0()
+    rows = [row for fid, row in version.services.items() if fid in PSCI_CALLS]
     about = "What a Realm asks its RMM about power and vCPUs (DEN0022). Other PSCI functions answer NOT_SUPPORTED."
-    return _commands("PSCI functions of a Realm", about, "PSCI_", COMMANDS)
+    return _commands("PSCI functions of a Realm", about, "PSCI_", version, rows)
 
 
 def trace() -> str:
@@ -176,8 +197,12 @@ def main(arguments: list[str]) -> int:
     """Write every page into the folder given."""
     folder = Path(arguments[0] if arguments else "docs/reference")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, page in PAGES.items():
-        (folder / name).write_text(page())
+    try:
+        for name, page in PAGES.items():
+            (folder / name).write_text(page())
+    except ManualError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

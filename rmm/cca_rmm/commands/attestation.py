@@ -13,25 +13,26 @@ copies it to the Realm piece by piece.
 import struct
 from enum import IntEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cca_arch import cose
 from cca_arch.el3 import ATTEST_CURVE_P384, RmmEl3
 from cca_arch.rmi.v1_0 import HashAlgorithm, RecExitReason
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
 from cca_arch.types import GRANULE_SIZE, Ticks
-from cca_rmm.command import Call, Check, Command, Refusal, Result
-from cca_rmm.commands import rsi
+from cca_rmm.command import Check, Command, Refusal, Result, loaded
+from cca_rmm.commands.calls import ServiceCall
+from cca_rmm.commands.service_memory import ADDR_BOUND, PAGE_ALIGN, RIPAS, MemoryCall, page
 from cca_rmm.objects import measurement
 from cca_rmm.objects.measurement import HASH_SIZE
 from cca_rmm.objects.realm import REM_COUNT, RPV_OFFSET
 from cca_rmm.objects.words import Layout
-from cca_rmm.world.run import leave
+from cca_rmm.world.exit import leave
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
+    from cca_rmm.core import Core
     from cca_rmm.objects.rec import Rec
-    from cca_rmm.rmm import Rmm
 
 __all__ = ["ATTEST", "ATTEST_OFFSET", "COMMANDS", "KEYS", "MAX_TOKEN", "SLICES", "SLICE_TICKS", "Attest", "AttestState"]
 
@@ -53,7 +54,6 @@ _NONCE, _PROFILE, _RPV, _HASH, _PUBLIC_KEY = 10, 265, 44235, 44236, 44237
 _RIM, _REMS, _KEY_HASH = 44238, 44239, 44240
 _CCA_TAG, _PLATFORM_TOKEN, _REALM_TOKEN = 399, 44234, 44241
 _HASH_NAME: Final = {HashAlgorithm.SHA_256: "sha-256", HashAlgorithm.SHA_512: "sha-512"}
-_VALUE: Final = tuple(f"challenge{word}" for word in range(8))
 
 
 class AttestState(IntEnum):
@@ -84,6 +84,32 @@ ATTEST: Final = Layout(Attest)
 KEYS: Final = Layout(Keys)
 
 
+class InitCall(ServiceCall):
+    """RSI_ATTESTATION_TOKEN_INIT."""
+
+    challenge0: int
+    challenge1: int
+    challenge2: int
+    challenge3: int
+    challenge4: int
+    challenge5: int
+    challenge6: int
+    challenge7: int
+
+
+class ContinueCall(MemoryCall):
+    """RSI_ATTESTATION_TOKEN_CONTINUE."""
+
+    addr: int
+    offset: int
+    size: int
+
+    @loaded
+    def attest(self) -> Attest:
+        """The attestation of the calling REC."""
+        return ATTEST.load(self.rmm.port, self.rmm.current(self.pe) + ATTEST_OFFSET)
+
+
 # -- keys -----------------------------------------------------------------------------------------------------------
 def _el3(pe: "Pe", fid: int, *args: int) -> list[int]:
     """An RMM-EL3 call while a Realm's registers are on the PE: X0..X4."""
@@ -93,7 +119,7 @@ def _el3(pe: "Pe", fid: int, *args: int) -> list[int]:
     return answer
 
 
-def fetch_keys(rmm: "Rmm", pe: "Pe") -> bool:
+def fetch_keys(rmm: "Core", pe: "Pe") -> bool:
     """Whether the RMM has the RAK and the platform token; it asks EL3 for them if not.
 
     The platform token's challenge is the SHA-256 of the RAK's public half, which binds the two tokens.
@@ -127,16 +153,16 @@ NO_KEYS: Final = Refusal("other", RsiStatus.ERROR_UNKNOWN)
 """EL3 does not give the RAK or the platform token."""
 
 
-def token_init(call: Call) -> Result | Refusal:
+def token_init(call: InitCall) -> Result | Refusal:
     """Freeze the claims; whatever was under construction is dropped."""
-    rmm, rec, realm = call.rmm, call.rec_, call.realm
+    rmm, rec, realm = call.rmm, call.record, call.realm
     if not fetch_keys(rmm, call.pe):
         return NO_KEYS
     port, rd = rmm.port, rec.rd
     hash_algo = HashAlgorithm(realm.hash_algo)
     rim, *rems = (measurement.load(port, rd, index)[: HASH_SIZE[hash_algo]] for index in range(1 + REM_COUNT))
     claims = cose.encode({
-        _NONCE: struct.pack("<8Q", *(getattr(call, name) for name in _VALUE)),
+        _NONCE: struct.pack("<8Q", *(getattr(call, name) for name in call.ins)),
         _RPV: port.read(rd + RPV_OFFSET, 64),
         _PUBLIC_KEY: port.read(rmm.key_area + _RAK_CLAIM, _RAK_CLAIM_SIZE),
         _HASH: _HASH_NAME[hash_algo],
@@ -149,17 +175,17 @@ def token_init(call: Call) -> Result | Refusal:
     return 0, MAX_TOKEN
 
 
-def store(rmm: "Rmm", pe: "Pe", rec: "Rec", content: bytes, state: AttestState) -> None:
+def store(rmm: "Core", pe: "Pe", rec: "Rec", content: bytes, state: AttestState) -> None:
     """The auxiliary granule holds ``content`` and nothing else."""
     rmm.port.write(rec.aux_attest, content.ljust(MAX_TOKEN, b"\0"))
     ATTEST.create(rmm.port, rmm.current(pe) + ATTEST_OFFSET, Attest(state, len(content), slices=0, copied=0))
 
 
 # -- CONTINUE -------------------------------------------------------------------------------------------------------
-def token_continue(call: Call) -> Result | None:
+def token_continue(call: ContinueCall) -> Result | None:
     """Sign, if that is not done, then copy what fits."""
     rmm, pe = call.rmm, call.pe
-    target = rsi.page(call)
+    target = page(call)
     if target is None:
         return None
     if call.attest.state == AttestState.SIGNING and not signed(call):
@@ -169,16 +195,16 @@ def token_continue(call: Call) -> Result | None:
     at = rmm.current(pe) + ATTEST_OFFSET
     attest = ATTEST.load(rmm.port, at)
     length = min(call.size, attest.size - attest.copied)
-    rmm.port.write(target + call.offset, rmm.port.read(call.rec_.aux_attest + attest.copied, length))
+    rmm.port.write(target + call.offset, rmm.port.read(call.record.aux_attest + attest.copied, length))
     copied = attest.copied + length
     if copied < attest.size:
         ATTEST.write(rmm.port, at, copied=copied)
         return RsiStatus.INCOMPLETE, length
-    store(rmm, pe, call.rec_, b"", AttestState.NONE)
+    store(rmm, pe, call.record, b"", AttestState.NONE)
     return RsiStatus.SUCCESS, length
 
 
-def signed(call: Call) -> bool:
+def signed(call: ContinueCall) -> bool:
     """Spend the slices of signing that are left, and sign; False when the Host has an interrupt before that."""
     rmm, pe, clock = call.rmm, call.pe, call.pe.machine.clock
     for done in range(call.attest.slices, SLICES):
@@ -186,10 +212,10 @@ def signed(call: Call) -> bool:
             ATTEST.write(rmm.port, rmm.current(pe) + ATTEST_OFFSET, slices=done)
             return False
         clock.skip_to(Ticks(clock.now + SLICE_TICKS))
-    port, area, aux = rmm.port, rmm.key_area, call.rec_.aux_attest
+    port, area, aux = rmm.port, rmm.key_area, call.record.aux_attest
     realm_token = cose.sign1(port.read(area + _RAK, cose.SCALAR_SIZE), port.read(aux, call.attest.size))
     platform_token = port.read(area + _PLATFORM, KEYS.load(port, area).platform_size)
-    store(rmm, pe, call.rec_, cca_token(platform_token, realm_token), AttestState.SIGNED)
+    store(rmm, pe, call.record, cca_token(platform_token, realm_token), AttestState.SIGNED)
     return True
 
 
@@ -203,32 +229,24 @@ def cca_token(platform_token: bytes, realm_token: bytes) -> bytes:
 
 
 # -- rows -----------------------------------------------------------------------------------------------------------
-def attest_of(call: Call) -> Attest:
-    """Context: the attestation of the calling REC."""
-    return ATTEST.load(call.rmm.port, call.rmm.current(call.pe) + ATTEST_OFFSET)
-
-
 _INPUT: Final = RsiStatus.ERROR_INPUT
 _UNKNOWN: Final = RsiStatus.ERROR_UNKNOWN
 
-COMMANDS: Final = (
-    Command(
-        Rsi.ATTESTATION_TOKEN_INIT, "ATTESTATION_TOKEN_INIT", token_init, _VALUE, ("max_size",),
-        refusals=(NO_KEYS,),
+COMMANDS: Final[tuple[Command[Any], ...]] = (
+    Command[InitCall](
+        Rsi.ATTESTATION_TOKEN_INIT, "ATTESTATION_TOKEN_INIT", InitCall, token_init, ("max_size",), refusals=(NO_KEYS,),
     ),
-    Command(
-        Rsi.ATTESTATION_TOKEN_CONTINUE, "ATTESTATION_TOKEN_CONTINUE", token_continue, ("addr", "offset", "size"),
-        ("len",),
+    Command[ContinueCall](
+        Rsi.ATTESTATION_TOKEN_CONTINUE, "ATTESTATION_TOKEN_CONTINUE", ContinueCall, token_continue, ("len",),
         (
-            rsi.PAGE_ALIGN,
+            PAGE_ALIGN,
             Check("offset_bound", lambda c: c.offset >= GRANULE_SIZE, _INPUT),
             Check("size_overflow", lambda c: (c.offset + c.size) >> 64, _INPUT),
             Check("size_bound", lambda c: c.offset + c.size > GRANULE_SIZE, _INPUT),
-            rsi.ADDR_BOUND,
+            ADDR_BOUND,
             Check("state", lambda c: c.attest.state == AttestState.NONE, RsiStatus.ERROR_STATE),
-            rsi.RIPAS,
+            RIPAS,
             Check("unknown", lambda c: not KEYS.load(c.rmm.port, c.rmm.key_area).ready, _UNKNOWN),
         ),
-        {**rsi.AT_ADDR, "attest": attest_of},
     ),
 )  # fmt: skip

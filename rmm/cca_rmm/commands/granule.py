@@ -1,34 +1,51 @@
 """RMI_VERSION, RMI_FEATURES and the granule commands."""
 
-from typing import Final
+from typing import Any, Final
 
 from cca_arch.el3 import RmmEl3, RmmEl3Status
-from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi
+from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import Call, Check, Command, Refusal, Result, granule
-from cca_rmm.features import FEATURE_REGISTER_0
+from cca_rmm.command import Call, Check, Command, Refusal, Result
+from cca_rmm.commands.conditions import granule
 from cca_rmm.objects.granule import State
 
 __all__ = ["COMMANDS"]
 
-_FEATURES: Final = (0, int(FEATURE_REGISTER_0))
+
+class VersionCall(Call):
+    """RMI_VERSION."""
+
+    req: int
 
 
-def version(call: Call) -> Result:
-    """Both versions are the one that this RMM has."""
-    return (0, ABI_VERSION, ABI_VERSION)
+class FeaturesCall(Call):
+    """RMI_FEATURES."""
+
+    index: int
 
 
-def features(call: Call) -> Result:
+class GranuleCall(Call):
+    """A command about a granule of the Host."""
+
+    addr: int
+
+
+def version(call: VersionCall) -> Result:
+    """The Host has the version that it asks for."""
+    call.rmm.choose(call.req)
+    return (0, *call.rmm.revision_range(call.req))
+
+
+def features(call: FeaturesCall) -> Result:
     """Registers other than 0 read as zero."""
-    return _FEATURES if call.index == 0 else (0, 0)
+    return (0, int(call.rmm.facts.offer.register_0)) if call.index == 0 else (0, 0)
 
 
 GRAN_GPT: Final = Refusal("gran_gpt")
 """The granule's GPT entry is not NS: EL3 alone knows, and tells when it is asked to change it."""
 
 
-def granule_delegate(call: Call) -> Result | Refusal:
+def granule_delegate(call: GranuleCall) -> Result | Refusal:
     """EL3 moves the granule to the Realm PAS, if it is NS; then scrub it and take it."""
     if call.pe.smc(RmmEl3.GTSI_DELEGATE, call.addr)[0] != RmmEl3Status.OK:
         return GRAN_GPT
@@ -37,7 +54,7 @@ def granule_delegate(call: Call) -> Result | Refusal:
     return (0,)
 
 
-def granule_undelegate(call: Call) -> Result:
+def granule_undelegate(call: GranuleCall) -> Result:
     """A DELEGATED granule is all zero, so nothing of a Realm goes with it."""
     status = call.pe.smc(RmmEl3.GTSI_UNDELEGATE, call.addr)[0]
     assert status == RmmEl3Status.OK, f"EL3 must give granule {call.addr:#x} back to NS, not answer {status:#x}"
@@ -45,18 +62,20 @@ def granule_undelegate(call: Call) -> Result:
     return (0,)
 
 
-COMMANDS: Final = (
-    Command(
-        Rmi.VERSION, "VERSION", version, ins=("req",), outs=("lower", "higher"),
-        checks=(Check("req", lambda c: c.req != ABI_VERSION, outputs=lambda c: (ABI_VERSION, ABI_VERSION)),),
+COMMANDS: Final[tuple[Command[Any], ...]] = (
+    Command[VersionCall](
+        Rmi.VERSION, "VERSION", VersionCall, version, outs=("lower", "higher"),
+        checks=(
+            Check("req", lambda c: c.req not in c.rmm.revisions, outputs=lambda c: c.rmm.revision_range(c.req)),
+        ),
     ),
-    Command(Rmi.FEATURES, "FEATURES", features, ins=("index",), outs=("value",)),
-    Command(
-        Rmi.GRANULE_DELEGATE, "GRANULE_DELEGATE", granule_delegate, ins=("addr",),
+    Command[FeaturesCall](Rmi.FEATURES, "FEATURES", FeaturesCall, features, outs=("value",)),
+    Command[GranuleCall](
+        Rmi.GRANULE_DELEGATE, "GRANULE_DELEGATE", GranuleCall, granule_delegate,
         checks=granule("addr", State.UNDELEGATED, "gran"), refusals=(GRAN_GPT,),
     ),
-    Command(
-        Rmi.GRANULE_UNDELEGATE, "GRANULE_UNDELEGATE", granule_undelegate, ins=("addr",),
+    Command[GranuleCall](
+        Rmi.GRANULE_UNDELEGATE, "GRANULE_UNDELEGATE", GranuleCall, granule_undelegate,
         checks=granule("addr", State.DELEGATED, "gran"),
     ),
 )  # fmt: skip

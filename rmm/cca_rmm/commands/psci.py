@@ -1,17 +1,46 @@
 """PSCI for Realms: VERSION and FEATURES are answered here, the rest tells or asks the Host (DEN0137 "PSCI")."""
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from cca_arch.psci import PSCI_VERSION, AffinityInfo, Psci, PsciStatus
 from cca_arch.rmi.v1_0 import RecExitReason
-from cca_arch.smccc import PSCI_FIDS, Smccc
-from cca_rmm.command import Call, Check, Command, Result
+from cca_arch.smccc import PSCI_FIDS, Fid, Smccc
+from cca_rmm.command import Check, Command, Result
+from cca_rmm.commands.calls import ServiceCall
 from cca_rmm.objects.realm import REALM, REALM_STATE, RealmState
 from cca_rmm.objects.rec import psci_index
-from cca_rmm.world.run import leave
+from cca_rmm.world.exit import leave
 
 __all__ = ["COMMANDS", "CPU_ON_FIDS"]
+
+
+class FeaturesCall(ServiceCall):
+    """PSCI_FEATURES."""
+
+    fid: int
+
+
+class TargetCall(ServiceCall):
+    """A function about another PE, by its MPIDR."""
+
+    target: int
+
+
+class CpuOnCall(TargetCall):
+    """PSCI_CPU_ON."""
+
+    target: int
+    entry_point: int
+    context_id: int
+
+
+class AffinityCall(TargetCall):
+    """PSCI_AFFINITY_INFO."""
+
+    target: int
+    lowest_affinity_level: int
+
 
 CPU_ON_FIDS: Final = frozenset({int(Psci.CPU_ON), int(Psci.CPU_ON_64)})
 _SUPPORTED: Final = frozenset({
@@ -21,44 +50,44 @@ _SUPPORTED: Final = frozenset({
 """What PSCI_FEATURES says yes to. PSCI_VERSION is not among them, as in TF-RMM."""
 
 
-def version(call: Call) -> Result:
+def version(call: ServiceCall) -> Result:
     """PSCI 1.1."""
     return (PSCI_VERSION,)
 
 
-def features(call: Call) -> Result:
+def features(call: FeaturesCall) -> Result:
     """SMCCC_VERSION is among the features, or Linux never looks for RSI."""
     supported = call.fid & 0xFFFF_FFFF in _SUPPORTED
     return (int(PsciStatus.SUCCESS if supported else PsciStatus.NOT_SUPPORTED),)
 
 
-def not_supported(call: Call) -> Result:
+def not_supported(call: ServiceCall) -> Result:
     """PSCI functions that a Realm does not have."""
     return (int(PsciStatus.NOT_SUPPORTED),)
 
 
-def cpu_suspend(call: Call) -> None:
+def cpu_suspend(call: ServiceCall) -> None:
     """A hint to the Host, which resumes the REC when it has an interrupt for it; every power state is treated alike."""
     answer_zero(call)
     leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(call.command.fid))
 
 
-def cpu_off(call: Call) -> None:
+def cpu_off(call: ServiceCall) -> None:
     """The REC cannot be entered until another one turns it on."""
     answer_zero(call)
     leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(call.command.fid), state={"runnable": 0})
 
 
-def ask_host(call: Call) -> None:
+def ask_host(call: TargetCall) -> None:
     """Only the Host knows the target's REC: RMI_PSCI_COMPLETE answers. X0..X3 stay as they are until then."""
     fid = call.command.fid
     leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(fid, call.target), state={"psci_pending": fid})
 
 
-def system_off(call: Call) -> None:
+def system_off(call: ServiceCall) -> None:
     """The Realm is over; its other RECs run until their next exit."""
     state = REALM_STATE[RealmState(call.realm.state), f"PSCI_{call.command.name}"]
-    REALM.write(call.rmm.port, call.rec_.rd, state=state)
+    REALM.write(call.rmm.port, call.record.rd, state=state)
     answer_zero(call)
     leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(call.command.fid))
 
@@ -68,54 +97,54 @@ def words(*values: int) -> bytes:
     return struct.pack(f"<{len(values)}Q", *values)
 
 
-def answer_zero(call: Call) -> None:
+def answer_zero(call: ServiceCall) -> None:
     """X0..X3 = 0."""
     for register in range(4):
         call.pe.x[register] = 0
 
 
-def index_unknown(call: Call) -> bool:
+def index_unknown(call: TargetCall) -> bool:
     """No REC with the target's index was ever created."""
     return psci_index(call.target) >= call.realm.rec_index
 
 
-def is_caller(call: Call) -> bool:
+def is_caller(call: TargetCall) -> bool:
     """The target is the calling REC."""
-    return psci_index(call.target) == call.rec_.rec_index
+    return psci_index(call.target) == call.record.rec_index
 
 
-_TARGET: Final = Check("target_bound", index_unknown, PsciStatus.INVALID_PARAMETERS)
-_CPU_ON: Final = (
+_TARGET: Final[Check[TargetCall]] = Check("target_bound", index_unknown, PsciStatus.INVALID_PARAMETERS)
+_CPU_ON: Final[tuple[Check[CpuOnCall], ...]] = (
     Check("entry", lambda c: c.entry_point >= c.realm.protected_top, PsciStatus.INVALID_ADDRESS),
     _TARGET,
     Check("caller", is_caller, PsciStatus.ALREADY_ON),
 )
-_AFFINITY: Final = (
+_AFFINITY: Final[tuple[Check[AffinityCall], ...]] = (
     Check("level", lambda c: c.lowest_affinity_level, PsciStatus.INVALID_PARAMETERS),
     _TARGET,
     Check("caller", is_caller, AffinityInfo.ON),
 )
 
-_ROWS: Final = (
-    Command(Psci.VERSION, "VERSION", version),
-    Command(Psci.CPU_SUSPEND, "CPU_SUSPEND", cpu_suspend),
-    Command(Psci.CPU_SUSPEND_64, "CPU_SUSPEND", cpu_suspend),
-    Command(Psci.CPU_OFF, "CPU_OFF", cpu_off),
-    Command(Psci.CPU_ON, "CPU_ON", ask_host, ("target", "entry_point", "context_id"), checks=_CPU_ON),
-    Command(Psci.CPU_ON_64, "CPU_ON", ask_host, ("target", "entry_point", "context_id"), checks=_CPU_ON),
-    Command(Psci.AFFINITY_INFO, "AFFINITY_INFO", ask_host, ("target", "lowest_affinity_level"), checks=_AFFINITY),
-    Command(Psci.AFFINITY_INFO_64, "AFFINITY_INFO", ask_host, ("target", "lowest_affinity_level"), checks=_AFFINITY),
-    Command(Psci.SYSTEM_OFF, "SYSTEM_OFF", system_off),
-    Command(Psci.SYSTEM_RESET, "SYSTEM_RESET", system_off),
-    Command(Psci.FEATURES, "FEATURES", features, ("fid",)),
+_ROWS: Final[tuple[Command[Any], ...]] = (
+    Command[ServiceCall](Psci.VERSION, "VERSION", ServiceCall, version),
+    Command[ServiceCall](Psci.CPU_SUSPEND, "CPU_SUSPEND", ServiceCall, cpu_suspend),
+    Command[ServiceCall](Psci.CPU_SUSPEND_64, "CPU_SUSPEND", ServiceCall, cpu_suspend),
+    Command[ServiceCall](Psci.CPU_OFF, "CPU_OFF", ServiceCall, cpu_off),
+    Command[CpuOnCall](Psci.CPU_ON, "CPU_ON", CpuOnCall, ask_host, checks=_CPU_ON),
+    Command[CpuOnCall](Psci.CPU_ON_64, "CPU_ON", CpuOnCall, ask_host, checks=_CPU_ON),
+    Command[AffinityCall](Psci.AFFINITY_INFO, "AFFINITY_INFO", AffinityCall, ask_host, checks=_AFFINITY),
+    Command[AffinityCall](Psci.AFFINITY_INFO_64, "AFFINITY_INFO", AffinityCall, ask_host, checks=_AFFINITY),
+    Command[ServiceCall](Psci.SYSTEM_OFF, "SYSTEM_OFF", ServiceCall, system_off),
+    Command[ServiceCall](Psci.SYSTEM_RESET, "SYSTEM_RESET", ServiceCall, system_off),
+    Command[FeaturesCall](Psci.FEATURES, "FEATURES", FeaturesCall, features),
 )
 _HAVE: Final = {row.fid for row in _ROWS}
-COMMANDS: Final = (
+COMMANDS: Final[tuple[Command[Any], ...]] = (
     *_ROWS,
     *(
-        Command(fid, "NOT_SUPPORTED", not_supported)
+        Command[ServiceCall](fid, "NOT_SUPPORTED", ServiceCall, not_supported)
         for first in PSCI_FIDS
-        for fid in (first, first | 1 << 30)
+        for fid in (first, first | Fid.smc64.mask)
         if fid not in _HAVE
     ),
 )

@@ -1,29 +1,45 @@
 """RMI_REALM_CREATE, RMI_REALM_ACTIVATE and RMI_REALM_DESTROY."""
 
-from typing import Final
+from typing import Any, Final
 
 from cca_arch.descriptors import rtte
 from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRipas
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import REALM_ERROR, Call, Check, Command, Result, granule, ns_page, realm_at
-from cca_rmm.features import hash_valid, params_supported, rtt_shape_valid
+from cca_rmm.command import Call, Check, Command, Result, loaded
+from cca_rmm.commands.calls import RealmCall, read_ns
+from cca_rmm.commands.conditions import RD, REALM_ERROR, REALM_NEW, granule
 from cca_rmm.objects import measurement, rtt
 from cca_rmm.objects.granule import State
-from cca_rmm.objects.realm import REALM, REALM_STATE, RPV_OFFSET, Realm, RealmState
+from cca_rmm.objects.realm import (
+    REALM,
+    REALM_STATE,
+    RPV_OFFSET,
+    Realm,
+    RealmState,
+    hash_valid,
+    rtt_shape_valid,
+)
 
-__all__ = ["COMMANDS", "not_new"]
+__all__ = ["COMMANDS"]
 
 
-def not_new(call: Call) -> bool:
-    """The Realm is ACTIVE or SYSTEM_OFF."""
-    return call.realm.state != RealmState.NEW
+class CreateCall(Call):
+    """RMI_REALM_CREATE."""
 
+    rd: int
+    params_ptr: int
 
-def load_params(call: Call) -> Record:
-    """The RmiRealmParams that the context has read."""
-    assert call.content is not None
-    return RmiRealmParams.unpack(call.content)
+    @loaded
+    def content(self) -> bytes | None:
+        """RmiRealmParams, if they can be read."""
+        return read_ns(self.rmm, self.params_ptr)
+
+    @loaded
+    def params(self) -> Record:
+        """RmiRealmParams, which were read."""
+        assert self.content is not None
+        return RmiRealmParams.unpack(self.content)
 
 
 def tables(base: int, count: int) -> range:
@@ -31,7 +47,7 @@ def tables(base: int, count: int) -> range:
     return range(base, base + count * GRANULE_SIZE, GRANULE_SIZE)
 
 
-def realm_create(call: Call) -> Result:
+def realm_create(call: CreateCall) -> Result:
     """Every IPA starts UNASSIGNED: EMPTY in the protected half, NS in the other."""
     rmm, rd, params = call.rmm, call.rd, call.params
     realm = Realm(
@@ -57,19 +73,19 @@ def realm_create(call: Call) -> Result:
     return (0,)
 
 
-def realm_activate(call: Call) -> Result:
+def realm_activate(call: RealmCall) -> Result:
     """From here no command extends the RIM."""
     REALM.write(call.rmm.port, call.rd, state=REALM_STATE[RealmState.NEW, "REALM_ACTIVATE"])
     return (0,)
 
 
-def realm_live(call: Call) -> bool:
+def realm_live(call: RealmCall) -> bool:
     """The Realm has a REC, or a starting-level table has something in it."""
     port, realm = call.rmm.port, call.realm
     return realm.num_recs > 0 or any(rtt.table_live(port, at) for at in tables(realm.rtt_base, realm.rtt_num_start))
 
 
-def realm_destroy(call: Call) -> Result:
+def realm_destroy(call: RealmCall) -> Result:
     """The granules go back to DELEGATED; the VMID can be used again, so nothing may stay in a TLB under it."""
     rmm, realm = call.rmm, call.realm
     call.pe.machine.tlbi_vmalls12(realm.vmid)
@@ -80,32 +96,29 @@ def realm_destroy(call: Call) -> Result:
     return (0,)
 
 
-def alias(call: Call) -> bool:
+def alias(call: CreateCall) -> bool:
     """The RD lies among the starting-level tables."""
     params = call.params
     return bool(params.rtt_base <= call.rd < params.rtt_base + params.rtt_num_start * GRANULE_SIZE)
 
 
-def rtt_state(call: Call) -> bool:
+def rtt_state(call: CreateCall) -> bool:
     """A starting-level granule is not tracked or not DELEGATED."""
     state = call.rmm.granules.state
     return any(state(at) != State.DELEGATED for at in tables(call.params.rtt_base, call.params.rtt_num_start))
 
 
-_RD: Final = granule("rd", State.RD)
-_REALM: Final = {"realm": realm_at("rd")}
 _PARAMS_ALIGN, _PARAMS_BOUND, _PARAMS_STATE = granule("params_ptr", State.UNDELEGATED, "params", "pas")
 
-COMMANDS: Final = (
-    Command(
-        Rmi.REALM_CREATE, "REALM_CREATE", realm_create, ins=("rd", "params_ptr"),
-        context={"content": ns_page("params_ptr"), "params": load_params},
+COMMANDS: Final[tuple[Command[Any], ...]] = (
+    Command[CreateCall](
+        Rmi.REALM_CREATE, "REALM_CREATE", CreateCall, realm_create,
         checks=(
             _PARAMS_ALIGN,
             _PARAMS_BOUND,
             Check("params_pas", lambda c: _PARAMS_STATE.fails(c) or c.content is None),
             Check("params_valid", lambda c: not hash_valid(c.params)),
-            Check("params_supp", lambda c: not params_supported(c.params)),
+            Check("params_supp", lambda c: not c.rmm.facts.offer.supports(c.params)),
             Check("rtt_num_level", lambda c: not rtt_shape_valid(c.params)),
             Check("vmid_valid", lambda c: not c.rmm.vmid_free(c.params.vmid)),
             Check("alias", alias),
@@ -114,12 +127,11 @@ COMMANDS: Final = (
             Check("rtt_state", rtt_state),
         ),
     ),
-    Command(
-        Rmi.REALM_ACTIVATE, "REALM_ACTIVATE", realm_activate, ins=("rd",), context=_REALM,
-        checks=(*_RD, Check("realm_state", not_new, REALM_ERROR)),
+    Command[RealmCall](
+        Rmi.REALM_ACTIVATE, "REALM_ACTIVATE", RealmCall, realm_activate, checks=(*RD, REALM_NEW),
     ),
-    Command(
-        Rmi.REALM_DESTROY, "REALM_DESTROY", realm_destroy, ins=("rd",), context=_REALM,
-        checks=(*_RD, Check("realm_live", realm_live, REALM_ERROR)),
+    Command[RealmCall](
+        Rmi.REALM_DESTROY, "REALM_DESTROY", RealmCall, realm_destroy,
+        checks=(*RD, Check("realm_live", realm_live, REALM_ERROR)),
     ),
 )  # fmt: skip

@@ -1,60 +1,111 @@
-"""RMI_REC_AUX_COUNT, RMI_REC_CREATE, RMI_REC_DESTROY and RMI_PSCI_COMPLETE; for RMI_REC_ENTER see ``world.run``."""
+"""RMI_REC_AUX_COUNT, RMI_REC_CREATE, RMI_REC_DESTROY and RMI_PSCI_COMPLETE; for RMI_REC_ENTER see ``rec_enter``."""
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from cca_arch.fields import Record
 from cca_arch.psci import AffinityInfo, PsciStatus
 from cca_arch.rmi.v1_0 import MAX_AUX, RecMpidr, Rmi, RmiRecParams, rec_index
+from cca_arch.smccc import Fid
+from cca_arch.sysregs import Sctlr
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.isa import frame
-from cca_rmm.command import REALM_ERROR, REC_ERROR, Call, Check, Command, Result, granule, ns_page, realm_at, rec_at
+from cca_rmm.command import Call, Check, Command, Result, loaded
+from cca_rmm.commands.calls import RealmCall, read_ns
+from cca_rmm.commands.conditions import RD, REALM_ERROR, REALM_NEW, REC_ERROR, granule
 from cca_rmm.commands.psci import CPU_ON_FIDS
-from cca_rmm.commands.realm import not_new
-from cca_rmm.features import MAX_RECS, REC_RESET, SCTLR_RESET
 from cca_rmm.objects import measurement
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.realm import REALM
-from cca_rmm.objects.rec import AUX_COUNT, REC, Rec, RecState, psci_index
+from cca_rmm.objects.rec import AUX_COUNT, REC, REC_RESET, Rec, RecState, psci_index
 
 __all__ = ["COMMANDS"]
 
 _MPIDR_MASK: Final = sum(field.mask for field in RecMpidr.fields().values())
-_SCTLR_EE: Final = 1 << 25
+_SCTLR_EE: Final = Sctlr.ee.mask
 _GPRS: Final = struct.Struct("<4Q")
-_SMC64: Final = 1 << 30
+_SMC64: Final = Fid.smc64.mask
 
 
-def load_params(call: Call) -> Record:
-    """The RmiRecParams that the context has read."""
-    assert call.content is not None
-    return RmiRecParams.unpack(call.content)
+class CreateCall(RealmCall):
+    """RMI_REC_CREATE."""
+
+    rd: int
+    rec: int
+    params_ptr: int
+
+    @loaded
+    def content(self) -> bytes | None:
+        """RmiRecParams, if they can be read."""
+        return read_ns(self.rmm, self.params_ptr)
+
+    @loaded
+    def params(self) -> Record:
+        """RmiRecParams, which were read."""
+        assert self.content is not None
+        return RmiRecParams.unpack(self.content)
 
 
-def aux(call: Call) -> tuple[int, ...]:
+class DestroyCall(Call):
+    """RMI_REC_DESTROY."""
+
+    rec: int
+
+    @loaded
+    def record(self) -> Rec:
+        """The REC."""
+        return REC.load(self.rmm.port, self.rec)
+
+
+class CompleteCall(Call):
+    """RMI_PSCI_COMPLETE."""
+
+    calling_rec: int
+    target_rec: int
+    status: int
+
+    @loaded
+    def calling(self) -> Rec:
+        """The REC whose PSCI call the Host answers."""
+        return REC.load(self.rmm.port, self.calling_rec)
+
+    @loaded
+    def target(self) -> Rec:
+        """The REC that the call is about."""
+        return REC.load(self.rmm.port, self.target_rec)
+
+    @loaded
+    def requested(self) -> tuple[int, ...]:
+        """X0..X3 of the calling REC, which still hold the PSCI call; SMC32 arguments have 32 bits."""
+        regs = self.calling.aux_regs + frame.offset("x0")
+        mask = -1 if self.calling.psci_pending & _SMC64 else 0xFFFF_FFFF
+        return tuple(value & mask for value in _GPRS.unpack(self.rmm.port.read(regs, _GPRS.size)))
+
+
+def aux(call: CreateCall) -> tuple[int, ...]:
     """The auxiliary granules that the Host named."""
     return tuple(call.params.aux[: call.params.num_aux])
 
 
-def aux_alias(call: Call) -> bool:
+def aux_alias(call: CreateCall) -> bool:
     """An auxiliary granule twice, or the REC among them."""
     named = aux(call)
     return len({*named, call.rec}) != len(named) + 1
 
 
-def rec_aux_count(call: Call) -> Result:
+def rec_aux_count(call: RealmCall) -> Result:
     """The same for every Realm."""
     return 0, AUX_COUNT
 
 
-def rec_create(call: Call) -> Result:
+def rec_create(call: CreateCall) -> Result:
     """A REC that the Host can enter when the Realm is active and it is runnable; a runnable one is measured."""
     rmm, realm, params, pa = call.rmm, call.realm, call.params, call.rec
     named = aux(call)
     rec = Rec(
         rd=call.rd, rec_index=realm.rec_index, mpidr=params.mpidr, state=RecState.READY, runnable=params.flags & 1,
         psci_pending=0, host_call=0, host_call_ipa=0, ripas_pending=0, ripas_addr=0, ripas_top=0, ripas_value=0,
-        ripas_destroyed=0, exit_kind=0, esr=0, far=0, hpfar=0, timers=0, gic=0, run_ptr=0, x4=0,
+        ripas_destroyed=0, exit_kind=0, esr=0, far=0, hpfar=0, timers=0, gic=0, run_ptr=0, x4=0, x5=0, x6=0, x7=0,
         aux_regs=named[0], aux_attest=named[1],
     )  # fmt: skip
     REC.create(rmm.port, pa, rec)
@@ -73,9 +124,9 @@ def rec_create(call: Call) -> Result:
     return (0,)
 
 
-def rec_destroy(call: Call) -> Result:
+def rec_destroy(call: DestroyCall) -> Result:
     """The REC and its auxiliary granules go back to DELEGATED."""
-    rmm, rec = call.rmm, call.rec_
+    rmm, rec = call.rmm, call.record
     realm = REALM.load(rmm.port, rec.rd)
     for granule_pa in (rec.aux_regs, rec.aux_attest, call.rec):
         rmm.granules.release(call.pe, granule_pa, "REC_DESTROY")
@@ -84,36 +135,24 @@ def rec_destroy(call: Call) -> Result:
 
 
 # -- PSCI_COMPLETE ------------------------------------------------------------------------------------------------
-def target_(call: Call) -> Rec:
-    """Context: the target REC."""
-    return REC.load(call.rmm.port, call.target_rec)
-
-
-def requested(call: Call) -> tuple[int, ...]:
-    """Context: X0..X3 of the calling REC, which still hold the PSCI call; SMC32 arguments have 32 bits."""
-    regs = call.rec_.aux_regs + frame.offset("x0")
-    mask = -1 if call.rec_.psci_pending & _SMC64 else 0xFFFF_FFFF
-    return tuple(value & mask for value in _GPRS.unpack(call.rmm.port.read(regs, _GPRS.size)))
-
-
-def target_on(call: Call) -> bool:
+def target_on(call: CompleteCall) -> bool:
     """The target REC runs or can be entered."""
-    target = call.target_
+    target = call.target
     return bool(target.runnable or target.state == RecState.RUNNING)
 
 
-def status_not_permitted(call: Call) -> bool:
+def status_not_permitted(call: CompleteCall) -> bool:
     """CPU_ON can be granted, or denied when the target is off; AFFINITY_INFO can only be granted."""
     if call.status == PsciStatus.SUCCESS:
         return False
-    return not (call.status == PsciStatus.DENIED and call.rec_.psci_pending in CPU_ON_FIDS and not target_on(call))
+    return not (call.status == PsciStatus.DENIED and call.calling.psci_pending in CPU_ON_FIDS and not target_on(call))
 
 
-def psci_complete(call: Call) -> Result:
+def psci_complete(call: CompleteCall) -> Result:
     """Answer the calling REC; CPU_ON starts the target at the entry point with the context id in X0."""
-    rmm, target = call.rmm, call.target_
+    rmm, target = call.rmm, call.target
     on = target_on(call)
-    if call.rec_.psci_pending not in CPU_ON_FIDS:
+    if call.calling.psci_pending not in CPU_ON_FIDS:
         answer = int(AffinityInfo.ON if on else AffinityInfo.OFF)
     elif on:
         answer = int(PsciStatus.ALREADY_ON)
@@ -121,32 +160,30 @@ def psci_complete(call: Call) -> Result:
         answer = call.status
         if answer == PsciStatus.SUCCESS:
             cpu_on(call, target)
-    rmm.port.write(call.rec_.aux_regs + frame.offset("x0"), _GPRS.pack(answer, 0, 0, 0))
+    rmm.port.write(call.calling.aux_regs + frame.offset("x0"), _GPRS.pack(answer, 0, 0, 0))
     REC.write(rmm.port, call.calling_rec, psci_pending=0)
     return (0,)
 
 
-def cpu_on(call: Call, target: Rec) -> None:
+def cpu_on(call: CompleteCall, target: Rec) -> None:
     """Reset the target: MMU off, EL1h with DAIF masked, the caller's endianness."""
-    rmm, caller = call.rmm, call.rec_.aux_regs
+    rmm, caller = call.rmm, call.calling.aux_regs
     _, _, entry, context = call.requested
     endian = rmm.port.read64(caller + frame.offset("sctlr_el1")) & _SCTLR_EE
-    values = {"x0": context, "pc": entry, "pstate": REC_RESET["pstate"], "sctlr_el1": SCTLR_RESET | endian}
+    values = {"x0": context, "pc": entry, "pstate": REC_RESET["pstate"], "sctlr_el1": REC_RESET["sctlr_el1"] | endian}
     for name, value in values.items():
         rmm.port.write64(target.aux_regs + frame.offset(name), value)
     REC.write(rmm.port, call.target_rec, runnable=1)
 
 
-_RD: Final = granule("rd", State.RD)
 _PARAMS_ALIGN, _PARAMS_BOUND, _PARAMS_STATE = granule("params_ptr", State.UNDELEGATED, "params", "pas")
 
-COMMANDS: Final = (
-    Command(
-        Rmi.REC_AUX_COUNT, "REC_AUX_COUNT", rec_aux_count, ins=("rd",), outs=("aux_count",), checks=_RD,
+COMMANDS: Final[tuple[Command[Any], ...]] = (
+    Command[RealmCall](
+        Rmi.REC_AUX_COUNT, "REC_AUX_COUNT", RealmCall, rec_aux_count, outs=("aux_count",), checks=RD,
     ),
-    Command(
-        Rmi.REC_CREATE, "REC_CREATE", rec_create, ins=("rd", "rec", "params_ptr"),
-        context={"realm": realm_at("rd"), "content": ns_page("params_ptr"), "params": load_params},
+    Command[CreateCall](
+        Rmi.REC_CREATE, "REC_CREATE", CreateCall, rec_create,
         checks=(
             _PARAMS_ALIGN,
             _PARAMS_BOUND,
@@ -156,32 +193,31 @@ COMMANDS: Final = (
             Check("aux_state", lambda c: any(c.rmm.granules.state(pa) != State.DELEGATED for pa in aux(c))),
             Check("aux_alias", aux_alias),
             *granule("rec", State.DELEGATED, last="gran_state"),
-            *_RD,
-            Check("num_recs", lambda c: c.realm.num_recs >= MAX_RECS, REALM_ERROR),
-            Check("realm_state", not_new, REALM_ERROR),
+            *RD,
+            Check("num_recs", lambda c: c.realm.num_recs >= c.rmm.facts.offer.max_recs, REALM_ERROR),
+            REALM_NEW,
             Check("params_valid", lambda c: c.params.mpidr & ~_MPIDR_MASK),
             Check("mpidr_index", lambda c: rec_index(c.params.mpidr) != c.realm.rec_index),
             Check("num_aux", lambda c: c.params.num_aux != AUX_COUNT),
         ),
     ),
-    Command(
-        Rmi.REC_DESTROY, "REC_DESTROY", rec_destroy, ins=("rec",), context={"rec_": rec_at("rec")},
+    Command[DestroyCall](
+        Rmi.REC_DESTROY, "REC_DESTROY", DestroyCall, rec_destroy,
         checks=(
             *granule("rec", State.REC, last="gran_state"),
-            Check("rec_state", lambda c: c.rec_.state == RecState.RUNNING, REC_ERROR),
+            Check("rec_state", lambda c: c.record.state == RecState.RUNNING, REC_ERROR),
         ),
     ),
-    Command(
-        Rmi.PSCI_COMPLETE, "PSCI_COMPLETE", psci_complete, ins=("calling_rec", "target_rec", "status"),
-        context={"rec_": rec_at("calling_rec"), "target_": target_, "requested": requested},
+    Command[CompleteCall](
+        Rmi.PSCI_COMPLETE, "PSCI_COMPLETE", CompleteCall, psci_complete,
         checks=(
             Check("alias", lambda c: c.calling_rec == c.target_rec),
             *granule("calling_rec", State.REC, "calling"),
             *granule("target_rec", State.REC, "target"),
-            Check("calling_running", lambda c: c.rec_.state == RecState.RUNNING),
-            Check("pending", lambda c: not c.rec_.psci_pending),
-            Check("owner", lambda c: c.rec_.rd != c.target_.rd),
-            Check("target", lambda c: psci_index(c.requested[1]) != c.target_.rec_index),
+            Check("calling_running", lambda c: c.calling.state == RecState.RUNNING),
+            Check("pending", lambda c: not c.calling.psci_pending),
+            Check("owner", lambda c: c.calling.rd != c.target.rd),
+            Check("target", lambda c: psci_index(c.requested[1]) != c.target.rec_index),
             Check("status", status_not_permitted),
         ),
     ),

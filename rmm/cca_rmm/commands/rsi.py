@@ -1,78 +1,120 @@
 """RSI: what a Realm asks its RMM (DEN0137 "Realm Services Interface"), and SMCCC_VERSION."""
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from cca_arch.descriptors import rtte
-from cca_arch.descriptors.rtte import Kind
-from cca_arch.rmi.v1_0 import ABI_VERSION, RecExitReason, RmiRipas
+from cca_arch.descriptors.rtte import WITH_RIPAS
+from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
 from cca_arch.rsi.v1_0 import Rsi, RsiHostCall, RsiRealmConfig, RsiRipasChangeFlags, RsiStatus
 from cca_arch.smccc import Smccc
-from cca_rmm.command import Call, Check, Command, Result
+from cca_arch.types import GRANULE_SIZE
+from cca_rmm.command import Check, Command, Result, loaded
+from cca_rmm.commands.calls import ServiceCall
+from cca_rmm.commands.service_memory import ADDR_BOUND, PAGE_ALIGN, RIPAS, MemoryCall, page
 from cca_rmm.objects import measurement, rtt
 from cca_rmm.objects.realm import REM_COUNT, RPV_OFFSET
-from cca_rmm.world.run import leave, rtt_abort, walk_data
-from cca_rmm.world.syndrome import fault_ipa
+from cca_rmm.objects.rtt import Walk
+from cca_rmm.world.exit import leave
 
-__all__ = ["ADDR_BOUND", "AT_ADDR", "COMMANDS", "PAGE_ALIGN", "RIPAS", "SMCCC_VERSION", "page"]
+__all__ = ["COMMANDS", "SMCCC_VERSION"]
 
 SMCCC_VERSION: Final = 0x10002
 _INPUT: Final = RsiStatus.ERROR_INPUT
 _VALUE_MAX: Final = 64
+_OFFSET: Final = GRANULE_SIZE - 1
 _GPRS: Final = RsiHostCall.offset("gprs")
 
 
-def version(call: Call) -> Result:
+class VersionCall(ServiceCall):
+    """RSI_VERSION."""
+
+    req: int
+
+
+class IndexCall(ServiceCall):
+    """RSI_FEATURES and RSI_MEASUREMENT_READ."""
+
+    index: int
+
+
+class ExtendCall(ServiceCall):
+    """RSI_MEASUREMENT_EXTEND."""
+
+    index: int
+    size: int
+    value0: int
+    value1: int
+    value2: int
+    value3: int
+    value4: int
+    value5: int
+    value6: int
+    value7: int
+
+
+class SetCall(ServiceCall):
+    """RSI_IPA_STATE_SET."""
+
+    base: int
+    top: int
+    ripas: int
+    flags: int
+
+
+class GetCall(ServiceCall):
+    """RSI_IPA_STATE_GET."""
+
+    base: int
+    top: int
+
+    @loaded
+    def w(self) -> Walk:
+        """The walk to the first page."""
+        return rtt.walk(self.rmm.port, self.realm, self.base, 3)
+
+
+def version(call: VersionCall) -> Result:
     """Both versions are the one that this RMM has."""
-    return 0, ABI_VERSION, ABI_VERSION
+    return 0, call.rmm.facts.rsi, call.rmm.facts.rsi
 
 
-def features(call: Call) -> Result:
+def features(call: IndexCall) -> Result:
     """Version 1.0 defines no feature register."""
     return 0, 0
 
 
-def smccc_version(call: Call) -> Result:
+def smccc_version(call: ServiceCall) -> Result:
     """SMCCC 1.2."""
     return (SMCCC_VERSION,)
 
 
-def measurement_read(call: Call) -> Result:
+def measurement_read(call: IndexCall) -> Result:
     """X1..X8: the 64-byte slot of the RIM (0) or of a REM (1..4)."""
-    return 0, *struct.unpack("<8Q", measurement.load(call.rmm.port, call.rec_.rd, call.index))
+    return 0, *struct.unpack("<8Q", measurement.load(call.rmm.port, call.record.rd, call.index))
 
 
-def measurement_extend(call: Call) -> Result:
+def measurement_extend(call: ExtendCall) -> Result:
     """REM[index - 1] = hash of the REM and the first ``size`` bytes of X3..X10."""
-    rmm, rd, realm = call.rmm, call.rec_.rd, call.realm
+    rmm, rd, realm = call.rmm, call.record.rd, call.realm
     value = call.pe.x[3:11].tobytes()[: call.size]
     rem = measurement.extend_rem(realm.hash_algo, measurement.load(rmm.port, rd, call.index), value)
     measurement.store(rmm.port, rmm.trace, call.pe, rd, realm, call.index, rem, "MEASUREMENT_EXTEND", content=value)
     return (0,)
 
 
-def realm_config(call: Call) -> Result | None:
+def realm_config(call: MemoryCall) -> Result | None:
     """Write RsiRealmConfig; the rest of the page becomes zero."""
     target = page(call)
     if target is None:
         return None
     port, realm = call.rmm.port, call.realm
-    rpv = port.read(call.rec_.rd + RPV_OFFSET, 64)
+    rpv = port.read(call.record.rd + RPV_OFFSET, 64)
     port.write(target, RsiRealmConfig.pack(ipa_width=realm.s2sz, hash_algo=realm.hash_algo, rpv=rpv))
     return (0,)
 
 
-def page(call: Call) -> int | None:
-    """The PA of ``addr``; without one the REC exits as for a Data Abort, and the SMC is executed again."""
-    target = walk_data(call.w, call.addr)
-    if target is None:
-        esr, hpfar = rtt_abort(call.w.level, call.addr)
-        call.pe.elr -= 4
-        leave(call.rmm, call.pe, RecExitReason.SYNC, esr=esr, hpfar=hpfar, ipa=fault_ipa(hpfar))
-    return target
-
-
-def ipa_state_set(call: Call) -> None:
+def ipa_state_set(call: SetCall) -> None:
     """Only the Host can change the RIPAS, by RMI_RTT_SET_RIPAS: the REC keeps the request and exits."""
     state = {
         "ripas_pending": 1,
@@ -87,21 +129,21 @@ def ipa_state_set(call: Call) -> None:
     )  # fmt: skip
 
 
-def ipa_state_get(call: Call) -> Result:
+def ipa_state_get(call: GetCall) -> Result:
     """The RIPAS at ``base``, and where the run of equal RIPAS ends: at most ``top``, or the end of the one table."""
     w, port = call.w, call.rmm.port
     size, value = rtte.level_size(w.level), rtte.ripas(w.entry)
     end, index = (call.base & -size) + size, w.slot + 1
     while end < call.top and index < rtte.ENTRIES:
         entry = port.read64(w.table + 8 * index)
-        if rtte.kind_of(entry, w.level) not in (Kind.UNASSIGNED, Kind.ASSIGNED) or rtte.ripas(entry) != value:
+        if rtte.kind_of(entry, w.level) not in WITH_RIPAS or rtte.ripas(entry) != value:
             break
         end += size
         index += 1
     return 0, min(end, call.top), value
 
 
-def host_call(call: Call) -> None:
+def host_call(call: MemoryCall) -> None:
     """The Host sees the structure's imm and gprs, and answers in enter.gprs."""
     target = page(call)
     if target is None:
@@ -112,72 +154,61 @@ def host_call(call: Call) -> None:
     leave(call.rmm, call.pe, RecExitReason.HOST_CALL, gprs=record[_GPRS:], imm=imm, state=state)
 
 
-def unprotected(call: Call) -> bool:
-    """``addr`` is not in the protected half of the IPA space."""
-    return call.addr >= call.realm.protected_top
-
-
-def ripas_empty(call: Call) -> bool:
-    """There is nothing at ``addr``, by the Realm's own wish."""
-    return walk_data(call.w, call.addr) == 0
-
-
-def outside(call: Call) -> bool:
+def outside(call: SetCall | GetCall) -> bool:
     """[base, top) is not inside the protected half."""
     return call.top > call.realm.protected_top
 
 
-PAGE_ALIGN: Final = Check("addr_align", lambda c: c.addr & 0xFFF, _INPUT)
-ADDR_BOUND: Final = Check("addr_bound", unprotected, _INPUT)
-RIPAS: Final = Check("ripas", ripas_empty, _INPUT)
-AT_ADDR: Final = {"w": lambda c: rtt.walk(c.rmm.port, c.realm, c.addr, 3)}
-_AT_BASE: Final = {"w": lambda c: rtt.walk(c.rmm.port, c.realm, c.base, 3)}
 _VALUE: Final = tuple(f"value{word}" for word in range(8))
 
-COMMANDS: Final = (
-    Command(Smccc.VERSION, "SMCCC_VERSION", smccc_version),
-    Command(
-        Rsi.VERSION, "VERSION", version, ("req",), ("lower", "higher"),
-        (Check("req", lambda c: c.req != ABI_VERSION, _INPUT, outputs=lambda c: (ABI_VERSION, ABI_VERSION)),),
+COMMANDS: Final[tuple[Command[Any], ...]] = (
+    Command[ServiceCall](Smccc.VERSION, "SMCCC_VERSION", ServiceCall, smccc_version),
+    Command[VersionCall](
+        Rsi.VERSION, "VERSION", VersionCall, version, ("lower", "higher"),
+        (
+            Check(
+                "req", lambda c: c.req != c.rmm.facts.rsi, _INPUT,
+                outputs=lambda c: (c.rmm.facts.rsi, c.rmm.facts.rsi),
+            ),
+        ),
     ),
-    Command(Rsi.FEATURES, "FEATURES", features, ("index",), ("value",)),
-    Command(
-        Rsi.MEASUREMENT_READ, "MEASUREMENT_READ", measurement_read, ("index",), _VALUE,
+    Command[IndexCall](Rsi.FEATURES, "FEATURES", IndexCall, features, ("value",)),
+    Command[IndexCall](
+        Rsi.MEASUREMENT_READ, "MEASUREMENT_READ", IndexCall, measurement_read, _VALUE,
         (Check("index_bound", lambda c: c.index > REM_COUNT, _INPUT),),
     ),
-    Command(
-        Rsi.MEASUREMENT_EXTEND, "MEASUREMENT_EXTEND", measurement_extend, ("index", "size", *_VALUE), (),
+    Command[ExtendCall](
+        Rsi.MEASUREMENT_EXTEND, "MEASUREMENT_EXTEND", ExtendCall, measurement_extend, (),
         (
             Check("index_bound", lambda c: not 1 <= c.index <= REM_COUNT, _INPUT),
             Check("size_bound", lambda c: c.size > _VALUE_MAX, _INPUT),
         ),
     ),
-    Command(
-        Rsi.REALM_CONFIG, "REALM_CONFIG", realm_config, ("addr",), (), (PAGE_ALIGN, ADDR_BOUND, RIPAS), AT_ADDR,
+    Command[MemoryCall](
+        Rsi.REALM_CONFIG, "REALM_CONFIG", MemoryCall, realm_config, (), (PAGE_ALIGN, ADDR_BOUND, RIPAS),
     ),
-    Command(
-        Rsi.IPA_STATE_SET, "IPA_STATE_SET", ipa_state_set, ("base", "top", "ripas", "flags"), ("new_base", "response"),
+    Command[SetCall](
+        Rsi.IPA_STATE_SET, "IPA_STATE_SET", SetCall, ipa_state_set, ("new_base", "response"),
         (
             Check("ripas_valid", lambda c: c.ripas not in (RmiRipas.EMPTY, RmiRipas.RAM), _INPUT),
-            Check("base_align", lambda c: c.base & 0xFFF, _INPUT),
-            Check("top_align", lambda c: c.top & 0xFFF, _INPUT),
+            Check("base_align", lambda c: c.base & _OFFSET, _INPUT),
+            Check("top_align", lambda c: c.top & _OFFSET, _INPUT),
             Check("size_valid", lambda c: c.top <= c.base, _INPUT),
             Check("rgn_bound", outside, _INPUT),
         ),
     ),
-    Command(
-        Rsi.IPA_STATE_GET, "IPA_STATE_GET", ipa_state_get, ("base", "top"), ("out_top", "ripas"),
+    Command[GetCall](
+        Rsi.IPA_STATE_GET, "IPA_STATE_GET", GetCall, ipa_state_get, ("out_top", "ripas"),
         (
-            Check("base_align", lambda c: c.base & 0xFFF, _INPUT),
+            Check("base_align", lambda c: c.base & _OFFSET, _INPUT),
             Check("base_bound", lambda c: c.base >= c.realm.protected_top, _INPUT),
-            Check("end_align", lambda c: c.top & 0xFFF, _INPUT),
+            Check("end_align", lambda c: c.top & _OFFSET, _INPUT),
             Check("rgn_bound", outside, _INPUT),
             Check("size_valid", lambda c: c.top <= c.base, _INPUT),
         ),
-        _AT_BASE,
     ),
-    Command(
-        Rsi.HOST_CALL, "HOST_CALL", host_call, ("addr",), (),
-        (Check("addr_align", lambda c: c.addr & 0xFF, _INPUT), ADDR_BOUND, RIPAS), AT_ADDR,
+    Command[MemoryCall](
+        Rsi.HOST_CALL, "HOST_CALL", MemoryCall, host_call, (),
+        (Check("addr_align", lambda c: c.addr & (RsiHostCall.size - 1), _INPUT), ADDR_BOUND, RIPAS),
     ),
 )  # fmt: skip

@@ -3,6 +3,9 @@
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from cca_arch.descriptors import rtte
+from cca_arch.fields import Record
+from cca_arch.rmi.v1_0 import HashAlgorithm
 from cca_rmm.objects.words import Layout
 
 __all__ = [
@@ -14,7 +17,9 @@ __all__ = [
     "SLOT",
     "Realm",
     "RealmState",
+    "hash_valid",
     "measurement_offset",
+    "rtt_shape_valid",
 ]
 
 RPV_OFFSET: Final = 0x100
@@ -71,6 +76,24 @@ class Realm(NamedTuple):
 
 
 REALM: Final = Layout(Realm)
+
+
+# -- parameters ---------------------------------------------------------------------------------------------------
+_START_LEVELS: Final = {2: range(32, 35), 1: range(32, 44), 0: range(40, 49)}  # s2sz by rtt_level_start, without LPA2
+_RESOLVED: Final = {level: rtte.LSB[level] + 9 for level in _START_LEVELS}  # bits that one table resolves
+
+
+def hash_valid(params: Record) -> bool:
+    """Whether hash_algo is an encoding of RmiHashAlgorithm."""
+    return params.hash_algo in tuple(HashAlgorithm)
+
+
+def rtt_shape_valid(params: Record) -> bool:
+    """Whether (s2sz, rtt_level_start, rtt_num_start) are consistent: at most 16 concatenated tables."""
+    level, s2sz = params.rtt_level_start, params.s2sz
+    if s2sz not in _START_LEVELS.get(level, ()):
+        return False
+    return bool(params.rtt_num_start == 1 << max(0, s2sz - _RESOLVED[level]))
 
 
 def measurement_offset(index: int) -> int:

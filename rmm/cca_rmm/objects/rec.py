@@ -1,12 +1,26 @@
 """The Realm Execution Context (REC): its granules, and what an exit leaves in them for the next entry."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from cca_arch.rmi.v1_0 import rec_index
+from cca_arch.rmi.v1_0 import RecMpidr, rec_index
+from cca_arch.sysregs import EL1H_MASKED, SCTLR_EL1_RES1, Mdscr, Mpidr
 from cca_rmm.objects.words import Layout
 
-__all__ = ["AUX_COUNT", "GIC_OFFSET", "REC", "ExitKind", "Rec", "RecState", "psci_index", "vmpidr"]
+__all__ = [
+    "AUX_COUNT",
+    "GIC_OFFSET",
+    "REC",
+    "REC_RESET",
+    "ExitKind",
+    "Rec",
+    "RecState",
+    "keep",
+    "kept_words",
+    "psci_index",
+    "vmpidr",
+]
 
 AUX_COUNT: Final = 2  # aux[0]: the EL1&0 register file with FP/SIMD; aux[1]: the attestation token under construction
 GIC_OFFSET: Final = 0x400  # ICH_VMCR_EL2 and the active priorities, when gic says that they are not those of reset
@@ -49,20 +63,44 @@ class Rec(NamedTuple):
     hpfar: int
     timers: int  # at the last exit: bit 0 the virtual, bit 1 the physical timer asserted; bit 2 any of them enabled
     gic: int  # gic.USED: READY, its words are at GIC_OFFSET; RUNNING, it was loaded. gic.HOSTS: the Host's was saved
-    run_ptr: int  # while RUNNING: the run page, and X4 of the Host
+    run_ptr: int  # while RUNNING: the run page, and X4 to X7 of the Host
     x4: int
+    x5: int
+    x6: int
+    x7: int
     aux_regs: int
     aux_attest: int
 
 
 REC: Final = Layout(Rec)
 
+REC_RESET: Final[dict[str, int]] = {
+    "pstate": EL1H_MASKED, "sctlr_el1": SCTLR_EL1_RES1, "mdscr_el1": int(Mdscr.make(tdcc=1))
+}  # fmt: skip
+"""The registers of a new REC that are not zero."""
+
+
+def keep(kept: Sequence[int]) -> dict[str, int]:
+    """The words of a REC that keep X4 to X7 of the Host while it runs."""
+    x4, x5, x6, x7 = kept
+    return {"x4": x4, "x5": x5, "x6": x6, "x7": x7}
+
+
+def kept_words(rec: Rec) -> tuple[int, int, int, int]:
+    """X4 to X7 of the Host."""
+    return rec.x4, rec.x5, rec.x6, rec.x7
+
 
 def vmpidr(mpidr: int) -> int:
-    """VMPIDR_EL2 of a REC: Aff3 moves to bits 39:32, bit 31 is one."""
-    return (mpidr & 0xFF_FFFF) | (mpidr >> 24 & 0xFF) << 32 | 1 << 31
+    """VMPIDR_EL2 of a REC: Aff3 moves to its place, bit 31 is one."""
+    aff3 = mpidr >> RecMpidr.aff3.low & Mpidr.aff3.ones
+    return (mpidr & _AFF2_TO_0) | aff3 << Mpidr.aff3.low | Mpidr.res1.mask
 
 
 def psci_index(mpidr: int) -> int:
     """The REC index that a PSCI target MPIDR names; bits outside the affinity fields are ignored."""
-    return rec_index((mpidr & 0xFF_FF0F) | (mpidr >> 32 & 0xFF) << 24)
+    return rec_index((mpidr & _REC_AFF2_TO_0) | (mpidr >> Mpidr.aff3.low & Mpidr.aff3.ones) << RecMpidr.aff3.low)
+
+
+_AFF2_TO_0: Final = Mpidr.aff2.mask | Mpidr.aff1.mask | Mpidr.aff0.mask
+_REC_AFF2_TO_0: Final = RecMpidr.aff2.mask | RecMpidr.aff1.mask | RecMpidr.aff0.mask

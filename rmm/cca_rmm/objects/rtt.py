@@ -1,20 +1,39 @@
-"""Realm translation tables (RTTs): granules of 512 entries, and everything that walks or compares them.
+"""Realm translation tables (RTTs): granules of 512 entries, and everything that walks, edits or compares them.
 
 What an entry says is in :mod:`cca_arch.descriptors.rtte`.
 """
 
 import struct
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from cca_arch.descriptors import rtte
 from cca_arch.descriptors.rtte import ENTRIES, LIVE, NS, Kind, level_size, live
+from cca_arch.rmi.v1_0 import RmiRipas
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.memory.ports import Port
+from cca_platform.trace.events import RttEdit
+from cca_platform.trace.forms import UNSET
+from cca_platform.trace.trace import Trace
 from cca_rmm.objects.realm import Realm
 
-__all__ = ["Walk", "all_leaves_live", "children", "entries", "fold", "skip_top", "table_live", "walk"]
+if TYPE_CHECKING:
+    from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
+
+__all__ = [
+    "Walk",
+    "all_leaves_live",
+    "children",
+    "edit",
+    "entries",
+    "fold",
+    "invalidate",
+    "skip_top",
+    "table_live",
+    "walk",
+]
 
 _ADDRESS: Final = rtte.ADDRESS
 _TABLE: Final = rtte.TABLE_TYPE
@@ -52,6 +71,25 @@ def walk(port: Port, realm: Realm, ipa: int, target: int) -> Walk:
         index = ipa >> shift & (ENTRIES - 1)
         entry = port.read64(at + 8 * index)
     return Walk(level, at, index, entry)
+
+
+def edit(port: Port, trace: Trace, pe: "Pe", cmd: str, rd: int, ipa: int, w: Walk, new: int) -> None:
+    """Write the entry for ``ipa`` that a walk has found; ``cmd`` is the command that does it."""
+    port.write64(w.pa, new)
+    if trace.on:
+        kind = rtte.kind_of(new, w.level)
+        event = RttEdit(
+            rd=rd, ipa=ipa, level=w.level, old=rtte.name(w.entry, w.level), new=rtte.name(new, w.level), cmd=cmd,
+            pa=rtte.address(new), rtt=w.table, state=kind,
+            ripas=RmiRipas(rtte.ripas(new)) if kind in rtte.WITH_RIPAS else UNSET,
+        )  # fmt: skip
+        trace.emit(event, pe=pe)
+
+
+def invalidate(machine: "Machine", vmid: int, ipa: int, level: int) -> None:
+    """TLBI IPAS2 for what one entry of ``level`` at ``ipa`` mapped, on every PE."""
+    size = level_size(level)
+    machine.tlbi_ipas2(vmid, ipa & -size, size)
 
 
 def entries(port: Port, at: int) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":

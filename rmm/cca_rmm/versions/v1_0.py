@@ -1,33 +1,44 @@
-"""The RMI command table of RMM 1.0, complete by assertion."""
+"""RMM 1.0 (Arm DEN0137): RMI 1.0 for the Host, RSI 1.0 and PSCI 1.1 for Realms."""
 
 from typing import Final
 
-from cca_arch.rmi.v1_0 import Rmi
-from cca_rmm.command import Command
-from cca_rmm.commands import (
-    data as rmi_data,
-)
-from cca_rmm.commands import (
-    granule as rmi_granule,
-)
-from cca_rmm.commands import (
-    realm as rmi_realm,
-)
-from cca_rmm.commands import (
-    rec as rmi_rec,
-)
-from cca_rmm.commands import (
-    rtt as rmi_rtt,
-)
-from cca_rmm.world import run
+from cca_arch.el3 import version
+from cca_arch.rmi.v1_0 import ABI_VERSION, FeatureRegister0, Rmi, RmiStatus
+from cca_arch.rsi.v1_0 import Rsi
+from cca_platform.gic.virtual import LIST_REGISTERS
+from cca_rmm.command import table
+from cca_rmm.commands import attestation, data, granule, psci, realm, rec, rec_enter, ripas, rsi, rtt
+from cca_rmm.offer import Offer
+from cca_rmm.version import Version
 
-__all__ = ["RMI"]
+__all__ = ["V1_0"]
 
-RMI: Final[dict[int, Command]] = {
-    int(row.fid): row
-    for module in (rmi_granule, rmi_realm, rmi_data, rmi_rtt, rmi_rec, run)
-    for row in module.COMMANDS
-}
-"""FID -> row."""
-assert set(RMI) == {int(fid) for fid in Rmi}, "the RMI table must have a row for each FID of the ABI and no other"
-assert all(Rmi(fid).name == row.name for fid, row in RMI.items()), "a row must have the name of its FID"
+V1_0: Final = Version(
+    name="1.0",
+    rmi=ABI_VERSION,
+    rsi=ABI_VERSION,
+    el3=version(0, 3),  # the platform token in hunks
+    offer=Offer(
+        FeatureRegister0.make(
+            S2SZ=48,
+            NUM_BPS=5,
+            NUM_WPS=3,
+            HASH_SHA_256=1,
+            HASH_SHA_512=1,
+            GICV3_NUM_LRS=LIST_REGISTERS - 1,
+            MAX_RECS_ORDER=10,
+        )
+    ),
+    statuses=RmiStatus,
+    abi=Rmi,
+    commands=table(
+        granule.COMMANDS, realm.COMMANDS, data.COMMANDS, rtt.COMMANDS, ripas.COMMANDS, rec.COMMANDS, rec_enter.COMMANDS
+    ),
+    services=table(rsi.COMMANDS, attestation.COMMANDS, psci.COMMANDS),
+    service_abi=Rsi,
+    enter=Rmi.REC_ENTER,
+    opening=frozenset({Rmi.VERSION, Rmi.FEATURES}),
+    specification="DEN0137 1.0",
+    manual="manual.toml",
+)
+"""The version to make an RMM from: ``Rmm(machine, V1_0)``."""

@@ -6,79 +6,53 @@ active priorities are the REC's own (DEN0137 "GIC").
 
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cca_arch.fields import Bits, Field
 from cca_arch.rmi.v1_0 import RmiRecEnter, RmiRecExit
-from cca_platform.gic.virtual import VMCR_RESET, VirtualInterface
+from cca_arch.sysregs import IchHcr, IchLr
+from cca_platform.gic.virtual import LIST_REGISTERS, VMCR_RESET, VirtualInterface
 from cca_platform.memory.ports import Port
-from cca_rmm.features import NUM_LRS
+from cca_rmm.core import Core
+from cca_rmm.objects.rec import GIC_OFFSET, Rec
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
 
 __all__ = [
     "EMPTY_EXIT",
-    "ENTER",
-    "ENTER_SIZE",
     "HCR_PERMITTED",
     "HOSTS",
-    "NOTHING",
     "USED",
     "VMCR_RESET",
-    "IchHcr",
-    "IchLr",
-    "enter_words",
-    "is_reset",
-    "load",
-    "load_host",
+    "enter_invalid",
     "lrs_valid",
-    "save_host",
-    "store",
+    "switch_in",
+    "switch_out",
 ]
 
 
-class IchHcr(Bits):
-    """ICH_HCR_EL2: the bits that the Host may set."""
-
-    uie = Field(1)
-    lrenpie = Field(2)
-    npie = Field(3)
-    vgrp0eie = Field(4)
-    vgrp0die = Field(5)
-    vgrp1eie = Field(6)
-    vgrp1die = Field(7)
-    tdir = Field(14)
-
-
-class IchLr(Bits):
-    """ICH_LR<n>_EL2."""
-
-    vintid = Field(31, 0)
-    pintid = Field(44, 32)
-    priority = Field(55, 48)
-    group = Field(60)
-    hw = Field(61)
-    state = Field(63, 62)
-
-
-HCR_PERMITTED: Final = sum(field.mask for field in IchHcr.fields().values())
+HCR_PERMITTED: Final = int(
+    IchHcr.make(uie=1, lrenpie=1, npie=1, vgrp0eie=1, vgrp0die=1, vgrp1eie=1, vgrp1die=1, tdir=1)
+)
+"""The bits of ICH_HCR_EL2 that the Host may set."""
 USED: Final = 1  # bits of Rec.gic
 HOSTS: Final = 2
-_EN: Final = 1 << 0
-_EOICOUNT: Final = 0x1F << 27
-ENTER: Final = RmiRecEnter.offset("gicv3_hcr")
-_ENTER_CODEC: Final = struct.Struct(f"<{1 + NUM_LRS}Q")  # ICH_HCR_EL2 and the list registers that there are
-ENTER_SIZE: Final = _ENTER_CODEC.size
-NOTHING: Final = bytes(ENTER_SIZE)
-"""These members of RmiRecEnter when the Host has nothing for the REC."""
+_EN: Final = IchHcr.en.mask
+_EOICOUNT: Final = IchHcr.eoicount.mask
+_ENTER: Final = RmiRecEnter.offset("gicv3_hcr")
+_ENTER_CODEC: Final = struct.Struct(f"<{1 + LIST_REGISTERS}Q")  # ICH_HCR_EL2 and the list registers that there are
+_MEMBERS: Final = slice(_ENTER, _ENTER + _ENTER_CODEC.size)
+_NOTHING: Final = bytes(_ENTER_CODEC.size)  # these members of RmiRecEnter when the Host has nothing for the REC
 _EXIT: Final = RmiRecExit.offset("gicv3_hcr")
 _EXIT_STATE: Final = RmiRecExit.offset("gicv3_misr")
 _STATE_CODEC: Final = struct.Struct("<2Q")  # ICH_MISR_EL2, ICH_VMCR_EL2
 EMPTY_EXIT: Final = RmiRecExit.pack(gicv3_vmcr=VMCR_RESET)
 """The exit record of a REC whose interface nobody has touched."""
 _KEPT: Final = struct.Struct("<3Q")  # ICH_VMCR_EL2, ICH_AP0R0_EL2, ICH_AP1R0_EL2
-_HOST: Final = struct.Struct(f"<{4 + NUM_LRS}Q")  # those, ICH_HCR_EL2, and the list registers
-_NO_LRS: Final = [0] * NUM_LRS
+_HOST: Final = struct.Struct(f"<{4 + LIST_REGISTERS}Q")  # those, ICH_HCR_EL2, and the list registers
+_NO_LRS: Final = [0] * LIST_REGISTERS
 _NO_ACTIVE: Final = [0, 0]
-_EOI: Final = 1 << 9  # pINTID bit 9: with HW = 0 it asks for a maintenance interrupt at EOI
+_EOI: Final = IchLr.eoi.mask >> IchLr.pintid.low  # in pINTID: a maintenance interrupt at the end of the interrupt
 _PRIORITY_RAZ: Final = 0b111  # 5 priority bits are implemented
 _SPECIAL: Final = 1020  # INTIDs 1020..8191 are special or reserved
 _LPI: Final = range(8192, 1 << 16)  # 16-bit INTIDs
@@ -100,9 +74,46 @@ def lrs_valid(lrs: Sequence[int]) -> bool:
     return True
 
 
+def enter_invalid(content: bytes) -> bool:
+    """ICH_HCR or a list register of RmiRecEnter holds what the Host may not set."""
+    if content[_MEMBERS] == _NOTHING:
+        return False
+    hcr, *lrs = enter_words(content)
+    return bool(hcr & ~HCR_PERMITTED) or not lrs_valid(lrs)
+
+
+def switch_in(rmm: Core, pe: "Pe", rec_pa: int, rec: Rec, enter: bytes) -> int:
+    """Load the virtual CPU interface of the PE, unless all of it is as after reset; Rec.gic while it runs."""
+    virtual, state = rmm.machine.gic.cpus[pe.index].virtual, 0
+    if not is_reset(virtual):
+        save_host(virtual, rmm.port, rmm.host_gic(pe))
+        state = HOSTS | USED
+    if rec.gic or enter[_MEMBERS] != _NOTHING:
+        state |= USED
+    if state:
+        load(virtual, enter_words(enter), rmm.port, rec_pa + GIC_OFFSET if rec.gic else 0)
+    return state
+
+
+def switch_out(rmm: Core, pe: "Pe", rec_pa: int, rec: Rec, record: bytearray) -> int:
+    """Take the virtual CPU interface from the REC, into ``record`` and the REC, and give it back to the Host.
+
+    Rec.gic for the next entry.
+    """
+    virtual = rmm.machine.gic.cpus[pe.index].virtual
+    if not rec.gic and virtual.vmcr == VMCR_RESET:
+        return 0
+    used = store(virtual, record, rmm.port, rec_pa + GIC_OFFSET)
+    if rec.gic & HOSTS:
+        load_host(virtual, rmm.port, rmm.host_gic(pe))
+    else:
+        virtual.load(0, ())
+    return USED if used else 0
+
+
 def enter_words(content: bytes) -> tuple[int, ...]:
     """ICH_HCR_EL2 and the list registers of RmiRecEnter."""
-    return _ENTER_CODEC.unpack_from(content, ENTER)
+    return _ENTER_CODEC.unpack_from(content, _ENTER)
 
 
 def is_reset(virtual: VirtualInterface) -> bool:

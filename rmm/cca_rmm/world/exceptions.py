@@ -1,73 +1,74 @@
-"""Exceptions that a running Realm takes to R-EL2: answered here, injected into the Realm, or an exit to the Host."""
+"""Exceptions that a running Realm takes to R-EL2: injected into the Realm, answered here, or an exit to the Host.
+
+An SMC is no matter of this module: :mod:`cca_rmm.world.services` serves it.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
-from cca_arch.sysregs import DataAbortEsr, Ec, Esr, Fsc, SysregEsr, encodings, syndrome
-from cca_rmm.features import id_register
+from cca_arch.sysregs import DataAbortEsr, Ec, Esr, Fsc, SysregEsr, WfxEsr, encodings
+from cca_rmm.core import Core
 from cca_rmm.objects import rtt
 from cca_rmm.objects.rec import ExitKind
-from cca_rmm.service import realm_smc
-from cca_rmm.world.run import inject, leave
-from cca_rmm.world.syndrome import VIEWS, fault_ipa, sea_esr
+from cca_rmm.world.exit import leave
+from cca_rmm.world.id_registers import id_register
+from cca_rmm.world.injection import UNDEFINED, inject, sea_esr
+from cca_rmm.world.mmio import RT_NONE, stored_value
+from cca_rmm.world.realm_memory import fault_ipa
+from cca_rmm.world.syndrome import VIEWS
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
-    from cca_rmm.rmm import Rmm
 
 __all__ = ["HANDLERS", "synchronous"]
 
-_EC: Final = Esr.ec.low
-_DATA_ABORT: Final = int(Ec.DATA_ABORT)
-_EXTERNAL: Final = int(Fsc.EXTERNAL)
-_WFE: Final = 1  # in ISS.TI
-_RT_NONE: Final = 31
-_UNDEFINED: Final = syndrome(Ec.UNKNOWN)
-_SGI: Final = frozenset(
+_EC, _EC_LOW = Esr.ec.mask, Esr.ec.low
+_FSC: Final = DataAbortEsr.fsc.mask
+_ISV, _WNR = DataAbortEsr.isv.mask, DataAbortEsr.wnr.mask
+_READ: Final = SysregEsr.direction.mask
+_WFE: Final = int(WfxEsr.make(ti=1))
+_WFX_VIEW: Final = _EC | _WFE
+_INSTRUCTION: Final = 4
+_SGI: Final[frozenset[tuple[int, ...]]] = frozenset(
     {encodings.ICC_SGI1R_EL1, encodings.ICC_ASGI1R_EL1, encodings.ICC_SGI0R_EL1, encodings.ICC_DIR_EL1}
 )
-"""The Host owns the distributor."""
+"""What is the Host's to do, for it owns the distributor."""
+_ID_REGISTERS: Final = (3, 0, 0)  # op0, op1, CRn; with CRm 0 they are the MIDR and its like
 
 
-def synchronous(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+def synchronous(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """Serve one exception; a class that a Realm cannot raise exits with an empty record."""
-    handler = HANDLERS.get(esr >> _EC & 0x3F)
+    handler = HANDLERS.get((esr & _EC) >> _EC_LOW)
     if handler is None:
         leave(rmm, pe, RecExitReason.SYNC)
     else:
         handler(rmm, pe, esr, far, hpfar)
 
 
-def smc(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-    """RSI, PSCI, SMCCC: the preferred return address is the SMC itself."""
-    pe.elr += 4
-    realm_smc(rmm, pe)
-
-
-def hvc(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+def hvc(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """HVC is Undefined in a Realm, at the instruction itself."""
-    pe.elr -= 4
-    inject(rmm, pe, _UNDEFINED)
+    pe.elr -= _INSTRUCTION
+    inject(rmm, pe, UNDEFINED)
 
 
-def undefined(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+def undefined(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """What a Realm does not have: SVE, SME."""
-    inject(rmm, pe, _UNDEFINED)
+    inject(rmm, pe, UNDEFINED)
 
 
-def abort(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+def abort(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """A stage 2 abort: by the IPA, its RIPAS, and whether data or an instruction (DEN0137 "Realm memory access")."""
     ipa = fault_ipa(hpfar)
     realm = rmm.running(pe)[2]
-    is_data = esr >> _EC & 0x3F == _DATA_ABORT
-    if esr & DataAbortEsr.fsc.mask == _EXTERNAL:
+    is_data = (esr & _EC) >> _EC_LOW == Ec.DATA_ABORT
+    if esr & _FSC == Fsc.EXTERNAL:
         kind: str | None = "external"
     elif ipa >= realm.ipa_top:
         kind = None
     elif ipa >= realm.protected_top:
-        kind = ("emulatable" if esr & DataAbortEsr.isv.mask else "unprotected") if is_data else None
+        kind = ("emulatable" if esr & _ISV else "unprotected") if is_data else None
     else:
         w = rtt.walk(rmm.port, realm, ipa, 3)
         empty = rtte.ripas(w.entry) == RmiRipas.EMPTY
@@ -81,14 +82,10 @@ def abort(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 _KIND: Final = {"emulatable": ExitKind.EMULATABLE, "unprotected": ExitKind.UNPROTECTED}
 
 
-def exit_abort(rmm: "Rmm", pe: "Pe", kind: str, esr: int, far: int, hpfar: int) -> None:
+def exit_abort(rmm: Core, pe: "Pe", kind: str, esr: int, far: int, hpfar: int) -> None:
     """Exit with what the Host may see; the REC keeps the whole syndrome for the next entry."""
     view = VIEWS[kind]
-    gprs = b""
-    if kind == "emulatable" and esr & DataAbortEsr.wnr.mask:
-        syndrome = DataAbortEsr(esr)
-        value = 0 if syndrome.srt == _RT_NONE else pe.x[syndrome.srt]
-        gprs = (value & ((1 << (8 << syndrome.sas)) - 1)).to_bytes(8, "little")
+    gprs = stored_value(pe, esr) if kind == "emulatable" and esr & _WNR else b""
     if kind == "external" and not DataAbortEsr(esr).set:  # recoverable (UER): the Realm takes it too
         inject(rmm, pe, sea_esr(esr, pe.spsr), far)
     leave(
@@ -98,32 +95,31 @@ def exit_abort(rmm: "Rmm", pe: "Pe", kind: str, esr: int, far: int, hpfar: int) 
     )  # fmt: skip
 
 
-def wfx(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+def wfx(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """WFI or WFE, trapped because the Host asked for it: the instruction is done."""
-    pe.elr += 4
-    leave(rmm, pe, RecExitReason.SYNC, esr=esr & (Esr.ec.mask | _WFE))
+    pe.elr += _INSTRUCTION
+    leave(rmm, pe, RecExitReason.SYNC, esr=esr & _WFX_VIEW)
 
 
-def system_register(rmm: "Rmm", pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+def system_register(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """Trapped MSR and MRS: SGIs go to the Host, ID registers read as the Realm's, everything else is RAZ/WI."""
     iss = SysregEsr(esr)
     rt = iss.rt
-    is_read = esr & 1
+    is_read = esr & _READ
     encoding = (iss.op0, iss.op1, iss.crn, iss.crm, iss.op2)
-    pe.elr += 4
+    pe.elr += _INSTRUCTION
     if not is_read and encoding in _SGI:
-        value = 0 if rt == _RT_NONE else pe.x[rt]
+        value = 0 if rt == RT_NONE else pe.x[rt]
         leave(rmm, pe, RecExitReason.SYNC, esr=esr & ~SysregEsr.rt.mask, gprs=value.to_bytes(8, "little"))
         return
-    if is_read and rt != _RT_NONE:
-        is_id = encoding[:3] == (3, 0, 0) and encoding[3] > 0
-        pe.x[rt] = id_register(iss.crm, iss.op2, pe.id_register(*encoding)) if is_id else 0
+    if is_read and rt != RT_NONE:
+        is_id = encoding[:3] == _ID_REGISTERS and encoding[3] > 0
+        pe.x[rt] = id_register(encoding, pe.id_register(*encoding)) if is_id else 0
 
 
-HANDLERS: Final[dict[int, Callable[["Rmm", "Pe", int, int, int], None]]] = {
+HANDLERS: Final[dict[int, Callable[[Core, "Pe", int, int, int], None]]] = {
     Ec.WFX: wfx,
     Ec.HVC: hvc,
-    Ec.SMC: smc,
     Ec.SYSREG: system_register,
     Ec.SVE: undefined,
     Ec.SME: undefined,

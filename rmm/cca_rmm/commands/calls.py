@@ -1,0 +1,58 @@
+"""What calls of several commands have: the objects that they name, and the context that follows from these."""
+
+from typing import TYPE_CHECKING
+
+from cca_arch.types import GRANULE_SIZE
+from cca_platform.errors import BusError, GranuleProtectionFault
+from cca_rmm.command import Call, loaded
+from cca_rmm.objects import rtt
+from cca_rmm.objects.realm import REALM, Realm
+from cca_rmm.objects.rec import Rec
+from cca_rmm.objects.rtt import Walk
+
+if TYPE_CHECKING:
+    from cca_rmm.core import Core
+
+__all__ = ["RealmCall", "ServiceCall", "read_ns"]
+
+
+class RealmCall(Call):
+    """A command about the Realm whose RD it names."""
+
+    rd: int
+
+    @loaded
+    def realm(self) -> Realm:
+        """The Realm."""
+        return REALM.load(self.rmm.port, self.rd)
+
+    def edit(self, ipa: int, w: Walk, new: int) -> None:
+        """Write the entry for ``ipa`` that a walk has found."""
+        rmm = self.rmm
+        rtt.edit(rmm.port, rmm.trace, self.pe, self.command.name, self.rd, ipa, w, new)
+
+    def invalidate(self, ipa: int, level: int) -> None:
+        """Drop from every TLB what one entry of ``level`` at ``ipa`` mapped."""
+        rtt.invalidate(self.rmm.machine, self.realm.vmid, ipa, level)
+
+
+class ServiceCall(Call):
+    """A call of a Realm."""
+
+    @loaded
+    def record(self) -> Rec:
+        """The calling REC."""
+        return self.rmm.running(self.pe)[1]
+
+    @loaded
+    def realm(self) -> Realm:
+        """Its Realm."""
+        return self.rmm.running(self.pe)[2]
+
+
+def read_ns(rmm: "Core", pa: int, size: int = GRANULE_SIZE) -> bytes | None:
+    """Bytes of a Non-secure granule; None when the access through the NS PAS faults. What is shared is read once."""
+    try:
+        return rmm.ns.read(pa, size)
+    except (GranuleProtectionFault, BusError):
+        return None

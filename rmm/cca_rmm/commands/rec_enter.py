@@ -1,0 +1,74 @@
+"""RMI_REC_ENTER: the row. What it does is in ``world.enter``, and how it ends in ``world.exit``."""
+
+from typing import Any, Final
+
+from cca_arch.rmi.v1_0 import Rmi, RmiRecEnter
+from cca_rmm.command import Call, Check, Command, Result, loaded
+from cca_rmm.commands.calls import read_ns
+from cca_rmm.commands.conditions import REALM_ERROR, REC_ERROR, granule
+from cca_rmm.objects.granule import State
+from cca_rmm.objects.realm import REALM, Realm, RealmState
+from cca_rmm.objects.rec import REC, Rec, RecState
+from cca_rmm.world.enter import enter, mmio_invalid
+from cca_rmm.world.gic import enter_invalid
+
+__all__ = ["COMMANDS", "RecEnterCall"]
+
+
+class RecEnterCall(Call):
+    """RMI_REC_ENTER. X3 and X4 mean nothing to it: they are here for the trace."""
+
+    rec: int
+    run_ptr: int
+    x3: int
+    x4: int
+
+    @loaded
+    def record(self) -> Rec:
+        """The REC."""
+        return REC.load(self.rmm.port, self.rec)
+
+    @loaded
+    def realm(self) -> Realm:
+        """The Realm that owns it."""
+        return REALM.load(self.rmm.port, self.record.rd)
+
+    @loaded
+    def content(self) -> bytes | None:
+        """RmiRecEnter, if it can be read."""
+        return read_ns(self.rmm, self.run_ptr, RmiRecEnter.size)
+
+    @property
+    def enter(self) -> bytes:
+        """RmiRecEnter, which was read."""
+        assert self.content is not None
+        return self.content
+
+    @loaded
+    def flags(self) -> int:
+        """RmiRecEnter.flags."""
+        return int.from_bytes(self.enter[:8], "little")
+
+
+def rec_enter(call: RecEnterCall) -> Result | None:
+    """The Realm runs; the result comes with its exit."""
+    return enter(call.rmm, call.pe, call.rec, call.record, call.realm, call.run_ptr, call.enter, call.kept)
+
+
+COMMANDS: Final[tuple[Command[Any], ...]] = (
+    Command[RecEnterCall](
+        Rmi.REC_ENTER, "REC_ENTER", RecEnterCall, rec_enter,
+        checks=(
+            *granule("run_ptr", State.UNDELEGATED, "run", "pas"),
+            *granule("rec", State.REC, last="gran_state"),
+            Check("rec_state", lambda c: c.record.state == RecState.RUNNING, REC_ERROR),
+            Check("run_pas_access", lambda c: c.content is None),
+            Check("realm_new", lambda c: c.realm.state == RealmState.NEW, REALM_ERROR, lambda c: 0),
+            Check("system_off", lambda c: c.realm.state == RealmState.SYSTEM_OFF, REALM_ERROR, lambda c: 1),
+            Check("rec_runnable", lambda c: not c.record.runnable, REC_ERROR),
+            Check("rec_psci", lambda c: c.record.psci_pending, REC_ERROR),
+            Check("rec_gicv3", lambda c: enter_invalid(c.enter), REC_ERROR),
+            Check("rec_mmio", lambda c: mmio_invalid(c.flags, c.record), REC_ERROR),
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,54 @@
+"""Services that read or write memory of the Realm: where it is, and when the Realm may not name it."""
+
+from typing import Final
+
+from cca_arch.rmi.v1_0 import RecExitReason
+from cca_arch.rsi.v1_0 import RsiStatus
+from cca_arch.types import GRANULE_SIZE
+from cca_rmm.command import Check, loaded
+from cca_rmm.commands.calls import ServiceCall
+from cca_rmm.objects import rtt
+from cca_rmm.objects.rtt import Walk
+from cca_rmm.world.exit import leave
+from cca_rmm.world.realm_memory import fault_ipa, rtt_abort, walk_data
+
+__all__ = ["ADDR_BOUND", "PAGE_ALIGN", "RIPAS", "MemoryCall", "page"]
+
+_INPUT: Final = RsiStatus.ERROR_INPUT
+_INSTRUCTION: Final = 4
+
+
+class MemoryCall(ServiceCall):
+    """A service that uses the Realm's page at ``addr``."""
+
+    addr: int
+
+    @loaded
+    def w(self) -> Walk:
+        """The walk to the page."""
+        return rtt.walk(self.rmm.port, self.realm, self.addr, 3)
+
+
+def page(call: MemoryCall) -> int | None:
+    """The PA of ``addr``; without one the REC exits as for a Data Abort, and the SMC is executed again."""
+    target = walk_data(call.w, call.addr)
+    if target is None:
+        esr, hpfar = rtt_abort(call.w.level, call.addr)
+        call.pe.elr -= _INSTRUCTION
+        leave(call.rmm, call.pe, RecExitReason.SYNC, esr=esr, hpfar=hpfar, ipa=fault_ipa(hpfar))
+    return target
+
+
+def unprotected(call: MemoryCall) -> bool:
+    """``addr`` is not in the protected half of the IPA space."""
+    return call.addr >= call.realm.protected_top
+
+
+def ripas_empty(call: MemoryCall) -> bool:
+    """There is nothing at ``addr``, by the Realm's own wish."""
+    return walk_data(call.w, call.addr) == 0
+
+
+PAGE_ALIGN: Final[Check[MemoryCall]] = Check("addr_align", lambda c: c.addr & (GRANULE_SIZE - 1), _INPUT)
+ADDR_BOUND: Final[Check[MemoryCall]] = Check("addr_bound", unprotected, _INPUT)
+RIPAS: Final[Check[MemoryCall]] = Check("ripas", ripas_empty, _INPUT)

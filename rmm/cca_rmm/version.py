@@ -1,0 +1,54 @@
+"""A version of the interfaces as one object: its tables, its facts, and where its manual is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+from cca_arch.el3 import result_count
+from cca_arch.smccc import PSCI_FIDS
+from cca_rmm.command import Command
+from cca_rmm.core import Facts
+
+__all__ = ["Version"]
+
+_SMC64: Final = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version(Facts):
+    """What an RMM is made from: ``Rmm(machine, version, ...)``. Another version is ``dataclasses.replace`` of one."""
+
+    abi: type[IntEnum]
+    """The FIDs of its RMI commands, under their names."""
+    commands: Mapping[int, Command[Any]]
+    """RMI: FID -> row."""
+    services: Mapping[int, Command[Any]]
+    """RSI, PSCI and SMCCC, for Realms: FID -> row."""
+    service_abi: type[IntEnum]
+    """The FIDs of its RSI functions."""
+    enter: int
+    """The FID of the command that runs a REC, which ends with the next exit."""
+    opening: frozenset[int]
+    """The commands that the Host may call before it settles for a version."""
+    specification: str
+    """What the manual says where all this comes from."""
+    manual: str
+    """The manual's words, a file of the package."""
+
+    def __post_init__(self) -> None:
+        name = f"RMM {self.name}"
+        assert self.commands.keys() == {int(fid) for fid in self.abi}, (
+            f"the RMI table of {name} must have a row for each FID of its ABI and no other"
+        )
+        for fid, row in self.commands.items():
+            assert self.abi(fid).name == row.name, f"row {fid:#x} of {name} must have the name of its FID"
+            assert len(row.outs) < result_count(self.el3), (
+                f"{row.name} of {name} must not have more results than EL3 carries to the Host"
+            )
+        assert {int(fid) for fid in self.service_abi} <= self.services.keys(), (
+            f"every RSI function of {name} must have a row"
+        )
+        psci = {fid | bit for fid in PSCI_FIDS for bit in (0, _SMC64)}
+        assert psci <= self.services.keys(), f"every FID of the PSCI range must have a row in {name}"
+        assert {self.enter, *self.opening} <= self.commands.keys()

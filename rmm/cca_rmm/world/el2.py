@@ -1,0 +1,41 @@
+"""The EL2 controls of the PE while a Realm runs."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.rmi.v1_0 import RecEnterFlags
+from cca_arch.sysregs import Hcr, Mdcr, Vtcr, Vttbr
+from cca_rmm.objects.realm import Realm
+from cca_rmm.objects.rec import vmpidr
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["HCR_REALM", "MDCR_REALM", "load", "vtcr"]
+
+HCR_REALM: Final = int(
+    Hcr.make(vm=1, swio=1, ptw=1, fmo=1, imo=1, amo=1, bsu=1, tid3=1, tsc=1, rw=1, e2h=1, tea=1, apk=1, api=1, fwb=1)
+)
+MDCR_REALM: Final = int(Mdcr.make(tdra=1, tdosa=1, tda=1))
+"""Debug registers are not switched between worlds, so a Realm has none."""
+_SL0: Final = {2: 0, 1: 1, 0: 2}  # 4 KiB granule
+_PS_48: Final = 5
+_VMID: Final = Vttbr.vmid.low
+_TRAP_WFI, _TRAP_WFE = RecEnterFlags.trap_wfi.mask, RecEnterFlags.trap_wfe.mask
+_TWI, _TWE = Hcr.twi.mask, Hcr.twe.mask
+
+
+@lru_cache(64)
+def vtcr(s2sz: int, rtt_level_start: int, vmid_bits: int) -> Vtcr:
+    """VTCR_EL2 of a Realm: 4 KiB granule, write-back inner-shareable walks, no hardware access flag or dirty state."""
+    return Vtcr.make(
+        t0sz=64 - s2sz, sl0=_SL0[rtt_level_start], irgn0=1, orgn0=1, sh0=3, ps=_PS_48,
+        vs=vmid_bits > 8, nsa=1, res1=1,
+    )  # fmt: skip
+
+
+def load(pe: "Pe", realm: Realm, mpidr: int, vmid_bits: int, flags: int) -> None:
+    """Give the PE the controls of a REC; ``flags`` are those of RmiRecEnter."""
+    hcr = HCR_REALM | (flags & _TRAP_WFI and _TWI) | (flags & _TRAP_WFE and _TWE)
+    control = vtcr(realm.s2sz, realm.rtt_level_start, vmid_bits)
+    pe.set_el2(hcr, control, realm.rtt_base | realm.vmid << _VMID, vmpidr(mpidr), MDCR_REALM)

@@ -1,0 +1,104 @@
+"""REC entry: what the Host answers to the last exit, and what goes onto the PE."""
+
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.rmi.v1_0 import RecEnterFlags, RecExitReason, RmiRecEnter, RmiRecExit, RmiResponse, RmiRipas
+from cca_arch.rsi.v1_0 import RsiHostCall
+from cca_arch.types import SecurityState
+from cca_platform.isa import frame
+from cca_platform.trace.events import RecEnter
+from cca_rmm.command import Result
+from cca_rmm.core import Core
+from cca_rmm.objects import rtt
+from cca_rmm.objects.realm import Realm
+from cca_rmm.objects.rec import REC, ExitKind, Rec, RecState, keep
+from cca_rmm.world import el2, gic, mmio, timers
+from cca_rmm.world.exit import leave, status, write_exit
+from cca_rmm.world.injection import inject, sea_esr
+from cca_rmm.world.realm_memory import rtt_abort, walk_data
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["enter", "mmio_invalid"]
+
+_GPRS: Final = RmiRecEnter.offset("gprs")
+_GPRS_SIZE: Final = 31 * 8
+_X: Final = frame.offset("x0")
+_PC: Final = frame.offset("pc")
+_HOST_CALL_GPRS: Final = RsiHostCall.offset("gprs")
+_EMUL_MMIO: Final = RecEnterFlags.emul_mmio.mask
+_INJECT_SEA: Final = RecEnterFlags.inject_sea.mask
+_REJECT: Final = RecEnterFlags.ripas_response.mask
+
+
+def enter(
+    rmm: Core, pe: "Pe", rec_pa: int, rec: Rec, realm: Realm, run_ptr: int, record: bytes, kept: Sequence[int]
+) -> Result | None:
+    """Apply what the Host answers to the last exit, then run the Realm; the result comes with the next exit.
+
+    ``record`` is RmiRecEnter; ``kept`` are X4 and up of the Host.
+    """
+    flags, regs = int.from_bytes(record[:8], "little"), rec.aux_regs
+    if rec.host_call:
+        stopped = finish_host_call(rmm, rec, realm, record)
+        if stopped is not None:
+            return abort_record(rmm, run_ptr, stopped, rec.host_call_ipa)
+    elif rec.ripas_pending:
+        finish_ripas(rmm, rec, flags & _REJECT)
+    elif rec.exit_kind == ExitKind.EMULATABLE and flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO:
+        mmio.finish(rmm.port, rec, int.from_bytes(record[_GPRS : _GPRS + 8], "little"))
+    running = REC.replace(
+        rec, state=RecState.RUNNING, exit_kind=ExitKind.OTHER, host_call=0, ripas_pending=0, ripas_addr=0, ripas_top=0,
+        gic=gic.switch_in(rmm, pe, rec_pa, rec, record), run_ptr=run_ptr, **keep(kept),
+    )  # fmt: skip
+    REC.create(rmm.port, rec_pa, running)
+    rmm.start(pe, rec_pa, running, realm)
+    if rmm.trace.on:
+        pc = rmm.port.read64(regs + _PC)
+        rmm.trace.emit(RecEnter(rec=rec_pa, rd=rec.rd, run=run_ptr, pc=pc, flags=flags), pe=pe)
+    rmm.save_host(pe)
+    el2.load(pe, realm, rec.mpidr, rmm.vmid_bits, flags)
+    pe.restore_el1(rmm.port.host_address(regs, frame.EL1_FRAME_SIZE))
+    if flags & _INJECT_SEA and rec.exit_kind != ExitKind.OTHER:
+        inject(rmm, pe, sea_esr(rec.esr, pe.spsr), rec.far)
+    told = rec.timers
+    pe.mask_timers(bool(told & timers.VIRTUAL), bool(told & timers.PHYSICAL))  # what the Host knows is no news to it
+    if told and timers.asserted(rmm.port, regs, pe.machine.clock.now) != told & timers.ASSERTED:
+        leave(rmm, pe, RecExitReason.IRQ)
+    else:
+        pe.eret(SecurityState.REALM, 1)
+    return None
+
+
+def mmio_invalid(flags: int, rec: Rec) -> bool:
+    """emul_mmio without an Emulatable Data Abort; inject_sea wins over emul_mmio."""
+    return flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO and rec.exit_kind != ExitKind.EMULATABLE
+
+
+def finish_ripas(rmm: Core, rec: Rec, reject: int) -> None:
+    """RSI_IPA_STATE_SET returns how far the Host got; a change to EMPTY cannot be rejected."""
+    rejected = reject and rec.ripas_value == RmiRipas.RAM and rec.ripas_addr != rec.ripas_top
+    response = RmiResponse.REJECT if rejected else RmiResponse.ACCEPT
+    rmm.port.write(rec.aux_regs + _X, struct.pack("<4Q", 0, rec.ripas_addr, response, 0))
+
+
+def finish_host_call(rmm: Core, rec: Rec, realm: Realm, record: bytes) -> rtt.Walk | None:
+    """RSI_HOST_CALL returns; a structure that is not mapped now gives the walk that found this, and nothing changes."""
+    w = rtt.walk(rmm.port, realm, rec.host_call_ipa, 3)
+    target = walk_data(w, rec.host_call_ipa)
+    if target is None:
+        return w
+    if target:  # RIPAS EMPTY: nothing to write to, and the call ends all the same
+        rmm.port.write(target + _HOST_CALL_GPRS, record[_GPRS : _GPRS + _GPRS_SIZE])
+    rmm.port.write(rec.aux_regs + _X, bytes(32))
+    return None
+
+
+def abort_record(rmm: Core, run_ptr: int, w: rtt.Walk, ipa: int) -> Result:
+    """The exit of an entry that ended before the Realm ran: nothing but the abort is in it."""
+    esr, hpfar = rtt_abort(w.level, ipa)
+    record = RmiRecExit.pack(exit_reason=RecExitReason.SYNC, esr=esr, hpfar=hpfar)
+    return status(write_exit(rmm, run_ptr, record))

@@ -1,0 +1,44 @@
+"""Emulatable accesses of a Realm: what the Host gets of a store, and what it answers to a load."""
+
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.sysregs import DataAbortEsr
+from cca_platform.isa import frame
+from cca_platform.memory.ports import Port
+from cca_rmm.objects.rec import Rec
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["RT_NONE", "emulated_value", "finish", "stored_value"]
+
+RT_NONE: Final = 31
+"""The register number of XZR."""
+_X: Final = frame.offset("x0")
+_PC: Final = frame.offset("pc")
+_INSTRUCTION: Final = 4
+
+
+def finish(port: Port, rec: Rec, answer: int) -> None:
+    """An emulated access is done: a load gets the Host's answer, and the PC moves on."""
+    esr, regs = DataAbortEsr(rec.esr), rec.aux_regs
+    if not esr.wnr and esr.srt != RT_NONE:
+        port.write64(regs + _X + 8 * esr.srt, emulated_value(esr, answer))
+    port.write64(regs + _PC, port.read64(regs + _PC) + _INSTRUCTION)
+
+
+def emulated_value(esr: DataAbortEsr, value: int) -> int:
+    """What an emulated load puts into Rt: ``value`` cut to the access size, then extended as the syndrome says."""
+    bits = 8 << esr.sas
+    value &= (1 << bits) - 1
+    if esr.sse and value >> (bits - 1):
+        value |= -1 << bits
+    return value & ((1 << 64) - 1 if esr.sf else (1 << 32) - 1)
+
+
+def stored_value(pe: "Pe", esr: int) -> bytes:
+    """What a store would have written: exit.gprs[0]."""
+    access = DataAbortEsr(esr)
+    value: int = 0 if access.srt == RT_NONE else pe.x[access.srt]
+    bits: int = 8 << access.sas
+    return (value & ((1 << bits) - 1)).to_bytes(8, "little")

@@ -1,0 +1,69 @@
+"""SMCs of a Realm: RSI, PSCI and SMCCC, from one table."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, SVE_HINT, Fid
+from cca_platform.trace.events import PsciCall, RsiCall, RsiReturn
+from cca_rmm.command import Command, Result, execute
+from cca_rmm.core import Core
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["serve"]
+
+_FID_MASK: Final = 0xFFFF_FFFF & ~SVE_HINT
+_SMC64: Final = Fid.smc64.mask
+_PSCI: Final = frozenset(fid | bit for fid in PSCI_FIDS for bit in (0, _SMC64))
+_RESULTS: Final = 4
+"""X0 to X3 are results of every service, zero where it has none."""
+
+
+def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
+    """Serve an SMC of the Realm; the PC is already after it. Outputs go to X0..X3, more where a row says so."""
+    x = pe.x
+    fid = x[0]
+    row = services.get(fid & _FID_MASK)
+    tracing = rmm.trace.on
+    if tracing:
+        trace_call(rmm, pe, row, fid)
+    failed: str | None = None
+    if row is None:
+        result: Result = (NOT_SUPPORTED,)
+    else:
+        arguments = x[1:11].tolist()
+        if not row.fid & _SMC64:
+            arguments = [value & 0xFFFF_FFFF for value in arguments]
+        call = row.call(rmm, pe, row, arguments)
+        answer = execute(call)
+        if answer is None:
+            return
+        result = answer
+        failed = call.failed
+    count = len(result)
+    for register in range(count):
+        x[register] = result[register]
+    for register in range(count, _RESULTS):
+        x[register] = 0
+    if tracing:
+        trace_return(rmm, pe, row, fid, result, failed)
+
+
+def trace_call(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int) -> None:
+    """psci.call or rsi.call, with the arguments under their names."""
+    ins = row.ins if row is not None else ()
+    args = dict(zip(ins, pe.x[1:11].tolist(), strict=False))
+    name = row.name if row is not None else "UNKNOWN"
+    event = PsciCall if fid & _FID_MASK in _PSCI else RsiCall
+    rmm.trace.emit(event(fid=fid, cmd=name, args=args, rec=rmm.current(pe)), pe=pe)
+
+
+def trace_return(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int, result: Result, failed: str | None) -> None:
+    """rsi.return; PSCI answers the same way under its own names."""
+    outs = row.outs if row is not None else ()
+    event = RsiReturn(
+        fid=fid, cmd=row.name if row is not None else "UNKNOWN",
+        status=result[0], results=dict(zip(outs, result[1:], strict=False)), failed=failed, rec=rmm.current(pe),
+    )  # fmt: skip
+    rmm.trace.emit(event, pe=pe)
