@@ -14,6 +14,8 @@ from cca_host.kvmtool import Pause, RunOptions, Vmm
 from cca_platform.errors import MachineError
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
+from cca_platform.machine.saved import Checkpoint
+from cca_platform.machine.state import decode, encode
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm
@@ -36,13 +38,19 @@ class Events(Listing):
 class Rig:
     """A booted machine, one run of it, and its trace."""
 
-    def __init__(self, payload: str, vcpus: int) -> None:
+    def __init__(self, payload: str, vcpus: int, build: bool = True) -> None:
         self.events = Events()
         self.machine = Machine(Board.load("fvp"), trace=Trace(self.events))
         self.system = System(self.machine)
         boot(self.machine, rmm=Rmm(self.machine), ns_program=self.system)
         self.vmm = Vmm(self.system, RunOptions(payload=find_payload(payload), vcpus=vcpus))
-        self.vmm.build()
+        if build:
+            self.vmm.build()
+
+    def adopt(self, checkpoint: Checkpoint) -> None:
+        """Be the machine with the run that the checkpoint is of."""
+        self.machine.adopt(checkpoint, lambda name, state: Vmm.resumed(self.system, state))
+        (self.vmm,) = (part for part in self.machine.parts.values() if isinstance(part, Vmm))
 
     def finish(self) -> tuple[Any, ...]:
         """Let it run to its end and destroy it: the result but for host time."""
@@ -76,8 +84,8 @@ def whole() -> Callable[[str, int], tuple[list[Any], tuple[Any, ...]]]:
 def rigs() -> Any:
     made: list[Rig] = []
 
-    def make(payload: str, vcpus: int) -> Rig:
-        made.append(Rig(payload, vcpus))
+    def make(payload: str, vcpus: int, build: bool = True) -> Rig:
+        made.append(Rig(payload, vcpus, build))
         return made[-1]
 
     yield make
@@ -116,6 +124,25 @@ class TestPauses:
             assert rig.finish() == result
             assert list(rig.events) == events
             rig.machine.restore(snapshot)
+
+
+@pytest.mark.parametrize(("payload", "vcpus"), [("smp", 2), ("smp", 4), ("irq", 2), ("rsi", 1), ("attest", 4)])
+class TestMachines:
+    """A run that has begun on one machine ends on another as it would have."""
+
+    def test_adopted(self, whole: Any, rigs: Any, payload: str, vcpus: int) -> None:
+        """A machine that adopts the checkpoint of another one, as bytes, has the rest of its trace."""
+        events, result = whole(payload, vcpus)
+        dice = random.Random(f"{payload} {vcpus} adopted")
+        first = rigs(payload, vcpus)
+        assert first.vmm.advance(max_insns=dice.randrange(result[6] // 4, result[6] * 3 // 4)) is Pause.INSTRUCTIONS
+        data = encode(first.machine.checkpoint())
+        second = rigs(payload, vcpus, build=False)
+        booted = len(second.events)
+        second.adopt(decode(data, Checkpoint))
+        assert second.finish() == result
+        assert list(second.events)[booted:] == events[len(first.events) :]
+        assert first.finish() == result
 
 
 class TestControl:

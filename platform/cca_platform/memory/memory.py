@@ -184,7 +184,7 @@ class Memory(Dram):
 
     def save(self) -> MemoryState:
         """The registers, for a snapshot; it keeps DRAM page by page."""
-        return MemoryState(self.gptbr, self.gpccr, self.boots, self.key_seed)
+        return MemoryState(int(self.gptbr), int(self.gpccr), self.boots, self.key_seed)
 
     def restore(self, state: MemoryState) -> None:
         """Put back what :meth:`save` gave."""
