@@ -4,6 +4,7 @@ from enum import IntEnum
 from typing import Final
 
 from cca_arch.fields import Bits, Field
+from cca_arch.types import JEP106_ARM
 
 __all__ = [
     "FIRST_LPI",
@@ -37,7 +38,7 @@ GICR_STRIDE: Final = 0x2_0000
 """From the redistributor of one PE to that of the next: RD_base and SGI_base, without virtual LPIs."""
 GICR_SGI_BASE: Final = 0x1_0000
 """SGI_base from RD_base; the interrupts' registers are at the same offsets there as in the distributor."""
-IIDR: Final = 0x43B
+IIDR: Final = JEP106_ARM
 """GICD_IIDR and GICR_IIDR: implementer Arm, product 0."""
 
 

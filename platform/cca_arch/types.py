@@ -6,6 +6,7 @@ from typing import NewType
 __all__ = [
     "GRANULE_SIZE",
     "IPA",
+    "JEP106_ARM",
     "PA",
     "VA",
     "Access",
@@ -17,6 +18,8 @@ __all__ = [
 ]
 
 GRANULE_SIZE = 0x1000
+JEP106_ARM = 0x43B
+"""Arm's identification code, as the IIDR registers of its components have it."""
 PA = NewType("PA", int)
 IPA = NewType("IPA", int)
 VA = NewType("VA", int)

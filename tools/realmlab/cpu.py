@@ -3,11 +3,12 @@
 import difflib
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_arch.sysregs import REGISTERS
+from cca_arch.sysregs import REGISTERS, Pstate
 from cca_arch.types import Access, SecurityState
 from cca_platform.engine import registers as engine_registers
 from cca_platform.errors import MachineError
 from cca_platform.isa import frame
+from cca_platform.isa.pstate import stack
 from cca_platform.mmu.translate import translate
 from cca_platform.native import block as w
 
@@ -98,8 +99,7 @@ class Registers:
 
     def _selected(self) -> int:
         """The level whose SP is in use."""
-        pstate = self._pe.words[w.P_PSTATE]
-        return int(pstate >> 2 & 3) if pstate & 1 else 0
+        return int(stack(self._pe.words[w.P_PSTATE]))
 
     def __dir__(self) -> list[str]:
         return sorted({*_names(), *(f"w{number}" for number in range(31))})
@@ -157,7 +157,7 @@ class Cpu:
     @property
     def el(self) -> int:
         """The exception level of the code that is next."""
-        return int(self.regs.pstate >> 2 & 3)
+        return int(Pstate(self.regs.pstate).el)
 
     @property
     def pc(self) -> int:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cca_arch.gic import FIRST_SPI
-from cca_arch.sysregs import MPIDR_AFFINITY, IccSgi, IchHcr, IchLr, LrState
+from cca_arch.rmi.v1_0 import RecMpidr
+from cca_arch.sysregs import MPIDR_AFFINITY, IccSgi, IchHcr, IchLr, LrState, Mpidr
 from cca_platform.machine.state import State, from_words, to_words
 
 __all__ = [
@@ -150,8 +151,10 @@ class Vgic:
         self.routes = [0] * INTIDS
 
     def add_vcpu(self, mpidr: int) -> None:
-        """The next vCPU, by its RmiRecMpidr: Aff3 is in bits 31:24."""
-        self.cpus.append(VcpuInterface(len(self.cpus), mpidr & 0xFF_FFFF | (mpidr >> 24) << 32))
+        """The next vCPU, by its RmiRecMpidr."""
+        own = RecMpidr(mpidr)
+        affinity = int(Mpidr.make(aff3=own.aff3, aff2=own.aff2, aff1=own.aff1, aff0=own.aff0))
+        self.cpus.append(VcpuInterface(len(self.cpus), affinity))
         self.route()
 
     # -- inputs -------------------------------------------------------------------------------------------------

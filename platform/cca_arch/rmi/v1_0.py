@@ -259,7 +259,8 @@ RmiRecRun = Struct("RmiRecRun", 0x1000, Member("enter", 0x0, 0x800), Member("exi
 
 def rec_index(mpidr: int) -> int:
     """The index of a REC from its RmiRecMpidr; Aff0 has 4 bits."""
-    return (mpidr & 0xF) | (mpidr >> 8 & 0xFF) << 4 | (mpidr >> 16 & 0xFF) << 12 | (mpidr >> 24 & 0xFF) << 20
+    own = RecMpidr(mpidr)
+    return int(own.aff0 | own.aff1 << 4 | own.aff2 << 12 | own.aff3 << 20)
 
 
 def mpidr_of(index: int) -> RecMpidr:

@@ -43,6 +43,7 @@ from cca_arch.sysregs.identification import (
 )
 from cca_arch.sysregs.pstate import EL1H_MASKED, EL2H_MASKED, VECTOR_LOWER, VECTOR_SPX, Mode, Pstate, Vector
 from cca_arch.sysregs.syndrome import (
+    FSC_LEVEL,
     AbortEsr,
     DataAbortEsr,
     Ec,
@@ -76,6 +77,7 @@ __all__ = [
     "CPTR_EL2_RES1",
     "EL1H_MASKED",
     "EL2H_MASKED",
+    "FSC_LEVEL",
     "MAIR_NORMAL_NC",
     "MAIR_NORMAL_WB",
     "MPIDR_AFFINITY",

@@ -6,6 +6,7 @@ from typing import Final
 from cca_arch.fields import Bits, Field
 
 __all__ = [
+    "FSC_LEVEL",
     "AbortEsr",
     "DataAbortEsr",
     "Ec",
@@ -66,6 +67,10 @@ class Fsc(IntEnum):
     GPF_WALK = 0x24
     GPF = 0x28
     UNSUPPORTED_EXCLUSIVE = 0x35
+
+
+FSC_LEVEL: Final = 0b11
+"""The level in the fault status code of a translation; without it the code is a kind of ``Fsc``."""
 
 
 class Esr(Bits):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from cca_arch.sysregs import DataAbortEsr, Ec, Fsc, GpcEsr, Hcr, Hpfar, syndrome
+from cca_arch.sysregs import FSC_LEVEL, DataAbortEsr, Ec, Fsc, GpcEsr, Hcr, Hpfar, syndrome
 from cca_arch.types import Access
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
@@ -42,7 +42,7 @@ def abort(words: Sequence[int], x: Sequence[int], el: int, word: int, wnr: bool 
     fsc, stage2, s1ptw = words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] == 2, words[w.P_FAULT_S1PTW]
     gpf, hcr = words[w.P_FAULT_GPF], words[w.P_HCR]
     is_fetch, is_write = (words[w.P_FAULT_ACCESS] == kind for kind in (Access.FETCH, Access.WRITE))
-    is_external = fsc & ~3 == EXTERNAL_ABORT_WALK
+    is_external = fsc & ~FSC_LEVEL == EXTERNAL_ABORT_WALK
     hpfar = words[w.P_FAULT_IPA] >> 12 << _FIPA if stage2 and not is_external else None
     to_el2 = el == 2 or stage2 or (el == 0 and hcr & _HCR_TGE) or (gpf == 1 and hcr & _HCR_GPF)
     target = 3 if gpf > 1 else 2 if to_el2 else 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.sysregs import REGISTERS, Ec, Fsc, Hcr, Mdcr, encodings, syndrome
+from cca_arch.sysregs import FSC_LEVEL, REGISTERS, Ec, Fsc, Hcr, Mdcr, encodings, syndrome
 from cca_arch.types import Access, SecurityState
 from cca_platform.engine import hooks, maintenance
 from cca_platform.gic import TRAP_EL2, UNDEFINED
@@ -227,7 +227,7 @@ def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:
         trace.emit(refused, pe=pe)
     elif words[w.P_FAULT_STAGE] == 2:
         ipa = words[w.P_FAULT_IPA]
-        fault, level = Fsc(words[w.P_FAULT_FSC] & ~3), words[w.P_FAULT_FSC] & 3
+        fault, level = Fsc(words[w.P_FAULT_FSC] & ~FSC_LEVEL), words[w.P_FAULT_FSC] & FSC_LEVEL
         event = FaultStage2(
             ipa=ipa, va=far, pc=pe.elr, esr=esr, far=far, hpfar=hpfar or 0, access=access, level=level, fault=fault
         )

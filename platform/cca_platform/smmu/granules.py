@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import Final
 
 from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
-from cca_arch.types import Access, Pas
+from cca_arch.types import JEP106_ARM, Access, Pas
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import GranuleProtectionFault
@@ -149,7 +149,7 @@ class SmmuRoot(Device):
         own = self._granules
         values: dict[int, int] = {
             RootOffset.IDR0: _IDR0,
-            RootOffset.IIDR: 0x43B,
+            RootOffset.IIDR: JEP106_ARM,
             RootOffset.CR0: own.cr0 | own.cr0 << 32,
             RootOffset.GPT_BASE: own.base,
             RootOffset.GPT_BASE_CFG: own.cfg,

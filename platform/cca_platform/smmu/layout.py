@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from cca_arch.fields import Bits, Field
+from cca_arch.types import JEP106_ARM
 
 __all__ = [
     "EVENTQ_ENTRY",
@@ -128,7 +129,7 @@ IDENTIFICATION: Final = {
     Offset.IDR1: STREAM_BITS | QUEUE_BITS << 16 | QUEUE_BITS << 21,
     # XNX, FWB, RIL, BBML level 2, E0PD, PTWNNC: what SMMUv3.3 has to have
     Offset.IDR3: 1 << 4 | 1 << 8 | 1 << 10 | 2 << 11 | 1 << 13 | 1 << 14,
-    Offset.IIDR: 0x43B,
+    Offset.IIDR: JEP106_ARM,
     Offset.AIDR: 0x03,  # SMMUv3.3
     **{
         Offset.ID_REGS + 4 * n: byte

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from cca_arch.descriptors.stage2 import Stage2Descriptor
-from cca_arch.sysregs import OUTPUT_BITS, Fsc, Hcr, Vtcr
+from cca_arch.sysregs import FSC_LEVEL, OUTPUT_BITS, Fsc, Hcr, Vtcr
 from cca_arch.types import Access, Pas
 from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.mmu.dram import host_address
@@ -160,11 +160,11 @@ class Stage2:
         if found >= 0:
             return Leaf(found & OUTPUT, found & 7, int(words[w.P_WALK_DEPTH]))
         fsc = int(words[w.P_FAULT_FSC])
-        event = _EVENTS[fsc & ~3]
+        event = _EVENTS[fsc & ~FSC_LEVEL]
         if event == Event.F_ACCESS and ste.s2affd:
-            return self._without_access_flag(ste, ipa, access, fsc & 3)
+            return self._without_access_flag(ste, ipa, access, fsc & FSC_LEVEL)
         if event == Event.F_WALK_EABT:
-            fetch, refused = int(words[w.P_FAULT_PA]), fsc & ~3 == Fsc.GPF_WALK
+            fetch, refused = int(words[w.P_FAULT_PA]), fsc & ~FSC_LEVEL == Fsc.GPF_WALK
             flags = EventFlags.make(s2=1, class_=_IN, gpcf=refused)
             raise Refusal(event, flags, fetch & ~7, fetch, Reason.WALK if refused else None)
         raise Refusal(event if ste.s2r else None, EventFlags.make(s2=1, class_=_IN), ipa & ~0xFFF)
