@@ -35,8 +35,8 @@ from cca_platform.isa.frame import (
     EL2_FRAME,
     EL2_REPLACED,
     SAVED,
+    SAVED_OF_MAX,
     SAVED_SIZE,
-    SAVED_WITH_VHE,
     offset,
     offset_el2,
     offset_saved,
@@ -97,8 +97,8 @@ def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
 _EL1_TABLE: Final = _table(EL1_FRAME, offset)
 _EL2_TABLE: Final = _table(EL2_FRAME, offset_el2)
 _EL2_REPLACED_TABLE: Final = _table(EL2_REPLACED, offset_el2)
-_WITH_VHE: Final = _table(SAVED, offset_saved)
-_WITHOUT_VHE: Final = _table(tuple(name for name in SAVED if name not in SAVED_WITH_VHE), offset_saved)
+_SAVED_OF_MAX_TABLE: Final = _table(SAVED, offset_saved)
+_SAVED_TABLE: Final = _table(tuple(name for name in SAVED if name not in SAVED_OF_MAX), offset_saved)
 _EL1_ROWS: Final = int(_EL1_TABLE.ctypes.data)
 _EL2_ROWS: Final = int(_EL2_TABLE.ctypes.data)
 _EL2_REPLACED_ROWS: Final = int(_EL2_REPLACED_TABLE.ctypes.data)
@@ -150,7 +150,7 @@ class Engine:
         number = getattr(arm64_const, f"UC_CPU_ARM64_{model.upper()}")
         uc.ctl_set_cpu_model(number)
         self.monitor = Monitor(uc, number)
-        self._saved_rows = int((_WITH_VHE if model == "max" else _WITHOUT_VHE).ctypes.data)
+        self._saved_rows = int((_SAVED_OF_MAX_TABLE if model == "max" else _SAVED_TABLE).ctypes.data)
         uc.ctl_set_page_size(4096)
         uc.ctl_exits_enabled(True)
         machine = memory.block

@@ -14,8 +14,8 @@ __all__ = [
     "EL2_FRAME_SIZE",
     "EL2_REPLACED",
     "SAVED",
+    "SAVED_OF_MAX",
     "SAVED_SIZE",
-    "SAVED_WITH_VHE",
     "VECTORS",
     "offset",
     "offset_el2",
@@ -56,14 +56,14 @@ EL2_FRAME: Final[tuple[str, ...]] = ("sp_el2", *CONTROLS, *_EL2)
 EL2_REPLACED: Final = ("sp_el2", *CONTROLS, "hcr_el2", "mdcr_el2", "cptr_el2", "vmpidr_el2", "vpidr_el2")
 """What of the EL2 frame an EL2 in Python puts its own values in place of."""
 
-SAVED_WITH_VHE: Final = ("ttbr1_el2", "contextidr_el2")
-"""What a CPU model has only with FEAT_VHE, whether its identification claims that or not."""
+SAVED_OF_MAX: Final = ("ttbr1_el2", "contextidr_el2", "cnthv_cval_el2", "zcr_el2")
+"""What only the CPU model "max" has, of features that its identification registers do not claim here."""
 SAVED: Final[tuple[str, ...]] = (
     *("sp_el0", "sp_el1", "sp_el2"),
     *_EL1,
     *_EL2,
     *_NOT_SWITCHED,
-    *SAVED_WITH_VHE,
+    *SAVED_OF_MAX,
     *("fpcr", "fpsr"),
     *VECTORS,
 )
