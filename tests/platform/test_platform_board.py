@@ -1,6 +1,7 @@
 """Boards: what a board file says, and what it may not say."""
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,26 @@ class TestBoards:
         assert (virt.device("uart0").irq, virt.device("rtc").irq) == (33, 34)
         assert (fvp.gic.distributor, fvp.gic.redistributors) == (0x2F00_0000, 0x2F10_0000)
         assert (virt.gic.distributor, virt.gic.redistributors) == (0x0800_0000, 0x080A_0000)
+
+
+class TestLike:
+    """A board that is like another."""
+
+    def test_tables(self, tmp_path: Path) -> None:
+        """It replaces the keys that it names, and leaves the others of a table."""
+        fvp = Board.load("fvp")
+        path = tmp_path / "mine.toml"
+        path.write_text('like = "fvp"\nunmapped = "raz"\n[pe]\ninstructions_per_tick = 10\n')
+        board = Board.load(path)
+        assert (board.instructions_per_tick, board.unmapped) == (10, "raz")
+        assert (board.pes, board.counter_hz, board.devices) == (fvp.pes, fvp.counter_hz, fvp.devices)
+
+    def test_rows(self, tmp_path: Path) -> None:
+        """It adds rows."""
+        path = tmp_path / "mine.toml"
+        path.write_text('like = "fvp"\n[[device]]\nname = "mine"\nkind = "window"\nbase = 0x11000000\nsize = 0x1000\n')
+        board = Board.load(path)
+        assert [device.name for device in board.devices] == [*(one.name for one in Board.load("fvp").devices), "mine"]
 
 
 class TestParse:

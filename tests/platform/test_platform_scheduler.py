@@ -1,6 +1,7 @@
 """The scheduler, on PEs whose code is a list of what happens in each turn; and two real PEs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,16 +41,14 @@ class Fake:
         self.during: Callable[[Fake], object] = lambda fake: None
         self._bench = bench
 
-    def run(self, until: Ticks, limit: Instructions | None) -> None:
+    def run(self, *, limit: Instructions) -> None:
         clock, log = self._bench.clock, self._bench.log
-        start, self.ends = clock.now, False
+        start, self.ends = clock.retired, False
         self.waiting = self.asleep()
-        while not (self.waiting or self.ends or self._bench.power.stopped) and clock.now < until:
-            if limit is not None and clock.retired >= limit:
-                break
+        while not (self.waiting or self.ends or self._bench.power.stopped) and clock.retired < limit:
             clock.retire(10)
             self.during(self)
-        log.append((self.index, clock.now - start))
+        log.append((self.index, clock.retired - start))
 
     def end_turn(self) -> None:
         self.ends = True
@@ -66,11 +65,11 @@ class Fake:
 
 
 class Fakes:
-    """A scheduler and its PEs; ``log`` has (PE, ticks) of each turn."""
+    """A scheduler and its PEs; ``log`` has (PE, instructions) of each turn."""
 
-    def __init__(self, count: int = 2) -> None:
+    def __init__(self, count: int = 2, per_tick: int = 1) -> None:
         self.power = Power()
-        self.memory = Memory(Board.load("fvp"))
+        self.memory = Memory(replace(Board.load("fvp"), instructions_per_tick=per_tick))
         self.clock = Clock(self.memory, 100_000_000, "virtual")
         self.events = EventQueue()
         self.log: list[tuple[int, int]] = []
@@ -86,9 +85,10 @@ def wait(pe: Fake) -> None:
 class TestTurns:
     """Whose turn it is."""
 
-    def test_equal(self) -> None:
-        """PEs that always have something to do take turns of equal time."""
-        fakes = Fakes(3)
+    @pytest.mark.parametrize("per_tick", [1, 10])
+    def test_equal(self, per_tick: int) -> None:
+        """PEs that always have something to do take turns of equally many instructions, whatever a tick is."""
+        fakes = Fakes(3, per_tick)
         with pytest.raises(InstructionLimit, match="the limit of 300000 instructions is reached"):
             fakes.scheduler.run(6 * TURN)
         assert fakes.log == [(0, TURN), (1, TURN), (2, TURN)] * 2

@@ -229,7 +229,10 @@ class Board:
 
 
 def _with_base(data: dict[str, Any]) -> dict[str, Any]:
-    """The TOML of a board with that of the board which it is ``like``: lists of rows are added to, others replaced."""
+    """The TOML of a board with that of the board which it is ``like``.
+
+    Rows are added to those of that board, keys of a table replace its keys one by one.
+    """
     name = data.pop("like", None)
     if name is None:
         return data
@@ -237,7 +240,8 @@ def _with_base(data: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"like must be one of {', '.join(names())}, not {name!r}")
     base = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     added = {key: [*base.get(key, ()), *rows] for key, rows in data.items() if isinstance(rows, list)}
-    return {**base, **data, **added}
+    merged = {key: base.get(key, {}) | table for key, table in data.items() if isinstance(table, dict)}
+    return {**base, **data, **added, **merged}
 
 
 def _device(row: Mapping[str, Any]) -> DeviceRow:

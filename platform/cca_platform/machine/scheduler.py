@@ -1,6 +1,6 @@
 """The scheduler: the one place that decides what runs next: a PE, an event of the queue, or idle time.
 
-PEs take turns, one at a time, for equal times of the system counter, so that equal inputs give equal runs. An interrupt
+PEs take turns, one at a time, of equally many instructions, so that equal inputs give equal runs. An interrupt
 for another PE ends a turn early. When every PE waits, time passes to the first event: of the queue, which has the
 devices, or of a PE's timers.
 """
@@ -17,7 +17,7 @@ from cca_platform.machine.state import State
 
 __all__ = ["Scheduler", "SchedulerState"]
 
-_TURN: Final = 50_000  # ticks that a PE runs before the next one has its turn
+_TURN: Final = 50_000  # instructions that a PE runs before the next one has its turn
 _NAP: Final = 0.001  # seconds between two looks at the host's clock while nothing happens
 
 
@@ -29,8 +29,8 @@ class Runner(Protocol):
     waiting: bool
     stuck: bool
 
-    def run(self, until: Ticks, limit: Instructions | None) -> None:
-        """Run code until the counter reads ``until``, all PEs have retired ``limit``, or nothing is to run."""
+    def run(self, *, limit: Instructions) -> None:
+        """Run code until all PEs have retired ``limit`` instructions, or nothing is to run."""
 
     def end_turn(self) -> None:
         """Let ``run`` return at the next block."""
@@ -55,7 +55,7 @@ class Power(Protocol):
 
 
 class SchedulerState(State, frozen=True, tag="scheduler/1"):
-    """The PE that has its turn, and the ticks that are left of it."""
+    """The PE that has its turn, and the instructions that are left of it."""
 
     turn: int
     rest: int
@@ -83,14 +83,15 @@ class Scheduler:
         power, clock = self._power, self._clock
         limit = None if max_insns is None else clock.retired + max_insns
         while power.stopped is None:
-            pe, start = self._pes[self._turn], clock.now
+            pe, start = self._pes[self._turn], clock.retired
             if pe.on:
+                end = start + self._rest
                 self._running = True
                 try:
-                    pe.run(Ticks(start + self._rest), None if limit is None else Instructions(limit))
+                    pe.run(limit=Instructions(end if limit is None else min(end, limit)))
                 finally:
                     self._running = False
-                self._rest -= clock.now - start
+                self._rest -= clock.retired - start
             over = not pe.on or pe.waiting or self._rest <= 0
             if power.stopped is None and over and self._pass_turn() and limit is not None:
                 limit -= 1

@@ -24,14 +24,15 @@ _SLICE: Final = 4_000_000  # instructions without a look at signals: about 10 ms
 _NON_SECURE: Final = int(SecurityState.NON_SECURE)
 
 
-def run(pe: "Pe", until: Ticks, limit: Instructions | None = None) -> None:
-    """Run code of this PE until the counter reads ``until``, all PEs have retired ``limit``, or it has none to run:
-    it waits, is off, or the machine stops.
+def run(pe: "Pe", until: Ticks | None = None, limit: Instructions | None = None) -> None:
+    """Run code of this PE until the counter reads ``until`` or all PEs have retired ``limit``.
+
+    It returns earlier when there is none to run: the PE waits or is off, or the machine stops.
     """
     pe.turn_over = False
     clock = pe.clock
-    while clock.now < until and pe.machine.stopped is None and pe.on and not pe.turn_over:
-        if limit is not None and clock.retired >= limit:
+    while pe.machine.stopped is None and pe.on and not pe.turn_over:
+        if (until is not None and clock.now >= until) or (limit is not None and clock.retired >= limit):
             return
         pe.step(until, limit)
         if pe.waiting:

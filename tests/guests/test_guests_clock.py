@@ -1,0 +1,46 @@
+"""Payloads on a board whose system counter takes a tick in ten instructions."""
+
+from pathlib import Path
+
+import pytest
+
+import realmlab
+from realmlab import Listing, RunResult, Trace
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> str:
+    """The board file."""
+    path = tmp_path / "slow.toml"
+    path.write_text('like = "fvp"\n[pe]\ninstructions_per_tick = 10\n', encoding="utf-8")
+    return str(path)
+
+
+def run(payload: str, board: str, vcpus: int = 1, limit: int | None = None) -> tuple[RunResult, Listing]:
+    """A run of a payload in a Realm, and its trace."""
+    listing = Listing()
+    with realmlab.Machine(board=board, trace=Trace(listing)) as machine:
+        return machine.run_realm(payload, vcpus=vcpus, max_insns=limit), listing
+
+
+class TestTenToATick:
+    """Ten instructions to a tick."""
+
+    @pytest.mark.parametrize("payload", ["hello", "irq", "uart"])
+    def test_passes(self, board: str, payload: str) -> None:
+        """The payload says what it says where an instruction is a tick, and time is a tenth, idle time apart."""
+        slow, fast = (run(payload, name)[0] for name in (board, "fvp"))
+        assert slow.status == fast.status == 0
+        assert slow.console.count(b"PASS") == fast.console.count(b"PASS")
+        assert slow.ticks < fast.ticks
+
+    def test_time(self, board: str) -> None:
+        """Without idle time the counter takes exactly a tenth of the instructions, up to a limit in instructions."""
+        result = run("compute", board, limit=1_000_000)[0]
+        assert result.reason == "limit"
+        assert 1_000_000 <= result.instructions < 1_000_100
+        assert result.ticks - result.instructions // 10 in (0, 1)
+
+    def test_repeatable(self, board: str) -> None:
+        """Two runs are the same to the last event, with time slices, and two PEs."""
+        assert list(run("irq", board, 2)[1]) == list(run("irq", board, 2)[1])
