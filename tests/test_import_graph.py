@@ -33,7 +33,6 @@ CIRCLES: dict[str, list[tuple[str, str]]] = {
             "a PE takes the exceptions that its own code raises, and reaches bus, GIC and programs through its machine",
         ),
     ],
-    "cca_firmware": [("bl31.monitor secure.dispatcher", "the monitor hands calls to the dispatcher, which resumes it")],
 }
 """The circles of what a reader follows, by package, each with its reason."""
 

@@ -13,7 +13,7 @@ from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.smccc import NOT_SUPPORTED, RMI_FIDS, RMI_FIDS_LATER, RMM_EL3_FIDS, RSI_FIDS, SMCCC_VERSION, Smccc
 from cca_arch.types import Gpi, Pas, SecurityState
 from cca_firmware.bl31.contexts import CPU_CONTEXT
-from cca_firmware.bl31.monitor import function_name
+from cca_firmware.bl31.names import function_name
 from cca_platform.errors import GranuleProtectionFault, MachineStopped
 
 NS, SECURE, REALM = SecurityState.NON_SECURE, SecurityState.SECURE, SecurityState.REALM

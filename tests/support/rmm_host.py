@@ -5,6 +5,7 @@ from typing import Any
 import keystone
 from calls import call
 
+from cca_arch.el3 import RMM_EL3_VERSION
 from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRecEnter, RmiRecExit, RmiRecParams, RmiReturn, RmiStatus
 from cca_arch.types import SecurityState
@@ -14,6 +15,7 @@ from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.memory.ports import Port
 from cca_rmm.rmm import Rmm
+from cca_rmm.version import Version
 
 __all__ = ["PAGE", "RAM", "Host", "Nobody", "Realm", "machine_host", "to_code"]
 
@@ -177,10 +179,15 @@ def to_code(source: str, at: int = RAM) -> bytes:
     return image
 
 
-def machine_host(secure_image: bytes | None = None) -> Host:
-    """A Host on a machine that has just booted, with its GIC up; ``secure_image`` is a Secure payload."""
+def machine_host(
+    secure_image: bytes | None = None, versions: tuple[Version, ...] = (), rmm_el3: int = RMM_EL3_VERSION
+) -> Host:
+    """A Host on a machine that has just booted, with its GIC up.
+
+    ``secure_image`` is a Secure payload, ``versions`` are those of the RMM, ``rmm_el3`` is EL3's interface to it.
+    """
     machine = Machine(Board.load("fvp"))
-    rmm = Rmm(machine)
-    boot(machine, rmm=rmm, ns_program=Nobody(), secure_image=secure_image)
+    rmm = Rmm(machine, *versions)
+    boot(machine, rmm=rmm, ns_program=Nobody(), secure_image=secure_image, rmm_el3=rmm_el3)
     Irqchip(machine).start()
     return Host(machine, rmm)

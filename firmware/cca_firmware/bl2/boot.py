@@ -110,6 +110,7 @@ def boot(
     secure_image: bytes | None = None,
     fip: bytes | None = None,
     root_digest: bytes | None = None,
+    rmm_el3: int = RMM_EL3_VERSION,
 ) -> Firmware:
     """Boot ``machine`` from reset to Non-secure EL2; BootError when an image is not what the chain of trust names.
 
@@ -118,7 +119,8 @@ def boot(
     start, PSCI starts the others). ``ns_image`` stands for one image without an address. ``ns_el`` is 2, or 1 for
     images that start at EL1, below no EL2 software. ``secure_image`` is a Secure payload for S-EL1, an ELF file or raw
     bytes (see :mod:`cca_arch.tsp`), started on each PE before Non-secure software. ``fip`` is the package to boot from
-    and ``root_digest`` the hash in BL1's ROM; by default both are of the programs given.
+    and ``root_digest`` the hash in BL1's ROM; by default both are of the programs given. ``rmm_el3`` is the version of
+    the RMM-EL3 interface that BL31 is built for: an RMM may need another than 0.4.
     """
     ns = [*ns_images] if ns_image is None else [NsImage(ns_image), *ns_images]
     if (ns_program is None) == (not ns):
@@ -160,7 +162,7 @@ def boot(
     contexts = Contexts(memory, root, len(machine.pes))
     machine.scr = [contexts.row(state)[0].scr if state in WORLDS else 0 for state in SecurityState]
     attestation = PlatformAttestation(machine, root, shared_page, loader.event_log)
-    rmmd = RmmDispatcher(machine, tables, shared_page, attestation, NsEntry(ns_el, bool(ns)))
+    rmmd = RmmDispatcher(machine, tables, shared_page, attestation, NsEntry(ns_el, bool(ns)), rmm_el3)
     secure = None
     if secure_region is not None:
         secure = SecureDispatcher(machine, contexts, secure_region, bool(ns), rmmd.boot)
@@ -184,7 +186,7 @@ def boot(
         for pe in started:
             secure.boot(pe)
     memory.port(SecurityState.ROOT, Pas.REALM).write(shared_page, manifest.build(board, shared_page))
-    _stage(machine, "RMM", realm.base, version=RMM_EL3_VERSION)
+    _stage(machine, "RMM", realm.base, version=rmm_el3)
     for pe in started:
         rmmd.boot(pe, layout.entry, 0)
     _stage(machine, "BL33", layout.entry, version=PSCI_VERSION)

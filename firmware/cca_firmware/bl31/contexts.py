@@ -61,20 +61,18 @@ _NO_EL2: Final = {
 class Context:
     """The context of one world on one PE.
 
-    ``x`` is a writable view of X0..X30, ``results`` of X1..X5, ``tail`` of X8..X30, ``interrupted_at`` of
-    ``elr`` and ``spsr``; ``el1`` and ``el2`` are the host
-    addresses of the register frames. The views reach DRAM directly, for EL3 owns this granule for good;
-    :class:`Contexts` tells snapshots what is in it.
+    ``x`` is a writable view of X0..X30, ``tail`` of X8..X30, ``interrupted_at`` of ``elr`` and ``spsr``; ``el1`` and
+    ``el2`` are the host addresses of the register frames. The views reach DRAM directly, for EL3 owns this granule for
+    good; :class:`Contexts` tells snapshots what is in it.
     """
 
-    __slots__ = ("_host", "el1", "el2", "interrupted_at", "pa", "results", "tail", "words", "x")
+    __slots__ = ("_host", "el1", "el2", "interrupted_at", "pa", "tail", "words", "x")
 
     def __init__(self, memory: Memory, pa: PA, state: SecurityState) -> None:
         host = memory.port(SecurityState.ROOT).host_address(pa, GRANULE_SIZE)
         self.pa = pa
         self.words = memoryview((ctypes.c_uint64 * (GRANULE_SIZE // 8)).from_address(host)).cast("B").cast("Q")
         self.x = self.words[0:31]
-        self.results = self.words[1:6]
         self.tail = self.words[8:31]
         self.interrupted_at = self.words[_ELR : _SPSR + 1]
         self._host = host

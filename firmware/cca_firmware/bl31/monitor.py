@@ -1,21 +1,19 @@
 """The root monitor at EL3: SMC routing by calling world and function, and the switch between worlds.
 
-The switch keeps to the RMM-EL3 interface 0.x: an RMI call enters the RMM with the caller's X0..X7; its results X1..X5
-become X0..X4 of the Non-secure caller, whose other registers come back as they were.
+The switch keeps to the RMM-EL3 interface: an RMI call enters the RMM with the caller's X0..X7; its results X1..X5, of
+interface 2.0 X1..X8, become X0 and up of the Non-secure caller, whose other registers come back as they were.
 """
 
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.el3 import RmmEl3
-from cca_arch.ffa import Ffa
+from cca_arch.el3 import RmmEl3, result_count
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
-from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, RMI_FIDS, RMI_FIDS_LATER, SMCCC_VERSION, SVE_HINT, Fid, Smccc
 from cca_arch.sysregs import Ec, Esr, Pstate, syndrome
-from cca_arch.tsp import Tsp
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.contexts import Contexts
+from cca_firmware.bl31.names import function_name
 from cca_firmware.bl31.psci import Handler, PsciService
 from cca_firmware.bl31.rmmd import RmmDispatcher
 from cca_platform.trace.events import PsciCall, SmcCall, SmcReturn, WorldSwitch
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Monitor", "function_name"]
+__all__ = ["Monitor"]
 
 _SMC_0: Final = syndrome(Ec.SMC)
 """ESR_EL3 of SMC #0: the SMCCC reserves every other immediate."""
@@ -38,20 +36,9 @@ _ROOT: Final = SecurityState.ROOT
 _REALM: Final = SecurityState.REALM
 _ALL: Final = slice(None)
 _TAIL: Final = slice(8, 31)
-_RESULTS: Final = slice(0, 5)
 _NO_RETURN: Final = frozenset({RmmEl3.BOOT_COMPLETE, Psci.CPU_OFF, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET})
 _REC_ENTER: Final = int(Rmi.REC_ENTER)
-_INTERFACES: Final = {"SMCCC": Smccc, "PSCI": Psci, "RMM": RmmEl3, "RMI": Rmi, "RSI": Rsi, "TSP": Tsp, "FFA": Ffa}
 _EL: Final = Pstate.el.low
-_NAMES: dict[int, str] = {}
-
-
-def function_name(fid: int) -> str:
-    """The specification's name of a function identifier, or its number."""
-    if not _NAMES:
-        for prefix, names in _INTERFACES.items():
-            _NAMES.update({int(member): f"{prefix}_{member.name.removesuffix('_64')}" for member in names})
-    return _NAMES.get(fid & _FID, f"{fid & 0xFFFF_FFFF:#x}")
 
 
 class Monitor:
@@ -74,6 +61,9 @@ class Monitor:
         self._trace = machine.trace
         self._ns = contexts.row(SecurityState.NON_SECURE)
         self._realm = contexts.row(SecurityState.REALM)
+        count = result_count(rmmd.interface)
+        self._results = slice(0, count)
+        self._realm_results = tuple(context.words[1 : 1 + count] for context in self._realm)
         self._ns_is_code = ns_is_code
         self.rmmd = rmmd
         self.secure = secure
@@ -136,14 +126,16 @@ class Monitor:
     def _traced(self, pe: "Pe", x: memoryview, handler: Handler) -> None:
         """Serve an SMC with its events; the handlers themselves know nothing of the trace."""
         fid = x[0] & 0xFFFF_FFFF
-        name, emit = function_name(fid), self._trace.emit
+        interface, emit = self.rmmd.interface, self._trace.emit
+        name = function_name(fid, interface)
         emit(SmcCall(fid=fid, name=name, args=list(x[1:8])), pe=pe)
         if fid & _FID in _PSCI_RANGES:
             emit(PsciCall(fid=fid, cmd=name, args=list(x[1:4])), pe=pe)
         if handler == self._rmi_complete:
             self._trace_switch(pe, _REALM, _NS, name)
             call = self._ns[pe.index].x[0] & 0xFFFF_FFFF
-            emit(SmcReturn(fid=call, name=function_name(call), results=list(x[1:6])), pe=pe, world=_NS)
+            results = x[1 : 1 + self._results.stop].tolist()
+            emit(SmcReturn(fid=call, name=function_name(call, interface), results=results), pe=pe, world=_NS)
         elif handler == self._rmi_call and self.rmmd.ready:
             self._trace_switch(pe, _NS, _REALM, name)
         elif fid & _FID not in _NO_RETURN:
@@ -178,12 +170,12 @@ class Monitor:
         pe.eret(_REALM, 2)
 
     def _rmi_complete(self, pe: "Pe", x: memoryview) -> None:
-        """Realm to Non-secure: X1..X5 become X0..X4."""
+        """Realm to Non-secure: X1 and up become X0 and up."""
         index = pe.index
         realm, ns = self._realm[index], self._ns[index]
         realm.x[_ALL] = x
         x[_ALL] = ns.x
-        x[_RESULTS] = realm.results
+        x[self._results] = self._realm_results[index]
         if self._ns_is_code:
             if ns.x[0] & _FID == _REC_ENTER:
                 pe.restore_el2(ns.el2, replaced=True)

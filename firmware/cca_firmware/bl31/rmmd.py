@@ -32,9 +32,10 @@ class RmmdState(State, frozen=True, tag="firmware.rmmd/1"):
 class RmmDispatcher:
     """Boot state of the RMM, and ``handlers`` of the RMM-EL3 interface.
 
-    ``boot_codes`` has what each PE reported with RMM_BOOT_COMPLETE (None: not booted there). ``ready`` tells whether
-    RMI calls are served: a failure on any PE ends that for all of them. TOKEN_SIGN, MEC_REFRESH and RESERVE_MEMORY are
-    not offered: the monitor answers them as every unknown call, which is E_RMM_UNK.
+    ``interface`` is the version of the RMM-EL3 interface that EL3 speaks. ``boot_codes`` has what each PE reported with
+    RMM_BOOT_COMPLETE (None: not booted there). ``ready`` tells whether RMI calls are served: a failure on any PE ends
+    that for all of them. TOKEN_SIGN, MEC_REFRESH and RESERVE_MEMORY are not offered: the monitor answers them as every
+    unknown call, which is E_RMM_UNK.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class RmmDispatcher:
         shared_page: PA,
         attestation: PlatformAttestation,
         ns_entry: NsEntry,
+        interface: int = RMM_EL3_VERSION,
     ) -> None:
         self._trace = machine.trace
         self._pes = len(machine.pes)
         self._tables = tables
         self._shared_page = shared_page
         self._ns_entry = ns_entry
+        self.interface = interface
         self.boot_codes: list[int | None] = [None] * self._pes
         self.ready = False
         self._hand_over = [(0, 0)] * self._pes
@@ -71,7 +74,7 @@ class RmmDispatcher:
         pe.security, pe.el = SecurityState.ROOT, 3
         self.boot_codes[index] = None
         self._hand_over[index] = (entry, context_id)
-        cold = (index, RMM_EL3_VERSION, self._pes, self._shared_page)
+        cold = (index, self.interface, self._pes, self._shared_page)
         _clear(pe, *((index, 0, 0, 0) if index else cold))
         pe.eret(SecurityState.REALM, 2)
         if self.boot_codes[index] is None:

@@ -18,7 +18,7 @@ from cca_arch.sysregs import EL1H_MASKED, SCR_EL3_RES1, SCTLR_EL1_RES1, Pstate, 
 from cca_arch.tsp import ABORT, HANDLE_SEL1_INTR, PREEMPTED, RESUME, SMC64, TOS_OWNERS, Tsp, TspVector
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.contexts import Contexts
-from cca_firmware.bl31.monitor import function_name
+from cca_firmware.bl31.names import function_name
 from cca_firmware.bl31.psci import Handler
 from cca_firmware.errors import BootError
 from cca_platform.errors import MachineStopped
