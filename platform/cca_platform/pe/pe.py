@@ -171,6 +171,11 @@ class Pe:
         if self._engine is not None:
             self._engine.passing = address
 
+    @property
+    def resumes(self) -> bool:
+        """Whether the instruction that is next is the one of the last stop, in the middle of its block."""
+        return self._engine is not None and self._engine.passing == self.words[w.P_PC]
+
     def rearm(self) -> None:
         """Stop again where the last stop was: the PC is another now, or is to be looked at anew."""
         self.stop_before(self._stops)

@@ -32,7 +32,8 @@ def run(pe: "Pe", until: Ticks | None = None, limit: Instructions | None = None)
     pe.turn_over = False
     clock = pe.clock
     while pe.machine.stopped is None and pe.on and not pe.turn_over:
-        if (until is not None and clock.now >= until) or (limit is not None and clock.retired >= limit):
+        over = (until is not None and clock.now >= until) or (limit is not None and clock.retired >= limit)
+        if over and not pe.resumes:
             return
         pe.step(until, limit)
         if pe.waiting:
@@ -52,8 +53,8 @@ def step(
     """Run the code of the current level until something happens, and deal with that.
 
     At most until the counter reads ``until`` or all PEs have retired ``limit``, which is no event: the next step goes
-    on as if it had never paused. With ``alone`` it runs one instruction, or takes the exception or interrupt that comes
-    in its place.
+    on as if it had never paused. Neither is a stop before an instruction: the block is then run to its end first. With
+    ``alone`` it runs one instruction, or takes the exception or interrupt that comes in its place.
     """
     machine = pe.machine
     if machine.stopped is not None:
@@ -62,15 +63,16 @@ def step(
         raise AssertionError(f"{pe!r} must have code to run, not a Python program")
     clock, words = pe.clock, pe.words
     clock.follow()
-    now = clock.now
+    now, resumes = clock.now, pe.resumes
     events = machine.events
-    if events.next is not None and events.next <= now:
+    if events.next is not None and events.next <= now and not resumes:
         events.run(now)
         if machine.stopped is not None:
             return
-    tell_timers(pe)
+    if not resumes:
+        tell_timers(pe)
     taken = _settle(pe)
-    if taken:
+    if taken and not resumes:
         take_interrupt(pe, taken)
         return
     pe.count_fruitless()
@@ -84,6 +86,9 @@ def step(
     words[w.P_LIMIT] = slice_end if limit is None else min(limit, slice_end)
     pe.tlb.synchronise()
     interrupts.set_budget(pe.address)
+    if resumes and not alone:  # the block would have run to its end: nothing comes between
+        budget = machine.memory.block
+        budget[w.M_BUDGET] = max(int(budget[w.M_BUDGET]), int(budget[w.M_RETIRED]) + 1)
     engine = pe.engine
     stop = engine.run(alone)
     if stop is engine.LEFT:
