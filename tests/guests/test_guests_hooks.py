@@ -14,7 +14,7 @@ def places(payload: str) -> list[int]:
     found = analyse(realmlab.find_payload(payload).read_bytes())
     text = next(section for section in found.sections if section.name == ".text")
     chance = random.Random(payload)
-    return [chance.randrange(text.address, text.address + text.size, 4) for _ in range(60)]
+    return [chance.randrange(text.address, text.address + text.size, 4) for _ in range(25)]
 
 
 def in_realm(payload: str, hooked: list[int], **options: Any) -> tuple[list[Any], int]:
@@ -43,11 +43,11 @@ class TestUndisturbed:
         """A Realm with timers, and one with several vCPUs."""
         plain, _ = in_realm(payload, [], vcpus=vcpus)
         hooked, hits = in_realm(payload, places(payload), vcpus=vcpus)
-        assert hits > 500 and hooked == plain
+        assert hits > 100 and hooked == plain
 
     @pytest.mark.parametrize(("payload", "options"), [("board", {}), ("secure_call", {"secure": "secure"})])
     def test_el2(self, payload: str, options: dict[str, Any]) -> None:
         """Four PEs at Non-secure EL2, and one that calls the Secure world."""
         plain, _ = at_el2(payload, [], **options)
         hooked, hits = at_el2(payload, places(payload), **options)
-        assert hits > 50 and hooked == plain
+        assert hits > 10 and hooked == plain
