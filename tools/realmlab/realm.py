@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, Unpack
 
 from cca_arch.rmi.v1_0 import RecExitReason
 from cca_host.kvm import Vcpu as HostVcpu
+from cca_host.kvmtool import Phase, Vmm
 from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.layout import RAM_BASE
 from cca_host.kvmtool.options import Pause, RunResult
-from cca_host.kvmtool.vmm import Phase, Vmm
 from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
 

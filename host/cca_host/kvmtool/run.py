@@ -1,0 +1,264 @@
+"""A run of a Realm in steps: its vCPUs go on, their exits are answered, until it has come to its end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from cca_arch.types import Instructions, Ticks
+from cca_host.kvm import (
+    CpuOff,
+    Exit,
+    Failure,
+    HostCall,
+    Idle,
+    Interrupted,
+    Mmio,
+    Paused,
+    RmiError,
+    System,
+    SystemEvent,
+    SystemEventKind,
+    Vcpu,
+    Vm,
+    Yield,
+)
+from cca_host.kvmtool.console import Console
+from cca_host.kvmtool.layout import UART_BASE, UART_SIZE
+from cca_host.kvmtool.mmio import Devices
+from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, Pause, RunOptions, RunReason
+from cca_host.kvmtool.schedule import Schedule
+from cca_platform.devices.uart16550 import Uart16550
+from cca_platform.errors import MachineError, MachineStopped
+from cca_platform.machine.board import DeviceRow
+from cca_platform.pe.running import BREAKPOINT
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["End", "Phase", "Run"]
+
+
+class Phase(StrEnum):
+    """How far a run is: what may be called next."""
+
+    NEW = "new"
+    BUILT = "built"
+    DESTROYED = "destroyed"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended: its exit status, and a line that explains all but a plain end."""
+
+    status: int
+    reason: RunReason
+    message: str = ""
+
+
+class Run:
+    """The part of a VMM that runs: ``advance`` until there is an ``end``.
+
+    Between two calls of ``advance`` the whole run is plain data, in the machine and in the saved state of the host.
+    """
+
+    def __init__(self, system: System, options: RunOptions) -> None:
+        self.system = system
+        self.machine = system.machine
+        self.options = options
+        self.devices = Devices(self.machine)
+        uart = Uart16550(DeviceRow("uart", "uart16550", UART_BASE, UART_SIZE), self.devices.wiring())
+        self.devices.attach(uart, UART_BASE, UART_SIZE)
+        self.console = Console(self.machine, uart, options.on_console, options.console_input)
+        self.vm: Vm | None = None
+        self.schedule = Schedule(())
+        self.phase = Phase.NEW
+        self.end: End | None = None
+        self.retired = 0
+        """Instructions of the Realm."""
+        self.began = 0
+        """Clock value at its start."""
+        self.ticks = 0
+        """Virtual time from there to its end."""
+        self.run_seconds = 0.0
+        self._asked = self._interrupted = False
+        self._answers: dict[type, Callable[[Vcpu, Any], None]] = {
+            Mmio: self.devices.answer,
+            HostCall: self._host_call,
+            SystemEvent: self._system_event,
+            Idle: self._idle,
+            Yield: self._nothing,
+            CpuOff: self._nothing,
+            Interrupted: self._nothing,
+            Failure: self._failure,
+        }
+
+    @property
+    def vcpus(self) -> list[Vcpu]:
+        """The vCPUs of the Realm."""
+        return [] if self.vm is None else self.vm.vcpus
+
+    # -- run ----------------------------------------------------------------------------------------------------
+    def advance(self, *, until: Ticks | None = None, max_insns: int | None = None) -> Pause:
+        """Let the Realm run: to its end, until the clock reads ``until``, or for ``max_insns`` instructions.
+
+        A pause is no event: however often a run pauses, the Realm and its trace are the same.
+        """
+        return self._run(until, None if max_insns is None else self.retired + max_insns)
+
+    def step(self) -> Pause:
+        """Let the vCPU whose turn it is do one instruction, or take the exception that comes in its place.
+
+        What the host does about exits is done along the way. An interrupt is seen after each step, which may be some
+        instructions earlier than without.
+        """
+        return self._run(None, None, alone=True)
+
+    def _run(self, until: Ticks | None, last: int | None, alone: bool = False) -> Pause:
+        """Go on until the clock reads ``until``, the Realm has retired ``last`` instructions, or a step is done."""
+        self.must_be(Phase.BUILT)
+        clock, start = self.machine.clock, perf_counter()
+        self._asked = False
+        try:
+            while self.end is None:
+                if self._asked:
+                    return Pause.ASKED
+                if last is not None and self.retired >= last:
+                    return Pause.INSTRUCTIONS
+                if until is not None and clock.now >= until:
+                    return Pause.TIME
+                limit = None if last is None else Instructions(clock.retired + last - self.retired)
+                found = self._go_on(until, limit, alone)
+                if found is not None:
+                    return found
+        except RmiError as error:
+            self.over(EXIT_FAILED, RunReason.FAILED, str(error))
+        finally:
+            self.run_seconds += perf_counter() - start
+        return Pause.ENDED
+
+    def pause(self) -> None:
+        """Let :meth:`advance` return as soon as it can; for callbacks that are called while the Realm runs."""
+        self._asked = True
+        if self.schedule.running is not None:
+            self.schedule.running.pause()
+
+    def park(self) -> None:
+        """Have the PEs free for others: a vCPU in the middle of its code exits, and its slice of time is over."""
+        vcpu = self.schedule.running
+        if vcpu is None or self.phase is not Phase.BUILT:
+            return
+        pe = self._pe(vcpu)
+        before, result = pe.retired, vcpu.kick()
+        self.retired += pe.retired - before
+        self._end_slice(pe)
+        if result is not None:
+            self._exit(vcpu, pe, result)
+
+    def fail(self, message: str) -> None:
+        """The run is over for the reason that ``message`` gives, if it is not over yet."""
+        self.over(EXIT_FAILED, RunReason.FAILED, message)
+
+    def interrupt(self) -> None:
+        """End the run at the next exit: the user wants that."""
+        self._interrupted = True
+
+    def _go_on(self, until: Ticks | None, limit: Instructions | None, alone: bool) -> Pause | None:
+        """Go on with the slice of the vCPU that runs, or begin one: up to an exit, ``until`` or ``limit``.
+
+        Why the run has to pause, if that is known already: a breakpoint, or the one instruction is done.
+        """
+        machine, schedule = self.machine, self.schedule
+        vcpu = schedule.running
+        if vcpu is None:
+            vcpu = schedule.begin(machine.clock.now)
+            if vcpu is None:
+                self._sleep()
+                return None
+            self._pe(vcpu).host_timer(Ticks(machine.clock.now + self._slice()))
+        pe = self._pe(vcpu)
+        before = pe.retired
+        try:
+            result = vcpu.run(pe, until, limit, alone)
+        except MachineStopped:
+            if machine.stopped != BREAKPOINT:
+                raise
+            machine.stopped = None
+            return Pause.BREAKPOINT
+        except RmiError:
+            self._end_slice(pe)
+            raise
+        finally:
+            self.retired += pe.retired - before
+        if isinstance(result, Paused):
+            return Pause.INSTRUCTIONS if alone else None
+        self._end_slice(pe)
+        self._exit(vcpu, pe, result)
+        return None
+
+    def _pe(self, vcpu: Vcpu) -> "Pe":
+        """Each vCPU has its PE, which several may share."""
+        pes = self.machine.pes
+        return pes[vcpu.index % len(pes)]
+
+    def _slice(self) -> int:
+        """Ticks of the next slice: at most what the instructions that are left take."""
+        ticks, limit = self.schedule.slice_ticks, self.options.max_insns
+        return ticks if limit is None else min(ticks, self.machine.clock.ticks(limit - self.retired))
+
+    def _end_slice(self, pe: "Pe") -> None:
+        pe.host_timer(None)
+        self.schedule.end()
+
+    def _sleep(self) -> None:
+        """Nobody can run: let time pass until the first timer, or give up."""
+        due = self.schedule.deadline()
+        if due is not None:
+            self.machine.clock.skip_to(Ticks(due))
+            return
+        waiting = sum(vcpu.on for vcpu in self.vcpus)
+        what = f"{waiting} vCPUs wait for an interrupt that cannot come" if waiting else "every vCPU is off"
+        self.over(EXIT_FAILED, RunReason.IDLE, f"the Realm is idle for ever: {what}")
+
+    # -- exits --------------------------------------------------------------------------------------------------
+    def _exit(self, vcpu: Vcpu, pe: "Pe", result: Exit) -> None:
+        if pe.stuck and isinstance(result, Interrupted):
+            what = f"vCPU {vcpu.index} takes abort after abort and retires no instruction"
+            self.over(EXIT_FAILED, RunReason.STUCK, what)
+            return
+        if self._interrupted:
+            self.over(EXIT_INTERRUPTED, RunReason.INTERRUPTED, "interrupted by the user")
+            return
+        self._answers[type(result)](vcpu, result)
+        limit = self.options.max_insns
+        if limit is not None and self.retired >= limit:
+            self.over(EXIT_LIMIT, RunReason.LIMIT, f"the limit of {limit} instructions is reached")
+
+    def _nothing(self, vcpu: Vcpu, result: Exit) -> None:
+        """Give the next vCPU its turn."""
+
+    def _idle(self, vcpu: Vcpu, result: Idle) -> None:
+        self.schedule.wait(vcpu, result.deadline)
+
+    def _host_call(self, vcpu: Vcpu, result: HostCall) -> None:
+        if self.console.host_call(vcpu, result):
+            self.over(self.console.status or 0, RunReason.EXIT)
+
+    def _system_event(self, vcpu: Vcpu, result: SystemEvent) -> None:
+        off = result.kind is SystemEventKind.OFF
+        self.over(0, RunReason.SYSTEM_OFF if off else RunReason.SYSTEM_RESET)
+
+    def _failure(self, vcpu: Vcpu, result: Failure) -> None:
+        self.over(EXIT_FAILED, RunReason.FAILED, result.message)
+
+    def over(self, status: int, reason: RunReason, message: str = "") -> None:
+        """The run is over; what was first counts."""
+        if self.end is None:
+            self.end = End(status, reason, message)
+            self.ticks = self.machine.clock.now - self.began
+
+    def must_be(self, phase: Phase) -> None:
+        """MachineError unless the run is in ``phase``."""
+        if self.phase is not phase:
+            raise MachineError(f"a run must be {phase} for that, not {self.phase}: it is built once and runs once")
