@@ -58,8 +58,10 @@ from cca_arch.sysregs.syndrome import (
 )
 from cca_arch.sysregs.timer import CntCtl, Cnthctl, Cntkctl
 from cca_arch.sysregs.translation import (
+    MAIR_MEMORY,
     MAIR_NORMAL_NC,
     MAIR_NORMAL_WB,
+    MAIR_NORMAL_WT,
     OUTPUT_BITS,
     SCTLR_EL1_RES1,
     SCTLR_EL2_RES1,
@@ -78,8 +80,10 @@ __all__ = [
     "EL1H_MASKED",
     "EL2H_MASKED",
     "FSC_LEVEL",
+    "MAIR_MEMORY",
     "MAIR_NORMAL_NC",
     "MAIR_NORMAL_WB",
+    "MAIR_NORMAL_WT",
     "MPIDR_AFFINITY",
     "OUTPUT_BITS",
     "REGISTERS",

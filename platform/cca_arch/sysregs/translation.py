@@ -5,8 +5,10 @@ from typing import Final
 from cca_arch.fields import Bits, Field
 
 __all__ = [
+    "MAIR_MEMORY",
     "MAIR_NORMAL_NC",
     "MAIR_NORMAL_WB",
+    "MAIR_NORMAL_WT",
     "OUTPUT_BITS",
     "SCTLR_EL1_RES1",
     "SCTLR_EL2_RES1",
@@ -154,7 +156,11 @@ class ParFault(Bits):
 
 OUTPUT_BITS: Final = (32, 36, 40, 42, 44, 48, 52)
 """Width of addresses by an encoding as TCR_ELx.PS, VTCR_EL2.PS, GPCCR_EL3.PPS and ID_AA64MMFR0_EL1.PARange have it."""
+MAIR_MEMORY: Final = 0xF0
+"""Bits of an attribute of MAIR_ELx that are all zero for Device memory, and not for Normal memory."""
 MAIR_NORMAL_NC: Final = 0x44
-"""An attribute of MAIR_ELx: Normal, Non-cacheable. 0x00 to 0x0F are Device memory."""
+"""Normal, Non-cacheable."""
+MAIR_NORMAL_WT: Final = 0xAA
+"""Normal, Write-Through, read-allocate."""
 MAIR_NORMAL_WB: Final = 0xFF
 """Normal, Write-Back, read- and write-allocate."""

@@ -6,7 +6,7 @@ hook comes before it checks the exception level and the traps.
 
 from typing import Final
 
-from cca_arch.sysregs import MAIR_NORMAL_NC, Hcr, Par, ParFault, Pstate, Sctlr, encodings
+from cca_arch.sysregs import MAIR_MEMORY, MAIR_NORMAL_NC, Hcr, Par, ParFault, Pstate, Sctlr, encodings
 from cca_platform.engine.registers import PAR_EL1, PSTATE, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level
 from cca_platform.mmu.dram import page_index
@@ -25,7 +25,7 @@ _UCI: Final = Sctlr.uci.mask
 _PAR_ATTR, _PAR_SH, _PAR_PA, _PAR_RES1 = Par.attr.low, Par.sh.low, Par.pa.mask, Par.res1.mask
 _PAR_FAILED: Final = ParFault.res1.mask | ParFault.f.mask
 _PAR_FST, _PAR_STAGE2, _PAR_WALK = ParFault.fst.low, ParFault.s.mask, ParFault.ptw.mask
-_NON_CACHEABLE: Final = MAIR_NORMAL_NC
+_MEMORY, _NON_CACHEABLE = MAIR_MEMORY, MAIR_NORMAL_NC
 _MAINTENANCE, _WALK = 3, 4  # P_FAULT_KIND
 _HCR_EL2: Final = encodings.HCR_EL2.packed
 
@@ -35,7 +35,7 @@ def _translated(p: int, address: int) -> int:
     """PAR_EL1 of a translation to ``address``; Device and Non-cacheable memory is outer shareable."""
     attribute = load64(p + 8 * w.P_OUT_ATTR)
     shareability = load64(p + 8 * w.P_OUT_SH)
-    if attribute & 0xF0 == 0 or attribute == _NON_CACHEABLE:
+    if attribute & _MEMORY == 0 or attribute == _NON_CACHEABLE:
         shareability = 2
     return attribute << _PAR_ATTR | address & _PAR_PA | _PAR_RES1 | shareability << _PAR_SH
 

@@ -12,7 +12,7 @@ Choices where the architecture leaves one:
 from typing import Final
 
 from cca_arch.descriptors.stage1 import Stage1Leaf, Stage1Table
-from cca_arch.sysregs import MAIR_NORMAL_NC, MAIR_NORMAL_WB, Hcr, Sctlr, Tcr, TcrEl2, Ttbr
+from cca_arch.sysregs import MAIR_NORMAL_NC, MAIR_NORMAL_WB, MAIR_NORMAL_WT, Hcr, Sctlr, Tcr, TcrEl2, Ttbr
 from cca_arch.types import Pas, SecurityState
 from cca_platform.mmu.dram import update_descriptor
 from cca_platform.mmu.regime import EL2
@@ -54,8 +54,7 @@ __all__ = ["walk_stage1"]
 _SECURE: Final = int(SecurityState.SECURE)
 _REALM: Final = int(SecurityState.REALM)
 _PAS_NON_SECURE: Final = int(Pas.NON_SECURE)
-_NORMAL_NC, _NORMAL_WB = MAIR_NORMAL_NC, MAIR_NORMAL_WB
-_NORMAL_WT: Final = 0xAA  # Write-Through
+_NORMAL_NC, _NORMAL_WT, _NORMAL_WB = MAIR_NORMAL_NC, MAIR_NORMAL_WT, MAIR_NORMAL_WB
 _DC: Final = Hcr.dc.mask
 _STAGE1_OFF: Final = Hcr.dc.mask | Hcr.tge.mask  # either turns stage 1 of EL1&0 off
 _M, _I, _WXN = Sctlr.m.mask, Sctlr.i.mask, Sctlr.wxn.mask

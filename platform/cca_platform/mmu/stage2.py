@@ -124,9 +124,7 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
         permitted |= 2
         if access == WRITE:
             updated |= _WRITABLE
-    xn = (
-        descriptor >> _XN
-    ) & _XN_ONES  # {XN[1], XN[0]}: 0 all, 1 EL0 only, 2 none, 3 EL1 only
+    xn = (descriptor >> _XN) & _XN_ONES  # {XN[1], XN[0]}: 0 all, 1 EL0 only, 2 none, 3 EL1 only
     if xn == 0 or xn == (1 if load64(p + 8 * P_EL) == 0 else 3):
         permitted |= 4
     attributes = (descriptor >> _MEMATTR) & _MEMATTR_ONES

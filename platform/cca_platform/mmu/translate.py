@@ -8,7 +8,7 @@ check for every table access and for the final address. Nothing is cached here; 
 
 from typing import Final
 
-from cca_arch.sysregs import MAIR_NORMAL_NC, MAIR_NORMAL_WB, Hcr
+from cca_arch.sysregs import MAIR_MEMORY, MAIR_NORMAL_NC, MAIR_NORMAL_WB, Hcr
 from cca_arch.types import SecurityState
 from cca_platform.mmu.dram import host_address, mark_written, page_index
 from cca_platform.mmu.gpc import granule_protection_check
@@ -51,7 +51,7 @@ REFUSED: Final = 1  # P_FAULT_* say why
 DEVICE: Final = 2  # permitted, but P_OUT_PA is not DRAM: a device or nothing
 
 _SECURE: Final = int(SecurityState.SECURE)
-_NORMAL_NC, _NORMAL_WB = MAIR_NORMAL_NC, MAIR_NORMAL_WB
+_MEMORY, _NORMAL_NC, _NORMAL_WB = MAIR_MEMORY, MAIR_NORMAL_NC, MAIR_NORMAL_WB
 _STAGE2_ON: Final = Hcr.vm.mask | Hcr.dc.mask  # DC implies VM
 _FWB: Final = Hcr.fwb.low
 
@@ -67,7 +67,7 @@ def _cacheability(one: int, two: int) -> int:
 @jit("i8(i8, i8, i8)")
 def combine_attributes(one: int, two: int, fwb: int) -> int:
     """The memory type from a stage 1 MAIR byte and a stage 2 MemAttr field (4 bits), with or without HCR_EL2.FWB."""
-    device = one & 0xF0 == 0
+    device = one & _MEMORY == 0
     if fwb == 1:
         if two & 4 == 0:
             return min(one, (two & 3) << 2) if device else (two & 3) << 2

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from cca_arch.descriptors.stage2 import Stage2Descriptor
 from cca_arch.sysregs import OUTPUT_BITS, Fsc
 from cca_arch.types import Access
 from cca_platform.mmu.dram import host_address
@@ -50,7 +51,7 @@ EXTERNAL_ABORT_WALK: Final = int(Fsc.EXTERNAL_WALK)
 GPF_WALK: Final = int(Fsc.GPF_WALK)
 GPF: Final = int(Fsc.GPF)
 
-OUTPUT: Final = 0x0000_FFFF_FFFF_F000
+OUTPUT: Final = Stage2Descriptor.address.mask
 """The page of an address: 48 bits without FEAT_LPA2."""
 _OUTPUT_BITS: Final = sum(min(bits, 48) << 8 * code for code, bits in enumerate((*OUTPUT_BITS, 48)))  # a byte each
 

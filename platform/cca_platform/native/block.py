@@ -98,7 +98,7 @@ P_TLBI_SEEN: Final = PE.word("value of M_TLBI when this PE's TLB was last known 
 P_TLB_CONTROLS: Final = PE.words(
     3, "P_HCR, P_VTCR and P_VTTBR as they were when the EL1&0 TLB was last switched", "tlb_hcr tlb_vtcr tlb_vttbr"
 )
-P_REGIME: Final = PE.word("exception level whose regime words (P_SCTLR..P_MAIR) are loaded, -1 = none: load before use")
+P_REGIME: Final = PE.word("mmu.regime whose controls P_SCTLR to P_MAIR are, -1 = none: to be loaded before use")
 P_COUNTER_HZ: Final = PE.word("CNTFRQ_EL0")
 P_SLICE_END: Final = PE.word("clock value at which the PE has to stop whatever the timers say")
 P_BUDGET: Final = PE.word("clock value at which the PE stops: its slice ends, or a timer changes its output")

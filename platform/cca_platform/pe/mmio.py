@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.sysregs import Fsc
+from cca_arch.sysregs import MAIR_MEMORY, Fsc
 from cca_arch.types import Pas
 from cca_platform.errors import BusError
 from cca_platform.isa import access as la
@@ -31,7 +31,7 @@ def emulate(pe: "Pe", word: int) -> int:
     pa, page, pas = words[w.P_OUT_PA] & ~0xFFF, words[w.P_FAULT_VA], Pas(words[w.P_OUT_PAS])
     base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
     elements = list(la.elements(decoded, base))
-    if words[w.P_OUT_ATTR] & 0xF0 == 0 and (
+    if words[w.P_OUT_ATTR] & MAIR_MEMORY == 0 and (
         decoded.kind is la.Kind.ZERO or any(element.address & element.size - 1 for element in elements)
     ):
         return _ALIGNMENT  # of Device memory
