@@ -22,8 +22,8 @@ tried; a condition only looks. The handler runs when none holds; it cannot fail,
 :class:`Refusal`). Dispatch, traces, the manual and the conformance tests read the row.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NewType, Self, TypeVar, overload
 
@@ -60,7 +60,8 @@ class loaded(Generic[T]):
     def __get__(self, call: "Call | None", owner: type) -> Any:
         if call is None:
             return self
-        value = call.__dict__[self._name] = self._load(call)  # the next time it is found there
+        value = self._load(call)
+        setattr(call, self._name, value)  # the next time it is found there
         return value
 
 
@@ -72,33 +73,37 @@ class Call:
 
     ins: ClassVar[tuple[str, ...]] = ()
     """The inputs by name: the annotations of the class itself, or those of the class above it if it has none."""
-    signed: ClassVar[tuple[str, ...]] = ()
 
     rmm: "Core"
     pe: "Pe"
     command: "Command[Any]"
     kept: Sequence[int]
-    failed: str | None
+    failed: str | None = None
     """The failure condition that refused the call."""
+
+    def __init__(
+        self, rmm: "Core", pe: "Pe", command: "Command[Any]", x: Sequence[int], kept: Sequence[int] = ()
+    ) -> None:
+        self.rmm = rmm
+        self.pe = pe
+        self.command = command
+        self.kept = kept
 
     def __init_subclass__(cls) -> None:
         inputs = get_annotations(cls)
         if inputs:
             cls.ins = tuple(inputs)
-            cls.signed = tuple(name for name, kind in inputs.items() if kind is Signed)
+            setattr(cls, "__init__", _initializer(inputs))  # noqa: B010 (a method that is made here)
 
-    def __init__(
-        self, rmm: "Core", pe: "Pe", command: "Command[Any]", x: Sequence[int], kept: Sequence[int] = ()
-    ) -> None:
-        values = self.__dict__
-        values.update(zip(self.ins, x, strict=False))
-        self.rmm = rmm
-        self.pe = pe
-        self.command = command
-        self.kept = kept
-        self.failed = None
-        for name in self.signed:
-            values[name] -= (values[name] >> 63) << 64
+
+def _initializer(inputs: Mapping[str, object]) -> Callable[..., None]:
+    """An ``__init__`` that takes the inputs from ``x``: written out, as dataclasses do it, for a call is made often."""
+    lines = ["self.rmm = rmm", "self.pe = pe", "self.command = command", "self.kept = kept"]
+    for number, (name, kind) in enumerate(inputs.items()):
+        lines.append(f"self.{name} = x[{number}]" + f" - (x[{number}] >> 63 << 64)" * (kind is Signed))
+    scope: dict[str, Callable[..., None]] = {}
+    exec(f"def __init__(self, rmm, pe, command, x, kept=()):\n {'; '.join(lines)}", scope)
+    return scope["__init__"]
 
 
 C = TypeVar("C", bound=Call)
@@ -156,6 +161,11 @@ class Command(Generic[C]):
     outs: tuple[str, ...] = ()
     checks: tuple[Check[C], ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    width: int = field(init=False, repr=False, compare=False)
+    """How many registers of the answer are the command's: X0 to X3 at least."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "width", max(len(self.outs), 3) + 1)
 
     @property
     def ins(self) -> tuple[str, ...]:

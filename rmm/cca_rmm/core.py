@@ -94,6 +94,10 @@ class Row(Protocol):
     def outs(self) -> tuple[str, ...]:
         """The names of X1, X2, ..."""
 
+    @property
+    def width(self) -> int:
+        """How many registers of the answer are the command's."""
+
 
 class Core:
     """The RMM's own memory, its caches, and the answers that it gives to EL3."""
@@ -191,7 +195,7 @@ class Core:
                 fid=row.fid, cmd=row.name, status=status, index=result[0] >> 8, results=outs, failed=failed
             )
             self.trace.emit(event, pe=pe)
-        width = max(len(row.outs), 3) + 1
+        width = row.width
         pe.leave(_COMPLETE, *result, *_ZEROES[len(result) : width], *kept[width - 4 : self.results - 4])
 
     # -- which REC runs on which PE ---------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class GranuleCall(Call):
 def version(call: VersionCall) -> Result:
     """The Host has the version that it asks for."""
     call.rmm.choose(call.req)
-    return (0, *call.rmm.revision_range(call.req))
+    return 0, call.req, call.rmm.revisions[-1]
 
 
 def features(call: FeaturesCall) -> Result:

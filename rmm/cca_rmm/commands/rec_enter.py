@@ -38,16 +38,11 @@ class RecEnterCall(Call):
         """RmiRecEnter, if it can be read."""
         return read_ns(self.rmm, self.run_ptr, RmiRecEnter.size)
 
-    @property
+    @loaded
     def enter(self) -> bytes:
         """RmiRecEnter, which was read."""
         assert self.content is not None
         return self.content
-
-    @loaded
-    def flags(self) -> int:
-        """RmiRecEnter.flags."""
-        return int.from_bytes(self.enter[:8], "little")
 
 
 def rec_enter(call: RecEnterCall) -> Result | None:
@@ -68,7 +63,7 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
             Check("rec_runnable", lambda c: not c.record.runnable, REC_ERROR),
             Check("rec_psci", lambda c: c.record.psci_pending, REC_ERROR),
             Check("rec_gicv3", lambda c: enter_invalid(c.enter), REC_ERROR),
-            Check("rec_mmio", lambda c: mmio_invalid(c.flags, c.record), REC_ERROR),
+            Check("rec_mmio", lambda c: mmio_invalid(c.enter, c.record), REC_ERROR),
         ),
     ),
 )  # fmt: skip

@@ -73,8 +73,9 @@ def enter(
     return None
 
 
-def mmio_invalid(flags: int, rec: Rec) -> bool:
+def mmio_invalid(record: bytes, rec: Rec) -> bool:
     """emul_mmio without an Emulatable Data Abort; inject_sea wins over emul_mmio."""
+    flags = record[0]
     return flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO and rec.exit_kind != ExitKind.EMULATABLE
 
 
