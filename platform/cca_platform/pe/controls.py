@@ -82,7 +82,7 @@ def run_under(pe: "Pe", scr: int) -> None:
 
 
 def read_sysreg(pe: "Pe", name: str) -> int:
-    """An EL1 or EL2 system register of the interrupted code, by its name in :mod:`cca_platform.isa.frame`."""
+    """An EL1 or EL2 system register of the interrupted code, by its name in :data:`cca_arch.sysregs.REGISTERS`."""
     return pe.engine.read_system(REGISTERS[name])
 
 
