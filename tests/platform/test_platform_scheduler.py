@@ -8,6 +8,7 @@ import pytest
 
 from cca_arch.types import Instructions, Ticks
 from cca_platform.errors import InstructionLimit
+from cca_platform.halt import Halt
 from cca_platform.machine.board import Board
 from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
@@ -23,7 +24,7 @@ class Power:
     def __init__(self) -> None:
         self.stopped: str | None = None
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, halt: Halt = Halt.FAILED) -> None:
         self.stopped = self.stopped or reason
 
 

@@ -9,10 +9,7 @@ from cca_platform.errors import MachineError
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.trace.events import ConsoleWrite
 
-__all__ = ["SEEN", "Consoles", "Expected", "NotSeen", "Watch"]
-
-SEEN: Final = "the console showed it"
-"""Why a machine stops when a run has seen what it looks for."""
+__all__ = ["Consoles", "Expected", "NotSeen", "Watch"]
 
 _LINE: Final = 4096  # bytes without a newline that count as a line
 _EXACT: Final = "surrogateescape"  # bytes that are no text come back as they were
@@ -95,10 +92,13 @@ class Expected:
 
 
 class Consoles:
-    """Every UART of a machine, by name, in the order of the board. ``sent`` is what came since :meth:`start`."""
+    """Every UART of a machine, by name, in the order of the board. ``sent`` is what came since :meth:`start`.
 
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
+    ``seen()`` is called when a run need not go on: it has seen what it looks for.
+    """
+
+    def __init__(self, platform: Platform, seen: Callable[[], object]) -> None:
+        self._seen = seen
         self._trace = platform.trace
         self.uarts = {name: device for name, device in platform.bus.devices.items() if isinstance(device, Pl011)}
         self.sent = {name: bytearray() for name in self.uarts}
@@ -174,7 +174,7 @@ class Consoles:
                 if len(line) >= _LINE:
                     self._end_line(name, line)
             if self._watch.over or (expected is not None and expected.look()):
-                self._platform.stop(SEEN)
+                self._seen()
 
         return listen
 

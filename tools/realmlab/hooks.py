@@ -10,7 +10,7 @@ from cca_platform.trace.events import EVENTS
 from cca_platform.trace.trace import Record
 
 from .cpu import Cpu
-from .results import EVENT
+from .results import Reason
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine as Platform
@@ -98,7 +98,7 @@ class Listener:
 class Hooks:
     """The hooks of a machine. Code runs as fast as without them, but for the instructions that have one."""
 
-    def __init__(self, platform: "Platform", symbols: "Symbols", pause: Callable[[str], object]) -> None:
+    def __init__(self, platform: "Platform", symbols: "Symbols", pause: Callable[[Reason], object]) -> None:
         self.symbols = symbols
         self.owner: object = None
         """Whose code runs, if that is known: hooks of others keep still."""
@@ -167,7 +167,7 @@ class Hooks:
         """Pause the run at the first moment after such an event at which it can be paused."""
 
         def stop(record: Record) -> None:
-            self._pause(EVENT)
+            self._pause(Reason.BREAKPOINT)
 
         return self.listen(event, stop)
 

@@ -19,6 +19,7 @@ from .hooks import Hook, Hooks
 from .options import BOARD, MachineOptions, RealmOptions, read, takes
 from .payloads import find_payload
 from .realm import Realm
+from .results import Reason
 from .session import Session
 
 __all__ = ["Machine"]
@@ -131,7 +132,7 @@ class Machine(Session):
         """A hook, or without a callback a breakpoint, in the code of one Realm."""
         return self._hooks.add(where, callback, SecurityState.REALM, realm.symbols, realm)
 
-    def _pause(self, why: str) -> None:
+    def _pause(self, why: Reason) -> None:
         if self._current is not None:
             self._current.pause(why)
 

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Unpack
@@ -13,9 +13,8 @@ from cca_firmware.bl2.boot import Firmware, boot
 from cca_firmware.bl2.nsimage import NsImage
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit, MachineError, MachineStopped
+from cca_platform.halt import Halt
 from cca_platform.machine.board import Bank, Board
-from cca_platform.machine.machine import Machine as Platform
-from cca_platform.pe.running import BREAKPOINT
 from cca_platform.trace.events import RunStart, RunStop
 from cca_rmm.rmm import Rmm
 
@@ -23,7 +22,7 @@ from .console import Consoles, NotSeen, Watch
 from .cpu import Cpu, Registers
 from .images import load_bias, parse_image
 from .options import BOARD, NsMachineOptions, NsRunOptions, RunOptions, read, takes
-from .results import INTERRUPTED, LIMIT, PAUSES, RESET, NsResult, judge
+from .results import End, NsResult, Reason, judge
 from .session import Session
 
 __all__ = ["NsMachine"]
@@ -73,7 +72,8 @@ class NsMachine(Session):
             self._boot["secure_image"] = image.data
         super().__init__(board, given)
         kept = (Bank(base, size) for base, size in given["nonvolatile"])
-        self._consoles = Consoles(self.platform)
+        self._why: Reason | None = None
+        self._consoles = Consoles(self.platform, self._seen)
         try:
             self.platform.nonvolatile = (*self.platform.board.nonvolatile, *kept)
             self._start()
@@ -110,10 +110,8 @@ class NsMachine(Session):
             names = " ".join(image.name for image in self._images)
             self.trace.emit(RunStart(board=platform.board.name, payload=names, clock=platform.clock.mode))
         start, ticks = perf_counter(), platform.clock.now
-        with _interruptible(platform):
+        with _interruptible(self._pause):
             end, retired, resets = self._run(max_insns, max_resets)
-        if end == LIMIT:
-            end = f"{LIMIT} of {max_insns} instructions is reached"
         consoles.end_lines()
         status, reason, message = judge(platform, end, watch, max_resets)
         if self.trace.on:
@@ -132,7 +130,7 @@ class NsMachine(Session):
             wall_seconds=perf_counter() - start,
         )
 
-    def _run(self, max_insns: int | None, max_resets: int) -> tuple[str, list[int], list[str]]:
+    def _run(self, max_insns: int | None, max_resets: int) -> tuple[End, list[int], list[str]]:
         """(why the machine stopped for good, or paused; instructions of each PE; resets)."""
         platform, resets = self.platform, list[str]()
         retired = [0] * len(platform.pes)
@@ -141,27 +139,37 @@ class NsMachine(Session):
             end = self._run_on(None if max_insns is None else max_insns - sum(retired))
             for index, pe in enumerate(platform.pes):
                 retired[index] += pe.retired - before[index]
-            if platform.stopped in PAUSES:
-                platform.stopped = None  # the next run goes on
-            if end == BREAKPOINT and not self._hooks.reached():
-                if platform.stopped not in PAUSES:
-                    continue
-                end, platform.stopped = platform.stopped, None
-            if end.startswith(RESET):
-                resets.append(end.removeprefix(RESET).removeprefix(": "))
-            if not end.startswith(RESET) or len(resets) > max_resets:
+            if end is None:
+                continue
+            if end.reason is Reason.LIMIT:
+                return end._replace(text=f"limit of {max_insns} instructions is reached"), retired, resets
+            if end.reason is not Reason.SYSTEM_RESET:
+                return end, retired, resets
+            resets.append(end.text.removeprefix("system reset").removeprefix(": "))
+            if len(resets) > max_resets:
                 return end, retired, resets
             platform.reset(resets[-1])
             self._start()
 
-    def _run_on(self, max_insns: int | None) -> str:
-        """Let the machine run; why it stopped."""
+    def _run_on(self, max_insns: int | None) -> End | None:
+        """Let the machine run; why it stopped, or None when a hook was reached and it may go on."""
+        platform, self._why = self.platform, None
         try:
-            return self.platform.run(max_insns) if max_insns is None or max_insns > 0 else LIMIT
+            text = platform.run(max_insns) if max_insns is None or max_insns > 0 else None
         except InstructionLimit:
-            return LIMIT
+            text = None
         except MachineStopped as stopped:
-            return str(stopped)
+            text = str(stopped)
+        if text is None:
+            return End(Reason.LIMIT, "limit")
+        halt, pause = platform.halt, self._why
+        platform.go_on()  # if it only paused; the next run goes on where it is
+        if any(pe.paused for pe in platform.pes):
+            pause = Reason.BREAKPOINT if self._hooks.reached() else self._why
+            platform.go_on()
+            if pause is None:
+                return None
+        return End.of(halt, text, pause)
 
     # -- live ---------------------------------------------------------------------------------------------------
     def step(self, count: int = 1, *, cpu: int = 0) -> Cpu:
@@ -188,10 +196,10 @@ class NsMachine(Session):
         name, consoles = uart or next(iter(self.uarts)), self._consoles
         expected = consoles.expect(name, pattern)
         consoles.start(Watch(), None)
-        end = ""
+        end = End(Reason.UNTIL, "")
         try:
             if expected.match is None:
-                with _interruptible(self.platform):
+                with _interruptible(self._pause):
                     end, _, _ = self._run(read(RunOptions, {"max_insns": max_insns})["max_insns"], _RESETS)
         finally:
             consoles.end_expect(name)
@@ -226,8 +234,12 @@ class NsMachine(Session):
         """The line of each UART that has not ended, where there is one: a prompt, most often."""
         return self._consoles.unfinished()
 
-    def _pause(self, why: str) -> None:
-        self.platform.stop(why)
+    def _pause(self, why: Reason) -> None:
+        self._why = self._why or why
+        self.platform.stop(why, Halt.PAUSED)
+
+    def _seen(self) -> None:
+        self._pause(Reason.UNTIL)
 
     def _save(self) -> dict[str, bytes]:
         return self._consoles.save()
@@ -242,7 +254,7 @@ class NsMachine(Session):
 
 
 @contextmanager
-def _interruptible(platform: Platform) -> Iterator[None]:
+def _interruptible(pause: Callable[[Reason], object]) -> Iterator[None]:
     """Ctrl-C stops the machine where it is; a second one raises KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -250,7 +262,7 @@ def _interruptible(platform: Platform) -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        platform.stop(INTERRUPTED)
+        pause(Reason.INTERRUPTED)
 
     before = signal.signal(signal.SIGINT, stop)
     try:

@@ -17,11 +17,11 @@ from cca_host.kvmtool.options import Pause, RunResult
 from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
 
-from .console import SEEN, Expected, NotSeen
+from .console import Expected, NotSeen
 from .cpu import Cpu, Registers, pages
 from .hooks import Hook, Hooks
 from .options import RealmRunOptions, RunOptions, read, takes
-from .results import ASKED, INTERRUPTED, Reason
+from .results import Reason
 from .symbols import Symbols
 from .views import RecRegisters, RecView, RttView
 
@@ -34,7 +34,6 @@ _TAIL: Final = 200  # bytes of output in a message
 _UNREAD: Final = 0x1_0000  # bytes of output that wait to be consumed
 _ELF: Final = b"\x7fELF"
 _ET_DYN: Final = 3
-_WHY: Final = {SEEN: Reason.UNTIL, ASKED: Reason.STOPPED, INTERRUPTED: Reason.INTERRUPTED}
 
 
 class Owner(Protocol):
@@ -163,7 +162,7 @@ class Realm:
         self._output = bytearray()
         self._expected: Expected | None = None
         self._until = b""
-        self._why = ""
+        self._why: Reason | None = None
 
     # -- state --------------------------------------------------------------------------------------------------
     @property
@@ -273,7 +272,7 @@ class Realm:
         machine, vmm, clock = self.machine, self.vmm, self.machine.platform.clock
         retired, ticks = vmm.retired, clock.now
         self._output.clear()
-        self._until, self._why = (until or "").encode(), ""
+        self._until, self._why = (until or "").encode(), None
         with interruptible(interrupt), machine.running(self) as hooks:
             reason = self.go(hooks, None if max_insns is None else vmm.retired + max_insns)
         self._until = b""
@@ -299,19 +298,19 @@ class Realm:
             if pause is Pause.BREAKPOINT and hooks.reached():
                 return Reason.BREAKPOINT
             if self._why:
-                return _WHY.get(self._why, Reason.BREAKPOINT)
+                return self._why
             if pause is Pause.ENDED and vmm.end is not None:
                 return Reason(vmm.end.reason.value)
             if pause is Pause.INSTRUCTIONS:
                 return Reason.LIMIT
 
-    def pause(self, why: str) -> None:
+    def pause(self, why: Reason) -> None:
         """Have the run pause at the first moment at which it can be, for this reason."""
         self._why = self._why or why
         self.vmm.pause()
 
     def _interrupted(self) -> None:
-        self.pause(INTERRUPTED)
+        self.pause(Reason.INTERRUPTED)
 
     def _must_be_alive(self) -> None:
         if not self.alive:
@@ -359,7 +358,7 @@ class Realm:
                 expected.restart()
         near = self._output[-len(data) - len(self._until) :]
         if (self._until and self._until in near) or (expected is not None and expected.look()):
-            self.pause(SEEN)
+            self.pause(Reason.UNTIL)
 
     # -- hooks --------------------------------------------------------------------------------------------------
     def hook(self, where: int | str, callback: Callable[[Cpu], object]) -> Hook:

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from cca_arch.types import SecurityState
+from cca_platform.halt import Halt
 from cca_platform.machine.machine import Machine as Platform
-from cca_platform.pe.running import BREAKPOINT
 
-from .console import SEEN, Watch
+from .console import Watch
 
-__all__ = ["ASKED", "EVENT", "INTERRUPTED", "LIMIT", "PAUSES", "RESET", "NsResult", "Reason", "judge"]
+__all__ = ["End", "NsResult", "Reason", "judge"]
 
 
 class Reason(StrEnum):
@@ -42,26 +42,36 @@ class Reason(StrEnum):
     """Ctrl-C."""
 
 
-RESET: Final = "system reset"
-LIMIT: Final = "limit"
-INTERRUPTED: Final = "interrupted"
-ASKED: Final = "somebody asked"
-EVENT: Final = "an event to break on"
-PAUSES: Final = frozenset({SEEN, INTERRUPTED, ASKED, EVENT, BREAKPOINT})
-"""The reasons of a machine that is stopped, but neither off nor reset."""
-_ENDS: Final = {
-    "system off": (0, Reason.SYSTEM_OFF),
-    RESET: (0, Reason.SYSTEM_RESET),
-    SEEN: (0, Reason.UNTIL),
-    BREAKPOINT: (0, Reason.BREAKPOINT),
-    EVENT: (0, Reason.BREAKPOINT),
-    ASKED: (0, Reason.STOPPED),
-    "every PE": (3, Reason.IDLE),
-    LIMIT: (4, Reason.LIMIT),
-    INTERRUPTED: (130, Reason.INTERRUPTED),
+_REASONS: Final = {
+    Halt.OFF: Reason.SYSTEM_OFF,
+    Halt.RESET: Reason.SYSTEM_RESET,
+    Halt.IDLE: Reason.IDLE,
+    Halt.FAILED: Reason.FAILED,
 }
-"""How the reason begins for which a machine stopped -> exit status, reason of the run."""
-_FAILED: Final = (3, Reason.FAILED)
+_STATUS: Final = {
+    Reason.SYSTEM_OFF: 0,
+    Reason.SYSTEM_RESET: 0,
+    Reason.UNTIL: 0,
+    Reason.BREAKPOINT: 0,
+    Reason.STOPPED: 0,
+    Reason.IDLE: 3,
+    Reason.FAILED: 3,
+    Reason.LIMIT: 4,
+    Reason.INTERRUPTED: 130,
+}
+"""The exit status that a run of Non-secure software has for it."""
+
+
+class End(NamedTuple):
+    """Why a machine stopped, or paused; ``text`` is for people."""
+
+    reason: Reason
+    text: str
+
+    @classmethod
+    def of(cls, halt: Halt, text: str, why: Reason | None) -> "End":
+        """The end of a machine that stopped so; ``why`` is what somebody wanted who paused it."""
+        return cls(_REASONS.get(halt, why or Reason.STOPPED), text)
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -112,13 +122,14 @@ class NsResult:
         return self.ticks / self.counter_hz
 
 
-def judge(platform: Platform, end: str, watch: Watch, max_resets: int) -> tuple[int, Reason, str]:
-    """(status, reason, message) of a run that stopped for the reason ``end``."""
+def judge(platform: Platform, end: End, watch: Watch, max_resets: int) -> tuple[int, Reason, str]:
+    """(status, reason, message) of a run that came to this end."""
     if watch.rejected:
         return 1, Reason.REJECTED, watch.rejected
-    status, reason = next((row for start, row in _ENDS.items() if end.startswith(start)), _FAILED)
+    reason = end.reason
+    status = _STATUS[reason]
     stuck = [pe.index for pe in platform.pes if pe.on and pe.stuck]
-    messages = [] if status == 0 else [f"{end}: {_where(platform)}"]
+    messages = [] if status == 0 else [f"{end.text}: {_where(platform)}"]
     if reason is Reason.IDLE and stuck:
         reason = Reason.STUCK
         messages = [f"PE {stuck[0]} takes exceptions without end, are its vectors in place? {_where(platform)}"]

@@ -19,7 +19,7 @@ from cca_platform.trace.trace import Record, Trace
 
 from .cpu import Cpu
 from .hooks import Hook, Hooks, Listener, is_event
-from .results import ASKED
+from .results import Reason
 from .symbols import Symbols
 from .views import GranuleView
 
@@ -128,9 +128,9 @@ class Session:
 
     def stop(self) -> None:
         """Pause the run, from a callback."""
-        self._pause(ASKED)
+        self._pause(Reason.STOPPED)
 
-    def _pause(self, why: str) -> None:
+    def _pause(self, why: Reason) -> None:
         """Have the run pause at the first moment at which it can be."""
         raise NotImplementedError
 

@@ -8,6 +8,7 @@ from cca_arch.smccc import Fid, Smccc
 from cca_arch.types import SecurityState
 from cca_firmware.bl31 import gic
 from cca_platform.errors import GranuleProtectionFault
+from cca_platform.halt import Halt
 from cca_platform.machine.state import State
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ class PsciService:
         x[0] = _NO_MIGRATION
 
     def _system_off(self, pe: "Pe", x: memoryview) -> None:
-        self._machine.stop("system off")
+        self._machine.stop("system off", Halt.OFF)
 
     def _system_reset(self, pe: "Pe", x: memoryview) -> None:
-        self._machine.stop("system reset: PSCI")
+        self._machine.stop("system reset: PSCI", Halt.RESET)
 
     def _system_reset2(self, pe: "Pe", x: memoryview) -> None:
         """SYSTEM_WARM_RESET, type 0, resets all that SYSTEM_RESET does; there is no vendor's type of reset."""

@@ -10,6 +10,7 @@ from cca_platform.devices.base import Device
 from cca_platform.devices.kinds import Kinds
 from cca_platform.devices.wiring import Registers, Wiring
 from cca_platform.errors import BusError, MachineError, StateError
+from cca_platform.halt import Halt
 from cca_platform.machine.board import WINDOW, Board, DeviceRow
 from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
@@ -52,7 +53,7 @@ class Bus:
         events: EventQueue,
         trace: Trace,
         kinds: Kinds,
-        stop: Callable[[str], None],
+        stop: Callable[[str, Halt], None],
     ) -> None:
         self._memory = memory
         self._trace = trace
@@ -84,8 +85,8 @@ class Bus:
             signal=self._line,
             changed=partial(self._changed, row.name),
             device=self._device,
-            reset=lambda reason: self._stop(f"system reset: {reason}"),
-            power_off=self._stop,
+            reset=lambda reason: self._stop(f"system reset: {reason}", Halt.RESET),
+            power_off=lambda reason: self._stop(reason, Halt.OFF),
         )
         model = self._kinds.make(row, wiring)
         self.devices[row.name] = model

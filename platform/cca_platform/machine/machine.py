@@ -8,6 +8,7 @@ from cca_arch.types import Pas, SecurityState
 from cca_platform.devices.kinds import Kinds
 from cca_platform.errors import MachineError
 from cca_platform.gic import Gic
+from cca_platform.halt import Halt
 from cca_platform.machine import saved
 from cca_platform.machine.board import Bank, Board, nonvolatile_bank
 from cca_platform.machine.bus import Bus
@@ -63,6 +64,7 @@ class Machine:
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
+        self.halt = Halt.PAUSED  # the kind of ``stopped``, while that is not None
         self._nonvolatile = board.nonvolatile
         self.fingerprint = saved.fingerprint(board, cpu)
         self.scr = [0] * len(SecurityState)
@@ -80,10 +82,18 @@ class Machine:
         """The Python program of a level, or None where AArch64 code runs."""
         return self.programs.get((int(state), el))
 
-    def stop(self, reason: str) -> None:
-        """Power off or reset: nothing runs any more, and whoever waits for a PE gets MachineStopped."""
+    def stop(self, reason: str, halt: Halt = Halt.FAILED) -> None:
+        """Let nothing run any more: whoever waits for a PE gets MachineStopped. What comes first counts.
+
+        ``reason`` is for people; ``halt`` says whether the system is off, is to be reset, or only pauses.
+        """
         if self.stopped is None:
-            self.stopped = reason
+            self.stopped, self.halt = reason, halt
+
+    def go_on(self) -> None:
+        """Let a machine that is paused run again."""
+        if self.stopped is not None and self.halt is Halt.PAUSED:
+            self.stopped = None
 
     def reset(self, reason: str) -> None:
         """A system reset: everything is as after power-on, DRAM too but for ``nonvolatile``; only time goes on.

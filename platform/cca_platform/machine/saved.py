@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cca_platform.errors import StateError
 from cca_platform.gic import GicState
+from cca_platform.halt import Halt
 from cca_platform.machine.board import Board
 from cca_platform.machine.bus import BusState
 from cca_platform.machine.clock import ClockState
@@ -32,6 +33,7 @@ class MachineState(State, frozen=True, tag="machine/1"):
     clock: ClockState
     trace_seq: int
     stopped: str | None
+    halt: str
     scheduler: SchedulerState
     scr: tuple[int, ...]
     memory: MemoryState
@@ -67,6 +69,7 @@ def save(machine: "Machine") -> MachineState:
         clock=machine.clock.save(),
         trace_seq=machine.trace.seq,
         stopped=machine.stopped,
+        halt=machine.halt.value,
         scheduler=machine.scheduler.save(),
         scr=tuple(machine.scr),
         memory=machine.memory.save(),
@@ -96,7 +99,7 @@ def restore(machine: "Machine", state: MachineState, resume: "Callable[[str, Any
     """Put back what ``save`` gave; ``resume(name, state)`` makes a part that the machine has not."""
     machine.clock.restore(state.clock)
     machine.memory.restore(state.memory)
-    machine.stopped = state.stopped
+    machine.stopped, machine.halt = state.stopped, Halt(state.halt)
     machine.scheduler.restore(state.scheduler)
     machine.scr[:] = state.scr
     machine.trace.seq = state.trace_seq

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from cca_arch.types import Instructions, Ticks
 from cca_platform.errors import InstructionLimit
+from cca_platform.halt import Halt
 from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
 from cca_platform.machine.state import State
@@ -50,7 +51,7 @@ class Power(Protocol):
 
     stopped: str | None
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, halt: Halt = Halt.FAILED) -> None:
         """Let nothing run any more."""
 
 
@@ -110,12 +111,12 @@ class Scheduler:
             return False
         running = [pe for pe in pes if pe.on]
         if not running:
-            self._power.stop("every PE is off")
+            self._power.stop("every PE is off", Halt.IDLE)
         if not running or not all(pe.asleep() for pe in running):
             return False
         if not self._idle(running):
             if self._clock.mode == "virtual":
-                self._power.stop("every PE waits for an interrupt that cannot come")
+                self._power.stop("every PE waits for an interrupt that cannot come", Halt.IDLE)
             else:
                 time.sleep(_NAP)
         return True

@@ -6,6 +6,7 @@ from cca_arch.sysregs import Hcr, Pstate
 from cca_arch.types import Instructions, SecurityState, Ticks
 from cca_platform.engine import hooks
 from cca_platform.errors import MachineStopped
+from cca_platform.halt import Halt
 from cca_platform.native import block as w
 from cca_platform.pe import exceptions, interrupts, timers
 from cca_platform.pe.delivery import take_interrupt, tell_timers
@@ -98,7 +99,7 @@ def step(
         hooks.uncount(pe.address)
         if not alone:
             pe.paused = True
-            machine.stop(BREAKPOINT)
+            machine.stop(BREAKPOINT, Halt.PAUSED)
         _paused(pe)
     elif stop is engine.REFUSED:
         exceptions.refused(pe)
