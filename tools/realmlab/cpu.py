@@ -170,7 +170,7 @@ class Cpu:
         kept = pe.block[_VIEW].copy()
         engine_registers.load_regime(address, self.el)
         pe.block[w.P_EL], pe.block[w.P_PAN], pe.block[w.P_SECURITY] = self.el, 0, pe.security
-        refused = translate(address, _signed(va), Access.READ)
+        refused = translate(address, _signed(va), int(Access.READ))
         pe.block[_VIEW] = kept
         if refused:
             raise MachineError(f"VA {va:#x} must be mapped to memory for {self!r}")

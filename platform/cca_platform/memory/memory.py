@@ -64,6 +64,7 @@ class Memory(Dram):
         self.requesters: list[Requester] = []
         self.boots = 0
         self.key_seed = b""
+        self._machine = self.block_address
         self._gptbr = 0
         self._gpccr = 0
         self._ports: dict[object, Port] = {}
@@ -115,7 +116,7 @@ class Memory(Dram):
 
     def check(self, pa: int, pas: Pas, access: Access) -> None:
         """The granule protection check of one access; raises GranuleProtectionFault."""
-        code = granule_protection_check(self.block_address, pa - (pa >> 63 << 64), int(pas))
+        code = granule_protection_check(self._machine, pa - (pa >> 63 << 64), int(pas))
         if code:
             raise GranuleProtectionFault(pa, pas, code & 0xFF, access)
 
@@ -124,7 +125,7 @@ class Memory(Dram):
 
         ``ANY`` while the check is off, ``NON_SECURE`` beyond the protected space.
         """
-        codes = [granule_protection_check(self.block_address, pa - (pa >> 63 << 64), pas) for pas in Pas]
+        codes = [granule_protection_check(self._machine, pa - (pa >> 63 << 64), int(pas)) for pas in Pas]
         if any(code >= GPC_WALK_FAULT for code in codes):
             return None
         admitted = [pas for pas, code in zip(Pas, codes, strict=True) if not code]

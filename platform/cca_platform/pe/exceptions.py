@@ -211,7 +211,7 @@ def _only_written(pe: "Pe", word: int) -> bool:
         return False
     va = pe.words[w.P_FAULT_VA]
     with _translation_kept(pe):
-        return bool(translate(pe.address, va - (va >> 63 << 64), Access.READ) != REFUSED)
+        return bool(translate(pe.address, va - (va >> 63 << 64), int(Access.READ)) != REFUSED)
 
 
 def _trace(pe: "Pe", esr: int, far: int, hpfar: int | None) -> None:
