@@ -274,7 +274,7 @@ class TestRuns:
         """The RIM in the token tells the Realm's size; the platform half tells the firmware that is here."""
         from hashlib import sha256
 
-        from cca_firmware.bl2.images import firmware_images
+        from cca_firmware.package.package import firmware_images
 
         rims = [
             verify(run_attest(memory=memory), development_keys()).realm["rim"]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from cca_arch.el3 import BootCode, RmmEl3
-from cca_firmware.bl2.boot import Firmware, boot
+from cca_firmware.boot import Firmware, boot
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.pe.pe import Pe

@@ -11,19 +11,19 @@ from cca_arch.psci import Psci, PsciStatus, mpidr_affinity
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.types import Pas, SecurityState
-from cca_firmware.bl2 import images
-from cca_firmware.bl2.fip import Fip
-from cca_firmware.bl2.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
 from cca_firmware.errors import BootError
+from cca_firmware.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
+from cca_firmware.package.package import Package, component, package
+from cca_firmware.trusted_boot.fip import Fip
 from cca_platform.errors import MachineStopped
 from cca_platform.machine.board import names
 
 NS = SecurityState.NON_SECURE
 
 
-def package_of(booted: Any) -> images.Package:
+def package_of(booted: Any) -> Package:
     """The package that a machine with these test programs boots from."""
-    return images.package(images.component(booted.rmm), images.component(booted.machine.program(NS, 2)))
+    return package(component(booted.rmm), component(booted.machine.program(NS, 2)))
 
 
 class TestBoot:
@@ -104,7 +104,7 @@ class TestRefusals:
 
     def test_foreign_package(self, boot_machine: Any) -> None:
         """A package of other programs is refused, unless BL1 was made for it."""
-        other = images.package(b"another RMM", b"another host")
+        other = package(b"another RMM", b"another host")
         with pytest.raises(BootError, match="CCA content certificate must hash to"):
             boot_machine(fip=other.fip)
         log = boot_machine(fip=other.fip, root_digest=other.root_digest).firmware.event_log

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cca_firmware.bl2 import fip
-from cca_firmware.bl2.certificates import CERTIFICATE, Certificate, CertifiedImage
-from cca_firmware.bl2.fip import Fip
 from cca_firmware.errors import BootError
+from cca_firmware.trusted_boot import fip
+from cca_firmware.trusted_boot.certificates import CERTIFICATE, Certificate, CertifiedImage
+from cca_firmware.trusted_boot.fip import Fip
 
 A, B = b"A" * 16, b"B" * 16
 PACKAGE = fip.build({A: b"first image", B: b"second"})

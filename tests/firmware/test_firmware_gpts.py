@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from cca_arch.descriptors import gpt
 from cca_arch.el3 import RmmEl3Status
 from cca_arch.types import GRANULE_SIZE, Gpi, Pas, SecurityState
-from cca_firmware.bl31.gpts import L0_BITS, GranuleTables, dram_map
+from cca_firmware.bl2.gpts import L0_BITS, build, dram_map
+from cca_firmware.bl31.gpts import GranuleTables
 from cca_firmware.carveout import Carveout, required_region
 from cca_firmware.errors import BootError
 from cca_platform.errors import GranuleProtectionFault
@@ -20,7 +21,8 @@ GRANULE = 0x9000_3000  # an NS granule of both boards
 
 def built(board: Board) -> tuple[Memory, GranuleTables]:
     memory = Memory(board)
-    return memory, GranuleTables.build(board, memory, Carveout(board, "root"))
+    build(board, memory, Carveout(board, "root"))
+    return memory, GranuleTables(memory)
 
 
 def gpi_of(memory: Memory, pa: int) -> Gpi:

@@ -7,10 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cca_arch.types import Pas
-from cca_firmware.bl2 import images
-from cca_firmware.bl2.fip import Fip
-from cca_firmware.bl2.fip import build as build_fip
-from cca_firmware.bl2.images import (
+from cca_firmware.errors import BootError
+from cca_firmware.images import (
     BL2,
     BL31,
     BL32,
@@ -20,15 +18,16 @@ from cca_firmware.bl2.images import (
     RMM,
     SECURE_CERTIFICATE,
     ImageType,
-    Package,
 )
-from cca_firmware.bl2.loader import Loader
-from cca_firmware.errors import BootError
+from cca_firmware.package.package import VERSION, Package, package
+from cca_firmware.trusted_boot.fip import Fip
+from cca_firmware.trusted_boot.fip import build as build_fip
+from cca_firmware.trusted_boot.loader import Loader
 from cca_platform.machine.board import Board
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.trace import Trace
 
-PACKAGE = images.package(b"the RMM image" * 20, b"the NS image" * 20)
+PACKAGE = package(b"the RMM image" * 20, b"the NS image" * 20)
 PLACES = {BL2: (0xFFC8_0000, Pas.ROOT), BL31: (0xFFC0_0000, Pas.ROOT), RMM: (0xFDC0_0000, Pas.REALM),
           BL33: (0x8800_0000, Pas.NON_SECURE)}  # fmt: skip
 CERTIFIED = (*PLACES, NS_CERTIFICATE, CCA_CERTIFICATE)
@@ -78,13 +77,13 @@ class TestLoad:
         for entry, kind in zip(log, PLACES, strict=True):
             image = package.get(kind.uuid) or b""
             assert (entry.algorithm, entry.digest) == ("sha-256", sha256(image).digest())
-            assert (entry.version, entry.size, len(entry.signer_id)) == (images.VERSION, len(image), 32)
+            assert (entry.version, entry.size, len(entry.signer_id)) == (VERSION, len(image), 32)
 
     def test_measurement_is_of_the_code(self) -> None:
         """Other RMM bytes, another measurement and another root of trust; the same bytes, the same package."""
-        other = images.package(b"another RMM", b"the NS image" * 20)
+        other = package(b"another RMM", b"the NS image" * 20)
         assert other.root_digest != PACKAGE.root_digest
-        assert images.package(b"the RMM image" * 20, b"the NS image" * 20) == PACKAGE
+        assert package(b"the RMM image" * 20, b"the NS image" * 20) == PACKAGE
 
 
 class TestTamper:
@@ -125,7 +124,7 @@ class TestTamper:
 
     def test_other_root_of_trust(self, memory: Memory) -> None:
         """A package that is whole, but not the one that BL1 was made for, does not boot."""
-        other: Package = images.package(b"an evil RMM", b"the NS image" * 20)
+        other: Package = package(b"an evil RMM", b"the NS image" * 20)
         with pytest.raises(BootError, match=r"CCA content certificate must hash to"):
             load_all(memory, other.fip, PACKAGE.root_digest)
 
@@ -145,7 +144,7 @@ class TestTamper:
 
 
 class TestSecurePayload:
-    SECURE = images.package(b"the RMM image" * 20, b"the NS image" * 20, secure=b"the Secure payload" * 20)
+    SECURE = package(b"the RMM image" * 20, b"the NS image" * 20, secure=b"the Secure payload" * 20)
 
     def test_in_the_chain(self, memory: Memory) -> None:
         """BL32 has a certificate of its own, which the CCA certificate vouches for."""

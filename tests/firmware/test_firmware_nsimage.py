@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cca_arch.types import SecurityState
-from cca_firmware.bl2.nsimage import NsImage, lay_out
 from cca_firmware.errors import BootError
+from cca_firmware.package.nsimage import NsImage, lay_out
 from cca_platform.machine.board import Board
 
 ENTRY = 0x8800_0000

@@ -17,9 +17,9 @@ from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.smccc import NOT_SUPPORTED, Smccc
 from cca_arch.tsp import ABORT, PREEMPTED, RESUME, SMC64, Tsp
 from cca_arch.types import Pas, SecurityState
+from cca_firmware import boot
 from cca_firmware.errors import BootError
-from cca_firmware.secure import dispatcher as secure
-from cca_firmware.secure.dispatcher import SecureState
+from cca_firmware.secure.world import SecureState
 from cca_platform.errors import GranuleProtectionFault, InstructionLimit, MachineStopped
 from cca_platform.machine.board import names
 
@@ -124,14 +124,14 @@ class TestStart:
     )
     def test_never_ready(self, start: Any, monkeypatch: pytest.MonkeyPatch, code: bytes, reason: str) -> None:
         """A payload that does not become ready fails the boot, with what it should have done."""
-        monkeypatch.setattr(secure, "_START_LIMIT", 50_000)
+        monkeypatch.setattr(boot, "_START_LIMIT", 50_000)
         with pytest.raises(BootError, match=f"the Secure payload must become ready on PE 0 .*{reason}"):
             start(code)
 
     @pytest.mark.parametrize("seed", range(30))
     def test_random_bytes(self, start: Any, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
         """Whatever the payload is, the boot ends, with it or with a reason."""
-        monkeypatch.setattr(secure, "_START_LIMIT", 50_000)
+        monkeypatch.setattr(boot, "_START_LIMIT", 50_000)
         noise = random.Random(seed)
         valid = noise.randbytes(64) + payload()
         code = noise.randbytes(4096) if seed % 2 else bytes(noise.choice(valid) for _ in range(4096))

@@ -13,7 +13,7 @@ from cca_arch.psci import Psci
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.tsp import SMC64, Tsp
 from cca_firmware.errors import BootError
-from cca_firmware.secure.dispatcher import SecureState
+from cca_firmware.secure.world import SecureState
 
 TO_PARTITION = PARTITION_ID
 NOBODY = 0x8002
@@ -25,7 +25,7 @@ ECHO = f"add x0, x0, #1; {REPLY} add x3, x3, #1;"
 
 MESSAGES = payload(start=JOIN, fast=ECHO)
 WAITING = assemble(
-    f"""{constant("x0", Ffa.MSG_WAIT)} smc #0; again: {ECHO} {constant("x28", 0x5ec)} smc #0; b again;""", BASE
+    f"""{constant("x0", Ffa.MSG_WAIT)} smc #0; again: {ECHO} {constant("x28", 0x5EC)} smc #0; b again;""", BASE
 )
 """A partition that ends its start with FFA_MSG_WAIT: every message is the return from its last call."""
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cca_firmware.bl2.secure_image import flatten
 from cca_firmware.errors import BootError
+from cca_firmware.package.secure_image import flatten
 from cca_platform.machine.board import Board
 
 REGION = Board.load("fvp").region("secure")

@@ -10,7 +10,7 @@ import pytest
 from cca_arch.el3 import RmmEl3Status
 from cca_arch.psci import Psci
 from cca_arch.types import Pas, SecurityState
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_platform.devices.dma import DmaCommand, DmaOffset, DmaStatus
 from cca_platform.smmu import DmaAborted, DmaPort
 from cca_platform.smmu.granules import RootOffset

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pytest
 
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit
 from cca_platform.gic import Gic

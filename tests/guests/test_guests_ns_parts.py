@@ -8,7 +8,7 @@ import pytest
 from ns_code import ENTRY, OFF, assemble, constant
 
 from cca_arch.psci import Psci
-from cca_firmware.bl2.nsimage import NsImage
+from cca_firmware.package.nsimage import NsImage
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
 from realmlab import NsMachine

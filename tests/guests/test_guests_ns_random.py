@@ -15,7 +15,7 @@ from ns_noise import BASE, KINDS, PAGES, TABLES, noise, tables
 
 from cca_arch.psci import AffinityInfo
 from cca_arch.types import Access, Pas, SecurityState
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_platform.errors import GranuleProtectionFault, InstructionLimit, MachineStopped
 from cca_platform.isa import frame
 from cca_platform.machine.board import Board

@@ -16,9 +16,9 @@ from rmm_host import RAM, Realm, machine_host, to_code
 from cca_arch.ffa import Ffa
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.types import Pas, SecurityState
-from cca_firmware.bl2.boot import Firmware, boot
-from cca_firmware.bl2.nsimage import NsImage
-from cca_firmware.secure.dispatcher import SecureState
+from cca_firmware.boot import Firmware, boot
+from cca_firmware.package.nsimage import NsImage
+from cca_firmware.secure.world import SecureState
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit
 from cca_platform.machine.board import Board

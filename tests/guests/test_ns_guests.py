@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from cca_arch.rmi.v1_0 import Rmi
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit
 from cca_platform.machine.board import Board

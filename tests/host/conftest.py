@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_host.kvm import System, Vcpu, Vm
 from cca_host.kvmtool.layout import RAM_BASE
 from cca_platform.machine.board import Board

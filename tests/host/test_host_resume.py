@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_host.kvm import System
 from cca_host.kvmtool import Pause, RunOptions, Vmm
 from cca_platform.errors import MachineError

@@ -8,7 +8,7 @@ from rmm_host import PAGE, RAM, Host, Nobody, Realm, machine_host, to_code
 
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiStatus
 from cca_arch.types import SecurityState
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_host.kvm.irqchip import Irqchip
 from cca_platform.machine.board import Bank
 from cca_rmm.rmm import Rmm

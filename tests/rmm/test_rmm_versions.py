@@ -11,7 +11,7 @@ from rmm_next_version import NEXT, Next, NextStatus
 from cca_arch.el3 import RMM_EL3_VERSION, RMM_EL3_VERSION_2, BootCode
 from cca_arch.rmi.v1_0 import ABI_VERSION, RecExitReason, Rmi, RmiRecExit, RmiStatus
 from cca_arch.smccc import NOT_SUPPORTED
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.trace.trace import Record

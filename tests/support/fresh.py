@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_host.kvm import System
 from cca_host.kvmtool import Pause, RunOptions, Vmm
 from cca_platform.devices.pl011 import Pl011

@@ -9,7 +9,7 @@ from cca_arch.el3 import RMM_EL3_VERSION
 from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRecEnter, RmiRecExit, RmiRecParams, RmiReturn, RmiStatus
 from cca_arch.types import SecurityState
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_host.kvm.irqchip import Irqchip
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine

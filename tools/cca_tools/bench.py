@@ -19,7 +19,7 @@ from cca_arch.rsi.v1_0 import Rsi
 from cca_tools import bare, loops
 
 if TYPE_CHECKING:
-    from cca_firmware.bl2.nsimage import NsImage
+    from cca_firmware.package.nsimage import NsImage
     from cca_host.kvm import Vcpu, Vm
     from realmlab.machine import Machine
 
@@ -157,7 +157,7 @@ def _ns_each(images: "Callable[[int], list[NsImage]]", count: int) -> float:
 
 def _version_images(rounds: int) -> "list[NsImage]":
     """RMI_VERSION, so often."""
-    from cca_firmware.bl2.nsimage import NsImage
+    from cca_firmware.package.nsimage import NsImage
 
     calls = loops.call_many(rounds, ((0, int(Rmi.VERSION)), (1, ABI_VERSION)))
     return [NsImage(loops.code([*calls, *loops.call_forever(((0, int(Psci.SYSTEM_OFF)),))]))]
@@ -165,14 +165,14 @@ def _version_images(rounds: int) -> "list[NsImage]":
 
 def _entry_images(rounds: int) -> "list[NsImage]":
     """The payload that enters a REC, and how often it does."""
-    from cca_firmware.bl2.nsimage import NsImage
+    from cca_firmware.package.nsimage import NsImage
     from realmlab.payloads import find_payload
 
     return [NsImage(find_payload("ns_enter").read_bytes()), NsImage(rounds.to_bytes(8, "little"), _ENTRIES)]
 
 
 def _ns_run(images: "list[NsImage]") -> float:
-    from cca_firmware.bl2.boot import boot
+    from cca_firmware.boot import boot
     from cca_platform.machine.board import Board
     from cca_platform.machine.machine import Machine as Platform
     from cca_rmm.rmm import Rmm

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cca_arch.rmi.v1_0 import Rmi
     from cca_arch.rsi.v1_0 import Rsi
     from cca_arch.types import Pas, SecurityState
-    from cca_firmware.bl2.nsimage import NsImage
+    from cca_firmware.package.nsimage import NsImage
     from cca_host.kvmtool.options import RunResult
     from cca_platform.devices.base import Device, DeviceState, Register, RegisterTable
     from cca_platform.devices.wiring import Wiring
@@ -130,7 +130,7 @@ _HOMES = {
     "Machine": "realmlab.machine",
     "MachineError": "cca_platform.errors",
     "NotSeen": "realmlab.console",
-    "NsImage": "cca_firmware.bl2.nsimage",
+    "NsImage": "cca_firmware.package.nsimage",
     "NsMachine": "realmlab.ns",
     "NsResult": "realmlab.results",
     "Pas": "cca_arch.types",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cca_arch.elf import MAGIC
-from cca_firmware.bl2.nsimage import NsImage
+from cca_firmware.package.nsimage import NsImage
 from cca_platform.errors import MachineError
 
 from .payloads import find_payload

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Unpack
 
 from cca_arch.types import SecurityState
-from cca_firmware.bl2.boot import boot
+from cca_firmware.boot import boot
 from cca_host.kvm import RmiError, System
 from cca_host.kvmtool import RunOptions, RunResult, Vmm
 from cca_host.kvmtool.interrupt import interruptible

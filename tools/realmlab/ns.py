@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Unpack
 
-from cca_firmware.bl2.boot import Firmware, boot
-from cca_firmware.bl2.nsimage import NsImage
+from cca_firmware.boot import Firmware, boot
+from cca_firmware.package.nsimage import NsImage
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit, MachineError, MachineStopped
 from cca_platform.halt import Halt

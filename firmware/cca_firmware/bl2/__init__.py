@@ -1,1 +1,1 @@
-"""Trusted boot: the package, the chain of trust, and the loading of images."""
+"""The trusted boot firmware: granule protection, and the images of every world."""

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.el3 import RmmEl3, result_count
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
-from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, RMI_FIDS, RMI_FIDS_LATER, SMCCC_VERSION, SVE_HINT, Fid, Smccc
+from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, RMI_FIDS, RMI_FIDS_LATER, SMCCC_VERSION, Fid, Smccc
 from cca_arch.sysregs import Ec, Esr, Pstate, syndrome
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.contexts import Contexts
+from cca_firmware.bl31.functions import FUNCTION, Handler, unknown
 from cca_firmware.bl31.names import function_name
-from cca_firmware.bl31.psci import Handler, PsciService
+from cca_firmware.bl31.psci import PsciService
 from cca_firmware.bl31.rmmd import RmmDispatcher
 from cca_platform.trace.events import PsciCall, SmcCall, SmcReturn, WorldSwitch
 
@@ -27,8 +28,6 @@ __all__ = ["Monitor"]
 
 _SMC_0: Final = syndrome(Ec.SMC)
 """ESR_EL3 of SMC #0: the SMCCC reserves every other immediate."""
-_FID: Final = 0xFFFF_FFFF & ~SVE_HINT
-"""The bits of X0 that name a function: W0 without the SVE hint."""
 _ARCH_FEATURES: Final = frozenset({Smccc.VERSION, Smccc.ARCH_FEATURES})
 _SECURE: Final = SecurityState.SECURE
 _NS: Final = SecurityState.NON_SECURE
@@ -80,12 +79,12 @@ class Monitor:
         }
         others: dict[SecurityState, Handler] = {}
         if secure is not None:
-            routes[_NS] |= secure.around(psci.handlers) | secure.ns_handlers
+            routes[_NS] |= secure.ns_handlers
             routes[_SECURE] |= secure.secure_handlers
             others = {_NS: secure.ns_other, _SECURE: secure.secure_other}
         # plain ints as keys, by the number of the world: the hot path hashes no enumeration
         self._routes = tuple({int(fid): handler for fid, handler in routes[state].items()} for state in SecurityState)
-        self._others = tuple(others.get(state, _unknown) for state in SecurityState)
+        self._others = tuple(others.get(state, unknown) for state in SecurityState)
 
     def routes(self, state: SecurityState) -> frozenset[int]:
         """The functions that a world can call; every other one is the Secure payload's, or gets NOT_SUPPORTED."""
@@ -99,7 +98,7 @@ class Monitor:
             return
         x = pe.x
         routes = self._routes[pe.security]
-        handler = routes.get(x[0]) or routes.get(x[0] & _FID) or self._others[pe.security]
+        handler = routes.get(x[0]) or routes.get(x[0] & FUNCTION) or self._others[pe.security]
         if self._trace.on:
             self._traced(pe, x, handler)
         else:
@@ -119,7 +118,7 @@ class Monitor:
         """An SMC with an immediate that nobody defines; a GPC exception or another one is a panic, as in TF-A."""
         kind = Esr(esr).ec
         if kind == Ec.SMC:
-            _unknown(pe, pe.x)
+            unknown(pe, pe.x)
             return
         self._machine.stop(f"EL3 panic: exception of class {kind:#x} at {pe.elr:#x}, ESR {esr:#x}, FAR {far:#x}")
 
@@ -129,7 +128,7 @@ class Monitor:
         interface, emit = self.rmmd.interface, self._trace.emit
         name = function_name(fid, interface)
         emit(SmcCall(fid=fid, name=name, args=list(x[1:8])), pe=pe)
-        if fid & _FID in _PSCI_RANGES:
+        if fid & FUNCTION in _PSCI_RANGES:
             emit(PsciCall(fid=fid, cmd=name, args=list(x[1:4])), pe=pe)
         if handler == self._rmi_complete:
             self._trace_switch(pe, _REALM, _NS, name)
@@ -138,7 +137,7 @@ class Monitor:
             emit(SmcReturn(fid=call, name=function_name(call, interface), results=results), pe=pe, world=_NS)
         elif handler == self._rmi_call and self.rmmd.ready:
             self._trace_switch(pe, _NS, _REALM, name)
-        elif fid & _FID not in _NO_RETURN:
+        elif fid & FUNCTION not in _NO_RETURN:
             world = pe.security
             handler(pe, x)
             if pe.security == world:
@@ -164,7 +163,7 @@ class Monitor:
         ns.x[_ALL] = x
         if self._ns_is_code:
             ns.interrupted_at[_ALL] = pe.interrupted_at
-            if x[0] & _FID == _REC_ENTER:
+            if x[0] & FUNCTION == _REC_ENTER:
                 pe.save_el2(ns.el2, replaced=True)
         x[_TAIL] = self._realm[index].tail
         pe.eret(_REALM, 2)
@@ -177,7 +176,7 @@ class Monitor:
         x[_ALL] = ns.x
         x[self._results] = self._realm_results[index]
         if self._ns_is_code:
-            if ns.x[0] & _FID == _REC_ENTER:
+            if ns.x[0] & FUNCTION == _REC_ENTER:
                 pe.restore_el2(ns.el2, replaced=True)
             pe.interrupted_at[_ALL] = ns.interrupted_at
             pe.eret(_NS, ns.spsr >> _EL & 3)
@@ -193,8 +192,3 @@ class Monitor:
 
 
 _PSCI_RANGES: Final = frozenset({*PSCI_FIDS, *(fid | Fid.smc64.mask for fid in PSCI_FIDS)})
-
-
-def _unknown(pe: "Pe", x: memoryview) -> None:
-    """SMCCC: X0 = NOT_SUPPORTED, every other register as it was."""
-    x[0] = NOT_SUPPORTED

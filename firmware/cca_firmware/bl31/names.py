@@ -7,12 +7,12 @@ from cca_arch.ffa import Ffa
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.rsi.v1_0 import Rsi
-from cca_arch.smccc import RMI_FIDS, RMI_FIDS_LATER, SVE_HINT, Smccc
+from cca_arch.smccc import RMI_FIDS, RMI_FIDS_LATER, Smccc
 from cca_arch.tsp import Tsp
+from cca_firmware.bl31.functions import FUNCTION
 
 __all__ = ["function_name"]
 
-_FID: Final = 0xFFFF_FFFF & ~SVE_HINT
 _INTERFACES: Final = {"SMCCC": Smccc, "PSCI": Psci, "RMM": RmmEl3, "RMI": Rmi, "RSI": Rsi, "TSP": Tsp, "FFA": Ffa}
 _RMI: Final = frozenset({*RMI_FIDS, *RMI_FIDS_LATER}) - frozenset(int(fid) for fid in RmmEl3)
 _NAMES: dict[int, str] = {}
@@ -24,9 +24,9 @@ def function_name(fid: int, interface: int = 0) -> str:
     RMI versions give the same number to different commands. From version 2.0 of the RMM-EL3 ``interface`` on, EL3 does
     not know which RMI the Host speaks: the RMM's own events name the command.
     """
-    if interface >= RMM_EL3_VERSION_2 and fid & _FID in _RMI:
+    if interface >= RMM_EL3_VERSION_2 and fid & FUNCTION in _RMI:
         return f"{fid & 0xFFFF_FFFF:#x}"
     if not _NAMES:
         for prefix, names in _INTERFACES.items():
             _NAMES.update({int(member): f"{prefix}_{member.name.removesuffix('_64')}" for member in names})
-    return _NAMES.get(fid & _FID, f"{fid & 0xFFFF_FFFF:#x}")
+    return _NAMES.get(fid & FUNCTION, f"{fid & 0xFFFF_FFFF:#x}")

@@ -1,23 +1,23 @@
 """PSCI for the Non-secure world, at EL3 (DEN0022, PSCI 1.1)."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.psci import PSCI_VERSION, AffinityInfo, Psci, PsciStatus, mpidr_affinity
 from cca_arch.smccc import Fid, Smccc
 from cca_arch.types import SecurityState
 from cca_firmware.bl31 import gic
+from cca_firmware.bl31.functions import Handler
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.halt import Halt
 from cca_platform.machine.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Handler", "PsciService", "PsciState"]
-
-Handler = Callable[["Pe", memoryview], None]
+__all__ = ["PsciService", "PsciState"]
 
 _NO_MIGRATION: Final = 2
 """MIGRATE_INFO_TYPE: there is no Trusted OS that would have to migrate."""

@@ -6,9 +6,9 @@ from cca_arch.el3 import EL3_FEATURES_0, RMM_EL3_VERSION, BootCode, RmmEl3, RmmE
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.types import GRANULE_SIZE, PA, Gpi, SecurityState
 from cca_firmware.bl31.attestation import PlatformAttestation
+from cca_firmware.bl31.functions import Handler
 from cca_firmware.bl31.gpts import GranuleTables
-from cca_firmware.bl31.handover import NsEntry
-from cca_firmware.bl31.psci import Handler
+from cca_firmware.bl31.ns_entry import NsEntry
 from cca_platform.machine.state import State
 from cca_platform.trace.events import GptChange
 

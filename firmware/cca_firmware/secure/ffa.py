@@ -11,10 +11,11 @@ from cca_arch.ffa import FFA_FIDS, FFA_VERSION, PARTITION_ID, SPMC_ID, Ffa, FfaS
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.tsp import SMC64, TspVector
 from cca_arch.types import SecurityState
-from cca_firmware.bl31.psci import Handler
-from cca_firmware.secure.dispatcher import SecureDispatcher, SecureState
+from cca_firmware.bl31.functions import Handler
+from cca_firmware.secure.world import SecureState, SecureWorld
 
 if TYPE_CHECKING:
+    from cca_firmware.secure.start import PayloadStart
     from cca_platform.pe.pe import Pe
 
 __all__ = ["FfaService"]
@@ -30,13 +31,14 @@ _NS_ID: Final = 0
 
 
 class FfaService:
-    """The FF-A functions of the two worlds around ``dispatcher``, which gets them as handlers and keeps their state.
+    """The FF-A functions of the two worlds: ``ns_handlers`` and ``secure_handlers``.
 
-    ``pes`` is the number of execution contexts of the partition.
+    Their state is that of ``world``; ``pes`` is the number of execution contexts of the partition.
     """
 
-    def __init__(self, dispatcher: SecureDispatcher, pes: int) -> None:
-        self._dispatcher = dispatcher
+    def __init__(self, world: SecureWorld, start: "PayloadStart", pes: int) -> None:
+        self._world = world
+        self._start = start
         self._pes = pes
         everything = dict.fromkeys((fid | bit for fid in FFA_FIDS for bit in (0, SMC64)), _not_supported)
         common: dict[int, Handler] = {Ffa.FEATURES: self._features, Ffa.SPM_ID_GET: self._spm_id_get}
@@ -59,14 +61,13 @@ class FfaService:
             Ffa.MSG_SEND_DIRECT_RESP_64: self._response,
         }
         self._features_of = {SecurityState.NON_SECURE: frozenset(ns), SecurityState.SECURE: frozenset(secure)}
-        dispatcher.ns_handlers |= everything | ns
-        dispatcher.secure_handlers |= everything | secure
-        dispatcher.preempted[SecureState.MESSAGE] = self._preempted
+        self.ns_handlers: dict[int, Handler] = {**everything, **ns}
+        self.secure_handlers: dict[int, Handler] = {**everything, **secure}
 
     # -- discovery ----------------------------------------------------------------------------------------------------
     def _secure_version(self, pe: "Pe", x: memoryview) -> None:
         """The payload that asks for the version takes part in FF-A from then on."""
-        self._dispatcher.is_partition = True
+        self._world.is_partition = True
         _version(pe, x)
 
     def _features(self, pe: "Pe", x: memoryview) -> None:
@@ -80,7 +81,7 @@ class FfaService:
 
     def _partition_info(self, pe: "Pe", x: memoryview) -> None:
         """FFA_PARTITION_INFO_GET_REGS of FF-A 1.2: X1, X2 a UUID or nil, X3 start index and tag."""
-        if x[1] or x[2] or x[3] & _W or not self._dispatcher.is_partition:
+        if x[1] or x[2] or x[3] & _W or not self._world.is_partition:
             _error(x, FfaStatus.INVALID_PARAMETERS)
             return
         identity = PARTITION_ID | self._pes << 16 | (_DIRECT_RECEIVE | _AARCH64) << 32
@@ -89,57 +90,58 @@ class FfaService:
     # -- direct messages ----------------------------------------------------------------------------------------------
     def _request(self, pe: "Pe", x: memoryview) -> None:
         """W1 sender and receiver, W2 flags, X3..X7 the message."""
-        dispatcher = self._dispatcher
+        world = self._world
         sender, receiver = x[1] >> 16 & 0xFFFF, x[1] & 0xFFFF
-        if sender & _SECURE_ENDPOINT or receiver != PARTITION_ID or not dispatcher.is_partition or x[2] & _W:
+        if sender & _SECURE_ENDPOINT or receiver != PARTITION_ID or not world.is_partition or x[2] & _W:
             _error(x, FfaStatus.INVALID_PARAMETERS)
-        elif dispatcher.state[pe.index] is not SecureState.IDLE:
+        elif world.state[pe.index] is not SecureState.IDLE:
             _error(x, FfaStatus.BUSY)
         else:
-            dispatcher.called(pe, x)
-            vector = TspVector.FAST_SMC if dispatcher.vectors else None
-            dispatcher.enter(pe, SecureState.MESSAGE, vector, *_message(x))
+            world.called(pe, x)
+            vector = TspVector.FAST_SMC if world.vectors else None
+            world.enter(pe, SecureState.MESSAGE, vector, *_message(x))
 
     def _response(self, pe: "Pe", x: memoryview) -> None:
         """W1 sender and receiver, W2 zero, X3..X7 the message: for the endpoint that made the request, of its width."""
-        dispatcher = self._dispatcher
-        request = dispatcher.caller(pe)
+        world = self._world
+        request = world.caller(pe)
         expected = (request[1] >> 16 & 0xFFFF) | PARTITION_ID << 16
-        if dispatcher.state[pe.index] is not SecureState.MESSAGE:
+        if world.state[pe.index] is not SecureState.MESSAGE:
             _error(x, FfaStatus.DENIED)
         elif x[1] & _W != expected or (x[0] ^ request[0]) & SMC64:
             _error(x, FfaStatus.INVALID_PARAMETERS)
         else:
-            dispatcher.leave(pe, SecureState.IDLE, *_message(x))
+            world.leave(pe, SecureState.IDLE, *_message(x))
 
     def _wait(self, pe: "Pe", x: memoryview) -> None:
         """The start of a partition ends here; a request has to be answered instead."""
-        if self._dispatcher.state[pe.index] is SecureState.STARTING:
-            self._dispatcher.is_partition = True
-            self._dispatcher.started(pe, True)
+        if self._start.on(pe):
+            self._world.is_partition = True
+            self._start.done(pe, True)
         else:
             _error(x, FfaStatus.DENIED)
 
     def _failed(self, pe: "Pe", x: memoryview) -> None:
         """FFA_ERROR of the payload ends its start; it is no answer to anything else."""
-        if self._dispatcher.state[pe.index] is SecureState.STARTING:
-            self._dispatcher.started(pe, False)
+        if self._start.on(pe):
+            self._start.done(pe, False)
         else:
             _error(x, FfaStatus.DENIED)
 
     # -- preemption ---------------------------------------------------------------------------------------------------
-    def _preempted(self, pe: "Pe") -> None:
-        self._dispatcher.leave(pe, SecureState.MESSAGE_PREEMPTED, Ffa.INTERRUPT, _context(pe), *(0,) * 6)
+    def preempted(self, pe: "Pe") -> None:
+        """A message makes way for an interrupt of Non-secure software, which may let it go on by FFA_RUN."""
+        self._world.leave(pe, SecureState.MESSAGE_PREEMPTED, Ffa.INTERRUPT, _context(pe), *(0,) * 6)
 
     def _run(self, pe: "Pe", x: memoryview) -> None:
         """W1 partition and execution context: let it go on after FFA_INTERRUPT."""
-        dispatcher = self._dispatcher
-        if x[1] & _W != _context(pe) or not dispatcher.is_partition:
+        world = self._world
+        if x[1] & _W != _context(pe) or not world.is_partition:
             _error(x, FfaStatus.INVALID_PARAMETERS)
-        elif dispatcher.state[pe.index] is not SecureState.MESSAGE_PREEMPTED:
+        elif world.state[pe.index] is not SecureState.MESSAGE_PREEMPTED:
             _error(x, FfaStatus.DENIED)
         else:
-            dispatcher.enter(pe, SecureState.MESSAGE, None)
+            world.enter(pe, SecureState.MESSAGE, None)
 
 
 def _context(pe: "Pe") -> int:

@@ -5,46 +5,42 @@ NS content certificate, and the Trusted OS content certificate if there is a Sec
 BL33 and BL32. An image that is not the certified one never reaches DRAM.
 """
 
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple
 
 from cca_arch.types import PA, Pas, SecurityState
-from cca_firmware.bl2.certificates import Certificate
-from cca_firmware.bl2.fip import Fip
-from cca_firmware.bl2.images import CCA_CERTIFICATE, NS_CERTIFICATE, SECURE_CERTIFICATE, ImageType
 from cca_firmware.errors import BootError
+from cca_firmware.images import (
+    CCA_CERTIFICATE,
+    HASH_ALGORITHM,
+    NS_CERTIFICATE,
+    SECURE_CERTIFICATE,
+    ImageType,
+    Measurement,
+)
+from cca_firmware.trusted_boot.certificates import Certificate
+from cca_firmware.trusted_boot.fip import Fip
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.events import BootImage
 from cca_platform.trace.trace import Trace
 
-__all__ = ["HASH_ALGORITHM", "Loader", "Measurement"]
-
-HASH_ALGORITHM: Final = "sha-256"
-
-
-class Measurement(NamedTuple):
-    """An entry of the event log: the image ``name`` with this ``digest`` was loaded to PA ``pa`` and is in use."""
-
-    name: str
-    version: str
-    algorithm: str
-    digest: bytes
-    signer_id: bytes
-    pa: PA
-    size: int
+__all__ = ["Loader"]
 
 
 class Loader:
-    """The loader of BL1 and BL2 for one boot. ``event_log`` has a measurement for each image, in the order of loading.
+    """The loader of BL1 or BL2.
 
+    ``event_log`` has a measurement for each image in the order of loading, first those of an earlier stage.
     ``root_digest`` is the hash that BL1's ROM holds. BootError when the package is damaged.
     """
 
-    def __init__(self, memory: Memory, trace: Trace, package: bytes, root_digest: bytes) -> None:
+    def __init__(
+        self, memory: Memory, trace: Trace, package: bytes, root_digest: bytes, event_log: Sequence[Measurement] = ()
+    ) -> None:
         self._memory = memory
         self._trace = trace
         self._fip = Fip(package)
-        self.event_log: list[Measurement] = []
+        self.event_log = [*event_log]
         self._certificates = [Certificate.parse(self._checked(CCA_CERTIFICATE, root_digest))]
         self._certificates.append(Certificate.parse(self._certified(NS_CERTIFICATE)[1]))
         if self.holds(SECURE_CERTIFICATE):

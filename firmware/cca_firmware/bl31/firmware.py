@@ -1,0 +1,164 @@
+"""BL31: the monitor and its services are set up, then every world is started in turn.
+
+The start of a Secure payload is code, and may take its time: what comes after it on a PE is started by the payload's
+own call that it is ready, and which PE the boot waits for is state as any other. Nothing waits for it in a function.
+"""
+
+from typing import TYPE_CHECKING
+
+from cca_arch.psci import PSCI_VERSION
+from cca_arch.types import Pas, SecurityState
+from cca_firmware.bl31 import gic, manifest
+from cca_firmware.bl31.attestation import PlatformAttestation
+from cca_firmware.bl31.contexts import WORLDS, Contexts
+from cca_firmware.bl31.gpts import GranuleTables
+from cca_firmware.bl31.monitor import Monitor
+from cca_firmware.bl31.psci import PsciService, PsciState
+from cca_firmware.bl31.rmmd import RmmDispatcher, RmmdState
+from cca_firmware.carveout import required_region
+from cca_firmware.secure.dispatcher import SecureDispatcher
+from cca_firmware.secure.world import SecureWorldState
+from cca_firmware.stages import stage
+from cca_platform.errors import StateError
+from cca_platform.machine.state import State
+
+if TYPE_CHECKING:
+    from cca_firmware.bl31.ns_entry import NsEntry
+    from cca_firmware.handover import FromBl2
+    from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["Firmware", "FirmwareState"]
+
+
+class FirmwareState(State, frozen=True, tag="firmware/1"):
+    """What EL3 knows: ``contexts`` are the granules of its world contexts, ``starting`` is the PE that boots."""
+
+    contexts: bytes
+    psci: PsciState
+    rmmd: RmmdState
+    secure: SecureWorldState | None
+    starting: int | None
+
+
+class Firmware:
+    """The resident firmware of a machine: the monitor and its services, the event log, and where things are.
+
+    ``rmm_el3`` is the version of the RMM-EL3 interface.
+    :meth:`start` begins the start of the worlds, which is over when ``booted`` says so. It keeps its state for
+    snapshots as the machine's part ``firmware``.
+    """
+
+    def __init__(self, machine: "Machine", handover: "FromBl2", ns_entry: "NsEntry", rmm_el3: int) -> None:
+        stage(machine, "BL31", handover.bl31)
+        self._machine = machine
+        self._handover = handover
+        self._ns_is_code = ns_entry.is_code
+        self.event_log = handover.event_log
+        self.shared_page = manifest.shared_page(machine.board)
+        self.tables = GranuleTables(machine.memory)
+        gic.init(machine.gic)
+        self.contexts = contexts = Contexts(machine.memory, handover.root, len(machine.pes))
+        machine.scr = [contexts.row(state)[0].scr if state in WORLDS else 0 for state in SecurityState]
+        attestation = PlatformAttestation(machine, handover.root, self.shared_page, handover.event_log)
+        rmmd = RmmDispatcher(machine, self.tables, self.shared_page, attestation, ns_entry, rmm_el3)
+        self.psci = PsciService(machine, self._turned_on if ns_entry.is_code else None)
+        self._secure = None
+        if handover.secure is not None:
+            region = required_region(machine.board, "secure")
+            self._secure = SecureDispatcher(
+                machine, contexts, region, ns_entry.is_code, self.psci.handlers, self._payload_started
+            )
+        self.monitor = Monitor(machine, contexts, rmmd, self.psci, ns_is_code=ns_entry.is_code, secure=self._secure)
+        self._starting: int | None = None
+        machine.install(SecurityState.ROOT, 3, self.monitor)
+        machine.parts["firmware"] = self
+
+    @property
+    def rmm_ready(self) -> bool:
+        """Whether the RMM booted and RMI calls are served."""
+        return self.monitor.rmmd.ready
+
+    @property
+    def secure(self) -> SecureDispatcher | None:
+        """The dispatcher of the Secure payload, None without one."""
+        return self._secure
+
+    @property
+    def boot_codes(self) -> list[int | None]:
+        """What the RMM answered with RMM_BOOT_COMPLETE on each PE; None where it was not started."""
+        return list(self.monitor.rmmd.boot_codes)
+
+    @property
+    def starting(self) -> "Pe | None":
+        """The PE on which the Secure payload starts, while the boot waits for it; None when the boot is over."""
+        return None if self._starting is None else self._machine.pes[self._starting]
+
+    # -- the start of the worlds ------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Begin: a Secure payload on each PE that is on, then the RMM on each of them, which goes on to BL33."""
+        for pe in self._started():
+            gic.pe_on(self._machine.gic, pe.index)
+        if self._handover.secure is not None:
+            stage(self._machine, "BL32", self._handover.secure)
+        self._start_payload(0)
+
+    def _started(self) -> "list[Pe]":
+        """The PEs that are on after the boot: the primary one, or all of them under a program in Python."""
+        return self._machine.pes[:1] if self._ns_is_code else [*self._machine.pes]
+
+    def _start_payload(self, index: int) -> None:
+        """The payload on the PE ``index``, if it is to start there; otherwise what comes after the payload."""
+        if self._secure is not None and index < len(self._started()) and (not index or self._secure.ready):
+            self._starting = index
+            self._secure.start.cold(self._machine.pes[index])
+        else:
+            self._starting = None
+            self._start_rmm()
+
+    def _payload_started(self, pe: "Pe", hand_over: tuple[int, int] | None) -> None:
+        """The payload is through with its start on ``pe``: in the cold boot, or in the warm boot of a PE."""
+        if hand_over is not None:
+            self.monitor.rmmd.boot(pe, *hand_over)
+        else:
+            self._start_payload(pe.index + 1)
+            pe.end_turn()  # whoever drives the boot has the machine when that is over
+
+    def _turned_on(self, pe: "Pe", entry: int, context_id: int) -> None:
+        """CPU_ON: the payload, the RMM, then Non-secure software at ``entry``."""
+        if self._secure is not None:
+            self._secure.start.warm(pe, entry, context_id)
+        else:
+            self.monitor.rmmd.boot(pe, entry, context_id)
+
+    def _start_rmm(self) -> None:
+        machine, page = self._machine, self.shared_page
+        shared = machine.memory.port(SecurityState.ROOT, Pas.REALM)
+        shared.write(page, manifest.build(machine.board, page))
+        stage(machine, "RMM", self._handover.rmm, version=self.monitor.rmmd.interface)
+        for pe in self._started():
+            self.monitor.rmmd.boot(pe, self._handover.entry, 0)
+        stage(machine, "BL33", self._handover.entry, version=PSCI_VERSION)
+
+    # -- snapshots --------------------------------------------------------------------------------------------------
+    def save(self) -> FirmwareState:
+        """Everything that a snapshot needs."""
+        return FirmwareState(
+            contexts=self.contexts.save(),
+            psci=self.psci.save(),
+            rmmd=self.monitor.rmmd.save(),
+            secure=None if self.secure is None else self.secure.world.save(),
+            starting=self._starting,
+        )
+
+    def restore(self, state: FirmwareState) -> None:
+        """Put back what :meth:`save` gave; StateError when one has a Secure payload and the other has not."""
+        if (state.secure is None) != (self.secure is None):
+            expected = "no Secure payload" if self.secure is None else "a Secure payload"
+            raise StateError(f"saved state must be of a machine with {expected}")
+        self.contexts.restore(state.contexts)
+        self.psci.restore(state.psci)
+        self.monitor.rmmd.restore(state.rmmd)
+        if self.secure is not None and state.secure is not None:
+            self.secure.world.restore(state.secure)
+        self._starting = state.starting

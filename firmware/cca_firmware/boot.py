@@ -1,0 +1,95 @@
+"""The boot of a machine, as TF-A does it with RME: BL1, BL2, BL31, the RMM on every PE, Non-secure software.
+
+Each stage is a program of its own and hands over to the next one by plain data. The start of a Secure payload is code
+that runs on the machine; :func:`boot` drives the machine until Non-secure software has it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from cca_arch.el3 import RMM_EL3_VERSION
+from cca_arch.types import SecurityState
+from cca_firmware.bl1 import rom
+from cca_firmware.bl2 import load
+from cca_firmware.bl31.firmware import Firmware
+from cca_firmware.bl31.ns_entry import NsEntry
+from cca_firmware.carveout import required_region
+from cca_firmware.errors import BootError
+from cca_firmware.package.nsimage import Layout, NsImage, Part, lay_out
+from cca_firmware.package.package import component, package
+from cca_firmware.package.secure_image import flatten
+from cca_platform.errors import MachineStopped
+
+if TYPE_CHECKING:
+    from cca_platform.machine.board import Board
+    from cca_platform.machine.machine import Machine
+
+__all__ = ["Firmware", "boot"]
+
+_START_LIMIT: Final = 100_000_000
+"""Instructions within which a Secure payload must be ready on a PE."""
+
+
+def boot(
+    machine: "Machine",
+    *,
+    rmm: Any,
+    ns_program: Any = None,
+    ns_images: Sequence[NsImage] = (),
+    ns_image: bytes | None = None,
+    ns_entry: int | None = None,
+    ns_el: int = 2,
+    secure_image: bytes | None = None,
+    fip: bytes | None = None,
+    root_digest: bytes | None = None,
+    rmm_el3: int = RMM_EL3_VERSION,
+) -> Firmware:
+    """Boot ``machine`` from reset to Non-secure EL2; BootError when an image is not what the chain of trust names.
+
+    ``rmm`` is the RMM as a program. Non-secure EL2 is either ``ns_program`` (Python; every PE is on) or ``ns_images``
+    (see :func:`cca_firmware.package.nsimage.lay_out`; the primary PE is ready to run at ``ns_entry`` or where the
+    images start, PSCI starts the others). ``ns_image`` stands for one image without an address. ``ns_el`` is 2, or 1
+    for images that start at EL1, below no EL2 software. ``secure_image`` is a Secure payload for S-EL1, an ELF file or
+    raw bytes (see :mod:`cca_arch.tsp`), started on each PE before Non-secure software. ``fip`` is the package to boot
+    from and ``root_digest`` the hash in BL1's ROM; by default both are of the programs given. ``rmm_el3`` is the
+    version of the RMM-EL3 interface that BL31 is built for: an RMM may need another than 0.4.
+    """
+    ns = [*ns_images] if ns_image is None else [NsImage(ns_image), *ns_images]
+    if (ns_program is None) == (not ns):
+        raise BootError("boot must be given either ns_program or NS images")
+    if ns_el not in ((1, 2) if ns else (2,)):
+        raise BootError(f"ns_el must be 1 or 2, and 2 for a program in Python, not {ns_el}")
+    board = machine.board
+    layout = lay_out(ns, board, ns_entry) if ns else _program_layout(ns_program, board)
+    bl32 = None if secure_image is None else flatten(secure_image, required_region(board, "secure"))
+    built = package(component(rmm), *(part.data for part in layout.parts), secure=bl32)
+
+    bl1 = rom.run(machine, built.fip if fip is None else fip, root_digest or built.root_digest)
+    bl2 = load.run(machine, bl1, [part.address for part in layout.parts], layout.entry)
+    machine.install(SecurityState.REALM, 2, rmm)
+    if ns_program is not None:
+        machine.install(SecurityState.NON_SECURE, 2, ns_program)
+    firmware = Firmware(machine, bl2, NsEntry(ns_el, bool(ns)), rmm_el3)
+    firmware.start()
+    _drive(firmware)
+    return firmware
+
+
+def _drive(firmware: Firmware) -> None:
+    """Run the code of the boot, which is that of a Secure payload; BootError when it does not become ready."""
+    while (pe := firmware.starting) is not None:
+        try:
+            pe.step()
+        except MachineStopped as stopped:
+            raise BootError(f"the Secure payload must become ready on PE {pe.index}, not end with {stopped}") from None
+        if pe is firmware.starting and (pe.waiting or pe.retired > _START_LIMIT):
+            raise BootError(
+                f"the Secure payload must become ready on PE {pe.index} within {_START_LIMIT} instructions "
+                f"and without waiting, not be at {pe.elr:#x}; see cca_arch.tsp.py for how it says so"
+            )
+
+
+def _program_layout(program: Any, board: "Board") -> Layout:
+    """The image of a program in Python, at the board's NS entry."""
+    image = component(program)
+    return Layout((Part("BL33", board.ns_entry, image, len(image)),), board.ns_entry)

@@ -1,0 +1,32 @@
+"""What each stage of the boot tells the next one."""
+
+from typing import NamedTuple
+
+from cca_arch.types import PA
+from cca_firmware.carveout import Carveout
+from cca_firmware.images import Measurement
+
+__all__ = ["FromBl1", "FromBl2"]
+
+
+class FromBl1(NamedTuple):
+    """The package, the hash in the ROM, free Root memory, the event log, BL2, and ``limit`` bytes for BL31."""
+
+    package: bytes
+    root_digest: bytes
+    root: Carveout
+    event_log: tuple[Measurement, ...]
+    bl2: PA
+    bl31: PA
+    limit: int
+
+
+class FromBl2(NamedTuple):
+    """Free Root memory, the event log, and the PAs of the images; BL33 starts at ``entry``."""
+
+    root: Carveout
+    event_log: tuple[Measurement, ...]
+    bl31: PA
+    rmm: PA
+    secure: PA | None
+    entry: PA

@@ -1,0 +1,154 @@
+"""The modules that a program runs: its root module, and what that imports, directly or not.
+
+An image of a component written in Python is made of these modules, so that a measurement tells what runs and nothing
+else: a module that moves to another file, or is imported from one more place, changes exactly the images that run it.
+The source is what counts, whatever has been compiled of it. Modules are found by the imports in the source, those
+within functions too; names for type checkers alone (``if TYPE_CHECKING:``) are none. A package that is imported from
+counts with its ``__init__``.
+"""
+
+import re
+import sys
+from collections.abc import Collection, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+__all__ = ["Module", "closure", "imports"]
+
+_STRING: Final = re.compile(
+    r"""
+    \"\"\"(?:[^\\]|\\.)*?\"\"\" | \'\'\'(?:[^\\]|\\.)*?\'\'\' | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' | \#[^\n]*
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_LIST: Final = r"(?:[^\n\\;\#]|\\\n)+"
+_STATEMENT: Final = re.compile(
+    rf"""
+    \n (?P<indent>[ \t]*)
+    (?: from [ \t]+ (?P<base>[.\w]+) [ \t]+ import [ \t]* (?: \((?P<many>[^)]*)\) | (?P<names>{_LIST}) )
+      | import [ \t]+ (?P<plain>{_LIST})
+      | if [ \t]+ (?:typing\.)? TYPE_CHECKING [ \t]* : [^\n]*
+        (?: \n (?: (?P=indent)[ \t]+[^\n]* | [ \t]* (?=\n|\Z) ) )* )
+    """,
+    re.VERBOSE,
+)
+"""An import, or a block for type checkers, in which imports are none."""
+_INIT: Final = "__init__.py"
+_DOCSTRING: Final = '"""'
+_QUOTED: Final = re.compile("[\"'#]")
+_COMMENT: Final = re.compile(r"#[^\n]*")
+
+
+class Module(NamedTuple):
+    """A module by its dotted name; ``archived`` is the name of its file in an image, which holds its ``source``."""
+
+    name: str
+    path: Path
+    archived: str
+
+    @property
+    def source(self) -> bytes:
+        """The file as it is."""
+        return _read(self.path)
+
+
+def imports(source: str, package: str) -> Iterator[str]:
+    """Dotted names that a module of ``package`` imports; of ``from a import b`` both ``a`` and ``a.b``.
+
+    Much faster than a parse of the source, which the start of a run could not afford, and tested to find the same.
+    """
+    for found in _STATEMENT.finditer("\n" + _without_text(source)):
+        if found["base"] is not None:
+            base = _absolute(found["base"], package)
+            yield base
+            names = found["many"] if found["many"] is not None else found["names"]
+            yield from (f"{base}.{name}" for name in _names(names))
+        elif found["plain"] is not None:
+            yield from _names(found["plain"])
+
+
+def _without_text(source: str) -> str:
+    """The source without docstrings: lines in them are no statements.
+
+    They go the fast way, where nothing but docstrings can have to do with their quotes; otherwise all strings go.
+    """
+    parts = source.split(_DOCSTRING)
+    before = (part.rpartition("\n")[2] for part in parts[:-1:2])
+    if "'''" in source or f"\\{_DOCSTRING}" in source or len(parts) % 2 == 0 or any(map(_QUOTED.search, before)):
+        return _STRING.sub('""', source)
+    return '""'.join(parts[::2])
+
+
+def _names(listed: str) -> Iterator[str]:
+    """The names in ``a, b as c``."""
+    for item in _COMMENT.sub("", listed).replace("\\\n", " ").split(","):
+        if words := item.split():
+            yield words[0]
+
+
+def _absolute(name: str, package: str) -> str:
+    """``name`` as it stands behind ``from`` in a module of ``package``."""
+    base = name.lstrip(".")
+    for _ in range(len(name) - len(base) - 1):
+        package = package.rpartition(".")[0]
+    return name if base == name else f"{package}.{base}".rstrip(".")
+
+
+def closure(root: str, packages: Collection[str]) -> list[Module]:
+    """The module ``root`` and all that it imports out of ``packages``, which have been imported, by name.
+
+    ``root`` is in it whatever its package, with the ``__init__`` of those around it.
+    """
+    allowed = {root.partition(".")[0], *packages}
+    found: dict[str, Module] = {}
+    waiting = [root]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name.partition(".")[0] not in allowed:
+            continue
+        module = _locate(name) or (_alone(name) if name == root else None)
+        if module is None:
+            continue
+        found[name] = module
+        if parent := name.rpartition(".")[0]:
+            waiting.append(parent)
+        waiting += _imported(module, name if module.path.name == _INIT else parent)
+    return sorted(found.values(), key=lambda module: module.archived)
+
+
+@cache
+def _imported(module: Module, package: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(imports(module.source.decode(), package)))
+
+
+@cache
+def _read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+@cache
+def _locate(name: str) -> Module | None:
+    """The source of a module; None for a name that is none, such as that of a function in a module."""
+    parent, _, last = name.rpartition(".")
+    if not parent:
+        origin = getattr(sys.modules.get(name), "__file__", None)
+        return None if origin is None else _module(name, Path(origin), "")
+    package = _locate(parent)
+    if package is None or package.path.name != _INIT:
+        return None
+    folder, prefix = package.path.parent, package.archived.removesuffix(_INIT)
+    for path in (folder / f"{last}.py", folder / last / _INIT):
+        if path.is_file():
+            return _module(name, path, prefix)
+    return None
+
+
+def _alone(name: str) -> Module:
+    """A module in a folder that is no package."""
+    return _module(name, Path(str(sys.modules[name].__file__)), "")
+
+
+def _module(name: str, path: Path, prefix: str) -> Module:
+    """The module in ``path``, whose image has ``prefix`` before its name, or before that of its folder."""
+    return Module(name, path, f"{prefix}{path.parent.name}/{_INIT}" if path.name == _INIT else f"{prefix}{path.name}")

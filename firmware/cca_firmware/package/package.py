@@ -1,0 +1,84 @@
+"""The package that a boot starts from: the images of the programs given, and the certificates that vouch for them.
+
+A component written in Python has as its image a canonical archive of the modules that it runs (see
+:mod:`cca_firmware.package.modules`), out of the packages that are software of its world: BL2 and BL31 of this package,
+a program at R-EL2 or Non-secure EL2 of the package of its classes, and each of them of ``cca_arch``. ``cca_platform``
+is the hardware, which nobody loads or measures. A payload is its file bytes.
+"""
+
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from cca_firmware.images import (
+    BL2,
+    BL31,
+    BL32,
+    CCA_CERTIFICATE,
+    NS_CERTIFICATE,
+    RMM,
+    SECURE_CERTIFICATE,
+    ImageType,
+    ns_part,
+)
+from cca_firmware.package.archive import archive
+from cca_firmware.package.modules import closure
+from cca_firmware.trusted_boot import fip
+from cca_firmware.trusted_boot.certificates import Certificate, CertifiedImage
+
+__all__ = ["ROOTS", "VERSION", "Package", "component", "firmware_images", "package"]
+
+VERSION: Final = "0.1.0"
+"""The version that the certificates give the images of this source tree."""
+ROOTS: Final = {"BL2": "cca_firmware.bl2.load", "BL31": "cca_firmware.bl31.firmware"}
+"""The root modules of the firmware's images. What else is in this package runs outside of them: BL1, which is a ROM
+whose content is its hash, the order of the stages (``cca_firmware.boot``), and what builds packages."""
+_SHARED: Final = "cca_arch"
+
+
+class Package(NamedTuple):
+    """A package, and the hash of its first certificate: what provisioning burns into BL1 for it."""
+
+    fip: bytes
+    root_digest: bytes
+
+
+@lru_cache(maxsize=8)
+def _image(roots: frozenset[str], packages: frozenset[str]) -> bytes:
+    """The archive of what the root modules run out of ``packages``."""
+    modules = {module for root in roots for module in closure(root, packages)}
+    return archive({module.archived: module.source for module in modules})
+
+
+def component(program: Any) -> bytes:
+    """The image of a program in Python: what its class and those that it derives from run, from their packages."""
+    roots = frozenset(kind.__module__ for kind in type(program).__mro__ if kind is not object)
+    return _image(roots, frozenset({_SHARED, *(root.partition(".")[0] for root in roots)}))
+
+
+def firmware_images() -> tuple[bytes, bytes]:
+    """The images BL2 and BL31 of this source tree."""
+    bl2, bl31 = (_image(frozenset({root}), frozenset({_SHARED})) for root in ROOTS.values())
+    return bl2, bl31
+
+
+@lru_cache(maxsize=8)
+def package(rmm: bytes, *ns: bytes, secure: bytes | None = None) -> Package:
+    """The package that boots this source tree's firmware with the image ``rmm`` and the parts ``ns`` of NS software.
+
+    ``secure`` is the image of a Secure payload, if there is one.
+    """
+    bl2, bl31 = firmware_images()
+
+    def certify(kind: ImageType, image: bytes) -> CertifiedImage:
+        return CertifiedImage(kind.uuid, VERSION, len(image), sha256(image).digest())
+
+    parts = tuple((ns_part(number), image) for number, image in enumerate(ns))
+    ns_certificate = Certificate(tuple(certify(kind, image) for kind, image in parts)).pack()
+    chain = [(BL2, bl2), (BL31, bl31), (RMM, rmm), (NS_CERTIFICATE, ns_certificate)]
+    if secure is not None:
+        chain.append((SECURE_CERTIFICATE, Certificate((certify(BL32, secure),)).pack()))
+        parts += ((BL32, secure),)
+    cca_certificate = Certificate(tuple(certify(kind, image) for kind, image in chain)).pack()
+    images = {CCA_CERTIFICATE.uuid: cca_certificate, **{kind.uuid: image for kind, image in (*chain, *parts)}}
+    return Package(fip.build(images), sha256(cca_certificate).digest())

@@ -1,0 +1,100 @@
+"""The calls between Non-secure software and the payload, by the rules of TF-A's dispatcher for its test payload (TSPD).
+
+Calls of the Trusted OS owners enter the payload at a vector; the payload answers by SMC with the same function
+identifier. A yielding call may be preempted: an interrupt of Non-secure software comes to EL3 as FIQ, the caller gets
+PREEMPTED, and its RESUME lets the payload go on, its ABORT gives the call up.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.smccc import Fid
+from cca_arch.tsp import ABORT, PREEMPTED, RESUME, SMC64, TOS_OWNERS, Tsp, TspVector
+from cca_firmware.bl31.functions import FUNCTION, Handler, unknown
+from cca_firmware.secure.world import ARGUMENTS, SecureState, SecureWorld
+
+if TYPE_CHECKING:
+    from cca_firmware.secure.start import PayloadStart
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["TosCalls"]
+
+_W: Final = 0xFFFF_FFFF
+
+
+class TosCalls:
+    """Handlers of both sides: by function, ``ns_other`` for what else Non-secure software asks, ``secure_other`` for
+    what else the payload says.
+    """
+
+    def __init__(self, world: SecureWorld, start: "PayloadStart") -> None:
+        self._world = world
+        self._start = start
+        self.ns_handlers: dict[int, Handler] = {
+            **dict.fromkeys(map(int, Tsp), unknown),
+            **dict.fromkeys((RESUME, RESUME | SMC64), self._resume),
+            **dict.fromkeys((ABORT, ABORT | SMC64), self._abort),
+        }
+        self.secure_handlers: dict[int, Handler] = {
+            Tsp.ENTRY_DONE: self._started,
+            Tsp.ON_DONE: self._started,
+            Tsp.ABORT_DONE: self._aborted,
+            Tsp.GET_ARGS: self._get_args,
+        }
+
+    # -- Non-secure software ------------------------------------------------------------------------------------------
+    def ns_other(self, pe: "Pe", x: memoryview) -> None:
+        """A function that no handler knows: one of the Trusted OS's goes to the payload."""
+        world, fid = self._world, Fid(x[0] & FUNCTION)
+        idle = world.vectors and world.state[pe.index] is SecureState.IDLE
+        if not idle or fid.owner not in TOS_OWNERS or fid.zero:
+            unknown(pe, x)
+            return
+        world.called(pe, x)
+        if fid.fast:
+            world.enter(pe, SecureState.FAST, TspVector.FAST_SMC, *x[:ARGUMENTS])
+        else:
+            world.enter(pe, SecureState.YIELDING, TspVector.YIELD_SMC, *x[:ARGUMENTS])
+
+    def _resume(self, pe: "Pe", x: memoryview) -> None:
+        if self._world.state[pe.index] is SecureState.PREEMPTED:
+            self._world.enter(pe, SecureState.YIELDING, None)
+        else:
+            unknown(pe, x)
+
+    def _abort(self, pe: "Pe", x: memoryview) -> None:
+        if self._world.state[pe.index] is SecureState.PREEMPTED:
+            self._world.enter(pe, SecureState.ABORTING, TspVector.ABORT_YIELD_SMC, x[0])
+        else:
+            unknown(pe, x)
+
+    # -- the payload --------------------------------------------------------------------------------------------------
+    def secure_other(self, pe: "Pe", x: memoryview) -> None:
+        """A function that no handler knows: the one in progress has its results in X1..X4."""
+        world = self._world
+        called = world.state[pe.index] in (SecureState.FAST, SecureState.YIELDING)
+        if called and (x[0] ^ world.caller(pe)[0]) & FUNCTION == 0:
+            world.leave(pe, SecureState.IDLE, *x[1:5])
+        else:
+            unknown(pe, x)
+
+    def _started(self, pe: "Pe", x: memoryview) -> None:
+        """ENTRY_DONE has the vectors in X1, when they are not known yet."""
+        if not self._start.on(pe):
+            unknown(pe, x)
+            return
+        if x[0] & _W == Tsp.ENTRY_DONE and not self._world.vectors:
+            self._world.vectors = x[1]
+        self._start.done(pe, bool(self._world.vectors))
+
+    def _get_args(self, pe: "Pe", x: memoryview) -> None:
+        x[0:2] = self._world.caller(pe)[1:3]
+
+    def _aborted(self, pe: "Pe", x: memoryview) -> None:
+        if self._world.state[pe.index] is SecureState.ABORTING:
+            self._world.leave(pe, SecureState.IDLE, 0)
+        else:
+            unknown(pe, x)
+
+    def preempted(self, pe: "Pe") -> None:
+        """A yielding call makes way for an interrupt of Non-secure software."""
+        self._world.leave(pe, SecureState.PREEMPTED, PREEMPTED)
