@@ -11,9 +11,13 @@ _S2SZ_MIN: Final = 32
 
 
 class Offer(NamedTuple):
-    """The features of a version. Feature registers other than 0 read as zero."""
+    """The features of a version."""
 
     register_0: FeatureRegister0
+
+    def register(self, index: int) -> int:
+        """A feature register; those other than 0 read as zero."""
+        return int(self.register_0) if index == 0 else 0
 
     @property
     def max_recs(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from realm_code import REPORT, load, reported, smc
+from realm_code import REPORT, load, reported, smc, with_vectors
 
 from cca_arch.descriptors.rtte import HOST_NORMAL
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRipas
@@ -148,3 +148,50 @@ class TestNotMore:
         host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page() | HOST_NORMAL)
         host.ok(Rmi.GRANULE_UNDELEGATE, host.granules())
         assert omitted == []
+
+
+class TestTlb:
+    """What the RMM takes away is gone from the TLB too."""
+
+    def test_ripas_empty(self, running: Running, host: Any) -> None:
+        """A page that has become EMPTY is not reached any more, although it is still assigned."""
+        access = f"{load('x9', BUFFER)}; ldr x3, [x9]"
+        change = smc(Rsi.IPA_STATE_SET, BUFFER, BUFFER + PAGE, RmiRipas.EMPTY, 0)
+        realm = running(with_vectors(f"{access}; {change}; {access}"))
+        assert realm.enter().exit_reason == RecExitReason.RIPAS_CHANGE
+        host.ok(Rmi.RTT_SET_RIPAS, realm.rd, realm.recs[0], BUFFER, BUFFER + PAGE)
+        esr, far = reported(realm.enter())[:2]
+        assert (esr & 0x3F, far) == (0x10, BUFFER)
+
+    def test_table_destroyed(self, running: Running, host: Any) -> None:
+        """With the table of an Unprotected mapping the mapping goes."""
+        access = f"{load('x9', UNPROTECTED)}; ldr x3, [x9]"
+        realm = running(f"{access}; {REPORT}; {access}; {REPORT}")
+        realm.table(UNPROTECTED, 3)
+        host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, UNPROTECTED, 3, host.page(b"\x42") | HOST_NORMAL)
+        assert reported(realm.enter())[3] == 0x42
+        host.ok(Rmi.RTT_DESTROY, realm.rd, UNPROTECTED, 3)
+        assert realm.enter().exit_reason == RecExitReason.SYNC
+
+    def test_block_and_back(self, running: Running, host: Any) -> None:
+        """Folding a table of pages into a block and unfolding it keeps every page where it was."""
+        base, last = RAM + 0x20_0000, RAM + 0x3F_F000
+        access = f"{load('x9', last)}; ldr x3, [x9]"
+        realm = running(f"{access}; {REPORT}; {access}; {REPORT}; {access}; {REPORT}", block=base)
+        table = 0
+        for change in (None, Rmi.RTT_FOLD, Rmi.RTT_CREATE):
+            if change == Rmi.RTT_FOLD:
+                table = host.ok(Rmi.RTT_FOLD, realm.rd, base, 3)[0]
+            elif change == Rmi.RTT_CREATE:
+                host.ok(Rmi.RTT_CREATE, realm.rd, table, base, 3)
+            assert reported(realm.enter())[3] == 0x55AA
+
+    def test_vmid_used_again(self, running: Running, host: Any) -> None:
+        """A new Realm under the VMID of a dead one sees its own memory."""
+        source = f"{load('x9', BUFFER)}; ldr x3, [x9]; {REPORT}; {smc(0x8400_0008)}"
+        for value in (1, 2):
+            host._vmid = 0
+            realm = running(source)
+            host.peek.write64(realm.data[BUFFER], value)
+            assert reported(realm.enter())[3] == value
+            realm.destroy()

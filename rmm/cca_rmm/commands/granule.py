@@ -37,8 +37,8 @@ def version(call: VersionCall) -> Result:
 
 
 def features(call: FeaturesCall) -> Result:
-    """Registers other than 0 read as zero."""
-    return (0, int(call.rmm.facts.offer.register_0)) if call.index == 0 else (0, 0)
+    """What the version in force offers."""
+    return 0, call.rmm.facts.offer.register(call.index)
 
 
 GRAN_GPT: Final = Refusal("gran_gpt")
