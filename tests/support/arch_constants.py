@@ -17,6 +17,7 @@ from cca_arch.sysregs import REGISTERS
 __all__ = ["Finding", "second_definitions"]
 
 _DECLARATIONS: Final = (sysregs, gic, gpt, rtte, stage1, stage2)
+_HOMES: Final = ("cca_arch.sysregs", "cca_arch.gic", "cca_arch.descriptors", "cca_arch.types")
 
 
 class Finding(NamedTuple):
@@ -36,7 +37,7 @@ def _public(kind: type[Any]) -> dict[str, Any]:
         name: value
         for module in _DECLARATIONS
         for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, kind) and value is not kind
+        if isinstance(value, type) and issubclass(value, kind) and value.__module__.startswith(_HOMES)
     }
 
 

@@ -1,14 +1,15 @@
 """Stage 1 descriptors of VMSAv8-64, 4 KiB granule (DDI 0487, D8.3)."""
 
+from cca_arch.descriptors.stage2 import BLOCK, PAGE, TABLE
 from cca_arch.fields import Bits, Field
 
-__all__ = ["Stage1Leaf", "Stage1Table"]
+__all__ = ["BLOCK", "PAGE", "TABLE", "Stage1Leaf", "Stage1Table"]
 
 
 class Stage1Leaf(Bits):
-    """A page (level 3) or block descriptor; with ``type`` 0b00 or 0b10 it is invalid."""
+    """A page (level 3) or block descriptor; with any other ``type`` it is invalid."""
 
-    type = Field(1, 0)  # 0b11 page, 0b01 block
+    type = Field(1, 0)  # PAGE or BLOCK
     attrindx = Field(4, 2)
     ns = Field(5)
     ap = Field(7, 6)
@@ -27,7 +28,7 @@ class Stage1Leaf(Bits):
 class Stage1Table(Bits):
     """A descriptor of the next table; its restrictions hold for everything below."""
 
-    type = Field(1, 0)  # 0b11
+    type = Field(1, 0)  # TABLE
     address = Field(47, 12)
     pxntable = Field(59)
     uxntable = Field(60)  # XNTable in a regime of one privilege level

@@ -1,1 +1,1 @@
-"""Instructions and registers: decoders, the accesses they describe, register files."""
+"""The instruction set: decoders, the accesses they describe, register files, PSTATE."""

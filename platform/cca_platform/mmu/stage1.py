@@ -11,7 +11,7 @@ Choices where the architecture leaves one:
 
 from typing import Final
 
-from cca_arch.descriptors.stage1 import Stage1Leaf, Stage1Table
+from cca_arch.descriptors.stage1 import BLOCK, PAGE, TABLE, Stage1Leaf, Stage1Table
 from cca_arch.sysregs import MAIR_NORMAL_NC, MAIR_NORMAL_WB, MAIR_NORMAL_WT, Hcr, Sctlr, Tcr, TcrEl2, Ttbr
 from cca_arch.types import Pas, SecurityState
 from cca_platform.mmu.dram import update_descriptor
@@ -70,7 +70,7 @@ _HA_ON, _HD_ON, _FLAT, _FLAT_LOW = 1, 2, 4, 2  # {HPD, HD, HA}
 assert (Tcr.hd.low, TcrEl2.hd.low) == (Tcr.ha.low + 1, TcrEl2.ha.low + 1)
 _BASE: Final = Ttbr.baddr.mask
 _TYPE: Final = Stage1Leaf.type.mask
-_PAGE, _BLOCK, _TABLE = 0b11, 0b01, 0b11  # types
+_PAGE, _BLOCK, _TABLE = PAGE, BLOCK, TABLE
 _ATTRINDX, _ATTRINDX_ONES = Stage1Leaf.attrindx.low, Stage1Leaf.attrindx.ones
 _NS: Final = Stage1Leaf.ns.low
 _USER, _READ_ONLY = Stage1Leaf.user.mask, Stage1Leaf.read_only.mask
