@@ -16,7 +16,8 @@ class EventQueue:
     """What happens at a time: each name has one call to come, or none.
 
     ``next`` is the value of the counter at which the first one is due, or None. Calls that are due at the same time
-    come in the order in which their names were first seen.
+    come in the order in which their names were first seen. Nothing of it is saved: after a restore each owner says
+    again when it wants to be called, as the bus does for its devices.
     """
 
     def __init__(self) -> None:

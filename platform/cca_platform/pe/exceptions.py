@@ -1,7 +1,7 @@
 """From what the engine reports to exceptions: their class, syndrome and target level, as the architecture has them.
 
 The engine makes no exception entry of its own. It reports an interrupt number, with PC at or after the instruction, or
-that a TLB fill refused an access. Each becomes a call of ``Pe.take`` with ESR, FAR and HPFAR (DDI 0487, ESR_ELx).
+that a TLB fill refused an access. Each is taken with ESR, FAR and HPFAR (DDI 0487, ESR_ELx).
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
 from cca_platform.pe import interrupts, timers
 from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
-from cca_platform.pe.levels import SMC_0
+from cca_platform.pe.levels import SMC_0, take_program
 from cca_platform.pe.mmio import emulate
 from cca_platform.pe.traps import trap
 from cca_platform.trace.events import FaultGpf, FaultStage2
@@ -44,6 +44,7 @@ _UNKNOWN: Final = syndrome(Ec.UNKNOWN)
 _SVC_0, _HVC_0, _BRK_0 = syndrome(Ec.SVC), syndrome(Ec.HVC), syndrome(Ec.BRK)
 _PC_ALIGNMENT: Final = syndrome(Ec.PC_ALIGNMENT)
 _HCR_TSC: Final = Hcr.tsc.mask
+_ROOT: Final = int(SecurityState.ROOT)
 _MDCR_TDE: Final = Mdcr.tde.mask
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
 _IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
@@ -69,12 +70,16 @@ def _immediate(pe: "Pe", offset: int) -> int:
 
 
 def _smc(pe: "Pe") -> None:
-    """SMC goes to EL3, unless EL2 in Python traps that of EL1: then it has not been executed."""
-    if pe.el == 1 and pe.words[w.P_HCR] & _HCR_TSC and pe.is_python(2):
-        pe.words[w.P_PC] -= 4
-        pe.take(SMC_0, 2)  # the SMCCC knows no other immediate, and the RMM does not look at it
+    """SMC goes to EL3, unless EL2 in Python traps that of EL1: then it has not been executed.
+
+    The calls of Realms and of Non-secure code come through here, so this is short.
+    """
+    words, security = pe.words, pe.security
+    if pe.el == 1 and words[w.P_HCR] & _HCR_TSC and (security, 2) in pe.programs:
+        words[w.P_PC] -= 4
+        take_program(pe, security, 2, SMC_0)  # the SMCCC knows no other immediate, and the RMM does not look at it
     else:
-        pe.take(SMC_0 | _immediate(pe, -4), 3)
+        take_program(pe, _ROOT, 3, SMC_0 | _immediate(pe, -4))
 
 
 def _not_executed(pe: "Pe", number: int) -> None:
