@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ class Events(Listing):
 class Rig:
     """A booted machine, one run of it, and its trace."""
 
-    def __init__(self, payload: str, vcpus: int, build: bool = True) -> None:
+    def __init__(self, payload: str | Path, vcpus: int, build: bool = True) -> None:
         self.events = Events()
         self.machine = Machine(Board.load("fvp"), trace=Trace(self.events))
         self.system = System(self.machine)
@@ -99,7 +100,7 @@ class TestPauses:
     """However often a run pauses, the Realm does the same."""
 
     def test_random(self, rigs: Any, whole: Any, payload: str, vcpus: int) -> None:
-        """Pauses after random counts of instructions, with snapshots between, leave no mark."""
+        """Pauses after random counts of instructions, with snapshots and single steps between, leave no mark."""
         events, result = whole(payload, vcpus)
         dice = random.Random(f"{payload} {vcpus}")
         rig = rigs(payload, vcpus)
@@ -108,6 +109,8 @@ class TestPauses:
             pauses += 1
             if dice.random() < 0.3:
                 rig.machine.snapshot()
+            for _ in range(dice.choice((0, 0, 1, 5, 25))):
+                rig.vmm.step()
         assert pauses >= 10
         assert rig.end() == result
         assert list(rig.events) == events
@@ -191,6 +194,26 @@ class TestControl:
         assert {after - before for before, after in itertools.pairwise(steps)} <= {0, 1}
         assert steps[-1] > steps[0] + 250
         assert rig.finish() == straight.finish()
+
+    @pytest.mark.parametrize("before", [1, 20, 41, 42, 43, 100])
+    def test_steps_across_a_deadline(self, tmp_path: Path, before: int) -> None:
+        """An interrupt that comes due within a block waits for its end, in steps too."""
+        payload = tmp_path / "payload.bin"
+        words = [0xD280_0009 | 3000 << 5, *[0xD503_201F] * 40, 0xD100_0529]  # mov x9, #3000; nops; sub x9, x9, #1
+        words += [0xB500_0009 | (-41 & 0x7_FFFF) << 5]  # cbnz x9, the first nop
+        words += [0xD280_0100, 0xF2B0_8000, 0xD400_0003]  # PSCI SYSTEM_OFF
+        payload.write_bytes(b"".join(word.to_bytes(4, "little") for word in words))
+        straight, stepped = Rig(payload, 2), Rig(payload, 2)
+        result = straight.finish()
+        (first, *_) = (event for event in straight.events if event["event"] == "interrupt.take")
+        assert first["time"] > 50_000  # the slice is over, but the block is not
+        stepped.vmm.advance(max_insns=50_000 - 42 - before)
+        for _ in range(before + 100):
+            stepped.vmm.step()
+        assert stepped.finish() == result
+        assert list(stepped.events) == list(straight.events)
+        for rig in (straight, stepped):
+            rig.machine.close()
 
     def test_destroyed(self, rigs: Any) -> None:
         """A run that has not ended can be destroyed: the vCPU that is in its REC exits first."""

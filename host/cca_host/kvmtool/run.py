@@ -110,8 +110,7 @@ class Run:
     def step(self) -> Pause:
         """Let the vCPU whose turn it is do one instruction, or take the exception that comes in its place.
 
-        What the host does about exits is done along the way. An interrupt is seen after each step, which may be some
-        instructions earlier than without.
+        What the host does about exits is done along the way.
         """
         return self._run(None, None, alone=True)
 

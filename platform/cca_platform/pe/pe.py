@@ -173,8 +173,9 @@ class Pe:
 
     @property
     def resumes(self) -> bool:
-        """Whether the instruction that is next is the one of the last stop, in the middle of its block."""
-        return self._engine is not None and self._engine.passing == self.words[w.P_PC]
+        """Whether it has stopped before an instruction in the middle of a block: the rest of that comes first."""
+        words = self.words
+        return words[w.P_BLOCK_END] != 0 and words[w.P_BLOCK_PC] < words[w.P_PC] < words[w.P_BLOCK_END]
 
     def rearm(self) -> None:
         """Stop again where the last stop was: the PC is another now, or is to be looked at anew."""

@@ -54,8 +54,8 @@ def step(
     """Run the code of the current level until something happens, and deal with that.
 
     At most until the counter reads ``until`` or all PEs have retired ``limit``, which is no event: the next step goes
-    on as if it had never paused. Neither is a stop before an instruction: the block is then run to its end first. With
-    ``alone`` it runs one instruction, or takes the exception or interrupt that comes in its place.
+    on as if it had never paused. Neither is a stop before an instruction: the rest of its block comes before anything
+    else. With ``alone`` it runs one instruction, or takes the exception or interrupt that comes in its place.
     """
     machine = pe.machine
     if machine.stopped is not None:
@@ -87,16 +87,18 @@ def step(
     words[w.P_LIMIT] = slice_end if limit is None else min(limit, slice_end)
     pe.tlb.synchronise()
     interrupts.set_budget(pe.address)
-    if resumes and not alone:  # the block would have run to its end: nothing comes between
+    if resumes:
         budget = machine.memory.block
         budget[w.M_BUDGET] = max(int(budget[w.M_BUDGET]), int(budget[w.M_RETIRED]) + 1)
-    engine = pe.engine
+    engine, start, retired = pe.engine, words[w.P_PC], words[w.P_RETIRED]
     stop = engine.run(alone)
+    if words[w.P_BLOCK_END] and stop is not engine.BEFORE:
+        words[w.P_BLOCK_END] = 0
     if stop is engine.LEFT:
         return
     pe.el = words[w.P_PSTATE] >> _EL_LOW & _EL_ONES
     if stop is engine.BEFORE:
-        hooks.uncount(pe.address)
+        _stopped_before(pe, start, retired)
         if not alone:
             pe.paused = True
             machine.stop(BREAKPOINT, Halt.PAUSED)
@@ -111,6 +113,20 @@ def step(
         exceptions.misaligned(pe)
     else:
         _paused(pe)
+
+
+def _stopped_before(pe: "Pe", start: int, retired: int) -> None:
+    """A run from ``start`` ended before an instruction: its block is counted up to there, and its end is noted."""
+    words = pe.words
+    pc, block, end = words[w.P_PC], words[w.P_BLOCK_PC], words[w.P_BLOCK_PC] + words[w.P_BLOCK_SIZE]
+    hooks.uncount(pe.address)
+    if words[w.P_RETIRED] == retired:
+        return  # it stands where it stood
+    if pc == block:
+        end = 0
+    elif block == start and pc < words[w.P_BLOCK_END]:
+        end = words[w.P_BLOCK_END]  # the block began before ``start``
+    words[w.P_BLOCK_END] = end
 
 
 def _paused(pe: "Pe") -> None:
