@@ -60,7 +60,7 @@ class Console:
         self.status: int | None = None
         self.uart = uart
         uart.on_output = lambda data: self._emit(uart.name, data)
-        self.receive(given)
+        uart.arrive(given)
 
     def host_call(self, vcpu: Vcpu, call: HostCall) -> bool:
         """Answer a host call; True when it was EXIT."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from cca_host.kvm import Mmio, Vcpu
 from cca_platform.devices.base import Device
-from cca_platform.devices.wiring import Wiring
+from cca_platform.devices.wiring import Receiver, Wiring
 from cca_platform.machine.state import AnyState
 from cca_platform.trace.events import MmioRead, MmioWrite
 
@@ -20,10 +20,11 @@ class Devices:
 
     def __init__(self, machine: "Machine") -> None:
         self._machine = machine
+        self._source = "guest"
         self._frames: list[tuple[range, Device]] = []
 
-    def wiring(self) -> Wiring:
-        """What a model is tied to: the clock of the machine, and no interrupt."""
+    def wiring(self, name: str) -> Wiring:
+        """What the model of this name is tied to: the clock of the machine, the door for its input, no interrupt."""
         machine = self._machine
         return Wiring(
             clock=machine.clock,
@@ -35,7 +36,16 @@ class Devices:
             device=self.device,
             reset=_nothing,
             power_off=_nothing,
+            receive=lambda data: machine.inputs.push(f"{self._source}.{name}", data),
+            ask=lambda answer: machine.inputs.ask(f"{self._source}.{name}", answer),
         )
+
+    def named(self, source: str) -> None:
+        """Input for the models comes under this name from here on: ``source.MODEL``."""
+        self._source = source
+        for _, model in self._frames:
+            if isinstance(model, Receiver):
+                self._machine.inputs.attach(f"{source}.{model.name}", model.arrive)
 
     def device(self, name: str) -> Device:
         """The model with this name."""
@@ -44,6 +54,7 @@ class Devices:
     def attach(self, model: Device, base: int, size: int) -> None:
         """Let ``model`` answer ``size`` bytes at ``base``."""
         self._frames.append((range(base, base + size), model))
+        self.named(self._source)
 
     def answer(self, vcpu: Vcpu, access: Mmio) -> None:
         """Answer an access of ``vcpu``, by an external abort where there is no device."""

@@ -68,7 +68,7 @@ class Run:
         self.machine = system.machine
         self.options = options
         self.devices = Devices(self.machine)
-        uart = Uart16550(DeviceRow("uart", "uart16550", UART_BASE, UART_SIZE), self.devices.wiring())
+        uart = Uart16550(DeviceRow("uart", "uart16550", UART_BASE, UART_SIZE), self.devices.wiring("uart"))
         self.devices.attach(uart, UART_BASE, UART_SIZE)
         self.console = Console(self.machine, uart, options.on_console, options.console_input)
         self.vm: Vm | None = None
@@ -117,20 +117,23 @@ class Run:
     def _run(self, until: Ticks | None, last: int | None, alone: bool = False) -> Pause:
         """Go on until the clock reads ``until``, the Realm has retired ``last`` instructions, or a step is done."""
         self.must_be(Phase.BUILT)
-        clock, start = self.machine.clock, perf_counter()
+        clock, inputs, start = self.machine.clock, self.machine.inputs, perf_counter()
         self._asked = False
         try:
-            while self.end is None:
-                if self._asked:
-                    return Pause.ASKED
-                if last is not None and self.retired >= last:
-                    return Pause.INSTRUCTIONS
-                if until is not None and clock.now >= until:
-                    return Pause.TIME
-                limit = None if last is None else Instructions(clock.retired + last - self.retired)
-                found = self._go_on(until, limit, alone)
-                if found is not None:
-                    return found
+            with inputs.running():
+                while self.end is None:
+                    if inputs.active:
+                        inputs.poll()
+                    if self._asked:
+                        return Pause.ASKED
+                    if last is not None and self.retired >= last:
+                        return Pause.INSTRUCTIONS
+                    if until is not None and clock.now >= until:
+                        return Pause.TIME
+                    limit = None if last is None else Instructions(clock.retired + last - self.retired)
+                    found = self._go_on(until, limit, alone)
+                    if found is not None:
+                        return found
         except RmiError as error:
             self.over(EXIT_FAILED, RunReason.FAILED, str(error))
         finally:

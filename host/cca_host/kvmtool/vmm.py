@@ -99,6 +99,7 @@ class Vmm(Run):
         assert self.vm is not None
         self._part = f"vmm.{self.vm.vmid}"
         self.machine.parts[self._part] = self
+        self.devices.named(self._part)
 
     # -- end ----------------------------------------------------------------------------------------------------
     def destroy(self) -> None:

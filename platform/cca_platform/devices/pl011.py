@@ -64,6 +64,10 @@ class Pl011(Device):
         self._touched: int | None = None  # when the receive FIFO last changed, unless it is empty: the time-out's start
 
     def receive(self, data: bytes) -> None:
+        """Bytes that somebody outside sends."""
+        self.wiring.receive(data)
+
+    def arrive(self, data: bytes) -> None:
         """Bytes that arrive on the line."""
         self._line.extend(data)
         self._fill()

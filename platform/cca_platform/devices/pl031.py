@@ -37,7 +37,7 @@ class Pl031(Device):
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
         self._time = Timebase(wiring, 1)
-        self._start = EPOCH if wiring.clock.mode == "virtual" else int(time.time())
+        self._start = EPOCH if wiring.clock.mode == "virtual" else wiring.ask(lambda: int(time.time()))
         self.power_on()
 
     def power_on(self) -> None:

@@ -43,6 +43,10 @@ class Uart16550(Device):
         super().write(offset & _LAST, size, value)
 
     def receive(self, data: bytes) -> None:
+        """Bytes that somebody outside sends."""
+        self.wiring.receive(data)
+
+    def arrive(self, data: bytes) -> None:
         """Bytes that arrive on the line."""
         self._received += data
         self.wiring.changed()

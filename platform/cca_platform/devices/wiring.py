@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cca_platform.machine.clock import Clock
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.trace import Trace
 
-__all__ = ["Registers", "Wiring"]
+__all__ = ["Receiver", "Registers", "Wiring"]
 
 
 class Registers(Protocol):
@@ -23,6 +23,14 @@ class Registers(Protocol):
         """Write ``size`` bytes of the registers."""
 
 
+@runtime_checkable
+class Receiver(Protocol):
+    """A model that gets input from outside the machine."""
+
+    def arrive(self, data: bytes) -> None:
+        """Input that the machine has noticed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """The board around one device.
@@ -30,7 +38,9 @@ class Wiring:
     ``line(level)`` drives its interrupt, ``signal(intid, level)`` any shared one. ``device(name)`` is another device,
     whose row comes earlier in the board. ``changed()`` has to be called when its state changes other than in ``read``,
     ``write`` and ``advance``: the machine then asks for its deadline and its state again. ``reset(reason)`` asks for a
-    system reset, ``power_off(reason)`` ends the run.
+    system reset, ``power_off(reason)`` ends the run. ``receive(data)`` is the door for what comes from outside the
+    machine, which then calls the model's ``arrive``; ``ask(answer)`` lets in what the world says now (see
+    :mod:`cca_platform.machine.inputs`).
     """
 
     clock: Clock
@@ -42,6 +52,8 @@ class Wiring:
     device: Callable[[str], Any]
     reset: Callable[[str], None]
     power_off: Callable[[str], None]
+    receive: Callable[[bytes], None]
+    ask: Callable[[Callable[[], int]], int]
 
     def now(self) -> int:
         """The system counter."""

@@ -8,12 +8,13 @@ from typing import Final
 from cca_arch.types import Access, Pas, Ticks
 from cca_platform.devices.base import Device
 from cca_platform.devices.kinds import Kinds
-from cca_platform.devices.wiring import Registers, Wiring
+from cca_platform.devices.wiring import Receiver, Registers, Wiring
 from cca_platform.errors import BusError, MachineError, StateError
 from cca_platform.halt import Halt
 from cca_platform.machine.board import WINDOW, Board, DeviceRow
 from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
+from cca_platform.machine.inputs import Inputs
 from cca_platform.machine.state import AnyState, State
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.events import BusUnclaimed, MmioRead, MmioWrite
@@ -51,6 +52,7 @@ class Bus:
         memory: Memory,
         clock: Clock,
         events: EventQueue,
+        inputs: Inputs,
         trace: Trace,
         kinds: Kinds,
         stop: Callable[[str, Halt], None],
@@ -59,6 +61,7 @@ class Bus:
         self._trace = trace
         self._clock = clock
         self._events = events
+        self._inputs = inputs
         self._kinds = kinds
         self._stop = stop
         self._raz = board.unmapped == "raz"
@@ -87,8 +90,12 @@ class Bus:
             device=self._device,
             reset=lambda reason: self._stop(f"system reset: {reason}", Halt.RESET),
             power_off=lambda reason: self._stop(reason, Halt.OFF),
+            receive=partial(self._inputs.push, row.name),
+            ask=partial(self._inputs.ask, row.name),
         )
         model = self._kinds.make(row, wiring)
+        if isinstance(model, Receiver):
+            self._inputs.attach(row.name, model.arrive)
         self.devices[row.name] = model
         self._calls[row.name] = partial(self._advance, row.name)
         self.attach(row.name, row.base, row.size, model, row.pases)

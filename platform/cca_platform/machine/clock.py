@@ -18,6 +18,7 @@ __all__ = ["Clock", "ClockState"]
 
 _RETIRED: Final = w.M_RETIRED
 _SKIPPED: Final = w.M_SKIPPED
+_SECOND: Final = 1_000_000_000  # nanoseconds
 
 
 class ClockState(State, frozen=True, tag="clock/1"):
@@ -31,7 +32,8 @@ class Clock:
     """The counter that CNTPCT_EL0 shows, in ticks of ``counter_hz``.
 
     ``mode`` "virtual": time passes by the instructions that any PE retires, and ``skip_to`` for idle time, so that
-    equal inputs give equal runs. "host": in addition it is never behind wall time; ``follow`` is called between slices.
+    equal inputs give equal runs. "host": in addition it is never behind wall time, which the machine looks at between
+    slices (:mod:`cca_platform.machine.inputs`).
     """
 
     def __init__(self, memory: "Memory", counter_hz: int, mode: str) -> None:
@@ -71,10 +73,13 @@ class Clock:
         """The ticks in which the counter has certainly seen ``count`` instructions, and none less."""
         return Ticks(-(-count // self._per_tick))
 
-    def follow(self) -> None:
-        """With the host's clock: catch up with wall time."""
-        if self.mode == "host":
-            self.skip_to(Ticks((perf_counter_ns() - self._start) * self.counter_hz // 1_000_000_000))
+    def wall(self) -> Ticks:
+        """What the counter would read by the host's clock."""
+        return Ticks((perf_counter_ns() - self._start) * self.counter_hz // _SECOND)
+
+    def rebase(self) -> None:
+        """Have the host's clock go on from what the counter reads."""
+        self._start = perf_counter_ns() - self.now * _SECOND // self.counter_hz
 
     def save(self) -> ClockState:
         """State for a snapshot."""
@@ -83,3 +88,4 @@ class Clock:
     def restore(self, state: ClockState) -> None:
         """Put the counter back to that of a snapshot."""
         self._words[_RETIRED], self._words[_SKIPPED] = state.retired, state.skipped
+        self.rebase()

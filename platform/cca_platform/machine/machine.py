@@ -14,6 +14,7 @@ from cca_platform.machine.board import Bank, Board, nonvolatile_bank
 from cca_platform.machine.bus import Bus
 from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
+from cca_platform.machine.inputs import Inputs, Journal
 from cca_platform.machine.saved import Checkpoint, MachineState
 from cca_platform.machine.scheduler import Scheduler
 from cca_platform.machine.snapshot import Snapshot, Snapshots
@@ -42,7 +43,8 @@ class Machine:
     ``clock`` is "virtual" or "host" (see :class:`cca_platform.machine.clock.Clock`). ``programs`` are the exception
     levels that Python implements; every other level runs AArch64 code on the PE's engine. ``parts`` are what else a
     snapshot keeps. ``scr`` is the SCR_EL3 under which EL3 runs each security state. ``kinds`` are the devices that the
-    board can have, those of Realmlab by default.
+    board can have, those of Realmlab by default. ``record`` keeps a journal of all inputs, ``replay`` is one to take
+    them from (see :mod:`cca_platform.machine.inputs`).
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Machine:
         clock: str = "virtual",
         cpu: str = "a72",
         kinds: Kinds | None = None,
+        record: bool = False,
+        replay: Journal | None = None,
     ) -> None:
         self.board = board
         self.cpu = cpu
@@ -60,7 +64,10 @@ class Machine:
         self.clock = Clock(self.memory, board.counter_hz, clock)
         self.trace.clock = lambda: self.clock.now
         self.events = EventQueue()
-        self.bus = Bus(board, self.memory, self.clock, self.events, self.trace, kinds or Kinds(), self.stop)
+        self.inputs = Inputs(self.clock, self.events, record, replay)
+        self.bus = Bus(
+            board, self.memory, self.clock, self.events, self.inputs, self.trace, kinds or Kinds(), self.stop
+        )
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
@@ -110,6 +117,7 @@ class Machine:
         self.parts.clear()
         self.scr[:] = [0] * len(self.scr)
         self.bus.reset()
+        self.inputs.reset()
         self.gic.reset()
         self.scheduler.reset()
         self.stopped = None
@@ -149,7 +157,8 @@ class Machine:
         InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one. The next run goes on
         with the PE whose turn it was.
         """
-        return self.scheduler.run(max_insns)
+        with self.inputs.running():
+            return self.scheduler.run(max_insns)
 
     # -- TLB maintenance from the levels in Python --------------------------------------------------------------------
     def tlbi_vmalls12(self, vmid: int) -> None:
@@ -194,6 +203,7 @@ class Machine:
     def close(self) -> None:
         """Give engines and memory back; nothing of the machine may be used afterwards."""
         self.stop("closed")
+        self.inputs.close()
         for pe in self.pes:
             pe.close()
         self.memory.close()

@@ -10,6 +10,7 @@ from cca_platform.halt import Halt
 from cca_platform.machine.board import Board
 from cca_platform.machine.bus import BusState
 from cca_platform.machine.clock import ClockState
+from cca_platform.machine.inputs import InputsState
 from cca_platform.machine.scheduler import SchedulerState
 from cca_platform.machine.state import AnyState, State
 from cca_platform.memory.memory import MemoryState
@@ -35,6 +36,7 @@ class MachineState(State, frozen=True, tag="machine/1"):
     stopped: str | None
     halt: str
     scheduler: SchedulerState
+    inputs: InputsState
     scr: tuple[int, ...]
     memory: MemoryState
     bus: BusState
@@ -71,6 +73,7 @@ def save(machine: "Machine") -> MachineState:
         stopped=machine.stopped,
         halt=machine.halt.value,
         scheduler=machine.scheduler.save(),
+        inputs=machine.inputs.save(),
         scr=tuple(machine.scr),
         memory=machine.memory.save(),
         bus=machine.bus.save(),
@@ -101,6 +104,7 @@ def restore(machine: "Machine", state: MachineState, resume: "Callable[[str, Any
     machine.memory.restore(state.memory)
     machine.stopped, machine.halt = state.stopped, Halt(state.halt)
     machine.scheduler.restore(state.scheduler)
+    machine.inputs.restore(state.inputs)
     machine.scr[:] = state.scr
     machine.trace.seq = state.trace_seq
     machine.bus.restore(state.bus)

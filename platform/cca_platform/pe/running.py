@@ -63,7 +63,10 @@ def step(
     if pe.call_done:
         raise AssertionError(f"{pe!r} must have code to run, not a Python program")
     clock, words = pe.clock, pe.words
-    clock.follow()
+    inputs = machine.inputs
+    if inputs.active:
+        inputs.poll()
+        limit = inputs.limit(limit)
     now, resumes = clock.now, pe.resumes
     events = machine.events
     if events.next is not None and events.next <= now and not resumes:

@@ -1,0 +1,295 @@
+"""The one door for everything that is not deterministic.
+
+What a machine does follows from its state and its inputs: bytes that a user or a socket sends, the host's clock, random
+numbers, files, results of threads. Each input passes here and is stamped with the virtual time at which the machine
+noticed it. A machine that records keeps them as a journal; one that replays takes them from there at the same places,
+and the run is the same to the last event. Three ways lead in:
+
+- ``push``: somebody outside has something for a source, whenever he likes. It is noticed at the next look (``poll``).
+- ``ask``: the machine needs something now, such as a random number.
+- ``submit``: a thread works for a device. Its result comes at a time that is fixed when the work is given to it; the
+  machine waits for the thread then, so the result's time does not depend on how fast the host is.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from cca_arch.types import Instructions, Ticks
+from cca_platform.errors import MachineError
+from cca_platform.machine.clock import Clock
+from cca_platform.machine.events import EventQueue
+from cca_platform.machine.state import State
+
+__all__ = ["Input", "Inputs", "InputsState", "Journal", "Way"]
+
+_CLOCK: Final = "clock"
+
+
+class Way(StrEnum):
+    """How an input came in."""
+
+    PUSHED = "pushed"
+    ASKED = "asked"
+    RESULT = "result"
+
+
+class Input(State, frozen=True, tag="input/1"):
+    """One input, noticed when all PEs had retired ``retired`` instructions, at look number ``look`` since then.
+
+    ``number`` counts inputs from the start of the machine, ``time`` is the system counter.
+    """
+
+    number: int
+    retired: int
+    look: int
+    time: int
+    way: Way
+    source: str
+    data: bytes | int
+
+
+class Journal(State, frozen=True, tag="journal/1"):
+    """The inputs of a run, in their order."""
+
+    inputs: tuple[Input, ...]
+
+
+class PendingState(State, frozen=True, tag="pending/1"):
+    """A result for ``source`` that arrives at ``due``, or bytes that wait for the next look (``due`` 0)."""
+
+    source: str
+    due: int
+    data: bytes
+
+
+class InputsState(State, frozen=True, tag="inputs/1"):
+    """Where the next input stands in the run, the last one that was recorded, and what is on its way."""
+
+    retired: int
+    look: int
+    count: int
+    last: int
+    queued: tuple[PendingState, ...]
+    results: tuple[PendingState, ...]
+
+
+class _Work(NamedTuple):
+    """What a thread does, or has done; None in a replay."""
+
+    source: str
+    due: Ticks
+    result: "Future[bytes] | bytes | None"
+
+
+class Inputs:
+    """The inputs of one machine. ``active`` says that somebody has to look (``poll``) before code runs.
+
+    ``record`` keeps a journal from the start; ``replay`` is the journal to take inputs from, after which the machine is
+    open to the world again.
+    """
+
+    def __init__(self, clock: Clock, events: EventQueue, record: bool = False, replay: Journal | None = None) -> None:
+        self._clock = clock
+        self._events = events
+        self._record = record
+        self._arrive: dict[str, Callable[[bytes], None]] = {}
+        self._retired, self._look = -1, 0
+        self._count = 0
+        self._log: dict[int, tuple[int, Input]] = {}  # by an entry of its own, with the one before it: a tree
+        self._last = 0
+        self._queued: list[tuple[str, bytes]] = []
+        self._works: list[_Work] = []
+        self._threads: ThreadPoolExecutor | None = None
+        self._runs = 0
+        self._journal = Journal(())
+        self._replay: tuple[Input, ...] = ()
+        self.active = False
+        self.replay(replay or self._journal)
+
+    # -- journals ----------------------------------------------------------------------------------------------------
+    def journal(self) -> Journal:
+        """What has been recorded on the way to the present; a restored snapshot has the way to that."""
+        found, entry = list[Input](), self._last
+        while entry in self._log:
+            entry, one = self._log[entry]
+            found.append(one)
+        return Journal(tuple(reversed(found)))
+
+    def replay(self, journal: Journal) -> None:
+        """Take inputs from ``journal`` from here on: those that come after what the machine has noticed."""
+        self._journal = journal
+        self._replay = tuple(one for one in journal.inputs if one.number >= self._count)
+        self._awake()
+
+    @property
+    def replaying(self) -> bool:
+        """Whether there are inputs of a journal still to come."""
+        return bool(self._replay)
+
+    def limit(self, limit: Instructions | None) -> Instructions | None:
+        """How far code may run: to the place of the next input, if that comes before ``limit``."""
+        if self._replay:
+            one = self._replay[0]
+            if one.way is Way.PUSHED and one.retired > self._clock.retired:
+                return Instructions(one.retired if limit is None else min(one.retired, limit))
+        return limit
+
+    def _awake(self) -> None:
+        self.active = bool(self._replay or self._record or self._queued or self._clock.mode == "host")
+
+    def _note(self, way: Way, source: str, data: bytes | int, ahead: bool = False) -> None:
+        """An input is noticed; ``ahead`` of the next look, which might have let it in as well."""
+        if self._record:
+            clock = self._clock
+            retired, look = self._place() if ahead else (clock.retired, self._look)
+            one = Input(self._count, retired, look, clock.now, way, source, data)
+            entry = len(self._log) + 1
+            self._log[entry] = self._last, one
+            self._last = entry
+        self._count += 1
+
+    def _next(self, way: Way, source: str) -> bytes | int:
+        """The next input of the journal, which has to be this one, and now."""
+        one, clock = self._replay[0], self._clock
+        if (one.way, one.source, one.retired, one.time) != (way, source, clock.retired, clock.now):
+            raise MachineError(
+                f"the run must be that of the journal, where input {one.number} is {one.way} for {one.source} at"
+                f" instruction {one.retired:,} and tick {one.time:,}, not {way} for {source} at instruction"
+                f" {clock.retired:,} and tick {clock.now:,}"
+            )
+        self._replay = self._replay[1:]
+        if not self._replay:  # the world comes in again
+            self._journal = Journal(())
+            clock.rebase()
+        return one.data
+
+    # -- inputs that come when they like -----------------------------------------------------------------------------
+    def attach(self, source: str, arrive: Callable[[bytes], None]) -> None:
+        """Have ``arrive`` called with what comes for ``source``."""
+        self._arrive[source] = arrive
+
+    def push(self, source: str, data: bytes) -> None:
+        """Something from outside for ``source``; MachineError while a journal is replayed, where inputs come from."""
+        if source not in self._arrive:
+            raise MachineError(f"a source of inputs must be one of {', '.join(self._arrive)}, not {source!r}")
+        if self._replay:
+            raise MachineError(f"the machine replays a journal: input for {source} must come from there")
+        if self._runs:
+            self._queued.append((source, data))
+            self._awake()
+            return
+        self._note(Way.PUSHED, source, data, ahead=True)
+        self._arrive[source](data)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While this is entered, code may be in the middle of something, and what is pushed waits for the next look."""
+        self._runs += 1
+        try:
+            yield
+        finally:
+            self._runs -= 1
+
+    def poll(self) -> None:
+        """Look, before code runs: let in what waits, and follow the host's clock."""
+        self._retired, self._look = here = self._place()
+        while self._replay:
+            one = self._replay[0]
+            if one.way is not Way.PUSHED or (one.retired, one.look) > here:
+                return
+            self._deliver(one.source, self._next(Way.PUSHED, one.source))
+        while self._queued:
+            self._deliver(*self._queued.pop(0))
+        clock = self._clock
+        if clock.mode == "host":
+            ticks = clock.wall()
+            if ticks > clock.now:
+                self._deliver(_CLOCK, ticks)
+        self._awake()
+
+    def _place(self) -> tuple[int, int]:
+        """Where the next look is: instructions retired, and its number since then."""
+        retired = self._clock.retired
+        return retired, self._look + 1 if retired == self._retired else 0
+
+    def _deliver(self, source: str, data: bytes | int) -> None:
+        self._note(Way.PUSHED, source, data)
+        if isinstance(data, int):
+            self._clock.skip_to(Ticks(data))
+        else:
+            self._arrive[source](data)
+
+    # -- inputs that the machine asks for ----------------------------------------------------------------------------
+    def ask(self, source: str, answer: Callable[[], int]) -> int:
+        """What the world says now."""
+        data = int(self._next(Way.ASKED, source)) if self._replay else answer()
+        self._note(Way.ASKED, source, data)
+        return data
+
+    # -- results of threads ------------------------------------------------------------------------------------------
+    def submit(self, source: str, work: Callable[[], bytes], due: Ticks) -> None:
+        """Have a thread do ``work``; ``source`` gets the result when the counter reads ``due``, and not before."""
+        result = None
+        if not self._replay:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(thread_name_prefix="device")
+            result = self._threads.submit(work)
+        self._works.append(_Work(source, due, result))
+        self._schedule()
+
+    def _schedule(self) -> None:
+        due = min((work.due for work in self._works), default=None)
+        self._events.call_at("results of threads", due, self._finish)
+
+    def _finish(self, now: Ticks) -> None:
+        """Hand over the results that are due, in the order in which the work was given."""
+        for work in [work for work in self._works if work.due <= now]:
+            self._works.remove(work)
+            if work.result is None:
+                data = self._next(Way.RESULT, work.source)
+                assert isinstance(data, bytes)
+            else:
+                data = _bytes(work.result)
+            self._note(Way.RESULT, work.source, data)
+            self._arrive[work.source](data)
+        self._schedule()
+
+    # -- state -------------------------------------------------------------------------------------------------------
+    def save(self) -> InputsState:
+        """State for a snapshot; waits for the threads."""
+        return InputsState(
+            retired=self._retired,
+            look=self._look,
+            count=self._count,
+            last=self._last,
+            queued=tuple(PendingState(source, 0, data) for source, data in self._queued),
+            results=tuple(
+                PendingState(work.source, work.due, b"" if work.result is None else _bytes(work.result))
+                for work in self._works
+            ),
+        )
+
+    def restore(self, state: InputsState) -> None:
+        """Put back what ``save`` gave; a journal that is being replayed goes on from there."""
+        self._retired, self._look, self._count, self._last = state.retired, state.look, state.count, state.last
+        self._queued = [(one.source, one.data) for one in state.queued]
+        self._works = [_Work(one.source, Ticks(one.due), one.data) for one in state.results]
+        self._schedule()
+        self.replay(self._journal)
+
+    def reset(self) -> None:
+        """A system reset: what devices have asked for is lost."""
+        self._works.clear()
+        self._schedule()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+
+
+def _bytes(result: "Future[bytes] | bytes") -> bytes:
+    return result if isinstance(result, bytes) else result.result()
