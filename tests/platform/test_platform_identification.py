@@ -219,3 +219,28 @@ class TestClaims:
         """VMIDBits = 16: VTTBR_EL2 keeps all of them."""
         x = bench.run("msr vttbr_el2, x1; mrs x2, vttbr_el2; smc #0", el=2, x1=0xABCD_0000_8040_0000)
         assert x[2] == x[1]
+
+
+class TestRegisters:
+    """What code reads of the machine it runs on."""
+
+    def test_mpidr(self, bench: Any) -> None:
+        """Each PE has the MPIDR of the board."""
+        for index in (0, 3, 7):
+            bench.pe = bench.machine.pes[index]
+            assert bench.run("mrs x1, mpidr_el1; smc #0", el=2)[1] == bench.machine.board.pes[index]
+
+    def test_features(self, bench: Any) -> None:
+        """RME is there; the physical address size is the board's; no SVE, no PMU, no LPA2."""
+        x = bench.run("mrs x1, id_aa64pfr0_el1; mrs x2, id_aa64mmfr0_el1; mrs x3, id_aa64dfr0_el1; smc #0", el=2)
+        assert x[1] >> 52 & 15 == 1
+        assert x[1] >> 32 & 15 == 0
+        assert x[2] & 15 == 5
+        assert x[3] >> 8 & 15 == 0
+
+    @pytest.mark.parametrize("el", [1, 2])
+    def test_same_answer_from_python(self, bench: Any, el: int) -> None:
+        """id_register and MRS agree."""
+        x = bench.run("mrs x1, id_aa64mmfr1_el1; mrs x2, id_aa64isar0_el1; mrs x3, s3_0_c0_c7_2; smc #0", el=el)
+        ids = [bench.pe.id_register(3, 0, 0, crm, op2) for crm, op2 in ((7, 1), (6, 0), (7, 2))]
+        assert x[1:4] == ids

@@ -1,0 +1,87 @@
+"""A PE runs code, counts what it retires, and stops where it has to."""
+
+from typing import Any
+
+import pytest
+
+from cca_arch.types import SecurityState
+from cca_platform.errors import InstructionLimit, MachineStopped
+
+CODE = 0x8010_0000
+NS = SecurityState.NON_SECURE
+
+
+class TestCounting:
+    """The clock counts retired instructions exactly, whatever interrupts a block."""
+
+    @pytest.mark.parametrize("turns", [1, 10, 1000])
+    def test_loop(self, bench: Any, turns: int) -> None:
+        """A loop of two instructions retires twice its turns, the SMC included."""
+        before = bench.pe.retired
+        bench.run("loop: subs x1, x1, #1; b.ne loop; smc #0", x1=turns)
+        assert bench.pe.retired - before == 2 * turns + 1
+
+    def test_aborts(self, bench: Any) -> None:
+        """An access that aborts is not retired; what its handler retires is."""
+        bench.vectors("mrs x20, elr_el1; add x20, x20, #4; msr elr_el1, x20; eret")
+        before = bench.pe.retired
+        bench.run("nop; nop; ldr x2, [x1]; nop; smc #0", x1=0x7000_0000)
+        assert bench.pe.retired - before == 4 + 4
+
+    def test_counter(self, bench: Any) -> None:
+        """CNTVCT_EL0 and CNTPCT_EL0 read the clock, CNTFRQ_EL0 the board's frequency."""
+        x = bench.run("mrs x1, cntvct_el0; mrs x2, cntpct_el0; mrs x3, cntfrq_el0; isb; mrs x4, cntvct_el0; smc #0")
+        assert x[1] == x[2]
+        assert x[3] == 100_000_000
+        assert x[4] >= x[1]
+        assert x[4] <= bench.machine.clock.now
+
+    def test_timer_registers(self, bench: Any) -> None:
+        """CTL, CVAL and TVAL of the virtual timer are one state: TVAL is CVAL - counter, ISTATUS the comparison."""
+        source = (
+            "mov x1, #1000; msr cntv_tval_el0, x1; mov x2, #1; msr cntv_ctl_el0, x2; mrs x3, cntv_ctl_el0;"
+            "mrs x4, cntv_cval_el0; mrs x5, cntv_tval_el0; msr cntv_cval_el0, xzr; mrs x6, cntv_ctl_el0; smc #0"
+        )
+        x = bench.run(source)
+        assert x[3] == 1
+        assert x[4] - 1000 <= bench.machine.clock.now
+        assert 0 < x[5] <= 1000
+        assert x[6] == 5
+
+    def test_timer_far_away(self, bench: Any) -> None:
+        """A compare value with bit 63 set is far in the future, not in the past."""
+        source = "mov x1, #-1; msr cntv_cval_el0, x1; mov x2, #1; msr cntv_ctl_el0, x2; mrs x3, cntv_ctl_el0; smc #0"
+        assert bench.run(source)[3] == 1
+        assert bench.pe.deadline() is None
+
+    def test_limit(self, bench: Any) -> None:
+        """A run stops within one block of its limit of instructions."""
+        bench.place(CODE, "loop: b loop")
+        bench.pe.elr, bench.pe.spsr = CODE, 0x3C5
+        bench.pe.eret(NS, 1)
+        with pytest.raises(InstructionLimit, match="5000 instructions"):
+            bench.machine.run(5000)
+        assert bench.pe.retired == 5000
+
+    def test_nothing_can_wake_it(self, bench: Any) -> None:
+        """WFI with no timer anywhere ends the run instead of hanging it."""
+        bench.place(CODE, "wfi; smc #0")
+        bench.pe.elr, bench.pe.spsr = CODE, 0x3C5
+        bench.pe.eret(NS, 1)
+        assert "cannot come" in bench.machine.run(1000)
+
+    def test_stuck(self, bench: Any) -> None:
+        """A vector that faults on itself is no code that runs: with nothing else to wait for, the run ends."""
+        bench.pe.write_sysreg("vbar_el1", 0x7000_0000)
+        bench.place(CODE, ".word 0")
+        bench.pe.elr, bench.pe.spsr = CODE, 0x3C5
+        bench.pe.eret(NS, 1)
+        assert bench.machine.run(1_000_000) == "every PE waits for an interrupt that cannot come"
+        assert (bench.pe.stuck, bench.pe.retired) == (True, 0)
+
+    def test_stopped(self, bench: Any) -> None:
+        """After power-off nothing runs."""
+        bench.machine.stop("system off")
+        bench.pe.eret(NS, 1)
+        with pytest.raises(MachineStopped, match="system off"):
+            bench.pe.step()
