@@ -9,6 +9,7 @@ from typing import Final
 from cca_arch.fields import Bits, Field
 
 __all__ = [
+    "FUNCTION",
     "NOT_SUPPORTED",
     "PSCI_FIDS",
     "REGISTER_MASK",
@@ -29,6 +30,8 @@ NOT_SUPPORTED: Final = REGISTER_MASK
 SMCCC_VERSION: Final = 0x10005
 SVE_HINT: Final = 1 << 16
 """The FID bit that is ignored when an FID is matched."""
+FUNCTION: Final = 0xFFFF_FFFF & ~SVE_HINT
+"""The bits of X0 that name a function: W0 without the SVE hint."""
 
 
 class Owner(IntEnum):

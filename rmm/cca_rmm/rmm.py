@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.el3 import BootCode, RmmEl3
 from cca_arch.rmi.v1_0 import RecExitReason
-from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT
+from cca_arch.smccc import FUNCTION, NOT_SUPPORTED
 from cca_arch.sysregs import Ec, Esr, Mmfr1, encodings
 from cca_platform.trace.events import BootStage, RmiCall
 from cca_rmm.boot import check_registers, read_banks
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Rmm"]
 
-_FID_MASK: Final = 0xFFFF_FFFF & ~SVE_HINT
 _COMPLETE: Final = int(RmmEl3.RMI_REQ_COMPLETE)
 _VMID16: Final = 2  # ID_AA64MMFR1_EL1.VMIDBits
 _EC, _SMC = Esr.ec.mask, Ec.SMC << Esr.ec.low
@@ -119,7 +118,7 @@ class Rmm(Core):
     def on_eret(self, pe: "Pe") -> None:
         """EL3 enters: with a CPU index in X0 to boot this PE, else with an RMI call in X0..X7."""
         x = pe.x[0:8].tolist()
-        row = self._commands.get(x[0] & _FID_MASK)
+        row = self._commands.get(x[0] & FUNCTION)
         if row is None and x[0] < MAX_PES:  # no FID of a fast call is as small
             self.boot(pe)
             return

@@ -1,19 +1,17 @@
-"""Functions that EL3 serves: how they are named in X0, and what a handler of one is."""
+"""Functions that EL3 serves: what a handler of one is, and the answer to those that nobody serves."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from cca_arch.smccc import NOT_SUPPORTED, SVE_HINT
+from cca_arch.smccc import NOT_SUPPORTED
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["FUNCTION", "Handler", "unknown"]
+__all__ = ["Handler", "unknown"]
 
 Handler = Callable[["Pe", memoryview], None]
 """What a function does with a PE and its X0..X30."""
-FUNCTION: Final = 0xFFFF_FFFF & ~SVE_HINT
-"""The bits of X0 that name a function."""
 
 
 def unknown(pe: "Pe", x: memoryview) -> None:

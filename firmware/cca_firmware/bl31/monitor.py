@@ -6,14 +6,14 @@ interface 2.0 X1..X8, become X0 and up of the Non-secure caller, whose other reg
 
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.el3 import RmmEl3, result_count
+from cca_arch.el3 import RMM_EL3_VERSION_2, RmmEl3, result_count
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
-from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, RMI_FIDS, RMI_FIDS_LATER, SMCCC_VERSION, Fid, Smccc
+from cca_arch.smccc import FUNCTION, NOT_SUPPORTED, PSCI_FIDS, RMI_FIDS, RMI_FIDS_LATER, SMCCC_VERSION, Fid, Smccc
 from cca_arch.sysregs import Ec, Esr, Pstate, syndrome
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.contexts import Contexts
-from cca_firmware.bl31.functions import FUNCTION, Handler, unknown
+from cca_firmware.bl31.functions import Handler, unknown
 from cca_firmware.bl31.names import function_name
 from cca_firmware.bl31.psci import PsciService
 from cca_firmware.bl31.rmmd import RmmDispatcher
@@ -36,7 +36,7 @@ _REALM: Final = SecurityState.REALM
 _ALL: Final = slice(None)
 _TAIL: Final = slice(8, 31)
 _NO_RETURN: Final = frozenset({RmmEl3.BOOT_COMPLETE, Psci.CPU_OFF, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET})
-_REC_ENTER: Final = int(Rmi.REC_ENTER)
+_RMI: Final = frozenset({*RMI_FIDS, *RMI_FIDS_LATER})
 _EL: Final = Pstate.el.low
 
 
@@ -63,6 +63,8 @@ class Monitor:
         count = result_count(rmmd.interface)
         self._results = slice(0, count)
         self._realm_results = tuple(context.words[1 : 1 + count] for context in self._realm)
+        self._entering = frozenset({int(Rmi.REC_ENTER)}) if rmmd.interface < RMM_EL3_VERSION_2 else _RMI
+        """The calls that may run a Realm; which that is in a later RMI, EL3 does not know."""
         self._ns_is_code = ns_is_code
         self.rmmd = rmmd
         self.secure = secure
@@ -70,7 +72,7 @@ class Monitor:
             Smccc.VERSION: self._smccc_version,
             Smccc.ARCH_FEATURES: self._arch_features,
         }
-        rmi: dict[int, Handler] = dict.fromkeys((*RMI_FIDS, *RMI_FIDS_LATER), self._rmi_call)
+        rmi: dict[int, Handler] = dict.fromkeys(_RMI, self._rmi_call)
         routes: dict[SecurityState, dict[int, Handler]] = {
             SecurityState.SECURE: arch,
             SecurityState.NON_SECURE: arch | psci.handlers | rmi,
@@ -152,8 +154,8 @@ class Monitor:
     def _rmi_call(self, pe: "Pe", x: memoryview) -> None:
         """Non-secure to Realm: X0..X7 travel, the Realm world gets its own X8..X30 back.
 
-        R-EL2 is a Python program and has no EL2 registers on the PE: only a Realm that runs, which is RMI_REC_ENTER,
-        puts others there than those of Non-secure code.
+        R-EL2 is a Python program and has no EL2 registers on the PE: only a Realm that runs puts others there than
+        those of Non-secure code.
         """
         if not self.rmmd.ready:
             x[0] = NOT_SUPPORTED
@@ -163,7 +165,7 @@ class Monitor:
         ns.x[_ALL] = x
         if self._ns_is_code:
             ns.interrupted_at[_ALL] = pe.interrupted_at
-            if x[0] & FUNCTION == _REC_ENTER:
+            if x[0] & FUNCTION in self._entering:
                 pe.save_el2(ns.el2, replaced=True)
         x[_TAIL] = self._realm[index].tail
         pe.eret(_REALM, 2)
@@ -176,7 +178,7 @@ class Monitor:
         x[_ALL] = ns.x
         x[self._results] = self._realm_results[index]
         if self._ns_is_code:
-            if ns.x[0] & FUNCTION == _REC_ENTER:
+            if ns.x[0] & FUNCTION in self._entering:
                 pe.restore_el2(ns.el2, replaced=True)
             pe.interrupted_at[_ALL] = ns.interrupted_at
             pe.eret(_NS, ns.spsr >> _EL & 3)

@@ -7,9 +7,8 @@ from cca_arch.ffa import Ffa
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.rsi.v1_0 import Rsi
-from cca_arch.smccc import RMI_FIDS, RMI_FIDS_LATER, Smccc
+from cca_arch.smccc import FUNCTION, RMI_FIDS, RMI_FIDS_LATER, Smccc
 from cca_arch.tsp import Tsp
-from cca_firmware.bl31.functions import FUNCTION
 
 __all__ = ["function_name"]
 

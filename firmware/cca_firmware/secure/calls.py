@@ -7,9 +7,9 @@ PREEMPTED, and its RESUME lets the payload go on, its ABORT gives the call up.
 
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.smccc import Fid
+from cca_arch.smccc import FUNCTION, Fid
 from cca_arch.tsp import ABORT, PREEMPTED, RESUME, SMC64, TOS_OWNERS, Tsp, TspVector
-from cca_firmware.bl31.functions import FUNCTION, Handler, unknown
+from cca_firmware.bl31.functions import Handler, unknown
 from cca_firmware.secure.world import ARGUMENTS, SecureState, SecureWorld
 
 if TYPE_CHECKING:

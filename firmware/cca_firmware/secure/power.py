@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.psci import Psci
+from cca_arch.smccc import FUNCTION
 from cca_arch.tsp import Tsp, TspVector
 from cca_arch.types import SecurityState
-from cca_firmware.bl31.functions import FUNCTION, Handler, unknown
+from cca_firmware.bl31.functions import Handler, unknown
 from cca_firmware.secure.world import SecureState, SecureWorld
 
 if TYPE_CHECKING:

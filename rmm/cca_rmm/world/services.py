@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_arch.smccc import NOT_SUPPORTED, PSCI_FIDS, SVE_HINT, Fid
+from cca_arch.smccc import FUNCTION, NOT_SUPPORTED, PSCI_FIDS, Fid
 from cca_platform.trace.events import PsciCall, RsiCall, RsiReturn
 from cca_rmm.command import Command, Result, execute
 from cca_rmm.core import Core
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_FID_MASK: Final = 0xFFFF_FFFF & ~SVE_HINT
 _SMC64: Final = Fid.smc64.mask
 _PSCI: Final = frozenset(fid | bit for fid in PSCI_FIDS for bit in (0, _SMC64))
 _RESULTS: Final = 4
@@ -24,7 +23,7 @@ def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
     """Serve an SMC of the Realm; the PC is already after it. Outputs go to X0..X3, more where a row says so."""
     x = pe.x
     fid = x[0]
-    row = services.get(fid & _FID_MASK)
+    row = services.get(fid & FUNCTION)
     tracing = rmm.trace.on
     if tracing:
         trace_call(rmm, pe, row, fid)
@@ -55,7 +54,7 @@ def trace_call(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int) -> None:
     ins = row.ins if row is not None else ()
     args = dict(zip(ins, pe.x[1:11].tolist(), strict=False))
     name = row.name if row is not None else "UNKNOWN"
-    event = PsciCall if fid & _FID_MASK in _PSCI else RsiCall
+    event = PsciCall if fid & FUNCTION in _PSCI else RsiCall
     rmm.trace.emit(event(fid=fid, cmd=name, args=args, rec=rmm.current(pe)), pe=pe)
 
 
