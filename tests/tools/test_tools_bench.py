@@ -5,8 +5,7 @@ import io
 import capstone
 import pytest
 
-from cca_tools import loops
-from cca_tools.bench import ROWS, Bench, Measured, Row, table
+from cca_tools.bench import ROWS, Bench, Measured, Row, loops, table
 
 TIME = Row("t", "a path", "us", 10, 4, lambda bench: 0.0)
 SHARE = Row("s", "a share", "% of bare", 80, 95, lambda bench: 0.0)

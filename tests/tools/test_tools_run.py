@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import realmlab
-from cca_tools import loops
+from cca_tools.bench import loops
 from cca_tools.cli import main
 
 GREETING = "Hello from Realm EL1"

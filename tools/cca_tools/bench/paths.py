@@ -1,4 +1,4 @@
-"""The paths that have a bound: measured, must, aim and verdict.
+"""The paths that have a bound, and how each is measured.
 
 Each figure is the best of several batches, which is what a quiet machine would show. Shares compare with Unicorn alone
 in the same run.
@@ -7,127 +7,25 @@ in the same run.
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Final
 
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi
 from cca_arch.rsi.v1_0 import Rsi
-from cca_tools import bare, loops
+from cca_tools.bench import bare, loops
+from cca_tools.bench.rig import BATCHES, CALL_PAGE, DATA_PAGE, PAGE, RAM, Bench, best
+from cca_tools.bench.rows import Row
 
 if TYPE_CHECKING:
     from cca_firmware.package.nsimage import NsImage
-    from cca_host.kvm import Vcpu, Vm
-    from realmlab.machine import Machine
 
-__all__ = ["ROWS", "Measured", "Row", "measure", "table"]
+__all__ = ["ROWS"]
 
-_BATCHES = 5
-_RAM = 0x8000_0000
-_CODE_PAGE, _CALL_PAGE, _DATA_PAGE = 0, 1, 2
-_PAGE = 0x1000
-_HOST_CALL = ((0, int(Rsi.HOST_CALL)), (1, _RAM + _CALL_PAGE * _PAGE))
-_PAYLOAD = "hello"
-_ENTRIES = 0x9400_0000  # the word that tells ns_enter how often
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A path: ``must`` and ``aim`` in ``unit``; a share is better when larger, everything else when smaller."""
-
-    name: str
-    path: str
-    unit: str
-    must: float
-    aim: float
-    take: "Callable[[Bench], float]"
-
-    @property
-    def larger_is_better(self) -> bool:
-        """Whether the bounds are lower bounds."""
-        return self.unit == "% of bare"
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A row and its figure; or why there is none."""
-
-    row: Row
-    value: float | None
-    trouble: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """``aim``, ``must``, ``MISSED`` or ``no figure``."""
-        if self.value is None:
-            return f"no figure: {self.trouble}"
-        sign = -1 if self.row.larger_is_better else 1
-        if sign * self.value <= sign * self.row.aim:
-            return "aim"
-        return "must" if sign * self.value <= sign * self.row.must else "MISSED"
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        row = self.row
-        return {
-            "name": row.name,
-            "path": row.path,
-            "unit": row.unit,
-            "measured": self.value,
-            "must": row.must,
-            "aim": row.aim,
-            "verdict": self.verdict,
-        }
-
-
-def _best(action: Callable[[], object], count: int = 1, batches: int = _BATCHES) -> float:
-    """Seconds for one of ``count`` actions that ``action`` does, in the best batch."""
-    times = []
-    for _ in range(batches):
-        start = perf_counter()
-        action()
-        times.append(perf_counter() - start)
-    return min(times) / count
-
-
-class Bench:
-    """One booted machine for all rows, and the Realms that they need."""
-
-    @cached_property
-    def machine(self) -> "Machine":
-        """Booted on first use."""
-        from realmlab.machine import Machine
-
-        return Machine()
-
-    def realm(self, words: Sequence[int], pages: int = 4, measure: bool = True) -> "tuple[Vm, Vcpu]":
-        """An active Realm of ``pages`` pages with one REC at the start of ``words``."""
-        from cca_host.kvm import Vm
-
-        vm = Vm(self.machine.host)
-        vm.add_memory(_RAM, pages * _PAGE)
-        vm.init_ripas()
-        vm.populate(_RAM, loops.code(words).ljust(pages * _PAGE, b"\0"), measure)
-        vcpu = vm.create_vcpu(_RAM, [])
-        vm.activate()
-        return vm, vcpu
-
-    def entries(self, words: Sequence[int], count: int = 1) -> float:
-        """Seconds for one of ``count`` REC entries of a Realm whose code calls the Host for ever."""
-        vm, vcpu = self.realm(words)
-
-        def enter() -> None:
-            for _ in range(count):
-                vcpu.run()
-
-        try:
-            enter()
-            return _best(enter, count)
-        finally:
-            vm.destroy()
+_HOST_CALL: Final = ((0, int(Rsi.HOST_CALL)), (1, RAM + CALL_PAGE * PAGE))
+_PAYLOAD: Final = "hello"
+_ENTRIES: Final = 0x9400_0000  # the word that tells ns_enter how often
 
 
 def _version_python(bench: Bench) -> float:
@@ -138,7 +36,7 @@ def _version_python(bench: Bench) -> float:
         for _ in range(count):
             rmi(fid, ABI_VERSION)
 
-    return _best(calls, count) * 1e6
+    return best(calls, count) * 1e6
 
 
 def _version_real(bench: Bench) -> float:
@@ -195,7 +93,7 @@ def _delegate(bench: Bench) -> float:
             host.rmi(back, pa)
 
     try:
-        return _best(pairs, count) * 1e6
+        return best(pairs, count) * 1e6
     finally:
         host.pages.give(pa)
 
@@ -205,16 +103,16 @@ def _data_create(bench: Bench) -> float:
 
     host, count = bench.machine.host, 256
     fid, times = int(Rmi.DATA_CREATE), []
-    for _ in range(_BATCHES):
+    for _ in range(BATCHES):
         with Vm(host) as vm:
-            vm.add_memory(_RAM, 2 << 20)
+            vm.add_memory(RAM, 2 << 20)
             vm.init_ripas()
-            vm.populate(_RAM, bytes(_PAGE))
+            vm.populate(RAM, bytes(PAGE))
             granules = [host.delegate() for _ in range(count)]
             rd, staging = vm.rd, vm.staging
             start = perf_counter()
             for number, data in enumerate(granules, 1):
-                host.rmi(fid, rd, data, _RAM + number * _PAGE, staging, 1)
+                host.rmi(fid, rd, data, RAM + number * PAGE, staging, 1)
             times.append(perf_counter() - start)
     return min(times) / count * 1e6
 
@@ -251,7 +149,7 @@ def _rsi_version(bench: Bench) -> float:
 
 def _token(bench: Bench) -> float:
     """INIT and the CONTINUE that signs and copies; the entry of the REC is part of it."""
-    continued = ((0, int(Rsi.ATTESTATION_TOKEN_CONTINUE)), (1, _RAM + _DATA_PAGE * _PAGE), (2, 0), (3, _PAGE))
+    continued = ((0, int(Rsi.ATTESTATION_TOKEN_CONTINUE)), (1, RAM + DATA_PAGE * PAGE), (2, 0), (3, PAGE))
     words = [*loops.call(((0, int(Rsi.ATTESTATION_TOKEN_INIT)),)), *loops.call(continued)]
     return bench.entries(loops.call_forever(_HOST_CALL, words), 50) * 1e3
 
@@ -280,7 +178,7 @@ def _arithmetic(bench: Bench) -> float:
 
 
 def _load_store(bench: Bench) -> float:
-    return _share(bench, loops.load_store(500_000, _RAM + _DATA_PAGE * _PAGE))
+    return _share(bench, loops.load_store(500_000, RAM + DATA_PAGE * PAGE))
 
 
 def _start(bench: Bench) -> float:
@@ -318,7 +216,7 @@ def _trace_off(bench: Bench) -> float:
 
     run = bench.machine.run_realm
     run(_PAYLOAD)
-    return 100 * len(listing) * _best(ask, count) / _best(lambda: run(_PAYLOAD))
+    return 100 * len(listing) * best(ask, count) / best(lambda: run(_PAYLOAD))
 
 
 ROWS = (
@@ -338,41 +236,3 @@ ROWS = (
     Row("start", "process start to first output of a payload", "s", 0.9, 0.4, _start),
     Row("trace-off", "trace off, cost", "% of run", 2, 0.5, _trace_off),
 )
-
-
-def measure(names: Iterable[str] = ()) -> list[Measured]:
-    """The rows whose name contains one of ``names``, or all; a row that cannot be measured says why."""
-    wanted = list(names)
-    bench, measured = Bench(), []
-    for row in ROWS:
-        if wanted and not any(name in row.name for name in wanted):
-            continue
-        try:
-            measured.append(Measured(row, row.take(bench)))
-        except Exception as error:
-            measured.append(Measured(row, None, f"{type(error).__name__}: {error}"))
-    return measured
-
-
-def table(rows: Sequence[Measured], stream: TextIO | None = None) -> None:
-    """Print the rows: in colour on a terminal, as text otherwise."""
-    stream = stream or sys.stdout
-    cells = [
-        (item.row.path, "-" if item.value is None else f"{item.value:.3g}", f"{item.row.must:g}", f"{item.row.aim:g}",
-         item.row.unit, item.verdict)
-        for item in rows
-    ]  # fmt: skip
-    head = ("Path", "Measured", "Must", "Aim", "Unit", "Verdict")
-    if not stream.isatty():
-        widths = [max(len(line[column]) for line in (head, *cells)) for column in range(len(head))]
-        for line in (head, *cells):
-            stream.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    grid = Table(*head, box=None, header_style="bold")
-    colours = {"aim": "green", "must": "yellow"}
-    for line in cells:
-        grid.add_row(*line[:-1], f"[{colours.get(line[-1], 'red')}]{line[-1]}[/]")
-    Console(file=stream).print(grid)

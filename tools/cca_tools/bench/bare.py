@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
-from cca_tools.loops import SMC, code
+from cca_tools.bench.loops import SMC, code
 
 __all__ = ["best"]
 
