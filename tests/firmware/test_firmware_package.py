@@ -140,7 +140,7 @@ class TestChanges:
         """A module that moves to another folder, that of another stage, stays in the images that run it."""
         before = self.measured(tree)
         (tree / "cca_firmware" / "bl31" / "gpts.py").rename(tree / "cca_firmware" / "bl2" / "transitions.py")
-        path = tree / "cca_firmware" / "bl31" / "firmware.py"
+        path = tree / "cca_firmware" / "firmware.py"
         path.write_text(path.read_text().replace("cca_firmware.bl31.gpts", "cca_firmware.bl2.transitions"))
         rmmd = tree / "cca_firmware" / "bl31" / "rmmd.py"
         rmmd.write_text(rmmd.read_text().replace("cca_firmware.bl31.gpts", "cca_firmware.bl2.transitions"))

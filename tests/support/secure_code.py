@@ -1,12 +1,19 @@
 """Secure payloads in assembly for tests: entries that do what a test gives, and otherwise only answer."""
 
+import struct
+from typing import Any
+
 from ns_code import assemble, constant
 
-__all__ = ["BASE", "FAST", "YIELDING", "payload"]
+from cca_arch.tsp import Tsp
+
+__all__ = ["BASE", "FAST", "NOTES", "PREEMPT", "YIELDING", "notes", "payload"]
 
 BASE = 0xFC00_0000
+NOTES = BASE + 0x8000
 FAST = 0xB200_2000
 YIELDING = 0x3200_2000
+PREEMPT = f"{constant('x0', Tsp.PREEMPTED)} smc #0;"
 _VECTORS = (
     "yielding", "fast", "cpu_on", "cpu_off", "never", "never", "interrupt", "system_off", "system_reset", "aborted",
 )  # fmt: skip
@@ -30,3 +37,8 @@ def payload(start: str = "", ready: str = "adr x1, entries;", **entries: str) ->
     table = "".join(f"b {name};" for name in _VECTORS)
     begin = f"{start} {ready} {constant('x0', 0xF200_0000)} smc #0; b never;"
     return assemble(f"{begin} entries: {table} {body} {entries.get('more', '')}", BASE)
+
+
+def notes(booted: Any, count: int) -> list[int]:
+    """What a payload has stored at NOTES."""
+    return list(struct.unpack(f"<{count}Q", booted.machine.memory.backdoor.read(NOTES, 8 * count)))

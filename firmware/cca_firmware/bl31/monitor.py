@@ -4,7 +4,7 @@ The switch keeps to the RMM-EL3 interface: an RMI call enters the RMM with the c
 interface 2.0 X1..X8, become X0 and up of the Non-secure caller, whose other registers come back as they were.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cca_arch.el3 import RMM_EL3_VERSION_2, RmmEl3, result_count
 from cca_arch.psci import Psci
@@ -20,11 +20,10 @@ from cca_firmware.bl31.rmmd import RmmDispatcher
 from cca_platform.trace.events import PsciCall, SmcCall, SmcReturn, WorldSwitch
 
 if TYPE_CHECKING:
-    from cca_firmware.secure.dispatcher import SecureDispatcher
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "SecureService"]
 
 _SMC_0: Final = syndrome(Ec.SMC)
 """ESR_EL3 of SMC #0: the SMCCC reserves every other immediate."""
@@ -38,6 +37,24 @@ _TAIL: Final = slice(8, 31)
 _NO_RETURN: Final = frozenset({RmmEl3.BOOT_COMPLETE, Psci.CPU_OFF, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET})
 _RMI: Final = frozenset({*RMI_FIDS, *RMI_FIDS_LATER})
 _EL: Final = Pstate.el.low
+
+
+class SecureService(Protocol):
+    """Who serves the Secure world's side: handlers by function for Non-secure callers and for the Secure payload, those
+    of all other functions, and that of interrupts for EL3.
+    """
+
+    ns_handlers: dict[int, Handler]
+    secure_handlers: dict[int, Handler]
+
+    def ns_other(self, pe: "Pe", x: memoryview) -> None:
+        """A call of Non-secure software that no handler knows."""
+
+    def secure_other(self, pe: "Pe", x: memoryview) -> None:
+        """A call of the payload that no handler knows."""
+
+    def on_interrupt(self, pe: "Pe") -> None:
+        """An interrupt of another world than the one that runs."""
 
 
 class Monitor:
@@ -54,7 +71,7 @@ class Monitor:
         rmmd: RmmDispatcher,
         psci: PsciService,
         ns_is_code: bool,
-        secure: "SecureDispatcher | None" = None,
+        secure: "SecureService | None" = None,
     ) -> None:
         self._machine = machine
         self._trace = machine.trace

@@ -30,7 +30,7 @@ __all__ = ["ROOTS", "VERSION", "Package", "component", "firmware_images", "packa
 
 VERSION: Final = "0.1.0"
 """The version that the certificates give the images of this source tree."""
-ROOTS: Final = {"BL2": "cca_firmware.bl2.load", "BL31": "cca_firmware.bl31.firmware"}
+ROOTS: Final = {"BL2": "cca_firmware.bl2.load", "BL31": "cca_firmware.firmware"}
 """The root modules of the firmware's images. What else is in this package runs outside of them: BL1, which is a ROM
 whose content is its hash, the order of the stages (``cca_firmware.boot``), and what builds packages."""
 _SHARED: Final = "cca_arch"

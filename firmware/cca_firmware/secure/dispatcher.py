@@ -65,7 +65,6 @@ class SecureDispatcher:
             **interrupts,
             **ffa.secure_handlers,
         }
-        self.ns_other, self.secure_other = calls.ns_other, calls.secure_other
 
     @property
     def state(self) -> list[SecureState]:
@@ -76,6 +75,14 @@ class SecureDispatcher:
     def ready(self) -> bool:
         """Whether the payload serves calls."""
         return self.world.ready
+
+    def ns_other(self, pe: "Pe", x: memoryview) -> None:
+        """A function of Non-secure software that no handler knows."""
+        self._calls.ns_other(pe, x)
+
+    def secure_other(self, pe: "Pe", x: memoryview) -> None:
+        """A function of the payload that no handler knows."""
+        self._calls.secure_other(pe, x)
 
     # -- interrupts ---------------------------------------------------------------------------------------------------
     def on_interrupt(self, pe: "Pe") -> None:

@@ -1,4 +1,4 @@
-"""BL31: the monitor and its services are set up, then every world is started in turn.
+"""BL31 as a whole: the monitor and its services are set up, then every world is started in turn.
 
 The start of a Secure payload is code, and may take its time: what comes after it on a PE is started by the payload's
 own call that it is ready, and which PE the boot waits for is state as any other. Nothing waits for it in a function.
