@@ -18,11 +18,11 @@ _OFFSET: Final = 0xFFF
 _FIPA: Final = Hpfar.fipa.mask
 
 
-def answer(vcpu: Rec) -> Exit | None:
+def answer(vcpu: Rec, reason: int) -> Exit | None:
     """Deal with the last exit of ``vcpu``: what the VMM has to know, or None to enter the REC again."""
-    handler = _ANSWERS.get(vcpu.page.reason)
+    handler = _ANSWERS.get(reason)
     if handler is None:
-        return vcpu.failed(f"unknown REC exit reason {vcpu.page.reason}")
+        return vcpu.failed(f"unknown REC exit reason {reason}")
     return handler(vcpu)
 
 

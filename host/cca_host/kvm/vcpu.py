@@ -66,6 +66,7 @@ class Vcpu(Rec):
         system = self.vm.system
         here = system.pe
         on = system.machine.pes[self.running] if self.running is not None else here if pe is None else pe
+        limited = until is not None or limit is not None
         system.pe = on
         self._pausing = False
         try:
@@ -73,7 +74,7 @@ class Vcpu(Rec):
                 if self.running is None:
                     self._enter(on)
                 while not on.call_done:
-                    if self._pauses(until, limit):
+                    if self._pausing or (limited and self._over(until, limit)):
                         return Paused()
                     on.step(until, limit, alone)
                     if alone and not on.call_done:
@@ -81,15 +82,15 @@ class Vcpu(Rec):
                 result = self._exited(on)
                 if result is not None:
                     return result
-                if self._pauses(until, limit):
+                if self._pausing or (limited and self._over(until, limit)):
                     return Paused()
         finally:
             system.pe = here
 
-    def _pauses(self, until: Ticks | None, limit: Instructions | None) -> bool:
+    def _over(self, until: Ticks | None, limit: Instructions | None) -> bool:
+        """Whether a limit of the run is reached."""
         clock = self.vm.system.machine.clock
-        in_time = until is None or clock.now < until
-        return self._pausing or not in_time or (limit is not None and clock.retired >= limit)
+        return (until is not None and clock.now >= until) or (limit is not None and clock.retired >= limit)
 
     def pause(self) -> None:
         """Let :meth:`run` return as soon as it can: at the next block of code, without an exit of the REC."""
@@ -132,8 +133,9 @@ class Vcpu(Rec):
         self.flags = 0
         if self.vm.vgic is not None:
             self.store_interrupts(self.vm.vgic)
-        self.exits[self.page.reason] += 1
-        return handle_exit.answer(self)
+        reason = self.page.reason
+        self.exits[reason] += 1
+        return handle_exit.answer(self, reason)
 
     # -- the end, snapshots -------------------------------------------------------------------------------------
     def destroy(self) -> None:

@@ -67,7 +67,7 @@ def step(
     if inputs.active:
         inputs.poll()
         limit = inputs.limit(limit)
-    now, resumes = clock.now, pe.resumes
+    now, resumes = clock.now, words[w.P_BLOCK_END] != 0 and pe.resumes
     events = machine.events
     if events.next is not None and events.next <= now and not resumes:
         events.run(now)
