@@ -38,7 +38,7 @@ class TestSources:
 
     def test_what_native_files_import_and_what_that_imports(self, root):
         """A constant may come through a package from the file that declares it."""
-        names = {path.relative_to(root).as_posix() for path in cache.sources(root)}
+        names = {Path(path).relative_to(root).as_posix() for path in cache.sources(str(root))}
         assert names == FILES.keys() - {"cca_arch/__init__.py", "cca_arch/rmi.py", "cca_platform/pe/pe.py"}
 
     @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ class TestSources:
     def test_of_this_project(self, name):
         """Where the walkers, hooks and transfers have their constants from."""
         root = Path(cache.__file__).parents[2]
-        assert root / name in cache.sources()
+        assert str(root / name) in cache.sources()
 
     def test_not_the_calls_of_worlds(self):
         """RMI and the like may change without a new compilation."""
         root = Path(cache.__file__).parents[2]
-        assert not {path for path in cache.sources() if root / "cca_arch/rmi" in path.parents}
+        assert not {path for path in cache.sources() if path.startswith(str(root / "cca_arch/rmi"))}

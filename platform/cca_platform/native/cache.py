@@ -14,37 +14,57 @@ from typing import Final
 
 __all__ = ["folder", "sources"]
 
-_ROOT: Final = Path(__file__).parents[2]
-_NATIVE: Final = re.compile(rb"^@(?:jit|callback)\(", re.MULTILINE)
-_IMPORT: Final = re.compile(rb"^(?:from|import) (cca_[\w.]+)(?: import (\([^)]*\)|.*))?", re.MULTILINE)
+_ROOT: Final = str(Path(__file__).parents[2])
+_NATIVE: Final = (b"\n@jit(", b"\n@callback(")
+_NAME: Final = re.compile(r"\w+")
 
 
-def sources(root: Path = _ROOT) -> dict[Path, bytes]:
+def sources(root: str = _ROOT) -> dict[str, bytes]:
     """The files below ``root`` that compiled code depends on, with their content."""
-    contents = {path: path.read_bytes() for path in root.glob("cca_platform/**/*.py")}
-    found: dict[Path, bytes] = {}
-    waiting = [path for path, text in contents.items() if _NATIVE.search(text) or path.parent.name == "native"]
+    waiting = list(_native(f"{root}/cca_platform"))
+    found: dict[str, bytes] = {}
     while waiting:
         path = waiting.pop()
         if path not in found:
-            text = found[path] = contents.get(path) or path.read_bytes()
-            waiting += _imported(root, text)
+            found[path] = _read(path)
+            waiting += _imported(root, found[path])
     return found
 
 
-def _imported(root: Path, text: bytes) -> Iterator[Path]:
-    """The files of ours that a module imports when it is loaded."""
-    for module, names in _IMPORT.findall(text):
-        place = root.joinpath(*module.decode().split("."))
-        wanted = [place / f"{name}.py" for name in re.findall(r"\w+", names.decode())]
-        yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py", *wanted))
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _native(package: str) -> Iterator[str]:
+    """The files with native functions, and those that make them so."""
+    for folder, inner, names in os.walk(package):
+        inner[:] = [name for name in inner if name != "__pycache__"]
+        every = os.path.basename(folder) == "native"
+        for name in names:
+            path = f"{folder}/{name}"
+            if name.endswith(".py") and (every or any(mark in _read(path) for mark in _NATIVE)):
+                yield path
+
+
+def _imported(root: str, text: bytes) -> Iterator[str]:
+    """The files of ours that a module imports at its top level."""
+    for statement in (b"\n" + text).split(b"\nfrom cca_")[1:]:
+        module, _, rest = statement.partition(b" import ")
+        names = rest.partition(b")" if rest[:1] == b"(" else b"\n")[0]
+        place = f"{root}/cca_{module.decode().replace('.', '/')}"
+        if os.path.isfile(f"{place}.py"):
+            yield f"{place}.py"
+        else:
+            inner = (f"{place}/{name}.py" for name in _NAME.findall(names.decode()))
+            yield from filter(os.path.isfile, (f"{place}/__init__.py", *inner))
 
 
 def folder() -> str:
     """The folder for the sources as they are now."""
     digest = hashlib.sha256()
     for path, text in sorted(sources().items()):
-        digest.update(f"{path.relative_to(_ROOT)} {len(text)}\n".encode() + text)
+        digest.update(f"{os.path.relpath(path, _ROOT)} {len(text)}\n".encode() + text)
     given = os.environ.get("NUMBA_CACHE_DIR")
     package = Path(__file__).parents[1]
     base = Path(given) if given else package / "__pycache__"
