@@ -21,6 +21,7 @@ from realmlab.options import (
     NsMachineOptions,
     NsRunOptions,
     RealmOptions,
+    RealmRunOptions,
     declared,
     read,
     spelled,
@@ -29,6 +30,8 @@ from realmlab.options import (
 API: list[tuple[Callable[..., Any], tuple[type, ...], set[str]]] = [
     (realmlab.Machine.__init__, (MachineOptions,), {"self", "board"}),
     (realmlab.Machine.run_realm, (RealmOptions,), {"self", "payload"}),
+    (realmlab.Machine.realm, (RealmOptions,), {"self", "payload"}),
+    (realmlab.Realm.run, (RealmRunOptions,), {"self"}),
     (realmlab.NsMachine.__init__, (NsMachineOptions,), {"self", "images", "board"}),
     (realmlab.NsMachine.run, (NsRunOptions,), {"self"}),
 ]

@@ -150,23 +150,75 @@ def _kind(field: FieldType) -> str:
     return field.form.name + " or null" * field.nullable + " (optional)" * field.optional
 
 
+_SECTIONS: dict[str, tuple[str, ...]] = {
+    "Machines": ("Machine", "Realm", "Vcpu", "NsMachine", "NsImage", "Snapshot", "Hook", "Listener"),
+    "Results": ("RunResult", "NsResult", "Progress", "Reason"),
+    "Registers, memory and tables": (
+        "Cpu", "Registers", "GranuleView", "RttView", "RttEntry", "RecView", "RecRegisters", "RealmFacts", "RecFacts",
+        "RmmInspector", "Platform",
+    ),
+    "Boards and devices": (
+        "Board", "DeviceRow", "Device", "Register", "RegisterTable", "Wiring", "DeviceState", "State", "DmaPort",
+        "DmaAborted",
+    ),
+    "Traces": ("Trace", "Sink", "JsonLines", "Console", "Listing", "Counts"),
+    "Numbers and names": ("Rmi", "Rsi", "Pas", "SecurityState", "find_payload", "payload_names", "parse_size"),
+    "Errors": ("MachineError", "NotSeen", "GranuleProtectionFault", "BusError"),
+}  # fmt: skip
+"""The public classes and functions, in the order in which a reader wants them."""
+
+
 def api() -> str:
     """The public Python names."""
     import realmlab
 
+    public = {name: getattr(realmlab, name) for name in realmlab.__all__}
+    shown = {name for name, value in public.items() if inspect.isclass(value) or inspect.isfunction(value)}
+    names = [name for section in _SECTIONS.values() for name in section]
+    if set(names) != shown or len(names) != len(shown):
+        raise ValueError(f"each public name must be in one section, not as {sorted(shown.symmetric_difference(names))}")
     parts = [f"{_NOTE}\n# Python API\n\n```python\n{inspect.getdoc(realmlab)}\n```\n"]
-    for name in realmlab.__all__:
-        value = getattr(realmlab, name)
-        if not (inspect.isclass(value) or inspect.isfunction(value)):
-            continue
-        parts.append(f"## {name}\n\n{inspect.getdoc(value)}\n")
-        methods = [
-            (f"`{key}{_signature(item) if inspect.isfunction(item) else ''}`", _first_line(item))
-            for key, item in _members(value).items()
-            if not key.startswith("_") and (inspect.isfunction(item) or isinstance(item, property)) and item.__doc__
-        ]
-        if inspect.isclass(value) and methods:
-            parts.append(_table(("Member", "Purpose"), methods))
+    for title, section in _SECTIONS.items():
+        parts.append(f"## {title}\n")
+        parts += [_described(name, public[name]) for name in section]
+    parts.append(_options())
+    return "\n".join(parts)
+
+
+def _described(name: str, value: Any) -> str:
+    """The docstring of a class or function, and the members of a class."""
+    head = f"### {name}\n\n{inspect.getdoc(value)}\n"
+    methods = [
+        (f"`{key}{_signature(item) if inspect.isfunction(item) else ''}`", _first_line(item))
+        for key, item in _members(value).items()
+        if not key.startswith("_") and (inspect.isfunction(item) or isinstance(item, property)) and item.__doc__
+    ]
+    return head + ("\n" + _table(("Member", "Purpose"), methods) if inspect.isclass(value) and methods else "")
+
+
+def _options() -> str:
+    """The options of machines and runs, as they are declared."""
+    from realmlab import options
+
+    tables = {
+        "Machine": {"board": options.BOARD, **options.declared(options.MachineOptions)},
+        "Machine.realm, Machine.run_realm": options.declared(options.RealmOptions),
+        "Realm.run": options.declared(options.RealmRunOptions),
+        "NsMachine": {"board": options.BOARD, **options.declared(options.NsMachineOptions)},
+        "NsMachine.run": options.declared(options.NsRunOptions),
+    }
+    parts = ["## Options\n\nEach is declared once; `realmlab run` takes it by the spelling that stands here.\n"]
+    for function, table in tables.items():
+        rows = (
+            (
+                f"`{name}`",
+                f"`{one.default!r}`" if isinstance(one.default, str | int | bytes | tuple) else "-",
+                "-" if one.python_only or one.positional else f"`{one.spelling(name)}`",
+                one.help,
+            )
+            for name, one in table.items()
+        )
+        parts.append(f"### {function}\n\n" + _table(("Parameter", "Default", "realmlab run", "Meaning"), rows))
     return "\n".join(parts)
 
 

@@ -57,11 +57,11 @@ class Machine(Session):
         payload. MachineError when the options cannot be met or the RMM refuses.
         """
         realm = self._realm(payload, read(RealmOptions, options))
-        with self.running(realm):
+        with self._running(realm):
             try:
-                realm.vmm.build()
+                realm._vmm.build()
             except BaseException as error:
-                realm.vmm.destroy()
+                realm._vmm.destroy()
                 if isinstance(error, RmiError):
                     raise MachineError(f"the RMM must accept the Realm: {error}") from error
                 raise
@@ -76,12 +76,12 @@ class Machine(Session):
         in the result. A breakpoint or a ``stop`` ends the Realm here: to go on from one, make it by ``realm``.
         """
         realm = self._realm(payload, read(RealmOptions, options))
-        vmm = realm.vmm
-        with interruptible(vmm.interrupt), self.running(realm) as hooks:
+        vmm = realm._vmm
+        with interruptible(vmm.interrupt), self._running(realm) as hooks:
             try:
                 vmm.build()
                 self._add(realm)
-                realm.go(hooks)
+                realm._go(hooks)
             except RmiError as error:
                 vmm.fail(str(error))
             finally:
@@ -95,7 +95,7 @@ class Machine(Session):
         tell = given.pop("on_console")
 
         def heard(data: bytes) -> None:
-            realm.heard(data)
+            realm._heard(data)
             if tell is not None:
                 tell(data)
 
@@ -114,37 +114,37 @@ class Machine(Session):
         return tuple(realm for realm in self._realms if realm.alive)
 
     @contextmanager
-    def running(self, realm: Realm) -> Iterator[Hooks]:
+    def _running(self, realm: Realm) -> Iterator[Hooks]:
         """Realm code that runs inside the block is that of ``realm``; gives the hooks of the machine.
 
         The PEs are its own: a vCPU of another Realm that is in the middle of its code exits to the host.
         """
         for other in self._realms:
             if other is not realm:
-                other.vmm.park()
+                other._vmm.park()
         before, self._hooks.owner, self._current = self._current, realm, realm
         try:
             yield self._hooks
         finally:
             self._hooks.owner = self._current = before
 
-    def add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: Realm) -> Hook:
+    def _add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: Realm) -> Hook:
         """A hook, or without a callback a breakpoint, in the code of one Realm."""
         return self._hooks.add(where, callback, SecurityState.REALM, realm.symbols, realm)
 
     def _pause(self, why: Reason) -> None:
         if self._current is not None:
-            self._current.pause(why)
+            self._current._pause(why)
 
     def _files(self) -> Iterable[tuple[bytes, int]]:
-        return (one for realm in self.realms for one in realm.files())
+        return (one for realm in self.realms for one in realm._files())
 
     def _save(self) -> dict[str, bytes]:
-        return {str(id(realm)): realm.save() for realm in self.realms}
+        return {str(id(realm)): realm._save() for realm in self.realms}
 
     def _load(self, data: Mapping[str, bytes]) -> None:
         for realm in self._realms:
-            realm.load(data.get(str(id(realm))))
+            realm._load(data.get(str(id(realm))))
 
     def __repr__(self) -> str:
         realms = ", ".join(map(repr, self.realms)) or "no Realm"

@@ -230,7 +230,7 @@ class NsMachine(Session):
     def _files(self) -> Iterable[tuple[bytes, int]]:
         return ((image.data, load_bias(image)) for image in self._images)
 
-    def unfinished(self) -> dict[str, str]:
+    def _unfinished(self) -> dict[str, str]:
         """The line of each UART that has not ended, where there is one: a prompt, most often."""
         return self._consoles.unfinished()
 

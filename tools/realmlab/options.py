@@ -238,15 +238,18 @@ class RunOptions(TypedDict, total=False):
     ]
 
 
-_UNTIL: Final = Option(
-    default=None, help="Stop, with status 0, when a console shows this.", metavar="TEXT", check=_text
-)
-
-
 class RealmRunOptions(RunOptions, total=False):
     """What a run of a live Realm takes."""
 
-    until: Annotated[str | None, _UNTIL]
+    until: Annotated[
+        str | None,
+        Option(
+            default=None,
+            help="Pause when the console shows this.",
+            check=_text,
+            python_only="the command runs a Realm to its end",
+        ),
+    ]
 
 
 class RealmOptions(RunOptions, total=False):
@@ -343,7 +346,10 @@ class NsMachineOptions(MachineOptions, total=False):
 class NsRunOptions(RunOptions, total=False):
     """What a run of Non-secure images takes."""
 
-    until: Annotated[str | None, _UNTIL]
+    until: Annotated[
+        str | None,
+        Option(default=None, help="Stop, with status 0, when a console shows this.", metavar="TEXT", check=_text),
+    ]
     expect: Annotated[
         Sequence[str],
         Option(

@@ -61,7 +61,7 @@ class Recorder:
         if self._events:
             yield f"Realmlab: last {len(self._events)} events", "\n".join(map(render, self._events))
         lines = dict(self._consoles)
-        for device, text in self.machine.unfinished().items() if self.machine is not None else ():
+        for device, text in self.machine._unfinished().items() if self.machine is not None else ():
             lines[device] = lines.get(device, "") + text
         for device, text in lines.items():
             yield f"Realmlab: console {device}", "\n".join(text.splitlines()[-LINES:])

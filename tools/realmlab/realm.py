@@ -46,10 +46,10 @@ class Owner(Protocol):
     def cpus(self) -> tuple[Cpu, ...]:
         """The PEs, as they stand."""
 
-    def running(self, realm: "Realm") -> AbstractContextManager[Hooks]:
+    def _running(self, realm: "Realm") -> AbstractContextManager[Hooks]:
         """Realm code that runs inside the block is that of ``realm``; gives the hooks of the machine."""
 
-    def add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: "Realm") -> Hook:
+    def _add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: "Realm") -> Hook:
         """A hook, or without a callback a breakpoint, in the code of one Realm."""
 
 
@@ -120,7 +120,7 @@ class Vcpu:
     @property
     def rec(self) -> RecView:
         """Its REC, as the RMM keeps it; MachineError for an RMM that tells nothing."""
-        return self._realm.rec_view(self._vcpu.rec)
+        return self._realm._rec_view(self._vcpu.rec)
 
     @property
     def exits(self) -> dict[str, int]:
@@ -154,9 +154,9 @@ class Realm:
 
     def __init__(self, machine: "Owner", vmm: Vmm) -> None:
         self.machine = machine
-        self.symbols = Symbols(self.files)
+        self.symbols = Symbols(self._files)
         """The functions and objects of the payload."""
-        self.vmm = vmm
+        self._vmm = vmm
         """The host's side of it."""
         self._unread = bytearray()
         self._output = bytearray()
@@ -168,7 +168,7 @@ class Realm:
     @property
     def rd(self) -> int:
         """Physical address of its Realm Descriptor."""
-        vm = self.vmm.vm
+        vm = self._vmm.vm
         assert vm is not None
         return vm.rd
 
@@ -191,7 +191,7 @@ class Realm:
         """The REC of its first vCPU; ``vcpus[n].rec`` is another."""
         return self.vcpus[0].rec
 
-    def rec_view(self, pa: int) -> RecView:
+    def _rec_view(self, pa: int) -> RecView:
         """One of its RECs by physical address."""
         return RecView(self.machine.platform, self._inspector, pa)
 
@@ -217,27 +217,27 @@ class Realm:
     @property
     def vcpus(self) -> tuple[Vcpu, ...]:
         """Its vCPUs."""
-        return tuple(Vcpu(self, vcpu) for vcpu in self.vmm.vcpus)
+        return tuple(Vcpu(self, vcpu) for vcpu in self._vmm.vcpus)
 
     @property
     def alive(self) -> bool:
         """Whether it exists: it is built, and neither destroyed nor undone by going back to a snapshot."""
-        return self.vmm.phase is Phase.BUILT
+        return self._vmm.phase is Phase.BUILT
 
     @property
     def ended(self) -> bool:
         """Whether it has come to its end, and runs no more."""
-        return self.vmm.end is not None
+        return self._vmm.end is not None
 
     @property
     def instructions(self) -> int:
         """Instructions that it has retired on all its vCPUs."""
-        return self.vmm.retired
+        return self._vmm.retired
 
     @property
     def console(self) -> bytes:
         """Everything that it has sent."""
-        return bytes(self.vmm.console.output)
+        return bytes(self._vmm.console.output)
 
     # -- running ------------------------------------------------------------------------------------------------
     @takes(RealmRunOptions)
@@ -257,24 +257,24 @@ class Realm:
         happens meanwhile; hooks and breakpoints keep still.
         """
         self._must_be_alive()
-        with self.machine.running(self):
+        with self.machine._running(self):
             for _ in range(count):
-                if self.vmm.step() is Pause.ENDED:
+                if self._vmm.step() is Pause.ENDED:
                     raise MachineError(f"{self!r} must go on to step, not end")
         for pe in self.machine.platform.pes:
             pe.rearm()
-        running = self.vmm.schedule.running
+        running = self._vmm.schedule.running
         assert running is not None
         return Vcpu(self, running)
 
     def _run(self, max_insns: int | None, until: str | None, interrupt: Callable[[], object]) -> Progress:
         self._must_be_alive()
-        machine, vmm, clock = self.machine, self.vmm, self.machine.platform.clock
+        machine, vmm, clock = self.machine, self._vmm, self.machine.platform.clock
         retired, ticks = vmm.retired, clock.now
         self._output.clear()
         self._until, self._why = (until or "").encode(), None
-        with interruptible(interrupt), machine.running(self) as hooks:
-            reason = self.go(hooks, None if max_insns is None else vmm.retired + max_insns)
+        with interruptible(interrupt), machine._running(self) as hooks:
+            reason = self._go(hooks, None if max_insns is None else vmm.retired + max_insns)
         self._until = b""
         end = vmm.end
         unseen = "" if until is None or reason is Reason.UNTIL else f"the console did not show {until!r}"
@@ -287,12 +287,12 @@ class Realm:
             ticks=clock.now - ticks,
         )
 
-    def go(self, hooks: Hooks, last: int | None = None) -> Reason:
+    def _go(self, hooks: Hooks, last: int | None = None) -> Reason:
         """Let the Realm run until it has retired ``last`` instructions in all, at most; why it stopped.
 
         For its machine, which has made way for it.
         """
-        vmm = self.vmm
+        vmm = self._vmm
         while True:
             pause = vmm.advance(max_insns=None if last is None else max(last - vmm.retired, 0))
             if pause is Pause.BREAKPOINT and hooks.reached():
@@ -304,13 +304,13 @@ class Realm:
             if pause is Pause.INSTRUCTIONS:
                 return Reason.LIMIT
 
-    def pause(self, why: Reason) -> None:
+    def _pause(self, why: Reason) -> None:
         """Have the run pause at the first moment at which it can be, for this reason."""
         self._why = self._why or why
-        self.vmm.pause()
+        self._vmm.pause()
 
     def _interrupted(self) -> None:
-        self.pause(Reason.INTERRUPTED)
+        self._pause(Reason.INTERRUPTED)
 
     def _must_be_alive(self) -> None:
         if not self.alive:
@@ -341,13 +341,13 @@ class Realm:
 
     def send(self, data: bytes | str) -> None:
         """Type at the Realm's UART: it receives that when it runs."""
-        self.vmm.console.receive(data.encode() if isinstance(data, str) else data)
+        self._vmm.console.receive(data.encode() if isinstance(data, str) else data)
 
     def sendline(self, text: str = "", *, end: str = "\r") -> None:
         """Type a line at the Realm's UART, and Return."""
         self.send(text + end)
 
-    def heard(self, data: bytes) -> None:
+    def _heard(self, data: bytes) -> None:
         """The Realm sends something: look for what is waited for."""
         self._output += data
         self._unread += data
@@ -358,7 +358,7 @@ class Realm:
                 expected.restart()
         near = self._output[-len(data) - len(self._until) :]
         if (self._until and self._until in near) or (expected is not None and expected.look()):
-            self.pause(Reason.UNTIL)
+            self._pause(Reason.UNTIL)
 
     # -- hooks --------------------------------------------------------------------------------------------------
     def hook(self, where: int | str, callback: Callable[[Cpu], object]) -> Hook:
@@ -366,37 +366,37 @@ class Realm:
 
         ``where`` is a virtual address or a symbol of the payload. See ``Machine.hook``.
         """
-        return self.machine.add_hook(where, callback, self)
+        return self.machine._add_hook(where, callback, self)
 
     def break_on(self, where: int | str) -> Hook:
         """Pause runs before this Realm executes the instruction at ``where``; the next run goes on."""
-        return self.machine.add_hook(where, None, self)
+        return self.machine._add_hook(where, None, self)
 
     # -- end ----------------------------------------------------------------------------------------------------
     def destroy(self) -> RunResult:
         """End the Realm, and give everything back to the host, scrubbed; how it ended, and what it took."""
-        with self.machine.running(self):
-            self.vmm.destroy()
-        return self.vmm.result()
+        with self.machine._running(self):
+            self._vmm.destroy()
+        return self._vmm.result()
 
     @property
     def result(self) -> RunResult:
         """How it ended and what it took, once it is destroyed."""
-        return self.vmm.result()
+        return self._vmm.result()
 
-    def files(self) -> list[tuple[bytes, int]]:
+    def _files(self) -> list[tuple[bytes, int]]:
         """The payload, and what is added to its addresses: where symbols are."""
-        data = Path(self.vmm.options.payload).read_bytes()
+        data = Path(self._vmm.options.payload).read_bytes()
         return [(data, payload_bias(data))]
 
-    def save(self) -> bytes:
+    def _save(self) -> bytes:
         """What a snapshot keeps of the console: the output that is unread."""
         return bytes(self._unread)
 
-    def load(self, unread: bytes | None) -> None:
+    def _load(self, unread: bytes | None) -> None:
         """The machine went back to a snapshot: with this output unread, or without this Realm."""
-        if unread is None or self.vmm not in self.machine.platform.parts.values():
-            self.vmm.phase = Phase.DESTROYED
+        if unread is None or self._vmm not in self.machine.platform.parts.values():
+            self._vmm.phase = Phase.DESTROYED
         self._unread[:] = unread or b""
 
     def __enter__(self) -> Self:
@@ -405,15 +405,15 @@ class Realm:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self.machine.running(self):
-            self.vmm.destroy()
+        with self.machine._running(self):
+            self._vmm.destroy()
 
     def __repr__(self) -> str:
-        name = str(self.vmm.options.payload).rpartition("/")[2]
+        name = str(self._vmm.options.payload).rpartition("/")[2]
         if not self.alive:
             return f"<Realm {name}: gone>"
-        if self.vmm.end is not None:
-            return f"<Realm {name}: {self.vmm.end.reason} ({self.vmm.end.status})>"
+        if self._vmm.end is not None:
+            return f"<Realm {name}: {self._vmm.end.reason} ({self._vmm.end.status})>"
         return f"<Realm {name}: {', '.join(map(repr, self.vcpus))}>"
 
 

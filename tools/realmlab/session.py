@@ -148,7 +148,7 @@ class Session:
             pe.passing = passing
         self._load(snapshot.session)
 
-    def unfinished(self) -> dict[str, str]:
+    def _unfinished(self) -> dict[str, str]:
         """The line of each console of the board that has not ended, where there is one."""
         return {}
 
