@@ -44,6 +44,7 @@ class Rmm(Core):
         super().__init__(machine)
         offered = versions or (V1_0,)
         self._versions = {version.rmi: version for version in offered}
+        assert len(self._versions) == len(offered), "the versions of an RMM must have RMI numbers of their own"
         self._first = offered[0].rmi
         self._settled = False
         self._commands: Mapping[int, Command[Any]] = {}

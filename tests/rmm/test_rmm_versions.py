@@ -1,6 +1,7 @@
 """Versions as objects: two side by side in one process, and two in one RMM, of which the Host chooses one."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,15 @@ from cca_arch.el3 import RMM_EL3_VERSION, RMM_EL3_VERSION_2, BootCode
 from cca_arch.rmi.v1_0 import ABI_VERSION, RecExitReason, Rmi, RmiRecExit, RmiStatus
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_firmware.boot import boot
+from cca_platform.devices.pl011 import Pl011
+from cca_platform.errors import InstructionLimit
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.trace.trace import Record
 from cca_rmm.objects.granule import State
 from cca_rmm.rmm import Rmm
 from cca_rmm.versions.v1_0 import V1_0
+from realmlab import find_payload
 
 UNDELEGATED, DELEGATED = int(State.UNDELEGATED), int(State.DELEGATED)
 MARKS = [0x4444, 0x5555, 0x6666, 0x7777]
@@ -211,6 +215,25 @@ class TestNegotiated:
             results(both, fid, 0, RAM, 0)
             both.machine.trace.close()
             assert [one for one in sink.commands if one != "RMM_RMI_REQ_COMPLETE"] == [f"{fid:#x}", name, name]
+
+
+class TestHostOfCode:
+    """AArch64 code at Non-secure EL2, which runs Realms of its own."""
+
+    def test_same(self) -> None:
+        """RMM 1.0 tells it the same by an EL3 that carries X0 to X7 as by one that carries X0 to X4."""
+        image, outputs = find_payload("rmi").read_bytes(), []
+        for interface in (RMM_EL3_VERSION, RMM_EL3_VERSION_2):
+            machine = Machine(Board.load("fvp"))
+            rmm = Rmm(machine, replace(V1_0, el3=interface))
+            boot(machine, rmm=rmm, ns_image=image, rmm_el3=interface)
+            with suppress(InstructionLimit):
+                machine.run(max_insns=10_000_000)
+            uart = machine.bus.devices["uart0"]
+            assert isinstance(uart, Pl011)
+            outputs.append(bytes(uart.output).decode())
+            machine.close()
+        assert outputs[0] == outputs[1] and "PASS" in outputs[0] and "FAIL" not in outputs[0]
 
 
 class TestInterface:
