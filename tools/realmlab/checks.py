@@ -1,0 +1,117 @@
+"""Checks of what a user gives: each takes the name of a parameter and a value, and gives the value to use.
+
+MachineError, which names the parameter between backquotes, for a value that cannot be.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cca_platform.errors import MachineError
+
+from .sizes import parse_address, parse_range, parse_size
+
+__all__ = [
+    "address", "at_least", "bytes_or_file", "hex_bytes", "one_of", "optional", "paths", "patterns", "ranges", "several",
+    "size", "text",
+]  # fmt: skip
+
+
+def at_least(least: int, most: int | None = None) -> Callable[[str, Any], int]:
+    """A whole number from ``least`` to ``most``."""
+
+    def check(name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise MachineError(f"`{name}` must be a whole number, not {value!r}")
+        if value < least:
+            raise MachineError(f"`{name}` must be {least} or more, not {value}")
+        if most is not None and value > most:
+            raise MachineError(f"`{name}` must be {most} or less, not {value}")
+        return value
+
+    return check
+
+
+def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """None, or what ``check`` takes."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def one_of(*values: Any) -> Callable[[str, Any], Any]:
+    """One of these values."""
+
+    def check(name: str, value: Any) -> Any:
+        if value not in values:
+            raise MachineError(f"`{name}` must be {' or '.join(map(str, values))}, not {value!r}")
+        return values[values.index(value)]
+
+    return check
+
+
+def size(name: str, value: Any) -> int:
+    """Bytes, or a text such as 64M."""
+    return parse_size(value)
+
+
+def address(name: str, value: Any) -> int:
+    """An address, or a text such as 0x88000000."""
+    return value if isinstance(value, int) else parse_address(value, "the entry")
+
+
+def ranges(name: str, value: Any) -> list[tuple[int, int]]:
+    """(base, size) each, or a text such as 0x90000000:64K."""
+    return [parse_range(one) if isinstance(one, str) else (one[0], one[1]) for one in value]
+
+
+def several(name: str, value: Any) -> tuple[Any, ...]:
+    """A list, and no text."""
+    if isinstance(value, str | bytes):
+        raise MachineError(f"`{name}` must be a list, not {value!r}")
+    return tuple(value)
+
+
+def paths(name: str, value: Any) -> tuple[Path, ...]:
+    """A path, or several."""
+    several = (value,) if isinstance(value, str | os.PathLike) else value
+    return tuple(Path(one) for one in several)
+
+
+def hex_bytes(name: str, value: Any) -> bytes:
+    """Bytes, or their hex digits."""
+    if not isinstance(value, str):
+        return bytes(value)
+    try:
+        return bytes.fromhex(value)
+    except ValueError:
+        raise MachineError(f"`{name}` must be hex digits, two for each byte, not {value!r}") from None
+
+
+def bytes_or_file(name: str, value: Any) -> bytes:
+    """Bytes, or the path of a file of them."""
+    if not isinstance(value, os.PathLike):
+        return bytes(value)
+    path = Path(value)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MachineError(f"`{name}` must name a readable file, not {str(path)!r} ({error.strerror})") from None
+
+
+def patterns(name: str, value: Any) -> tuple[str, ...]:
+    """Regular expressions."""
+    patterns: tuple[str, ...] = several(name, value)
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise MachineError(f"`{name}` must be a regular expression, not {pattern!r}: {error}") from None
+    return patterns
+
+
+def text(name: str, value: Any) -> Any:
+    """A text that is not empty, or None."""
+    if value == "":
+        raise MachineError(f"`{name}` must be a text to wait for, not an empty one")
+    return value
