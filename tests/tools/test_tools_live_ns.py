@@ -245,7 +245,7 @@ class TestSnapshots:
         with machine(COUNT) as m:
             m.step()
             assert repr(m) == "<NsMachine fvp, code: <Cpu 0: non-secure EL2, pc 0x88000004>>"
-            assert repr(m.cpus[1]) == "<Cpu 1: off>" and repr(m.snapshot()) == "<Snapshot at tick 1>"
+            assert repr(m.cpus[1]) == "<Cpu 1: off>" and repr(m.snapshot()) == "<Snapshot 1 at tick 1>"
             assert repr(m.run()) == "<NsResult system_off (0), 18 instructions>"
             assert repr(m) == "<NsMachine fvp, code: system off>"
 

@@ -237,6 +237,23 @@ class TestSnapshots:
                 ends.append((realm.run(), realm.console, machine.platform.clock.now))
             assert ends[0] == ends[1] and ends[0][0].status == 0
 
+    def test_tree(self) -> None:
+        """Going back to an old one loses no newer one, nor one of another branch."""
+        with Machine() as machine, machine.realm("hello") as realm:
+            root = machine.snapshot()
+            trunk, branch = [], []
+            for moments in (trunk, branch):
+                machine.restore(root)
+                for _ in range(3):
+                    realm.run(max_insns=400 if moments is trunk else 300)
+                    moments.append((machine.snapshot(), realm.instructions, realm.console, machine.platform.clock.now))
+            assert branch[0][0].parent == root.number and branch[1][0].parent == branch[0][0].number
+            for saved, *facts in (trunk[2], branch[0], trunk[0], branch[2], trunk[1], branch[1]):
+                machine.restore(saved)
+                assert [realm.instructions, realm.console, machine.platform.clock.now] == facts
+            machine.restore(trunk[1][0])
+            assert realm.run().status == 0
+
     def test_in_code(self, payload: Any) -> None:
         """At a breakpoint, registers and the breakpoint are as they were."""
         with Machine() as machine, machine.realm(payload(COUNT)) as realm:

@@ -28,17 +28,36 @@ __all__ = ["Session", "Snapshot"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Snapshot:
-    """A moment of one machine; ``time`` is its virtual time in ticks."""
+    """A moment of one machine, kept as long as somebody holds it.
+
+    Snapshots are a tree: going back to one loses no other.
+    """
 
     machine: PlatformSnapshot
-    time: int
+    """The hardware, and the software in Python."""
     passing: tuple[int, ...]
     """Where each PE stood before an instruction that has been told already; -1 for nowhere."""
     session: Mapping[str, bytes]
     """What has been read of the consoles, and what has not."""
 
+    @property
+    def time(self) -> int:
+        """Its virtual time, in ticks of the system counter."""
+        return self.machine.time
+
+    @property
+    def number(self) -> int:
+        """Which one it is of its machine, from 1."""
+        return self.machine.number
+
+    @property
+    def parent(self) -> int | None:
+        """The number of the one after which it was taken, or None."""
+        return self.machine.parent
+
     def __repr__(self) -> str:
-        return f"<Snapshot at tick {self.time:,}>"
+        after = "" if self.parent is None else f" after {self.parent}"
+        return f"<Snapshot {self.number}{after} at tick {self.time:,}>"
 
 
 class Session:
@@ -138,7 +157,7 @@ class Session:
     def snapshot(self) -> Snapshot:
         """The whole machine as it is now, to go back to with ``restore``, as often as wanted."""
         passing = tuple(pe.passing for pe in self.platform.pes)
-        return Snapshot(self.platform.snapshot(), self.platform.clock.now, passing, self._save())
+        return Snapshot(self.platform.snapshot(), passing, self._save())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put the machine back to a snapshot of it; hooks and listeners stay as they are."""
