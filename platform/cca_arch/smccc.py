@@ -28,10 +28,6 @@ REGISTER_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 NOT_SUPPORTED: Final = REGISTER_MASK
 """X0 of every call that nobody implements (SMCCC 1.x, NOT_SUPPORTED = -1)."""
 SMCCC_VERSION: Final = 0x10005
-SVE_HINT: Final = 1 << 16
-"""The FID bit that is ignored when an FID is matched."""
-FUNCTION: Final = 0xFFFF_FFFF & ~SVE_HINT
-"""The bits of X0 that name a function: W0 without the SVE hint."""
 
 
 class Owner(IntEnum):
@@ -56,6 +52,12 @@ class Fid(Bits):
     zero = Field(23, 17)
     sve_hint = Field(16)
     number = Field(15, 0)
+
+
+SVE_HINT: Final = Fid.sve_hint.mask
+"""The FID bit that is ignored when an FID is matched."""
+FUNCTION: Final = 0xFFFF_FFFF & ~SVE_HINT
+"""The bits of X0 that name a function: W0 without the SVE hint."""
 
 
 RMI_FIDS: Final = range(0xC400_0150, 0xC400_0190)

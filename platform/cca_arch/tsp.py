@@ -8,7 +8,7 @@ with its vectors, or, as an FF-A partition, by FFA_MSG_WAIT.
 from enum import IntEnum
 from typing import Final
 
-from cca_arch.smccc import REGISTER_MASK
+from cca_arch.smccc import REGISTER_MASK, Fid
 
 __all__ = [
     "ABORT",
@@ -21,7 +21,7 @@ __all__ = [
     "TspVector",
 ]
 
-SMC64: Final = 1 << 30
+SMC64: Final = Fid.smc64.mask
 TOS_OWNERS: Final = range(50, 64)
 """The owners of a Trusted OS's calls (DEN0028): what Non-secure software asks of the Secure payload."""
 RESUME: Final = 0x3200_3000

@@ -6,13 +6,13 @@ from enum import IntEnum
 from typing import Any, Final
 
 from cca_arch.el3 import result_count
-from cca_arch.smccc import PSCI_FIDS
+from cca_arch.smccc import PSCI_FIDS, Fid
 from cca_rmm.command import Command
 from cca_rmm.core import Facts
 
 __all__ = ["Version"]
 
-_SMC64: Final = 1 << 30
+_SMC64: Final = Fid.smc64.mask
 
 
 @dataclass(frozen=True, kw_only=True)

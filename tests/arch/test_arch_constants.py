@@ -6,13 +6,17 @@ import pytest
 from arch_constants import second_definitions
 
 ROOT = Path(__file__).parents[2]
-HOMES = ("platform/cca_arch/sysregs/", "platform/cca_arch/descriptors/", "platform/cca_arch/gic.py")
-TYPES = "platform/cca_arch/types.py"  # the home of Gpi
+HOMES = tuple(
+    f"platform/cca_arch/{home}"
+    for home in (
+        "sysregs/", "descriptors/", "gic.py", "types.py", "smccc.py", "el3.py", "psci.py", "ffa.py", "rmi/", "rsi/",
+    )
+)  # fmt: skip
 MODULES = sorted(
     path
     for area in ("platform", "firmware", "rmm", "host", "tools")
     for path in (ROOT / area).rglob("*.py")
-    if not path.relative_to(ROOT).as_posix().startswith((*HOMES, TYPES))
+    if not path.relative_to(ROOT).as_posix().startswith(HOMES)
 )
 
 
@@ -55,6 +59,8 @@ class TestSearch:
             ("_GICR_WAKER = 0x14", "Gicr.WAKER"),
             ("_IPRIORITYR: Final = 0x400", "Gicd.IPRIORITYR"),
             ("spsr = 0x3C5", "EL1H_MASKED"),
+            ("_SMC64: Final = 1 << 30", "Fid.smc64.mask"),
+            ("if fid == 0xC400_018F: pass", "RmmEl3.RMI_REQ_COMPLETE"),
             ("el = pstate >> 2 & 3", "a field of PSTATE"),
             ("el = pe.words[w.P_PSTATE] >> 2 & 3", "a field of PSTATE"),
             ("if load64(p + 8 * w.P_HCR) & 1 << 12: pass", "a field of HCR"),

@@ -9,15 +9,20 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
-from cca_arch import gic, sysregs
+from cca_arch import gic, smccc, sysregs
 from cca_arch.descriptors import gpt, rtte, stage1, stage2
+from cca_arch.el3 import RmmEl3
+from cca_arch.ffa import Ffa
 from cca_arch.fields import Bits, Field
+from cca_arch.psci import Psci
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.sysregs import REGISTERS
 
 __all__ = ["Finding", "second_definitions"]
 
-_DECLARATIONS: Final = (sysregs, gic, gpt, rtte, stage1, stage2)
-_HOMES: Final = ("cca_arch.sysregs", "cca_arch.gic", "cca_arch.descriptors", "cca_arch.types")
+_DECLARATIONS: Final = (sysregs, gic, gpt, rtte, stage1, stage2, smccc)
+_HOMES: Final = ("cca_arch.sysregs", "cca_arch.gic", "cca_arch.descriptors", "cca_arch.types", "cca_arch.smccc")
 
 
 class Finding(NamedTuple):
@@ -69,6 +74,12 @@ WHOLE: Final = {
     "IIDR": gic.IIDR,
 }
 """Values that are no one else's, wherever they stand."""
+CALLS: Final = {
+    int(fid): f"{type(fid).__name__}.{fid.name}"
+    for kind in (Rmi, Rsi, RmmEl3, Psci, Ffa, smccc.Smccc)
+    for fid in kind
+    if fid & 0xFFF  # the others look like addresses
+}
 FRAMES: Final = {gic.GICR_STRIDE: "GICR_STRIDE", gic.GICR_SGI_BASE: "GICR_SGI_BASE"}
 _FRAME_WORDS: Final = re.compile(r"gicr|gicd|redistributor|distributor|stride|sgi", re.IGNORECASE)
 PACKED: Final = {
@@ -182,6 +193,8 @@ def _whole(node: ast.AST, line: str) -> str | None:
     value = _number(node)
     if value is None or not isinstance(node, ast.Constant):
         return None
+    if value in CALLS:
+        return CALLS[value]
     if value in PACKED:
         return f"encodings.{PACKED[value].upper()}.packed"
     if value in FRAMES and _FRAME_WORDS.search(line):
