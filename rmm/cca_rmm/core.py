@@ -14,7 +14,7 @@ from cca_arch.el3 import RmmEl3, result_count
 from cca_arch.types import Pas, SecurityState
 from cca_platform.isa import frame
 from cca_platform.trace.events import RmiReturn
-from cca_rmm.objects.granule import Granules
+from cca_rmm.objects.granule import Granules, Moves
 from cca_rmm.objects.realm import REALM, Realm
 from cca_rmm.objects.rec import REC, Rec
 from cca_rmm.offer import Offer
@@ -77,6 +77,8 @@ class Facts:
     offer: Offer
     statuses: type[IntEnum]
     """Bits 7:0 of X0 of an RMI command."""
+    moves: Moves
+    """The transitions of granules."""
 
 
 class Row(Protocol):
@@ -178,7 +180,7 @@ class Core:
             self.adopt(number)
 
     def adopt(self, number: int) -> None:
-        """Take facts and tables of a version."""
+        """Take facts and tables of a version; the RMM has booted."""
         raise NotImplementedError
 
     # -- results ----------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class Rmm(Core):
     """
 
     version: Version
-    """The version in force."""
+    """The version in force, once the RMM has booted."""
 
     def __init__(self, machine: "Machine", *versions: Version) -> None:
         super().__init__(machine)
@@ -52,7 +52,6 @@ class Rmm(Core):
         self.el3 = max(version.el3 for version in offered)
         self.inspector = Inspector(self.port, lambda: self.granules)
         """What it tells whoever looks at the machine."""
-        self.adopt(self._first)
         machine.parts["rmm"] = self
 
     # -- state of a snapshot: all of it is memory -------------------------------------------------------------------
@@ -65,8 +64,7 @@ class Rmm(Core):
             self.attach()
         else:
             self._running.clear()
-            self._settled = False
-            self.adopt(self._first)
+            self._commands = self._services = {}
 
     def attach(self) -> Header:
         """Rebuild from memory what Python caches of it, the version in force too."""
@@ -79,6 +77,7 @@ class Rmm(Core):
     def adopt(self, number: int) -> None:
         """Take facts and tables of a version."""
         self.version = self.facts = version = self._versions[number]
+        self.granules.moves = version.moves
         self.revisions = (number,) if self._settled else tuple(sorted(self._versions))
         self._settled = len(self.revisions) == 1
         self._commands, self._services = version.commands, version.services

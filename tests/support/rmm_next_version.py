@@ -14,7 +14,7 @@ from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.types import GRANULE_SIZE
 from cca_rmm.command import Call, Check, Command, Result, loaded, table
 from cca_rmm.commands.conditions import granule
-from cca_rmm.objects.granule import State
+from cca_rmm.objects.granule import GRANULE, State, moves
 from cca_rmm.objects.words import Layout
 from cca_rmm.versions.v1_0 import V1_0
 
@@ -115,7 +115,7 @@ def op_continue(call: ContinueCall) -> Result:
     at = operation.at
     for pa in range(at, min(operation.top, at + STEP * GRANULE_SIZE), GRANULE_SIZE):
         call.pe.smc(RmmEl3.GTSI_DELEGATE, pa)
-        rmm.granules.move(call.pe, pa, "GRANULE_DELEGATE")
+        rmm.granules.move(call.pe, pa, "RANGE_DELEGATE")
         at = pa + GRANULE_SIZE
     if at < operation.top:
         OPERATION.write(rmm.port, call.handle, at=at)
@@ -152,6 +152,7 @@ NEXT: Final = replace(
     rmi=0x2_0000,
     el3=RMM_EL3_VERSION_2,
     statuses=NextStatus,
+    moves=moves({**GRANULE, (State.UNDELEGATED, "RANGE_DELEGATE"): State.DELEGATED}),
     abi=Next,
     commands=table([row for row in V1_0.commands.values() if row.name not in _GONE], ROWS),
 )

@@ -4,6 +4,7 @@ One byte for each tracked granule lies in the RMM's own Realm memory, in the ord
 A DELEGATED granule holds zeroes only: what enters the state is scrubbed first.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from cca_platform.trace.trace import Trace
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["GRANULE", "Granules", "State"]
+__all__ = ["GRANULE", "MOVES", "Granules", "Moves", "State", "moves"]
 
 
 class State(IntEnum):
@@ -52,15 +53,28 @@ GRANULE: Final[dict[tuple[State, str], State]] = {
 }
 """(state, input) -> state; what is not here cannot happen. An input is a command, or a part of one."""
 
-_BY_INPUT: Final = {name: {int(old): int(new) for (old, n), new in GRANULE.items() if n == name} for _, name in GRANULE}
+Moves = Mapping[str, Mapping[int, int]]
+"""Input -> state -> state: the table as it is asked."""
+
+
+def moves(table: Mapping[tuple[State, str], State]) -> Moves:
+    """A table of transitions by input."""
+    return {name: {int(old): int(new) for (old, one), new in table.items() if one == name} for _, name in table}
+
+
+MOVES: Final = moves(GRANULE)
 
 
 class Granules:
-    """The states of all tracked granules, in ``memory`` from PA ``table`` on; ``banks`` are (base, size)."""
+    """The states of all tracked granules, in ``memory`` from PA ``table`` on; ``banks`` are (base, size).
+
+    ``moves`` are the transitions of the version in force.
+    """
 
     def __init__(self, memory: Memory, trace: Trace, table: int, banks: list[tuple[int, int]]) -> None:
         self.port = memory.port(SecurityState.REALM, Pas.REALM)
         self.trace = trace
+        self.moves: Moves = MOVES
         self.table = table
         self.banks = banks
         self.count = sum(size for _, size in banks) // GRANULE_SIZE
@@ -88,7 +102,7 @@ class Granules:
         """Take the transition ``event``: the caller has checked that the granule can."""
         slot = self.slot(pa)
         old = self.port.read8(slot)
-        new = _BY_INPUT[event].get(old)
+        new = self.moves[event].get(old)
         assert new is not None, f"granule {pa:#x} is {State(old).name}; {event} cannot move it"
         self.port.write8(slot, new)
         if self.trace.on:

@@ -8,6 +8,7 @@ from cca_arch.rsi.v1_0 import Rsi
 from cca_platform.gic.virtual import LIST_REGISTERS
 from cca_rmm.command import table
 from cca_rmm.commands import attestation, data, granule, psci, realm, rec, rec_enter, ripas, rsi, rtt
+from cca_rmm.objects.granule import MOVES
 from cca_rmm.offer import Offer
 from cca_rmm.version import Version
 
@@ -30,6 +31,7 @@ V1_0: Final = Version(
         )
     ),
     statuses=RmiStatus,
+    moves=MOVES,
     abi=Rmi,
     commands=table(
         granule.COMMANDS, realm.COMMANDS, data.COMMANDS, rtt.COMMANDS, ripas.COMMANDS, rec.COMMANDS, rec_enter.COMMANDS
