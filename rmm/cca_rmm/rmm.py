@@ -54,6 +54,12 @@ class Rmm(Core):
         """What it tells whoever looks at the machine."""
         machine.parts["rmm"] = self
 
+    @property
+    def modules(self) -> frozenset[str]:
+        """Where the handlers of its versions are from: a measurement of the RMM is one of them too."""
+        tables = (table for version in self._versions.values() for table in (version.commands, version.services))
+        return frozenset(row.handler.__module__ for table in tables for row in table.values())
+
     # -- state of a snapshot: all of it is memory -------------------------------------------------------------------
     def save(self) -> None:
         """Nothing: memory has it."""

@@ -8,10 +8,14 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from rmm_next_version import NEXT
 
 from cca_firmware.package.archive import archive
 from cca_firmware.package.package import component, firmware_images
+from cca_platform.machine.board import Board
+from cca_platform.machine.machine import Machine
 from cca_rmm.rmm import Rmm
+from cca_rmm.versions.v1_0 import V1_0
 
 ROOT = Path(__file__).parents[2]
 NOT_RUN = {
@@ -89,6 +93,14 @@ class TestComponents:
         own, derived = names(component(object.__new__(Rmm))), names(component(object.__new__(Mine)))
         assert set(derived) - set(own) == {Path(__file__).name}
         assert set(own) <= set(derived)
+
+    def test_another_version(self) -> None:
+        """An RMM that offers a version made elsewhere is measured with the handlers of that version."""
+        machine = Machine(Board.load("fvp"))
+        own, other = names(component(Rmm(machine))), names(component(Rmm(machine, V1_0, NEXT)))
+        assert "rmm_next_version.py" in set(other) - set(own)
+        assert set(own) <= set(other)
+        machine.close()
 
 
 MEASURE = """

@@ -51,8 +51,12 @@ def _image(roots: frozenset[str], packages: frozenset[str]) -> bytes:
 
 
 def component(program: Any) -> bytes:
-    """The image of a program in Python: what its class and those that it derives from run, from their packages."""
+    """The image of a program in Python: what its class and those that it derives from run, from their packages.
+
+    A program that was given code of others says so by its attribute ``modules``, their names: they are roots as well.
+    """
     roots = frozenset(kind.__module__ for kind in type(program).__mro__ if kind is not object)
+    roots |= frozenset(getattr(program, "modules", ()))
     return _image(roots, frozenset({_SHARED, *(root.partition(".")[0] for root in roots)}))
 
 
