@@ -237,6 +237,22 @@ class TestControl:
         rig.system.calls[Rmi.VERSION] -= 1
         assert rig.finish() == result
 
+    def test_undone(self, rigs: Any) -> None:
+        """A run that a restore has undone is over, whatever it was at; another one can be built."""
+        rig = rigs("smp", 2)
+        rig.vmm.destroy()
+        snapshot = rig.machine.snapshot()
+        undone = Vmm(rig.system, rig.vmm.options)
+        undone.build()
+        undone.advance(max_insns=10_000)
+        rig.machine.restore(snapshot)
+        with pytest.raises(MachineError, match="went back to before it was built"):
+            undone.advance()
+        undone.destroy()
+        rig.vmm = Vmm(rig.system, rig.vmm.options)
+        rig.vmm.build()
+        assert rig.finish()[:2] == (0, "system_off")
+
     def test_order(self, rigs: Any) -> None:
         """A run is built once, then runs, then is destroyed."""
         rig = rigs("hello", 1)

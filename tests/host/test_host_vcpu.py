@@ -1,5 +1,7 @@
 """KVM_RUN, which goes on from plain data."""
 
+import threading
+
 from host_code import report
 
 from cca_arch.rmi.v1_0 import RecExitReason
@@ -60,6 +62,19 @@ class TestResume:
         assert vcpu.kick() == Interrupted()
         assert (vcpu.running, vcpu.exits) == (None, {RecExitReason.IRQ: 1})
         assert vcpu.run(until=system.machine.clock.now + 100) == Paused()
+
+    def test_another_thread(self, code, start, system):
+        """Who calls next may be another thread: the one before has left nothing of its own."""
+        code.mov(9, 20_000).word(0xD100_0529, 0xB5FF_FFE9)
+        report(code, 9).loop()
+        vcpu, clock, results = start(code), system.machine.clock, []
+        for ticks in (1_000, 10_000, None):
+            until = None if ticks is None else clock.now + ticks
+            thread = threading.Thread(target=lambda until=until: results.append(vcpu.run(until=until)))
+            thread.start()
+            thread.join()
+        assert results[:2] == [Paused(), Paused()]
+        assert (results[2].gprs[1], vcpu.running) == (0, None)
 
     def test_destroyed(self, code, start, system):
         """A Realm can be destroyed while a vCPU is paused in its REC."""

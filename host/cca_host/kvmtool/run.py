@@ -261,6 +261,8 @@ class Run:
             self.ticks = self.machine.clock.now - self.began
 
     def must_be(self, phase: Phase) -> None:
-        """MachineError unless the run is in ``phase``."""
+        """MachineError unless the run is in ``phase``, and the machine has not gone back to before it."""
+        if self.phase is Phase.BUILT and self.vm not in self.system.guests:
+            raise MachineError("the Realm of a run must exist, but the machine went back to before it was built")
         if self.phase is not phase:
             raise MachineError(f"a run must be {phase} for that, not {self.phase}: it is built once and runs once")

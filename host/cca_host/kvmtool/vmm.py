@@ -108,6 +108,9 @@ class Vmm(Run):
             return
         if self.phase is Phase.BUILT:
             self.over(EXIT_INTERRUPTED, RunReason.DESTROYED, "the Realm was destroyed before its end")
+            if self.vm not in self.system.guests:  # the machine went back to before it was built
+                self.phase = Phase.DESTROYED
+                return
         start = perf_counter()
         if self.vm is not None:
             self._take_down(self.vm)
