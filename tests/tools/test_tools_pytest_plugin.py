@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from realmlab import pytest_plugin
+
 pytest_plugins = "pytester"
 
 Session = Callable[..., pytest.RunResult]
@@ -25,28 +27,35 @@ def session(pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypat
     return run
 
 
-class TestFixtures:
-    """Machines that are there when a test starts, and gone when it ends."""
+class TestMachines:
+    """Machines that are there when a test starts and gone when it ends, and their story when it fails."""
 
-    def test_realm(self, session: Session) -> None:
-        """``realm_machine`` runs Realms; markers of class and function add up, the nearest wins."""
+    def test_realm(self, session: Session, pytester: pytest.Pytester) -> None:
+        """``realm_machine`` runs Realms; markers add up, the nearest wins; only a failure is told."""
         result = session(
             """
             import pytest
 
             @pytest.mark.machine(board="virt", clock="host")
             class TestHello:
-                @pytest.mark.machine(clock="virtual")
-                def test_board(self, realm_machine):
+                @pytest.mark.machine(clock="virtual", trace="t.jsonl")
+                def test_right(self, realm_machine):
                     assert realm_machine.platform.board.name == "virt"
                     assert realm_machine.platform.clock.mode == "virtual"
                     assert realm_machine.run_realm("hello").status == 0
+
+            def test_wrong(realm_machine):
+                assert realm_machine.run_realm("hello").status == 1
             """
         )
-        result.assert_outcomes(passed=1)
+        result.assert_outcomes(passed=1, failed=1)
+        told = ["*Realmlab: machine*", "*last 20 events*", "*run.stop*", "*console*", "*Hello from Realm EL1*"]
+        result.stdout.fnmatch_lines(told)
+        assert str(result.stdout).count("Realmlab: machine") == 1
+        assert '"run.stop"' in (pytester.path / "t.jsonl").read_text().splitlines()[-1]
 
     def test_ns(self, session: Session) -> None:
-        """``ns_machine`` has the images of the marker."""
+        """``ns_machine`` has the images of the marker; a console that stands at a prompt is told, too."""
         result = session(
             """
             import pytest
@@ -68,47 +77,6 @@ class TestFixtures:
         result.stdout.fnmatch_lines(["*ns_machine must have images: mark the test with @pytest.mark.images*"])
         result.stdout.fnmatch_lines(["*console uart0*", "ns_gpf: 0"])
 
-    def test_trace_file(self, session: Session, pytester: pytest.Pytester) -> None:
-        """A trace that is asked for is written, too."""
-        result = session(
-            """
-            import pytest
-
-            @pytest.mark.machine(trace="t.jsonl")
-            def test_traced(realm_machine):
-                realm_machine.run_realm("hello")
-            """
-        )
-        result.assert_outcomes(passed=1)
-        assert '"run.stop"' in (pytester.path / "t.jsonl").read_text().splitlines()[-1]
-
-
-class TestReport:
-    """A failure tells what the machine did."""
-
-    def test_failure(self, session: Session) -> None:
-        """The last events and the console are in the report of a failing test, not of a passing one."""
-        result = session(
-            """
-            def test_wrong(realm_machine):
-                assert realm_machine.run_realm("hello").status == 1
-
-            def test_right(realm_machine):
-                assert realm_machine.run_realm("hello").status == 0
-            """
-        )
-        result.assert_outcomes(passed=1, failed=1)
-        result.stdout.fnmatch_lines(
-            [
-                "*Realmlab: machine*",
-                "*Realmlab: last 20 events*",
-                "*run.stop*",
-                "*Realmlab: console*",
-                "*Hello from Realm EL1*",
-            ]
-        )
-        assert str(result.stdout).count("Realmlab: machine") == 1
-
     def test_untouched(self, session: Session) -> None:
         """Tests without a machine are reported as ever, and the plugin loads nothing for them."""
         result = session(
@@ -125,7 +93,10 @@ class TestReport:
         result.assert_outcomes(passed=1, failed=1)
         assert "Realmlab" not in str(result.stdout)
 
-    def test_markers(self, session: Session) -> None:
+    def test_markers(self, request: pytest.FixtureRequest) -> None:
         """``pytest --markers`` has the markers."""
-        result = session("", "--markers")
-        result.stdout.fnmatch_lines(["@pytest.mark.machine(*", "@pytest.mark.images(*"])
+        config = request.config
+        if not config.pluginmanager.has_plugin("realmlab"):
+            pytest_plugin.pytest_configure(config)
+        names = {line.partition("(")[0] for line in config.getini("markers")}
+        assert {"machine", "images"} <= names
