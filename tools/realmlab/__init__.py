@@ -45,11 +45,12 @@ if TYPE_CHECKING:
     from .machine import Machine
     from .ns import NsMachine
     from .payloads import find_payload, payload_names
-    from .realm import Progress, Realm, Vcpu
-    from .results import NsResult, Reason
+    from .realm import Realm
+    from .results import NsResult, Progress, Reason
     from .session import Snapshot
     from .sizes import parse_size
     from .specifications import SPECIFICATIONS
+    from .vcpu import Vcpu
     from .views import GranuleView, RecRegisters, RecView, RttEntry, RttView
 
 __all__ = [
@@ -135,7 +136,7 @@ _HOMES = {
     "NsResult": "realmlab.results",
     "Pas": "cca_arch.types",
     "Platform": "cca_platform.machine.machine:Machine",
-    "Progress": "realmlab.realm",
+    "Progress": "realmlab.results",
     "Realm": "realmlab.realm",
     "RealmFacts": "cca_platform.machine.inspection",
     "Reason": "realmlab.results",
@@ -157,7 +158,7 @@ _HOMES = {
     "Snapshot": "realmlab.session",
     "State": "cca_platform.machine.state",
     "Trace": "cca_platform.trace.trace",
-    "Vcpu": "realmlab.realm",
+    "Vcpu": "realmlab.vcpu",
     "Wiring": "cca_platform.devices.wiring",
     "attest": "realmlab.attest",
     "find_payload": "realmlab.payloads",

@@ -3,13 +3,10 @@
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, Unpack
 
-from cca_arch.rmi.v1_0 import RecExitReason
-from cca_host.kvm import Vcpu as HostVcpu
 from cca_host.kvmtool import Phase, Vmm
 from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.layout import RAM_BASE
@@ -18,17 +15,18 @@ from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
 
 from .console import Expected, NotSeen
-from .cpu import Cpu, Registers, pages
+from .cpu import Cpu, pages
 from .hooks import Hook, Hooks
 from .options import RealmRunOptions, RunOptions, read, takes
-from .results import Reason
+from .results import Progress, Reason
 from .symbols import Symbols
-from .views import RecRegisters, RecView, RttView
+from .vcpu import Owner, Vcpu, inspector_of
+from .views import RecView, RttView
 
 if TYPE_CHECKING:
-    from cca_platform.machine.machine import Machine as Platform
+    pass
 
-__all__ = ["Progress", "Realm", "Vcpu"]
+__all__ = ["Realm"]
 
 _TAIL: Final = 200  # bytes of output in a message
 _UNREAD: Final = 0x1_0000  # bytes of output that wait to be consumed
@@ -36,105 +34,14 @@ _ELF: Final = b"\x7fELF"
 _ET_DYN: Final = 3
 
 
-class Owner(Protocol):
+class RealmOwner(Owner, Protocol):
     """The machine that has a Realm."""
-
-    platform: "Platform"
-    inspector: RmmInspector | None
-
-    @property
-    def cpus(self) -> tuple[Cpu, ...]:
-        """The PEs, as they stand."""
 
     def _running(self, realm: "Realm") -> AbstractContextManager[Hooks]:
         """Realm code that runs inside the block is that of ``realm``; gives the hooks of the machine."""
 
     def _add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: "Realm") -> Hook:
         """A hook, or without a callback a breakpoint, in the code of one Realm."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Progress:
-    """How far a run of a Realm came. ``ended`` Realms run no more; all others go on with the next run.
-
-    ``status`` is the exit status once it has ended, else None; ``message`` explains all but a plain end.
-    """
-
-    reason: Reason
-    status: int | None
-    message: str
-    console: bytes
-    """What the Realm sent during this run."""
-    instructions: int
-    """Instructions that the Realm retired during this run."""
-    ticks: int
-    """Virtual time of this run, in ticks of the system counter."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the Realm has come to its end."""
-        return self.status is not None
-
-    def __repr__(self) -> str:
-        status = "" if self.status is None else f" ({self.status})"
-        told = f": {self.message}" if self.message else ""
-        return f"<Progress {self.reason}{status}, {self.instructions:,} instructions{told}>"
-
-
-class Vcpu:
-    """A vCPU of a Realm, which is a REC of the RMM."""
-
-    def __init__(self, realm: "Realm", vcpu: HostVcpu) -> None:
-        self._realm = realm
-        self._vcpu = vcpu
-
-    @property
-    def index(self) -> int:
-        """Its number in the Realm."""
-        return self._vcpu.index
-
-    @property
-    def mpidr(self) -> int:
-        """Its affinity, as RmiRecMpidr has it."""
-        return self._vcpu.mpidr
-
-    @property
-    def on(self) -> bool:
-        """Whether it is on, as the host knows it by PSCI."""
-        return self._vcpu.on
-
-    @property
-    def cpu(self) -> Cpu | None:
-        """The PE that has it, in the middle of its code; None between two entries of its REC."""
-        running = self._vcpu.running
-        if running is None or self._realm.machine.platform.pes[running].call_done:
-            return None
-        return self._realm.machine.cpus[running]
-
-    @property
-    def regs(self) -> Registers | RecRegisters:
-        """Its registers: those of the PE that has it, or as the RMM keeps them between two entries of its REC."""
-        cpu = self.cpu
-        return self.rec.regs if cpu is None else cpu.regs
-
-    @property
-    def rec(self) -> RecView:
-        """Its REC, as the RMM keeps it; MachineError for an RMM that tells nothing."""
-        return self._realm._rec_view(self._vcpu.rec)
-
-    @property
-    def exits(self) -> dict[str, int]:
-        """REC exits by reason."""
-        return {reason.name: self._vcpu.exits[reason] for reason in RecExitReason if self._vcpu.exits[reason]}
-
-    def __repr__(self) -> str:
-        if not self.on:
-            return f"<Vcpu {self.index}: off>"
-        cpu = self.cpu
-        if cpu is None:
-            return f"<Vcpu {self.index}: on, its REC is not entered>"
-        place = self._realm.symbols.describe(cpu.pc)
-        return f"<Vcpu {self.index}: EL{cpu.el} on PE {cpu.index}, pc {place}>"
 
 
 class Realm:
@@ -152,7 +59,7 @@ class Realm:
     Leaving its ``with`` block destroys it; ``result`` then says what it took.
     """
 
-    def __init__(self, machine: "Owner", vmm: Vmm) -> None:
+    def __init__(self, machine: RealmOwner, vmm: Vmm) -> None:
         self.machine = machine
         self.symbols = Symbols(self._files)
         """The functions and objects of the payload."""
@@ -191,15 +98,9 @@ class Realm:
         """The REC of its first vCPU; ``vcpus[n].rec`` is another."""
         return self.vcpus[0].rec
 
-    def _rec_view(self, pa: int) -> RecView:
-        """One of its RECs by physical address."""
-        return RecView(self.machine.platform, self._inspector, pa)
-
     @property
     def _inspector(self) -> RmmInspector:
-        if self.machine.inspector is None:
-            raise MachineError("the RMM must tell what it knows for that: this one brings no inspector")
-        return self.machine.inspector
+        return inspector_of(self.machine)
 
     def read(self, ipa: int, size: int) -> bytes:
         """``size`` bytes of its memory at an IPA, whoever may read them; MachineError where nothing is mapped."""
@@ -217,7 +118,7 @@ class Realm:
     @property
     def vcpus(self) -> tuple[Vcpu, ...]:
         """Its vCPUs."""
-        return tuple(Vcpu(self, vcpu) for vcpu in self._vmm.vcpus)
+        return tuple(Vcpu(self.machine, vcpu, self.symbols) for vcpu in self._vmm.vcpus)
 
     @property
     def alive(self) -> bool:
@@ -265,7 +166,7 @@ class Realm:
             pe.rearm()
         running = self._vmm.schedule.running
         assert running is not None
-        return Vcpu(self, running)
+        return Vcpu(self.machine, running, self.symbols)
 
     def _run(self, max_insns: int | None, until: str | None, interrupt: Callable[[], object]) -> Progress:
         self._must_be_alive()

@@ -11,7 +11,7 @@ from cca_platform.machine.machine import Machine as Platform
 
 from .console import Watch
 
-__all__ = ["End", "NsResult", "Reason", "judge"]
+__all__ = ["End", "NsResult", "Progress", "Reason", "judge"]
 
 
 class Reason(StrEnum):
@@ -120,6 +120,34 @@ class NsResult:
     def virtual_seconds(self) -> float:
         """Virtual time of the run."""
         return self.ticks / self.counter_hz
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Progress:
+    """How far a run of a Realm came. ``ended`` Realms run no more; all others go on with the next run.
+
+    ``status`` is the exit status once it has ended, else None; ``message`` explains all but a plain end.
+    """
+
+    reason: Reason
+    status: int | None
+    message: str
+    console: bytes
+    """What the Realm sent during this run."""
+    instructions: int
+    """Instructions that the Realm retired during this run."""
+    ticks: int
+    """Virtual time of this run, in ticks of the system counter."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the Realm has come to its end."""
+        return self.status is not None
+
+    def __repr__(self) -> str:
+        status = "" if self.status is None else f" ({self.status})"
+        told = f": {self.message}" if self.message else ""
+        return f"<Progress {self.reason}{status}, {self.instructions:,} instructions{told}>"
 
 
 def judge(platform: Platform, end: End, watch: Watch, max_resets: int) -> tuple[int, Reason, str]:

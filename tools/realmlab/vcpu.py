@@ -1,0 +1,92 @@
+"""A vCPU of a Realm, as a user sees it: registers, REC, exits."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from cca_arch.rmi.v1_0 import RecExitReason
+from cca_host.kvm import Vcpu as HostVcpu
+from cca_platform.errors import MachineError
+from cca_platform.machine.inspection import RmmInspector
+
+from .cpu import Cpu, Registers
+from .symbols import Symbols
+from .views import RecRegisters, RecView
+
+if TYPE_CHECKING:
+    from cca_platform.machine.machine import Machine as Platform
+
+__all__ = ["Owner", "Vcpu", "inspector_of"]
+
+
+class Owner(Protocol):
+    """The machine on whose PEs a vCPU runs."""
+
+    platform: "Platform"
+    inspector: RmmInspector | None
+
+    @property
+    def cpus(self) -> tuple[Cpu, ...]:
+        """The PEs, as they stand."""
+
+
+def inspector_of(owner: Owner) -> RmmInspector:
+    """What the RMM of a machine tells; MachineError for one that tells nothing."""
+    if owner.inspector is None:
+        raise MachineError("the RMM must tell what it knows for that: this one brings no inspector")
+    return owner.inspector
+
+
+class Vcpu:
+    """A vCPU of a Realm, which is a REC of the RMM."""
+
+    def __init__(self, owner: "Owner", vcpu: HostVcpu, symbols: Symbols) -> None:
+        self._owner = owner
+        self._vcpu = vcpu
+        self._symbols = symbols
+
+    @property
+    def index(self) -> int:
+        """Its number in the Realm."""
+        return self._vcpu.index
+
+    @property
+    def mpidr(self) -> int:
+        """Its affinity, as RmiRecMpidr has it."""
+        return self._vcpu.mpidr
+
+    @property
+    def on(self) -> bool:
+        """Whether it is on, as the host knows it by PSCI."""
+        return self._vcpu.on
+
+    @property
+    def cpu(self) -> Cpu | None:
+        """The PE that has it, in the middle of its code; None between two entries of its REC."""
+        running = self._vcpu.running
+        if running is None or self._owner.platform.pes[running].call_done:
+            return None
+        return self._owner.cpus[running]
+
+    @property
+    def regs(self) -> Registers | RecRegisters:
+        """Its registers: those of the PE that has it, or as the RMM keeps them between two entries of its REC."""
+        cpu = self.cpu
+        return self.rec.regs if cpu is None else cpu.regs
+
+    @property
+    def rec(self) -> RecView:
+        """Its REC, as the RMM keeps it; MachineError for an RMM that tells nothing."""
+        return RecView(self._owner.platform, inspector_of(self._owner), self._vcpu.rec)
+
+    @property
+    def exits(self) -> dict[str, int]:
+        """REC exits by reason."""
+        return {reason.name: self._vcpu.exits[reason] for reason in RecExitReason if self._vcpu.exits[reason]}
+
+    def __repr__(self) -> str:
+        if not self.on:
+            return f"<Vcpu {self.index}: off>"
+        cpu = self.cpu
+        if cpu is None:
+            return f"<Vcpu {self.index}: on, its REC is not entered>"
+        place = self._symbols.describe(cpu.pc)
+        return f"<Vcpu {self.index}: EL{cpu.el} on PE {cpu.index}, pc {place}>"
