@@ -17,7 +17,8 @@ A structure in memory is a list of members at offsets::
 """
 
 import struct
-from typing import Any, NamedTuple, Self, overload
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Self, overload
 
 __all__ = ["Bits", "Field", "Member", "Record", "Struct"]
 
@@ -46,7 +47,8 @@ class Field:
     def __get__(self, value: int | None, owner: type) -> Any:
         if value is None:
             return self
-        return self.type((int(value) >> self.low) & self.ones)
+        bits = value >> self.low & self.ones
+        return bits if self.type is int else self.type(bits)
 
     def insert(self, value: int) -> int:
         """``value`` moved to the place of this field; ValueError when it does not fit."""
@@ -61,11 +63,17 @@ class Field:
 class Bits(int):
     """An integer with named bit fields."""
 
+    _fields: ClassVar[dict[str, Field]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = {name: field for name, field in vars(cls).items() if isinstance(field, Field)}
+        cls._fields = {**cls._fields, **own}
+
     @classmethod
-    def fields(cls) -> dict[str, Field]:
+    def fields(cls) -> Mapping[str, Field]:
         """Every field of the class by name, those it inherits first."""
-        classes = reversed(cls.__mro__)
-        return {name: field for kind in classes for name, field in vars(kind).items() if isinstance(field, Field)}
+        return cls._fields
 
     @classmethod
     def make(cls, **values: int) -> Self:
@@ -75,7 +83,7 @@ class Bits(int):
     def replace(self, **values: int) -> Self:
         """This value with the named fields changed."""
         result = int(self)
-        fields = type(self).fields()
+        fields = self._fields
         for name, value in values.items():
             if name not in fields:
                 raise ValueError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(fields)}")
