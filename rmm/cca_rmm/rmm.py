@@ -8,11 +8,11 @@ from cca_arch.rmi.v1_0 import RecExitReason
 from cca_arch.smccc import FUNCTION, NOT_SUPPORTED
 from cca_arch.sysregs import Ec, Esr, Mmfr1, encodings
 from cca_platform.trace.events import BootStage, RmiCall
-from cca_rmm.boot import check_registers, read_banks
-from cca_rmm.command import Command, execute
-from cca_rmm.core import MAX_PES, Core, Header
+from cca_rmm.base.boot import check_registers, read_banks
+from cca_rmm.base.command import Command, execute
+from cca_rmm.base.core import MAX_PES, Core, Header
+from cca_rmm.base.version import Version
 from cca_rmm.inspector import Inspector
-from cca_rmm.version import Version
 from cca_rmm.versions.v1_0 import V1_0
 from cca_rmm.world.exceptions import synchronous
 from cca_rmm.world.exit import leave

@@ -15,7 +15,7 @@ from test_conformance_services import check_effects, serve, stub, stubs
 
 from cca_arch.rmi.v1_0 import RmiReturn, RmiStatus
 from cca_platform.trace.trace import Record
-from cca_rmm.command import Check, Command
+from cca_rmm.base.command import Check, Command
 from cca_rmm.versions.v1_0 import V1_0
 
 __all__ = ["stub", "stubs"]

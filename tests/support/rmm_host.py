@@ -14,8 +14,8 @@ from cca_host.kvm.irqchip import Irqchip
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.memory.ports import Port
+from cca_rmm.base.version import Version
 from cca_rmm.rmm import Rmm
-from cca_rmm.version import Version
 
 __all__ = ["PAGE", "RAM", "Host", "Nobody", "Realm", "machine_host", "to_code"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from cca_arch.el3 import RMM_EL3_VERSION_2, RmmEl3
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import Call, Check, Command, Result, loaded, table
+from cca_rmm.base.command import Call, Check, Command, Result, loaded, table
 from cca_rmm.commands.conditions import granule
 from cca_rmm.objects.granule import GRANULE, State, moves
 from cca_rmm.objects.words import Layout

@@ -9,7 +9,7 @@ import pytest
 
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.rsi.v1_0 import Rsi
-from cca_rmm.command import Check
+from cca_rmm.base.command import Check
 from cca_rmm.versions.v1_0 import V1_0
 from cca_tools.reference import PAGES, PSCI_CALLS, ManualError, manual, rmi
 

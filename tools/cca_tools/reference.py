@@ -13,8 +13,8 @@ from cca_platform.trace.events import EVENTS, SCHEMA
 from cca_platform.trace.forms import FieldType, fields_of
 
 if TYPE_CHECKING:
-    from cca_rmm.command import Command
-    from cca_rmm.version import Version
+    from cca_rmm.base.command import Command
+    from cca_rmm.base.version import Version
 
 __all__ = ["PAGES", "PSCI_CALLS", "ManualError", "main", "manual"]
 

@@ -20,7 +20,7 @@ from cca_arch.el3 import ATTEST_CURVE_P384, RmmEl3
 from cca_arch.rmi.v1_0 import HashAlgorithm, RecExitReason
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
 from cca_arch.types import GRANULE_SIZE, Ticks
-from cca_rmm.command import Check, Command, Refusal, Result, loaded
+from cca_rmm.base.command import Check, Command, Refusal, Result, loaded
 from cca_rmm.commands.calls import ServiceCall
 from cca_rmm.commands.service_memory import ADDR_BOUND, PAGE_ALIGN, RIPAS, MemoryCall, page
 from cca_rmm.objects import measurement
@@ -31,7 +31,7 @@ from cca_rmm.world.exit import leave
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
-    from cca_rmm.core import Core
+    from cca_rmm.base.core import Core
     from cca_rmm.objects.rec import Rec
 
 __all__ = ["ATTEST", "ATTEST_OFFSET", "COMMANDS", "KEYS", "MAX_TOKEN", "SLICES", "SLICE_TICKS", "Attest", "AttestState"]

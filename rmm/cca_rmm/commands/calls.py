@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.errors import BusError, GranuleProtectionFault
-from cca_rmm.command import Call, loaded
+from cca_rmm.base.command import Call, loaded
 from cca_rmm.objects import rtt
 from cca_rmm.objects.realm import REALM, Realm
 from cca_rmm.objects.rec import Rec
 from cca_rmm.objects.rtt import Walk
 
 if TYPE_CHECKING:
-    from cca_rmm.core import Core
+    from cca_rmm.base.core import Core
 
 __all__ = ["RealmCall", "ServiceCall", "read_ns"]
 

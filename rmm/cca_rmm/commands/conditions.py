@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from cca_arch.rmi.v1_0 import RmiStatus
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import Call, Check
+from cca_rmm.base.command import Call, Check
 from cca_rmm.commands.calls import RealmCall
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.realm import RealmState

@@ -5,7 +5,7 @@ from typing import Any, Final
 from cca_arch.el3 import RmmEl3, RmmEl3Status
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import Call, Check, Command, Refusal, Result
+from cca_rmm.base.command import Call, Check, Command, Refusal, Result
 from cca_rmm.commands.conditions import granule
 from cca_rmm.objects.granule import State
 

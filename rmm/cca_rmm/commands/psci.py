@@ -6,7 +6,7 @@ from typing import Any, Final
 from cca_arch.psci import PSCI_VERSION, AffinityInfo, Psci, PsciStatus
 from cca_arch.rmi.v1_0 import RecExitReason
 from cca_arch.smccc import PSCI_FIDS, Fid, Smccc
-from cca_rmm.command import Check, Command, Result
+from cca_rmm.base.command import Check, Command, Result
 from cca_rmm.commands.calls import ServiceCall
 from cca_rmm.objects.realm import REALM, REALM_STATE, RealmState
 from cca_rmm.objects.rec import psci_index

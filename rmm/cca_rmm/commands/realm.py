@@ -6,7 +6,7 @@ from cca_arch.descriptors import rtte
 from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRipas
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import Call, Check, Command, Result, loaded
+from cca_rmm.base.command import Call, Check, Command, Result, loaded
 from cca_rmm.commands.calls import RealmCall, read_ns
 from cca_rmm.commands.conditions import RD, REALM_ERROR, REALM_NEW, granule
 from cca_rmm.objects import measurement, rtt

@@ -10,7 +10,7 @@ from cca_arch.smccc import Fid
 from cca_arch.sysregs import Sctlr
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.isa import frame
-from cca_rmm.command import Call, Check, Command, Result, loaded
+from cca_rmm.base.command import Call, Check, Command, Result, loaded
 from cca_rmm.commands.calls import RealmCall, read_ns
 from cca_rmm.commands.conditions import RD, REALM_ERROR, REALM_NEW, REC_ERROR, granule
 from cca_rmm.commands.psci import CPU_ON_FIDS

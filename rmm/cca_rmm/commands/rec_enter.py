@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from cca_arch.rmi.v1_0 import Rmi, RmiRecEnter
-from cca_rmm.command import Call, Check, Command, Result, loaded
+from cca_rmm.base.command import Call, Check, Command, Result, loaded
 from cca_rmm.commands.calls import read_ns
 from cca_rmm.commands.conditions import REALM_ERROR, REC_ERROR, granule
 from cca_rmm.objects.granule import State

@@ -6,7 +6,7 @@ from cca_arch.descriptors import rtte
 from cca_arch.descriptors.rtte import Kind
 from cca_arch.rmi.v1_0 import Rmi, RmiRipas
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import Check, Command, Result, loaded
+from cca_rmm.base.command import Check, Command, Result, loaded
 from cca_rmm.commands.calls import RealmCall
 from cca_rmm.commands.conditions import RD, REALM_NEW, REC_ERROR, RTT, granule
 from cca_rmm.objects import measurement, rtt

@@ -9,7 +9,7 @@ from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
 from cca_arch.rsi.v1_0 import Rsi, RsiHostCall, RsiRealmConfig, RsiRipasChangeFlags, RsiStatus
 from cca_arch.smccc import Smccc
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import Check, Command, Result, loaded
+from cca_rmm.base.command import Check, Command, Result, loaded
 from cca_rmm.commands.calls import ServiceCall
 from cca_rmm.commands.service_memory import ADDR_BOUND, PAGE_ALIGN, RIPAS, MemoryCall, page
 from cca_rmm.objects import measurement, rtt

@@ -5,7 +5,7 @@ from typing import Final
 from cca_arch.rmi.v1_0 import RecExitReason
 from cca_arch.rsi.v1_0 import RsiStatus
 from cca_arch.types import GRANULE_SIZE
-from cca_rmm.command import Check, loaded
+from cca_rmm.base.command import Check, loaded
 from cca_rmm.commands.calls import ServiceCall
 from cca_rmm.objects import rtt
 from cca_rmm.objects.rtt import Walk

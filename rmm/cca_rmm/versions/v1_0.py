@@ -6,11 +6,11 @@ from cca_arch.el3 import version
 from cca_arch.rmi.v1_0 import ABI_VERSION, FeatureRegister0, Rmi, RmiStatus
 from cca_arch.rsi.v1_0 import Rsi
 from cca_platform.gic.virtual import LIST_REGISTERS
-from cca_rmm.command import table
+from cca_rmm.base.command import table
+from cca_rmm.base.offer import Offer
+from cca_rmm.base.version import Version
 from cca_rmm.commands import attestation, data, granule, psci, realm, rec, rec_enter, ripas, rsi, rtt
 from cca_rmm.objects.granule import MOVES
-from cca_rmm.offer import Offer
-from cca_rmm.version import Version
 
 __all__ = ["V1_0"]
 

@@ -9,8 +9,8 @@ from cca_arch.rsi.v1_0 import RsiHostCall
 from cca_arch.types import SecurityState
 from cca_platform.isa import frame
 from cca_platform.trace.events import RecEnter
-from cca_rmm.command import Result
-from cca_rmm.core import Core
+from cca_rmm.base.command import Result
+from cca_rmm.base.core import Core
 from cca_rmm.objects import rtt
 from cca_rmm.objects.realm import Realm
 from cca_rmm.objects.rec import REC, ExitKind, Rec, RecState, keep

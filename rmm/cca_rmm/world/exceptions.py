@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
 from cca_arch.sysregs import DataAbortEsr, Ec, Esr, Fsc, SysregEsr, WfxEsr, encodings
-from cca_rmm.core import Core
+from cca_rmm.base.core import Core
 from cca_rmm.objects import rtt
 from cca_rmm.objects.rec import ExitKind
 from cca_rmm.world.exit import leave

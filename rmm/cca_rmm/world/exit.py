@@ -11,8 +11,8 @@ from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.isa import frame
 from cca_platform.trace.events import RecExit
 from cca_platform.trace.forms import UNSET
-from cca_rmm.command import INPUT
-from cca_rmm.core import Core
+from cca_rmm.base.command import INPUT
+from cca_rmm.base.core import Core
 from cca_rmm.objects.rec import REC, RecState, kept_words
 from cca_rmm.world import gic, timers
 

@@ -12,7 +12,7 @@ from cca_arch.rmi.v1_0 import RmiRecEnter, RmiRecExit
 from cca_arch.sysregs import IchHcr, IchLr
 from cca_platform.gic.virtual import LIST_REGISTERS, VMCR_RESET, VirtualInterface
 from cca_platform.memory.ports import Port
-from cca_rmm.core import Core
+from cca_rmm.base.core import Core
 from cca_rmm.objects.rec import GIC_OFFSET, Rec
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import AbortEsr, Ec, Fsc, Pstate, syndrome
 from cca_platform.trace.events import ExceptionTake
-from cca_rmm.core import Core
+from cca_rmm.base.core import Core
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe

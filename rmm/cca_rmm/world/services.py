@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.smccc import FUNCTION, NOT_SUPPORTED, PSCI_FIDS, Fid
 from cca_platform.trace.events import PsciCall, RsiCall, RsiReturn
-from cca_rmm.command import Command, Result, execute
-from cca_rmm.core import Core
+from cca_rmm.base.command import Command, Result, execute
+from cca_rmm.base.core import Core
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.el3 import CORE_MANIFEST, DRAM_BANK, BootCode, checksum, version
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.memory.ports import Port
-from cca_rmm.core import MAX_PES
+from cca_rmm.base.core import MAX_PES
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe

@@ -14,10 +14,10 @@ from cca_arch.el3 import RmmEl3, result_count
 from cca_arch.types import Pas, SecurityState
 from cca_platform.isa import frame
 from cca_platform.trace.events import RmiReturn
+from cca_rmm.base.offer import Offer
 from cca_rmm.objects.granule import Granules, Moves
 from cca_rmm.objects.realm import REALM, Realm
 from cca_rmm.objects.rec import REC, Rec
-from cca_rmm.offer import Offer
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine

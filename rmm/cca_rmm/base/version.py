@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from cca_arch.el3 import result_count
 from cca_arch.smccc import PSCI_FIDS, Fid
-from cca_rmm.command import Command
-from cca_rmm.core import Facts
+from cca_rmm.base.command import Command
+from cca_rmm.base.core import Facts
 
 __all__ = ["Version"]
 

@@ -31,7 +31,7 @@ from cca_arch.rmi.v1_0 import RmiStatus
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
-    from cca_rmm.core import Core
+    from cca_rmm.base.core import Core
 
 __all__ = ["Call", "Check", "Command", "Condition", "Refusal", "Result", "Signed", "execute", "loaded", "table"]
 
