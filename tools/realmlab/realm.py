@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, Unpack
 
+from cca_arch.elf import MAGIC, ElfType
 from cca_host.kvmtool import Phase, Vmm
 from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.layout import RAM_BASE
@@ -30,8 +31,6 @@ __all__ = ["Realm"]
 
 _TAIL: Final = 200  # bytes of output in a message
 _UNREAD: Final = 0x1_0000  # bytes of output that wait to be consumed
-_ELF: Final = b"\x7fELF"
-_ET_DYN: Final = 3
 
 
 class RealmOwner(Owner, Protocol):
@@ -320,6 +319,6 @@ class Realm:
 
 def payload_bias(payload: bytes) -> int:
     """What the loader adds to the addresses of an ELF file that is position-independent and linked at 0."""
-    if payload[:4] != _ELF or int.from_bytes(payload[16:18], "little") != _ET_DYN:
+    if not payload.startswith(MAGIC) or int.from_bytes(payload[16:18], "little") != ElfType.ET_DYN:
         return 0
     return RAM_BASE if int.from_bytes(payload[24:32], "little") < RAM_BASE else 0
