@@ -41,12 +41,12 @@ class Recorder:
 
     def write(self, record: dict[str, Any]) -> None:
         """Take a record."""
-        if record["event"] == "console.write":
-            device, text = record["device"], record["text"]
-            whole = self.machine is not None and device in self.machine.devices  # a UART of the board gives lines
-            end = "\n" if whole else ""
-            self._consoles[device] = self._consoles.get(device, "") + text + end
-        else:
+        name, device = record["event"], record.get("device", "")
+        board = {} if self.machine is None else self.machine.devices
+        if name == "console.write":
+            end = "\n" if device in board else ""  # a UART of the board gives lines
+            self._consoles[device] = self._consoles.get(device, "") + record["text"] + end
+        elif not (name.startswith("mmio.") and hasattr(board.get(device), "on_output")):  # consoles are shown as text
             self._events.append(record)
 
     def close(self) -> None:
