@@ -62,37 +62,21 @@ def step(
         raise MachineStopped(machine.stopped)
     if pe.call_done:
         raise AssertionError(f"{pe!r} must have code to run, not a Python program")
-    clock, words = pe.clock, pe.words
     inputs = machine.inputs
     if inputs.active:
         inputs.poll()
         limit = inputs.limit(limit)
-    now, resumes = clock.now, words[w.P_BLOCK_END] != 0 and pe.resumes
-    events = machine.events
-    if events.next is not None and events.next <= now and not resumes:
-        events.run(now)
-        if machine.stopped is not None:
-            return
-    if not resumes:
-        tell_timers(pe)
-    taken = _settle(pe)
-    if taken and not resumes:
-        take_interrupt(pe, taken)
+    words = pe.words
+    resumes = words[w.P_BLOCK_END] != 0 and pe.resumes
+    if _comes_first(pe, resumes):
         return
     pe.count_fruitless()
     if pe.stuck or pe.asleep():
         _wait(pe)
         return
     pe.waiting = False
-    due = timers.NEVER if events.next is None else events.next
-    words[w.P_SLICE_END] = due if until is None else min(until, due)
-    slice_end = clock.retired + _SLICE
-    words[w.P_LIMIT] = slice_end if limit is None else min(limit, slice_end)
     pe.tlb.synchronise()
-    interrupts.set_budget(pe.address)
-    if resumes:
-        budget = machine.memory.block
-        budget[w.M_BUDGET] = max(int(budget[w.M_BUDGET]), int(budget[w.M_RETIRED]) + 1)
+    _set_bounds(pe, until, limit, resumes)
     engine, start, retired = pe.engine, words[w.P_PC], words[w.P_RETIRED]
     stop = engine.run(alone)
     if words[w.P_BLOCK_END] and stop is not engine.BEFORE:
@@ -116,6 +100,40 @@ def step(
         exceptions.misaligned(pe)
     else:
         _paused(pe)
+
+
+def _comes_first(pe: "Pe", resumes: bool) -> bool:
+    """Do what comes before code, which is nothing in the middle of a block: events that are due, an interrupt.
+
+    Whether that is all of this step.
+    """
+    if resumes:
+        _settle(pe)
+        return False
+    machine, now = pe.machine, pe.clock.now
+    events = machine.events
+    if events.next is not None and events.next <= now:
+        events.run(now)
+        if machine.stopped is not None:
+            return True
+    tell_timers(pe)
+    taken = _settle(pe)
+    if taken:
+        take_interrupt(pe, taken)
+    return bool(taken)
+
+
+def _set_bounds(pe: "Pe", until: Ticks | None, limit: Instructions | None, resumes: bool) -> None:
+    """How far the engine may run: the next event, what the caller says, and what is left of a block in any case."""
+    machine, clock, words = pe.machine, pe.clock, pe.words
+    due = timers.NEVER if machine.events.next is None else machine.events.next
+    words[w.P_SLICE_END] = due if until is None else min(until, due)
+    slice_end = clock.retired + _SLICE
+    words[w.P_LIMIT] = slice_end if limit is None else min(limit, slice_end)
+    interrupts.set_budget(pe.address)
+    if resumes:
+        budget = machine.memory.block
+        budget[w.M_BUDGET] = max(int(budget[w.M_BUDGET]), int(budget[w.M_RETIRED]) + 1)
 
 
 def _stopped_before(pe: "Pe", start: int, retired: int) -> None:
