@@ -30,6 +30,7 @@ __all__ = [
     "assigned",
     "assigned_ns",
     "at_level",
+    "fits",
     "host_desc",
     "host_desc_valid",
     "is_table",
@@ -81,6 +82,7 @@ _VALID: Final = Rtte.valid.mask
 _ASSIGNED: Final = int(Rtte.make(hipas=Hipas.ASSIGNED))
 NS: Final = Rtte.ns.mask
 ADDRESS: Final = Rtte.address.mask
+_ADDRESS_BITS: Final = Rtte.address.high + 1
 TABLE_TYPE: Final = TABLE
 """The type of a TABLE, above level 3, and the mask of that field."""
 LIVE: Final = _VALID | _ASSIGNED
@@ -106,6 +108,11 @@ HOST_NORMAL: Final = int(Rtte.make(host_memattr=_NORMAL_WRITE_BACK, s2ap=_READ_W
 """A Host's half of a descriptor, without the address: Normal Write-Back memory, read and write."""
 
 
+def fits(pa: int) -> bool:
+    """Whether an entry can hold the address: it has 48 bits without LPA2."""
+    return not pa >> _ADDRESS_BITS
+
+
 def level_size(level: int) -> int:
     """Bytes that one entry of ``level`` maps."""
     return 1 << LSB[level]
@@ -113,7 +120,7 @@ def level_size(level: int) -> int:
 
 def aligned(ipa: int, level: int) -> bool:
     """Whether ``ipa`` is the start of an entry of ``level`` and has no bit above 47."""
-    return not ipa & ((1 << LSB[level]) - 1) and not ipa >> 48
+    return not ipa & ((1 << LSB[level]) - 1) and not ipa >> _ADDRESS_BITS
 
 
 # -- entries made ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.el3 import CORE_MANIFEST, DRAM_BANK, BootCode, checksum, version
+from cca_arch.rmi.v1_0 import InterfaceVersion
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.memory.ports import Port
 from cca_rmm.base.core import MAX_PES
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["check_registers", "read_banks"]
 
 _MANIFEST: Final = version(0, 3)  # with consoles
+_VERSION_MASK: Final = InterfaceVersion.major.mask | InterfaceVersion.minor.mask
 _BANK: Final = struct.Struct("<QQ")
 
 
 def _supported(found: int, needed: int) -> bool:
     """Whether a version has the same major number as the one needed, and no lower minor number."""
-    return not found >> 31 and found >> 16 == needed >> 16 and found & 0xFFFF >= needed & 0xFFFF
+    have, want = InterfaceVersion(found), InterfaceVersion(needed)
+    return not found & ~_VERSION_MASK and have.major == want.major and bool(have.minor >= want.minor)
 
 
 def check_registers(pe: "Pe", port: Port, interface: int) -> BootCode:

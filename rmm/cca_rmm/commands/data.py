@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from cca_arch.descriptors import rtte
-from cca_arch.rmi.v1_0 import Rmi, RmiRipas
+from cca_arch.rmi.v1_0 import Rmi, RmiDataFlags, RmiRipas
 from cca_arch.types import GRANULE_SIZE
 from cca_rmm.base.command import Check, Command, Result, loaded
 from cca_rmm.commands.calls import RealmCall, read_ns
@@ -98,7 +98,7 @@ _IPA: Final[tuple[Check[PageCall], ...]] = (
     Check("ipa_align", lambda c: c.ipa & (GRANULE_SIZE - 1)),
 )
 _WALK: Final[tuple[Check[UnknownCall], ...]] = (
-    Check("data_bound2", lambda c: c.data >> 48),
+    Check("data_bound2", lambda c: not rtte.fits(c.data)),
     Check("rtt_walk", lambda c: c.w.level < _PAGE_LEVEL, RTT, lambda c: c.w.level),
     Check("rtte_state", not_unassigned, RTT, lambda c: c.w.level),
 )
@@ -107,7 +107,7 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
     Command[CreateCall](
         Rmi.DATA_CREATE, "DATA_CREATE", CreateCall, data_create,
         checks=(
-            Check("flags_valid", lambda c: c.flags >> 1),
+            Check("flags_valid", lambda c: c.flags & ~RmiDataFlags.measure.mask),
             *granule("src", State.UNDELEGATED, last="pas"),
             *granule("data", State.DELEGATED),
             *RD,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from cca_arch.fields import Record
 from cca_arch.psci import AffinityInfo, PsciStatus
-from cca_arch.rmi.v1_0 import MAX_AUX, RecMpidr, Rmi, RmiRecParams, rec_index
+from cca_arch.rmi.v1_0 import MAX_AUX, RecCreateFlags, RecMpidr, Rmi, RmiRecParams, rec_index
 from cca_arch.smccc import Fid
 from cca_arch.sysregs import Sctlr
 from cca_arch.types import GRANULE_SIZE
@@ -103,8 +103,9 @@ def rec_create(call: CreateCall) -> Result:
     rmm, realm, params, pa = call.rmm, call.realm, call.params, call.rec
     named = aux(call)
     rec = Rec(
-        rd=call.rd, rec_index=realm.rec_index, mpidr=params.mpidr, state=RecState.READY, runnable=params.flags & 1,
-        psci_pending=0, host_call=0, host_call_ipa=0, ripas_pending=0, ripas_addr=0, ripas_top=0, ripas_value=0,
+        rd=call.rd, rec_index=realm.rec_index, mpidr=params.mpidr, state=RecState.READY,
+        runnable=RecCreateFlags(params.flags).runnable, psci_pending=0, host_call=0, host_call_ipa=0,
+        ripas_pending=0, ripas_addr=0, ripas_top=0, ripas_value=0,
         ripas_destroyed=0, exit_kind=0, esr=0, far=0, hpfar=0, timers=0, gic=0, run_ptr=0, x4=0, x5=0, x6=0, x7=0,
         aux_regs=named[0], aux_attest=named[1],
     )  # fmt: skip

@@ -166,7 +166,7 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
             *granule("rtt", State.DELEGATED),
             *RD,
             *_STRUCTURE,
-            Check("rtt_bound2", lambda c: c.rtt >> 48),
+            Check("rtt_bound2", lambda c: not rtte.fits(c.rtt)),
             Check("rtt_walk", lambda c: c.w.level < c.level - 1, RTT, w_level),
             Check("rtte_state", lambda c: kind(c) == Kind.TABLE, RTT, w_level),
         ),

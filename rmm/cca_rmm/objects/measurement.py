@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.fields import Member, Record, Struct
-from cca_arch.rmi.v1_0 import HashAlgorithm, RmiRealmParams, RmiRecParams
+from cca_arch.rmi.v1_0 import HashAlgorithm, RmiDataFlags, RmiRealmParams, RmiRecParams
 from cca_platform.memory.ports import Port
 from cca_platform.trace.events import MeasurementExtend
 from cca_platform.trace.forms import UNSET
@@ -85,7 +85,7 @@ def rim_init(params: Record) -> bytes:
 
 def page_digest(hash_algo: int, flags: int, page: bytes) -> bytes:
     """What RMI_DATA_CREATE measures of a page: its digest when flags.measure is set, else nothing."""
-    return digest(hash_algo, page) if flags & 1 else b""
+    return digest(hash_algo, page) if flags & RmiDataFlags.measure.mask else b""
 
 
 def rim_data(hash_algo: int, rim: bytes, ipa: int, flags: int, content: bytes) -> bytes:
