@@ -134,7 +134,7 @@ class TestCircles:
         named = [[f"{package}.{name}" for name in members.split()] for members, _ in CIRCLES.get(package, [])]
         assert sorted(map(sorted, circles(graph(package, types=True)))) == sorted(named)
 
-    @pytest.mark.parametrize("package", ["cca_rmm", "cca_host", "realmlab"])
+    @pytest.mark.parametrize("package", ["cca_firmware", "cca_rmm", "cca_host", "realmlab"])
     def test_folders(self, package: str) -> None:
         """Folders stand on each other in one direction."""
         assert not circles(folders(package))

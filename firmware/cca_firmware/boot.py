@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.el3 import RMM_EL3_VERSION
 from cca_arch.types import SecurityState
+from cca_firmware.base.carveout import required_region
+from cca_firmware.base.errors import BootError
 from cca_firmware.bl1 import rom
 from cca_firmware.bl2 import load
 from cca_firmware.bl31.ns_entry import NsEntry
-from cca_firmware.carveout import required_region
-from cca_firmware.errors import BootError
 from cca_firmware.firmware import Firmware
 from cca_firmware.package.nsimage import Layout, NsImage, Part, lay_out
 from cca_firmware.package.package import component, package

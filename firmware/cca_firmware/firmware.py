@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from cca_arch.psci import PSCI_VERSION
 from cca_arch.types import Pas, SecurityState
+from cca_firmware.base.carveout import required_region
+from cca_firmware.base.stages import stage
 from cca_firmware.bl31 import gic, manifest
 from cca_firmware.bl31.attestation import PlatformAttestation
 from cca_firmware.bl31.contexts import WORLDS, Contexts
@@ -15,16 +17,14 @@ from cca_firmware.bl31.gpts import GranuleTables
 from cca_firmware.bl31.monitor import Monitor
 from cca_firmware.bl31.psci import PsciService, PsciState
 from cca_firmware.bl31.rmmd import RmmDispatcher, RmmdState
-from cca_firmware.carveout import required_region
 from cca_firmware.secure.dispatcher import SecureDispatcher
 from cca_firmware.secure.world import SecureWorldState
-from cca_firmware.stages import stage
 from cca_platform.errors import StateError
 from cca_platform.machine.state import State
 
 if TYPE_CHECKING:
+    from cca_firmware.base.handover import FromBl2
     from cca_firmware.bl31.ns_entry import NsEntry
-    from cca_firmware.handover import FromBl2
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 

@@ -89,8 +89,8 @@ class TestKeys:
         class Other:
             event_log = tuple(entry._replace(digest=bytes(32)) for entry in el3.booted.firmware.event_log)
 
+        from cca_firmware.base.carveout import Carveout
         from cca_firmware.bl31.attestation import PlatformAttestation
-        from cca_firmware.carveout import Carveout
 
         machine = el3.booted.machine
         other = PlatformAttestation(machine, Carveout(machine.board, "root"), el3.page, Other.event_log)

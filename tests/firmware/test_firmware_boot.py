@@ -11,8 +11,8 @@ from cca_arch.psci import Psci, PsciStatus, mpidr_affinity
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.types import Pas, SecurityState
-from cca_firmware.errors import BootError
-from cca_firmware.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
+from cca_firmware.base.errors import BootError
+from cca_firmware.base.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
 from cca_firmware.package.package import Package, component, package
 from cca_firmware.trusted_boot.fip import Fip
 from cca_platform.errors import MachineStopped

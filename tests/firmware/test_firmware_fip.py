@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cca_firmware.errors import BootError
+from cca_firmware.base.errors import BootError
 from cca_firmware.trusted_boot import fip
 from cca_firmware.trusted_boot.certificates import CERTIFICATE, Certificate, CertifiedImage
 from cca_firmware.trusted_boot.fip import Fip

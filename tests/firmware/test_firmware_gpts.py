@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from cca_arch.descriptors import gpt
 from cca_arch.el3 import RmmEl3Status
 from cca_arch.types import GRANULE_SIZE, Gpi, Pas, SecurityState
+from cca_firmware.base.carveout import Carveout, required_region
+from cca_firmware.base.errors import BootError
 from cca_firmware.bl2.gpts import L0_BITS, build, dram_map
 from cca_firmware.bl31.gpts import GranuleTables
-from cca_firmware.carveout import Carveout, required_region
-from cca_firmware.errors import BootError
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.machine.board import Bank, Board, Region, names
 from cca_platform.memory.memory import Memory

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cca_arch.types import Pas
-from cca_firmware.errors import BootError
-from cca_firmware.images import (
+from cca_firmware.base.errors import BootError
+from cca_firmware.base.images import (
     BL2,
     BL31,
     BL32,

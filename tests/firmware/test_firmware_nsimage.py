@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cca_arch.types import SecurityState
-from cca_firmware.errors import BootError
+from cca_firmware.base.errors import BootError
 from cca_firmware.package.nsimage import NsImage, lay_out
 from cca_platform.machine.board import Board
 

@@ -81,7 +81,7 @@ class TestComponents:
         bl2, bl31 = (set(names(image)) for image in firmware_images())
         assert not any("/bl31/" in name or "/secure/" in name for name in bl2)
         assert not any("/bl2/" in name or "/trusted_boot/" in name for name in bl31)
-        assert "cca_firmware/carveout.py" in bl2 & bl31
+        assert "cca_firmware/base/carveout.py" in bl2 & bl31
 
     def test_single_module(self) -> None:
         """A program of a module without a package is measured by that file, and by what it runs of cca_arch."""
@@ -136,7 +136,7 @@ class TestChanges:
         for module, expected in {
             "cca_firmware/bl2/gpts.py": [True, False, False],
             "cca_firmware/secure/ffa.py": [False, True, False],
-            "cca_firmware/carveout.py": [True, True, False],
+            "cca_firmware/base/carveout.py": [True, True, False],
             "cca_firmware/package/nsimage.py": [False, False, False],
             "cca_rmm/objects/rec.py": [False, False, True],
             "cca_arch/ffa.py": [False, True, False],

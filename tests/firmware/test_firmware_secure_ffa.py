@@ -12,7 +12,7 @@ from cca_arch.ffa import FFA_FIDS, PARTITION_ID, SPMC_ID, Ffa, FfaStatus
 from cca_arch.psci import Psci
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.tsp import SMC64, Tsp
-from cca_firmware.errors import BootError
+from cca_firmware.base.errors import BootError
 from cca_firmware.secure.world import SecureState
 
 TO_PARTITION = PARTITION_ID

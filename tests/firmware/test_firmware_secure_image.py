@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cca_firmware.errors import BootError
+from cca_firmware.base.errors import BootError
 from cca_firmware.package.secure_image import flatten
 from cca_platform.machine.board import Board
 

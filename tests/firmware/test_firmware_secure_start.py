@@ -17,10 +17,10 @@ from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.tsp import ABORT, RESUME, SMC64
 from cca_arch.types import Instructions, Pas, SecurityState
 from cca_firmware import boot
+from cca_firmware.base.errors import BootError
 from cca_firmware.bl1 import rom
 from cca_firmware.bl2 import load
 from cca_firmware.bl31.ns_entry import NsEntry
-from cca_firmware.errors import BootError
 from cca_firmware.firmware import Firmware
 from cca_firmware.package.package import component, package
 from cca_firmware.secure.world import SecureState

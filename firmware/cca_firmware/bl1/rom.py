@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.types import PA, Pas, SecurityState
-from cca_firmware import images
-from cca_firmware.carveout import Carveout
-from cca_firmware.handover import FromBl1
-from cca_firmware.stages import stage
+from cca_firmware.base import images
+from cca_firmware.base.carveout import Carveout
+from cca_firmware.base.handover import FromBl1
+from cca_firmware.base.stages import stage
 from cca_firmware.trusted_boot.loader import Loader
 
 if TYPE_CHECKING:

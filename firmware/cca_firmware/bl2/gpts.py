@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.descriptors import gpt
 from cca_arch.types import GRANULE_SIZE, Gpi, SecurityState
-from cca_firmware.errors import BootError
+from cca_firmware.base.errors import BootError
 
 if TYPE_CHECKING:
-    from cca_firmware.carveout import Carveout
+    from cca_firmware.base.carveout import Carveout
     from cca_platform.machine.board import Board
     from cca_platform.memory.memory import Memory
 

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from cca_arch.types import GRANULE_SIZE, PA, Pas
-from cca_firmware import images
+from cca_firmware.base import images
+from cca_firmware.base.carveout import required_region
+from cca_firmware.base.handover import FromBl1, FromBl2
+from cca_firmware.base.stages import stage
 from cca_firmware.bl2 import gpts, smmu
-from cca_firmware.carveout import required_region
-from cca_firmware.handover import FromBl1, FromBl2
-from cca_firmware.stages import stage
 from cca_firmware.trusted_boot.loader import Loader
 
 if TYPE_CHECKING:

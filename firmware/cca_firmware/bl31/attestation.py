@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from cca_arch import cose
 from cca_arch.el3 import ATTEST_CURVE_P384, RmmEl3, RmmEl3Status
 from cca_arch.types import GRANULE_SIZE, PA, Pas, SecurityState
+from cca_firmware.base.carveout import Carveout
+from cca_firmware.base.images import BL32, BL33, HASH_ALGORITHM, Measurement
 from cca_firmware.bl31.functions import Handler
-from cca_firmware.carveout import Carveout
-from cca_firmware.images import BL32, BL33, HASH_ALGORITHM, Measurement
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine

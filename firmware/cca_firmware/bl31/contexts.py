@@ -12,7 +12,7 @@ from cca_arch.el3 import scr_of
 from cca_arch.fields import Member, Struct
 from cca_arch.sysregs import CPTR_EL2_RES1, Cnthctl, Hcr
 from cca_arch.types import GRANULE_SIZE, PA, SecurityState
-from cca_firmware.carveout import Carveout
+from cca_firmware.base.carveout import Carveout
 from cca_platform.isa import frame
 from cca_platform.memory.memory import Memory
 

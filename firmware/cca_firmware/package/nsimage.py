@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cca_arch.elf import MAGIC, Elf, ElfError, ElfType
 from cca_arch.types import GRANULE_SIZE
-from cca_firmware.errors import BootError
+from cca_firmware.base.errors import BootError
 from cca_platform.machine.board import Board
 
 __all__ = ["Layout", "NsImage", "Part", "elf_parts", "lay_out"]

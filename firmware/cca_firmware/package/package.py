@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from cca_firmware.images import (
+from cca_firmware.base.images import (
     BL2,
     BL31,
     BL32,

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from cca_arch.fields import Member, Struct
-from cca_firmware.errors import BootError
+from cca_firmware.base.errors import BootError
 
 __all__ = ["CERTIFICATE", "CERTIFIED_IMAGE", "MAGIC", "SIGNER_ID", "Certificate", "CertifiedImage"]
 

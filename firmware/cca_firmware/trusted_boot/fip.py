@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from cca_arch.fields import Member, Struct
-from cca_firmware.errors import BootError
+from cca_firmware.base.errors import BootError
 
 __all__ = ["TOC_ENTRY", "TOC_HEADER", "TOC_NAME", "TOC_SERIAL", "Entry", "Fip", "build"]
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from cca_arch.types import PA, Pas, SecurityState
-from cca_firmware.errors import BootError
-from cca_firmware.images import (
+from cca_firmware.base.errors import BootError
+from cca_firmware.base.images import (
     CCA_CERTIFICATE,
     HASH_ALGORITHM,
     NS_CERTIFICATE,

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from cca_arch.types import PA
-from cca_firmware.carveout import Carveout
-from cca_firmware.images import Measurement
+from cca_firmware.base.carveout import Carveout
+from cca_firmware.base.images import Measurement
 
 __all__ = ["FromBl1", "FromBl2"]
 
