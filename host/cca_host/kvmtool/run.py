@@ -122,8 +122,6 @@ class Run:
         try:
             with inputs.running():
                 while self.end is None:
-                    if inputs.active:
-                        inputs.poll()
                     if self._asked:
                         return Pause.ASKED
                     if last is not None and self.retired >= last:
@@ -175,6 +173,9 @@ class Run:
         vcpu = schedule.running
         if vcpu is None:
             vcpu = schedule.begin(machine.clock.now)
+            if vcpu is None and machine.inputs.active:
+                machine.inputs.poll()
+                vcpu = schedule.begin(machine.clock.now)
             if vcpu is None:
                 self._sleep()
                 return None

@@ -37,9 +37,10 @@ class Way(StrEnum):
 
 
 class Input(State, frozen=True, tag="input/1"):
-    """One input, noticed when all PEs had retired ``retired`` instructions, at look number ``look`` since then.
+    """One input, noticed when all PEs had retired ``retired`` instructions and ``look`` things had happened since.
 
-    ``number`` counts inputs from the start of the machine, ``time`` is the system counter.
+    An exception, an interrupt or a wait is such a thing. ``number`` counts inputs from the start of the machine,
+    ``time`` is the system counter.
     """
 
     number: int
@@ -70,6 +71,7 @@ class InputsState(State, frozen=True, tag="inputs/1"):
 
     retired: int
     look: int
+    still: bool
     count: int
     last: int
     queued: tuple[PendingState, ...]
@@ -87,6 +89,8 @@ class _Work(NamedTuple):
 class Inputs:
     """The inputs of one machine. ``active`` says that somebody has to look (``poll``) before code runs.
 
+    ``still`` is set by who has run code to no event but a pause: however often a run pauses, nothing has happened since
+    the last look. ``midway()`` tells that code stands in the middle of a block, where only a user's tools stop it.
     ``record`` keeps a journal from the start; ``replay`` is the journal to take inputs from, after which the machine is
     open to the world again.
     """
@@ -97,6 +101,8 @@ class Inputs:
         self._record = record
         self._arrive: dict[str, Callable[[bytes], None]] = {}
         self._retired, self._look = -1, 0
+        self.still = True
+        self.midway: Callable[[], bool] = lambda: False
         self._count = 0
         self._log: dict[int, tuple[int, Input]] = {}  # by an entry of its own, with the one before it: a tree
         self._last = 0
@@ -177,7 +183,7 @@ class Inputs:
             raise MachineError(f"a source of inputs must be one of {', '.join(self._arrive)}, not {source!r}")
         if self._replay:
             raise MachineError(f"the machine replays a journal: input for {source} must come from there")
-        if self._runs:
+        if self._runs or self.midway():
             self._queued.append((source, data))
             self._awake()
             return
@@ -196,6 +202,7 @@ class Inputs:
     def poll(self) -> None:
         """Look, before code runs: let in what waits, and follow the host's clock."""
         self._retired, self._look = here = self._place()
+        self.still = False
         while self._replay:
             one = self._replay[0]
             if one.way is not Way.PUSHED or (one.retired, one.look) > here:
@@ -211,9 +218,9 @@ class Inputs:
         self._awake()
 
     def _place(self) -> tuple[int, int]:
-        """Where the next look is: instructions retired, and its number since then."""
+        """Where the machine is: instructions retired, and what has happened since."""
         retired = self._clock.retired
-        return retired, self._look + 1 if retired == self._retired else 0
+        return retired, (self._look if retired == self._retired else 0) + (not self.still)
 
     def _deliver(self, source: str, data: bytes | int) -> None:
         self._note(Way.PUSHED, source, data)
@@ -263,6 +270,7 @@ class Inputs:
         return InputsState(
             retired=self._retired,
             look=self._look,
+            still=self.still,
             count=self._count,
             last=self._last,
             queued=tuple(PendingState(source, 0, data) for source, data in self._queued),
@@ -274,7 +282,8 @@ class Inputs:
 
     def restore(self, state: InputsState) -> None:
         """Put back what ``save`` gave; a journal that is being replayed goes on from there."""
-        self._retired, self._look, self._count, self._last = state.retired, state.look, state.count, state.last
+        self._retired, self._look, self.still = state.retired, state.look, state.still
+        self._count, self._last = state.count, state.last
         self._queued = [(one.source, one.data) for one in state.queued]
         self._works = [_Work(one.source, Ticks(one.due), one.data) for one in state.results]
         self._schedule()

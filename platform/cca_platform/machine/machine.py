@@ -78,6 +78,7 @@ class Machine:
         self.gic = Gic(board.pes, board.gic.spis, self._signal)
         self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
         self.scheduler = Scheduler(self, self.clock, self.events, self.pes)
+        self.inputs.midway = lambda: any(pe.resumes for pe in self.pes)
         self._connect_gic()
         self._snapshots = Snapshots(self)
 

@@ -62,12 +62,11 @@ def step(
         raise MachineStopped(machine.stopped)
     if pe.call_done:
         raise AssertionError(f"{pe!r} must have code to run, not a Python program")
-    inputs = machine.inputs
-    if inputs.active:
+    inputs, words = machine.inputs, pe.words
+    resumes = words[w.P_BLOCK_END] != 0 and pe.resumes
+    if inputs.active and not resumes:
         inputs.poll()
         limit = inputs.limit(limit)
-    words = pe.words
-    resumes = words[w.P_BLOCK_END] != 0 and pe.resumes
     if _comes_first(pe, resumes):
         return
     pe.count_fruitless()
@@ -151,7 +150,8 @@ def _stopped_before(pe: "Pe", start: int, retired: int) -> None:
 
 
 def _paused(pe: "Pe") -> None:
-    """A run ended without an event: that must not change the count of fruitless ones."""
+    """A run ended without an event: that must not change the count of fruitless ones, nor where inputs come."""
+    pe.machine.inputs.still = True
     retired = pe.words[w.P_RETIRED]
     if retired != pe.progress:
         pe.progress, pe.fruitless = retired, -1

@@ -1,0 +1,90 @@
+"""What is typed for a Realm is an input of the machine: journalled, and the same again in a replay."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ns_code import OFF, assemble, constant
+
+from cca_firmware.boot import boot
+from cca_host.kvm import System
+from cca_host.kvmtool import Pause, RunOptions, Vmm
+from cca_host.kvmtool.layout import RAM_BASE, UART_BASE
+from cca_platform.machine.board import Board
+from cca_platform.machine.inputs import Journal
+from cca_platform.machine.machine import Machine
+from cca_platform.machine.state import decode, encode
+from cca_platform.trace.sinks import Listing
+from cca_platform.trace.trace import Trace
+from cca_rmm.rmm import Rmm
+
+ECHO = f"""
+    {constant("x9", UART_BASE | 1 << 32)} loop: ldrb w11, [x9, #5]; tbz w11, #0, loop; ldrb w10, [x9]; strb w10, [x9];
+    cmp w10, #113; b.ne loop; {OFF}
+"""
+
+
+class Rig:
+    """A Realm that echoes what its UART receives."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.events = Listing()
+        self.machine = Machine(Board.load("fvp"), trace=Trace(self.events), **options)
+        system = System(self.machine)
+        boot(self.machine, rmm=Rmm(self.machine), ns_program=system)
+        path.write_bytes(assemble(ECHO, RAM_BASE))
+        self.vmm = Vmm(system, RunOptions(payload=path, memory=4 << 20, vcpus=2))
+        self.vmm.build()
+
+    def end(self) -> tuple[Any, ...]:
+        """Run to the end: the result, and the events."""
+        assert self.vmm.advance(max_insns=1_000_000) is Pause.ENDED
+        self.vmm.destroy()
+        result = self.vmm.result()
+        return result.console, result.reason, result.instructions, result.ticks, list(self.events)
+
+
+@pytest.fixture
+def rigs(tmp_path: Path) -> Iterator[Any]:
+    made: list[Rig] = []
+
+    def make(**options: Any) -> Rig:
+        made.append(Rig(tmp_path / "payload", **options))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.machine.close()
+
+
+class TestReplay:
+    @pytest.mark.parametrize("clock", ["virtual", "host"])
+    @pytest.mark.parametrize("seed", range(2))
+    def test_typed(self, rigs: Any, clock: str, seed: int) -> None:
+        """Typed in pauses of the run, and replayed in a run without a pause."""
+        first, dice = rigs(clock=clock, record=True), random.Random(seed)
+        for byte in b"hello, q":
+            assert first.vmm.advance(max_insns=dice.randrange(1, 300)) is Pause.INSTRUCTIONS
+            first.vmm.console.receive(bytes((byte,)))
+        expected = first.end()
+        assert expected[0] == b"hello, q"
+        journal = decode(encode(first.machine.inputs.journal()), Journal)
+        again = rigs(clock=clock, replay=journal)
+        assert again.end() == expected
+
+    def test_answers(self, rigs: Any) -> None:
+        """Typed in answer to what comes, from the callback."""
+        answers = iter(b"bcdq")
+        first = rigs(record=True)
+
+        def answer(data: bytes) -> None:
+            if data != b"q":
+                first.vmm.console.receive(bytes((next(answers),)))
+
+        first.vmm.console.on_output = answer
+        first.vmm.console.receive(b"a")
+        expected = first.end()
+        assert expected[0] == b"abcdq"
+        assert rigs(replay=first.machine.inputs.journal()).end() == expected
