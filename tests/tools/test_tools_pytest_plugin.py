@@ -36,22 +36,30 @@ class TestMachines:
             """
             import pytest
 
-            @pytest.mark.machine(board="virt", clock="host")
+            @pytest.mark.realm("hello", board="virt", clock="host", vcpus=2)
             class TestHello:
-                @pytest.mark.machine(clock="virtual", trace="t.jsonl")
+                @pytest.mark.realm(clock="virtual", trace="t.jsonl")
                 def test_right(self, realm_machine):
                     assert realm_machine.platform.board.name == "virt"
                     assert realm_machine.platform.clock.mode == "virtual"
                     assert realm_machine.run_realm("hello").status == 0
 
+                def test_live(self, realm, realm_machine):
+                    assert len(realm.vcpus) == 2 and realm.expect("Hello")
+                    assert realm_machine.realms == (realm,)
+
+            def test_none(realm):
+                pass
+
             def test_wrong(realm_machine):
                 assert realm_machine.run_realm("hello").status == 1
             """
         )
-        result.assert_outcomes(passed=1, failed=1)
+        result.assert_outcomes(passed=2, failed=1, errors=1)
+        result.stdout.fnmatch_lines(["*realm must have a payload: mark the test with @pytest.mark.realm*"])
         told = ["*Realmlab: machine*", "*last 20 events*", "*run.stop*", "*console*", "*Hello from Realm EL1*"]
         result.stdout.fnmatch_lines(told)
-        assert str(result.stdout).count("Realmlab: machine") == 1
+        assert str(result.stdout).count("Realmlab: machine") == 2  # of the failure, and of the error
         assert '"run.stop"' in (pytester.path / "t.jsonl").read_text().splitlines()[-1]
 
     def test_ns(self, session: Session) -> None:
@@ -60,11 +68,11 @@ class TestMachines:
             """
             import pytest
 
-            @pytest.mark.images("ns_gpf")
+            @pytest.mark.ns("ns_gpf")
             def test_gpf(ns_machine):
                 assert ns_machine.expect(r"(\\d+) wrong")[1] == "0"
 
-            @pytest.mark.images("ns_gpf")
+            @pytest.mark.ns("ns_gpf")
             def test_prompt(ns_machine):
                 ns_machine.expect("ns_gpf: 0")
                 assert False
@@ -74,7 +82,7 @@ class TestMachines:
             """
         )
         result.assert_outcomes(passed=1, failed=1, errors=1)
-        result.stdout.fnmatch_lines(["*ns_machine must have images: mark the test with @pytest.mark.images*"])
+        result.stdout.fnmatch_lines(["*ns_machine must have images: mark the test with @pytest.mark.ns*"])
         result.stdout.fnmatch_lines(["*console uart0*", "ns_gpf: 0"])
 
     def test_untouched(self, session: Session) -> None:
@@ -99,4 +107,4 @@ class TestMachines:
         if not config.pluginmanager.has_plugin("realmlab"):
             pytest_plugin.pytest_configure(config)
         names = {line.partition("(")[0] for line in config.getini("markers")}
-        assert {"machine", "images"} <= names
+        assert {"realm", "ns"} <= names

@@ -2,12 +2,15 @@
 
 ::
 
-    @pytest.mark.machine(board="virt")
-    def test_hello(realm_machine):
+    @pytest.mark.realm("hello", vcpus=2, board="virt")
+    def test_hello(realm):                      # a live Realm, before its first instruction
+        realm.expect("Hello")
+
+    def test_twice(realm_machine):              # a machine for any Realms
         assert realm_machine.run_realm("hello").status == 0
 
-    @pytest.mark.images("firmware.elf", el=1)
-    def test_boot(ns_machine):
+    @pytest.mark.ns("firmware.elf", el=1)
+    def test_boot(ns_machine):                  # a machine with these images at Non-secure EL2 or EL1
         ns_machine.expect("ready", max_insns=10_000_000)
 
 Nothing of Realmlab is loaded before a test asks for a fixture.
@@ -22,8 +25,9 @@ import pytest
 if TYPE_CHECKING:
     from .machine import Machine
     from .ns import NsMachine
+    from .realm import Realm
 
-__all__ = ["ns_machine", "realm_machine"]
+__all__ = ["ns_machine", "realm", "realm_machine"]
 
 EVENTS: Final = 20
 """The events of the trace that a report shows: the last ones."""
@@ -73,8 +77,9 @@ _RECORDERS: Final = pytest.StashKey[list[Recorder]]()
 def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest the markers."""
     for line in (
-        "machine(**options): options of the machine of realm_machine, such as board='virt'",
-        "images(*images, **options): the images that ns_machine loads, and its options, such as el=1",
+        "realm(payload, **options): the payload of the fixture realm, and its options, such as vcpus=2; those of the "
+        "machine, such as board='virt', are for realm_machine, too",
+        "ns(*images, **options): the images that ns_machine loads, and its options, such as el=1",
     ):
         config.addinivalue_line("markers", line)
 
@@ -97,22 +102,30 @@ def _record(request: pytest.FixtureRequest, options: dict[str, Any]) -> Recorder
     return recorder
 
 
-def _options(request: pytest.FixtureRequest, name: str) -> tuple[list[Any], dict[str, Any]]:
-    """What the markers of a test say, the nearest last."""
-    images: list[Any] = []
+def _marked(request: pytest.FixtureRequest, name: str) -> tuple[list[Any], dict[str, Any]]:
+    """What the markers of a test say: arguments of the nearest that has some, options of all, the nearest last."""
+    arguments: list[Any] = []
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers(name))):
-        images = list(marker.args) or images
+        arguments = list(marker.args) or arguments
         options |= marker.kwargs
-    return images, options
+    return arguments, options
+
+
+def _of_machine() -> set[str]:
+    """The options of a machine, as against those of a Realm."""
+    from .options import MachineOptions, declared
+
+    return {"board", *declared(MachineOptions)}
 
 
 @pytest.fixture
 def realm_machine(request: pytest.FixtureRequest) -> "Iterator[Machine]":
-    """A booted machine that runs Realms; ``@pytest.mark.machine(...)`` has its options."""
+    """A booted machine that runs Realms, with the options of ``@pytest.mark.realm(...)`` that are a machine's."""
     from .machine import Machine
 
-    _, options = _options(request, "machine")
+    _, marked = _marked(request, "realm")
+    options = {name: value for name, value in marked.items() if name in _of_machine()}
     recorder = _record(request, options)
     with Machine(**options) as machine:
         recorder.machine = machine
@@ -121,13 +134,24 @@ def realm_machine(request: pytest.FixtureRequest) -> "Iterator[Machine]":
 
 
 @pytest.fixture
+def realm(request: pytest.FixtureRequest, realm_machine: "Machine") -> "Iterator[Realm]":
+    """A live Realm for the payload of ``@pytest.mark.realm(payload, ...)``, which has its options, too."""
+    payload, marked = _marked(request, "realm")
+    if len(payload) != 1:
+        raise pytest.UsageError("realm must have a payload: mark the test with @pytest.mark.realm('hello')")
+    options = {name: value for name, value in marked.items() if name not in _of_machine()}
+    with realm_machine.realm(payload[0], **options) as live:
+        yield live
+
+
+@pytest.fixture
 def ns_machine(request: pytest.FixtureRequest) -> "Iterator[NsMachine]":
-    """A machine with the images of ``@pytest.mark.images(...)``, which has its options, too."""
+    """A machine with the images of ``@pytest.mark.ns(...)``, which has its options, too."""
     from .ns import NsMachine
 
-    images, options = _options(request, "images")
+    images, options = _marked(request, "ns")
     if not images:
-        raise pytest.UsageError("ns_machine must have images: mark the test with @pytest.mark.images('firmware.elf')")
+        raise pytest.UsageError("ns_machine must have images: mark the test with @pytest.mark.ns('firmware.elf')")
     recorder = _record(request, options)
     with NsMachine(images, **options) as machine:
         recorder.machine = machine
