@@ -9,11 +9,11 @@ import pytest
 
 from cca_arch.el3 import RmmEl3Status
 from cca_arch.psci import Psci
+from cca_arch.smmu import RootOffset
 from cca_arch.types import Pas, SecurityState
 from cca_firmware.boot import boot
 from cca_platform.devices.dma import DmaCommand, DmaOffset, DmaStatus
 from cca_platform.smmu import DmaAborted, DmaPort
-from cca_platform.smmu.granules import RootOffset
 from cca_platform.smmu.layout import Cr0, Event, Offset, Opcode, Ste, SteConfig
 
 ENTRY, RESULTS = 0x8800_0000, 0x8900_0000

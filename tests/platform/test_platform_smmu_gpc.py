@@ -6,11 +6,12 @@ import pytest
 from smmu_driver import ACCESSEN, COMMANDS, EVENTS, GPCEN, STREAM_TABLE, SmmuDriver
 
 from cca_arch.descriptors import gpt
+from cca_arch.smmu import RootOffset
 from cca_arch.types import Gpi, Pas
 from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.smmu import DmaAborted
-from cca_platform.smmu.granules import Reason, RootOffset
+from cca_platform.smmu.granules import Reason
 from cca_platform.smmu.layout import CommandError, Event, EventFlags, Gerror, Offset, Opcode, SteConfig
 from cca_platform.trace.trace import Trace
 

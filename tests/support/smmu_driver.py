@@ -3,10 +3,10 @@
 from typing import Any, Final, NamedTuple
 
 from cca_arch.descriptors.gpt import Gpccr
+from cca_arch.smmu import RootOffset
 from cca_arch.types import Pas, SecurityState
 from cca_platform.machine.machine import Machine
 from cca_platform.smmu import DmaPort
-from cca_platform.smmu.granules import RootOffset
 from cca_platform.smmu.layout import Cr0, Event, EventFlags, Offset, Opcode, Ste, SteConfig
 
 STREAM_TABLE: Final = 0x8100_0000

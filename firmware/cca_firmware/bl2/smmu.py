@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.descriptors.gpt import Gpccr
+from cca_arch.smmu import RootCr0, RootOffset
 from cca_arch.types import Pas
-from cca_platform.smmu.granules import RootOffset
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
@@ -12,18 +12,17 @@ if TYPE_CHECKING:
 __all__ = ["protect"]
 
 _KIND: Final = "smmuv3-root"
-_ACCESSEN, _GPCEN = 1 << 0, 1 << 1
 
 
 def protect(machine: "Machine") -> None:
     """Program the Root Control Page of every SMMU; the granule protection tables are those of GPTBR_EL3."""
-    memory = machine.memory  # SMMU_ROOT_GPT_BASE_CFG is GPCCR_EL3 without GPC
+    memory = machine.memory
     for device in machine.board.devices:
         if device.kind == _KIND:
             for offset, size, value in (
                 (RootOffset.GPT_BASE_CFG, 4, memory.gpccr & ~Gpccr.gpc.mask),
                 (RootOffset.GPT_BASE, 8, memory.gptbr << 12),
-                (RootOffset.CR0, 4, _GPCEN),
-                (RootOffset.CR0, 4, _GPCEN | _ACCESSEN),
+                (RootOffset.CR0, 4, RootCr0.make(gpcen=1)),
+                (RootOffset.CR0, 4, RootCr0.make(gpcen=1, accessen=1)),
             ):
                 machine.bus.write(device.base + offset, size, value, Pas.ROOT)

@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import Final
 
 from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
+from cca_arch.smmu import RootCr0, RootOffset
 from cca_arch.types import JEP106_ARM, Access, Pas
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Wiring
@@ -15,29 +16,16 @@ from cca_platform.memory.memory import Memory
 from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
 
-__all__ = ["GranuleProtection", "Reason", "RootOffset", "SmmuRoot", "SmmuRootState"]
+__all__ = ["GranuleProtection", "Reason", "SmmuRoot", "SmmuRootState"]
 
 _CONFIGURATION: Final = 0x500  # beside the GPC_* codes: SMMU_ROOT_GPT_BASE_CFG holds what it must not
 _CFG_ERR: Final = {_CONFIGURATION: 0, GPC_EXTERNAL_ABORT: 2, GPC_WALK_FAULT: 3, GPC_ADDRESS_SIZE: 4}
 _BASE_BEYOND_PPS: Final = 1
-_ACCESSEN, _GPCEN = 1 << 0, 1 << 1
+_ACCESSEN, _GPCEN = RootCr0.accessen.mask, RootCr0.gpcen.mask
 _FAULT: Final = 1
 _IDR0: Final = 1 << 0 | 1 << 1  # ROOT_IMPL, and BGPTM: the TLBI by PA of a PE reaches the SMMU
 _BASE_MASK: Final = 0x000F_FFFF_FFFF_F000
 _CFG_MASK: Final = 0x2_FF07  # GPCP, PGS, SH, ORGN, IRGN, PPS; L0GPTSZ is read-only zero: 1 GiB an entry
-
-
-class RootOffset(IntEnum):
-    """Registers of the SMMU Root Control Page."""
-
-    IDR0 = 0x00
-    IIDR = 0x08
-    CR0 = 0x20
-    CR0ACK = 0x24
-    GPT_BASE = 0x28
-    GPT_BASE_CFG = 0x30
-    GPF_FAR = 0x38
-    GPT_CFG_FAR = 0x40
 
 
 class Reason(IntEnum):
@@ -76,7 +64,7 @@ class GranuleProtection:
         self.blocked = GPC_GPF if not cr0 & _ACCESSEN else _CONFIGURATION if cr0 & _GPCEN and not valid else 0
         words = self._words
         words[w.M_GPTBR] = base >> 12
-        words[w.M_GPCCR] = control.replace(gpc=cr0 >> 1 & 1)
+        words[w.M_GPCCR] = control.replace(gpc=bool(cr0 & _GPCEN))
         words[w.M_PPS_BITS] = PPS_BITS[control.pps] if valid else 0
         words[w.M_L0GPTSZ_BITS] = L0GPTSZ_BITS[0]
         self.port.tlb.clear()
