@@ -47,8 +47,9 @@ docs: $(DEV) ## write docs/reference from the tables in the code, and build the 
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/site
 	@echo "the site is build/site/index.html"
 
-picture: $(RUN) ## draw docs/run.svg, the run in the README
+picture: $(RUN) ## draw docs/run.svg, the run in the README, and docs/imports.svg, which folder imports which
 	$(BIN)/python -m cca_tools.picture docs/run.svg
+	$(BIN)/python -m cca_tools.imports docs/imports.svg
 
 locks: ## resolve the dependencies anew (needs uv)
 	requirements/update.sh

@@ -21,7 +21,7 @@ from cca_firmware.package.secure_image import flatten
 from cca_platform.errors import MachineStopped
 
 if TYPE_CHECKING:
-    from cca_platform.machine.board import Board
+    from cca_platform.board import Board
     from cca_platform.machine.machine import Machine
 
 __all__ = ["Firmware", "boot"]

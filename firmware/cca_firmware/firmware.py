@@ -20,7 +20,7 @@ from cca_firmware.bl31.rmmd import RmmDispatcher, RmmdState
 from cca_firmware.secure.dispatcher import SecureDispatcher
 from cca_firmware.secure.world import SecureWorldState
 from cca_platform.errors import StateError
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 if TYPE_CHECKING:
     from cca_firmware.base.handover import FromBl2

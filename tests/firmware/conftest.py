@@ -8,7 +8,7 @@ from programs import Quiet, Rmm
 from secure_code import payload
 
 from cca_firmware.boot import Firmware, boot
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.pe.pe import Pe
 from cca_platform.trace.trace import Trace

@@ -15,8 +15,8 @@ from cca_firmware.base.errors import BootError
 from cca_firmware.base.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
 from cca_firmware.package.package import Package, component, package
 from cca_firmware.trusted_boot.fip import Fip
+from cca_platform.board import names
 from cca_platform.errors import MachineStopped
-from cca_platform.machine.board import names
 
 NS = SecurityState.NON_SECURE
 

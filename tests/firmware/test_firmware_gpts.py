@@ -11,8 +11,8 @@ from cca_firmware.base.carveout import Carveout, required_region
 from cca_firmware.base.errors import BootError
 from cca_firmware.bl2.gpts import L0_BITS, build, dram_map
 from cca_firmware.bl31.gpts import GranuleTables
+from cca_platform.board import Bank, Board, Region, names
 from cca_platform.errors import GranuleProtectionFault
-from cca_platform.machine.board import Bank, Board, Region, names
 from cca_platform.memory.memory import Memory
 
 OK, BAD_ADDR, BAD_PAS = RmmEl3Status.OK, RmmEl3Status.BAD_ADDR, RmmEl3Status.BAD_PAS

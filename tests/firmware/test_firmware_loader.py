@@ -23,7 +23,7 @@ from cca_firmware.package.package import VERSION, Package, package
 from cca_firmware.trusted_boot.fip import Fip
 from cca_firmware.trusted_boot.fip import build as build_fip
 from cca_firmware.trusted_boot.loader import Loader
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.trace import Trace
 

@@ -7,7 +7,7 @@ import pytest
 from cca_arch.el3 import CONSOLE, CORE_MANIFEST, DRAM_BANK
 from cca_arch.types import GRANULE_SIZE, Pas
 from cca_firmware.bl31 import manifest
-from cca_platform.machine.board import Board, names
+from cca_platform.board import Board, names
 
 
 @pytest.fixture(params=names())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cca_arch.types import SecurityState
 from cca_firmware.base.errors import BootError
 from cca_firmware.package.nsimage import NsImage, lay_out
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 
 ENTRY = 0x8800_0000
 FVP = Board.load("fvp")

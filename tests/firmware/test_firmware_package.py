@@ -12,7 +12,7 @@ from rmm_next_version import NEXT
 
 from cca_firmware.package.archive import archive
 from cca_firmware.package.package import component, firmware_images
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.machine.machine import Machine
 from cca_rmm.rmm import Rmm
 from cca_rmm.versions.v1_0 import V1_0

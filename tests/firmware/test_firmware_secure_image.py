@@ -7,7 +7,7 @@ import pytest
 
 from cca_firmware.base.errors import BootError
 from cca_firmware.package.secure_image import flatten
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 
 REGION = Board.load("fvp").region("secure")
 PAYLOADS = Path(__file__).parents[2] / "realm_payloads" / "bin"

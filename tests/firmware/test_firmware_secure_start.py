@@ -24,8 +24,8 @@ from cca_firmware.bl31.ns_entry import NsEntry
 from cca_firmware.firmware import Firmware
 from cca_firmware.package.package import component, package
 from cca_firmware.secure.world import SecureState
+from cca_platform.board import Board, names
 from cca_platform.errors import GranuleProtectionFault
-from cca_platform.machine.board import Board, names
 from cca_platform.machine.machine import Machine
 from cca_platform.pe.pe import Pe
 

@@ -13,8 +13,8 @@ from cca_arch.smmu import RootOffset
 from cca_arch.types import Pas, SecurityState
 from cca_firmware.boot import boot
 from cca_platform.devices.dma import DmaCommand, DmaOffset, DmaStatus
-from cca_platform.smmu import DmaAborted, DmaPort
-from cca_platform.smmu.layout import Cr0, Event, Offset, Opcode, Ste, SteConfig
+from cca_platform.devices.smmu import DmaAborted, DmaPort
+from cca_platform.devices.smmu.layout import Cr0, Event, Offset, Opcode, Ste, SteConfig
 
 ENTRY, RESULTS = 0x8800_0000, 0x8900_0000
 STREAM_TABLE, COMMANDS, EVENTS, LEVEL1 = 0x8A00_0000, 0x8A01_0000, 0x8A02_0000, 0x8A04_0000

@@ -8,10 +8,10 @@ from itertools import groupby
 import pytest
 
 from cca_firmware.boot import boot
+from cca_platform.board import Bank, Board
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit
 from cca_platform.gic import Gic
-from cca_platform.machine.board import Bank, Board
 from cca_platform.machine.machine import Machine
 from cca_platform.memory.memory import Memory
 from cca_rmm.rmm import Rmm

@@ -10,11 +10,11 @@ from typing import Any
 import fresh
 import pytest
 
+from cca_platform.board import Board
 from cca_platform.errors import StateError
-from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.machine.saved import Checkpoint
-from cca_platform.machine.state import decode, diff, encode
+from cca_platform.state import decode, diff, encode
 
 _NS, _REALM = ("ns", "board_virt"), ("realm", "smp")
 _PLACES = [(*_NS, "PASS gic 40: "), (*_NS, "PASS pes "), (*_NS, "PASS realms 20: "), (*_REALM, 0.3), (*_REALM, 0.7)]

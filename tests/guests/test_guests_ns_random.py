@@ -16,9 +16,9 @@ from ns_noise import BASE, KINDS, PAGES, TABLES, noise, tables
 from cca_arch.psci import AffinityInfo
 from cca_arch.types import Access, Pas, SecurityState
 from cca_firmware.boot import boot
+from cca_platform.board import Board
 from cca_platform.errors import GranuleProtectionFault, InstructionLimit, MachineStopped
 from cca_platform.isa import frame
-from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.rec import Rec

@@ -19,9 +19,9 @@ from cca_arch.types import Pas, SecurityState
 from cca_firmware.boot import Firmware, boot
 from cca_firmware.package.nsimage import NsImage
 from cca_firmware.secure.world import SecureState
+from cca_platform.board import Board
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit
-from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace

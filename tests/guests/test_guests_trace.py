@@ -7,8 +7,8 @@ import pytest
 
 import realmlab
 from cca_arch.sysregs import Fsc
+from cca_platform.devices.smmu import DmaAborted, DmaPort
 from cca_platform.errors import BusError
-from cca_platform.smmu import DmaAborted, DmaPort
 from cca_platform.trace.events import EVENTS
 from cca_platform.trace.trace import Record
 from realmlab import Listing, Trace

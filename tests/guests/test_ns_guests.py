@@ -6,9 +6,9 @@ import pytest
 
 from cca_arch.rmi.v1_0 import Rmi
 from cca_firmware.boot import boot
+from cca_platform.board import Board
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit
-from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace

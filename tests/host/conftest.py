@@ -7,7 +7,7 @@ import pytest
 from cca_firmware.boot import boot
 from cca_host.kvm import System, Vcpu, Vm
 from cca_host.kvmtool.layout import RAM_BASE
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.machine.machine import Machine
 from cca_rmm.rmm import Rmm
 

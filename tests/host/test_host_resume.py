@@ -12,11 +12,11 @@ from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi
 from cca_firmware.boot import boot
 from cca_host.kvm import System
 from cca_host.kvmtool import Pause, RunOptions, Vmm
+from cca_platform.board import Board
 from cca_platform.errors import MachineError
-from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.machine.saved import Checkpoint
-from cca_platform.machine.state import decode, encode
+from cca_platform.state import decode, encode
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm

@@ -9,8 +9,8 @@ from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
 from cca_arch.descriptors import gpt
 from cca_arch.gic import GICR_STRIDE
 from cca_arch.types import Gpi, SecurityState, Ticks
-from cca_platform.machine.board import Board
-from cca_platform.machine.clock import ClockState
+from cca_platform.board import Board
+from cca_platform.clock import ClockState
 from cca_platform.machine.machine import Machine
 from cca_platform.pe.pe import Pe
 

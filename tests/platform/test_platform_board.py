@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cca_arch.types import Pas
-from cca_platform.machine.board import Bank, Board, names, nonvolatile_bank
+from cca_platform.board import Bank, Board, names, nonvolatile_bank
 from cca_platform.machine.machine import Machine
 
 _BOARD = """

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cca_arch.types import Access, Pas
+from cca_platform.board import Board
 from cca_platform.errors import BusError, MachineError
-from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.trace.sinks import Listing
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cca_arch.types import SecurityState, Ticks
+from cca_platform.board import Board
+from cca_platform.clock import Clock
+from cca_platform.engine import interrupts, timers
 from cca_platform.errors import InstructionLimit
-from cca_platform.machine.board import Board
-from cca_platform.machine.clock import Clock
 from cca_platform.memory.memory import Memory
 from cca_platform.native import block as w
-from cca_platform.pe import interrupts, timers
 
 NS = SecurityState.NON_SECURE
 CODE: Final = 0x8010_0000

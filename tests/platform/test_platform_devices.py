@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from cca_platform.board import Board, DeviceRow
 from cca_platform.devices.base import WORD, Device, Register, RegisterTable
 from cca_platform.devices.kinds import Kinds
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import MachineError
-from cca_platform.machine.board import Board, DeviceRow
 from cca_platform.machine.machine import Machine
 
 _BASE = 0x1100_0000

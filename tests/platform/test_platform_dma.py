@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from smmu_driver import SmmuDriver
 
+from cca_platform.board import Board
 from cca_platform.devices.dma import LENGTH_LIMIT, DmaCommand, DmaOffset, DmaStatus
-from cca_platform.machine.board import Board
+from cca_platform.devices.smmu.layout import Event
 from cca_platform.machine.machine import Machine
-from cca_platform.smmu.layout import Event
 
 SOURCE, TARGET = 0x9000_0000, 0x9100_0000
 IPA = 0x4000_0000

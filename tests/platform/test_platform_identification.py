@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cca_arch.types import SecurityState
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 
 CODE, VECTORS, DATA = 0x8010_0000, 0x8011_0000, 0x8012_0000
 IL = 1 << 25

@@ -10,12 +10,12 @@ import pytest
 from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
 
 from cca_arch.types import SecurityState, Ticks
+from cca_platform.board import Board
 from cca_platform.errors import InstructionLimit, MachineError
-from cca_platform.machine.board import Board
 from cca_platform.machine.inputs import Journal, Way
 from cca_platform.machine.machine import Machine
 from cca_platform.machine.saved import Checkpoint
-from cca_platform.machine.state import decode, encode
+from cca_platform.state import decode, encode
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 import pytest
 
 from cca_arch.types import SecurityState
+from cca_platform.engine import interrupts
 from cca_platform.native import block as w
-from cca_platform.pe import interrupts
 
 NS, SECURE, REALM = SecurityState.NON_SECURE, SecurityState.SECURE, SecurityState.REALM
 IRQ, FIQ, SERROR = interrupts.IRQ, interrupts.FIQ, interrupts.SERROR

@@ -14,11 +14,11 @@ FILES = {
     "cca_arch/rmi.py": "",
     "cca_platform/native/__init__.py": "",
     "cca_platform/native/block.py": "",
-    "cca_platform/pe/timers.py": "from typing import Final\n",
+    "cca_platform/engine/timers.py": "from typing import Final\n",
     "cca_platform/pe/pe.py": "",
     "cca_platform/engine/hooks.py": (
         "from cca_arch.sysregs import Hcr\nfrom cca_platform.native import block as w\n"
-        "from cca_platform.pe import timers\n"
+        "from cca_platform.engine import timers\n"
         "\nif TYPE_CHECKING:\n    from cca_platform.pe import pe\n\n@jit('i8(i8)')\ndef hook(p): ...\n"
     ),
 }
@@ -46,7 +46,7 @@ class TestSources:
         [
             "cca_arch/fields.py", "cca_arch/types.py", "cca_arch/sysregs/encodings.py",
             "cca_arch/sysregs/hypervisor.py", "cca_arch/sysregs/pstate.py", "cca_platform/engine/registers.py",
-            "cca_platform/native/block.py", "cca_platform/mmu/gpc.py", "cca_platform/pe/timers.py",
+            "cca_platform/native/block.py", "cca_platform/mmu/gpc.py", "cca_platform/engine/timers.py",
             "cca_platform/isa/frame.py", "cca_platform/isa/pstate.py", "cca_platform/native/layout.py",
             "cca_arch/sysregs/__init__.py", "cca_arch/sysregs/translation.py", "cca_arch/sysregs/syndrome.py",
             "cca_arch/sysregs/timer.py", "cca_arch/descriptors/gpt.py", "cca_arch/descriptors/stage1.py",

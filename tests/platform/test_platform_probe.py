@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cca_arch.types import Gpi, Pas
+from cca_platform.board import Board
 from cca_platform.errors import BusError
-from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.memory.probe import key, space
 

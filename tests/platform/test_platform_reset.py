@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cca_arch.types import Gpi, Pas, SecurityState
+from cca_platform.board import Bank
 from cca_platform.errors import MachineError
-from cca_platform.machine.board import Bank
 from cca_platform.trace.sinks import Listing
 
 CODE, VECTORS, DATA = 0x8010_0000, 0x8011_0000, 0x8012_0000

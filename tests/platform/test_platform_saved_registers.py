@@ -8,7 +8,7 @@ import pytest
 
 from cca_arch.sysregs import REGISTERS, Encoding
 from cca_platform.machine.saved import Checkpoint
-from cca_platform.machine.state import decode, encode
+from cca_platform.state import decode, encode
 
 BLOB, RESULT, VECTORS = 0x8100_0000, 0x8200_0000, 0x8011_0000
 _NEXT = "mrs x20, elr_el2; add x20, x20, #4; msr elr_el2, x20; eret"

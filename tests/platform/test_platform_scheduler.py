@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cca_arch.types import Instructions, Ticks
+from cca_platform.board import Board
+from cca_platform.clock import Clock
 from cca_platform.errors import InstructionLimit
 from cca_platform.halt import Halt
-from cca_platform.machine.board import Board
-from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
 from cca_platform.machine.scheduler import Scheduler
 from cca_platform.memory.memory import Memory

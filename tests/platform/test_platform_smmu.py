@@ -6,10 +6,10 @@ import pytest
 from smmu_driver import ACCESSEN, COMMANDS, EVENTS, SIZE, STREAMS, SmmuDriver
 
 from cca_arch.types import Pas
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
+from cca_platform.devices.smmu import DmaAborted
+from cca_platform.devices.smmu.layout import CommandError, Cr0, Event, Gerror, Offset, Opcode, SteConfig
 from cca_platform.machine.machine import Machine
-from cca_platform.smmu import DmaAborted
-from cca_platform.smmu.layout import CommandError, Cr0, Event, Gerror, Offset, Opcode, SteConfig
 
 DATA = 0x9000_0000
 NOWHERE = 0x2_0000_0000

@@ -8,11 +8,11 @@ from smmu_driver import ACCESSEN, COMMANDS, EVENTS, GPCEN, STREAM_TABLE, SmmuDri
 from cca_arch.descriptors import gpt
 from cca_arch.smmu import RootOffset
 from cca_arch.types import Gpi, Pas
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
+from cca_platform.devices.smmu import DmaAborted
+from cca_platform.devices.smmu.granules import Reason
+from cca_platform.devices.smmu.layout import CommandError, Event, EventFlags, Gerror, Offset, Opcode, SteConfig
 from cca_platform.machine.machine import Machine
-from cca_platform.smmu import DmaAborted
-from cca_platform.smmu.granules import Reason
-from cca_platform.smmu.layout import CommandError, Event, EventFlags, Gerror, Offset, Opcode, SteConfig
 from cca_platform.trace.trace import Trace
 
 L0, L1 = 0xFFC0_0000, 0xFFC2_0000  # level 1 for the GiB from 0x8000_0000

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from smmu_driver import COMMANDS, STREAM_TABLE, TABLES, SmmuDriver
 
 from cca_arch.types import Access, SecurityState
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
+from cca_platform.devices.smmu import DmaAborted
+from cca_platform.devices.smmu.layout import Event, Offset, Opcode
 from cca_platform.machine.machine import Machine
 from cca_platform.mmu.regime import EL10
 from cca_platform.mmu.translate import REFUSED, translate
 from cca_platform.mmu.walk import ACCESS_FLAG, ADDRESS_SIZE, EXTERNAL_ABORT_WALK, PERMISSION, TRANSLATION
 from cca_platform.native import block as w
-from cca_platform.smmu import DmaAborted
-from cca_platform.smmu.layout import Event, Offset, Opcode
 
 STREAM = 5
 DATA = 0x9000_0000

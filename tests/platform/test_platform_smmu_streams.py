@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from smmu_driver import LEAF, STREAM_TABLE, STREAMS, Record, SmmuDriver
 
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
+from cca_platform.devices.smmu import DmaAborted
+from cca_platform.devices.smmu.layout import Event, EventFlags, L1Std, Offset, Opcode, Ste, SteConfig
 from cca_platform.machine.machine import Machine
-from cca_platform.smmu import DmaAborted
-from cca_platform.smmu.layout import Event, EventFlags, L1Std, Offset, Opcode, Ste, SteConfig
 
 DATA = 0x9000_0000
 OTHER = 0x9100_0000

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cca_arch.types import SecurityState
+from cca_platform.board import Board
 from cca_platform.errors import MachineError
-from cca_platform.machine.board import Board
 from cca_platform.memory.memory import Memory
 
 DATA = 0x8012_0000

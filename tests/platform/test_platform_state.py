@@ -5,9 +5,9 @@ import re
 import msgspec
 import pytest
 
+from cca_platform import state
 from cca_platform.errors import StateError
-from cca_platform.machine import state
-from cca_platform.machine.state import AnyState, Difference, State, decode, diff, encode
+from cca_platform.state import AnyState, Difference, State, decode, diff, encode
 
 
 class Lamp(State, frozen=True, tag="test-lamp/2"):

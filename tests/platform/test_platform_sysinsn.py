@@ -5,13 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cca_arch.sysregs import SysregEsr, WfxEsr
-from cca_platform.isa.sysinsn import (
-    SystemInstruction,
-    SystemKind,
-    decode_system,
-    iss_sysreg,
-    iss_wfx,
-)
+from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg, iss_wfx
 
 
 def known(word: int) -> SystemInstruction:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from cca_platform.board import Board, DeviceRow
 from cca_platform.devices.uart16550 import Uart16550
-from cca_platform.machine.board import Board, DeviceRow
 from cca_platform.machine.machine import Machine
 
 BASE = 0x1D00_0000

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from cca_platform.engine import timers
 from cca_platform.native import block as w
-from cca_platform.pe import timers
 
 _M64 = (1 << 64) - 1
 _TIMERS = (timers.CNTV, timers.CNTP, timers.CNTHP, timers.CNTHV)

@@ -8,7 +8,7 @@ import pytest
 
 from cca_arch.el3 import CORE_MANIFEST, RMM_EL3_VERSION, BootCode, RmmEl3, checksum
 from cca_arch.types import SecurityState
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.machine.machine import Machine
 from cca_rmm.rmm import Rmm
 

@@ -4,7 +4,7 @@ import pytest
 
 from cca_arch.fields import Record
 from cca_arch.rmi.v1_0 import RmiRealmParams
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.machine.machine import Machine
 from cca_rmm.objects.realm import hash_valid, rtt_shape_valid
 from cca_rmm.versions.v1_0 import V1_0

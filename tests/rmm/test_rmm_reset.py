@@ -10,7 +10,7 @@ from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiStatus
 from cca_arch.types import SecurityState
 from cca_firmware.boot import boot
 from cca_host.kvm.irqchip import Irqchip
-from cca_platform.machine.board import Bank
+from cca_platform.board import Bank
 from cca_rmm.rmm import Rmm
 
 _SECRET = 0x5EC2_E7B1_7E5A_9D03

@@ -9,7 +9,7 @@ from rtt_entries import entries
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RmiRipas
 from cca_arch.types import SecurityState
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.memory.memory import Memory
 from cca_platform.memory.ports import Port
 from cca_rmm.objects import rtt

@@ -13,9 +13,9 @@ from cca_arch.el3 import RMM_EL3_VERSION, RMM_EL3_VERSION_2, BootCode
 from cca_arch.rmi.v1_0 import ABI_VERSION, RecExitReason, Rmi, RmiRecExit, RmiStatus
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_firmware.boot import boot
+from cca_platform.board import Board
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit
-from cca_platform.machine.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.trace.trace import Record
 from cca_rmm.objects.granule import State

@@ -11,7 +11,7 @@ from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRecEnter, RmiRecExit, RmiR
 from cca_arch.types import SecurityState
 from cca_firmware.boot import boot
 from cca_host.kvm.irqchip import Irqchip
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.memory.ports import Port
 from cca_rmm.base.version import Version

@@ -5,9 +5,9 @@ from typing import Any, Final, NamedTuple
 from cca_arch.descriptors.gpt import Gpccr
 from cca_arch.smmu import RootOffset
 from cca_arch.types import Pas, SecurityState
+from cca_platform.devices.smmu import DmaPort
+from cca_platform.devices.smmu.layout import Cr0, Event, EventFlags, Offset, Opcode, Ste, SteConfig
 from cca_platform.machine.machine import Machine
-from cca_platform.smmu import DmaPort
-from cca_platform.smmu.layout import Cr0, Event, EventFlags, Offset, Opcode, Ste, SteConfig
 
 STREAM_TABLE: Final = 0x8100_0000
 COMMANDS: Final = 0x8101_0000

@@ -6,7 +6,7 @@ import pytest
 from ns_code import ENTRY, FOREVER, OFF, RESET, UART0, assemble, constant, say
 
 import realmlab
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from realmlab import NsImage, NsMachine, NsResult, SecurityState
 
 KEPT = 0x9000_0000

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from cca_arch.types import Pas, SecurityState
     from cca_firmware.package.nsimage import NsImage
     from cca_host.kvmtool.options import RunResult
+    from cca_platform.board import Board, DeviceRow
     from cca_platform.devices.base import Device, DeviceState, Register, RegisterTable
+    from cca_platform.devices.smmu import DmaAborted, DmaPort
     from cca_platform.devices.wiring import Wiring
     from cca_platform.errors import BusError, GranuleProtectionFault, MachineError
-    from cca_platform.machine.board import Board, DeviceRow
     from cca_platform.machine.inspection import RealmFacts, RecFacts, RmmInspector
     from cca_platform.machine.machine import Machine as Platform
-    from cca_platform.machine.state import State
-    from cca_platform.smmu import DmaAborted, DmaPort
+    from cca_platform.state import State
     from cca_platform.trace.events import EVENTS
     from cca_platform.trace.sinks import Console, Counts, JsonLines, Listing
     from cca_platform.trace.trace import Sink, Trace
@@ -111,16 +111,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Board": "cca_platform.machine.board",
+    "Board": "cca_platform.board",
     "BusError": "cca_platform.errors",
     "Console": "cca_platform.trace.sinks",
     "Counts": "cca_platform.trace.sinks",
     "Cpu": "realmlab.cpu",
     "Device": "cca_platform.devices.base",
-    "DeviceRow": "cca_platform.machine.board",
+    "DeviceRow": "cca_platform.board",
     "DeviceState": "cca_platform.devices.base",
-    "DmaAborted": "cca_platform.smmu",
-    "DmaPort": "cca_platform.smmu",
+    "DmaAborted": "cca_platform.devices.smmu",
+    "DmaPort": "cca_platform.devices.smmu",
     "EVENTS": "cca_platform.trace.events",
     "GranuleProtectionFault": "cca_platform.errors",
     "GranuleView": "realmlab.views",
@@ -156,7 +156,7 @@ _HOMES = {
     "SecurityState": "cca_arch.types",
     "Sink": "cca_platform.trace.trace",
     "Snapshot": "realmlab.session",
-    "State": "cca_platform.machine.state",
+    "State": "cca_platform.state",
     "Trace": "cca_platform.trace.trace",
     "Vcpu": "realmlab.vcpu",
     "Wiring": "cca_platform.devices.wiring",

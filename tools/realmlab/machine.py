@@ -10,8 +10,8 @@ from cca_firmware.boot import boot
 from cca_host.kvm import RmiError, System
 from cca_host.kvmtool import RunOptions, RunResult, Vmm
 from cca_host.kvmtool.interrupt import interruptible
+from cca_platform.board import Board
 from cca_platform.errors import MachineError
-from cca_platform.machine.board import Board
 from cca_rmm.rmm import Rmm
 
 from .cpu import Cpu

@@ -11,10 +11,10 @@ from typing import Any, Unpack
 
 from cca_firmware.boot import Firmware, boot
 from cca_firmware.package.nsimage import NsImage
+from cca_platform.board import Bank, Board
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit, MachineError, MachineStopped
 from cca_platform.halt import Halt
-from cca_platform.machine.board import Bank, Board
 from cca_platform.trace.events import RunStart, RunStop
 from cca_rmm.rmm import Rmm
 

@@ -51,7 +51,7 @@ _PARAMETER: Final = re.compile(r"`(\w+)`")
 
 # -- completions ----------------------------------------------------------------------------------------------------
 def _boards(incomplete: str) -> list[str]:
-    from cca_platform.machine.board import names
+    from cca_platform.board import names
 
     return [name for name in names() if name.startswith(incomplete)]
 

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from cca_arch.types import SecurityState
+from cca_platform.board import Board
 from cca_platform.devices.base import Device
 from cca_platform.devices.kinds import Kinds
-from cca_platform.machine.board import Board
 from cca_platform.machine.inspection import RmmInspector
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.machine.snapshot import Snapshot as PlatformSnapshot

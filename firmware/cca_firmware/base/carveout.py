@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from cca_arch.types import GRANULE_SIZE
 from cca_firmware.base.errors import BootError
-from cca_platform.machine.board import Board, Region
+from cca_platform.board import Board, Region
 
 __all__ = ["Carveout", "Part", "required_region"]
 

@@ -13,7 +13,7 @@ from cca_firmware.base.errors import BootError
 
 if TYPE_CHECKING:
     from cca_firmware.base.carveout import Carveout
-    from cca_platform.machine.board import Board
+    from cca_platform.board import Board
     from cca_platform.memory.memory import Memory
 
 __all__ = ["L0_BITS", "build", "dram_map"]

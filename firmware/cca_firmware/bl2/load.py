@@ -13,7 +13,7 @@ from cca_firmware.trusted_boot.loader import Loader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cca_platform.machine.board import Board
+    from cca_platform.board import Board
     from cca_platform.machine.machine import Machine
 
 __all__ = ["run"]

@@ -5,7 +5,7 @@ from typing import Final
 from cca_arch.el3 import CONSOLE, CORE_MANIFEST, DRAM_BANK, MANIFEST_VERSION, checksum
 from cca_arch.types import GRANULE_SIZE, PA
 from cca_firmware.base.carveout import required_region
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 
 __all__ = ["BAUD_RATE", "UART_CLOCK_HZ", "build", "shared_page"]
 

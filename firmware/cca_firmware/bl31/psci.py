@@ -9,7 +9,7 @@ from cca_firmware.bl31 import gic
 from cca_firmware.bl31.functions import Handler
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.halt import Halt
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable

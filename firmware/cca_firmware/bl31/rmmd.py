@@ -9,7 +9,7 @@ from cca_firmware.bl31.attestation import PlatformAttestation
 from cca_firmware.bl31.functions import Handler
 from cca_firmware.bl31.gpts import GranuleTables
 from cca_firmware.bl31.ns_entry import NsEntry
-from cca_platform.machine.state import State
+from cca_platform.state import State
 from cca_platform.trace.events import GptChange
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cca_arch.elf import MAGIC, Elf, ElfError, ElfType
 from cca_arch.types import GRANULE_SIZE
 from cca_firmware.base.errors import BootError
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 
 __all__ = ["Layout", "NsImage", "Part", "elf_parts", "lay_out"]
 

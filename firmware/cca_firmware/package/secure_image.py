@@ -5,7 +5,7 @@ from typing import Final
 from cca_arch.elf import MAGIC
 from cca_firmware.base.errors import BootError
 from cca_firmware.package.nsimage import NsImage, elf_parts
-from cca_platform.machine.board import Region
+from cca_platform.board import Region
 
 __all__ = ["flatten"]
 

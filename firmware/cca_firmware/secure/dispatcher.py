@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cca_firmware.bl31.contexts import Contexts
-    from cca_platform.machine.board import Region
+    from cca_platform.board import Region
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 

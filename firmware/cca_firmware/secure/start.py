@@ -7,7 +7,7 @@ from cca_firmware.secure.world import SecureState, SecureWorld
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cca_platform.machine.board import Region
+    from cca_platform.board import Region
     from cca_platform.pe.pe import Pe
 
 __all__ = ["PayloadStart"]

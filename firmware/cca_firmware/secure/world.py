@@ -11,12 +11,12 @@ from cca_arch.sysregs import EL1H_MASKED, SCR_EL3_RES1, SCTLR_EL1_RES1, Pstate, 
 from cca_arch.tsp import TspVector
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.names import function_name
-from cca_platform.machine.state import State
+from cca_platform.state import State
 from cca_platform.trace.events import SmcReturn, WorldSwitch
 
 if TYPE_CHECKING:
     from cca_firmware.bl31.contexts import Contexts
-    from cca_platform.machine.board import Region
+    from cca_platform.board import Region
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 

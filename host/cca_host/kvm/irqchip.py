@@ -7,14 +7,7 @@ CPU interface and the EL1 timers. Those have done their work when the REC has ex
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.gic import FIRST_SPECIAL, GICR_SGI_BASE, GICR_STRIDE, Gicd, GicdCtlrNs, Gicr, GicrWaker, Ppi
-from cca_arch.sysregs.encodings import (
-    ICC_CTLR_EL1,
-    ICC_EOIR1_EL1,
-    ICC_IAR1_EL1,
-    ICC_IGRPEN1_EL1,
-    ICC_PMR_EL1,
-    Encoding,
-)
+from cca_arch.sysregs.encodings import ICC_CTLR_EL1, ICC_EOIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1, Encoding
 from cca_arch.types import SecurityState
 
 if TYPE_CHECKING:

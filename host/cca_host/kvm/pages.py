@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.errors import MachineError
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 __all__ = ["PageAllocator", "PagesState"]
 

@@ -10,7 +10,7 @@ from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import Rmi, RmiStatus
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.kernel import Kernel, RmiError
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 __all__ = ["LEVEL_SIZE", "Stage2", "Stage2State", "start_level"]
 

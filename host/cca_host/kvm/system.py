@@ -7,7 +7,7 @@ from cca_arch.rmi.v1_0 import FeatureRegister0
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.pages import PagesState
 from cca_host.kvm.vm import Vm, VmState
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine

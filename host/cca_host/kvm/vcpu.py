@@ -12,7 +12,7 @@ from cca_host.kvm.kernel import RmiError
 from cca_host.kvm.realm import Realm
 from cca_host.kvm.rec import Rec
 from cca_platform.errors import MachineStopped
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe

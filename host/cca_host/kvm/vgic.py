@@ -11,7 +11,7 @@ from typing import Final
 from cca_arch.gic import FIRST_SPI
 from cca_arch.rmi.v1_0 import RecMpidr
 from cca_arch.sysregs import MPIDR_AFFINITY, IccSgi, IchHcr, IchLr, LrState, Mpidr
-from cca_platform.machine.state import State, from_words, to_words
+from cca_platform.state import State, from_words, to_words
 
 __all__ = [
     "INTIDS",

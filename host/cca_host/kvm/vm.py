@@ -16,7 +16,7 @@ from cca_host.kvm.vcpu import Vcpu, VcpuState
 from cca_host.kvm.vgic import Vgic, VgicState
 from cca_host.kvm.vgic_mmio import VgicMmio
 from cca_platform.errors import MachineError
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 __all__ = ["HASH_ALGORITHMS", "Vm", "VmState"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_host.kvm import HostCall, Vcpu
 from cca_platform.devices.uart16550 import Uart16550
-from cca_platform.machine.state import State
+from cca_platform.state import State
 from cca_platform.trace.events import ConsoleWrite
 
 if TYPE_CHECKING:

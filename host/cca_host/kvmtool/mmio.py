@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from cca_host.kvm import Mmio, Vcpu
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Receiver, Wiring
-from cca_platform.machine.state import AnyState
+from cca_platform.state import AnyState
 from cca_platform.trace.events import MmioRead, MmioWrite
 
 if TYPE_CHECKING:

@@ -29,9 +29,9 @@ from cca_host.kvmtool.layout import UART_BASE, UART_SIZE
 from cca_host.kvmtool.mmio import Devices
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, Pause, RunOptions, RunReason
 from cca_host.kvmtool.schedule import Schedule
+from cca_platform.board import DeviceRow
 from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.errors import MachineError, MachineStopped
-from cca_platform.machine.board import DeviceRow
 from cca_platform.pe.running import BREAKPOINT
 
 if TYPE_CHECKING:

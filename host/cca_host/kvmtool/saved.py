@@ -3,7 +3,7 @@
 from cca_host.kvmtool.console import ConsoleState
 from cca_host.kvmtool.options import RunOptions, RunReason
 from cca_host.kvmtool.schedule import ScheduleState
-from cca_platform.machine.state import AnyState, State
+from cca_platform.state import AnyState, State
 
 __all__ = ["EndState", "OptionsState", "VmmState"]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cca_host.kvm import Vcpu
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 __all__ = ["Schedule", "ScheduleState"]
 

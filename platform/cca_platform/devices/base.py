@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from cca_platform.board import DeviceRow
 from cca_platform.devices.wiring import Wiring
-from cca_platform.machine.board import DeviceRow
-from cca_platform.machine.state import AnyState, State
+from cca_platform.state import AnyState, State
 
 __all__ = ["WORD", "Device", "DeviceState", "Register", "RegisterTable"]
 

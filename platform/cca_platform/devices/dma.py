@@ -3,10 +3,10 @@
 from enum import IntEnum
 from typing import Final
 
+from cca_platform.board import DeviceRow
 from cca_platform.devices.base import WORD, Device, Register, RegisterTable
+from cca_platform.devices.smmu import DmaAborted, DmaPort
 from cca_platform.devices.wiring import Wiring
-from cca_platform.machine.board import DeviceRow
-from cca_platform.smmu import DmaAborted, DmaPort
 
 __all__ = ["LENGTH_LIMIT", "DmaCommand", "DmaEngine", "DmaOffset", "DmaStatus"]
 

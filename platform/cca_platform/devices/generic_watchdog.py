@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
+from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Wiring
-from cca_platform.machine.board import DeviceRow
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 __all__ = ["GenericWatchdog"]
 

@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from cca_platform.board import WINDOW, DeviceRow
 from cca_platform.devices.base import Device
 from cca_platform.devices.dma import DmaEngine
 from cca_platform.devices.ecam import EmptyEcam
 from cca_platform.devices.generic_watchdog import GenericWatchdog
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.devices.pl031 import Pl031
+from cca_platform.devices.smmu import Smmu, SmmuRoot
 from cca_platform.devices.sp805 import Sp805
 from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.devices.vexpress_sysreg import VexpressSysreg
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import MachineError
-from cca_platform.machine.board import WINDOW, DeviceRow
-from cca_platform.smmu import Smmu, SmmuRoot
 
 __all__ = ["Factory", "Kinds"]
 

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device, Register, RegisterTable
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.wiring import Wiring
-from cca_platform.machine.board import DeviceRow
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 __all__ = ["Pl011"]
 

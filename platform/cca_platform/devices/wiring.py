@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from cca_platform.machine.clock import Clock
+from cca_platform.clock import Clock
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.trace import Trace
 

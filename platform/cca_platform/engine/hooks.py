@@ -7,6 +7,7 @@ Every function works on the words of :mod:`cca_platform.native.block`; registers
 from typing import Final
 
 from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, Cnthctl, Hcr, Pstate, Sctlr, Vector, encodings
+from cca_platform.engine import interrupts, timers
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
 from cca_platform.mmu.dram import host_address
@@ -14,7 +15,6 @@ from cca_platform.mmu.translate import fill, translate
 from cca_platform.mmu.walk import FETCH
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_address, callback, jit, load32, load64, store32, store64
-from cca_platform.pe import interrupts, timers
 
 __all__ = [
     "ON_BLOCK",

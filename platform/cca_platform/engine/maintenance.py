@@ -7,6 +7,7 @@ hook comes before it checks the exception level and the traps.
 from typing import Final
 
 from cca_arch.sysregs import MAIR_MEMORY, MAIR_NORMAL_NC, Hcr, Par, ParFault, Pstate, Sctlr, encodings
+from cca_platform.engine import interrupts
 from cca_platform.engine.registers import PAR_EL1, PSTATE, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level
 from cca_platform.mmu.dram import page_index
@@ -14,7 +15,6 @@ from cca_platform.mmu.translate import REFUSED, translate
 from cca_platform.mmu.walk import READ, WRITE
 from cca_platform.native import block as w
 from cca_platform.native.jit import callback, jit, load8, load32, load64, store64
-from cca_platform.pe import interrupts
 
 __all__ = ["ON_SYS", "refused"]
 

@@ -22,8 +22,8 @@ from cca_platform.gic.priorities import (
 )
 from cca_platform.gic.sysregs import access
 from cca_platform.gic.virtual import VirtualInterface, VirtualState
-from cca_platform.machine.state import State
 from cca_platform.native.block import SIGNAL_G0, SIGNAL_G1NS, SIGNAL_G1S
+from cca_platform.state import State
 
 if TYPE_CHECKING:
     from cca_platform.gic.gic import Gic

@@ -10,7 +10,7 @@ from cca_platform.gic.distributor import Distributor
 from cca_platform.gic.interrupts import Interrupts, InterruptsState
 from cca_platform.gic.priorities import G0, G1NS, G1S, LEVELS
 from cca_platform.gic.redistributor import Redistributors
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 __all__ = ["Gic", "GicState"]
 

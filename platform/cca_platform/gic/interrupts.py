@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from cca_arch.gic import Gicd
 from cca_platform.gic.priorities import G0, G1NS, G1S, LEVEL_SHIFT, LEVELS, PRIORITY_MASK, ns_write
-from cca_platform.machine.state import State, from_words, to_words
+from cca_platform.state import State, from_words, to_words
 
 __all__ = ["Interrupts", "InterruptsState"]
 

@@ -8,17 +8,7 @@ lower half of the priorities, and Group 0 registers belong to EL3. Its trap of t
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cca_arch.sysregs import (
-    Encoding,
-    Hcr,
-    IccCtlr,
-    IccCtlrEl3,
-    IccIgrpen1El3,
-    IccSre,
-    IchHcr,
-    IchVtr,
-    encodings,
-)
+from cca_arch.sysregs import Encoding, Hcr, IccCtlr, IccCtlrEl3, IccIgrpen1El3, IccSre, IchHcr, IchVtr, encodings
 from cca_arch.types import SecurityState
 from cca_platform.gic.priorities import CBPR, EOIMODE, G0, G1NS, G1S, MIN_BPR, PRIORITY_BITS, ns_read
 from cca_platform.gic.virtual import LIST_REGISTERS

@@ -20,8 +20,8 @@ from cca_platform.gic.priorities import (
     highest_active,
     level_bit,
 )
-from cca_platform.machine.state import State
 from cca_platform.native.block import SIGNAL_VFIQ, SIGNAL_VIRQ
+from cca_platform.state import State
 
 if TYPE_CHECKING:
     from cca_platform.gic.cpu import CpuInterface

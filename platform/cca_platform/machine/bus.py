@@ -6,17 +6,17 @@ from functools import partial
 from typing import Final
 
 from cca_arch.types import Access, Pas, Ticks
+from cca_platform.board import WINDOW, Board, DeviceRow
+from cca_platform.clock import Clock
 from cca_platform.devices.base import Device
 from cca_platform.devices.kinds import Kinds
 from cca_platform.devices.wiring import Receiver, Registers, Wiring
 from cca_platform.errors import BusError, MachineError, StateError
 from cca_platform.halt import Halt
-from cca_platform.machine.board import WINDOW, Board, DeviceRow
-from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
 from cca_platform.machine.inputs import Inputs
-from cca_platform.machine.state import AnyState, State
 from cca_platform.memory.memory import Memory
+from cca_platform.state import AnyState, State
 from cca_platform.trace.events import BusUnclaimed, MmioRead, MmioWrite
 from cca_platform.trace.trace import Source, Trace
 

@@ -18,10 +18,10 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from cca_arch.types import Instructions, Ticks
+from cca_platform.clock import Clock
 from cca_platform.errors import MachineError
-from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 __all__ = ["Input", "Inputs", "InputsState", "Journal", "Way"]
 

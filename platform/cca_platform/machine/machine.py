@@ -5,14 +5,14 @@ from typing import Any, Protocol
 
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE
 from cca_arch.types import Pas, SecurityState
+from cca_platform.board import Bank, Board, nonvolatile_bank
+from cca_platform.clock import Clock
 from cca_platform.devices.kinds import Kinds
 from cca_platform.errors import MachineError
 from cca_platform.gic import Gic
 from cca_platform.halt import Halt
 from cca_platform.machine import saved
-from cca_platform.machine.board import Bank, Board, nonvolatile_bank
 from cca_platform.machine.bus import Bus
-from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
 from cca_platform.machine.inputs import Inputs, Journal
 from cca_platform.machine.saved import Checkpoint, MachineState
@@ -40,7 +40,7 @@ class Part(Protocol):
 class Machine:
     """The hardware of one board, without any software.
 
-    ``clock`` is "virtual" or "host" (see :class:`cca_platform.machine.clock.Clock`). ``programs`` are the exception
+    ``clock`` is "virtual" or "host" (see :class:`cca_platform.clock.Clock`). ``programs`` are the exception
     levels that Python implements; every other level runs AArch64 code on the PE's engine. ``parts`` are what else a
     snapshot keeps. ``scr`` is the SCR_EL3 under which EL3 runs each security state. ``kinds`` are the devices that the
     board can have, those of Realmlab by default. ``record`` keeps a journal of all inputs, ``replay`` is one to take

@@ -4,17 +4,17 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cca_platform.board import Board
+from cca_platform.clock import ClockState
 from cca_platform.errors import StateError
 from cca_platform.gic import GicState
 from cca_platform.halt import Halt
-from cca_platform.machine.board import Board
 from cca_platform.machine.bus import BusState
-from cca_platform.machine.clock import ClockState
 from cca_platform.machine.inputs import InputsState
 from cca_platform.machine.scheduler import SchedulerState
-from cca_platform.machine.state import AnyState, State
 from cca_platform.memory.memory import MemoryState
 from cca_platform.pe.saved import PeState
+from cca_platform.state import AnyState, State
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine, Part

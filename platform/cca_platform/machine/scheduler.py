@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from cca_arch.types import Instructions, Ticks
+from cca_platform.clock import Clock
 from cca_platform.errors import InstructionLimit
 from cca_platform.halt import Halt
-from cca_platform.machine.clock import Clock
 from cca_platform.machine.events import EventQueue
-from cca_platform.machine.state import State
+from cca_platform.state import State
 
 __all__ = ["Scheduler", "SchedulerState"]
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from cca_platform.board import Board
 from cca_platform.errors import MachineError
-from cca_platform.machine.board import Board
 from cca_platform.native import block as w
 
 __all__ = ["PAGE", "Dram", "reserve"]

@@ -14,14 +14,14 @@ import numpy as np
 
 from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
 from cca_arch.types import Access, Gpi, Pas, SecurityState
+from cca_platform.board import Bank, Board
 from cca_platform.errors import GranuleProtectionFault, MachineError
-from cca_platform.machine.board import Bank, Board
-from cca_platform.machine.state import State
 from cca_platform.memory.dram import PAGE, Dram
 from cca_platform.memory.ports import Port
 from cca_platform.memory.probe import ciphertext
 from cca_platform.mmu.gpc import GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
+from cca_platform.state import State
 
 __all__ = ["Memory", "MemoryState"]
 

@@ -4,14 +4,7 @@ Each function takes ``m``, the address of the machine block, and runs natively o
 :mod:`cca_platform.native.jit`).
 """
 
-from cca_platform.native.block import (
-    M_BANK,
-    M_BANKS,
-    M_CODE_WRITTEN,
-    M_DIRTY,
-    M_EXECUTED,
-    M_SHADOW,
-)
+from cca_platform.native.block import M_BANK, M_BANKS, M_CODE_WRITTEN, M_DIRTY, M_EXECUTED, M_SHADOW
 from cca_platform.native.jit import copy_page, jit, load8, load64, store8, store64
 
 __all__ = ["host_address", "mark_written", "page_index", "update_descriptor"]

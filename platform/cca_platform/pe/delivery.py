@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.gic import SPURIOUS
 from cca_arch.sysregs import Ec, Hcr, encodings, syndrome
 from cca_arch.types import SecurityState, Ticks
-from cca_platform.engine import hooks
+from cca_platform.engine import hooks, interrupts, timers
 from cca_platform.native import block as w
-from cca_platform.pe import interrupts, timers
 from cca_platform.pe.levels import take_program
 from cca_platform.trace.events import InterruptTake
 from cca_platform.trace.forms import UNSET, UnsetType

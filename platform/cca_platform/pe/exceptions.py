@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import FSC_LEVEL, REGISTERS, Ec, Fsc, Hcr, Mdcr, encodings, syndrome
 from cca_arch.types import Access, SecurityState
-from cca_platform.engine import hooks, maintenance
+from cca_platform.engine import hooks, interrupts, maintenance, timers
 from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
 from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
-from cca_platform.pe import interrupts, timers
 from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
 from cca_platform.pe.levels import SMC_0, take_program
 from cca_platform.pe.mmio import emulate

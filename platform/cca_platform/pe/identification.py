@@ -25,7 +25,7 @@ from cca_arch.sysregs import (
     Pfr1,
     encodings,
 )
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 
 __all__ = ["IdRegisters"]
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from cca_arch.sysregs import REGISTERS, Encoding
 from cca_arch.types import Instructions, SecurityState
-from cca_platform.mmu.tlb import Tlb
+from cca_platform.engine import timers
+from cca_platform.engine.tlb import Tlb
 from cca_platform.native import block as w
-from cca_platform.pe import controls, delivery, levels, running, saved, timers
+from cca_platform.pe import controls, delivery, levels, running, saved
 from cca_platform.pe.identification import IdRegisters
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import Hcr, Pstate
 from cca_arch.types import Instructions, SecurityState, Ticks
-from cca_platform.engine import hooks
+from cca_platform.engine import hooks, interrupts, timers
 from cca_platform.errors import MachineStopped
 from cca_platform.halt import Halt
 from cca_platform.native import block as w
-from cca_platform.pe import exceptions, interrupts, timers
+from cca_platform.pe import exceptions
 from cca_platform.pe.delivery import take_interrupt, tell_timers
 
 if TYPE_CHECKING:

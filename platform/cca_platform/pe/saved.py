@@ -10,8 +10,8 @@ import msgspec
 from cca_arch.sysregs import REGISTERS
 from cca_arch.types import SecurityState
 from cca_platform.isa import frame
-from cca_platform.machine.state import State
 from cca_platform.native import block as w
+from cca_platform.state import State
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe

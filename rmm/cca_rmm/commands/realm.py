@@ -11,15 +11,7 @@ from cca_rmm.commands.calls import RealmCall, read_ns
 from cca_rmm.commands.conditions import RD, REALM_ERROR, REALM_NEW, granule
 from cca_rmm.objects import measurement, rtt
 from cca_rmm.objects.granule import State
-from cca_rmm.objects.realm import (
-    REALM,
-    REALM_STATE,
-    RPV_OFFSET,
-    Realm,
-    RealmState,
-    hash_valid,
-    rtt_shape_valid,
-)
+from cca_rmm.objects.realm import REALM, REALM_STATE, RPV_OFFSET, Realm, RealmState, hash_valid, rtt_shape_valid
 
 __all__ = ["COMMANDS"]
 

@@ -13,16 +13,10 @@ from hypothesis import strategies as st
 from mmu_bench import Bench
 
 from cca_arch.types import Access, Gpi, Pas, SecurityState
+from cca_platform.devices.smmu.granules import GranuleProtection
 from cca_platform.errors import BusError, GranuleProtectionFault
-from cca_platform.mmu.gpc import (
-    GPC_ADDRESS_SIZE,
-    GPC_EXTERNAL_ABORT,
-    GPC_GPF,
-    GPC_WALK_FAULT,
-    granule_protection_check,
-)
+from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT, granule_protection_check
 from cca_platform.mmu.translate import DEVICE, OK, REFUSED
-from cca_platform.smmu.granules import GranuleProtection
 
 DRAM = (range(0x8000_0000, 0x1_0000_0000), range(0x8_8000_0000, 0x9_0000_0000))
 SIZES = {0: 32, 1: 36, 2: 40, 3: 42, 4: 44, 5: 48, 6: 52}

@@ -18,7 +18,7 @@ from unicorn import UC_ARCH_ARM64, UC_HOOK_INTR, UC_MODE_ARM, Uc
 from unicorn import arm64_const as arm
 
 from cca_arch.types import Access, SecurityState
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.memory.memory import Memory
 from cca_platform.mmu.regime import regime_of
 from cca_platform.mmu.translate import DEVICE, OK, REFUSED, translate

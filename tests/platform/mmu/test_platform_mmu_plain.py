@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cca_arch.types import Access, Gpi, SecurityState
-from cca_platform.machine.board import Board
+from cca_platform.board import Board
 from cca_platform.memory.memory import Memory
 from cca_platform.mmu.regime import regime_of
 from cca_platform.mmu.translate import fill, translate

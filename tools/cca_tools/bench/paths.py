@@ -71,7 +71,7 @@ def _entry_images(rounds: int) -> "list[NsImage]":
 
 def _ns_run(images: "list[NsImage]") -> float:
     from cca_firmware.boot import boot
-    from cca_platform.machine.board import Board
+    from cca_platform.board import Board
     from cca_platform.machine.machine import Machine as Platform
     from cca_rmm.rmm import Rmm
 

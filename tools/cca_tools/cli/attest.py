@@ -87,7 +87,7 @@ def cpak(
 ) -> int:
     """Print the public half of the development CPAK of a board's machines, in PEM."""
     from cca_firmware.bl31.attestation import cpak_pem
-    from cca_platform.machine.board import Board
+    from cca_platform.board import Board
 
     print(cpak_pem(Board.load(board).name), end="")
     return 0

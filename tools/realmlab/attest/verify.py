@@ -99,7 +99,7 @@ def load_key(pem: bytes) -> "EllipticCurvePublicKey":
 def development_keys() -> dict[str, "EllipticCurvePublicKey"]:
     """The CPAKs of this project's boards: their private halves are no secret."""
     from cca_firmware.bl31.attestation import cpak_pem
-    from cca_platform.machine.board import names
+    from cca_platform.board import names
 
     return {f"the development CPAK of {name}": load_key(cpak_pem(name).encode()) for name in names()}
 

@@ -7,14 +7,14 @@ from typing import Final
 from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
 from cca_arch.smmu import RootCr0, RootOffset
 from cca_arch.types import JEP106_ARM, Access, Pas
+from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import GranuleProtectionFault
-from cca_platform.machine.board import DeviceRow
-from cca_platform.machine.state import State
 from cca_platform.memory.memory import Memory
 from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
+from cca_platform.state import State
 
 __all__ = ["GranuleProtection", "Reason", "SmmuRoot", "SmmuRootState"]
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 from cca_arch.types import Access
+from cca_platform.devices.smmu.model import DmaAborted, Smmu
 from cca_platform.errors import BusError, GranuleProtectionFault
-from cca_platform.smmu.model import DmaAborted, Smmu
 
 __all__ = ["DmaPort"]
 

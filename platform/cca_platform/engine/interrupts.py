@@ -8,10 +8,10 @@ from typing import Final
 
 from cca_arch.sysregs import Hcr, Pstate, Scr, Vector
 from cca_arch.types import SecurityState
+from cca_platform.engine import timers
 from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import jit, load64, store64
-from cca_platform.pe import timers
 
 __all__ = ["FIQ", "ILLEGAL", "IRQ", "SERROR", "due", "pending", "set_budget", "wakes"]
 

@@ -8,8 +8,8 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.types import Instructions, Ticks
-from cca_platform.machine.state import State
 from cca_platform.native import block as w
+from cca_platform.state import State
 
 if TYPE_CHECKING:
     from cca_platform.memory.memory import Memory

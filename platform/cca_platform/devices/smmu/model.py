@@ -4,13 +4,10 @@ from collections.abc import Callable
 from typing import Final
 
 from cca_arch.types import Access
+from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device
-from cca_platform.devices.wiring import Wiring
-from cca_platform.errors import BusError, GranuleProtectionFault
-from cca_platform.machine.board import DeviceRow
-from cca_platform.machine.state import State
-from cca_platform.smmu.granules import GranuleProtection, Reason
-from cca_platform.smmu.layout import (
+from cca_platform.devices.smmu.granules import GranuleProtection, Reason
+from cca_platform.devices.smmu.layout import (
     EVENTQ_ENTRY,
     IDENTIFICATION,
     WRITABLE,
@@ -25,8 +22,11 @@ from cca_platform.smmu.layout import (
     SteConfig,
     output_size,
 )
-from cca_platform.smmu.queues import Queue
-from cca_platform.smmu.streams import Leaf, Refusal, Stage2, StreamTable
+from cca_platform.devices.smmu.queues import Queue
+from cca_platform.devices.smmu.streams import Leaf, Refusal, Stage2, StreamTable
+from cca_platform.devices.wiring import Wiring
+from cca_platform.errors import BusError, GranuleProtectionFault
+from cca_platform.state import State
 from cca_platform.trace.events import SmmuAbort
 
 __all__ = ["DmaAborted", "Smmu", "SmmuState"]

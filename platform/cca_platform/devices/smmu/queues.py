@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from cca_platform.smmu.layout import QUEUE_BITS, address
+from cca_platform.devices.smmu.layout import QUEUE_BITS, address
 
 __all__ = ["Queue"]
 

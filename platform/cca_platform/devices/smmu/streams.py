@@ -8,13 +8,22 @@ import numpy as np
 from cca_arch.descriptors.stage2 import Stage2Descriptor
 from cca_arch.sysregs import FSC_LEVEL, OUTPUT_BITS, Fsc, Hcr, Vtcr
 from cca_arch.types import Access, Pas
+from cca_platform.devices.smmu.granules import GranuleProtection, Reason
+from cca_platform.devices.smmu.layout import (
+    STREAM_BITS,
+    Event,
+    EventFlags,
+    L1Std,
+    Ste,
+    SteConfig,
+    StrtabBaseCfg,
+    address,
+)
 from cca_platform.errors import BusError, GranuleProtectionFault
 from cca_platform.mmu.dram import host_address
 from cca_platform.mmu.stage2 import walk_stage2
 from cca_platform.mmu.walk import OUTPUT
 from cca_platform.native import block as w
-from cca_platform.smmu.granules import GranuleProtection, Reason
-from cca_platform.smmu.layout import STREAM_BITS, Event, EventFlags, L1Std, Ste, SteConfig, StrtabBaseCfg, address
 
 if TYPE_CHECKING:
     from cca_platform.memory.memory import Memory

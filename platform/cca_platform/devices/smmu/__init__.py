@@ -1,0 +1,7 @@
+"""The SMMUv3 with RME: how devices see memory."""
+
+from cca_platform.devices.smmu.client import DmaPort
+from cca_platform.devices.smmu.granules import SmmuRoot
+from cca_platform.devices.smmu.model import DmaAborted, Smmu
+
+__all__ = ["DmaAborted", "DmaPort", "Smmu", "SmmuRoot"]

@@ -1,7 +1,0 @@
-"""The SMMUv3 with RME: how devices see memory."""
-
-from cca_platform.smmu.client import DmaPort
-from cca_platform.smmu.granules import SmmuRoot
-from cca_platform.smmu.model import DmaAborted, Smmu
-
-__all__ = ["DmaAborted", "DmaPort", "Smmu", "SmmuRoot"]
