@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2]
 HOMES = tuple(
     f"platform/cca_arch/{home}"
     for home in (
-        "sysregs/", "descriptors/", "gic.py", "types.py", "smccc.py", "el3.py", "psci.py", "ffa.py", "rmi/", "rsi/",
+        "sysregs/", "descriptors/", "gic.py", "types.py", "smccc.py", "smmu.py", "el3.py", "psci.py", "ffa.py",
+        "rmi/", "rsi/",
     )
 )  # fmt: skip
 MODULES = sorted(
@@ -83,7 +84,7 @@ class TestSearch:
             "_LIMIT: Final = 1 << 20",
             "size = 0x2_0000",
             "rt = word >> 5 & 31",
-            "class Offset(IntEnum):\n    IDR0 = 0x00\n    IIDR = 0x08\n    CR0 = 0x20",
+            "class Offset(IntEnum):\n    DR = 0x00\n    IIDR = 0x08\n    FR = 0x18",
             "class Flags(Bits):\n    enabled = Field(0)\n    mode = Field(3, 1)",
         ],
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
-from cca_arch import gic, smccc, sysregs
+from cca_arch import gic, smccc, smmu, sysregs
 from cca_arch.descriptors import gpt, rtte, stage1, stage2
 from cca_arch.el3 import RmmEl3
 from cca_arch.ffa import Ffa
@@ -21,8 +21,15 @@ from cca_arch.sysregs import REGISTERS
 
 __all__ = ["Finding", "second_definitions"]
 
-_DECLARATIONS: Final = (sysregs, gic, gpt, rtte, stage1, stage2, smccc)
-_HOMES: Final = ("cca_arch.sysregs", "cca_arch.gic", "cca_arch.descriptors", "cca_arch.types", "cca_arch.smccc")
+_DECLARATIONS: Final = (sysregs, gic, gpt, rtte, stage1, stage2, smccc, smmu)
+_HOMES: Final = (
+    "cca_arch.sysregs",
+    "cca_arch.gic",
+    "cca_arch.descriptors",
+    "cca_arch.types",
+    "cca_arch.smccc",
+    "cca_arch.smmu",
+)
 
 
 class Finding(NamedTuple):
