@@ -17,7 +17,12 @@ from cca_platform.machine.saved import Checkpoint
 from cca_platform.state import decode, diff, encode
 
 _NS, _REALM = ("ns", "board_virt"), ("realm", "smp")
-_PLACES = [(*_NS, "PASS gic 40: "), (*_NS, "PASS pes "), (*_NS, "PASS realms 20: "), (*_REALM, 0.3), (*_REALM, 0.7)]
+_SECURE = ("secure", "secure_call_virt")
+_PLACES = [
+    *((*_NS, line) for line in ("PASS gic 40: ", "PASS pes ", "PASS realms 20: ")),
+    *((*_REALM, share) for share in (0.3, 0.7)),
+    *((*_SECURE, share) for share in (0.2, 0.6)),
+]
 
 
 @pytest.fixture
@@ -29,8 +34,8 @@ def machines() -> Iterator[list[Machine]]:
         machine.close()
 
 
-def _length() -> int:
-    run = fresh.RealmRun("smp", built=True)
+def _length(kind: str, payload: str) -> int:
+    run = fresh.make(kind, payload, built=True)
     start = run.machine.clock.retired
     run.finish()
     run.machine.close()
@@ -39,14 +44,13 @@ def _length() -> int:
 
 def _half(kind: str, payload: str, place: Any) -> Any:
     """A run as far as ``place``: a line of its output, or a share of its instructions."""
-    if kind == "ns":
-        run = fresh.NsRun(payload)
-        while place.encode() not in run.output:
-            assert run.go(20_011)
+    run = fresh.make(kind, payload, built=True)
+    if isinstance(place, float):
+        assert run.go(int(_length(kind, payload) * place))
         return run
-    realm = fresh.RealmRun(payload, built=True)
-    assert realm.go(int(_length() * place))
-    return realm
+    while place.encode() not in run.output:
+        assert run.go(20_011)
+    return run
 
 
 @pytest.mark.parametrize(("kind", "payload", "place"), _PLACES)
@@ -60,7 +64,7 @@ def test_rest(kind: str, payload: str, place: Any, machines: list[Machine], tmp_
     events, output = len(run.events), len(run.output)
     expected = fresh.digest(run, run.finish(), events, output)
     assert len(run.output) > output
-    other = fresh.NsRun(payload) if kind == "ns" else fresh.RealmRun(payload)
+    other = fresh.make(kind, payload)
     machines.append(other.machine)
     before = len(other.events)
     other.adopt(decode(written, Checkpoint))

@@ -23,24 +23,26 @@ from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm
 from realmlab import find_payload
 
-__all__ = ["NsRun", "RealmRun", "digest"]
+__all__ = ["NsRun", "RealmRun", "digest", "make"]
 
 _LIMIT = 1_000_000_000
 
 
 class NsRun:
-    """``payload`` at Non-secure EL2 of the virt board, with four PEs, and all that it puts out."""
+    """``payload`` at Non-secure EL2 of the virt board, with four PEs, and all that it puts out.
 
-    def __init__(self, payload: str) -> None:
+    ``secure`` is whether the Secure payload is there, too.
+    """
+
+    def __init__(self, payload: str, secure: bool = False) -> None:
         self.events, self.output = Listing(), bytearray()
         self.machine = Machine(Board.load("virt"), trace=Trace(self.events))
         uart = self.machine.bus.devices["uart0"]
         assert isinstance(uart, Pl011)
         uart.on_output = self.output.extend
-        self.boot(payload)
-
-    def boot(self, payload: str) -> None:
-        boot(self.machine, rmm=Rmm(self.machine), ns_image=find_payload(payload).read_bytes())
+        secure_image = find_payload("secure_virt").read_bytes() if secure else None
+        ns_image = find_payload(payload).read_bytes()
+        boot(self.machine, rmm=Rmm(self.machine), ns_image=ns_image, secure_image=secure_image)
 
     def go(self, instructions: int) -> bool:
         """Run on; whether it goes on after that."""
@@ -89,6 +91,11 @@ class RealmRun:
         return self.vmm
 
 
+def make(kind: str, payload: str, built: bool = False) -> NsRun | RealmRun:
+    """A machine for a run of this kind: "ns", "secure" or "realm"."""
+    return RealmRun(payload, built) if kind == "realm" else NsRun(payload, kind == "secure")
+
+
 def digest(run: NsRun | RealmRun, end: tuple[Any, ...], events: int, output: int) -> str:
     """The digest of what came after ``events`` records of the trace and ``output`` bytes."""
     rest = [end, run.events[events:], bytes(run.output[output:]).decode()]
@@ -97,7 +104,7 @@ def digest(run: NsRun | RealmRun, end: tuple[Any, ...], events: int, output: int
 
 def main(kind: str, payload: str, file: str) -> None:
     """Go on with the run in ``file``."""
-    run = NsRun(payload) if kind == "ns" else RealmRun(payload)
+    run = make(kind, payload)
     events = len(run.events)
     run.adopt(decode(Path(file).read_bytes(), Checkpoint))
     output = len(run.output)

@@ -12,16 +12,18 @@ and the run is the same to the last event. Three ways lead in:
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cca_arch.types import Instructions, Ticks
 from cca_platform.clock import Clock
 from cca_platform.errors import MachineError
 from cca_platform.machine.events import EventQueue
 from cca_platform.state import State
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["Input", "Inputs", "InputsState", "Journal", "Way"]
 
@@ -242,6 +244,8 @@ class Inputs:
         result = None
         if not self._replay:
             if self._threads is None:
+                from concurrent.futures import ThreadPoolExecutor
+
                 self._threads = ThreadPoolExecutor(thread_name_prefix="device")
             result = self._threads.submit(work)
         self._works.append(_Work(source, due, result))

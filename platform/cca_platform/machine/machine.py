@@ -18,6 +18,7 @@ from cca_platform.machine.inputs import Inputs, Journal
 from cca_platform.machine.saved import Checkpoint, MachineState
 from cca_platform.machine.scheduler import Scheduler
 from cca_platform.machine.snapshot import Snapshot, Snapshots
+from cca_platform.machine.state import AnyState
 from cca_platform.memory.memory import Memory
 from cca_platform.pe.levels import Program
 from cca_platform.pe.pe import Pe
@@ -30,8 +31,8 @@ __all__ = ["Machine", "Part"]
 class Part(Protocol):
     """State in Python that a snapshot has to keep, as plain data."""
 
-    def save(self) -> Any:
-        """State for a snapshot."""
+    def save(self) -> AnyState | None:
+        """State for a snapshot; None when memory has it all."""
 
     def restore(self, data: Any) -> None:
         """Put back what ``save`` gave."""
