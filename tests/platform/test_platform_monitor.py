@@ -7,7 +7,7 @@ import pytest
 from cca_platform.engine import monitor
 from cca_platform.errors import StateError
 from cca_platform.machine.saved import Checkpoint
-from cca_platform.machine.state import decode, encode
+from cca_platform.state import decode, encode
 
 DATA = 0x8012_0000
 _PAIRS = [

@@ -18,10 +18,10 @@ from cca_platform.machine.inputs import Inputs, Journal
 from cca_platform.machine.saved import Checkpoint, MachineState
 from cca_platform.machine.scheduler import Scheduler
 from cca_platform.machine.snapshot import Snapshot, Snapshots
-from cca_platform.machine.state import AnyState
 from cca_platform.memory.memory import Memory
 from cca_platform.pe.levels import Program
 from cca_platform.pe.pe import Pe
+from cca_platform.state import AnyState
 from cca_platform.trace.events import SystemReset
 from cca_platform.trace.trace import Trace
 
