@@ -40,7 +40,8 @@ class Pe:
     :mod:`~cca_platform.pe.controls`, :mod:`~cca_platform.pe.delivery` (interrupts and timers),
     :mod:`~cca_platform.pe.running` and :mod:`~cca_platform.pe.saved`. For those modules alone: ``moves`` counts changes
     of level by ERET, ``reloaded`` says that registers were replaced under the engine, ``turn_over`` that the PE has to
-    make way, and ``fruitless`` counts runs since ``progress`` instructions had been retired.
+    make way, ``fruitless`` counts runs since ``progress`` instructions had been retired, and ``restored`` are the words
+    of the state that was put back last, ready to be copied.
     """
 
     smc, start_call, call_done = levels.smc, levels.start_call, property(levels.call_done)
@@ -78,6 +79,7 @@ class Pe:
         self._engine: Engine | None = None
         self._stops: frozenset[int] = frozenset()
         self.moves = 0
+        self.restored: tuple[saved.WordsState, saved.Packed] | None = None
         self._power_on()
         self.ids = IdRegisters(machine.board, mpidr, self._model_register)
 

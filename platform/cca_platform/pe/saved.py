@@ -44,7 +44,11 @@ else:
         tag="pe.registers/1",
     )
 
-__all__ = ["EngineState", "PeState", "RegistersState", "WordsState", "restore", "save"]
+__all__ = ["EngineState", "Packed", "PeState", "RegistersState", "WordsState", "restore", "save"]
+
+
+Packed = tuple[tuple[slice, memoryview], ...]
+"""Where words of the block stand, and their values."""
 
 
 class EngineState(State, frozen=True, tag="pe.engine/1"):
@@ -83,7 +87,7 @@ def _format() -> struct.Struct:
 
 _REGISTERS: Final = _format()
 _WORDS: Final = itemgetter(*(run.first + number for run in w.PE.runs() for number in range(run.size)))
-_RUNS: Final = tuple((struct.Struct(f"<{run.size}Q"), run.first, run.size) for run in w.PE.runs())
+_STATES: Final = {int(state): state for state in SecurityState}
 _OSLSR, _OSLAR, _OSLK = REGISTERS["oslsr_el1"], REGISTERS["oslar_el1"], 1 << 1
 _buffer: Final = ctypes.create_string_buffer(frame.SAVED_SIZE)
 _address: Final = ctypes.addressof(_buffer)
@@ -115,7 +119,7 @@ def _save_engine(pe: "Pe") -> EngineState:
 
 def restore(pe: "Pe", state: PeState) -> None:
     """Put back what ``save`` gave, of this PE or of its like in another machine."""
-    pe.security = SecurityState(state.security)
+    pe.security = _STATES[state.security]
     pe.el, pe.on, pe.waiting = state.el, state.on, state.waiting
     pe.stuck, pe.fruitless, pe.progress = state.stuck, state.fruitless, state.progress
     pe.reloaded = state.reloaded
@@ -124,13 +128,23 @@ def restore(pe: "Pe", state: PeState) -> None:
         pe.close()
     else:
         _restore_engine(pe, state.engine)
-    values, at = _values(state.words), 0
-    for form, first, size in _RUNS:
-        form.pack_into(pe.words, 8 * first, *values[at : at + size])
-        at += size
+    if pe.restored is None or pe.restored[0] is not state.words:
+        pe.restored = state.words, _packed(state.words)
+    for place, values in pe.restored[1]:
+        pe.words[place] = values
     pe.block[w.P_REGIME] = pe.block[w.P_VMPIDR] = -1
     pe.moves += 1
     pe.tlb.stale = True
+
+
+def _packed(state: WordsState) -> Packed:
+    """The saved words, each run of them as it stands in the block: the same state is often restored again."""
+    values, at, runs = _values(state), 0, []
+    for run in w.PE.runs():
+        packed = struct.pack(f"<{run.size}Q", *values[at : at + run.size])
+        runs.append((slice(run.first, run.first + run.size), memoryview(packed).cast("Q")))
+        at += run.size
+    return tuple(runs)
 
 
 def _restore_engine(pe: "Pe", state: EngineState) -> None:
