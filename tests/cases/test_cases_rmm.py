@@ -44,7 +44,6 @@ def table(**entries: int) -> bytes:
     return bytes(page)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="RTT_FOLD gives index 0 at level 1")
 def test_fold_of_a_level_1_table_that_is_not_homogeneous(host: Host) -> None:
     """RTT_FOLD of a full table that is not homogeneous gives RMI_ERROR_RTT with the level of the table."""
     realm = Realm(host, s2sz=40, rtt_level_start=0, rtt_num_start=1)

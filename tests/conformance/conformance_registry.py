@@ -341,7 +341,10 @@ BAD: dict[str, dict[str, list[Bad]]] = {
         **_RD,
         **_STRUCTURE,
         "rtt_block_level": [Bad(lambda w: {"rd": w.huge.rd, "ipa": w.huge_top, "level": 1}, index=0)],
-        "rtt_homo": [Bad(lambda w: {"ipa": RAM}, index=3)],
+        "rtt_homo": [
+            Bad(lambda w: {"ipa": RAM}, index=3),
+            Bad(lambda w: {"rd": w.huge.rd, "ipa": w.huge_top, "level": 1, "@scatter": 3}, index=1),
+        ],
     },
     "RTT_INIT_RIPAS": {
         "size_valid": _SIZE,
@@ -396,9 +399,6 @@ JOINT: dict[tuple[str, str, str], Bad] = {
     },
     **{(name, "ipa_prot", "rtt_walk"): Bad(lambda w: {"ipa": RAM + BLOCK}) for name in _MAP_COMMANDS},
     **{(name, "ipa_prot", "rtte_state"): Bad(lambda w: {"ipa": RAM}) for name in _MAP_COMMANDS},
-    ("RTT_FOLD", "rtt_block_level", "rtt_homo"): Bad(
-        lambda w: {"rd": w.huge.rd, "ipa": w.huge_top, "level": 1, "@scatter": 3}
-    ),
     ("RTT_CREATE", "rtt_state", "rtt_bound2"): Bad(lambda w: {"@busy": TALL, "rtt": TALL}),
     ("RTT_CREATE", "rtt_bound", "rtt_bound2"): Bad(lambda w: {"rtt": 1 << 52}),
     **{
@@ -479,6 +479,7 @@ EXCLUSIVE: dict[tuple[str, str], str] = {
         [("ipa_bound", "rtt_live"), ("ipa_bound", "rtt_homo"), ("ipa_bound", "rtt_block_level")],
         "nothing can be mapped outside the IPA space",
     ),
+    ("rtt_block_level", "rtt_homo"): "a table that is not homogeneous makes no block of any size",
     ("level_bound", "rtt_block_level"): "there is no table of a level outside the bounds",
     ("ipa_bound", "ipa_prot"): "what is outside the IPA space is not in its protected half",
     ("alias", "owner"): "a REC has the owner that it has",

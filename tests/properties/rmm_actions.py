@@ -52,6 +52,27 @@ class Hosts(Driver):
             self.data_create_unknown(rd, pa, ipa)
         self.call("RTT_FOLD", lambda: self.model.rtt_fold(rd, BASE, 3), rd, BASE, 3)
 
+    def make_gigabytes(self) -> None:
+        """A NEW Realm whose table of level 1 at its first Unprotected IPA is full, but for one entry homogeneous."""
+        for pa in GRANULES[:4]:
+            self.granule_delegate(pa)
+        rd = self.realm_create(GRANULES[1], GRANULES[0], (40, 0, 1))
+        half, odd = 1 << 39, self.random.randrange(512)
+        self.rtt_create(rd, half, 1)
+
+        def map_at(number: int, pa: int) -> None:
+            ipa, desc = half + number * GIB, pa | 6 << 2 | 3 << 6
+            self.call(
+                "RTT_MAP_UNPROTECTED", lambda: self.model.rtt_map_unprotected(rd, ipa, 1, desc), rd, ipa, 1, desc
+            )
+
+        for number in range(512):
+            map_at(number, number * GIB if number != odd else 600 * GIB)
+        self.call("RTT_FOLD", lambda: self.model.rtt_fold(rd, half, 1), rd, half, 1)
+        self.rtt_unmap_unprotected(rd, half + odd * GIB, 1)
+        map_at(odd, odd * GIB)
+        self.call("RTT_FOLD", lambda: self.model.rtt_fold(rd, half, 1), rd, half, 1)
+
     def step(self) -> None:
         """One call; now and then none, when what was drawn makes no sense."""
         if not self.plan:

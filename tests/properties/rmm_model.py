@@ -8,6 +8,8 @@ ones, and the RMM's own for the others.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rmm_model_fold import Refused, folded
+
 __all__ = ["CALL", "CODE", "Model", "Realm", "Rec", "Table"]
 
 PAGE = 0x1000
@@ -423,16 +425,10 @@ class Model:
         if w.level < level - 1 or not is_table(w.entry, w.level):
             return (rtt_error(w.level),)
         table = w.entry & _OA
-        entries = self.tables[table].entries
-        if level <= 1 and all(map(is_live, entries)):
-            return (rtt_error(level - 1),)
-        first = entries[0]
-        step = size_of(level) if is_live(first) else 0
-        if is_table(first, level) or (step and first & _OA & (size_of(level - 1) - 1)):
-            return (rtt_error(level),)
-        if any(entry != first + number * step for number, entry in enumerate(entries)):
-            return (rtt_error(level),)
-        self.set_entry(w, first & ~3 | _TYPE[level - 1] if first & 1 else first)
+        entry = folded(self.tables[table].entries, level)
+        if isinstance(entry, Refused):
+            return (rtt_error(entry.level),)
+        self.set_entry(w, entry)
         del self.tables[table]
         self.move(table, D)
         return OK, table

@@ -125,6 +125,15 @@ class TestFold:
             port.write64(TABLE3 + 8 * slot, rtte.assigned(wrong, PAGE + 0x1000, 3))
         assert rtt.fold(port, TABLE3, 3) is None
 
+    @pytest.mark.parametrize("odd", [None, 0, 100, 511])
+    def test_no_block_above_level_1(self, port: Port, odd: int | None) -> None:
+        """A level 1 table says one thing, or not, as any other does: that there is no such block is no matter of it."""
+        first = entries(1)["ASSIGNED_NS"] & ~rtte.ADDRESS
+        port.write(TABLE3, rtt.children(first, 1))
+        if odd is not None:
+            port.write64(TABLE3 + 8 * odd, first + 600 * rtte.level_size(1))
+        assert rtt.common(port, TABLE3, 1) == (first if odd is None else None)
+
     def test_unaligned(self, port: Port) -> None:
         """Contiguous pages that do not start at a block boundary stay a table."""
         block = rtte.assigned(RmiRipas.RAM, 0x8_8000_0000, 2)

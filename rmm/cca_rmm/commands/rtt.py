@@ -97,13 +97,16 @@ def rtt_fold(call: TableCall) -> Result:
 
 
 def block_level(call: TableCall) -> bool:
-    """Every entry is live, and the block that it would fold into is larger than a level 1 block."""
-    return call.level <= 1 and rtt.all_leaves_live(call.rmm.port, rtte.address(call.w.entry))
+    """The 512 entries map one thing, but there is no block of that size: blocks end at level 1."""
+    if call.level > 1:
+        return False
+    first = rtt.common(call.rmm.port, rtte.address(call.w.entry), call.level)
+    return first is not None and rtte.live(first)
 
 
 def not_homogeneous(call: TableCall) -> bool:
     """The 512 entries do not say one thing."""
-    return rtt.fold(call.rmm.port, rtte.address(call.w.entry), call.level) is None
+    return rtt.common(call.rmm.port, rtte.address(call.w.entry), call.level) is None
 
 
 def read_entry(call: EntryCall) -> Result:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Walk",
-    "all_leaves_live",
     "children",
+    "common",
     "edit",
     "entries",
     "fold",
@@ -127,8 +127,11 @@ def children(entry: int, level: int) -> bytes:
     return _TABLE_CODEC.pack(*range(first, first + ENTRIES * step, step))
 
 
-def fold(port: Port, at: int, level: int) -> int | None:
-    """The one entry of ``level - 1`` that says what the table at ``at`` says; None when it is not homogeneous."""
+def common(port: Port, at: int, level: int) -> int | None:
+    """The first entry of the table at ``at`` if all 512 say one thing, so that one of ``level - 1`` could; else None.
+
+    Live entries do so when they map what a block maps, whether or not there are blocks of that size.
+    """
     all_entries = entries(port, at)
     first = int(all_entries[0])
     if not live(first):
@@ -137,11 +140,10 @@ def fold(port: Port, at: int, level: int) -> int | None:
     if rtte.kind_of(first, level) == Kind.TABLE or rtte.address(first) & (level_size(level - 1) - 1):
         return None
     expected = np.arange(ENTRIES, dtype=np.uint64) * np.uint64(step) + np.uint64(first)
-    if not bool((all_entries == expected).all()):
-        return None
-    return rtte.at_level(first, level - 1)
+    return first if bool((all_entries == expected).all()) else None
 
 
-def all_leaves_live(port: Port, at: int) -> bool:
-    """Whether every entry of a table is TABLE, ASSIGNED or ASSIGNED_NS."""
-    return bool((entries(port, at) & np.uint64(LIVE) != 0).all())
+def fold(port: Port, at: int, level: int) -> int | None:
+    """The one entry of ``level - 1`` that says what the table at ``at`` says; None when it is not homogeneous."""
+    first = common(port, at, level)
+    return None if first is None else rtte.at_level(first, level - 1)
