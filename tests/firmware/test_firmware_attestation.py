@@ -8,10 +8,11 @@ import cbor2
 import pytest
 
 from cca_arch import cose
+from cca_arch.cca_token import PLATFORM_PROFILE
 from cca_arch.el3 import RmmEl3, RmmEl3Status
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.types import Pas, SecurityState
-from cca_firmware.bl31.attestation import LIFECYCLE, PROFILE, cpak, cpak_pem, instance_id
+from cca_firmware.bl31.attestation import LIFECYCLE, cpak, cpak_pem, instance_id
 
 PAGE = 0x1000
 OK, BAD_ADDR, INVAL = (int(getattr(RmmEl3Status, name)) for name in ("OK", "BAD_ADDR", "INVAL"))
@@ -105,7 +106,7 @@ class TestPlatformToken:
         """Every claim, in one token for a challenge of each size."""
         challenge = bytes(range(size))
         found = claims(el3.token(challenge))
-        assert (found[265], found[10], found[2395], found[2402]) == (PROFILE, challenge, LIFECYCLE, "sha-256")
+        assert (found[265], found[10], found[2395], found[2402]) == (PLATFORM_PROFILE, challenge, LIFECYCLE, "sha-256")
         assert len(found[2396]) == 32
         assert found[256] == instance_id("fvp") == b"\x01" + hashlib.sha256(cose.point(cpak("fvp"))).digest()
         assert found[2401] == b"board=fvp"

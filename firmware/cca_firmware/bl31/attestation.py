@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch import cose
+from cca_arch.cca_token import PLATFORM_PROFILE, ComponentField, PlatformClaim
 from cca_arch.el3 import ATTEST_CURVE_P384, RmmEl3, RmmEl3Status
 from cca_arch.types import GRANULE_SIZE, PA, Pas, SecurityState
 from cca_firmware.base.carveout import Carveout
@@ -27,16 +28,12 @@ if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["LIFECYCLE", "PROFILE", "PlatformAttestation", "cpak", "cpak_pem", "instance_id"]
+__all__ = ["LIFECYCLE", "PlatformAttestation", "cpak", "cpak_pem", "instance_id"]
 
-PROFILE: Final = "tag:arm.com,2023:cca_platform#1.0.0"
 LIFECYCLE: Final = 0x3003
 """Secured: no debug of the platform or of the RMM."""
 VERIFICATION_SERVICE: Final = "realmlab attest verify"
 
-_CHALLENGE, _INSTANCE_ID, _PROFILE, _LIFECYCLE = 10, 256, 265, 2395
-_IMPLEMENTATION_ID, _COMPONENTS, _SERVICE, _CONFIG, _HASH_ALGORITHM = 2396, 2399, 2400, 2401, 2402
-_TYPE, _VALUE, _VERSION, _SIGNER_ID, _ALGORITHM = 1, 2, 4, 5, 6
 _UEID_RANDOM: Final = b"\x01"
 _CHALLENGES: Final = (32, 48, 64)
 _TOKEN_LIMIT: Final = GRANULE_SIZE
@@ -96,24 +93,24 @@ class PlatformAttestation:
         """The claims of the platform token for a challenge: the hash of the RAK's public half."""
         components = [
             {
-                _TYPE: entry.name,
-                _VALUE: entry.digest,
-                _VERSION: entry.version,
-                _SIGNER_ID: entry.signer_id,
-                _ALGORITHM: entry.algorithm,
+                ComponentField.TYPE: entry.name,
+                ComponentField.MEASUREMENT: entry.digest,
+                ComponentField.VERSION: entry.version,
+                ComponentField.SIGNER_ID: entry.signer_id,
+                ComponentField.HASH_ALGO_ID: entry.algorithm,
             }
             for entry in self._components
         ]
         return {
-            _PROFILE: PROFILE,
-            _CHALLENGE: challenge,
-            _IMPLEMENTATION_ID: sha256(b"Realmlab platform: " + self._board.encode()).digest(),
-            _INSTANCE_ID: instance_id(self._board),
-            _CONFIG: f"board={self._board}".encode(),
-            _LIFECYCLE: LIFECYCLE,
-            _COMPONENTS: components,
-            _SERVICE: VERIFICATION_SERVICE,
-            _HASH_ALGORITHM: HASH_ALGORITHM,
+            PlatformClaim.PROFILE: PLATFORM_PROFILE,
+            PlatformClaim.CHALLENGE: challenge,
+            PlatformClaim.IMPLEMENTATION_ID: sha256(b"Realmlab platform: " + self._board.encode()).digest(),
+            PlatformClaim.INSTANCE_ID: instance_id(self._board),
+            PlatformClaim.CONFIG: f"board={self._board}".encode(),
+            PlatformClaim.LIFECYCLE: LIFECYCLE,
+            PlatformClaim.SW_COMPONENTS: components,
+            PlatformClaim.VERIFICATION_SERVICE: VERIFICATION_SERVICE,
+            PlatformClaim.HASH_ALGO_ID: HASH_ALGORITHM,
         }
 
     # -- calls of the RMM -------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cca_arch import cose
+from cca_arch.cca_token import CCA_TAG, PLATFORM_TOKEN, REALM_PROFILE, REALM_TOKEN, RealmClaim
 from cca_arch.el3 import ATTEST_CURVE_P384, RmmEl3
 from cca_arch.rmi.v1_0 import HashAlgorithm, RecExitReason
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
@@ -49,10 +50,6 @@ _RAK_CLAIM_SIZE: Final = 107
 _PLATFORM: Final = GRANULE_SIZE
 _HUNK: Final = GRANULE_SIZE
 
-PROFILE: Final = "tag:arm.com,2023:realm#1.0.0"
-_NONCE, _PROFILE, _RPV, _HASH, _PUBLIC_KEY = 10, 265, 44235, 44236, 44237
-_RIM, _REMS, _KEY_HASH = 44238, 44239, 44240
-_CCA_TAG, _PLATFORM_TOKEN, _REALM_TOKEN = 399, 44234, 44241
 _HASH_NAME: Final = {HashAlgorithm.SHA_256: "sha-256", HashAlgorithm.SHA_512: "sha-512"}
 
 
@@ -162,14 +159,14 @@ def token_init(call: InitCall) -> Result | Refusal:
     hash_algo = HashAlgorithm(realm.hash_algo)
     rim, *rems = (measurement.load(port, rd, index)[: HASH_SIZE[hash_algo]] for index in range(1 + REM_COUNT))
     claims = cose.encode({
-        _NONCE: struct.pack("<8Q", *(getattr(call, name) for name in call.ins)),
-        _RPV: port.read(rd + RPV_OFFSET, 64),
-        _PUBLIC_KEY: port.read(rmm.key_area + _RAK_CLAIM, _RAK_CLAIM_SIZE),
-        _HASH: _HASH_NAME[hash_algo],
-        _KEY_HASH: _HASH_NAME[HashAlgorithm.SHA_256],
-        _PROFILE: PROFILE,
-        _RIM: rim,
-        _REMS: rems,
+        RealmClaim.CHALLENGE: struct.pack("<8Q", *(getattr(call, name) for name in call.ins)),
+        RealmClaim.PERSONALIZATION_VALUE: port.read(rd + RPV_OFFSET, 64),
+        RealmClaim.PUBLIC_KEY: port.read(rmm.key_area + _RAK_CLAIM, _RAK_CLAIM_SIZE),
+        RealmClaim.HASH_ALGO_ID: _HASH_NAME[hash_algo],
+        RealmClaim.PUBLIC_KEY_HASH_ALGO_ID: _HASH_NAME[HashAlgorithm.SHA_256],
+        RealmClaim.PROFILE: REALM_PROFILE,
+        RealmClaim.INITIAL_MEASUREMENT: rim,
+        RealmClaim.EXTENSIBLE_MEASUREMENTS: rems,
     })
     store(rmm, call.pe, rec, claims, AttestState.SIGNING)
     return 0, MAX_TOKEN
@@ -223,7 +220,7 @@ def cca_token(platform_token: bytes, realm_token: bytes) -> bytes:
     """The CCA token of rel0: tag 399 and a map of the two, the platform's first."""
     import cbor2
 
-    token = cose.encode(cbor2.CBORTag(_CCA_TAG, {_PLATFORM_TOKEN: platform_token, _REALM_TOKEN: realm_token}))
+    token = cose.encode(cbor2.CBORTag(CCA_TAG, {PLATFORM_TOKEN: platform_token, REALM_TOKEN: realm_token}))
     assert len(token) <= MAX_TOKEN, f"a CCA token must fit {MAX_TOKEN} bytes, not take {len(token)}"
     return token
 

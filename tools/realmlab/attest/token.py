@@ -1,7 +1,7 @@
 """The CCA token: its two halves, and what the claims in them must be (DEN0137 1.0, and the layout before 2023).
 
 The layout is told by the realm's profile: rel0 names it and holds the RAK as a COSE_Key, legacy has none and a raw
-point. The tables below are all there is to know of a claim: number, name, type and rule.
+point. The tables below say what a claim must be: number, name, type and rule.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +9,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from cca_arch.cca_token import (
+    CCA_TAG,
+    PLATFORM_PROFILE,
+    PLATFORM_TOKEN,
+    REALM_PROFILE,
+    REALM_TOKEN,
+    ComponentField,
+    PlatformClaim,
+    RealmClaim,
+)
 from realmlab.attest.cbor import CborError, Tag, decode
 from realmlab.attest.cose import CoseError, Sign1, parse_sign1
 
@@ -19,7 +29,6 @@ __all__ = [
     "PLATFORM",
     "PLATFORM_PROFILES",
     "REALM",
-    "REALM_PROFILE",
     "CcaToken",
     "Claim",
     "Layout",
@@ -30,10 +39,6 @@ __all__ = [
     "parse",
 ]
 
-CCA_TAG: Final = 399
-PLATFORM_TOKEN: Final = 44234
-REALM_TOKEN: Final = 44241
-REALM_PROFILE: Final = "tag:arm.com,2023:realm#1.0.0"
 HASHES: Final = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 _DIGESTS: Final = tuple(HASHES.values())
 _REM_COUNT: Final = 4
@@ -47,7 +52,7 @@ class Layout(StrEnum):
 
 
 PLATFORM_PROFILES: Final = {
-    "tag:arm.com,2023:cca_platform#1.0.0": Layout.REL0,
+    PLATFORM_PROFILE: Layout.REL0,
     "http://arm.com/CCA-SSD/1.0.0": Layout.LEGACY,
 }
 LIFECYCLES: Final = {
@@ -99,35 +104,51 @@ def _hash(key: int, name: str, mandatory: bool = True) -> Claim:
 
 
 COMPONENT: Final = (
-    _text(1, "type", mandatory=False),
-    _bytes(2, "measurement", *_DIGESTS),
-    _text(4, "version", mandatory=False),
-    _bytes(5, "signer_id", *_DIGESTS),
-    _hash(6, "hash_algorithm", mandatory=False),
+    _text(ComponentField.TYPE, "type", mandatory=False),
+    _bytes(ComponentField.MEASUREMENT, "measurement", *_DIGESTS),
+    _text(ComponentField.VERSION, "version", mandatory=False),
+    _bytes(ComponentField.SIGNER_ID, "signer_id", *_DIGESTS),
+    _hash(ComponentField.HASH_ALGO_ID, "hash_algorithm", mandatory=False),
 )
 """The fields of a software component of the platform."""
 
 PLATFORM: Final = (
-    Claim(265, "profile", str, "a profile of the CCA platform", lambda value: value in PLATFORM_PROFILES),
-    _bytes(10, "challenge", *_DIGESTS),
-    _bytes(2396, "implementation_id", 32),
-    Claim(256, "instance_id", bytes, "33 bytes, the first 01", lambda value: len(value) == 33 and value[0] == 1),
-    Claim(2401, "config", bytes, "bytes"),
-    Claim(2395, "lifecycle", int, "16 bits", lambda value: 0 <= value < 1 << 16),
-    Claim(2399, "components", list, "an array of at least one map", lambda value: len(value) > 0),
-    _text(2400, "verification_service", mandatory=False),
-    _hash(2402, "hash_algorithm"),
+    Claim(
+        PlatformClaim.PROFILE, "profile", str, "a profile of the CCA platform", lambda value: value in PLATFORM_PROFILES
+    ),
+    _bytes(PlatformClaim.CHALLENGE, "challenge", *_DIGESTS),
+    _bytes(PlatformClaim.IMPLEMENTATION_ID, "implementation_id", 32),
+    Claim(
+        PlatformClaim.INSTANCE_ID,
+        "instance_id",
+        bytes,
+        "33 bytes, the first 01",
+        lambda value: len(value) == 33 and value[0] == 1,
+    ),
+    Claim(PlatformClaim.CONFIG, "config", bytes, "bytes"),
+    Claim(PlatformClaim.LIFECYCLE, "lifecycle", int, "16 bits", lambda value: 0 <= value < 1 << 16),
+    Claim(
+        PlatformClaim.SW_COMPONENTS, "components", list, "an array of at least one map", lambda value: len(value) > 0
+    ),
+    _text(PlatformClaim.VERIFICATION_SERVICE, "verification_service", mandatory=False),
+    _hash(PlatformClaim.HASH_ALGO_ID, "hash_algorithm"),
 )
 
 REALM: Final = (
-    Claim(265, "profile", str, REALM_PROFILE, lambda value: value == REALM_PROFILE, mandatory=False),
-    _bytes(10, "challenge", 64),
-    _bytes(44235, "rpv", 64),
-    _hash(44236, "hash_algorithm"),
-    Claim(44237, "public_key", bytes, "bytes"),
-    Claim(44238, "rim", bytes, "bytes"),
-    Claim(44239, "rems", list, f"an array of {_REM_COUNT}", lambda value: len(value) == _REM_COUNT),
-    _hash(44240, "public_key_hash_algorithm"),
+    Claim(RealmClaim.PROFILE, "profile", str, REALM_PROFILE, lambda value: value == REALM_PROFILE, mandatory=False),
+    _bytes(RealmClaim.CHALLENGE, "challenge", 64),
+    _bytes(RealmClaim.PERSONALIZATION_VALUE, "rpv", 64),
+    _hash(RealmClaim.HASH_ALGO_ID, "hash_algorithm"),
+    Claim(RealmClaim.PUBLIC_KEY, "public_key", bytes, "bytes"),
+    Claim(RealmClaim.INITIAL_MEASUREMENT, "rim", bytes, "bytes"),
+    Claim(
+        RealmClaim.EXTENSIBLE_MEASUREMENTS,
+        "rems",
+        list,
+        f"an array of {_REM_COUNT}",
+        lambda value: len(value) == _REM_COUNT,
+    ),
+    _hash(RealmClaim.PUBLIC_KEY_HASH_ALGO_ID, "public_key_hash_algorithm"),
 )
 
 

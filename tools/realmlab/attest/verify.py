@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from cca_arch.cca_token import RealmClaim
 from cca_platform.errors import MachineError
 from realmlab.attest.cose import CoseError, Sign1, cose_key, point_key, verify_signature
 from realmlab.attest.policy import Policy, any_of, hex_bytes
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["STEPS", "Outcome", "Report", "Result", "development_keys", "load_key", "verify"]
 
-_PUBLIC_KEY, _PROFILE = 44237, 265
 _CHALLENGE_SIZE: Final = 64
 
 
@@ -148,10 +148,10 @@ def _platform_claims(state: _State) -> str:
 def _realm_key(half: Sign1) -> tuple[Layout, "EllipticCurvePublicKey"]:
     """The layout of a realm token, told by its profile, and the RAK in it."""
     value = claims_map(half.payload)
-    layout = Layout.REL0 if _PROFILE in value else Layout.LEGACY
-    public = value.get(_PUBLIC_KEY)
+    layout = Layout.REL0 if RealmClaim.PROFILE in value else Layout.LEGACY
+    public = value.get(RealmClaim.PUBLIC_KEY)
     if not isinstance(public, bytes):
-        raise TokenError(f"the realm token must have its key in claim {_PUBLIC_KEY}")
+        raise TokenError(f"the realm token must have its key in claim {RealmClaim.PUBLIC_KEY}")
     return layout, (cose_key if layout is Layout.REL0 else point_key)(public)
 
 
