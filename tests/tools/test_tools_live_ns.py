@@ -169,6 +169,12 @@ class TestStep:
             with pytest.raises(MachineError, match="must be on to step"):
                 m.step()
 
+    def test_over_an_event(self) -> None:
+        """Steps go on over events to break on."""
+        with machine(f"{constant('x0', 0xC400_0150)} mov x1, #0; smc #0; mov x5, #1; {FOREVER}") as m:
+            m.break_on("rmi.call")
+            assert m.step(6).regs.x5 == 1
+
     def test_off(self) -> None:
         """A PE that PSCI has not turned on cannot step."""
         with machine(COUNT) as m, pytest.raises(MachineError, match="PE 1 must be on"):

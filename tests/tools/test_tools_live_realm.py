@@ -1,5 +1,9 @@
 """A live Realm: run it in parts, step, hook, break, talk, and go back to a snapshot half-way."""
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +83,23 @@ class TestRun:
             result = realm.result
             assert (result.reason, result.granules_left, result.granules_dirty) == (Reason.DESTROYED, 0, 0)
             assert machine.run_realm("hello").status == 0
+
+    def test_interrupt(self, payload: Any) -> None:
+        """Ctrl-C pauses it, and it goes on when it is run again."""
+        before = signal.getsignal(signal.SIGINT)
+
+        def press() -> None:
+            while signal.getsignal(signal.SIGINT) is before:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        with Machine() as machine, machine.realm(payload("b .")) as realm:
+            finger = threading.Thread(target=press)
+            finger.start()
+            assert realm.run().reason is Reason.INTERRUPTED
+            finger.join()
+            assert signal.getsignal(signal.SIGINT) is before
+            assert realm.run(max_insns=1_000).reason is Reason.LIMIT
 
     def test_two(self) -> None:
         """Realms of one machine take turns, as their user likes."""

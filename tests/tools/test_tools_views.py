@@ -79,6 +79,18 @@ class TestRtt:
             with pytest.raises(MachineError, match="must be mapped"):
                 realm.write(RAM - 2, b"miss")
 
+    def test_virtual(self) -> None:
+        """What the code sees under its own stage 1 is what its tables lead to."""
+        with Machine() as machine, machine.realm("el0") as realm:
+            realm.break_on("main")
+            realm.run()
+            cpu = realm.vcpus[0].cpu
+            assert cpu is not None and cpu.regs.sctlr_el1 & 1
+            assert cpu.physical(cpu.pc) == realm.rtt.translate(cpu.pc)
+            assert cpu.read(cpu.pc, 16) == realm.read(cpu.pc, 16)
+            cpu.write(cpu.regs.sp - 8, b"stack...")
+            assert realm.read(cpu.regs.sp - 8, 8) == b"stack..."
+
     def test_vm(self) -> None:
         """The stage 2 of a VM under real EL2 code, without an RMM that has a word for it."""
         table = 0x9000_0000

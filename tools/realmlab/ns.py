@@ -132,7 +132,7 @@ class NsMachine(Session):
 
     def _run(self, max_insns: int | None, max_resets: int) -> tuple[End, list[int], list[str]]:
         """(why the machine stopped for good, or paused; instructions of each PE; resets)."""
-        platform, resets = self.platform, list[str]()
+        platform, resets, self._why = self.platform, list[str](), None
         retired = [0] * len(platform.pes)
         while True:
             before = [pe.retired for pe in platform.pes]
@@ -153,7 +153,7 @@ class NsMachine(Session):
 
     def _run_on(self, max_insns: int | None) -> End | None:
         """Let the machine run; why it stopped, or None when a hook was reached and it may go on."""
-        platform, self._why = self.platform, None
+        platform = self.platform
         try:
             text = platform.run(max_insns) if max_insns is None or max_insns > 0 else None
         except InstructionLimit:
@@ -182,6 +182,7 @@ class NsMachine(Session):
             if self.platform.stopped is not None or not pe.on:
                 raise MachineError(f"PE {cpu} must be on to step, not off ({self.platform.stopped or 'PSCI'})")
             pe.step(alone=True)
+            self.platform.go_on()  # an event may have wanted a pause
         pe.rearm()
         return self.cpus[cpu]
 
