@@ -193,23 +193,23 @@ class Realm:
         For its machine, which has made way for it.
         """
         vmm = self._vmm
-        while True:
+        while self._why is None:
             pause = vmm.advance(max_insns=None if last is None else max(last - vmm.retired, 0))
             if pause is Pause.BREAKPOINT and hooks.reached():
                 return Reason.BREAKPOINT
-            if self._why:
-                return self._why
-            if pause is Pause.ENDED and vmm.end is not None:
+            if self._why is None and vmm.end is not None:
                 return Reason(vmm.end.reason.value)
-            if pause is Pause.INSTRUCTIONS:
+            if self._why is None and pause is Pause.INSTRUCTIONS:
                 return Reason.LIMIT
+        return self._why
 
     def _pause(self, why: Reason) -> None:
         """Have the run pause at the first moment at which it can be, for this reason."""
         self._why = self._why or why
-        self._vmm.pause()
+        self._vmm.pause(at_once=why is not Reason.INTERRUPTED)
 
     def _interrupted(self) -> None:
+        """Ctrl-C, in a signal handler."""
         self._pause(Reason.INTERRUPTED)
 
     def _must_be_alive(self) -> None:

@@ -92,10 +92,13 @@ class Vcpu(Rec):
         clock = self.vm.system.machine.clock
         return (until is not None and clock.now >= until) or (limit is not None and clock.retired >= limit)
 
-    def pause(self) -> None:
-        """Let :meth:`run` return as soon as it can: at the next block of code, without an exit of the REC."""
+    def pause(self, at_once: bool = True) -> None:
+        """Let :meth:`run` return without an exit of the REC: at the next block of code, or after this run of the PE.
+
+        ``at_once`` asks the PE, which a signal handler must not: it may have interrupted just that.
+        """
         self._pausing = True
-        if self.running is not None:
+        if at_once and self.running is not None:
             self.vm.system.machine.pes[self.running].end_turn()
 
     def kick(self) -> Exit | None:

@@ -118,7 +118,6 @@ class Run:
         """Go on until the clock reads ``until``, the Realm has retired ``last`` instructions, or a step is done."""
         self.must_be(Phase.BUILT)
         clock, inputs, start = self.machine.clock, self.machine.inputs, perf_counter()
-        self._asked = False
         try:
             with inputs.running():
                 while self.end is None:
@@ -135,14 +134,18 @@ class Run:
         except RmiError as error:
             self.over(EXIT_FAILED, RunReason.FAILED, str(error))
         finally:
+            self._asked = False
             self.run_seconds += perf_counter() - start
         return Pause.ENDED
 
-    def pause(self) -> None:
-        """Let :meth:`advance` return as soon as it can; for callbacks that are called while the Realm runs."""
+    def pause(self, at_once: bool = True) -> None:
+        """Let :meth:`advance` return as soon as it can; for callbacks that are called while the Realm runs.
+
+        A signal handler asks for it not ``at_once``, but when the PE has done what it does, some milliseconds later.
+        """
         self._asked = True
         if self.schedule.running is not None:
-            self.schedule.running.pause()
+            self.schedule.running.pause(at_once)
 
     def park(self) -> None:
         """Have the PEs free for others: a vCPU in the middle of its code exits, and its slice of time is over."""
