@@ -3,30 +3,30 @@
 import pytest
 
 from cca_platform.native import block
-from cca_platform.native.layout import Layout, Run
+from cca_platform.native.layout import Layout
 
 
 class TestLayout:
     """Declarations in their order."""
 
     def test_numbers(self) -> None:
-        """Each declaration has the words after the one before; runs and names are of what is state."""
-        layout = Layout(16)
+        """Each declaration has the words after the one before; what is state comes first, by its names."""
+        layout = Layout(16, kept=8)
         first, array = layout.word("one"), layout.words(3, "three", "x")
-        named, last = layout.words(2, "two", "control compare"), layout.word("the last")
+        named, last = layout.words(2, "two", "control compare"), layout.words(2, "the last")
         again = layout.word("more", "more")
-        assert (first, array, named, last, again, layout.size) == (0, 1, 4, 6, 7, 8)
+        assert (first, array, named, last, again) == (8, 0, 3, 9, 5)
         assert layout.saved() == ("x0", "x1", "x2", "control", "compare", "more")
-        assert layout.runs() == (Run(1, 5), Run(7, 1))
 
     def test_errors(self) -> None:
         """A block has a size, and each word that is state a name."""
-        layout = Layout(2)
+        layout = Layout(4, kept=1)
         with pytest.raises(ValueError, match="a pair: 2 words must have a name each, not 3"):
             layout.words(2, "a pair", "a b c")
-        layout = Layout(2)
-        with pytest.raises(ValueError, match="too much: the block must have at most 2 words"):
-            layout.words(3, "too much")
+        with pytest.raises(ValueError, match="too much: the words must end at 1, not at 2"):
+            layout.words(2, "too much", "a b")
+        with pytest.raises(ValueError, match="more: the words must end at 4, not at 5"):
+            layout.words(4, "more")
 
 
 class TestBlocks:
@@ -37,7 +37,8 @@ class TestBlocks:
         """What is declared is what modules find by name, and nothing twice."""
         names = {value for name, value in vars(block).items() if name.startswith(prefix) and not name.endswith("WORDS")}
         assert {words.first for words in layout.declared} <= names
-        assert all(0 <= number < layout.size for number in names)
+        taken = [number for words in layout.declared for number in range(words.first, words.first + words.size)]
+        assert len(set(taken)) == len(taken) and names <= set(taken)
         assert len(set(layout.saved())) == len(layout.saved())
 
     def test_order(self) -> None:

@@ -14,7 +14,7 @@ __all__: list[str] = []
 M_WORDS: Final = 64
 P_WORDS: Final = 256
 MACHINE: Final = Layout(M_WORDS)
-PE: Final = Layout(P_WORDS)
+PE: Final = Layout(P_WORDS, kept=80)
 
 # -- machine block -----------------------------------------------------------------------------------------------
 M_RETIRED: Final = MACHINE.word("instructions that all PEs have retired")

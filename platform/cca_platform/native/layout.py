@@ -6,7 +6,7 @@ the word is state, and by what name it is saved; every other word is derived, or
 
 from typing import NamedTuple
 
-__all__ = ["Layout", "Run", "Words"]
+__all__ = ["Layout", "Words"]
 
 
 class Words(NamedTuple):
@@ -18,20 +18,13 @@ class Words(NamedTuple):
     saved: tuple[str, ...]
 
 
-class Run(NamedTuple):
-    """Consecutive words that are state."""
-
-    first: int
-    size: int
-
-
 class Layout:
-    """The words of one block, up to ``limit`` of them."""
+    """The words of one block, up to ``limit`` of them; those that are state are the first ones, up to ``kept``."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, kept: int = 0) -> None:
         self.declared: list[Words] = []
-        self.size = 0
+        self._next = {True: 0, False: kept}
+        self._limit = {True: kept, False: limit}
 
     def word(self, meaning: str, saved: str = "") -> int:
         """The next word, which is state if it has a name to be ``saved`` by."""
@@ -45,25 +38,16 @@ class Layout:
         return self._declare(count, meaning, tuple(names))
 
     def _declare(self, count: int, meaning: str, saved: tuple[str, ...]) -> int:
-        first, self.size = self.size, self.size + count
         if len(saved) not in (0, count):
             raise ValueError(f"{meaning}: {count} words must have a name each, not {len(saved)}")
-        if self.size > self.limit:
-            raise ValueError(f"{meaning}: the block must have at most {self.limit} words")
+        state = bool(saved)
+        first = self._next[state]
+        self._next[state] += count
+        if self._next[state] > self._limit[state]:
+            raise ValueError(f"{meaning}: the words must end at {self._limit[state]}, not at {self._next[state]}")
         self.declared.append(Words(first, count, meaning, saved))
         return first
 
     def saved(self) -> tuple[str, ...]:
-        """The names of all words that are state, in their order."""
+        """The names of the words that are state: of the first ones of the block, in their order."""
         return tuple(name for words in self.declared for name in words.saved)
-
-    def runs(self) -> tuple[Run, ...]:
-        """Where the words that are state are."""
-        runs: list[Run] = []
-        for words in self.declared:
-            if words.saved:
-                if runs and runs[-1].first + runs[-1].size == words.first:
-                    runs[-1] = Run(runs[-1].first, runs[-1].size + words.size)
-                else:
-                    runs.append(Run(words.first, words.size))
-        return tuple(runs)

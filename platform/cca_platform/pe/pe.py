@@ -79,7 +79,7 @@ class Pe:
         self._engine: Engine | None = None
         self._stops: frozenset[int] = frozenset()
         self.moves = 0
-        self.restored: tuple[saved.WordsState, saved.Packed] | None = None
+        self.restored: tuple[saved.WordsState, memoryview] | None = None
         self._power_on()
         self.ids = IdRegisters(machine.board, mpidr, self._model_register)
 

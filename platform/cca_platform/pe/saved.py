@@ -2,7 +2,6 @@
 
 import ctypes
 import struct
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -44,11 +43,7 @@ else:
         tag="pe.registers/1",
     )
 
-__all__ = ["EngineState", "Packed", "PeState", "RegistersState", "WordsState", "restore", "save"]
-
-
-Packed = tuple[tuple[slice, memoryview], ...]
-"""Where words of the block stand, and their values."""
+__all__ = ["EngineState", "PeState", "RegistersState", "WordsState", "restore", "save"]
 
 
 class EngineState(State, frozen=True, tag="pe.engine/1"):
@@ -86,7 +81,7 @@ def _format() -> struct.Struct:
 
 
 _REGISTERS: Final = _format()
-_WORDS: Final = itemgetter(*(run.first + number for run in w.PE.runs() for number in range(run.size)))
+_WORDS: Final = slice(0, len(w.PE.saved()))
 _STATES: Final = {int(state): state for state in SecurityState}
 _OSLSR, _OSLAR, _OSLK = REGISTERS["oslsr_el1"], REGISTERS["oslar_el1"], 1 << 1
 _buffer: Final = ctypes.create_string_buffer(frame.SAVED_SIZE)
@@ -105,7 +100,7 @@ def save(pe: "Pe") -> PeState:
         progress=pe.progress,
         reloaded=pe.reloaded,
         vmid=pe.tlb.vmid,
-        words=WordsState(*_WORDS(pe.words.tolist())),
+        words=WordsState(*pe.words[_WORDS]),
         engine=_save_engine(pe) if pe.has_engine else None,
     )
 
@@ -130,21 +125,15 @@ def restore(pe: "Pe", state: PeState) -> None:
         _restore_engine(pe, state.engine)
     if pe.restored is None or pe.restored[0] is not state.words:
         pe.restored = state.words, _packed(state.words)
-    for place, values in pe.restored[1]:
-        pe.words[place] = values
+    pe.words[_WORDS] = pe.restored[1]
     pe.block[w.P_REGIME] = pe.block[w.P_VMPIDR] = -1
     pe.moves += 1
     pe.tlb.stale = True
 
 
-def _packed(state: WordsState) -> Packed:
-    """The saved words, each run of them as it stands in the block: the same state is often restored again."""
-    values, at, runs = _values(state), 0, []
-    for run in w.PE.runs():
-        packed = struct.pack(f"<{run.size}Q", *values[at : at + run.size])
-        runs.append((slice(run.first, run.first + run.size), memoryview(packed).cast("Q")))
-        at += run.size
-    return tuple(runs)
+def _packed(state: WordsState) -> memoryview:
+    """The saved words as they stand in the block: the same state is often restored again."""
+    return memoryview(struct.pack(f"<{_WORDS.stop}Q", *_values(state))).cast("Q")
 
 
 def _restore_engine(pe: "Pe", state: EngineState) -> None:
