@@ -201,8 +201,11 @@ class TestHooks:
     def test_event(self) -> None:
         """An event of the trace pauses, and a callback of one, too."""
         with Machine() as machine, machine.realm("hello") as realm:
-            with machine.break_on("rec.exit"):
-                assert realm.run().reason is Reason.BREAKPOINT
+            for owner in (machine, realm):
+                with owner.break_on("rec.exit"):
+                    assert realm.run().reason is Reason.BREAKPOINT
+            with pytest.raises(MachineError, match=r"did you mean 'rec\.exit'"):
+                realm.break_on("rec.exits")
             exits: list[str] = []
             with machine.on("rec.exit", lambda record: (exits.append(record["reason"]), machine.stop())):
                 assert realm.run().reason is Reason.STOPPED
@@ -296,6 +299,13 @@ class TestSnapshots:
             machine.restore(saved)
             assert realm.alive and not realm.ended
             assert realm.run().status == 0 and realm.expect("Hello from")
+
+    def test_another(self) -> None:
+        """A snapshot of another machine is refused."""
+        with Machine() as machine, Machine() as other:
+            machine.snapshot()
+            with pytest.raises(MachineError, match="must be one of this machine"):
+                machine.restore(other.snapshot())
 
     def test_undone(self) -> None:
         """A Realm that is younger than the snapshot is gone."""

@@ -177,5 +177,5 @@ def _known() -> set[str]:
 
 
 def is_event(where: object) -> bool:
-    """Whether what to break on is the name of an event, and not of a symbol."""
-    return where in EVENTS
+    """Whether what to break on is meant as the name of an event, and not of a symbol: a family, a dot and more."""
+    return isinstance(where, str) and "." in where and where.partition(".")[0] in _known()

@@ -17,7 +17,7 @@ from cca_platform.machine.inspection import RealmFacts, RmmInspector
 
 from .console import Expected, NotSeen
 from .cpu import Cpu, pages
-from .hooks import Hook, Hooks
+from .hooks import Hook, Hooks, Listener, is_event
 from .options import RealmRunOptions, RunOptions, read, takes
 from .results import Progress, Reason
 from .symbols import Symbols
@@ -38,6 +38,9 @@ class RealmOwner(Owner, Protocol):
 
     def _running(self, realm: "Realm") -> AbstractContextManager[Hooks]:
         """Realm code that runs inside the block is that of ``realm``; gives the hooks of the machine."""
+
+    def break_on(self, where: int | str) -> Hook | Listener:
+        """Pause runs before an instruction, or after events."""
 
     def _add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: "Realm") -> Hook:
         """A hook, or without a callback a breakpoint, in the code of one Realm."""
@@ -268,8 +271,13 @@ class Realm:
         """
         return self.machine._add_hook(where, callback, self)
 
-    def break_on(self, where: int | str) -> Hook:
-        """Pause runs before this Realm executes the instruction at ``where``; the next run goes on."""
+    def break_on(self, where: int | str) -> Hook | Listener:
+        """Pause runs before this Realm executes the instruction at ``where``; the next run goes on.
+
+        The name of an event of the trace, such as ``rec.exit``, pauses runs after those.
+        """
+        if is_event(where):
+            return self.machine.break_on(where)
         return self.machine._add_hook(where, None, self)
 
     # -- end ----------------------------------------------------------------------------------------------------

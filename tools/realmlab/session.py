@@ -10,6 +10,7 @@ from cca_arch.types import SecurityState
 from cca_platform.board import Board
 from cca_platform.devices.base import Device
 from cca_platform.devices.kinds import Kinds
+from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RmmInspector
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.machine.snapshot import Snapshot as PlatformSnapshot
@@ -160,8 +161,14 @@ class Session:
         return Snapshot(self.platform.snapshot(), passing, self._save())
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put the machine back to a snapshot of it; hooks and listeners stay as they are."""
-        self.platform.restore(snapshot.machine)
+        """Put the machine back to a snapshot of it; hooks and listeners stay as they are.
+
+        MachineError for a snapshot of another machine.
+        """
+        try:
+            self.platform.restore(snapshot.machine)
+        except ValueError as error:
+            raise MachineError(f"{error}: take it from the machine that it is for") from None
         for pe, passing in zip(self.platform.pes, snapshot.passing, strict=True):
             pe.paused = False
             pe.passing = passing
