@@ -84,7 +84,6 @@ def test_emulated_access_at_the_end_of_the_address_space(host: Host) -> None:
     assert reported(realm.enter(flags=EMUL_MMIO, gprs=(0x55,)))[0] == 0x55
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="an SError exits as SYNC, with nothing in it")
 def test_serror_exits(host: Host) -> None:
     """An SError while a Realm runs exits with reason SERROR and its syndrome; the Realm can be entered again."""
     realm = running(host, f"mov x5, #0; again: add x5, x5, #1; cmp x5, #2000; b.ne again; {REPORT}")

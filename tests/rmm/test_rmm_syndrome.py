@@ -8,7 +8,7 @@ from cca_arch.sysregs import DataAbortEsr as Esr
 from cca_rmm.world.injection import sea_esr
 from cca_rmm.world.mmio import emulated_value
 from cca_rmm.world.realm_memory import fault_ipa
-from cca_rmm.world.syndrome import VIEWS
+from cca_rmm.world.syndrome import SERROR_VIEW, VIEWS
 
 WORD = st.integers(0, (1 << 64) - 1)
 
@@ -30,6 +30,10 @@ class TestViews:
         """IL, SRT, SSE, AR, CM, VNCR and S1PTW are never given."""
         view = VIEWS[kind]
         assert (view.esr, view.far, view.hpfar) == (esr, far, hpfar)
+
+    def test_serror(self) -> None:
+        """EC, IDS, AET, EA and DFSC; neither IL nor IESB."""
+        assert SERROR_VIEW == 0xFD00_1E3F
 
     def test_fault_ipa(self) -> None:
         """HPFAR_EL2 bits 43:4 are IPA bits 51:12, whatever the bits around them."""

@@ -45,6 +45,7 @@ from cca_arch.sysregs.pstate import EL1H_MASKED, EL2H_MASKED, VECTOR_LOWER, VECT
 from cca_arch.sysregs.syndrome import (
     FSC_LEVEL,
     AbortEsr,
+    Aet,
     DataAbortEsr,
     Ec,
     Esr,
@@ -93,6 +94,7 @@ __all__ = [
     "VECTOR_LOWER",
     "VECTOR_SPX",
     "AbortEsr",
+    "Aet",
     "CntCtl",
     "Cnthctl",
     "Cntkctl",

@@ -8,6 +8,7 @@ from cca_arch.fields import Bits, Field
 __all__ = [
     "FSC_LEVEL",
     "AbortEsr",
+    "Aet",
     "DataAbortEsr",
     "Ec",
     "Esr",
@@ -61,6 +62,7 @@ class Fsc(IntEnum):
     ACCESS_FLAG = 0x08
     PERMISSION = 0x0C
     EXTERNAL = 0x10
+    ASYNCHRONOUS = 0x11
     EXTERNAL_WALK = 0x14
     ALIGNMENT = 0x21
     DEBUG = 0x22
@@ -124,11 +126,21 @@ class ImmediateEsr(Esr):
     imm16 = Field(15, 0)
 
 
+class Aet(IntEnum):
+    """SErrorEsr.aet, where DFSC is ``Fsc.ASYNCHRONOUS``: what the error has done to the state of the PE."""
+
+    UNCONTAINABLE = 0
+    UNRECOVERABLE = 1
+    RESTARTABLE = 2
+    RECOVERABLE = 3
+    CORRECTED = 6
+
+
 class SErrorEsr(Esr):
-    """ESR_ELx of an SError."""
+    """ESR_ELx of an SError. With ``ids`` the ISS is IMPLEMENTATION DEFINED."""
 
     ids = Field(24)
-    aet = Field(12, 10)
+    aet = Field(12, 10, Aet)
     ea = Field(9)
     dfsc = Field(5, 0)
 

@@ -145,6 +145,7 @@ P_TIMER_OUTPUTS: Final = PE.word(
 P_SIGNALS: Final = PE.word("what asks for an exception: SIGNAL_*", "signals")
 P_SCR: Final = PE.word("SCR_EL3 of the security state that runs", "scr")
 P_SERROR: Final = PE.word("ISS of the physical SError that SIGNAL_SERROR announces", "serror")
+P_VSERROR: Final = PE.word("ISS of the virtual SError that HCR_EL2.VSE announces", "vserror")
 
 # -- the page that holds CLREX, for :meth:`Engine.clear_exclusive` --------------------------------------------------
 CLREX_VA: Final = 0x00F0_0000_0000_0000  # no regime translates it; a guest that goes there gets an exception

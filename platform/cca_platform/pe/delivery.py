@@ -22,9 +22,11 @@ __all__ = [
     "interrupted",
     "mask_timers",
     "raise_serror",
+    "raise_virtual_serror",
     "signal",
     "take_interrupt",
     "tell_timers",
+    "withdraw_virtual_serror",
 ]
 
 _HCR_VSE: Final = Hcr.vse.mask
@@ -64,6 +66,20 @@ def raise_serror(pe: "Pe", iss: int = 0) -> None:
     """Make a physical SError pending, with this ISS (IDS and below)."""
     pe.words[w.P_SERROR] = iss
     pe.words[w.P_SIGNALS] |= w.SIGNAL_SERROR
+
+
+def raise_virtual_serror(pe: "Pe", iss: int) -> None:
+    """HCR_EL2.VSE, by an EL2 in Python: EL1 takes an SError with this ISS once it does not mask it."""
+    pe.words[w.P_VSERROR] = iss
+    pe.words[w.P_HCR] |= _HCR_VSE
+
+
+def withdraw_virtual_serror(pe: "Pe") -> bool:
+    """Take back the virtual SError of an EL2 in Python: whether it was still pending."""
+    words = pe.words
+    pending = words[w.P_HCR] & _HCR_VSE
+    words[w.P_VSERROR], words[w.P_HCR] = 0, words[w.P_HCR] & ~_HCR_VSE
+    return bool(pending)
 
 
 def host_timer(pe: "Pe", deadline: Ticks | None) -> None:
@@ -126,7 +142,10 @@ def take_interrupt(pe: "Pe", taken: int) -> None:
         if taken & _VIRTUAL:
             hcr = words[w.P_HCR] & ~_HCR_VSE
             words[w.P_HCR] = hcr
-            pe.engine.write_system(encodings.HCR_EL2, hcr)
+            if not pe.is_python(2):  # the register of an EL2 in Python holds other things
+                pe.engine.write_system(encodings.HCR_EL2, hcr)
+            esr |= words[w.P_VSERROR]
+            words[w.P_VSERROR] = 0
         else:
             esr |= words[w.P_SERROR]
             words[w.P_SIGNALS] &= ~w.SIGNAL_SERROR

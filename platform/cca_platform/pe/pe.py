@@ -54,6 +54,8 @@ class Pe:
     read_sysreg, write_sysreg = controls.read_sysreg, controls.write_sysreg
 
     signal, raise_serror, clear_exclusive = delivery.signal, delivery.raise_serror, delivery.clear_exclusive
+    raise_virtual_serror = delivery.raise_virtual_serror
+    withdraw_virtual_serror = delivery.withdraw_virtual_serror
     host_timer, mask_timers, deadline = delivery.host_timer, delivery.mask_timers, delivery.deadline
     interrupted, asleep = delivery.interrupted, delivery.asleep
 

@@ -13,6 +13,7 @@ __all__ = [
     "GIC_OFFSET",
     "REC",
     "REC_RESET",
+    "SERROR",
     "ExitKind",
     "Rec",
     "RecState",
@@ -24,6 +25,8 @@ __all__ = [
 
 AUX_COUNT: Final = 2  # aux[0]: the EL1&0 register file with FP/SIMD; aux[1]: the attestation token under construction
 GIC_OFFSET: Final = 0x400  # ICH_VMCR_EL2 and the active priorities, when gic says that they are not those of reset
+
+SERROR: Final = 1 << 32  # of Rec.serror
 
 
 class RecState(IntEnum):
@@ -62,6 +65,7 @@ class Rec(NamedTuple):
     far: int
     hpfar: int
     timers: int  # at the last exit: bit 0 the virtual, bit 1 the physical timer asserted; bit 2 any of them enabled
+    serror: int  # a virtual SError that it has not taken yet: SERROR and its ISS; else 0
     gic: int  # gic.USED: READY, its words are at GIC_OFFSET; RUNNING, it was loaded. gic.HOSTS: the Host's was saved
     run_ptr: int  # while RUNNING: the run page, and X4 to X7 of the Host
     x4: int

@@ -13,7 +13,7 @@ from cca_rmm.base.command import Result
 from cca_rmm.base.core import Core
 from cca_rmm.objects import rtt
 from cca_rmm.objects.realm import Realm
-from cca_rmm.objects.rec import REC, ExitKind, Rec, RecState, keep
+from cca_rmm.objects.rec import REC, SERROR, ExitKind, Rec, RecState, keep
 from cca_rmm.world import el2, gic, mmio, timers
 from cca_rmm.world.exit import leave, status, write_exit
 from cca_rmm.world.injection import inject, sea_esr
@@ -62,6 +62,8 @@ def enter(
     rmm.save_host(pe)
     el2.load(pe, realm, rec.mpidr, rmm.vmid_bits, flags)
     pe.restore_el1(rmm.port.host_address(regs, frame.EL1_FRAME_SIZE))
+    if rec.serror:
+        pe.raise_virtual_serror(rec.serror & ~SERROR)
     if flags & _INJECT_SEA and rec.exit_kind != ExitKind.OTHER:
         inject(rmm, pe, sea_esr(rec.esr, pe.spsr), rec.far)
     told = rec.timers

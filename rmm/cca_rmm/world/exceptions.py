@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
-from cca_arch.sysregs import DataAbortEsr, Ec, Esr, Fsc, SysregEsr, WfxEsr, encodings
+from cca_arch.sysregs import Aet, DataAbortEsr, Ec, Esr, Fsc, SErrorEsr, SysregEsr, WfxEsr, encodings
 from cca_rmm.base.core import Core
 from cca_rmm.objects import rtt
-from cca_rmm.objects.rec import ExitKind
+from cca_rmm.objects.rec import SERROR, ExitKind
 from cca_rmm.world.exit import leave
 from cca_rmm.world.id_registers import id_register
 from cca_rmm.world.injection import UNDEFINED, inject, sea_esr
 from cca_rmm.world.mmio import RT_NONE, stored_value
 from cca_rmm.world.realm_memory import fault_ipa
-from cca_rmm.world.syndrome import VIEWS
+from cca_rmm.world.syndrome import SERROR_VIEW, VIEWS
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -27,6 +27,10 @@ __all__ = ["HANDLERS", "synchronous"]
 _EC, _EC_LOW = Esr.ec.mask, Esr.ec.low
 _FSC: Final = DataAbortEsr.fsc.mask
 _ISV, _WNR = DataAbortEsr.isv.mask, DataAbortEsr.wnr.mask
+_ISS: Final = Esr.iss.mask
+_EXTERNAL: Final = frozenset({Fsc.EXTERNAL, *range(Fsc.EXTERNAL_WALK - 1, Fsc.EXTERNAL_WALK + 4)})
+"""Fault status codes of an external abort: of the access, and of a table walk from level -1 on."""
+_BROKEN: Final = (Aet.UNRECOVERABLE, Aet.RECOVERABLE)
 _READ: Final = SysregEsr.direction.mask
 _WFE: Final = int(WfxEsr.make(ti=1))
 _WFX_VIEW: Final = _EC | _WFE
@@ -63,7 +67,7 @@ def abort(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     ipa = fault_ipa(hpfar)
     realm = rmm.running(pe)[2]
     is_data = (esr & _EC) >> _EC_LOW == Ec.DATA_ABORT
-    if esr & _FSC == Fsc.EXTERNAL:
+    if esr & _FSC in _EXTERNAL:
         kind: str | None = "external"
     elif ipa >= realm.ipa_top:
         kind = None
@@ -93,6 +97,21 @@ def exit_abort(rmm: Core, pe: "Pe", kind: str, esr: int, far: int, hpfar: int) -
         ipa=fault_ipa(hpfar) if view.hpfar else None,
         state={"exit_kind": _KIND.get(kind, ExitKind.OTHER), "esr": esr, "far": far, "hpfar": hpfar},
     )  # fmt: skip
+
+
+def serror(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+    """A physical SError is the Host's; the Realm that it has broken gets a virtual one (DEN0137 "REC exit due to ...").
+
+    What is lost may be the RMM's own when nobody can tell how far the error went, and then the RMM does not go on.
+    """
+    found = SErrorEsr(esr)
+    asynchronous = found.dfsc == Fsc.ASYNCHRONOUS
+    if found.ids or (asynchronous and found.aet == Aet.UNCONTAINABLE):
+        pe.machine.stop(f"RMM panic: an SError that is not contained, ESR {esr:#x}, on PE {pe.index}")
+        return
+    broken = asynchronous and found.aet in _BROKEN
+    state = {"serror": SERROR | esr & _ISS} if broken else None
+    leave(rmm, pe, RecExitReason.SERROR, esr=esr & SERROR_VIEW, state=state)
 
 
 def wfx(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
@@ -125,5 +144,6 @@ HANDLERS: Final[dict[int, Callable[[Core, "Pe", int, int, int], None]]] = {
     Ec.SME: undefined,
     Ec.INSTRUCTION_ABORT: abort,
     Ec.DATA_ABORT: abort,
+    Ec.SERROR: serror,
 }
 """ESR_EL2.EC -> what the RMM does."""

@@ -62,9 +62,12 @@ def leave(
         record[_IMM : _IMM + 2] = imm.to_bytes(2, "little")
     if fields:
         RmiRecExit.pack_into(record, **fields)
+    kept = {} if state is None else state
+    if rec.serror and not pe.withdraw_virtual_serror():
+        kept = {"serror": 0, **kept}  # the Realm has taken it
     used = gic.switch_out(rmm, pe, rec_pa, rec, record)
     fires = timers.store(port, rec.aux_regs, record, now)
-    REC.write(port, rec_pa, state=RecState.READY, timers=fires, gic=used, **(state or {}))
+    REC.write(port, rec_pa, state=RecState.READY, timers=fires, gic=used, **kept)
     result = status(write_exit(rmm, rec.run_ptr, record))
     rmm.restore_host(pe)
     if rmm.trace.on:

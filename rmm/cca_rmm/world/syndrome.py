@@ -2,9 +2,9 @@
 
 from typing import Final, NamedTuple
 
-from cca_arch.sysregs import DataAbortEsr
+from cca_arch.sysregs import DataAbortEsr, SErrorEsr
 
-__all__ = ["VIEWS", "ExitView"]
+__all__ = ["SERROR_VIEW", "VIEWS", "ExitView"]
 
 
 class ExitView(NamedTuple):
@@ -29,3 +29,7 @@ VIEWS: Final = {
     "external": ExitView(_DATA, hpfar=0),
 }
 """Aborts that exit to the Host, by kind (DEN0137 "REC exit due to ... Abort"); bits not in a mask read as zero."""
+SERROR_VIEW: Final = sum(
+    field.mask for field in (SErrorEsr.ec, SErrorEsr.ids, SErrorEsr.aet, SErrorEsr.ea, SErrorEsr.dfsc)
+)
+"""What the Host sees of ESR_EL2 after an SError."""
