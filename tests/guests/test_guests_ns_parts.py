@@ -9,6 +9,8 @@ from ns_code import ENTRY, OFF, assemble, constant
 
 from cca_arch.psci import Psci
 from cca_firmware.package.nsimage import NsImage
+from cca_platform.machine.saved import Checkpoint
+from cca_platform.state import decode, encode
 from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
 from realmlab import NsMachine
@@ -123,6 +125,22 @@ class TestParts:
             ends.append(parts.go(source.choice((1, 13, 500, source.randrange(1, 20_000)))))
         assert ends[-1] == "system_off"
         assert len(ends) > 10
+        assert parts.outcome() == whole.outcome()
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_machines(self, runs: list[Run], seed: int) -> None:
+        """Each part runs in a machine of its own, which knows of the one before what could be written to a file."""
+        runs.append(Run(seed))
+        whole = runs[0]
+        assert whole.go() == "system_off"
+        source, parts = random.Random(seed), Run(seed)
+        while parts.go(source.choice((7, 500, source.randrange(1, 60_000)))) == "limit":
+            written, events = encode(parts.machine.platform.checkpoint()), parts.listing[:]
+            parts.machine.close()
+            parts = Run(seed)
+            parts.machine.platform.adopt(decode(written, Checkpoint))
+            parts.listing[:] = events
+        runs.append(parts)
         assert parts.outcome() == whole.outcome()
 
     def test_every_pe_works(self, runs: list[Run]) -> None:

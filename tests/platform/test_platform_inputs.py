@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
 
+import cca_platform.clock
 from cca_arch.types import SecurityState, Ticks
 from cca_platform.board import Board
 from cca_platform.errors import InstructionLimit, MachineError
@@ -198,6 +199,21 @@ class TestSnapshots:
             assert rig.go(1_000_000)
             outcome = rig.outcome()
             assert outcome[:4] == expected[:4]
+
+    def test_clock_of_the_host(self, rigs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Time goes on from a restored snapshot: it does not jump to the present."""
+        wall = [1_000_000_000]
+        monkeypatch.setattr(cca_platform.clock, "perf_counter_ns", lambda: wall[0])
+        rig = rigs(clock="host")
+        rig.go(100)
+        saved, then = rig.machine.snapshot(), rig.machine.clock.now
+        wall[0] += 300_000_000
+        rig.go(100)
+        assert rig.machine.clock.now >= 30_000_000
+        rig.machine.restore(saved)
+        wall[0] += 10_000_000
+        rig.go(100)
+        assert then + 1_000_000 <= rig.machine.clock.now < then + 1_001_000
 
     def test_queued(self, rigs: Any) -> None:
         """Input that nobody has noticed yet is part of a checkpoint."""
