@@ -12,6 +12,7 @@ from cca_host.kvm.kernel import RmiError
 from cca_host.kvm.realm import Realm
 from cca_host.kvm.rec import Rec
 from cca_platform.errors import MachineStopped
+from cca_platform.halt import Halt
 from cca_platform.state import State
 
 if TYPE_CHECKING:
@@ -109,7 +110,14 @@ class Vcpu(Rec):
         pe = machine.pes[self.running]
         pe.host_timer(machine.clock.now)
         try:
-            return self.run()
+            while True:
+                try:
+                    return self.run()
+                except MachineStopped:
+                    if machine.halt is not Halt.PAUSED:
+                        raise
+                    pe.paused = False  # a breakpoint in the rest of the block: nobody waits for it now
+                    machine.go_on()
         finally:
             pe.host_timer(None)
 

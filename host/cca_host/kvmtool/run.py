@@ -190,7 +190,7 @@ class Run:
         except MachineStopped:
             if machine.stopped != BREAKPOINT:
                 raise
-            machine.stopped = None
+            machine.go_on()
             return Pause.BREAKPOINT
         except RmiError:
             self._end_slice(pe)
@@ -198,6 +198,9 @@ class Run:
         finally:
             self.retired += pe.retired - before
         if isinstance(result, Paused):
+            if machine.stopped == BREAKPOINT:  # where the limit is, too
+                machine.go_on()
+                return Pause.BREAKPOINT
             return Pause.INSTRUCTIONS if alone else None
         self._end_slice(pe)
         self._exit(vcpu, pe, result)
