@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import pytest
 from smmu_driver import ACCESSEN, COMMANDS, EVENTS, SIZE, STREAMS, SmmuDriver
 
-from cca_arch.types import Pas
+from cca_arch.types import Access, Pas
 from cca_platform.board import Board
 from cca_platform.devices.smmu import DmaAborted
 from cca_platform.devices.smmu.layout import CommandError, Cr0, Event, Gerror, Offset, Opcode, SteConfig
+from cca_platform.devices.smmu.model import SmmuState
 from cca_platform.machine.machine import Machine
+from cca_platform.state import decode, encode
 
 DATA = 0x9000_0000
 NOWHERE = 0x2_0000_0000
@@ -350,6 +352,19 @@ class TestState:
         with pytest.raises(DmaAborted):
             smmu.port(3).read(0x4000_0000, 1)
         assert [record.event for record in smmu.records()] == [Event.F_TRANSLATION]
+
+    def test_a_snapshot_keeps_caches(self, smmu: SmmuDriver) -> None:
+        """A translation that software should have invalidated is still there, in a fresh machine, too."""
+        smmu.start()
+        smmu.map(smmu.stage2(3), 0x4000_0000, DATA)
+        smmu.port(3).write(0x4000_0000, b"x")
+        state = decode(encode(smmu.model.save()), SmmuState)
+        assert len(state.streams) == len(state.tlb) == 1
+        smmu.machine.bus.reset()
+        assert smmu.model.save().tlb == ()
+        smmu.model.restore(state)
+        assert smmu.model.save() == state
+        assert smmu.model.translate(3, 0x4000_0000, Access.READ) == DATA
 
     def test_reset(self, smmu: SmmuDriver) -> None:
         """After reset the SMMU is off and the Root Control Page lets no access through."""

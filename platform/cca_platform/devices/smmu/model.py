@@ -42,6 +42,7 @@ _SSEC: Final = 1 << 10
 _ALL_STREAMS: Final = 31
 _TLB_ENTRIES: Final = 1024
 _CACHED_STES: Final = 256
+_STE: Final = 64  # bytes
 _IN: Final = 0b10
 _4K: Final = 0b01
 _NEEDS: Final = {Access.READ: 1, Access.WRITE: 2}
@@ -58,9 +59,15 @@ class DmaAborted(Exception):
 
 
 class SmmuState(State, frozen=True, tag="smmu/1"):
-    """The registers of the Non-secure programming interface by offset."""
+    """The registers of the Non-secure programming interface by offset, and what is cached.
+
+    ``streams`` are StreamIDs with their STE, ``tlb`` VMID, page number of the IPA, page that it leads to, permissions
+    and level: software that forgets an invalidation finds what it would have found. Both are in the order of eviction.
+    """
 
     registers: dict[int, int]
+    streams: tuple[tuple[int, bytes], ...] = ()
+    tlb: tuple[tuple[int, int, int, int, int], ...] = ()
 
 
 class Smmu(Device):
@@ -338,14 +345,18 @@ class Smmu(Device):
 
     # -- state -------------------------------------------------------------------------------------------------------
     def save(self) -> SmmuState:
-        """The registers; the caches start empty, which software cannot tell from entries that were evicted."""
-        return SmmuState(dict(self._registers))
+        """State for a snapshot."""
+        return SmmuState(
+            registers=dict(self._registers),
+            streams=tuple((stream, ste.to_bytes(_STE, "little")) for stream, ste in self._stes.items()),
+            tlb=tuple((*key, *leaf) for key, leaf in self._tlb.items()),
+        )
 
     def restore(self, state: SmmuState) -> None:
         """Put back what ``save`` gave."""
         self._registers = dict(state.registers)
-        self._stes.clear()
-        self._tlb.clear()
+        self._stes = {stream: Ste.from_bytes(ste, "little") for stream, ste in state.streams}
+        self._tlb = {(vmid, page): Leaf(*leaf) for vmid, page, *leaf in state.tlb}
 
     def reset(self) -> None:
         """Translation and queues are off, traffic passes."""
