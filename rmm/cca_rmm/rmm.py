@@ -17,6 +17,7 @@ from cca_rmm.versions.v1_0 import V1_0
 from cca_rmm.world.exceptions import synchronous
 from cca_rmm.world.exit import leave
 from cca_rmm.world.services import serve
+from cca_rmm.world.timers import ASSERTED
 
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
@@ -146,11 +147,23 @@ class Rmm(Core):
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
         """A Realm's exception; the preferred return address of an SMC is the SMC itself."""
+        moves = pe.moves
         if esr & _EC == _SMC:
             pe.elr += _INSTRUCTION
             serve(self, self._services, pe)
         else:
             synchronous(self, pe, esr, far, hpfar)
+        if pe.moves == moves and self.machine.stopped is None:
+            self.resume(pe)
+
+    def resume(self, pe: "Pe") -> None:
+        """Back to the Realm, whose exception is dealt with; not before the Host knows of a timer that has changed.
+
+        A timer whose interrupt the Host does not know exits by that interrupt; what it does know is masked.
+        """
+        told = self.running(pe)[1].timers & ASSERTED
+        if told and pe.el1_timers() != told:
+            leave(self, pe, RecExitReason.IRQ)
 
     def on_irq(self, pe: "Pe") -> None:
         """A physical interrupt while a Realm runs belongs to the Host."""

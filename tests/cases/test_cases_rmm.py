@@ -93,7 +93,6 @@ def test_serror_exits(host: Host) -> None:
     assert realm.enter().exit_reason == RecExitReason.HOST_CALL
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the RMM goes back to the Realm without an exit")
 def test_timer_that_the_realm_turns_off(host: Host) -> None:
     """A timer that the Host knows as asserted and that the Realm turns off exits before the next return to the Realm.
 

@@ -285,7 +285,10 @@ BAD: dict[str, dict[str, list[Bad]]] = {
             Bad(lambda w: {"enter.gicv3_hcr": 1}),
             Bad(lambda w: {"enter.gicv3_lrs": (1 << 62 | 1 << 61 | 27, *(0,) * 15)}),
         ],
-        "rec_mmio": [Bad(lambda w: {"enter.flags": RecEnterFlags.make(emul_mmio=1)})],
+        "rec_mmio": [
+            Bad(lambda w: {"enter.flags": RecEnterFlags.make(emul_mmio=1)}),
+            Bad(lambda w: {"enter.flags": RecEnterFlags.make(emul_mmio=1, inject_sea=1)}),
+        ],
     },
     "RTT_CREATE": {
         **_granule("rtt", "rtt", _rd),

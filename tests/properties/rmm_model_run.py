@@ -73,7 +73,7 @@ class RunningModel(Model):
         realm = self.realms[entered.rd]
         if realm.state != ACTIVE:
             return (REALM | (realm.state == OFF) << 8,)
-        if not entered.runnable or entered.pending or hcr & ~0x40FE or flags & 3 == 1:
+        if not entered.runnable or entered.pending or hcr & ~0x40FE or flags & 1:  # there is no MMIO to answer
             return (REC_ERROR,)
         return None
 

@@ -120,7 +120,7 @@ class TestInjected:
 
     @pytest.mark.parametrize("kind", ["protected", "host_call"])
     def test_no_effect(self, host: Any, realm: Any, assemble: Any, kind: str) -> None:
-        """After any other exit the flag does nothing."""
+        """After any other exit the flag alone does nothing; with emul_mmio it is refused."""
         access = at(MISSING, "ldr w3, [x9]") if kind == "protected" else REPORT
         host.ok(Rmi.RTT_INIT_RIPAS, realm.rd, MISSING, MISSING + PAGE)
         realm.write(RAM, assemble(f"{access}; mov x3, #9; {REPORT}"))
@@ -130,7 +130,16 @@ class TestInjected:
         realm.enter()
         if kind == "protected":
             host.ok(Rmi.DATA_CREATE_UNKNOWN, realm.rd, host.granules(), MISSING)
+        refused = host.status(Rmi.REC_ENTER, realm.recs[0], realm.prepare(flags=BOTH))
+        assert refused == (RmiStatus.ERROR_REC, 0), "emul_mmio is an answer without a question"
         assert reported(realm.enter(flags=SEA))[3] == 9
+
+    @pytest.mark.parametrize("flags", [MMIO, BOTH])
+    def test_never_ran(self, realm: Any, host: Any, flags: int) -> None:
+        """A REC that has never run has asked nothing."""
+        realm.rec()
+        realm.activate()
+        assert host.status(Rmi.REC_ENTER, realm.recs[0], realm.prepare(flags=flags)) == (RmiStatus.ERROR_REC, 0)
 
     def test_from_el0(self, running: Running) -> None:
         """Taken from EL0 the class is that of a lower level, and so is the vector."""

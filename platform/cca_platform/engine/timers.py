@@ -21,6 +21,7 @@ __all__ = [
     "CNTV",
     "INTIDS",
     "NEVER",
+    "asserted",
     "counter",
     "next_change",
     "outputs",
@@ -64,13 +65,19 @@ def _remaining(p: int, timer: int, now: int) -> int:
 
 
 @jit("i8(i8, i8)")
-def outputs(p: int, now: int) -> int:
-    """The interrupt outputs at clock value ``now``: bit ``timer`` is set while that timer asserts its interrupt."""
+def asserted(p: int, now: int) -> int:
+    """Which timers assert their interrupt at clock value ``now``, bit ``timer`` each, whatever EL2 masks."""
     found = 0
     for timer in range(_COUNT):
         if load64(p + 8 * (w.P_TIMERS + 2 * timer)) & _ON == _ENABLE and _remaining(p, timer, now) == 0:
             found |= 1 << timer
-    return found & ~load64(p + 8 * w.P_TIMER_MASK)
+    return found
+
+
+@jit("i8(i8, i8)")
+def outputs(p: int, now: int) -> int:
+    """The interrupt outputs at clock value ``now``: those of the timers that assert their interrupt, unless masked."""
+    return asserted(p, now) & ~load64(p + 8 * w.P_TIMER_MASK)
 
 
 @jit("i8(i8, i8)")

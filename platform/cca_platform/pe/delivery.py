@@ -18,6 +18,7 @@ __all__ = [
     "asleep",
     "clear_exclusive",
     "deadline",
+    "el1_timers",
     "host_timer",
     "interrupted",
     "mask_timers",
@@ -35,6 +36,7 @@ _SERROR: Final = syndrome(Ec.SERROR)
 _ILLEGAL_STATE: Final = syndrome(Ec.ILLEGAL_STATE)
 _KINDS: Final = {interrupts.IRQ: "IRQ", interrupts.FIQ: "FIQ", interrupts.SERROR: "SError"}
 _KIND, _VIRTUAL = interrupts.IRQ | interrupts.FIQ, 1 << 16  # of what interrupts.due gives
+_EL1_TIMERS: Final = 1 << timers.CNTV | 1 << timers.CNTP
 _ROOT: Final = int(SecurityState.ROOT)
 
 
@@ -112,6 +114,11 @@ def asleep(pe: "Pe") -> bool:
 def mask_timers(pe: "Pe", virtual: bool, physical: bool) -> None:
     """CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: keep an EL1 timer that asserts its interrupt already from interrupting."""
     pe.words[w.P_TIMER_MASK] = virtual | physical << 1
+
+
+def el1_timers(pe: "Pe") -> int:
+    """Which EL1 timers assert their interrupt now, masked or not: bit 0 for CNTV, bit 1 for CNTP."""
+    return int(timers.asserted(pe.address, pe.clock.now)) & _EL1_TIMERS
 
 
 def _intid(pe: "Pe", kind: int, virtual: bool) -> int | UnsetType:

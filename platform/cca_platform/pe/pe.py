@@ -57,6 +57,7 @@ class Pe:
     raise_virtual_serror = delivery.raise_virtual_serror
     withdraw_virtual_serror = delivery.withdraw_virtual_serror
     host_timer, mask_timers, deadline = delivery.host_timer, delivery.mask_timers, delivery.deadline
+    el1_timers = delivery.el1_timers
     interrupted, asleep = delivery.interrupted, delivery.asleep
 
     run, step, end_turn = running.run, running.step, running.end_turn

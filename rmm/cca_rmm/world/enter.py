@@ -76,9 +76,15 @@ def enter(
 
 
 def mmio_invalid(record: bytes, rec: Rec) -> bool:
-    """emul_mmio without an Emulatable Data Abort; inject_sea wins over emul_mmio."""
+    """emul_mmio is an answer, which needs its question: an Emulatable Data Abort.
+
+    With inject_sea, which wins, any Data Abort at an Unprotected IPA will do; after another exit both together are
+    refused, as TF-RMM does. inject_sea alone has no effect then, as DEN0137 has it.
+    """
     flags = record[0]
-    return flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO and rec.exit_kind != ExitKind.EMULATABLE
+    if not flags & _EMUL_MMIO or rec.exit_kind == ExitKind.EMULATABLE:
+        return False
+    return not flags & _INJECT_SEA or rec.exit_kind == ExitKind.OTHER
 
 
 def finish_ripas(rmm: Core, rec: Rec, reject: int) -> None:
