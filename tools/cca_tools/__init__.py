@@ -1,1 +1,1 @@
-"""Tools around the machine: command line, benchmarks, reference, traces."""
+"""Tools for the machine: command line, benchmarks, reference, traces."""

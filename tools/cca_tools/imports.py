@@ -1,7 +1,7 @@
-"""Which file stands on which: the import graph of the sources, and its picture by folder.
+"""The import graph of the sources, and its picture by folder.
 
-``python -m cca_tools.imports FILE.svg`` draws the picture of the architecture page. Every import counts, those within
-functions too. What only a type checker follows is no import at run time; ``types`` adds it.
+``python -m cca_tools.imports FILE.svg`` draws the picture of the architecture page. Imports within functions count,
+too. Imports for type checkers alone do not, unless ``types`` is set.
 """
 
 import ast
@@ -31,7 +31,7 @@ LAYERS: Final = (
     ("cca_platform",),
     ("cca_arch",),
 )
-"""The packages from top to bottom; those of a layer know nothing of each other."""
+"""The packages from top to bottom. Packages of one layer do not import each other."""
 
 Graph = dict[str, set[str]]
 
@@ -59,12 +59,12 @@ def imports(tree: ast.AST, types: bool) -> Iterator[ast.Import | ast.ImportFrom]
 
 
 def _package_of(name: str, path: Path) -> str:
-    """The package to which a relative import of this module is relative."""
+    """The package that relative imports of this module start from."""
     return name if path.name == "__init__.py" else name.rpartition(".")[0]
 
 
 def graph(*packages: str, types: bool = False) -> Graph:
-    """Which modules of ``packages`` each one of them imports: the file itself, not the packages around it."""
+    """The modules of ``packages`` that each of them imports: the file itself, not its parent packages."""
     found = {name: path for package in packages for name, path in modules(package).items()}
     result: Graph = {}
     for name, path in found.items():
@@ -82,7 +82,7 @@ def graph(*packages: str, types: bool = False) -> Graph:
 
 
 def folders(edges: Graph) -> Graph:
-    """The same by folder: ``package.folder``; a file that stands in its package directly is one of its own."""
+    """The same graph by folder, ``package.folder``. A file directly in its package is a folder of its own."""
 
     def folder(name: str) -> str:
         return ".".join(name.split(".")[:2])
@@ -95,7 +95,7 @@ def folders(edges: Graph) -> Graph:
 
 
 def circles(edges: Graph) -> list[frozenset[str]]:
-    """The strongly connected components of more than one node (Tarjan)."""
+    """The strongly connected components with more than one node (Tarjan)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -124,7 +124,7 @@ def circles(edges: Graph) -> list[frozenset[str]]:
 
 # -- the picture ----------------------------------------------------------------------------------------------------
 _WIDTH, _ROW, _BOX, _GAP, _MARGIN = 1120, 58, 26, 10, 16
-_CHARACTER: Final = 7  # width of one in a box
+_CHARACTER: Final = 7  # width of a character
 _STYLE: Final = """
     text { font: 12px ui-sans-serif, system-ui, sans-serif; fill: #1f2933; text-anchor: middle }
     .p { font-weight: 600; text-anchor: start; fill: #52606d } .band { fill: #f5f7fa; stroke: #cbd2d9 }
@@ -133,7 +133,7 @@ _STYLE: Final = """
 
 
 def _ranks(edges: Graph, members: list[str]) -> dict[str, int]:
-    """How far above the lowest of its package a folder stands: one more than the highest that it imports there."""
+    """The height of each folder within its package: one more than the highest folder that it imports there."""
     ranks: dict[str, int] = {}
 
     def rank(node: str) -> int:
@@ -148,7 +148,7 @@ def _ranks(edges: Graph, members: list[str]) -> dict[str, int]:
 
 
 def _direct(edges: Graph) -> list[tuple[str, str]]:
-    """The arrows that no longer way stands for (the transitive reduction)."""
+    """The arrows that no longer path implies (the transitive reduction)."""
     reach: dict[str, set[str]] = {}
 
     def below(node: str) -> set[str]:
@@ -167,7 +167,7 @@ def _direct(edges: Graph) -> list[tuple[str, str]]:
 
 
 def draw() -> str:
-    """The import graph by folder as an SVG picture; ValueError when an arrow would lead up or in a circle."""
+    """Draw the import graph by folder as SVG; raises ValueError if an arrow would lead up or in a circle."""
     edges = folders(graph(*PACKAGES))
     if circles(edges):
         raise ValueError(f"folders must stand on each other in one direction, not {circles(edges)}")

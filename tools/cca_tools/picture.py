@@ -1,4 +1,4 @@
-"""The picture in the README: ``python -m cca_tools.picture FILE.svg`` runs ``hello`` and draws its terminal."""
+"""Draw the picture in the README: ``python -m cca_tools.picture FILE.svg`` runs ``hello`` and draws its terminal."""
 
 import re
 import sys
@@ -8,11 +8,11 @@ __all__ = ["draw"]
 
 _EVENTS = ("rec.exit", "granule.transition", "rtt.edit")
 _SHOWN = 3
-_ELSEWHERE = re.compile(r"<!--.*?-->|@font-face \{.*?\}", re.DOTALL)  # a picture that loads nothing from elsewhere
+_ELSEWHERE = re.compile(r"<!--.*?-->|@font-face \{.*?\}", re.DOTALL)  # remove what loads files from elsewhere
 
 
 def draw(path: Path) -> None:
-    """Run the demo payload and write what its terminal shows, and some of its trace, as an SVG picture."""
+    """Run the demo payload and write its terminal output, and some of its trace, as an SVG picture."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""The reference pages, written from the tables in the code: ``python -m cca_tools.reference docs/reference``."""
+"""Generate the reference pages from the tables in the code: ``python -m cca_tools.reference docs/reference``."""
 
 import inspect
 import sys
@@ -23,7 +23,7 @@ _NOTE = "<!-- Written by `make docs` from the tables in the code. -->\n"
 
 
 class ManualError(Exception):
-    """The manual does not say what the tables need; the message tells what to add."""
+    """The manual lacks words that the tables need; the message says what to add."""
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -50,7 +50,7 @@ def _commands(title: str, about: str, prefix: str, version: "Version", rows: "It
             ),
         ),
         "\n## Failure conditions and state changes\n\nThe conditions are in the order of the checks: the first that "
-        "holds gives the answer. A failing call changes nothing.\n",
+        "holds determines the status. A failing call changes nothing.\n",
     ]
     for name, row, text in zip(names, table, texts, strict=True):
         parts.append(f"\n### {name}\n\n")
@@ -64,7 +64,7 @@ def _commands(title: str, about: str, prefix: str, version: "Version", rows: "It
 
 
 def _text(version: "Version", words: dict[str, Any], name: str, row: "Command[Any]") -> dict[str, Any]:
-    """What the manual says of a command; ManualError when it says too little, or more than there is."""
+    """The manual's words for a command; raises ManualError if some are missing or superfluous."""
     text: dict[str, Any] = words.get(name, {})
     missing = [key for key in ("purpose", "changes") if not text.get(key)]
     ids, found = {condition.id for condition in row.conditions}, set(text.get("when", {}))
@@ -87,7 +87,7 @@ def _terms(words: dict[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def manual(version: "Version") -> dict[str, Any]:
-    """The words of a version's manual, by command: ``purpose``, ``when`` by failure condition, and ``changes``."""
+    """The manual of a version by command: ``purpose``, ``when`` by failure condition, and ``changes``."""
     return tomllib.loads(resources.files("cca_rmm").joinpath(version.manual).read_text(encoding="utf-8"))
 
 
@@ -103,21 +103,17 @@ def _v1_0() -> "Version":
 
 
 def rmi(version: "Version | None" = None) -> str:
-    """The commands that the Host calls, of RMM 1.0 if no version is given."""
+    """The commands that the Host calls; of RMM 1.0 unless a version is given."""
     version = version or _v1_0()
-    about = (
-        f"What the Host asks the RMM ({version.specification}, Realm Management Interface), by SMC from Non-secure EL2."
-    )
+    about = f"SMCs of the Host at Non-secure EL2 to the RMM ({version.specification}, Realm Management Interface)."
     return _commands("RMI commands", about, "RMI_", version, version.commands.values())
 
 
 def rsi(version: "Version | None" = None) -> str:
-    """The commands that a Realm calls of its RMM."""
+    """The commands that a Realm calls."""
     version = version or _v1_0()
     rows = [row for fid, row in version.services.items() if fid not in PSCI_CALLS]
-    about = (
-        f"What a Realm asks its RMM, by SMC from Realm EL1 ({version.specification}, Realm Services Interface; SMCCC)."
-    )
+    about = f"SMCs of a Realm at Realm EL1 to the RMM ({version.specification}, Realm Services Interface; SMCCC)."
     return _commands("RSI commands", about, "RSI_", version, rows)
 
 
@@ -125,18 +121,18 @@ def psci(version: "Version | None" = None) -> str:
     """The power functions that a Realm calls."""
     version = version or _v1_0()
     rows = [row for fid, row in version.services.items() if fid in PSCI_CALLS]
-    about = "What a Realm asks its RMM about power and vCPUs (DEN0022). Other PSCI functions answer NOT_SUPPORTED."
+    about = "SMCs of a Realm to the RMM for power control (DEN0022). Other PSCI functions return NOT_SUPPORTED."
     return _commands("PSCI functions of a Realm", about, "PSCI_", version, rows)
 
 
 def trace() -> str:
-    """The events of the trace."""
+    """The trace events."""
     parts = [
         f"{_NOTE}\n# Trace events\n\n"
         "Each line of a trace file is a JSON object: `seq` (from 0), `time` (ticks of the system counter), `pe`, "
         "`world` (`ns`, `secure`, `root`, `realm`), `el`, `event`, then the fields of the event. Addresses, words and "
         "FIDs are strings `0x...`, bytes are hexadecimal digits; names are those of the specifications. "
-        "`pe`, `world` and `el` are null when the event belongs to no PE. Optional fields are absent when they do not "
+        "`pe`, `world` and `el` are null if the event belongs to no PE. Optional fields are absent where they do not "
         f"apply. This is version {SCHEMA} of the catalogue.\n"
     ]
     for name, event in EVENTS.items():
@@ -146,7 +142,7 @@ def trace() -> str:
 
 
 def _kind(field: FieldType) -> str:
-    """The kind of a field, and whether a record can lack it."""
+    """The kind of a field, and whether it is optional or can be null."""
     return field.form.name + " or null" * field.nullable + " (optional)" * field.optional
 
 
@@ -165,11 +161,11 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     "Numbers and names": ("Rmi", "Rsi", "Pas", "SecurityState", "find_payload", "payload_names", "parse_size"),
     "Errors": ("MachineError", "NotSeen", "GranuleProtectionFault", "BusError"),
 }  # fmt: skip
-"""The public classes and functions, in the order in which a reader wants them."""
+"""The public classes and functions, in reading order."""
 
 
 def api() -> str:
-    """The public Python names."""
+    """The Python API."""
     import realmlab
 
     public = {name: getattr(realmlab, name) for name in realmlab.__all__}
@@ -186,7 +182,7 @@ def api() -> str:
 
 
 def _described(name: str, value: Any) -> str:
-    """The docstring of a class or function, and the members of a class."""
+    """The docstring of a class or function, and a class's members."""
     head = f"### {name}\n\n{inspect.getdoc(value)}\n"
     methods = [
         (f"`{key}{_signature(item) if inspect.isfunction(item) else ''}`", _first_line(item))
@@ -197,7 +193,7 @@ def _described(name: str, value: Any) -> str:
 
 
 def _options() -> str:
-    """The options of machines and runs, as they are declared."""
+    """The declared options of machines and runs."""
     from realmlab import options
 
     tables = {
@@ -207,7 +203,7 @@ def _options() -> str:
         "NsMachine": {"board": options.BOARD, **options.declared(options.NsMachineOptions)},
         "NsMachine.run": options.declared(options.NsRunOptions),
     }
-    parts = ["## Options\n\nEach is declared once; `realmlab run` takes it by the spelling that stands here.\n"]
+    parts = ["## Options\n\nThe keyword arguments of machines and runs, and their spellings for `realmlab run`.\n"]
     for function, table in tables.items():
         rows = (
             (
@@ -223,7 +219,7 @@ def _options() -> str:
 
 
 def _members(value: object) -> dict[str, object]:
-    """What a class or function has by name, its own before what a class inherits."""
+    """The members of a class or function by name, own members before inherited ones."""
     found: dict[str, object] = {}
     for base in value.__mro__[:-1] if isinstance(value, type) else (value,):
         found = {**found, **{key: item for key, item in vars(base).items() if key not in found}}
@@ -242,11 +238,11 @@ def _first_line(item: object) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {"rmi.md": rmi, "rsi.md": rsi, "psci.md": psci, "trace.md": trace, "api.md": api}
-"""File name -> its text."""
+"""File name -> text."""
 
 
 def main(arguments: list[str]) -> int:
-    """Write every page into the folder given."""
+    """Write every page to the given folder."""
     folder = Path(arguments[0] if arguments else "docs/reference")
     folder.mkdir(parents=True, exist_ok=True)
     try:

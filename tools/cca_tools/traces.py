@@ -1,4 +1,4 @@
-"""Reading trace files."""
+"""Read trace files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +17,9 @@ _HEAD: Final = name_of(TraceStart)
 
 
 def read(path: Path) -> Iterator[Record]:
-    """The records of a trace file, in order, its head among them.
+    """The records of a trace file in order, including its head.
 
-    MachineError names the line that is none, and a version of the catalogue that is not this one's.
+    Raises MachineError for a line that is not a record, and for another version of the catalogue.
     """
     decode = msgspec.json.Decoder(Record).decode
     try:
@@ -39,7 +39,7 @@ def read(path: Path) -> Iterator[Record]:
 
 
 def _check(path: Path, record: Record) -> None:
-    """The head of a trace says by which catalogue its events are to be read."""
+    """Check the head of a trace, which gives the version of the catalogue."""
     if record.get("event") == _HEAD and record.get("schema") != SCHEMA:
         raise MachineError(
             f"{path} must hold events by version {SCHEMA} of the catalogue, not {record.get('schema')!r}: "
@@ -48,7 +48,7 @@ def _check(path: Path, record: Record) -> None:
 
 
 def show(path: Path, stream: TextIO, prefix: str = "") -> None:
-    """Write the events whose name starts with ``prefix`` for people."""
+    """Print the events whose names start with ``prefix`` in readable form."""
     sink = Console(stream)
     for record in read(path):
         if str(record.get("event", "")).startswith(prefix):

@@ -12,7 +12,7 @@
         result = machine.run(expect=["all tests passed"], max_insns=100_000_000)
         print(result.status, result.message)
 
-Everything in ``__all__`` is public and stays; a name is loaded when it is first used.
+Everything in ``__all__`` is public and stable. A name is loaded on first use.
 """
 
 from importlib import import_module
@@ -168,7 +168,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from its home, so that ``import realmlab`` costs nothing."""
+    """Load a public name from its module on first use, so that ``import realmlab`` stays cheap."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'realmlab' has no attribute {name!r}")

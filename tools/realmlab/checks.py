@@ -1,6 +1,6 @@
-"""Checks of what a user gives: each takes the name of a parameter and a value, and gives the value to use.
+"""Checks of user input: each takes the name of a parameter and a value, and returns the value to use.
 
-MachineError, which names the parameter between backquotes, for a value that cannot be.
+An invalid value raises MachineError, which names the parameter between backquotes.
 """
 
 import os
@@ -35,7 +35,7 @@ def at_least(least: int, most: int | None = None) -> Callable[[str, Any], int]:
 
 
 def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    """None, or what ``check`` takes."""
+    """None, or a value that ``check`` accepts."""
     return lambda name, value: None if value is None else check(name, value)
 
 
@@ -51,22 +51,22 @@ def one_of(*values: Any) -> Callable[[str, Any], Any]:
 
 
 def size(name: str, value: Any) -> int:
-    """Bytes, or a text such as 64M."""
+    """A number of bytes, or a string such as 64M."""
     return parse_size(value)
 
 
 def address(name: str, value: Any) -> int:
-    """An address, or a text such as 0x88000000."""
+    """An address, or a string such as 0x88000000."""
     return value if isinstance(value, int) else parse_address(value, "the entry")
 
 
 def ranges(name: str, value: Any) -> list[tuple[int, int]]:
-    """(base, size) each, or a text such as 0x90000000:64K."""
+    """A list of (base, size) pairs or strings such as 0x90000000:64K."""
     return [parse_range(one) if isinstance(one, str) else (one[0], one[1]) for one in value]
 
 
 def several(name: str, value: Any) -> tuple[Any, ...]:
-    """A list, and no text."""
+    """A list, not a string."""
     if isinstance(value, str | bytes):
         raise MachineError(f"`{name}` must be a list, not {value!r}")
     return tuple(value)
@@ -89,7 +89,7 @@ def hex_bytes(name: str, value: Any) -> bytes:
 
 
 def bytes_or_file(name: str, value: Any) -> bytes:
-    """Bytes, or the path of a file of them."""
+    """Bytes, or the path of a file that holds them."""
     if not isinstance(value, os.PathLike):
         return bytes(value)
     path = Path(value)
@@ -111,7 +111,7 @@ def patterns(name: str, value: Any) -> tuple[str, ...]:
 
 
 def text(name: str, value: Any) -> Any:
-    """A text that is not empty, or None."""
+    """A non-empty string, or None."""
     if value == "":
         raise MachineError(f"`{name}` must be a text to wait for, not an empty one")
     return value

@@ -1,4 +1,4 @@
-"""The consoles of a machine that runs real code: what its UARTs send, and what a run looks for in their lines."""
+"""The consoles of a machine that runs real code: what its UARTs send, and the patterns that a run looks for."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,16 +11,16 @@ from cca_platform.trace.events import ConsoleWrite
 
 __all__ = ["Consoles", "Expected", "NotSeen", "Watch"]
 
-_LINE: Final = 4096  # bytes without a newline that count as a line
-_EXACT: Final = "surrogateescape"  # bytes that are no text come back as they were
-_UNREAD: Final = 0x1_0000  # bytes of output that wait to be consumed
+_LINE: Final = 4096  # bytes without a newline before they count as a line
+_EXACT: Final = "surrogateescape"  # non-text bytes round-trip
+_UNREAD: Final = 0x1_0000  # bytes of unread output to keep
 
 
 class Watch:
-    """What a run looks for in the lines of the consoles.
+    """The patterns that a run looks for in console lines.
 
-    ``until`` is a text that ends it, ``expect`` are patterns that have to appear, ``reject`` are patterns that must not
-    and that end it.
+    ``until`` is a string that ends the run; ``expect`` are patterns that must appear; ``reject`` are patterns that must
+    not appear and that end the run.
     """
 
     def __init__(self, until: str | None = None, expect: Sequence[str] = (), reject: Sequence[str] = ()) -> None:
@@ -33,21 +33,21 @@ class Watch:
 
     @property
     def missing(self) -> list[str]:
-        """The patterns that have been expected in vain."""
+        """The expected patterns that have not appeared."""
         return list(self._missing)
 
     @property
     def over(self) -> bool:
-        """Whether the run need not go on."""
+        """True if the run can end."""
         return self.reached or bool(self.rejected)
 
     def look_within(self, line: bytearray) -> None:
-        """A line that has got a byte longer: a prompt has no end."""
+        """Check a line that has grown by a byte: a prompt has no newline."""
         if self._text and line.endswith(self._text):
             self.reached = True
 
     def look(self, device: str, line: str) -> None:
-        """A whole line."""
+        """Check a complete line."""
         for pattern in [text for text, one in self._missing.items() if one.search(line)]:
             del self._missing[pattern]
         for one in self._rejected:
@@ -56,13 +56,13 @@ class Watch:
 
 
 class NotSeen(MachineError):
-    """A console did not show what was expected before the run ended or paused for another reason."""
+    """The run ended or paused before the console showed the expected pattern."""
 
 
 class Expected:
-    """What ``expect`` waits for in the output of one console that nobody has consumed yet.
+    """What ``expect`` waits for in the unread output of one console.
 
-    A pattern is looked for line by line, unless it has a line feed itself.
+    A pattern is matched line by line, unless it contains a line feed.
     """
 
     def __init__(self, pattern: str | re.Pattern[str], unread: bytearray) -> None:
@@ -76,7 +76,7 @@ class Expected:
         self._lines = "\n" not in self.pattern.pattern and "\\n" not in self.pattern.pattern
 
     def look(self) -> bool:
-        """Whether the output has it by now; it is then consumed, with everything before it."""
+        """Return True if the output has a match; consumes it and everything before it."""
         if self.match is None:
             text = self._unread[self._from :].decode(errors=_EXACT)
             self.match = self.pattern.search(text)
@@ -87,14 +87,14 @@ class Expected:
         return self.match is not None
 
     def restart(self) -> None:
-        """The front of the output is gone: look at all that is left."""
+        """The front of the output has been dropped: search all that is left."""
         self._from = 0
 
 
 class Consoles:
-    """Every UART of a machine, by name, in the order of the board. ``sent`` is what came since :meth:`start`.
+    """The UARTs of a machine by name, in board order. ``sent`` is their output since :meth:`start`.
 
-    ``seen()`` is called when a run need not go on: it has seen what it looks for.
+    ``seen()`` is called once a run can end because it has seen what it looks for.
     """
 
     def __init__(self, platform: Platform, seen: Callable[[], object]) -> None:
@@ -106,19 +106,19 @@ class Consoles:
         self._watch = Watch()
         self._tell: Callable[[str, bytes], object] | None = None
         self.unread = {name: bytearray() for name in self.uarts}
-        """What each UART sent and no ``expect`` has consumed, the last 64 KiB of it."""
+        """The unread output of each UART, at most its last 64 KiB."""
         self._expected: dict[str, Expected] = {}
         for name, uart in self.uarts.items():
             uart.on_output = self._listener(name)
 
     def start(self, watch: Watch, tell: Callable[[str, bytes], object] | None) -> None:
-        """From now on, look for what ``watch`` wants, and give ``tell(uart, bytes)`` what is sent."""
+        """Start matching the patterns of ``watch`` and pass all output to ``tell(uart, bytes)``."""
         self._watch, self._tell = watch, tell
         for sent in self.sent.values():
             sent.clear()
 
     def expect(self, name: str, pattern: str | re.Pattern[str]) -> Expected:
-        """Stop the machine when UART ``name`` has shown the pattern; MachineError for a UART that does not exist."""
+        """Stop the machine when UART ``name`` shows the pattern; raises MachineError for an unknown UART."""
         if name not in self.uarts:
             raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {name!r}")
         expected = Expected(pattern, self.unread[name])
@@ -127,19 +127,19 @@ class Consoles:
         return expected
 
     def end_expect(self, name: str) -> None:
-        """Look for the pattern no more."""
+        """Stop looking for the pattern."""
         self._expected.pop(name, None)
 
     def unfinished(self) -> dict[str, str]:
-        """The line of each UART that has not ended, where there is one."""
+        """The unfinished line of each UART that has one."""
         return {name: line.decode(errors="replace") for name, line in self._lines.items() if line}
 
     def save(self) -> dict[str, bytes]:
-        """What has not been consumed, and the lines that have not ended."""
+        """The unread output and the unfinished lines."""
         return {name: bytes(buffer) for name, buffer in self._buffers().items()}
 
     def load(self, data: Mapping[str, bytes]) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         for name, buffer in self._buffers().items():
             buffer[:] = data[name]
 
@@ -148,7 +148,7 @@ class Consoles:
         return unread | {f"{name} line": buffer for name, buffer in self._lines.items()}
 
     def end_lines(self) -> None:
-        """Nothing more will be sent: what has no newline is a line too."""
+        """No more output will come: treat unfinished lines as lines."""
         for name, line in self._lines.items():
             if line:
                 self._end_line(name, line)

@@ -1,4 +1,4 @@
-"""A PE as a user sees it while it stands still: registers by their names, virtual memory, where it is."""
+"""A stopped PE as a user sees it: registers by name, virtual memory, where it is."""
 
 import difflib
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +29,7 @@ _CONTROLS: Final = {
     "hcr_el2": w.P_HCR, "vtcr_el2": w.P_VTCR, "vttbr_el2": w.P_VTTBR, "cnthctl_el2": w.P_CNTHCTL,
     "cntvoff_el2": w.P_CNTVOFF,
 }  # fmt: skip
-"""EL2 controls as software wrote them."""
+"""EL2 controls as written by software."""
 _TIMERS: Final = {
     "cntv_ctl_el0": w.P_CNTV_CTL, "cntv_cval_el0": w.P_CNTV_CVAL, "cntp_ctl_el0": w.P_CNTP_CTL,
     "cntp_cval_el0": w.P_CNTP_CVAL,
@@ -37,17 +37,17 @@ _TIMERS: Final = {
 _SYSTEM: Final = frozenset({*frame.EL1_FRAME, *frame.EL2_FRAME} & REGISTERS.keys()) - {*_CONTROLS, *_TIMERS}
 _WORDS: Final = {**_GENERAL, **_SPECIAL, **_TIMERS}
 _PAGE: Final = 4096
-_VIEW: Final = [w.P_EL, w.P_PAN, w.P_SECURITY]  # what a translation is asked for
+_VIEW: Final = [w.P_EL, w.P_PAN, w.P_SECURITY]  # the state that a translation depends on
 _COLUMNS: Final = 4
 
 
 class Registers:
-    """The registers of a PE by the names of the architecture, to read and to write.
+    """The registers of a PE by their architectural names, readable and writable.
 
     ``x0`` to ``x30`` (``fp``, ``lr``), ``w0`` to ``w30`` (their low halves; a write clears the high one), ``sp``,
     ``pc``, ``pstate``, ``v0`` to ``v31`` (128 bits), and system registers such as ``sp_el0``, ``vbar_el1`` or
-    ``esr_el2``. AttributeError for a name that is none, and for a write of an EL2 control, such as ``hcr_el2``.
-    The repr is a table of the general ones.
+    ``esr_el2``. Unknown names, and writes to EL2 controls such as ``hcr_el2``, raise AttributeError.
+    The repr is a table of the general-purpose registers.
     """
 
     __slots__ = ("_pe",)
@@ -98,7 +98,7 @@ class Registers:
             raise AttributeError(_unknown(name))
 
     def _selected(self) -> int:
-        """The level whose SP is in use."""
+        """The exception level whose SP is in use."""
         return int(stack(self._pe.words[w.P_PSTATE]))
 
     def __dir__(self) -> list[str]:
@@ -111,7 +111,7 @@ class Registers:
 
 
 def _signed(value: int) -> int:
-    """64 bits as native code takes them."""
+    """A 64-bit value as native code takes it."""
     return (value & _U64) - ((value >> 63 & 1) << 64)
 
 
@@ -126,13 +126,13 @@ def _unknown(name: str) -> str:
 
 
 class Cpu:
-    """A PE that stands still: what it executes next, its registers, and the memory that its code sees.
+    """A stopped PE: what it executes next, its registers, and the memory that its code sees.
 
-    Callbacks get one, ``machine.cpus`` are all of them.
+    Callbacks get one; ``machine.cpus`` lists all.
     """
 
     regs: Registers
-    """The registers of the code that is next."""
+    """The registers of the code that runs next."""
 
     def __init__(self, pe: "Pe", symbols: "Symbols") -> None:
         self.pe = pe
@@ -146,26 +146,26 @@ class Cpu:
 
     @property
     def on(self) -> bool:
-        """Whether it runs code (PSCI)."""
+        """True if the PE is on (PSCI)."""
         return self.pe.on
 
     @property
     def world(self) -> SecurityState:
-        """The security state of the code that is next."""
+        """The security state of the code that runs next."""
         return SecurityState(self.pe.security)
 
     @property
     def el(self) -> int:
-        """The exception level of the code that is next."""
+        """The exception level of the code that runs next."""
         return int(Pstate(self.regs.pstate).el)
 
     @property
     def pc(self) -> int:
-        """The virtual address of the instruction that is next."""
+        """The virtual address of the next instruction."""
         return self.regs.pc
 
     def physical(self, va: int) -> int:
-        """The physical address that a read of ``va`` reaches; MachineError when the code could not read there."""
+        """Translate ``va`` for a read; raises MachineError if the code could not read there."""
         pe, address = self.pe, self.pe.address
         kept = pe.block[_VIEW].copy()
         engine_registers.load_regime(address, self.el)
@@ -177,11 +177,11 @@ class Cpu:
         return int(pe.words[w.P_OUT_PA])
 
     def read(self, va: int, size: int) -> bytes:
-        """``size`` bytes at a virtual address, as the code that is next sees it."""
+        """Read ``size`` bytes at a virtual address, as the code that runs next sees them."""
         return b"".join(self._memory.read(self.physical(at), length) for at, length in pages(va, size))
 
     def write(self, va: int, data: bytes) -> None:
-        """Write bytes at a virtual address of the code that is next, whatever it may write itself."""
+        """Write bytes at a virtual address of the code that runs next, whatever its own permissions."""
         at = 0
         for start, length in pages(va, len(data)):
             self._memory.write(self.physical(start), data[at : at + length])
@@ -199,7 +199,7 @@ class Cpu:
 
 
 def pages(va: int, size: int) -> list[tuple[int, int]]:
-    """(address, length) of each part of a range that lies in one page."""
+    """Split a range at page boundaries: (address, length) of each part."""
     parts, end = [], va + size
     while va < end:
         length = min(end, (va & -_PAGE) + _PAGE) - va

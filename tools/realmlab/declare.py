@@ -1,7 +1,7 @@
-"""Declaring options: what one is, and what is made from a table of them.
+"""Option declarations, and what is generated from a table of them.
 
 A table is a ``TypedDict`` whose items carry an :class:`Option`. A function takes it as ``**options: Unpack[TABLE]``
-and is decorated with :func:`takes`, which gives it a signature with the defaults; :func:`read` checks what was given.
+and is decorated with :func:`takes`, which gives it a signature with the defaults. :func:`read` checks the arguments.
 """
 
 import difflib
@@ -18,11 +18,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option: its default, what it means, and how the command line spells it.
+    """One option: its default, its meaning, and how the command line spells it.
 
-    ``check(name, value)`` gives the value to use, or raises MachineError. ``flags`` are the spellings, ``--name``
-    unless given; ``constants`` are flags that stand for one value. ``kind`` is what the command line makes of the
-    text, a list of it with ``many``; ``positional`` is an argument without a flag. ``python_only`` says why the command
+    ``check(name, value)`` returns the value to use or raises MachineError. ``flags`` are the spellings, ``--name``
+    by default; ``constants`` are flags that stand for one value. ``kind`` is the type that the command line converts
+    to, a list with ``many``; ``positional`` is an argument without a flag. ``python_only`` says why the command
     line has no such option.
     """
 
@@ -40,7 +40,7 @@ class Option:
     complete: Callable[[str], list[str]] | None = None
 
     def spelling(self, name: str) -> str:
-        """The option of the command line that parameter ``name`` is; the parameter itself where there is none."""
+        """The command-line option for parameter ``name``, or the parameter itself if there is none."""
         if self.python_only or self.positional:
             return name
         return self.flags[0] if self.flags else f"--{name.replace('_', '-')}"
@@ -53,9 +53,9 @@ def declared(table: type) -> Mapping[str, Option]:
 
 
 def read(table: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option of ``table``, as given or by default, checked.
+    """Check every option of ``table`` and fill in the defaults.
 
-    TypeError for a name that is not in the table, as for any call; MachineError for a value that cannot be.
+    Raises TypeError for a name that is not in the table, as any call does, and MachineError for an invalid value.
     """
     options = declared(table)
     for name in given:
@@ -71,9 +71,9 @@ def read(table: type, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def takes(table: type) -> Callable[[_Function], _Function]:
-    """Give a function with ``**options: Unpack[table]`` the signature that this stands for.
+    """Give a function with ``**options: Unpack[table]`` the signature that the table describes.
 
-    Its docstring gets the options, too.
+    The options are added to its docstring, too.
     """
 
     def decorate(function: _Function) -> _Function:

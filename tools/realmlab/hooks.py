@@ -1,4 +1,4 @@
-"""What a user attaches to a machine: callbacks at addresses, breakpoints, and listeners to the trace."""
+"""Hooks: callbacks at addresses, breakpoints, and listeners to trace events."""
 
 import difflib
 from collections.abc import Callable
@@ -21,9 +21,9 @@ __all__ = ["Hook", "Hooks", "Listener", "is_event"]
 
 
 class Hook:
-    """A callback or a breakpoint at an address; ``remove`` takes it away, as does leaving a ``with`` block.
+    """A callback or a breakpoint at an address. Remove it with ``remove`` or by leaving a ``with`` block.
 
-    ``hits`` counts how often it was reached.
+    ``hits`` counts how often it has been reached.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Hook:
         self._symbols = symbols
 
     def remove(self) -> None:
-        """Take it away; nothing happens there any more."""
+        """Remove the hook."""
         self._owner.remove(self)
 
     def __enter__(self) -> "Hook":
@@ -60,9 +60,9 @@ class Hook:
 
 
 class Listener:
-    """A callback for events of the trace; ``remove`` takes it away, as does leaving a ``with`` block.
+    """A callback for trace events. Remove it with ``remove`` or by leaving a ``with`` block.
 
-    ``event`` is the name of an event or the part of it before the dot; None stands for every event.
+    ``event`` is the name of an event, or the part before the dot for a family; None means every event.
     """
 
     def __init__(self, owner: "Hooks", event: str | None, callback: Callable[[Record], object]) -> None:
@@ -71,7 +71,7 @@ class Listener:
         self._owner = owner
 
     def write(self, record: Record) -> None:
-        """Take a record of the trace: a sink."""
+        """Take a trace record (sink interface)."""
         name = record["event"]
         if record["seq"] is not None and (
             self.event is None or name == self.event or name.partition(".")[0] == self.event
@@ -79,10 +79,10 @@ class Listener:
             self.callback(record)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: a listener keeps nothing."""
 
     def remove(self) -> None:
-        """Take it away; the callback is not called any more."""
+        """Remove the listener."""
         self._owner.forget(self)
 
     def __enter__(self) -> "Listener":
@@ -96,12 +96,12 @@ class Listener:
 
 
 class Hooks:
-    """The hooks of a machine. Code runs as fast as without them, but for the instructions that have one."""
+    """The hooks of a machine. Only instructions that have a hook run slower."""
 
     def __init__(self, platform: "Platform", symbols: "Symbols", pause: Callable[[Reason], object]) -> None:
         self.symbols = symbols
         self.owner: object = None
-        """Whose code runs, if that is known: hooks of others keep still."""
+        """Whose code runs, if known. Other owners' hooks do not fire."""
         self._platform = platform
         self._pause = pause
         self._hooks: list[Hook] = []
@@ -114,7 +114,7 @@ class Hooks:
         symbols: "Symbols | None" = None,
         whose: object = None,
     ) -> Hook:
-        """Call ``callback`` before the instruction at ``where``; without one the run pauses there."""
+        """Call ``callback`` before the instruction at ``where``, or pause the run there if there is none."""
         symbols = symbols or self.symbols
         hook = Hook(self, symbols.address(where), callback, world, symbols, whose)
         self._hooks.append(hook)
@@ -122,7 +122,7 @@ class Hooks:
         return hook
 
     def remove(self, hook: Hook) -> None:
-        """Take a hook away, if it is there."""
+        """Remove a hook if it is present."""
         if hook in self._hooks:
             self._hooks.remove(hook)
             self._arm()
@@ -133,7 +133,7 @@ class Hooks:
             pe.stop_before(addresses)
 
     def reached(self) -> bool:
-        """A PE has stopped before an instruction: call who waits there; whether the run pauses."""
+        """Call the hooks at the instruction that a PE has stopped before; returns True if the run pauses."""
         platform, pause = self._platform, False
         pe = next(pe for pe in platform.pes if pe.paused)
         pe.paused = False
@@ -150,7 +150,7 @@ class Hooks:
 
     # -- events -------------------------------------------------------------------------------------------------
     def listen(self, event: str | None, callback: Callable[[Record], object]) -> Listener:
-        """Call ``callback`` with the record of every such event; MachineError for a name that no event has."""
+        """Call ``callback`` with the record of every such event; raises MachineError for an unknown event."""
         if event is not None and event not in _known():
             near = difflib.get_close_matches(event, _known(), 1)
             guess = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(EVENTS)}"
@@ -160,11 +160,11 @@ class Hooks:
         return listener
 
     def forget(self, listener: Listener) -> None:
-        """Take a listener away, if it is there."""
+        """Remove a listener if it is present."""
         self._platform.trace.remove(listener)
 
     def break_on_event(self, event: str) -> Listener:
-        """Pause the run at the first moment after such an event at which it can be paused."""
+        """Pause the run as soon as possible after such an event."""
 
         def stop(record: Record) -> None:
             self._pause(Reason.BREAKPOINT)
@@ -177,5 +177,5 @@ def _known() -> set[str]:
 
 
 def is_event(where: object) -> bool:
-    """Whether what to break on is meant as the name of an event, and not of a symbol: a family, a dot and more."""
+    """True if the place to break on is an event name (a family, a dot and more), not a symbol."""
     return isinstance(where, str) and "." in where and where.partition(".")[0] in _known()

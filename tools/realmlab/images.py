@@ -1,4 +1,4 @@
-"""Images as people write them."""
+"""Images as users name them."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ __all__ = ["load_bias", "parse_image"]
 
 
 def parse_image(text: str) -> NsImage:
-    """The image that ``FILE``, ``FILE@ADDRESS`` or the name of a payload stands for; MachineError for none."""
+    """Load the image named by ``FILE``, ``FILE@ADDRESS`` or a payload; raises MachineError if there is none."""
     name, at, number = ("", "", text) if Path(text).is_file() else text.rpartition("@")
     if not at:
         name = number
@@ -30,5 +30,5 @@ def parse_image(text: str) -> NsImage:
 
 
 def load_bias(image: NsImage) -> int:
-    """What is added to the addresses of an ELF file when it is loaded: a position-independent one goes anywhere."""
+    """The load offset of an ELF file: non-zero only if it is position-independent."""
     return (image.address or 0) if image.data.startswith(MAGIC) else 0

@@ -1,4 +1,4 @@
-"""A booted machine in a ``with`` block: firmware, RMM and host are up, and Realms can run."""
+"""A booted machine in a ``with`` block: firmware, RMM and host are up and can run Realms."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,15 +26,15 @@ __all__ = ["Machine"]
 
 
 class Machine(Session):
-    """A board, booted by the trusted firmware, with the RMM at R-EL2 and the KVM host at NS-EL2.
+    """A board booted by the trusted firmware, with the RMM at R-EL2 and the KVM host at NS-EL2.
 
-    ``board`` is the name of a board, the path of its TOML file, or a ``Board``. ``trace`` is the path of a JSON Lines
-    file, or a ``Trace`` of the caller's, which the caller closes. With the clock ``"virtual"`` two runs are the same to
-    the last event. MachineError says what cannot be had, and how to mend it.
+    ``board`` is the name of a board, the path of a board's TOML file, or a ``Board``. ``trace`` is the path of a JSON
+    Lines file, or a ``Trace``, which the caller closes. With the clock ``"virtual"``, repeated runs give equal traces.
+    Raises MachineError, which says what is wrong and how to fix it.
     """
 
     host: System
-    """The host kernel: RMI calls, Realms, NS pages."""
+    """The host kernel: RMI calls, Realms, Non-secure pages."""
 
     @takes(MachineOptions)
     def __init__(
@@ -51,10 +51,10 @@ class Machine(Session):
 
     @takes(RealmOptions)
     def realm(self, payload: str | os.PathLike[str], **options: Unpack[RealmOptions]) -> Realm:
-        """Build a live Realm for ``payload``, which then stands before its first instruction.
+        """Build a live Realm for ``payload``, stopped before its first instruction.
 
         ``payload`` is the path of an ELF file, an arm64 Linux ``Image`` or a raw binary, or the name of a bundled
-        payload. MachineError when the options cannot be met or the RMM refuses.
+        payload. Raises MachineError if the options cannot be met or the RMM refuses.
         """
         realm = self._realm(payload, read(RealmOptions, options))
         with self._running(realm):
@@ -70,10 +70,10 @@ class Machine(Session):
 
     @takes(RealmOptions)
     def run_realm(self, payload: str | os.PathLike[str], **options: Unpack[RealmOptions]) -> RunResult:
-        """Build a Realm for ``payload``, run it to its end, and destroy it; every granule is then the host's again.
+        """Build a Realm for ``payload``, run it to its end, and destroy it. All its granules return to the host.
 
-        ``payload`` is as for ``realm``. MachineError when the options cannot be met; what happens inside the Realm is
-        in the result. A breakpoint or a ``stop`` ends the Realm here: to go on from one, make it by ``realm``.
+        ``payload`` is as for ``realm``. Raises MachineError if the options cannot be met; what happens inside the Realm
+        is in the result. A breakpoint or a ``stop`` ends the Realm here; to continue from one, use ``realm``.
         """
         realm = self._realm(payload, read(RealmOptions, options))
         vmm = realm._vmm
@@ -91,7 +91,7 @@ class Machine(Session):
         return vmm.result()
 
     def _realm(self, payload: str | os.PathLike[str], given: dict[str, Any]) -> Realm:
-        """A Realm that is not built yet."""
+        """A Realm that has not been built yet."""
         tell = given.pop("on_console")
 
         def heard(data: bytes) -> None:
@@ -110,14 +110,14 @@ class Machine(Session):
 
     @property
     def realms(self) -> tuple[Realm, ...]:
-        """The live Realms that exist."""
+        """The live Realms."""
         return tuple(realm for realm in self._realms if realm.alive)
 
     @contextmanager
     def _running(self, realm: Realm) -> Iterator[Hooks]:
-        """Realm code that runs inside the block is that of ``realm``; gives the hooks of the machine.
+        """Code that runs in Realm world inside the block belongs to ``realm``; yields the hooks of the machine.
 
-        The PEs are its own: a vCPU of another Realm that is in the middle of its code exits to the host.
+        ``realm`` has the PEs to itself: a vCPU of another Realm that is on a PE exits to the host first.
         """
         for other in self._realms:
             if other is not realm:
@@ -129,7 +129,7 @@ class Machine(Session):
             self._hooks.owner = self._current = before
 
     def _add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: Realm) -> Hook:
-        """A hook, or without a callback a breakpoint, in the code of one Realm."""
+        """Add a hook, or a breakpoint if there is no callback, in the code of one Realm."""
         return self._hooks.add(where, callback, SecurityState.REALM, realm.symbols, realm)
 
     def _pause(self, why: Reason) -> None:

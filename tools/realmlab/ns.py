@@ -1,4 +1,4 @@
-"""A machine whose Non-secure software is real code: firmware-level payloads at EL2 or EL1, as on the board itself."""
+"""A machine that runs real Non-secure software: firmware-level payloads at EL2 or EL1, as on the board."""
 
 import os
 import re
@@ -27,19 +27,20 @@ from .session import Session
 
 __all__ = ["NsMachine"]
 
-_RESETS = 16  # in a run that waits for a text
+_RESETS = 16  # in a run that waits for a string
 _TAIL = 200  # bytes of output in a message
 
 Image = str | os.PathLike[str] | NsImage
 
 
 class NsMachine(Session):
-    """A board, booted by the trusted firmware, with real code at Non-secure EL2: yours.
+    """A board booted by the trusted firmware, with your code at Non-secure EL2.
 
-    ``images`` is what is loaded: each the path of an ELF file (it goes where its program headers say) or of a raw
-    image, ``FILE@ADDRESS``, the name of a bundled payload, or an ``NsImage``. The first ELF file says where they start,
-    else the first raw image, or ``entry``. Code that starts at EL1 has nothing above it. ``nonvolatile`` are ranges of
-    DRAM: (base, size), or ``BASE:SIZE`` with units. MachineError says what cannot be had, and how to mend it.
+    ``images`` are what to load. Each is the path of an ELF file (loaded where its program headers say) or of a raw
+    image, ``FILE@ADDRESS``, the name of a bundled payload, or an ``NsImage``. Execution starts at ``entry``, by default
+    the entry point of the first ELF file, else the first raw image. Code that starts at EL1 has no EL2 above it.
+    ``nonvolatile`` are ranges of DRAM: (base, size), or ``BASE:SIZE`` with units. Raises MachineError, which says what
+    is wrong and how to fix it.
 
     ::
 
@@ -49,7 +50,7 @@ class NsMachine(Session):
     """
 
     firmware: Firmware
-    """What the last boot left behind."""
+    """What the last boot left in place."""
 
     @takes(NsMachineOptions)
     def __init__(
@@ -89,17 +90,17 @@ class NsMachine(Session):
 
     @property
     def uarts(self) -> Mapping[str, Pl011]:
-        """The UARTs by name, in the order of the board: ``uarts["uart0"].receive(b"...")`` is input."""
+        """The UARTs by name, in board order. ``uarts["uart0"].receive(b"...")`` sends input."""
         return self._consoles.uarts
 
     @takes(NsRunOptions)
     def run(self, **options: Unpack[NsRunOptions]) -> NsResult:
-        """Run until the software turns the system off, and boot again when it resets it; or to one of the ends below.
+        """Run until the software turns the system off, rebooting on each system reset, or until one of these ends.
 
-        ``until``: a line of a console contains this text. ``reject``: a line matches one of these regular expressions;
-        ``expect`` are those that have to appear by the end. ``max_insns``: so many instructions are retired on all PEs.
-        ``max_resets``: there is one reset more; with 0 that is a plain end. ``on_output(uart, bytes)`` gets what the
-        UARTs send as it comes. After ``until``, a breakpoint or a limit the next call goes on.
+        ``until``: a console line contains this string. ``reject``: a line matches one of these regular expressions;
+        ``expect`` are those that must appear by the end. ``max_insns``: the PEs retired this many instructions in all.
+        ``max_resets``: one reset more than this; with 0, a reset is a normal end. ``on_output(uart, bytes)`` gets what
+        the UARTs send, as they send it. After ``until``, a breakpoint or a limit, the next call resumes the run.
         """
         given = read(NsRunOptions, options)
         max_insns, max_resets = given["max_insns"], given["max_resets"]
@@ -131,7 +132,7 @@ class NsMachine(Session):
         )
 
     def _run(self, max_insns: int | None, max_resets: int) -> tuple[End, list[int], list[str]]:
-        """(why the machine stopped for good, or paused; instructions of each PE; resets)."""
+        """Return (why the machine stopped or paused, instructions of each PE, resets)."""
         platform, resets, self._why = self.platform, list[str](), None
         retired = [0] * len(platform.pes)
         while True:
@@ -152,7 +153,7 @@ class NsMachine(Session):
             self._start()
 
     def _run_on(self, max_insns: int | None) -> End | None:
-        """Let the machine run; why it stopped, or None when a hook was reached and it may go on."""
+        """Run the machine; returns why it stopped, or None if a hook was reached and the run may go on."""
         platform = self.platform
         try:
             text = platform.run(max_insns) if max_insns is None or max_insns > 0 else None
@@ -163,7 +164,7 @@ class NsMachine(Session):
         if text is None:
             return End(Reason.LIMIT, "limit")
         halt, pause = platform.halt, self._why
-        platform.go_on()  # if it only paused; the next run goes on where it is
+        platform.go_on()  # if it only paused: the next run resumes here
         if any(pe.paused for pe in platform.pes):
             pause = Reason.BREAKPOINT if self._hooks.reached() else self._why
             platform.go_on()
@@ -173,9 +174,9 @@ class NsMachine(Session):
 
     # -- live ---------------------------------------------------------------------------------------------------
     def step(self, count: int = 1, *, cpu: int = 0) -> Cpu:
-        """Run ``count`` instructions of one PE alone, without hooks; an exception or interrupt is a step, too.
+        """Run ``count`` instructions on one PE alone, without hooks. An exception or interrupt is a step, too.
 
-        A PE in WFI takes a step when an interrupt wakes it. MachineError for a PE that is off, and when the machine is.
+        A PE in WFI takes a step when an interrupt wakes it. Raises MachineError if the PE or the machine is off.
         """
         pe = self.platform.pes[cpu]
         for _ in range(count):
@@ -189,10 +190,10 @@ class NsMachine(Session):
     def expect(
         self, pattern: str | re.Pattern[str], *, uart: str | None = None, max_insns: int | None = None
     ) -> re.Match[str]:
-        """Run until a console shows this regular expression; what came up to it is consumed.
+        """Run until a console shows a match of this regular expression; consumes the output up to its end.
 
-        It is looked for in what ``uart`` (the first) sent and no ``expect`` has consumed, line by line unless it has
-        a line feed. NotSeen when the run ends before, pauses, or has retired ``max_insns`` instructions.
+        Matches the unread output of ``uart`` (default: the first) line by line, unless the pattern has a line feed.
+        Raises NotSeen if the run ends, pauses, or retires ``max_insns`` instructions first.
         """
         name, consoles = uart or next(iter(self.uarts)), self._consoles
         expected = consoles.expect(name, pattern)
@@ -213,14 +214,14 @@ class NsMachine(Session):
         return expected.match
 
     def send(self, data: bytes | str, *, uart: str | None = None) -> None:
-        """Type at a UART (the first): the software receives it when it runs."""
+        """Send input to a UART (default: the first); the software receives it when it runs."""
         name = uart or next(iter(self.uarts))
         if name not in self.uarts:
             raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {name!r}")
         self.uarts[name].receive(data.encode() if isinstance(data, str) else data)
 
     def sendline(self, text: str = "", *, uart: str | None = None, end: str = "\r") -> None:
-        """Type a line at a UART (the first), and Return."""
+        """Send a line and Return to a UART (default: the first)."""
         self.send(text + end, uart=uart)
 
     @property
@@ -232,7 +233,7 @@ class NsMachine(Session):
         return ((image.data, load_bias(image)) for image in self._images)
 
     def _unfinished(self) -> dict[str, str]:
-        """The line of each UART that has not ended, where there is one: a prompt, most often."""
+        """The unfinished line of each UART that has one, usually a prompt."""
         return self._consoles.unfinished()
 
     def _pause(self, why: Reason) -> None:
@@ -256,7 +257,7 @@ class NsMachine(Session):
 
 @contextmanager
 def _interruptible(pause: Callable[[Reason], object]) -> Iterator[None]:
-    """Ctrl-C stops the machine where it is; a second one raises KeyboardInterrupt."""
+    """Stop the machine on Ctrl-C; a second Ctrl-C raises KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,6 +1,6 @@
-"""What a user can ask of a machine and of a run, declared once: the API and the command line are both made from this.
+"""The options of machines and runs, declared once: the API and the command line are both generated from this.
 
-A message names a parameter between backquotes; the command line puts its own spelling there (:func:`spelled`).
+A message names a parameter between backquotes; the command line replaces it by its own spelling (:func:`spelled`).
 """
 
 import os
@@ -57,7 +57,7 @@ def _boards(incomplete: str) -> list[str]:
 
 
 def payload_completion(incomplete: str) -> list[str]:
-    """The names of payloads that begin so."""
+    """The names of payloads with this prefix."""
     from .payloads import payload_names
 
     return [name for name in payload_names() if name.startswith(incomplete)]
@@ -74,17 +74,17 @@ _HASHES: Final = ("sha256", "sha512")
 
 
 class MachineOptions(TypedDict, total=False):
-    """What every machine takes, beside its board."""
+    """What every machine takes besides its board."""
 
     trace: Annotated[
         "str | os.PathLike[str] | Trace | None",
-        Option(default=None, help="Write every event to this file, as JSON Lines; -: show them.", metavar="FILE"),
+        Option(default=None, help="Write every event to this file as JSON Lines; -: print them.", metavar="FILE"),
     ]
     clock: Annotated[
         str,
         Option(
             default="virtual",
-            help="Time of the machine: retired instructions (repeatable), or the host's.",
+            help="Source of time: retired instructions (repeatable) or the host's clock.",
             check=one_of(*_CLOCKS),
             choices=_CLOCKS,
         ),
@@ -93,7 +93,7 @@ class MachineOptions(TypedDict, total=False):
         Iterable[str | os.PathLike[str]],
         Option(
             default=(),
-            help="Run this Python file, whose DEVICES are kinds of devices that the board may name.",
+            help="Load this Python file; its DEVICES are device kinds that the board may name.",
             metavar="FILE",
             flags=("--device-module",),
             many=True,
@@ -104,8 +104,8 @@ class MachineOptions(TypedDict, total=False):
         "Mapping[str, Factory]",
         Option(
             default=MappingProxyType({}),
-            help="Kinds of devices that the board may name, each with its class.",
-            python_only="the command has files of them: --device-module",
+            help="Device kinds that the board may name, each with its class.",
+            python_only="the command loads them from files: --device-module",
         ),
     ]
 
@@ -117,7 +117,7 @@ class RunOptions(TypedDict, total=False):
         int | None,
         Option(
             default=None,
-            help="End the run (exit status 4) after so many instructions.",
+            help="End the run (exit status 4) after this many instructions.",
             metavar="N",
             flags=("--max-insns", "--timeout-insns"),
             kind=int,
@@ -160,7 +160,12 @@ class RealmOptions(RunOptions, total=False):
     ]
     hash_algo: Annotated[
         str,
-        Option(default="sha256", help="Measure the Realm with this.", check=one_of(*_HASHES), choices=_HASHES),
+        Option(
+            default="sha256",
+            help="Hash algorithm for the Realm's measurements.",
+            check=one_of(*_HASHES),
+            choices=_HASHES,
+        ),
     ]
     rpv: Annotated[
         bytes | str,
@@ -172,7 +177,7 @@ class RealmOptions(RunOptions, total=False):
         int,
         Option(
             default=33,
-            help="Bits of the Realm's IPA space; its upper half is unprotected.",
+            help="Bits of the Realm's IPA space. The upper half is unprotected.",
             metavar="BITS",
             kind=int,
         ),
@@ -181,7 +186,7 @@ class RealmOptions(RunOptions, total=False):
         Collection[int],
         Option(
             default=(),
-            help="Do not let the Realm turn on this vCPU: PSCI CPU_ON gives DENIED.",
+            help="Do not let the Realm turn on this vCPU: PSCI CPU_ON returns DENIED.",
             metavar="N",
             kind=int,
             many=True,
@@ -192,7 +197,7 @@ class RealmOptions(RunOptions, total=False):
         bytes | os.PathLike[str],
         Option(
             default=b"",
-            help="The Realm's UART receives what is in this file.",
+            help="Send the contents of this file to the Realm's UART.",
             metavar="FILE",
             kind=Path,
             check=bytes_or_file,
@@ -202,7 +207,7 @@ class RealmOptions(RunOptions, total=False):
         Callable[[bytes], object] | None,
         Option(
             default=None,
-            help="Gets the Realm's output as it comes.",
+            help="Called with the Realm's output as it is sent.",
             python_only="the command sends the output to stdout",
         ),
     ]
@@ -212,13 +217,16 @@ class NsMachineOptions(MachineOptions, total=False):
     """What a machine with Non-secure images takes."""
 
     el: Annotated[
-        int, Option(default=2, help="Enter the images at this level.", metavar="1|2", kind=int, check=one_of(1, 2))
+        int,
+        Option(
+            default=2, help="Enter the images at this exception level.", metavar="1|2", kind=int, check=one_of(1, 2)
+        ),
     ]
     entry: Annotated[
         int | str | None,
         Option(
             default=None,
-            help="Start here, not where the first ELF file (else the first raw image) says.",
+            help="Start here instead of at the entry point of the first ELF file, else of the first raw image.",
             metavar="ADDRESS",
             check=optional(address),
         ),
@@ -229,7 +237,7 @@ class NsMachineOptions(MachineOptions, total=False):
     ]
     nonvolatile: Annotated[
         Iterable[tuple[int, int] | str],
-        Option(default=(), help="DRAM that a system reset keeps.", metavar="BASE:SIZE", many=True, check=ranges),
+        Option(default=(), help="DRAM that survives a system reset.", metavar="BASE:SIZE", many=True, check=ranges),
     ]
 
 
@@ -238,13 +246,13 @@ class NsRunOptions(RunOptions, total=False):
 
     until: Annotated[
         str | None,
-        Option(default=None, help="Stop, with status 0, when a console shows this.", metavar="TEXT", check=text),
+        Option(default=None, help="Stop with status 0 when a console shows this.", metavar="TEXT", check=text),
     ]
     expect: Annotated[
         Sequence[str],
         Option(
             default=(),
-            help="A console line has to match, or the status is 1.",
+            help="A console line must match, else the status is 1.",
             metavar="REGEX",
             many=True,
             check=patterns,
@@ -254,7 +262,7 @@ class NsRunOptions(RunOptions, total=False):
         Sequence[str],
         Option(
             default=(),
-            help="Stop, with status 1, when a console line matches.",
+            help="Stop with status 1 when a console line matches.",
             metavar="REGEX",
             many=True,
             check=patterns,
@@ -264,7 +272,7 @@ class NsRunOptions(RunOptions, total=False):
         int,
         Option(
             default=16,
-            help="End the run (exit status 4) at one reset more.",
+            help="End the run (exit status 4) at one reset more than this.",
             metavar="N",
             kind=int,
             check=at_least(0),
@@ -275,7 +283,7 @@ class NsRunOptions(RunOptions, total=False):
         Callable[[str, bytes], object] | None,
         Option(
             default=None,
-            help="Gets the name of a UART and what it sends, as it comes.",
+            help="Called with the name of a UART and what it sends, as it sends it.",
             python_only="the command sends the first UART to stdout, and --uart any to a file",
         ),
     ]
@@ -286,7 +294,7 @@ _TABLES: Final = (MachineOptions, RealmOptions, NsMachineOptions, NsRunOptions)
 
 
 def spelled(message: str) -> str:
-    """A message with every parameter between backquotes as the command line spells it."""
+    """The message with each parameter between backquotes in the command line's spelling."""
     known = {"board": BOARD} | {name: option for table in _TABLES for name, option in declared(table).items()}
 
     def spell(match: re.Match[str]) -> str:

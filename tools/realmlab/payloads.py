@@ -1,4 +1,4 @@
-"""The payloads that come with Realmlab, by name."""
+"""The bundled payloads by name."""
 
 import difflib
 import os
@@ -13,19 +13,19 @@ _FOLDERS = (_HERE / "elf", _HERE.parents[1] / "realm_payloads" / "bin")
 
 
 def _folder() -> Path:
-    """Where the committed ELF files are: beside this module when installed, else in the source tree."""
+    """Where the committed ELF files are: next to this module if installed, else in the source tree."""
     return next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
 
 
 def payload_names() -> list[str]:
-    """The names that ``find_payload`` knows, such as ``hello``."""
+    """The names of the bundled payloads, such as ``hello``."""
     return sorted(path.stem for path in _folder().glob("*.elf"))
 
 
 def find_payload(payload: str | os.PathLike[str]) -> Path:
-    """The file of a payload: a path, or the name of one that comes with Realmlab, with ``.elf`` or without.
+    """Find the file of a payload: a path, or the name of a bundled payload, with or without ``.elf``.
 
-    A file of that name goes first. MachineError for a name that nothing has.
+    A file of that name takes precedence. Raises MachineError for an unknown name.
     """
     path = Path(payload)
     if path.is_file() or not isinstance(payload, str):

@@ -1,9 +1,9 @@
-"""Machines for pytest: fixtures, their markers, and what the machine did in the report of a test that fails.
+"""Machines for pytest: fixtures, markers, and trace and console excerpts in the reports of failing tests.
 
 ::
 
     @pytest.mark.realm("hello", vcpus=2, board="virt")
-    def test_hello(realm):                      # a live Realm, before its first instruction
+    def test_hello(realm):                      # a live Realm, stopped before its first instruction
         realm.expect("Hello")
 
     def test_twice(realm_machine):              # a machine for any Realms
@@ -13,7 +13,7 @@
     def test_boot(ns_machine):                  # a machine with these images at Non-secure EL2 or EL1
         ns_machine.expect("ready", max_insns=10_000_000)
 
-Nothing of Realmlab is loaded before a test asks for a fixture.
+Realmlab is not imported until a test uses a fixture.
 """
 
 from collections import deque
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["ns_machine", "realm", "realm_machine"]
 
 EVENTS: Final = 20
-"""The events of the trace that a report shows: the last ones."""
+"""How many of the last trace events a report shows."""
 LINES: Final = 20
-"""The lines of each console that a report shows: the last ones."""
+"""How many of each console's last lines a report shows."""
 
 
 class Recorder:
-    """A sink of the trace that keeps the end of it, and what consoles showed."""
+    """A trace sink that keeps the last events and what the consoles showed."""
 
     def __init__(self) -> None:
         self.machine: Machine | NsMachine | None = None
@@ -48,16 +48,16 @@ class Recorder:
         name, device = record["event"], record.get("device", "")
         board = {} if self.machine is None else self.machine.devices
         if name == "console.write":
-            end = "\n" if device in board else ""  # a UART of the board gives lines
+            end = "\n" if device in board else ""  # a UART of the board sends lines
             self._consoles[device] = self._consoles.get(device, "") + record["text"] + end
         elif not (name.startswith("mmio.") and hasattr(board.get(device), "on_output")):  # consoles are shown as text
             self._events.append(record)
 
     def close(self) -> None:
-        """Nothing to do: what is kept is for the report."""
+        """Do nothing: the records are kept for the report."""
 
     def sections(self) -> Iterator[tuple[str, str]]:
-        """Headline and text of each section of a report."""
+        """The heading and text of each section of a report."""
         from cca_platform.trace.sinks import render
 
         if self.machine is not None:
@@ -75,7 +75,7 @@ _RECORDERS: Final = pytest.StashKey[list[Recorder]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest the markers."""
+    """Register the markers."""
     for line in (
         "realm(payload, **options): the payload of the fixture realm, and its options, such as vcpus=2; those of the "
         "machine, such as board='virt', are for realm_machine, too",
@@ -85,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _record(request: pytest.FixtureRequest, options: dict[str, Any]) -> Recorder:
-    """A recorder for the test, in the trace that ``options`` ask for or in one of its own."""
+    """A recorder for the test, attached to the trace in ``options`` or to a new one."""
     import os
 
     from cca_platform.trace.sinks import JsonLines
@@ -103,7 +103,7 @@ def _record(request: pytest.FixtureRequest, options: dict[str, Any]) -> Recorder
 
 
 def _marked(request: pytest.FixtureRequest, name: str) -> tuple[list[Any], dict[str, Any]]:
-    """What the markers of a test say: arguments of the nearest that has some, options of all, the nearest last."""
+    """Merge the markers of a test: arguments of the nearest that has any, options of all, the nearest last."""
     arguments: list[Any] = []
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers(name))):
@@ -113,7 +113,7 @@ def _marked(request: pytest.FixtureRequest, name: str) -> tuple[list[Any], dict[
 
 
 def _of_machine() -> set[str]:
-    """The options of a machine, as against those of a Realm."""
+    """The options of a machine, as opposed to those of a Realm."""
     from .options import MachineOptions, declared
 
     return {"board", *declared(MachineOptions)}
@@ -121,7 +121,7 @@ def _of_machine() -> set[str]:
 
 @pytest.fixture
 def realm_machine(request: pytest.FixtureRequest) -> "Iterator[Machine]":
-    """A booted machine that runs Realms, with the options of ``@pytest.mark.realm(...)`` that are a machine's."""
+    """A booted machine that runs Realms, with the machine options of ``@pytest.mark.realm(...)``."""
     from .machine import Machine
 
     _, marked = _marked(request, "realm")
@@ -135,7 +135,7 @@ def realm_machine(request: pytest.FixtureRequest) -> "Iterator[Machine]":
 
 @pytest.fixture
 def realm(request: pytest.FixtureRequest, realm_machine: "Machine") -> "Iterator[Realm]":
-    """A live Realm for the payload of ``@pytest.mark.realm(payload, ...)``, which has its options, too."""
+    """A live Realm for the payload and options of ``@pytest.mark.realm(payload, ...)``."""
     payload, marked = _marked(request, "realm")
     if len(payload) != 1:
         raise pytest.UsageError("realm must have a payload: mark the test with @pytest.mark.realm('hello')")
@@ -146,7 +146,7 @@ def realm(request: pytest.FixtureRequest, realm_machine: "Machine") -> "Iterator
 
 @pytest.fixture
 def ns_machine(request: pytest.FixtureRequest) -> "Iterator[NsMachine]":
-    """A machine with the images of ``@pytest.mark.ns(...)``, which has its options, too."""
+    """A machine with the images and options of ``@pytest.mark.ns(...)``."""
     from .ns import NsMachine
 
     images, options = _marked(request, "ns")
@@ -161,7 +161,7 @@ def ns_machine(request: pytest.FixtureRequest) -> "Iterator[NsMachine]":
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """Add to the report of a failure what the machines of the test did."""
+    """Add what the machines of the test did to the report of a failure."""
     report = yield
     if report.failed:
         for recorder in item.stash.get(_RECORDERS, []):

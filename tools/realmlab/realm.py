@@ -1,4 +1,4 @@
-"""A live Realm: run it as far as you like, look at it, talk to it, hook it, take snapshots half-way."""
+"""A live Realm: run it step by step, inspect it, talk to it, hook it, take snapshots half-way."""
 
 import re
 from collections.abc import Callable
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
 __all__ = ["Realm"]
 
 _TAIL: Final = 200  # bytes of output in a message
-_UNREAD: Final = 0x1_0000  # bytes of output that wait to be consumed
+_UNREAD: Final = 0x1_0000  # bytes of unread output to keep
 
 
 class RealmOwner(Owner, Protocol):
-    """The machine that has a Realm."""
+    """The machine of a Realm."""
 
     def _running(self, realm: "Realm") -> AbstractContextManager[Hooks]:
-        """Realm code that runs inside the block is that of ``realm``; gives the hooks of the machine."""
+        """Code that runs in Realm world inside the block belongs to ``realm``; yields the hooks of the machine."""
 
     def break_on(self, where: int | str) -> Hook | Listener:
-        """Pause runs before an instruction, or after events."""
+        """Pause runs before an instruction or after events."""
 
     def _add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: "Realm") -> Hook:
-        """A hook, or without a callback a breakpoint, in the code of one Realm."""
+        """Add a hook, or a breakpoint if there is no callback, in the code of one Realm."""
 
 
 class Realm:
-    """A Realm that was built for a payload, measured and activated; ``Machine.realm`` makes one.
+    """A Realm, built for a payload, measured and activated. ``Machine.realm`` creates one.
 
     ::
 
@@ -58,7 +58,7 @@ class Realm:
             realm.expect("Hello")
             print(realm.run())
 
-    Leaving its ``with`` block destroys it; ``result`` then says what it took.
+    Leaving the ``with`` block destroys it; ``result`` then has its figures.
     """
 
     def __init__(self, machine: RealmOwner, vmm: Vmm) -> None:
@@ -66,7 +66,7 @@ class Realm:
         self.symbols = Symbols(self._files)
         """The functions and objects of the payload."""
         self._vmm = vmm
-        """The host's side of it."""
+        """The host's side of the Realm."""
         self._unread = bytearray()
         self._output = bytearray()
         self._expected: Expected | None = None
@@ -76,19 +76,19 @@ class Realm:
     # -- state --------------------------------------------------------------------------------------------------
     @property
     def rd(self) -> int:
-        """Physical address of its Realm Descriptor."""
+        """The physical address of its Realm Descriptor."""
         vm = self._vmm.vm
         assert vm is not None
         return vm.rd
 
     @property
     def facts(self) -> RealmFacts:
-        """What is in its RD: state, measurements, RPV; MachineError for an RMM that tells nothing."""
+        """The contents of its RD: state, measurements, RPV; raises MachineError if the RMM brings no inspector."""
         return self._inspector.realm(self.rd)
 
     @property
     def rtt(self) -> RttView:
-        """Its translation tables: those that VTTBR_EL2 points to, or its RD while no PE runs it."""
+        """Its translation tables, found by VTTBR_EL2, or by its RD while no PE runs it."""
         inspector = self.machine.inspector
         for vcpu in self.vcpus:
             if vcpu.cpu is not None:
@@ -105,12 +105,12 @@ class Realm:
         return inspector_of(self.machine)
 
     def read(self, ipa: int, size: int) -> bytes:
-        """``size`` bytes of its memory at an IPA, whoever may read them; MachineError where nothing is mapped."""
+        """Read ``size`` bytes at an IPA, ignoring permissions; raises MachineError if nothing is mapped there."""
         rtt, read_memory = self.rtt, self.machine.platform.memory.backdoor.read
         return b"".join(read_memory(rtt.translate(at), length) for at, length in pages(ipa, size))
 
     def write(self, ipa: int, data: bytes) -> None:
-        """Write bytes to its memory at an IPA; MachineError where nothing is mapped, and then nothing is written."""
+        """Write bytes at an IPA; raises MachineError, and writes nothing, if part of the range is not mapped."""
         rtt, at = self.rtt, 0
         places = [(rtt.translate(start), length) for start, length in pages(ipa, len(data))]
         for pa, length in places:
@@ -124,40 +124,40 @@ class Realm:
 
     @property
     def alive(self) -> bool:
-        """Whether it exists: it is built, and neither destroyed nor undone by going back to a snapshot."""
+        """True if it is built, and neither destroyed nor undone by restoring a snapshot."""
         return self._vmm.phase is Phase.BUILT
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end, and runs no more."""
+        """True if it has ended and cannot run any more."""
         return self._vmm.end is not None
 
     @property
     def instructions(self) -> int:
-        """Instructions that it has retired on all its vCPUs."""
+        """Instructions retired by all its vCPUs."""
         return self._vmm.retired
 
     @property
     def console(self) -> bytes:
-        """Everything that it has sent."""
+        """Everything it has sent."""
         return bytes(self._vmm.console.output)
 
     # -- running ------------------------------------------------------------------------------------------------
     @takes(RealmRunOptions)
     def run(self, **options: Unpack[RealmRunOptions]) -> Progress:
-        """Run to the end of the Realm, or to a breakpoint, a ``stop``, Ctrl-C, or one of the ends below.
+        """Run until the Realm ends, a breakpoint, a ``stop``, Ctrl-C, or one of these conditions.
 
-        ``until``: its console shows this text. ``max_insns``: it has retired so many instructions in this run, or up to
-        a block of code more. However often it pauses, the Realm does the same.
+        ``until``: its console shows this string. ``max_insns``: it retired this many instructions in this run, or up
+        to a block of code more. Pauses do not change what the Realm does.
         """
         given = read(RealmRunOptions, options)
         return self._run(given["max_insns"], given["until"], self._interrupted)
 
     def step(self, count: int = 1) -> Vcpu:
-        """Have the vCPU whose turn it is do ``count`` instructions alone; that vCPU.
+        """Run ``count`` instructions on the vCPU whose turn it is, and return that vCPU.
 
-        An exception that comes in the place of an instruction is a step, too. What the RMM and the host do about it
-        happens meanwhile; hooks and breakpoints keep still.
+        An exception in place of an instruction is a step, too. The RMM and the host handle it meanwhile; hooks and
+        breakpoints do not fire.
         """
         self._must_be_alive()
         with self.machine._running(self):
@@ -191,7 +191,7 @@ class Realm:
         )
 
     def _go(self, hooks: Hooks, last: int | None = None) -> Reason:
-        """Let the Realm run until it has retired ``last`` instructions in all, at most; why it stopped.
+        """Run the Realm until it has retired at most ``last`` instructions in all; returns why it stopped.
 
         For its machine, which has made way for it.
         """
@@ -207,7 +207,7 @@ class Realm:
         return self._why
 
     def _pause(self, why: Reason) -> None:
-        """Have the run pause at the first moment at which it can be, for this reason."""
+        """Pause the run as soon as possible, for this reason."""
         self._why = self._why or why
         self._vmm.pause(at_once=why is not Reason.INTERRUPTED)
 
@@ -223,10 +223,10 @@ class Realm:
 
     # -- console ------------------------------------------------------------------------------------------------
     def expect(self, pattern: str | re.Pattern[str], *, max_insns: int | None = None) -> re.Match[str]:
-        """Run until the console shows this regular expression; what came up to it is consumed.
+        """Run until the console shows a match of this regular expression; consumes the output up to its end.
 
-        It is looked for in what the Realm has sent and no ``expect`` has consumed, line by line unless it has a line
-        feed. NotSeen when the Realm ends before, pauses, or has retired ``max_insns`` instructions.
+        Matches the unread output line by line, unless the pattern has a line feed. Raises NotSeen if the Realm ends,
+        pauses, or retires ``max_insns`` instructions first.
         """
         expected = Expected(pattern, self._unread)
         if not expected.look():
@@ -243,15 +243,15 @@ class Realm:
         return expected.match
 
     def send(self, data: bytes | str) -> None:
-        """Type at the Realm's UART: it receives that when it runs."""
+        """Send input to the Realm's UART; the Realm receives it when it runs."""
         self._vmm.console.receive(data.encode() if isinstance(data, str) else data)
 
     def sendline(self, text: str = "", *, end: str = "\r") -> None:
-        """Type a line at the Realm's UART, and Return."""
+        """Send a line and Return to the Realm's UART."""
         self.send(text + end)
 
     def _heard(self, data: bytes) -> None:
-        """The Realm sends something: look for what is waited for."""
+        """Take output of the Realm and look for the pattern that a run waits for."""
         self._output += data
         self._unread += data
         expected = self._expected
@@ -265,16 +265,16 @@ class Realm:
 
     # -- hooks --------------------------------------------------------------------------------------------------
     def hook(self, where: int | str, callback: Callable[[Cpu], object]) -> Hook:
-        """Call ``callback(cpu)`` each time before this Realm executes the instruction at ``where``, then go on.
+        """Call ``callback(cpu)`` each time before this Realm executes the instruction at ``where``.
 
         ``where`` is a virtual address or a symbol of the payload. See ``Machine.hook``.
         """
         return self.machine._add_hook(where, callback, self)
 
     def break_on(self, where: int | str) -> Hook | Listener:
-        """Pause runs before this Realm executes the instruction at ``where``; the next run goes on.
+        """Pause runs before this Realm executes the instruction at ``where``; the next run continues from there.
 
-        The name of an event of the trace, such as ``rec.exit``, pauses runs after those.
+        An event name, such as ``rec.exit``, pauses runs after such events.
         """
         if is_event(where):
             return self.machine.break_on(where)
@@ -282,27 +282,27 @@ class Realm:
 
     # -- end ----------------------------------------------------------------------------------------------------
     def destroy(self) -> RunResult:
-        """End the Realm, and give everything back to the host, scrubbed; how it ended, and what it took."""
+        """Destroy the Realm and return its granules, scrubbed, to the host; returns how it ended and its figures."""
         with self.machine._running(self):
             self._vmm.destroy()
         return self._vmm.result()
 
     @property
     def result(self) -> RunResult:
-        """How it ended and what it took, once it is destroyed."""
+        """How it ended and its figures, once it is destroyed."""
         return self._vmm.result()
 
     def _files(self) -> list[tuple[bytes, int]]:
-        """The payload, and what is added to its addresses: where symbols are."""
+        """The payload and its load offset, for symbols."""
         data = Path(self._vmm.options.payload).read_bytes()
         return [(data, payload_bias(data))]
 
     def _save(self) -> bytes:
-        """What a snapshot keeps of the console: the output that is unread."""
+        """The console state of a snapshot: the unread output."""
         return bytes(self._unread)
 
     def _load(self, unread: bytes | None) -> None:
-        """The machine went back to a snapshot: with this output unread, or without this Realm."""
+        """A snapshot was restored, with this unread output or without this Realm."""
         if unread is None or self._vmm not in self.machine.platform.parts.values():
             self._vmm.phase = Phase.DESTROYED
         self._unread[:] = unread or b""
@@ -326,7 +326,7 @@ class Realm:
 
 
 def payload_bias(payload: bytes) -> int:
-    """What the loader adds to the addresses of an ELF file that is position-independent and linked at 0."""
+    """The load offset of a position-independent ELF file that is linked at 0."""
     if not payload.startswith(MAGIC) or int.from_bytes(payload[16:18], "little") != ElfType.ET_DYN:
         return 0
     return RAM_BASE if int.from_bytes(payload[24:32], "little") < RAM_BASE else 0

@@ -1,4 +1,4 @@
-"""How runs end: the reasons, and what came of a run of Non-secure software."""
+"""How runs end: the reasons, and the results of runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,29 +15,29 @@ __all__ = ["End", "NsResult", "Progress", "Reason", "judge"]
 
 
 class Reason(StrEnum):
-    """Why a run ended, or paused: after those from ``UNTIL`` on the next run goes on where this one stopped."""
+    """Why a run ended or paused. After ``UNTIL`` and the members below it, the next run continues from there."""
 
     EXIT = "exit"
-    """The Realm gave an exit status."""
+    """The Realm returned an exit status."""
     SYSTEM_OFF = "system_off"
     SYSTEM_RESET = "system_reset"
     REJECTED = "rejected"
-    """A console showed what it must not."""
+    """A console showed a rejected pattern."""
     IDLE = "idle"
-    """Everything waits for an interrupt that cannot come."""
+    """Every PE waits for an interrupt that cannot come."""
     STUCK = "stuck"
-    """Exceptions without end."""
+    """An endless series of exceptions."""
     FAILED = "failed"
     DESTROYED = "destroyed"
     """The Realm was destroyed before its end."""
     UNTIL = "until"
-    """What the run was to go on to was reached."""
+    """The run reached its ``until`` condition."""
     BREAKPOINT = "breakpoint"
-    """A breakpoint was reached: an address, or an event of the trace."""
+    """A breakpoint was reached: an address or a trace event."""
     STOPPED = "stopped"
-    """A callback, or whoever else, asked for it."""
+    """A callback or another thread asked for it."""
     LIMIT = "limit"
-    """So many instructions were retired, or there were too many resets."""
+    """The limit of instructions or of resets was reached."""
     INTERRUPTED = "interrupted"
     """Ctrl-C."""
 
@@ -59,47 +59,47 @@ _STATUS: Final = {
     Reason.LIMIT: 4,
     Reason.INTERRUPTED: 130,
 }
-"""The exit status that a run of Non-secure software has for it."""
+"""The exit status for a run of Non-secure software."""
 
 
 class End(NamedTuple):
-    """Why a machine stopped, or paused; ``text`` is for people."""
+    """Why a machine stopped or paused; ``text`` is the readable form."""
 
     reason: Reason
     text: str
 
     @classmethod
     def of(cls, halt: Halt, text: str, why: Reason | None) -> "End":
-        """The end of a machine that stopped so; ``why`` is what somebody wanted who paused it."""
+        """Classify why a machine stopped; ``why`` is the reason given when it was paused."""
         return cls(_REASONS.get(halt, why or Reason.STOPPED), text)
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class NsResult:
-    """How a run of Non-secure software ended, and what it took.
+    """The result of a run of Non-secure software.
 
-    ``status`` is the exit status that a command should have: 0 turned off, or ``until`` appeared; 1 a console showed
-    what it must not, or did not show what it must; 3 failed; 4 instruction limit, or too many resets; 130 interrupted.
-    ``message`` explains all but a plain end in one line, else it is empty.
+    ``status`` is the exit status for a command: 0 turned off, or ``until`` appeared; 1 a console showed a rejected
+    pattern or not an expected one; 3 failed; 4 instruction limit or too many resets; 130 interrupted.
+    ``message`` explains any other than a normal end in one line, else it is empty.
     """
 
     status: int
     reason: Reason
     message: str
     consoles: Mapping[str, bytes]
-    """What each UART sent, by its name."""
+    """What each UART sent, by name."""
     missing: Sequence[str]
-    """The expected patterns that no line had."""
+    """The expected patterns that no line matched."""
     resets: Sequence[str]
-    """Why the system was reset, each time."""
+    """The reason of each system reset."""
     unclaimed: Sequence[str]
-    """Where the machine was asked for a device and has none: names, or addresses of pages."""
+    """Accesses to devices that the machine lacks: names, or addresses of pages."""
     retired: Sequence[int]
     """Instructions retired by each PE."""
     ticks: int
     """Virtual time, in ticks of the system counter."""
     counter_hz: int
-    """Ticks in a second of virtual time."""
+    """Ticks per second of virtual time."""
     wall_seconds: float
 
     def __repr__(self) -> str:
@@ -124,9 +124,9 @@ class NsResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Progress:
-    """How far a run of a Realm came. ``ended`` Realms run no more; all others go on with the next run.
+    """How far a run of a Realm got. A Realm that has ``ended`` cannot run; any other continues with the next run.
 
-    ``status`` is the exit status once it has ended, else None; ``message`` explains all but a plain end.
+    ``status`` is the exit status once it has ended, else None; ``message`` explains any other than a normal end.
     """
 
     reason: Reason
@@ -141,7 +141,7 @@ class Progress:
 
     @property
     def ended(self) -> bool:
-        """Whether the Realm has come to its end."""
+        """True if the Realm has ended."""
         return self.status is not None
 
     def __repr__(self) -> str:
@@ -151,7 +151,7 @@ class Progress:
 
 
 def judge(platform: Platform, end: End, watch: Watch, max_resets: int) -> tuple[int, Reason, str]:
-    """(status, reason, message) of a run that came to this end."""
+    """The (status, reason, message) of a run with this end."""
     if watch.rejected:
         return 1, Reason.REJECTED, watch.rejected
     reason = end.reason
@@ -172,7 +172,7 @@ def judge(platform: Platform, end: End, watch: Watch, max_resets: int) -> tuple[
 
 
 def _where(platform: Platform) -> str:
-    """Where the PEs are that are on."""
+    """Where the PEs that are on stand."""
     places = [
         f"PE {pe.index} is at {pe.elr:#x} in {SecurityState(pe.security).name.lower().replace('_', '-')} EL{pe.el}"
         for pe in platform.pes

@@ -1,4 +1,4 @@
-"""What every machine of the API is: a board with a trace, used in a ``with`` block."""
+"""The common base of the API's machines: a board with a trace, used in a ``with`` block."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -29,31 +29,31 @@ __all__ = ["Session", "Snapshot"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Snapshot:
-    """A moment of one machine, kept as long as somebody holds it.
+    """A saved moment of one machine, kept as long as it is referenced.
 
-    Snapshots are a tree: going back to one loses no other.
+    Snapshots form a tree: restoring one does not lose the others.
     """
 
     machine: PlatformSnapshot
-    """The hardware, and the software in Python."""
+    """The hardware, and the software written in Python."""
     passing: tuple[int, ...]
-    """Where each PE stood before an instruction that has been told already; -1 for nowhere."""
+    """The instruction of each PE whose hooks have fired already; -1 for none."""
     session: Mapping[str, bytes]
-    """What has been read of the consoles, and what has not."""
+    """The read and unread output of the consoles."""
 
     @property
     def time(self) -> int:
-        """Its virtual time, in ticks of the system counter."""
+        """The virtual time, in ticks of the system counter."""
         return self.machine.time
 
     @property
     def number(self) -> int:
-        """Which one it is of its machine, from 1."""
+        """Its number on its machine, from 1."""
         return self.machine.number
 
     @property
     def parent(self) -> int | None:
-        """The number of the one after which it was taken, or None."""
+        """The number of the snapshot that it follows, or None."""
         return self.machine.parent
 
     def __repr__(self) -> str:
@@ -64,7 +64,7 @@ class Snapshot:
 class Session:
     """The hardware of ``board``, with the options of ``MachineOptions``.
 
-    A trace that is given as a path is the session's own, and closed with it.
+    The session owns a trace that is given as a path, and closes it.
     """
 
     platform: Platform
@@ -72,7 +72,7 @@ class Session:
     trace: Trace
     """The stream of events."""
     inspector: RmmInspector | None = None
-    """What the RMM tells of its objects; None before it has booted, or for one that tells nothing."""
+    """The RMM's view of its objects; None before it has booted, or if it brings no inspector."""
 
     def __init__(self, board: str | os.PathLike[str] | Board, given: Mapping[str, Any]) -> None:
         loaded = board if isinstance(board, Board) else Board.load(os.fspath(board))
@@ -90,12 +90,12 @@ class Session:
         self._hooks = Hooks(self.platform, Symbols(self._files), self._pause)
 
     def _files(self) -> Iterable[tuple[bytes, int]]:
-        """The files that symbols are in, and what is added to their addresses."""
+        """The files with symbols and their load offsets."""
         return ()
 
     @property
     def memory(self) -> Memory:
-        """Physical memory: ``memory.port(SecurityState.NON_SECURE)`` sees what that world sees."""
+        """Physical memory. ``memory.port(SecurityState.NON_SECURE)`` sees what the Non-secure world sees."""
         return self.platform.memory
 
     @property
@@ -105,7 +105,7 @@ class Session:
 
     @property
     def cpus(self) -> tuple[Cpu, ...]:
-        """The PEs, as they stand."""
+        """The PEs in their present state."""
         return tuple(Cpu(pe, self._hooks.symbols) for pe in self.platform.pes)
 
     def granule(self, pa: int) -> GranuleView:
@@ -113,35 +113,35 @@ class Session:
         return GranuleView(self.platform, self.inspector, pa)
 
     def read(self, pa: int, size: int, world: SecurityState = SecurityState.NON_SECURE) -> bytes:
-        """``size`` bytes at a physical address, as ``world`` sees them.
+        """Read ``size`` bytes at a physical address, as ``world`` sees them.
 
-        GranuleProtectionFault for memory of another world, BusError where there is none.
+        Raises GranuleProtectionFault for another world's memory, BusError if there is no memory.
         """
         return self.memory.port(world).read(pa, size)
 
     def write(self, pa: int, data: bytes, world: SecurityState = SecurityState.NON_SECURE) -> None:
-        """Write bytes at a physical address, as ``world`` may."""
+        """Write bytes at a physical address, with the access rights of ``world``."""
         self.memory.port(world).write(pa, data)
 
     # -- hooks --------------------------------------------------------------------------------------------------
     def on(self, event: str | None, callback: Callable[[Record], object]) -> Listener:
-        """Call ``callback`` with the record of every such event of the trace, as it happens.
+        """Call ``callback`` with the record of every such trace event as it happens.
 
-        ``event`` is a name such as ``rmi.call``, the part before the dot for a family of them, or None for all.
-        MachineError for one that does not exist.
+        ``event`` is a name such as ``rmi.call``, the part before the dot for a family, or None for all events.
+        Raises MachineError for an unknown event.
         """
         return self._hooks.listen(event, callback)
 
     def hook(self, where: int | str, callback: Callable[[Cpu], object], *, world: SecurityState | None = None) -> Hook:
-        """Call ``callback(cpu)`` each time before the instruction at ``where`` is executed, then go on.
+        """Call ``callback(cpu)`` each time before the instruction at ``where`` is executed.
 
-        ``where`` is a virtual address, or a symbol of what runs; ``world`` keeps to one security state. The callback
-        may read and change registers and memory, and call ``stop``. Code elsewhere runs as fast as without.
+        ``where`` is a virtual address or a symbol of the running code; ``world`` limits it to one security state. The
+        callback may read and change registers and memory, and call ``stop``. Other code does not run slower.
         """
         return self._hooks.add(where, callback, world)
 
     def break_on(self, where: int | str, *, world: SecurityState | None = None) -> Hook | Listener:
-        """Pause runs before the instruction at ``where``, or after events of that name; the next run goes on."""
+        """Pause runs before the instruction at ``where`` or after events of that name; the next run continues."""
         if is_event(where):
             return self._hooks.break_on_event(str(where))
         return self._hooks.add(where, None, world)
@@ -151,19 +151,19 @@ class Session:
         self._pause(Reason.STOPPED)
 
     def _pause(self, why: Reason) -> None:
-        """Have the run pause at the first moment at which it can be."""
+        """Pause the run as soon as possible."""
         raise NotImplementedError
 
     # -- snapshots ----------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
-        """The whole machine as it is now, to go back to with ``restore``, as often as wanted."""
+        """Save the whole machine. Return to it with ``restore``, as often as you like."""
         passing = tuple(pe.passing for pe in self.platform.pes)
         return Snapshot(self.platform.snapshot(), passing, self._save())
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put the machine back to a snapshot of it; hooks and listeners stay as they are.
+        """Restore the machine from one of its snapshots; hooks and listeners stay in place.
 
-        MachineError for a snapshot of another machine.
+        Raises MachineError for a snapshot of another machine.
         """
         try:
             self.platform.restore(snapshot.machine)
@@ -175,18 +175,18 @@ class Session:
         self._load(snapshot.session)
 
     def _unfinished(self) -> dict[str, str]:
-        """The line of each console of the board that has not ended, where there is one."""
+        """The unfinished line of each console of the board that has one."""
         return {}
 
     def _save(self) -> dict[str, bytes]:
-        """What a snapshot keeps beside the platform."""
+        """What a snapshot keeps besides the platform."""
         return {}
 
     def _load(self, data: Mapping[str, bytes]) -> None:
-        """Put back what ``_save`` gave."""
+        """Restore what ``_save`` returned."""
 
     def close(self) -> None:
-        """End the machine and give its memory back; MachineError when the trace file could not take everything."""
+        """Shut the machine down and free its memory; raises MachineError if the trace file is incomplete."""
         self.platform.close()
         if self._owns_trace:
             self.trace.close()

@@ -1,4 +1,4 @@
-"""Sizes, addresses and ranges as people write them."""
+"""Sizes, addresses and ranges as users write them."""
 
 import re
 
@@ -11,7 +11,7 @@ _SIZE = re.compile(r"(0x[0-9a-f]+|[0-9]+)([kmg]?)(i?b)?", re.IGNORECASE)
 
 
 def parse_size(text: str | int) -> int:
-    """Bytes of ``"64M"``, ``"1G"``, ``"512KiB"``, ``"0x200000"`` or a plain number; MachineError for anything else."""
+    """Parse ``"64M"``, ``"1G"``, ``"512KiB"``, ``"0x200000"`` or a plain number; else raises MachineError."""
     if isinstance(text, int):
         return text
     match = _SIZE.fullmatch(text.strip())
@@ -29,7 +29,7 @@ def format_size(size: int) -> str:
 
 
 def parse_range(text: str) -> tuple[int, int]:
-    """(base, size) of ``BASE:SIZE``, such as ``0x90000000:64K``; MachineError for anything else."""
+    """Parse ``BASE:SIZE``, such as ``0x90000000:64K``, to (base, size); else raises MachineError."""
     base, colon, size = text.partition(":")
     if not colon:
         raise MachineError(f"a range must be BASE:SIZE, such as 0x90000000:64K, not {text!r}")
@@ -37,7 +37,7 @@ def parse_range(text: str) -> tuple[int, int]:
 
 
 def parse_address(text: str, what: str = "an address") -> int:
-    """A number as ``0x88000000``; MachineError, which names ``what``, for anything else."""
+    """Parse a number such as ``0x88000000``; else raises MachineError, which names ``what``."""
     try:
         value = int(text, 0)
     except ValueError:

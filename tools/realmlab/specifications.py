@@ -1,4 +1,4 @@
-"""The specifications that the components implement; the versions are those that software is told."""
+"""The specifications that the components implement, with the versions that they report to software."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ __all__ = ["SPECIFICATIONS"]
 
 
 def _number(version: int) -> str:
-    """``major.minor`` of bits 30:16 and 15:0."""
+    """Format bits 30:16 and 15:0 as ``major.minor``."""
     return f"{version >> 16 & 0x7FFF}.{version & 0xFFFF}"
 
 

@@ -1,4 +1,4 @@
-"""Symbols of what runs: names for addresses, and addresses for names."""
+"""Symbols of the running code: names for addresses, and addresses for names."""
 
 import difflib
 from bisect import bisect_right
@@ -12,9 +12,9 @@ __all__ = ["Symbols"]
 
 
 class Symbols:
-    """The functions and objects of ELF files, read when they are first asked for.
+    """The functions and objects of ELF files, read on first use.
 
-    ``files`` gives (bytes of a file, what is added to its addresses); what is no ELF file has no symbols.
+    ``files`` returns (bytes of a file, load offset) pairs. Files other than ELF have no symbols.
     """
 
     def __init__(self, files: Callable[[], Iterable[tuple[bytes, int]]]) -> None:
@@ -36,12 +36,12 @@ class Symbols:
         return sorted((address, name) for name, address in self._addresses.items())
 
     def forget(self) -> None:
-        """Read the files anew when they are asked for: there are others."""
+        """Forget the symbols, because the files have changed; the next use reads them again."""
         for name in ("_addresses", "_ordered"):
             self.__dict__.pop(name, None)
 
     def address(self, where: int | str) -> int:
-        """The address that a symbol has; an address is itself. MachineError for a name that nothing has."""
+        """Resolve a symbol to its address; addresses pass through. Raises MachineError for an unknown name."""
         if isinstance(where, int):
             return where
         if where not in self._addresses:
@@ -51,7 +51,7 @@ class Symbols:
         return self._addresses[where]
 
     def describe(self, address: int) -> str:
-        """``0x80000010 <main+0x10>``, or the address alone where no symbol is read or near."""
+        """Format an address as ``0x80000010 <main+0x10>``, or alone if no symbols are loaded or none is near."""
         if "_addresses" not in self.__dict__:
             return f"{address:#x}"
         at = bisect_right(self._ordered, (address, "\U0010ffff")) - 1

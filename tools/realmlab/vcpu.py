@@ -25,18 +25,18 @@ class Owner(Protocol):
 
     @property
     def cpus(self) -> tuple[Cpu, ...]:
-        """The PEs, as they stand."""
+        """The PEs in their present state."""
 
 
 def inspector_of(owner: Owner) -> RmmInspector:
-    """What the RMM of a machine tells; MachineError for one that tells nothing."""
+    """The inspector of a machine's RMM; raises MachineError if the RMM brings none."""
     if owner.inspector is None:
         raise MachineError("the RMM must tell what it knows for that: this one brings no inspector")
     return owner.inspector
 
 
 class Vcpu:
-    """A vCPU of a Realm, which is a REC of the RMM."""
+    """A vCPU of a Realm, backed by a REC of the RMM."""
 
     def __init__(self, owner: "Owner", vcpu: HostVcpu, symbols: Symbols) -> None:
         self._owner = owner
@@ -50,17 +50,17 @@ class Vcpu:
 
     @property
     def mpidr(self) -> int:
-        """Its affinity, as RmiRecMpidr has it."""
+        """Its affinity, encoded as RmiRecMpidr."""
         return self._vcpu.mpidr
 
     @property
     def on(self) -> bool:
-        """Whether it is on, as the host knows it by PSCI."""
+        """True if it is on, as far as the host knows from PSCI."""
         return self._vcpu.on
 
     @property
     def cpu(self) -> Cpu | None:
-        """The PE that has it, in the middle of its code; None between two entries of its REC."""
+        """The PE that it is on in the middle of its code; None between two entries of its REC."""
         running = self._vcpu.running
         if running is None or self._owner.platform.pes[running].call_done:
             return None
@@ -68,13 +68,13 @@ class Vcpu:
 
     @property
     def regs(self) -> Registers | RecRegisters:
-        """Its registers: those of the PE that has it, or as the RMM keeps them between two entries of its REC."""
+        """Its registers: those of the PE that it is on, or those that the RMM keeps between two REC entries."""
         cpu = self.cpu
         return self.rec.regs if cpu is None else cpu.regs
 
     @property
     def rec(self) -> RecView:
-        """Its REC, as the RMM keeps it; MachineError for an RMM that tells nothing."""
+        """Its REC, as the RMM keeps it; raises MachineError if the RMM brings no inspector."""
         return RecView(self._owner.platform, inspector_of(self._owner), self._vcpu.rec)
 
     @property

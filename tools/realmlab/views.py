@@ -1,4 +1,4 @@
-"""Looking at a machine: granules, stage 2 tables and RECs, read from memory; the reprs are tables for people."""
+"""Views of a machine: granules, stage 2 tables and RECs, read from memory. The reprs are readable tables."""
 
 import difflib
 from collections.abc import Iterator
@@ -24,12 +24,12 @@ _SHOWN: Final = 40  # runs of entries in a repr
 
 
 def _size(level: int) -> int:
-    """Bytes that one entry of ``level`` maps."""
+    """The bytes that one entry of ``level`` maps."""
     return 1 << 12 + 9 * (3 - level)
 
 
 class GranuleView:
-    """A granule of physical memory, as it is now."""
+    """A granule of physical memory in its present state."""
 
     def __init__(self, platform: Platform, inspector: RmmInspector | None, pa: int) -> None:
         self.pa = pa & -GRANULE_SIZE
@@ -38,17 +38,17 @@ class GranuleView:
 
     @property
     def gpi(self) -> Gpi | None:
-        """What the granule protection tables say of it; None when they cannot be walked."""
+        """Its entry in the granule protection tables; None if they cannot be walked."""
         return self._memory.gpi(self.pa)
 
     @property
     def state(self) -> str | None:
-        """Its state in the RMM, such as ``DATA``; None for a granule that the RMM does not track."""
+        """Its state in the RMM, such as ``DATA``; None if the RMM does not track it."""
         return None if self._inspector is None else self._inspector.granule(self.pa)
 
     @property
     def data(self) -> bytes:
-        """Its 4,096 bytes, whoever may read them."""
+        """Its 4,096 bytes, regardless of access rights."""
         return self._memory.backdoor.read(self.pa, GRANULE_SIZE)
 
     def __repr__(self) -> str:
@@ -61,7 +61,7 @@ class GranuleView:
 class RttEntry:
     """An entry of a stage 2 table: ``descriptor`` at ``at`` (PA) maps, or would map, ``size`` bytes from ``ipa`` on.
 
-    ``state`` is what the RMM says of it, such as ``ASSIGNED,RAM``; without an RMM that tells, ``TABLE``, ``MAPPED`` or
+    ``state`` is its state in the RMM, such as ``ASSIGNED,RAM``; without an inspector, ``TABLE``, ``MAPPED`` or
     ``INVALID``.
     """
 
@@ -73,47 +73,47 @@ class RttEntry:
 
     @property
     def size(self) -> int:
-        """Bytes of IPA space that it stands for."""
+        """The bytes of IPA space that it covers."""
         return _size(self.level)
 
     @property
     def maps(self) -> bool:
-        """Whether the hardware finds memory through it."""
+        """True if the hardware translates through it."""
         fields = Stage2Descriptor(self.descriptor)
         return bool(fields.type == (PAGE if self.level == 3 else BLOCK))
 
     @property
     def table(self) -> int | None:
-        """PA of the table of the next level that it points to, or None."""
+        """The PA of the next-level table that it points to, or None."""
         is_table = self.level < 3 and Stage2Descriptor(self.descriptor).type == TABLE
         return self.descriptor & Stage2Descriptor.address.mask if is_table else None
 
     @property
     def pa(self) -> int | None:
-        """Where the memory is that it maps, or None."""
+        """The PA of the memory that it maps, or None."""
         return self.descriptor & Stage2Descriptor.address.mask & -self.size if self.maps else None
 
     @property
     def ns(self) -> bool:
-        """Whether it maps memory of the Non-secure PAS in a Realm."""
+        """True if it maps memory of the Non-secure PAS into a Realm."""
         return bool(Stage2Descriptor(self.descriptor).ns)
 
 
 class RttView:
-    """Stage 2 tables, walked in memory as the hardware does: a Realm's RTTs, or those of a VM at Non-secure EL1.
+    """Stage 2 tables, walked in memory as the hardware does: a Realm's RTTs, or those of a Non-secure VM.
 
-    Iterating gives every entry that is no table, in the order of IPAs; the repr has a row for each run of equal ones.
+    Iteration yields every entry other than tables, in IPA order. The repr has a row for each run of similar entries.
     """
 
     def __init__(
         self, platform: Platform, inspector: RmmInspector | None, base: int, level: int, ipa_width: int
     ) -> None:
         self.base = base
-        """PA of the first table of the starting level."""
+        """The PA of the first table of the starting level."""
         self.level = level
         """The starting level."""
         self.ipa_width = ipa_width
-        """Bits of an IPA."""
+        """The number of bits in an IPA."""
         self._read = platform.memory.backdoor.read64
         self._inspector = inspector
 
@@ -141,7 +141,7 @@ class RttView:
         return RttEntry(ipa & -_size(level), level, at, descriptor, state)
 
     def walk(self, ipa: int) -> list[RttEntry]:
-        """The entries that a walk for ``ipa`` reads, from the starting level down; MachineError outside the space."""
+        """The entries that a walk for ``ipa`` reads, top down; raises MachineError outside the IPA space."""
         if ipa >> self.ipa_width:
             raise MachineError(f"an IPA must have {self.ipa_width} bits, not be {ipa:#x}")
         index = ipa // _size(self.level)
@@ -156,7 +156,7 @@ class RttView:
         return self.walk(ipa)[-1]
 
     def translate(self, ipa: int) -> int:
-        """The PA of an IPA; MachineError where nothing is mapped."""
+        """Translate an IPA to a PA; raises MachineError if nothing is mapped there."""
         entry = self[ipa]
         if entry.pa is None:
             raise MachineError(f"IPA {ipa:#x} must be mapped, not {entry.state} (level {entry.level})")
@@ -176,7 +176,7 @@ class RttView:
                 yield from self._leaves(below, level + 1, entry.ipa, _ENTRIES)
 
     def runs(self) -> Iterator[tuple[RttEntry, int]]:
-        """(first entry, bytes in all) of each run of entries with one level and one state, and PAs in a row."""
+        """(first entry, total bytes) of each run of entries with one level, one state and consecutive PAs."""
         first: RttEntry | None = None
         size = 0
         for entry in self:
@@ -203,17 +203,17 @@ class RttView:
 
 
 def _continues(first: RttEntry, size: int, entry: RttEntry) -> bool:
-    """Whether an entry adds to a run of ``size`` bytes."""
+    """True if an entry extends a run of ``size`` bytes."""
     if (entry.level, entry.state) != (first.level, first.state):
         return False
     return entry.pa == (None if first.pa is None else first.pa + size)
 
 
 class RecRegisters:
-    """The registers of a REC that no PE runs, as the RMM keeps them in memory, to read and to write.
+    """The registers of a REC that is not running, as the RMM keeps them in memory, readable and writable.
 
-    The names are those of the architecture; AttributeError for one that the RMM does not keep. The repr is a table of
-    the general ones.
+    Names are architectural. A register that the RMM does not keep raises AttributeError. The repr is a table of the
+    general-purpose registers.
     """
 
     __slots__ = ("_names", "_port")
@@ -226,7 +226,7 @@ class RecRegisters:
         object.__setattr__(self, "_port", platform.memory.backdoor)
 
     def _at(self, name: str) -> tuple[int, int]:
-        """Where a register is, and its size in bytes."""
+        """The address of a register and its size in bytes."""
         name = {"fp": "x29", "lr": "x30"}.get(name, name)
         if name not in self._names:
             near = difflib.get_close_matches(name, self._names, 1)
@@ -252,7 +252,7 @@ class RecRegisters:
 
 
 class RecView:
-    """A Realm Execution Context, as the RMM keeps it: ``facts`` are what is in it now."""
+    """A Realm Execution Context, as the RMM keeps it. ``facts`` are its present contents."""
 
     def __init__(self, platform: Platform, inspector: RmmInspector, pa: int) -> None:
         self.pa = pa
@@ -261,7 +261,7 @@ class RecView:
 
     @property
     def facts(self) -> RecFacts:
-        """What is in it now; MachineError when it is destroyed."""
+        """Its present contents; raises MachineError if it has been destroyed."""
         try:
             return self._inspector.rec(self.pa)
         except KeyError as error:
@@ -274,12 +274,12 @@ class RecView:
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """What its next entry has to answer: ``PSCI``, ``HOST_CALL``, ``RIPAS_CHANGE``, ``MMIO``."""
+        """What its next entry must complete: ``PSCI``, ``HOST_CALL``, ``RIPAS_CHANGE``, ``MMIO``."""
         return self.facts.pending
 
     @property
     def regs(self) -> RecRegisters:
-        """Its registers as memory has them; while it runs, those of its last exit."""
+        """Its registers in memory; while it runs, those of its last exit."""
         return RecRegisters(self._platform, self.facts)
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""The catalogue of the trace: one class for each type of event, which is what an emitter makes.
+"""The catalogue of trace events: one class per event type. Emitters create instances of them.
 
-The fields of a class are all that its events can carry: another one is an error of type checking, and a TypeError.
-They stand in the record in the order of the class. :mod:`cca_platform.trace.forms` has their kinds.
+The fields of a class are all that its events can carry; any other field fails type checking and raises TypeError.
+A record has them in the order of the class. :mod:`cca_platform.trace.forms` defines their kinds.
 """
 
 from typing import Annotated, Final
@@ -62,39 +62,39 @@ __all__ = [
 
 
 SCHEMA: Final = 1
-"""The version of the catalogue. Adding an event or a field keeps it; any other change raises it."""
+"""The version of the catalogue. Any change other than adding an event or a field increments it."""
 
 
 class Event(Struct, frozen=True, tag_field="event"):
-    """An event; the ``tag`` of a class is the name of its events."""
+    """An event. The ``tag`` of a class is the name of its events."""
 
 
 def name_of(event: type[Event]) -> str:
-    """The name that events of a type have in a record."""
+    """The name of an event type in records."""
     return str(event.__struct_config__.tag)
 
 
 # -- the trace itself, runs and boots -----------------------------------------------------------------------------
 class TraceStart(Event, frozen=True, kw_only=True, tag="trace.start"):
-    """The head of a trace: the first record that a sink gets. It has no place in the sequence: its ``seq`` is null."""
+    """The head of a trace: the first record of every sink. It is not part of the sequence; its ``seq`` is null."""
 
-    schema: Annotated[Count, "version of this catalogue: it goes up when an event or a field is dropped or changes"]
+    schema: Annotated[Count, "version of this catalogue; removing or changing an event or a field increments it"]
     realmlab: Annotated[Name, "version of Realmlab that made the trace"]
 
 
 class RunStart(Event, frozen=True, kw_only=True, tag="run.start"):
-    """A payload is about to be built and run."""
+    """A payload is about to be loaded and run."""
 
     board: Annotated[Name, "the board"]
-    payload: Annotated[Name, "what runs"]
+    payload: Annotated[Name, "the payload"]
     vcpus: Annotated[Count | UnsetType, "vCPUs of the Realm"] = UNSET
-    memory: Annotated[Count | UnsetType, "bytes of the Realm's memory"] = UNSET
+    memory: Annotated[Count | UnsetType, "size of the Realm's memory in bytes"] = UNSET
     args: Annotated[Name | UnsetType, "arguments of the payload"] = UNSET
     clock: Annotated[Name, "virtual (instructions and idle time) or host"]
 
 
 class RunStop(Event, frozen=True, kw_only=True, tag="run.stop"):
-    """The run is over and everything is torn down."""
+    """The run ended, and everything has been torn down."""
 
     reason: Annotated[Name, "why it ended"]
     status: Annotated[Count, "exit status"]
@@ -102,29 +102,29 @@ class RunStop(Event, frozen=True, kw_only=True, tag="run.stop"):
 
 
 class BootStage(Event, frozen=True, kw_only=True, tag="boot.stage"):
-    """A stage of the trusted boot begins or answers."""
+    """A stage of the trusted boot starts or reports."""
 
     stage: Annotated[Name, "BL1, BL2, BL31, BL32, RMM or BL33"]
-    entry: Annotated[Address | UnsetType, "where the stage starts"] = UNSET
-    status: Annotated[Name | UnsetType, "what the RMM answers"] = UNSET
-    version: Annotated[Word | UnsetType, "version of the interface that the stage gets"] = UNSET
+    entry: Annotated[Address | UnsetType, "entry point of the stage"] = UNSET
+    status: Annotated[Name | UnsetType, "status that the RMM returns"] = UNSET
+    version: Annotated[Word | UnsetType, "version of the interface that the stage is given"] = UNSET
 
 
 class BootImage(Event, frozen=True, kw_only=True, tag="boot.image"):
     """A boot image was loaded, checked and measured."""
 
     image: Annotated[Name, "the image"]
-    pa: Annotated[Address, "where it was loaded"]
-    size: Annotated[Word, "its bytes"]
+    pa: Annotated[Address, "load address"]
+    size: Annotated[Word, "size in bytes"]
     algorithm: Annotated[Name, "hash algorithm of the digest"]
     digest: Annotated[Octets, "its measurement"]
-    version: Annotated[Name, "its version in the certificate"]
+    version: Annotated[Name, "version in the certificate"]
 
 
 class SystemReset(Event, frozen=True, kw_only=True, tag="system.reset"):
-    """The machine was reset: DRAM but for nonvolatile memory is lost."""
+    """The machine was reset. DRAM is lost, except nonvolatile ranges."""
 
-    reason: Annotated[Name, "what asked for it"]
+    reason: Annotated[Name, "the source of the reset"]
 
 
 # -- EL3 ----------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class SmcReturn(Event, frozen=True, kw_only=True, tag="smc.return"):
 
     fid: Annotated[Fid, "W0 of the call"]
     name: Annotated[Name, "the function, or its number when no specification names it"]
-    results: Annotated[Words, "X0 to X3, of an RMI command X0 to X4"]
+    results: Annotated[Words, "X0 to X3, or X0 to X4 for an RMI command"]
 
 
 class WorldSwitch(Event, frozen=True, kw_only=True, tag="world.switch"):
@@ -153,10 +153,10 @@ class WorldSwitch(Event, frozen=True, kw_only=True, tag="world.switch"):
 
 
 class GptChange(Event, frozen=True, kw_only=True, tag="gpt.change"):
-    """EL3 changed the GPT entry of granules."""
+    """EL3 changed the GPT entries of granules."""
 
     pa: Annotated[Address, "the first granule"]
-    size: Annotated[Word, "bytes that changed"]
+    size: Annotated[Word, "size of the changed range in bytes"]
     old: Annotated[Name, "GPI before"]
     new: Annotated[Name, "GPI after"]
 
@@ -168,7 +168,7 @@ class GranuleTransition(Event, frozen=True, kw_only=True, tag="granule.transitio
     pa: Annotated[Address, "the granule"]
     old: Annotated[Name, "state before"]
     new: Annotated[Name, "state after"]
-    input: Annotated[Name, "the input of the state machine: a command or a part of one"]
+    input: Annotated[Name, "input of the state machine: a command or a part of one"]
     cmd: Annotated[Name, "the command"]
 
 
@@ -176,15 +176,15 @@ class RttEdit(Event, frozen=True, kw_only=True, tag="rtt.edit"):
     """The RMM changed an RTT entry."""
 
     rd: Annotated[Address, "RD of the Realm"]
-    ipa: Annotated[Address, "what the entry translates"]
+    ipa: Annotated[Address, "first IPA that the entry translates"]
     level: Annotated[Count, "level of the entry"]
     old: Annotated[Name, "entry before"]
     new: Annotated[Name, "entry after"]
     cmd: Annotated[Name, "the command"]
     pa: Annotated[Address, "address in the new entry"]
-    rtt: Annotated[Address, "the table that has the entry"]
+    rtt: Annotated[Address, "table that contains the entry"]
     state: Annotated[Name, "state of the new entry"]
-    ripas: Annotated[Name | UnsetType, "RIPAS of the new entry, where it has one"] = UNSET
+    ripas: Annotated[Name | UnsetType, "RIPAS of the new entry, if it has one"] = UNSET
 
 
 class RmiCall(Event, frozen=True, kw_only=True, tag="rmi.call"):
@@ -198,7 +198,7 @@ class RmiCall(Event, frozen=True, kw_only=True, tag="rmi.call"):
 class RmiReturn(Event, frozen=True, kw_only=True, tag="rmi.return"):
     """An RMI command returned to the host."""
 
-    fid: Annotated[Fid, "the command's"]
+    fid: Annotated[Fid, "X0 of the call"]
     cmd: Annotated[Name, "the command"]
     status: Annotated[Name, "its status"]
     index: Annotated[Count, "index of the status"]
@@ -227,12 +227,12 @@ class RsiReturn(Event, frozen=True, kw_only=True, tag="rsi.return"):
 
 
 class PsciCall(Event, frozen=True, kw_only=True, tag="psci.call"):
-    """A PSCI function was called, of EL3 by the host or of the RMM by a Realm."""
+    """A PSCI function was called: by the host in EL3, or by a Realm in the RMM."""
 
     fid: Annotated[Fid, "X0 of the caller"]
     cmd: Annotated[Name, "the function"]
     args: Annotated[Arguments, "its arguments"]
-    rec: Annotated[Address | UnsetType, "the calling REC, when a Realm calls"] = UNSET
+    rec: Annotated[Address | UnsetType, "the calling REC, if a Realm calls"] = UNSET
 
 
 class RecEnter(Event, frozen=True, kw_only=True, tag="rec.enter"):
@@ -241,7 +241,7 @@ class RecEnter(Event, frozen=True, kw_only=True, tag="rec.enter"):
     rec: Annotated[Address, "the REC"]
     rd: Annotated[Address, "RD of its Realm"]
     run: Annotated[Address, "the host's RmiRecRun"]
-    pc: Annotated[Address, "where the Realm goes on"]
+    pc: Annotated[Address, "where the Realm continues"]
     flags: Annotated[Word, "RmiRecEnterFlags"]
 
 
@@ -253,11 +253,11 @@ class RecExit(Event, frozen=True, kw_only=True, tag="rec.exit"):
     run: Annotated[Address, "the host's RmiRecRun"]
     reason: Annotated[Name, "RmiRecExitReason"]
     pc: Annotated[Address, "where the Realm stopped"]
-    esr: Annotated[Word, "what the host sees of ESR_EL2"]
-    far: Annotated[Word, "what the host sees of FAR_EL2"]
-    hpfar: Annotated[Word, "what the host sees of HPFAR_EL2"]
+    esr: Annotated[Word, "ESR_EL2 as the host sees it"]
+    far: Annotated[Word, "FAR_EL2 as the host sees it"]
+    hpfar: Annotated[Word, "HPFAR_EL2 as the host sees it"]
     imm: Annotated[Word | UnsetType, "immediate of a host call"] = UNSET
-    ipa: Annotated[Address | UnsetType, "the page of an abort that the host sees, the base of a RIPAS change"] = UNSET
+    ipa: Annotated[Address | UnsetType, "page of an abort that the host sees, or base of a RIPAS change"] = UNSET
 
 
 class MeasurementExtend(Event, frozen=True, kw_only=True, tag="measurement.extend"):
@@ -265,11 +265,11 @@ class MeasurementExtend(Event, frozen=True, kw_only=True, tag="measurement.exten
 
     rd: Annotated[Address, "RD of the Realm"]
     index: Annotated[Count, "0 for the RIM, 1 to 4 for the REMs"]
-    kind: Annotated[Name, "what extended it"]
-    ipa: Annotated[Address | None, "what was measured, when it has an IPA"]
-    value: Annotated[Octets, "the measurement now"]
+    kind: Annotated[Name, "what was measured"]
+    ipa: Annotated[Address | None, "IPA of what was measured, if it has one"]
+    value: Annotated[Octets, "the new measurement"]
     algorithm: Annotated[Name, "the Realm's hash algorithm"]
-    digest: Annotated[Octets | UnsetType, "what extended it: digest of a page or of a REC, the Realm's value"] = UNSET
+    digest: Annotated[Octets | UnsetType, "the extension: digest of a page or of a REC, or the Realm's value"] = UNSET
 
 
 # -- faults, exceptions, interrupts -------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ class FaultStage2(Event, frozen=True, kw_only=True, tag="fault.stage2"):
     far: Annotated[Word, "FAR"]
     hpfar: Annotated[Word, "HPFAR_EL2"]
     access: Annotated[Name, "READ, WRITE or FETCH"]
-    level: Annotated[Count, "level of the entry that refused it"]
+    level: Annotated[Count, "level of the entry that refused the access"]
     fault: Annotated[Name, "TRANSLATION, PERMISSION, ACCESS_FLAG, ADDRESS_SIZE or EXTERNAL_WALK"]
 
 
@@ -295,9 +295,9 @@ class FaultGpf(Event, frozen=True, kw_only=True, tag="fault.gpf"):
     pc: Annotated[Address, "the instruction"]
     esr: Annotated[Word, "syndrome"]
     access: Annotated[Name, "READ, WRITE or FETCH"]
-    pas: Annotated[Word, "PAS of the access, by its number"]
+    pas: Annotated[Word, "number of the PAS of the access"]
     level: Annotated[Count, "level of the GPT entry"]
-    gpi: Annotated[Name | UnsetType, "GPI of the granule, where the tables give one"] = UNSET
+    gpi: Annotated[Name | UnsetType, "GPI of the granule, if the tables have one"] = UNSET
 
 
 class ExceptionTake(Event, frozen=True, kw_only=True, tag="exception.take"):
@@ -308,13 +308,13 @@ class ExceptionTake(Event, frozen=True, kw_only=True, tag="exception.take"):
     far: Annotated[Word | None, "FAR"]
     hpfar: Annotated[Word | UnsetType, "HPFAR_EL2"] = UNSET
     elr: Annotated[Address, "preferred return address"]
-    spsr: Annotated[Word, "PSTATE before"]
+    spsr: Annotated[Word, "PSTATE before the exception"]
     target: Annotated[Word, "exception level that takes it"]
     vector: Annotated[Address, "the vector"]
 
 
 class InterruptInject(Event, frozen=True, kw_only=True, tag="interrupt.inject"):
-    """The host puts other virtual interrupts into the list registers of a REC."""
+    """The host changed the virtual interrupts in a REC's list registers."""
 
     rec: Annotated[Address, "the REC"]
     hcr: Annotated[Word, "ICH_HCR_EL2"]
@@ -325,10 +325,10 @@ class InterruptTake(Event, frozen=True, kw_only=True, tag="interrupt.take"):
     """An interrupt was taken."""
 
     kind: Annotated[Name, "irq, fiq or serror"]
-    elr: Annotated[Address, "where the interrupted code goes on"]
+    elr: Annotated[Address, "where the interrupted code continues"]
     target: Annotated[Word, "exception level that takes it"]
-    virtual: Annotated[Flag, "whether it is a virtual interrupt"]
-    intid: Annotated[Count | UnsetType, "the pending interrupt of the highest priority, unless it is an SError"] = UNSET
+    virtual: Annotated[Flag, "true for a virtual interrupt"]
+    intid: Annotated[Count | UnsetType, "pending interrupt of the highest priority, unless it is an SError"] = UNSET
 
 
 # -- devices ------------------------------------------------------------------------------------------------------
@@ -336,8 +336,8 @@ class ConsoleWrite(Event, frozen=True, kw_only=True, tag="console.write"):
     """A guest wrote to a console."""
 
     device: Annotated[Name, "the console"]
-    text: Annotated[Name, "what it wrote"]
-    size: Annotated[Word, "length of what it wrote"]
+    text: Annotated[Name, "the text"]
+    size: Annotated[Word, "length of the text"]
 
 
 class MmioRead(Event, frozen=True, kw_only=True, tag="mmio.read"):
@@ -359,9 +359,9 @@ class MmioWrite(Event, frozen=True, kw_only=True, tag="mmio.write"):
 
 
 class BusUnclaimed(Event, frozen=True, kw_only=True, tag="bus.unclaimed"):
-    """The first access to a place that no device claims."""
+    """The first access to an address that no device claims."""
 
-    device: Annotated[Name | None, "the window of the board that holds it; else only the first access of a page counts"]
+    device: Annotated[Name | None, "board window that contains the address; elsewhere, one event per page"]
     address: Annotated[Address, "PA of the access"]
     size: Annotated[Word, "bytes of the access"]
     access: Annotated[Name, "READ or WRITE"]
@@ -370,16 +370,16 @@ class BusUnclaimed(Event, frozen=True, kw_only=True, tag="bus.unclaimed"):
 
 
 class SmmuAbort(Event, frozen=True, kw_only=True, tag="smmu.abort"):
-    """An SMMU terminated a device's access, or granule protection refused one of its own to a table or queue."""
+    """An SMMU terminated a device's access, or its own access to a table or queue failed granule protection."""
 
     device: Annotated[Name, "the SMMU"]
     stream: Annotated[Word | UnsetType, "StreamID of a device's access"] = UNSET
     iova: Annotated[Address | UnsetType, "input address of a device's access"] = UNSET
-    access: Annotated[Name, "READ, WRITE or FETCH; of an access of its own, what it was for"]
-    fault: Annotated[Name | UnsetType | None, "the event that is recorded for a device's access"] = UNSET
-    gpf: Annotated[Flag, "whether granule protection refused it"]
-    pa: Annotated[Address | None, "what granule protection refused"]
+    access: Annotated[Name, "READ, WRITE or FETCH; the purpose of an access of the SMMU's own"]
+    fault: Annotated[Name | UnsetType | None, "event recorded for a device's access"] = UNSET
+    gpf: Annotated[Flag, "true if granule protection refused the access"]
+    pa: Annotated[Address | None, "PA that granule protection refused"]
 
 
 EVENTS: Final[dict[str, type[Event]]] = {name_of(event): event for event in Event.__subclasses__()}
-"""The catalogue: every event that can be in the stream, by name."""
+"""The catalogue: every event type by name."""

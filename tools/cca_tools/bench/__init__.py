@@ -1,4 +1,4 @@
-"""The benchmark: the paths that have a bound, measured, against must and aim. ``realmlab bench`` runs it."""
+"""The benchmark: measures the paths that have bounds, against must and aim. ``realmlab bench`` runs it."""
 
 from cca_tools.bench.paths import ROWS
 from cca_tools.bench.report import measure, table

@@ -1,4 +1,4 @@
-"""Unicorn alone, as fast as it gets: the yardstick of the benchmark."""
+"""Unicorn alone at full speed: the yardstick of the benchmark."""
 
 from collections.abc import Sequence
 from time import perf_counter
@@ -13,7 +13,7 @@ _READ_WRITE, _READ_EXECUTE, _FETCH = 3, 5, 18
 
 
 def best(words: Sequence[int], repeats: int = 3) -> float:
-    """Seconds for ``words`` up to the SMC that is put behind them; the best of some runs and of both TLB modes.
+    """Seconds for ``words`` up to the SMC appended to them: the best of several runs in both TLB modes.
 
     In virtual TLB mode an entry is never writable and executable at once, which makes stores fast (the CPU's own TLB
     mode has no such choice).

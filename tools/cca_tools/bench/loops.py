@@ -1,4 +1,4 @@
-"""Small AArch64 loops for measuring: position-independent words, made without an assembler.
+"""Small AArch64 loops to measure: position-independent words, built without an assembler.
 
 The same words run in a Realm, at Non-secure EL2 and on Unicorn alone.
 """
@@ -10,11 +10,11 @@ __all__ = ["LOOP_LENGTH", "arithmetic", "call", "call_forever", "call_many", "co
 
 SMC = 0xD4000003
 LOOP_LENGTH = 64
-"""Instructions in one turn of the loop of :func:`load_store`."""
+"""Instructions per iteration of the loop of :func:`load_store`."""
 
 
 def code(words: Sequence[int]) -> bytes:
-    """The bytes of instructions."""
+    """Encode instructions as bytes."""
     return struct.pack(f"<{len(words)}I", *words)
 
 
@@ -27,40 +27,40 @@ def move(register: int, value: int) -> list[int]:
 
 
 def _branch_back(words: int) -> int:
-    """B to ``words`` instructions before this one."""
+    """B back by ``words`` instructions."""
     return 0x14000000 | -words & 0x3FFFFFF
 
 
 def _turns(counter: int, body: list[int]) -> list[int]:
-    """``body`` until X``counter`` has come down to zero."""
+    """Repeat ``body`` until X``counter`` reaches zero."""
     return [*body, 0xF1000400 | counter << 5 | counter, 0xB5000000 | (-(len(body) + 1) & 0x7FFFF) << 5 | counter]
 
 
 def call(setup: Sequence[tuple[int, int]]) -> list[int]:
-    """Once: registers as in ``setup`` (number, value), SMC."""
+    """Once: set the registers in ``setup`` (number, value), SMC."""
     return [*(word for register, value in setup for word in move(register, value)), SMC]
 
 
 def call_forever(setup: Sequence[tuple[int, int]], before: Sequence[int] = ()) -> list[int]:
-    """For ever: ``before``, registers as in ``setup`` (number, value), SMC."""
+    """Endlessly: ``before``, set the registers in ``setup`` (number, value), SMC."""
     words = [*before, *call(setup)]
     return [*words, _branch_back(len(words))]
 
 
 def call_many(count: int, setup: Sequence[tuple[int, int]]) -> list[int]:
-    """``count`` times: registers as in ``setup``, SMC. The counter is X19."""
+    """``count`` times: set the registers in ``setup``, SMC. X19 counts."""
     return [*move(19, count), *_turns(19, call(setup))]
 
 
 def arithmetic(turns: int, length: int = 256) -> list[int]:
-    """``turns`` times ``length`` instructions in a row, without memory. The counter is X19."""
+    """``turns`` times ``length`` instructions in a row, without memory accesses. X19 counts."""
     add = [0x8B000000 | (n + 1) % 8 << 16 | n % 8 << 5 | n % 8 for n in range((length - 2) // 2)]
     eor = [0xCA000000 | (n + 3) % 8 << 16 | n % 8 << 5 | n % 8 for n in range((length - 2) // 2)]
     return [*move(19, turns), *_turns(19, [word for pair in zip(add, eor, strict=True) for word in pair])]
 
 
 def load_store(turns: int, data: int) -> list[int]:
-    """``turns`` times 64 instructions, all but two of them loads and stores at ``data``. X19 counts, X20 points."""
+    """``turns`` times 64 instructions, all but two of them loads and stores at ``data``. X19 counts; X20 points."""
     stores = [0xF9000000 | n << 10 | 20 << 5 | n % 8 for n in range((LOOP_LENGTH - 2) // 2)]
     loads = [0xF9400000 | n << 10 | 20 << 5 | n % 8 for n in range((LOOP_LENGTH - 2) // 2)]
     body = [word for pair in zip(stores, loads, strict=True) for word in pair]

@@ -1,6 +1,6 @@
-"""The paths that have a bound, and how each is measured.
+"""The paths that have bounds, and how each is measured.
 
-Each figure is the best of several batches, which is what a quiet machine would show. Shares compare with Unicorn alone
+Each figure is the best of several batches, as on an idle machine. Shares are relative to Unicorn alone
 in the same run.
 """
 
@@ -25,7 +25,7 @@ __all__ = ["ROWS"]
 
 _HOST_CALL: Final = ((0, int(Rsi.HOST_CALL)), (1, RAM + CALL_PAGE * PAGE))
 _PAYLOAD: Final = "hello"
-_ENTRIES: Final = 0x9400_0000  # the word that tells ns_enter how often
+_ENTRIES: Final = 0x9400_0000  # the word that tells ns_enter how many times
 
 
 def _version_python(bench: Bench) -> float:
@@ -48,13 +48,13 @@ def _rec_enter_real(bench: Bench) -> float:
 
 
 def _ns_each(images: "Callable[[int], list[NsImage]]", count: int) -> float:
-    """Seconds for one of ``count`` rounds of a program at NS-EL2: two runs that differ by so many."""
+    """Seconds per round of a program at NS-EL2, from two runs that differ by ``count`` rounds."""
     few, many = (min(_ns_run(images(rounds)) for _ in range(3)) for rounds in (100, count + 100))
     return (many - few) / count
 
 
 def _version_images(rounds: int) -> "list[NsImage]":
-    """RMI_VERSION, so often."""
+    """Call RMI_VERSION this many times."""
     from cca_firmware.package.nsimage import NsImage
 
     calls = loops.call_many(rounds, ((0, int(Rmi.VERSION)), (1, ABI_VERSION)))
@@ -62,7 +62,7 @@ def _version_images(rounds: int) -> "list[NsImage]":
 
 
 def _entry_images(rounds: int) -> "list[NsImage]":
-    """The payload that enters a REC, and how often it does."""
+    """The payload that enters a REC, and how many times."""
     from cca_firmware.package.nsimage import NsImage
     from realmlab.payloads import find_payload
 
@@ -148,7 +148,7 @@ def _rsi_version(bench: Bench) -> float:
 
 
 def _token(bench: Bench) -> float:
-    """INIT and the CONTINUE that signs and copies; the entry of the REC is part of it."""
+    """INIT and the CONTINUE that signs and copies, including the REC entry."""
     continued = ((0, int(Rsi.ATTESTATION_TOKEN_CONTINUE)), (1, RAM + DATA_PAGE * PAGE), (2, 0), (3, PAGE))
     words = [*loops.call(((0, int(Rsi.ATTESTATION_TOKEN_INIT)),)), *loops.call(continued)]
     return bench.entries(loops.call_forever(_HOST_CALL, words), 50) * 1e3
@@ -199,7 +199,7 @@ def _start(bench: Bench) -> float:
 
 
 def _trace_off(bench: Bench) -> float:
-    """What the questions ``if trace.on`` cost in a run of the payload: a share of its time."""
+    """The cost of the ``if trace.on`` checks in a run of the payload, as a share of its time."""
     from cca_platform.trace.sinks import Listing
     from cca_platform.trace.trace import Trace
     from realmlab.machine import Machine

@@ -1,4 +1,4 @@
-"""Measuring the rows, and the table of what came of it."""
+"""Measure the rows and print a table of the results."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ __all__ = ["measure", "table"]
 
 
 def measure(names: Iterable[str] = ()) -> list[Measured]:
-    """The rows whose name contains one of ``names``, or all; a row that cannot be measured says why."""
+    """Measure the rows whose names contain one of ``names``, or all; a row that fails says why."""
     wanted = list(names)
     bench, measured = Bench(), []
     for row in ROWS:

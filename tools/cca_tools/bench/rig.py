@@ -1,4 +1,4 @@
-"""What every row measures with: one booted machine, Realms of a few pages, the best of several batches."""
+"""The setup that every row shares: one booted machine, Realms of a few pages, the best of several batches."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -22,7 +22,7 @@ PAGE: Final = 0x1000
 
 
 def best(action: Callable[[], object], count: int = 1, batches: int = BATCHES) -> float:
-    """Seconds for one of ``count`` actions that ``action`` does, in the best batch."""
+    """Seconds per action in the best batch; one call of ``action`` does ``count`` of them."""
     times = []
     for _ in range(batches):
         start = perf_counter()
@@ -54,7 +54,7 @@ class Bench:
         return vm, vcpu
 
     def entries(self, words: Sequence[int], count: int = 1) -> float:
-        """Seconds for one of ``count`` REC entries of a Realm whose code calls the Host for ever."""
+        """Seconds per entry, over ``count`` entries of a REC whose code calls the Host in a loop."""
         vm, vcpu = self.realm(words)
 
         def enter() -> None:

@@ -1,4 +1,4 @@
-"""A row of the benchmark, its bounds, and what was measured."""
+"""A row of the benchmark: its bounds and its result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ __all__ = ["Measured", "Row"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A path: ``must`` and ``aim`` in ``unit``; a share is better when larger, everything else when smaller."""
+    """A path with ``must`` and ``aim`` in ``unit``. Shares should be large, all other figures small."""
 
     name: str
     path: str
@@ -23,13 +23,13 @@ class Row:
 
     @property
     def larger_is_better(self) -> bool:
-        """Whether the bounds are lower bounds."""
+        """True if the bounds are lower bounds."""
         return self.unit == "% of bare"
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A row and its figure; or why there is none."""
+    """A row and its figure, or why there is none."""
 
     row: Row
     value: float | None

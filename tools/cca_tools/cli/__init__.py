@@ -1,6 +1,6 @@
 """The command ``realmlab``. Exit status: the payload's own; 2 bad input; 3 the guest failed; 4 limit; 130 Ctrl-C.
 
-A module a command. What a command needs is imported inside it: the start of the process is part of every run.
+One module per command. Commands import what they need inside the function, because start-up time is part of every run.
 """
 
 import gc
@@ -30,8 +30,8 @@ app.add_typer(attest.app, name="attest")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line ``argv``; the exit status. A user's mistake is one line on stderr and status 2."""
-    gc.disable()  # modules are no garbage: to look for it while they load takes 0.15 s
+    """Run the command line ``argv`` and return the exit status. A user error prints one line on stderr; status 2."""
+    gc.disable()  # modules are not garbage, and collecting while they load takes 0.15 s
     try:
         return int(app(argv, prog_name="realmlab", standalone_mode=False) or 0)
     except TyperException as error:

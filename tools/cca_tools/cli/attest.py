@@ -14,10 +14,10 @@ __all__ = ["app"]
 
 NOT_VERIFIED = 1
 
-app = typer.Typer(help="Look at attestation tokens, and verify them.", no_args_is_help=True)
+app = typer.Typer(help="Show and verify attestation tokens.", no_args_is_help=True)
 
 Token = Annotated[
-    str, typer.Argument(metavar="TOKEN", help="A file with a token, as bytes or in hex; [bold]-[/bold]: stdin.")
+    str, typer.Argument(metavar="TOKEN", help="A file with a token, binary or in hex; [bold]-[/bold]: stdin.")
 ]
 
 
@@ -27,11 +27,11 @@ def verify(
     cpak: Annotated[
         Path | None,
         typer.Option(
-            metavar="PEM", help="The platform's public key to trust; else the development keys, which are no secret."
+            metavar="PEM", help="The platform's public key to trust. Default: the development keys, which are public."
         ),
     ] = None,
     challenge: Annotated[
-        str | None, typer.Option(metavar="HEX", help="The challenge that was sent, up to 64 bytes, zero padded.")
+        str | None, typer.Option(metavar="HEX", help="The challenge that was sent: up to 64 bytes, zero-padded.")
     ] = None,
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Expected values, in TOML or JSON (.json).")
@@ -40,7 +40,7 @@ def verify(
 ) -> int:
     """Verify a CCA token: signatures, binding, profile, claims, freshness and policy.
 
-    Exit status 0: verified; 1: not verified, with the reason; 2: bad input.
+    Exit status: 0 verified; 1 not verified, with the reason; 2 bad input.
 
     [bold]realmlab run attest -q | realmlab attest verify -[/bold]
     """
@@ -61,7 +61,7 @@ def verify(
 
 @app.command()
 def show(token: Token, as_json: Json = False) -> int:
-    """Show the claims of a CCA token. Nothing is verified."""
+    """Show the claims of a CCA token without verifying it."""
     from realmlab.attest.render import plain, show_claims
     from realmlab.attest.source import read
     from realmlab.attest.token import TokenError, claims, parse

@@ -11,10 +11,10 @@ __all__ = ["bench"]
 
 
 def bench(
-    rows: Annotated[str, typer.Option(metavar="NAME,...", help="Only the rows whose name contains this.")] = "",
+    rows: Annotated[str, typer.Option(metavar="NAME,...", help="Only the rows whose names contain this.")] = "",
     as_json: Json = False,
 ) -> int:
-    """Measure the paths that have a bound, and print measured, must, aim and verdict."""
+    """Measure the paths that have bounds, and print measured, must, aim and verdict."""
     from cca_tools.bench import measure, table
 
     measured = measure([name.strip() for name in rows.split(",") if name.strip()])

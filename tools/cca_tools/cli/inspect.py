@@ -1,4 +1,4 @@
-"""``realmlab inspect``: what is inside an ELF payload, and a mended copy of one whose headers are broken."""
+"""``realmlab inspect``: the contents of an ELF payload, and a repaired copy if its headers are broken."""
 
 import json
 import sys
@@ -19,12 +19,10 @@ def inspect(
     payload: Annotated[
         str, typer.Argument(help="An ELF file, or the name of a payload.", autocompletion=payload_completion)
     ],
-    repair: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a copy with headers that hold together.")
-    ] = None,
+    repair: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a copy with repaired headers.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Show what is inside an ELF payload: entry, sections, symbols."""
+    """Show the contents of an ELF payload: entry, sections, symbols."""
     from realmlab.payloads import find_payload
 
     _show(find_payload(payload), as_json, repair)
@@ -32,9 +30,9 @@ def inspect(
 
 
 def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
-    """Print entry, sections and symbols of the ELF file ``path``; write a mended copy to ``repaired``.
+    """Print entry, sections and symbols of the ELF file ``path``; write a repaired copy to ``repaired``.
 
-    MachineError when it cannot be read, understood or written.
+    Raises MachineError if it cannot be read, parsed or written.
     """
     from cca_host.kvmtool.analysis import analyse, repair
 

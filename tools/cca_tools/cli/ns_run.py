@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_images"]
 
-_PLACES = 6  # without a device, that the summary names
+_PLACES = 6  # places without a device that the summary names
 
 
 def run_images(
@@ -26,10 +26,10 @@ def run_images(
     tell: Callable[[bytes], object] | None,
     uart: Sequence[str],
 ) -> Outcome:
-    """Run ``images``; ``options`` are those of ``NsMachine`` and of its run. ``tell`` gets what the first UART sends.
+    """Run ``images`` with the options of ``NsMachine`` and of its run. ``tell`` gets what the first UART sends.
 
-    ``uart`` are ``FILE`` or ``NAME=FILE``: who gets what a UART sends, too. MachineError for bad input, and for a file
-    that could not take everything.
+    ``uart`` are ``FILE`` or ``NAME=FILE``: files that also get what a UART sends. Raises MachineError for bad input and
+    if a file is incomplete.
     """
     booted = NsMachine(images, **select(options, "board", *declared(NsMachineOptions)))
     with booted, _Files(uart, list(booted.uarts)) as files:
@@ -50,9 +50,9 @@ def run_images(
 
 
 class _Files:
-    """The files that get what UARTs send, byte by byte: who follows one sees it grow.
+    """The files that get what UARTs send, byte by byte, so that ``tail -f`` shows it at once.
 
-    ``lost`` says which of them could not take everything.
+    ``lost`` says which of them are incomplete.
     """
 
     def __init__(self, wanted: Sequence[str], uarts: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ class _Files:
             self._stack = stack.pop_all()
 
     def write(self, uart: str, data: bytes) -> None:
-        """Add what a UART sends."""
+        """Append what a UART sends."""
         for file in self._files[uart]:
             try:
                 file.write(data)
@@ -106,7 +106,7 @@ def _rows(images: Sequence[str], result: "NsResult") -> list[tuple[str, str]]:
 
 
 def _facts(images: Sequence[str], result: "NsResult") -> dict[str, Any]:
-    """The same, and what the UARTs sent, as plain data."""
+    """The summary and what the UARTs sent, as plain data."""
     return {
         "images": list(images),
         "status": result.status,

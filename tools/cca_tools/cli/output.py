@@ -1,4 +1,4 @@
-"""How commands speak: lines for the user on stderr, guest output on stdout, and the exit statuses."""
+"""The output of commands: messages on stderr, guest output on stdout, and the exit statuses."""
 
 import os
 import sys
@@ -17,12 +17,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def say(message: str) -> None:
-    """One line on stderr; parameters of the API that it names become options."""
+    """Print one line on stderr; API parameters that it names become command-line options."""
     print("realmlab: " + " ".join(spelled(message).split()), file=sys.stderr)
 
 
 def write(data: bytes) -> None:
-    """Guest output to stdout, at once; a reader that went away (``| head``) does not end the run."""
+    """Write guest output to stdout at once. A closed pipe (``| head``) does not end the run."""
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -15,7 +15,7 @@ __all__ = ["rows", "run_in_realm"]
 
 
 def run_in_realm(payload: str, options: Mapping[str, Any], tell: Callable[[bytes], object] | None) -> Outcome:
-    """Run ``payload``; ``options`` are those of ``Machine`` and of its Realm. ``tell`` gets its output as it comes."""
+    """Run ``payload`` with the options of ``Machine`` and of its Realm. ``tell`` gets its output as it is sent."""
     with Machine(**select(options, "board", *declared(MachineOptions))) as booted:
         gc.freeze()
         gc.enable()
@@ -44,7 +44,7 @@ def rows(payload: str, result: "RunResult") -> list[tuple[str, str]]:
 
 
 def _facts(payload: str, result: "RunResult") -> dict[str, Any]:
-    """The same, and the Realm's output, as plain data."""
+    """The summary and the Realm's output, as plain data."""
     return {
         "payload": payload,
         "status": result.status,

@@ -1,4 +1,4 @@
-"""``realmlab run``: its options are those that :mod:`realmlab.options` declares, and a few about the output alone."""
+"""``realmlab run``: the options that :mod:`realmlab.options` declares, and a few for the output."""
 
 import inspect
 import json
@@ -41,7 +41,7 @@ _PANELS: Final = {World.REALM: "Realms", World.NS_EL2: "Firmware-level images (-
 
 
 def _offered(*tables: type) -> dict[str, Option]:
-    """The options of tables that the command line has."""
+    """The options of tables that exist on the command line."""
     return {name: one for table in tables for name, one in declared(table).items() if not one.python_only}
 
 
@@ -49,29 +49,29 @@ _OFFERED: Final = {world: _offered(MachineOptions, *tables) for world, tables in
 COMMON: Final[dict[str, Option]] = {"board": BOARD} | {
     name: one for name, one in _OFFERED[World.REALM].items() if name in _OFFERED[World.NS_EL2]
 }
-"""The options of every world."""
+"""The options that apply in every world."""
 ONLY: Final = {
     world: {name: one for name, one in offered.items() if name not in COMMON} for world, offered in _OFFERED.items()
 }
-"""The options that only one world has."""
+"""The options that apply in one world only."""
 
 _UART: Final = Option(
     default=(),
-    help="Write what a UART sends to a file, too: the first, or that with the number or name N.",
+    help="Also write what a UART sends to a file: the first UART, or the one with number or name N.",
     metavar="[N=]FILE",
     many=True,
 )
 ABOUT_OUTPUT: Final = {
-    "world": "which machine of the API it is",
+    "world": "selects the machine of the API",
     "as_json": "what the command prints",
     "quiet": "what the command prints",
     "uart": "on_output of the API",
 }
-"""The options that the API has not, and why."""
+"""The options that the API does not have, and why."""
 
 
 def _parameter(name: str, option: Option, panel: str | None) -> Iterator[inspect.Parameter]:
-    """The parameters of the command that stand for an option: itself, and one for each flag of a constant."""
+    """The command's parameters for an option: one for the option itself and one for each constant's flag."""
     kind: Any = list[option.kind] | None if option.many else option.kind | None  # type: ignore[name-defined]
     choices, complete = option.choices, option.complete
     if choices and complete is None:
@@ -101,7 +101,7 @@ def _keyword(name: str, kind: Any, info: Any, default: Any) -> inspect.Parameter
 
 
 def _with_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Give the command the options that are declared, between its own."""
+    """Insert the declared options among those of the command."""
     signature = inspect.signature(function)
     parameters = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
     for name, option in COMMON.items():
@@ -127,7 +127,7 @@ def _open_trace(path: str | None) -> "Trace":
 
 
 def _chosen(ctx: typer.Context, world: World, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of the API that were given; MachineError for one that only another world has."""
+    """The API options that were given; raises MachineError for an option of another world."""
     named = {
         name: value
         for name, value in given.items()
@@ -168,18 +168,16 @@ def run(
         ),
     ] = None,
     *,
-    world: Annotated[
-        World, typer.Option(help="Run it in a Realm, or as the software of Non-secure EL2.")
-    ] = World.REALM,
+    world: Annotated[World, typer.Option(help="Run it in a Realm, or as software at Non-secure EL2.")] = World.REALM,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary.")] = False,
     **given: Any,
 ) -> int:
-    """Run a payload: its output, then a summary on stderr.
+    """Run a payload and print its output, then a summary on stderr.
 
     The exit status is the payload's; 2: bad input; 3: the guest failed; 4: instruction limit; 130: interrupted. With
-    --world ns-el2 it is 0 when the system is turned off, reset with --no-reset, or --until appears; 1 when a console
-    did not show what --until or --expect wants, or showed what --reject does not want; 4 for too many resets, too.
+    --world ns-el2: 0 if the system is turned off, is reset with --no-reset, or --until appears; 1 if --until or an
+    --expect did not appear on a console, or a --reject did; 4 also for too many resets.
 
     [bold]realmlab run hello[/bold]
 

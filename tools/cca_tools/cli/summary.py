@@ -1,4 +1,4 @@
-"""What a run took, in a few lines for people."""
+"""The summary of a run, in a few readable lines."""
 
 import sys
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ __all__ = ["Outcome", "counts", "seconds", "select", "show"]
 
 
 class Outcome(NamedTuple):
-    """What came of a run: exit status, a message or none, the summary as (label, text), the same as plain data."""
+    """The result of a run: exit status, message or none, the summary as (label, text), and as plain data."""
 
     status: int
     message: str
@@ -17,18 +17,18 @@ class Outcome(NamedTuple):
 
 
 def select(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Those of the options that have one of these names."""
+    """The options with these names."""
     return {name: options[name] for name in names if name in options}
 
 
 def counts(numbers: Mapping[str, int], prefix: str = "") -> str:
-    """Names, without ``prefix``, with their numbers; the highest first."""
+    """Names without ``prefix``, with their counts, the highest first."""
     ranked = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name.removeprefix(prefix)} {count:,}" for name, count in ranked) or "none"
 
 
 def seconds(time: float) -> str:
-    """A time in the unit that suits it."""
+    """Format a time in a suitable unit."""
     for unit, name in ((1.0, "s"), (1e-3, "ms")):
         if time >= unit:
             return f"{time / unit:.3g} {name}"
@@ -36,7 +36,7 @@ def seconds(time: float) -> str:
 
 
 def show(table: list[tuple[str, str]], stream: TextIO | None = None) -> None:
-    """Print the summary; on a terminal with colour."""
+    """Print the summary, in colour on a terminal."""
     stream = stream or sys.stderr
     width = max(len(label) for label, _ in table)
     if not stream.isatty():

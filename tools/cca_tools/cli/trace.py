@@ -8,15 +8,17 @@ import typer
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Look at trace files.", no_args_is_help=True)
+app = typer.Typer(help="Show trace files.", no_args_is_help=True)
 
 
 @app.command("show")
 def trace_show(
     file: Annotated[Path, typer.Argument(help="A trace file.")],
-    event: Annotated[str, typer.Option(metavar="NAME", help="Only events whose name starts so, such as rmi.")] = "",
+    event: Annotated[
+        str, typer.Option(metavar="NAME", help="Only events whose names start with this, such as rmi.")
+    ] = "",
 ) -> int:
-    """Show a trace file for people, in colour on a terminal."""
+    """Print a trace file in readable form, in colour on a terminal."""
     from cca_tools.traces import show
 
     show(file, sys.stdout, event)

@@ -9,7 +9,7 @@ __all__ = ["version"]
 
 
 def version(as_json: Json = False) -> int:
-    """Print the version, and those of the specifications and engines."""
+    """Print the versions of Realmlab, the specifications and the engines."""
     from importlib.metadata import version as installed
 
     from realmlab.specifications import SPECIFICATIONS

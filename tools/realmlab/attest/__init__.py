@@ -1,4 +1,4 @@
-"""CCA attestation tokens from the verifier's side: parse, show, verify. Independent of the code that signs them."""
+"""CCA attestation tokens from the verifier's side: parse, show, verify. Shares no code with the signing side."""
 
 from realmlab.attest.policy import Policy, PolicyError, load_policy
 from realmlab.attest.source import extract

@@ -1,7 +1,7 @@
-"""A strict decoder of CBOR (RFC 8949) for bytes that nobody vouches for yet.
+"""A strict CBOR (RFC 8949) decoder for untrusted bytes.
 
-What a verifier reads must mean one thing only: definite lengths, no duplicate keys, no bytes after the item, valid
-UTF-8, nesting of at most MAX_DEPTH. Anything else is a CborError; no input makes it fail in another way.
+A verifier must not read ambiguous data: definite lengths, no duplicate keys, no trailing bytes, valid
+UTF-8, at most MAX_DEPTH levels of nesting. Anything else raises CborError, and no input raises anything else.
 """
 
 import struct
@@ -17,11 +17,11 @@ _FLOATS: Final = {25: ">e", 26: ">f", 27: ">d"}
 
 
 class CborError(ValueError):
-    """The bytes are not one well-formed item."""
+    """The bytes are not exactly one well-formed item."""
 
 
 class Tag(NamedTuple):
-    """A tagged item; no tag is interpreted."""
+    """A tagged item. Tags are not interpreted."""
 
     number: int
     value: Any
@@ -101,7 +101,7 @@ class _Reader:
 
 
 def decode(data: bytes) -> Any:
-    """The one item that ``data`` is; CborError when it is anything else."""
+    """Decode the single item in ``data``; raises CborError for anything else."""
     reader = _Reader(data)
     value = reader.item(0)
     if reader.at != len(data):

@@ -19,7 +19,7 @@ _UNCOMPRESSED: Final = 4
 
 
 class CoseError(ValueError):
-    """A COSE structure or a key is not what it must be, or a signature does not verify."""
+    """A COSE structure or a key is malformed, or a signature does not verify."""
 
 
 class _Algorithm(NamedTuple):
@@ -29,19 +29,19 @@ class _Algorithm(NamedTuple):
 
 
 class _Curve(NamedTuple):
-    name: str  # as cryptography has it
+    name: str  # the name that the cryptography package uses
     size: int  # bytes of a coordinate
 
 
 ALGORITHMS: Final = {-7: _Algorithm("ES256", "SHA256", 1), -35: _Algorithm("ES384", "SHA384", 2),
                      -36: _Algorithm("ES512", "SHA512", 3)}  # fmt: skip
-"""COSE algorithm -> what it is; each goes with one curve here, as RFC 9864 has it."""
+"""COSE algorithm -> its parameters. Each algorithm implies one curve, as in RFC 9864."""
 _CURVES: Final = {1: _Curve("secp256r1", 32), 2: _Curve("secp384r1", 48), 3: _Curve("secp521r1", 66)}
 
 
 @dataclass(frozen=True, slots=True)
 class Sign1:
-    """A COSE_Sign1: the encoded protected header, the algorithm in it, and what is signed by what."""
+    """A COSE_Sign1: the encoded protected header, its algorithm, the payload and the signature."""
 
     protected: bytes
     algorithm: int
@@ -50,7 +50,7 @@ class Sign1:
 
     @property
     def signed(self) -> bytes:
-        """The bytes that the signature is for: Sig_structure."""
+        """The bytes that are signed: Sig_structure."""
         parts = (encode_text("Signature1"), encode_bytes(self.protected), encode_bytes(b""), encode_bytes(self.payload))
         return b"\x84" + b"".join(parts)
 
@@ -63,7 +63,7 @@ def _decode(data: bytes, what: str) -> Any:
 
 
 def parse_sign1(data: bytes) -> Sign1:
-    """A COSE_Sign1 with its tag; CoseError says what is wrong with it."""
+    """Parse a tagged COSE_Sign1; raises CoseError if it is malformed."""
     value = _decode(data, "COSE_Sign1")
     if not isinstance(value, Tag) or value.number != _SIGN1_TAG:
         raise CoseError(f"COSE_Sign1 must have tag {_SIGN1_TAG}")
@@ -91,7 +91,7 @@ def _key(crv: int, x: bytes, y: bytes) -> "EllipticCurvePublicKey":
 
 
 def cose_key(data: bytes) -> "EllipticCurvePublicKey":
-    """The key of an encoded COSE_Key of type EC2 with both coordinates; CoseError when it is none."""
+    """Parse an encoded COSE_Key of type EC2 with both coordinates; raises CoseError if it is malformed."""
     value = _decode(data, "COSE_Key")
     if not isinstance(value, dict) or value.get(_KTY) != _EC2:
         raise CoseError("COSE_Key must be a map with kty 2 (EC2)")
@@ -105,7 +105,7 @@ def cose_key(data: bytes) -> "EllipticCurvePublicKey":
 
 
 def point_key(data: bytes) -> "EllipticCurvePublicKey":
-    """The key of an uncompressed point on P-384, as legacy tokens have it; CoseError when it is none."""
+    """Parse an uncompressed P-384 point, the form in legacy tokens; raises CoseError if it is malformed."""
     size = _CURVES[_P384].size
     if len(data) != 1 + 2 * size or data[0] != _UNCOMPRESSED:
         raise CoseError(f"a raw key must be 04 and two coordinates of {size} bytes")
@@ -113,7 +113,7 @@ def point_key(data: bytes) -> "EllipticCurvePublicKey":
 
 
 def verify_signature(message: Sign1, key: "EllipticCurvePublicKey") -> None:
-    """CoseError when the signature of ``message`` is not that of ``key``."""
+    """Raise CoseError unless ``key`` made the signature of ``message``."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA

@@ -1,17 +1,17 @@
-"""What a verifier expects of a token beyond its signatures: reference values, in TOML or JSON.
+"""Reference values: what a verifier expects of a token beyond valid signatures, in TOML or JSON.
 
 ::
 
-    rim = "33f7..."                      # or a list: any of them
+    rim = "33f7..."                      # or a list: any of these
     rpv = "00"                           # zero padded to 64 bytes
-    lifecycle = ["secured"]              # states or values; the default is secured alone
+    lifecycle = ["secured"]              # states or values; default: only secured
     implementation_id = "..."
     instance_id = "..."
-    exact_components = true              # no software component but those below
+    exact_components = true              # no software components other than these
     [rems]
     1 = "..."                            # REM 1 to 4, as RSI numbers them
     [[components]]
-    type = "RMM"                         # each named component must be there, with what is given here
+    type = "RMM"                         # each listed component must be present and match
     measurement = ["...", "..."]
     signer_id = "..."
     version = "0.1.0"
@@ -36,11 +36,11 @@ Hex = str | list[str]
 
 
 class PolicyError(MachineError):
-    """A policy is not what it must be; the text says how to mend it."""
+    """A policy is invalid; the message says how to fix it."""
 
 
 class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a software component must be; the type chooses it."""
+    """The expected values of a software component, selected by its type."""
 
     type: str
     measurement: Hex | None = None
@@ -49,7 +49,7 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The expectations; None expects nothing."""
+    """The expectations. None accepts any value."""
 
     rim: Hex | None = None
     rems: dict[str, Hex] = {}
@@ -76,7 +76,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def hex_bytes(text: str) -> bytes:
-    """Bytes out of hex digits; ValueError says what the text is not."""
+    """Parse hex digits; raises ValueError for anything else."""
     try:
         return bytes.fromhex(text)
     except ValueError:
@@ -84,14 +84,14 @@ def hex_bytes(text: str) -> bytes:
 
 
 def any_of(value: Hex | None) -> tuple[bytes, ...]:
-    """The values that are acceptable; none for no expectation."""
+    """The acceptable values; empty if any value will do."""
     if value is None:
         return ()
     return tuple(hex_bytes(item) for item in ([value] if isinstance(value, str) else value))
 
 
 def load_policy(path: Path) -> Policy:
-    """A policy file: JSON when its name ends in .json, else TOML; PolicyError."""
+    """Read a policy file: JSON if the name ends in .json, else TOML. Raises PolicyError."""
     try:
         text = path.read_text()
         data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)

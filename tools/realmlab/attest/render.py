@@ -1,4 +1,4 @@
-"""A token for people, in colour on a terminal, and as plain data for JSON."""
+"""Render a token: in colour on a terminal, or as plain data for JSON."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
@@ -24,7 +24,7 @@ def plain(value: Any) -> Any:
 
 
 def report_data(report: Report) -> dict[str, Any]:
-    """A report as plain data; ``reason`` is the step that failed first, or null."""
+    """A report as plain data. ``reason`` is the first step that failed, or null."""
     failure = report.failure
     return {
         "verified": report.verified,
@@ -51,7 +51,7 @@ def _lines(value: Any, name: str) -> Iterator[str]:
 
 
 def _rows(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, line): the name only beside the first line of a value."""
+    """(name, line) pairs; only the first line of a value has the name."""
     for name, value in claims.items():
         label = name.replace("_", " ")
         if isinstance(value, list):
@@ -75,7 +75,7 @@ def _labelled(label: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _print(stream: TextIO, title: str, rows: Sequence[Sequence[tuple[str, str]]]) -> None:
-    """A title, and rows of (text, style) in columns; nothing is cut, however narrow the terminal."""
+    """Print a title and rows of (text, style) in columns, without truncating on narrow terminals."""
     from rich.console import Console
     from rich.text import Text
 
@@ -88,7 +88,7 @@ def _print(stream: TextIO, title: str, rows: Sequence[Sequence[tuple[str, str]]]
 
 
 def show_claims(halves: Mapping[str, Mapping[str, Any] | None], stream: TextIO) -> None:
-    """Print the claims of each half that is there."""
+    """Print the claims of each half that is present."""
     for title, claims in halves.items():
         if claims is not None:
             _print(stream, f"{title} token", [((label, "cyan"), (line, "")) for label, line in _rows(claims)])

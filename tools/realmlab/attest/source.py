@@ -1,4 +1,4 @@
-"""Where a token comes from: a file or stdin; as bytes, in hex, or as the payload ``attest`` prints it."""
+"""Read a token from a file or stdin: raw bytes, hex, or the output of the payload ``attest``."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ _LIMIT: Final = 1 << 20
 
 
 def extract(data: bytes) -> bytes:
-    """The token in ``data``; MachineError when there is none to look at."""
+    """Return the token in ``data``; raises MachineError if there is none."""
     if len(data) > _LIMIT:
         raise MachineError(f"a token must have at most {_LIMIT} bytes, not {len(data)}")
     if not data.strip():
@@ -37,7 +37,7 @@ def extract(data: bytes) -> bytes:
 
 
 def read(name: str) -> bytes:
-    """The token in the file ``name``; ``-`` is stdin."""
+    """Read the token in the file ``name``; ``-`` is stdin."""
     if name == "-":
         return extract(sys.stdin.buffer.read(_LIMIT + 1))
     try:

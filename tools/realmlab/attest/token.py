@@ -1,7 +1,7 @@
-"""The CCA token: its two halves, and what the claims in them must be (DEN0137 1.0, and the layout before 2023).
+"""The CCA token: its two halves and the rules for their claims (DEN0137 1.0, and the layout before 2023).
 
-The layout is told by the realm's profile: rel0 names it and holds the RAK as a COSE_Key, legacy has none and a raw
-point. The tables below say what a claim must be: number, name, type and rule.
+The profile claim of the realm token tells the layout: rel0 has the claim and holds the RAK as a COSE_Key; legacy
+has neither and holds a raw point. The tables below define each claim: number, name, type and rule.
 """
 
 from collections.abc import Callable, Mapping
@@ -64,23 +64,23 @@ LIFECYCLES: Final = {
     0x50: "recoverable-cca-platform-debug",
     0x60: "decommissioned",
 }
-"""Bits 15:8 of the lifecycle claim -> its state."""
+"""Bits 15:8 of the lifecycle claim -> the state."""
 
 
 def lifecycle_name(value: int) -> str:
-    """The state that a lifecycle value stands for; "unknown" for those that nobody defines."""
+    """The state that a lifecycle value encodes; "unknown" for undefined values."""
     return LIFECYCLES.get(value >> 8, LIFECYCLES[0])
 
 
 class TokenError(ValueError):
-    """A token or a claim is not what it must be."""
+    """A token or a claim is malformed or has the wrong value."""
 
 
 Rule = Callable[[Any], bool]
 
 
 class Claim(NamedTuple):
-    """A row of a claim table; ``must`` says in words what ``rule`` checks."""
+    """A row of a claim table. ``must`` describes what ``rule`` checks."""
 
     key: int
     name: str
@@ -154,14 +154,14 @@ REALM: Final = (
 
 @dataclass(frozen=True, slots=True)
 class CcaToken:
-    """A CCA token, taken apart and not verified: its two signed halves."""
+    """A CCA token, parsed but not verified: its two signed halves."""
 
     platform: Sign1
     realm: Sign1
 
 
 def parse(data: bytes) -> CcaToken:
-    """Take a CCA token apart; TokenError when its structure is not that of one."""
+    """Parse a CCA token; raises TokenError if its structure is wrong."""
     try:
         value = decode(data)
     except CborError as error:
@@ -184,7 +184,7 @@ def _half(value: Any, name: str) -> Sign1:
 
 
 def claims_map(payload: bytes) -> dict[Any, Any]:
-    """The claims of a payload by their numbers, unchecked; TokenError when it is no map."""
+    """The claims of a payload by number, unchecked; raises TokenError if the payload is not a map."""
     try:
         value = decode(payload)
     except CborError as error:
@@ -195,7 +195,7 @@ def claims_map(payload: bytes) -> dict[Any, Any]:
 
 
 def _named(rows: tuple[Claim, ...], value: Mapping[Any, Any], where: str) -> dict[str, Any]:
-    """The claims by name; optional ones that are not there are missing, those that no row knows keep their number."""
+    """The claims by name. Absent optional claims are left out; unknown claims keep their number."""
     result: dict[str, Any] = {}
     for row in rows:
         if row.key not in value:
@@ -211,7 +211,7 @@ def _named(rows: tuple[Claim, ...], value: Mapping[Any, Any], where: str) -> dic
 
 
 def claims(payload: bytes, *, realm: bool) -> dict[str, Any]:
-    """The claims of one half by name, each of its type and size; TokenError names the first that is not."""
+    """The claims of one half by name, type and size checked; raises TokenError for the first that is wrong."""
     value = claims_map(payload)
     if not realm:
         named = _named(PLATFORM, value, "the platform token")

@@ -1,4 +1,4 @@
-"""Verification of a CCA token: a table of steps in the order in which a verifier trusts more and more of it."""
+"""Verify a CCA token: a table of steps, each of which extends trust to more of the token."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -30,15 +30,15 @@ _CHALLENGE_SIZE: Final = 64
 
 
 class Result(StrEnum):
-    """How a step came out."""
+    """The result of a step."""
 
     PASSED = "passed"
     FAILED = "failed"
-    SKIPPED = "skipped"  # nothing was expected, or what it needs is missing
+    SKIPPED = "skipped"  # nothing was expected, or its input is missing
 
 
 class Outcome(NamedTuple):
-    """A step and its result; ``detail`` says what was found, or what is wrong."""
+    """A step and its result. ``detail`` says what was found or what is wrong."""
 
     step: str
     result: Result
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
 
 @dataclass(slots=True)
 class Report:
-    """What verification found: claims are there as soon as they have the right form, verified or not."""
+    """What verification found. Claims are present once they are well-formed, verified or not."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     layout: Layout | None = None
@@ -56,18 +56,18 @@ class Report:
 
     @property
     def verified(self) -> bool:
-        """Whether no step failed."""
+        """True if no step failed."""
         return bool(self.outcomes) and self.failure is None
 
     @property
     def failure(self) -> Outcome | None:
-        """The first step that failed: the reason."""
+        """The first step that failed, which is the reason."""
         return next((outcome for outcome in self.outcomes if outcome.result is Result.FAILED), None)
 
 
 @dataclass(slots=True)
 class _State:
-    """What the steps know and find."""
+    """The inputs and findings of the steps."""
 
     data: bytes
     keys: Mapping[str, "EllipticCurvePublicKey"]
@@ -82,7 +82,7 @@ class _Skip(Exception):
 
 
 def load_key(pem: bytes) -> "EllipticCurvePublicKey":
-    """The public key in a PEM file; MachineError when it is none for ECDSA."""
+    """Load the public key in a PEM file; raises MachineError if it is not an ECDSA key."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -97,7 +97,7 @@ def load_key(pem: bytes) -> "EllipticCurvePublicKey":
 
 
 def development_keys() -> dict[str, "EllipticCurvePublicKey"]:
-    """The CPAKs of this project's boards: their private halves are no secret."""
+    """The CPAKs of this project's boards. Their private halves are public."""
     from cca_firmware.bl31.attestation import cpak_pem
     from cca_platform.board import names
 
@@ -146,7 +146,7 @@ def _platform_claims(state: _State) -> str:
 
 
 def _realm_key(half: Sign1) -> tuple[Layout, "EllipticCurvePublicKey"]:
-    """The layout of a realm token, told by its profile, and the RAK in it."""
+    """The layout of a realm token, which its profile tells, and its RAK."""
     value = claims_map(half.payload)
     layout = Layout.REL0 if RealmClaim.PROFILE in value else Layout.LEGACY
     public = value.get(RealmClaim.PUBLIC_KEY)
@@ -277,7 +277,7 @@ STEPS: Final[tuple[tuple[str, Callable[[_State], str]], ...]] = (
     ("instance-id", _instance),
     ("components", _components),
 )
-"""Name and step; a step gives what it found, or raises what is wrong."""
+"""Name and step. A step returns what it found or raises an error."""
 
 
 def verify(
@@ -287,9 +287,9 @@ def verify(
     policy: Policy | None = None,
     steps: Iterable[tuple[str, Callable[[_State], str]]] = STEPS,
 ) -> Report:
-    """Take every step: a token is verified when none fails. ``keys`` are the CPAKs to trust, by the name to show.
+    """Run every step. A token is verified if none fails. ``keys`` are the trusted CPAKs by display name.
 
-    ``challenge`` is what the verifier sent, at most 64 bytes, zero padded.
+    ``challenge`` is what the verifier sent: at most 64 bytes, zero-padded.
     """
     report = Report()
     state = _State(data, keys, challenge, policy or Policy(), report)
