@@ -6,10 +6,11 @@ The engine refuses such an instruction as undefined; the rows tell where it goes
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import product
 from typing import Final, NamedTuple
 
 from cca_arch.fields import Bits
-from cca_arch.sysregs import Cnthctl, Cntkctl, Cptr, Ec, Encoding, Hcr, Mdcr, Sctlr, syndrome
+from cca_arch.sysregs import Cnthctl, Cntkctl, Cptr, Ec, Hcr, Mdcr, Sctlr, syndrome
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, iss_sysreg, iss_wfx
 
 __all__ = ["CONTROLS", "Control", "trap"]
@@ -38,10 +39,10 @@ class Control(NamedTuple):
     target: int
     levels: tuple[int, ...]
     kinds: frozenset[SystemKind]
-    encodings: frozenset[Encoding]
+    encodings: frozenset[tuple[int, ...]]  # which compare equal with an Encoding
 
 
-def _of(pattern: str) -> Iterable[Encoding]:
+def _of(pattern: str) -> Iterable[tuple[int, ...]]:
     """Encodings of ``op0 op1 CRn CRm op2``; ``1,2`` lists values, ``0-7`` is a range."""
 
     def values(text: str) -> list[int]:
@@ -51,8 +52,7 @@ def _of(pattern: str) -> Iterable[Encoding]:
             found += range(int(low), int(high or low) + 1)
         return found
 
-    op0, op1, crn, crm, op2 = (values(text) for text in pattern.split())
-    return (Encoding(a, b, c, d, e) for a in op0 for b in op1 for c in crn for d in crm for e in op2)
+    return product(*(values(text) for text in pattern.split()))
 
 
 def _control(
