@@ -52,7 +52,7 @@ class TestTurnedOff:
     @pytest.mark.parametrize("trap", sorted(HANDLED))
     @pytest.mark.parametrize("timer", ["cntv", "cntp"])
     def test_handled_trap(self, running: Running, timer: str, trap: str) -> None:
-        """The change exits with IRQ after whatever trap comes next: the trap is done, and the Realm goes on after it."""
+        """The change exits with IRQ after whatever trap comes next: the trap is done, and the Realm goes on."""
         arm = f"msr {timer}_cval_el0, xzr; mov x6, #1; msr {timer}_ctl_el0, x6; isb; nop; nop"
         source = f"{arm}; msr {timer}_ctl_el0, xzr; isb; {HANDLED[trap]}; mov x5, #5"
         realm = running(with_vectors(source))
