@@ -1,1 +1,1 @@
-"""The Realm Management Monitor, RMM 1.0 (DEN0137): R-EL2 as a Python program on the machine's PEs."""
+"""The Realm Management Monitor, RMM 1.0 (DEN0137): a Python program at R-EL2 of the machine's PEs."""

@@ -1,4 +1,4 @@
-"""What this RMM tells whoever looks at its machine (:mod:`cca_platform.machine.inspection`), read from its granules."""
+"""This RMM's inspector (:mod:`cca_platform.machine.inspection`), which reads its granules."""
 
 from collections.abc import Callable
 from typing import Final
@@ -20,7 +20,7 @@ _RPV_SIZE: Final = 64
 
 
 class Inspector:
-    """Reads the RMM's own memory, and changes nothing."""
+    """Reads the RMM's own memory without changing it."""
 
     def __init__(self, port: Port, granules: Callable[[], Granules]) -> None:
         self._port = port
@@ -31,7 +31,7 @@ class Inspector:
         return self._tracked()
 
     def granule(self, pa: int) -> str | None:
-        """The state of a granule, or None for one that is not tracked."""
+        """The state of a granule, or None if it is not tracked."""
         state = self._granules.state(pa)
         return None if state < 0 else State(state).name
 
@@ -51,11 +51,11 @@ class Inspector:
             raise KeyError(f"granule {pa:#x} must be {wanted.name}, not {self.granule(pa)}")
 
     def realms(self) -> list[int]:
-        """The RDs of every Realm."""
+        """The RDs of all Realms."""
         return self._all(State.RD)
 
     def realm(self, rd: int) -> RealmFacts:
-        """What is in an RD; KeyError for another granule."""
+        """The contents of an RD; raises KeyError for any other granule."""
         self._check(rd, State.RD)
         port, realm = self._port, REALM.load(self._port, rd)
         algorithm = HashAlgorithm(realm.hash_algo)
@@ -78,12 +78,12 @@ class Inspector:
         )
 
     def recs(self, rd: int) -> list[int]:
-        """The RECs of a Realm, by index."""
+        """The RECs of a Realm by index."""
         found = ((REC.load(self._port, pa), pa) for pa in self._all(State.REC))
         return [pa for rec, pa in sorted(found, key=lambda one: one[0].rec_index) if rec.rd == rd]
 
     def rec(self, pa: int) -> RecFacts:
-        """What is in a REC; KeyError for another granule."""
+        """The contents of a REC; raises KeyError for any other granule."""
         self._check(pa, State.REC)
         rec = REC.load(self._port, pa)
         pending = {
@@ -104,5 +104,5 @@ class Inspector:
         )
 
     def rtt_entry(self, entry: int, level: int) -> str:
-        """The state of an RTT entry in words."""
+        """The state of an RTT entry as text."""
         return rtte.name(entry, level)

@@ -1,4 +1,4 @@
-"""The RMM as a program of R-EL2: entered by EL3 with boot and RMI calls, and by exceptions of the Realm it runs."""
+"""The RMM as a program at R-EL2: EL3 enters it for boot and RMI calls, and Realms by exceptions."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -34,8 +34,8 @@ _INSTRUCTION: Final = 4
 class Rmm(Core):
     """The monitor of one machine: the program to install at (REALM, 2).
 
-    It offers the ``versions`` given, RMM 1.0 if there are none. The Host chooses among them with RMI_VERSION, until it
-    calls a command that is not ``opening``; a Host that does not choose has the first.
+    It offers the given ``versions``, by default RMM 1.0. The Host can select one with RMI_VERSION until it calls a
+    command that is not ``opening``. The default is the first.
     """
 
     version: Version
@@ -52,21 +52,21 @@ class Rmm(Core):
         self._services: Mapping[int, Command[Any]] = {}
         self.el3 = max(version.el3 for version in offered)
         self.inspector = Inspector(self.port, lambda: self.granules)
-        """What it tells whoever looks at the machine."""
+        """The inspector of its objects."""
         machine.parts["rmm"] = self
 
     @property
     def modules(self) -> frozenset[str]:
-        """Where the handlers of its versions are from: a measurement of the RMM is one of them too."""
+        """The modules of its versions' handlers, which a measurement of the RMM includes."""
         tables = (table for version in self._versions.values() for table in (version.commands, version.services))
         return frozenset(row.handler.__module__ for table in tables for row in table.values())
 
     # -- state of a snapshot: all of it is memory -------------------------------------------------------------------
     def save(self) -> None:
-        """Nothing: memory has it."""
+        """Save nothing: all state is in memory."""
 
     def restore(self, state: None) -> None:
-        """Forget what was cached of the state before."""
+        """Drop the caches of the previous state."""
         if self.booted:
             self.attach()
         else:
@@ -74,7 +74,7 @@ class Rmm(Core):
             self._commands = self._services = {}
 
     def attach(self) -> Header:
-        """Rebuild from memory what Python caches of it, the version in force too."""
+        """Rebuild the caches from memory, including the version in force."""
         head = super().attach()
         self._settled = bool(head.settled)
         self.adopt(head.rmi or self._first)
@@ -82,7 +82,7 @@ class Rmm(Core):
 
     # -- versions ---------------------------------------------------------------------------------------------------
     def adopt(self, number: int) -> None:
-        """Take facts and tables of a version."""
+        """Adopt the facts and tables of a version."""
         self.version = self.facts = version = self._versions[number]
         self.granules.moves = version.moves
         self.revisions = (number,) if self._settled else tuple(sorted(self._versions))
@@ -91,7 +91,7 @@ class Rmm(Core):
         self.enter_row = version.commands[version.enter]
 
     def settle(self) -> None:
-        """The Host has begun to use the version in force: it cannot have another any more."""
+        """Settle the version: the Host has begun to use it and can no longer select another."""
         self._settled = True
         self.write_head(rmi=self.version.rmi, settled=1)
         self.adopt(self.version.rmi)
@@ -108,7 +108,7 @@ class Rmm(Core):
         pe.leave(RmmEl3.BOOT_COMPLETE, code)
 
     def cold_boot(self, pe: "Pe") -> BootCode:
-        """Check what EL3 says, note the banks, and start with every granule UNDELEGATED."""
+        """Check EL3's arguments, record the banks, and start with every granule UNDELEGATED."""
         code = check_registers(pe, self.port, self.el3)
         if code != BootCode.SUCCESS:
             return code
@@ -121,12 +121,12 @@ class Rmm(Core):
         self.attach()
         return BootCode.SUCCESS
 
-    # -- program of R-EL2 -------------------------------------------------------------------------------------------
+    # -- program at R-EL2 -------------------------------------------------------------------------------------------
     def on_eret(self, pe: "Pe") -> None:
-        """EL3 enters: with a CPU index in X0 to boot this PE, else with an RMI call in X0..X7."""
+        """Handle an entry from EL3: a CPU index in X0 boots this PE; otherwise X0..X7 are an RMI call."""
         x = pe.x[0:8].tolist()
         row = self._commands.get(x[0] & FUNCTION)
-        if row is None and x[0] < MAX_PES:  # no FID of a fast call is as small
+        if row is None and x[0] < MAX_PES:  # smaller than any FID of a fast call
             self.boot(pe)
             return
         tracing = self.trace.on
@@ -146,7 +146,7 @@ class Rmm(Core):
             self.answer(pe, row, result, kept, call.failed)
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-        """A Realm's exception; the preferred return address of an SMC is the SMC itself."""
+        """Handle a Realm's exception. The preferred return address of an SMC is the SMC itself."""
         moves = pe.moves
         if esr & _EC == _SMC:
             pe.elr += _INSTRUCTION
@@ -166,5 +166,5 @@ class Rmm(Core):
             leave(self, pe, RecExitReason.IRQ)
 
     def on_irq(self, pe: "Pe") -> None:
-        """A physical interrupt while a Realm runs belongs to the Host."""
+        """Exit to the Host on a physical interrupt while a Realm runs."""
         leave(self, pe, RecExitReason.IRQ)

@@ -1,1 +1,1 @@
-"""What commands and exits stand on: the RMM's own memory, rows and calls, offers and versions."""
+"""The base of commands and exits: the RMM's own memory, rows and calls, offers and versions."""

@@ -1,4 +1,4 @@
-"""RMM boot: the boot interface of EL3 and the core manifest in the shared page, checked in the specified order."""
+"""RMM boot: checks EL3's boot arguments and the core manifest in the shared page, in the specified order."""
 
 import struct
 from typing import TYPE_CHECKING, Final
@@ -20,15 +20,15 @@ _BANK: Final = struct.Struct("<QQ")
 
 
 def _supported(found: int, needed: int) -> bool:
-    """Whether a version has the same major number as the one needed, and no lower minor number."""
+    """True if a version has the required major number and at least the required minor number."""
     have, want = InterfaceVersion(found), InterfaceVersion(needed)
     return not found & ~_VERSION_MASK and have.major == want.major and bool(have.minor >= want.minor)
 
 
 def check_registers(pe: "Pe", port: Port, interface: int) -> BootCode:
-    """What a cold boot's X0..X3 say: CPU index, version of the RMM-EL3 interface, number of CPUs, shared page.
+    """X0..X3 of a cold boot: CPU index, version of the RMM-EL3 interface, number of CPUs, shared page.
 
-    ``interface`` is the version that the RMM needs.
+    ``interface`` is the version that the RMM requires.
     """
     cpu, found, cpus, shared = pe.x[0], pe.x[1], pe.x[2], pe.x[3]
     if not _supported(found, interface):
@@ -45,7 +45,7 @@ def check_registers(pe: "Pe", port: Port, interface: int) -> BootCode:
 
 
 def read_banks(port: Port, shared: int) -> list[tuple[int, int]] | None:
-    """The DRAM banks (base, size) of the core manifest; None when they are not what they must be."""
+    """The DRAM banks (base, size) of the core manifest; None if they are invalid."""
     manifest = CORE_MANIFEST.unpack(port.read(shared, CORE_MANIFEST.size))
     size = manifest.num_banks * DRAM_BANK.size
     inside = shared <= manifest.banks and manifest.banks + size <= shared + GRANULE_SIZE

@@ -1,7 +1,7 @@
-"""Commands as data: a row says what goes in and out, what makes it fail in which order, and what it does.
+"""Commands as data: a row declares inputs, outputs, failure conditions in order, and the handler.
 
-What a call has is declared in a class of its own: the inputs by name, in the order of the registers, and the context,
-which is loaded when it is first asked for::
+A class declares what a call has: the inputs by name, in register order, and the context, which is loaded on first
+use::
 
     class RealmCall(Call):
         rd: int
@@ -17,8 +17,8 @@ A row of the RMI, RSI or PSCI table names that class::
         checks=(*granule("rd", State.RD), Check("realm_state", not_new, REALM_ERROR)),
     )
 
-``checks`` are the failure conditions under their identifiers of the specification, in the order in which they are
-tried; a condition only looks. The handler runs when none holds; it cannot fail, but where EL3 has the last word (see
+``checks`` are the failure conditions, with the specification's identifiers, in the order in which they are tried. A
+condition has no side effects. The handler runs if none holds; it cannot fail, except where EL3 decides (see
 :class:`Refusal`). Dispatch, traces, the manual and the conformance tests read the row.
 """
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Check", "Command", "Condition", "Refusal", "Result", "Signed", "execute", "loaded", "table"]
 
 Result = tuple[int, ...]
-"""X0, X1, ... of a command that completes."""
+"""X0, X1, ... of a completed command."""
 Signed = NewType("Signed", int)
-"""An input that is a signed 64-bit number."""
+"""A signed 64-bit input."""
 INPUT: Final = RmiStatus.ERROR_INPUT
 """The status of most conditions."""
 
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 class loaded(Generic[T]):
-    """Context of a call: what the method loads when it is first asked for, and never again in this call."""
+    """Context of a call: the method loads it on first use, once per call."""
 
     def __init__(self, load: Callable[[Any], T]) -> None:
         self._load = load
@@ -61,14 +61,14 @@ class loaded(Generic[T]):
         if call is None:
             return self
         value = self._load(call)
-        setattr(call, self._name, value)  # the next time it is found there
+        setattr(call, self._name, value)  # later uses find it there
         return value
 
 
 class Call:
-    """One call. A subclass declares what its commands have: X1, X2, ... by name, and their context.
+    """One call. A subclass declares the inputs of its commands (X1, X2, ... by name) and their context.
 
-    ``kept`` are X4 and up of the Host, which come back unless a command writes them.
+    ``kept`` are the Host's X4 and up, which are preserved unless a command writes them.
     """
 
     ins: ClassVar[tuple[str, ...]] = ()
@@ -79,7 +79,7 @@ class Call:
     command: "Command[Any]"
     kept: Sequence[int]
     failed: str | None = None
-    """The failure condition that refused the call."""
+    """The failure condition that held, if any."""
 
     def __init__(
         self, rmm: "Core", pe: "Pe", command: "Command[Any]", x: Sequence[int], kept: Sequence[int] = ()
@@ -97,7 +97,7 @@ class Call:
 
 
 def _initializer(inputs: Mapping[str, object]) -> Callable[..., None]:
-    """An ``__init__`` that takes the inputs from ``x``: written out, as dataclasses do it, for a call is made often."""
+    """Generate an ``__init__`` that takes the inputs from ``x``, as dataclasses do, because calls are frequent."""
     lines = ["self.rmm = rmm", "self.pe = pe", "self.command = command", "self.kept = kept"]
     for number, (name, kind) in enumerate(inputs.items()):
         lines.append(f"self.{name} = x[{number}]" + f" - (x[{number}] >> 63 << 64)" * (kind is Signed))
@@ -111,9 +111,9 @@ C_contra = TypeVar("C_contra", bound=Call, contravariant=True)
 
 
 class Condition(Generic[C_contra]):
-    """A failure condition: X0 of the call that it refuses is ``status | index << 8``.
+    """A failure condition. If it holds, X0 is ``status | index << 8``.
 
-    ``result_index`` and ``outputs`` (X1, X2, ...) are given where the specification names them.
+    ``result_index`` and ``outputs`` (X1, X2, ...) are set where the specification defines them.
     """
 
     __slots__ = ()
@@ -123,14 +123,14 @@ class Condition(Generic[C_contra]):
     outputs: Callable[[C_contra], Result] | None
 
     def answer(self, call: C_contra) -> Result:
-        """The result of the call that this condition refuses."""
+        """The result of a call for which this condition holds."""
         status = self.status if self.result_index is None else self.status | (self.result_index(call) & 0xFF) << 8
         return (int(status),) if self.outputs is None else (int(status), *self.outputs(call))
 
 
 @dataclass(frozen=True, slots=True)
 class Check(Condition[C_contra]):
-    """A condition that is asked before the handler runs: ``fails(call)`` is true when it holds. It only looks."""
+    """A condition tested before the handler runs. ``fails(call)`` is true if it holds; it has no side effects."""
 
     id: str
     fails: Callable[[C_contra], object]
@@ -141,7 +141,7 @@ class Check(Condition[C_contra]):
 
 @dataclass(frozen=True, slots=True)
 class Refusal(Condition[Call]):
-    """A condition that only the act can tell, because EL3 decides: the handler returns it, having done nothing."""
+    """A condition that EL3 decides. The handler tries the act and returns the condition, having changed nothing."""
 
     id: str
     status: int = INPUT
@@ -151,18 +151,18 @@ class Refusal(Condition[Call]):
 
 @dataclass(frozen=True)
 class Command(Generic[C]):
-    """A row of a command table. ``outs`` names X1, X2, ... of the answer."""
+    """A row of a command table. ``outs`` names X1, X2, ... of the result."""
 
     fid: int
     name: str
     call: type[C]
     handler: Callable[[C], "Result | Refusal | None"]
-    """Commits; returns X0, X1, ..., one of ``refusals``, or None when the answer comes later."""
+    """Commits; returns X0, X1, ..., one of ``refusals``, or None if the result comes later."""
     outs: tuple[str, ...] = ()
     checks: tuple[Check[C], ...] = ()
     refusals: tuple[Refusal, ...] = ()
     width: int = field(init=False, repr=False, compare=False)
-    """How many registers of the answer are the command's: X0 to X3 at least."""
+    """The number of result registers that the command defines: at least X0 to X3."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "width", max(len(self.outs), 3) + 1)
@@ -178,7 +178,7 @@ class Command(Generic[C]):
         return (*self.checks, *self.refusals)
 
     def check(self, id: str) -> Check[C]:
-        """The check with this identifier; KeyError when there is none."""
+        """The check with this identifier; raises KeyError if there is none."""
         for check in self.checks:
             if check.id == id:
                 return check
@@ -200,7 +200,7 @@ def execute(call: Call) -> Result | None:
 
 
 def table(*parts: Sequence[Command[Any]]) -> dict[int, Command[Any]]:
-    """FID -> row, of the rows of several modules; no FID may have two."""
+    """Collect the rows of several modules into FID -> row; each FID has one row."""
     rows = [row for part in parts for row in part]
     found = {int(row.fid): row for row in rows}
     assert len(found) == len(rows), "a command table must have one row for each FID"

@@ -1,4 +1,4 @@
-"""What an RMM offers to the Host: feature register 0, and what follows from it for the parameters of Realms."""
+"""The features that an RMM offers to the Host: feature register 0, and its limits for the parameters of Realms."""
 
 from typing import Final, NamedTuple
 
@@ -16,17 +16,17 @@ class Offer(NamedTuple):
     register_0: FeatureRegister0
 
     def register(self, index: int) -> int:
-        """A feature register; those other than 0 read as zero."""
+        """A feature register; all but register 0 read as zero."""
         return int(self.register_0) if index == 0 else 0
 
     @property
     def max_recs(self) -> int:
-        """The largest number of RECs of a Realm."""
+        """The maximum number of RECs of a Realm."""
         order: int = self.register_0.MAX_RECS_ORDER
         return (1 << order) - 1
 
     def supports(self, params: Record) -> bool:
-        """Whether RmiRealmParams ask for no more than is offered."""
+        """True if RmiRealmParams request no more than is offered."""
         flags, offer = RmiRealmFlags(params.flags), self.register_0
         return bool(
             flags.lpa2 <= offer.LPA2

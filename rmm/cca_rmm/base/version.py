@@ -1,4 +1,4 @@
-"""A version of the interfaces as one object: its tables, its facts, and where its manual is."""
+"""A version of the interfaces as one object: its tables, its facts, and its manual."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ _SMC64: Final = Fid.smc64.mask
 
 @dataclass(frozen=True, kw_only=True)
 class Version(Facts):
-    """What an RMM is made from: ``Rmm(machine, version, ...)``. Another version is ``dataclasses.replace`` of one."""
+    """The definition of an RMM: ``Rmm(machine, version, ...)``. ``dataclasses.replace`` makes another version."""
 
     abi: type[IntEnum]
-    """The FIDs of its RMI commands, under their names."""
+    """The FIDs of its RMI commands by name."""
     commands: Mapping[int, Command[Any]]
     """RMI: FID -> row."""
     services: Mapping[int, Command[Any]]
@@ -28,13 +28,13 @@ class Version(Facts):
     service_abi: type[IntEnum]
     """The FIDs of its RSI functions."""
     enter: int
-    """The FID of the command that runs a REC, which ends with the next exit."""
+    """The FID of the command that runs a REC and completes at the next exit."""
     opening: frozenset[int]
-    """The commands that the Host may call before it settles for a version."""
+    """The commands that the Host may call before a version is settled."""
     specification: str
-    """What the manual says where all this comes from."""
+    """The specification that the manual cites."""
     manual: str
-    """The manual's words, a file of the package."""
+    """The manual, a file of the package."""
 
     def __post_init__(self) -> None:
         name = f"RMM {self.name}"

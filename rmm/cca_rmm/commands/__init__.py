@@ -1,1 +1,1 @@
-"""The rows of the command tables, one module for each kind of object."""
+"""The rows of the command tables, one module per kind of object."""

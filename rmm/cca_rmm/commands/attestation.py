@@ -1,13 +1,13 @@
-"""Attestation: the CCA token that a Realm gets with RSI_ATTESTATION_TOKEN_INIT and RSI_ATTESTATION_TOKEN_CONTINUE.
+"""Attestation: the CCA token that RSI_ATTESTATION_TOKEN_INIT and RSI_ATTESTATION_TOKEN_CONTINUE return to a Realm.
 
-The token is two signed sets of claims (DEN0137 1.0 "CCA attestation token"). The platform's comes from EL3, once, with
-the Realm attestation key (RAK); both then lie in the RMM's own memory. TF-RMM fetches them while it boots; here the
-first RSI_ATTESTATION_TOKEN_INIT makes the same calls, so that a run without attestation does not pay for the keys.
+The token is two signed sets of claims (DEN0137 1.0 "CCA attestation token"). The RMM gets the platform token and the
+Realm attestation key (RAK) from EL3 once and keeps them in its own memory. TF-RMM fetches them at boot; here the first
+RSI_ATTESTATION_TOKEN_INIT makes the same calls, so that a run without attestation does not pay for the keys.
 
-INIT freezes the Realm's claims in the REC's auxiliary granule. Signing takes time, as it does on a PE: CONTINUE spends
-it in slices, and an interrupt of the Host between two of them ends the call with RSI_INCOMPLETE and the REC's run with
-RMI_EXIT_IRQ. The next CONTINUE goes on with the slices that are left. Then the granule holds the token, and CONTINUE
-copies it to the Realm piece by piece.
+INIT freezes the Realm's claims in the REC's auxiliary granule. Signing takes time, as it does on a PE. CONTINUE spends
+it in slices; a Host interrupt between two slices ends the call with RSI_INCOMPLETE and the REC's run with RMI_EXIT_IRQ.
+The next CONTINUE resumes with the remaining slices. Then the granule holds the token, and CONTINUE copies it to the
+Realm piece by piece.
 """
 
 import struct
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 __all__ = ["ATTEST", "ATTEST_OFFSET", "COMMANDS", "KEYS", "MAX_TOKEN", "SLICES", "SLICE_TICKS", "Attest", "AttestState"]
 
 MAX_TOKEN: Final = GRANULE_SIZE
-"""The upper bound that INIT reports: the auxiliary granule."""
+"""The upper bound that INIT reports: the size of the auxiliary granule."""
 SLICES: Final = 8
 SLICE_TICKS: Final = 500
-"""Signing costs SLICES * SLICE_TICKS of virtual time, and an interrupt waits for one slice at most."""
+"""Signing takes SLICES * SLICE_TICKS of virtual time; an interrupt waits for one slice at most."""
 
 ATTEST_OFFSET: Final = 0x800  # of Attest in the REC granule
 _RAK: Final = 0x40  # offsets in the RMM's key area, whose first page starts with Keys
@@ -54,24 +54,24 @@ _HASH_NAME: Final = {HashAlgorithm.SHA_256: "sha-256", HashAlgorithm.SHA_512: "s
 
 
 class AttestState(IntEnum):
-    """RmmRecAttestState, with the two halves of IN_PROGRESS."""
+    """RmmRecAttestState, with IN_PROGRESS split in two."""
 
     NONE = 0
     SIGNING = 1  # the auxiliary granule holds the claims
-    SIGNED = 2  # it holds the token
+    SIGNED = 2  # the auxiliary granule holds the token
 
 
 class Attest(NamedTuple):
-    """The attestation of a REC, a word each, at ATTEST_OFFSET in its granule."""
+    """The attestation state of a REC at ATTEST_OFFSET in its granule, one word per field."""
 
     state: int  # AttestState
     size: int  # bytes in the auxiliary granule
-    slices: int  # of signing that are done
-    copied: int  # bytes of the token that the Realm has
+    slices: int  # of signing that are complete
+    copied: int  # bytes of the token already copied to the Realm
 
 
 class Keys(NamedTuple):
-    """The head of the RMM's key area; RAK, its public half and the platform token follow."""
+    """The header of the RMM's key area; the RAK, its public key and the platform token follow."""
 
     ready: int
     platform_size: int
@@ -103,7 +103,7 @@ class ContinueCall(MemoryCall):
 
     @loaded
     def attest(self) -> Attest:
-        """The attestation of the calling REC."""
+        """The attestation state of the calling REC."""
         return ATTEST.load(self.rmm.port, self.rmm.current(self.pe) + ATTEST_OFFSET)
 
 
@@ -117,9 +117,9 @@ def _el3(pe: "Pe", fid: int, *args: int) -> list[int]:
 
 
 def fetch_keys(rmm: "Core", pe: "Pe") -> bool:
-    """Whether the RMM has the RAK and the platform token; it asks EL3 for them if not.
+    """Get the RAK and the platform token from EL3 unless the RMM has them; returns False if EL3 refuses.
 
-    The platform token's challenge is the SHA-256 of the RAK's public half, which binds the two tokens.
+    The platform token's challenge is the SHA-256 of the RAK's public key, which binds the two tokens.
     """
     port, area, shared = rmm.port, rmm.key_area, rmm.shared_page
     if port.read64(area):
@@ -147,11 +147,11 @@ def fetch_keys(rmm: "Core", pe: "Pe") -> bool:
 
 # -- INIT -----------------------------------------------------------------------------------------------------------
 NO_KEYS: Final = Refusal("other", RsiStatus.ERROR_UNKNOWN)
-"""EL3 does not give the RAK or the platform token."""
+"""EL3 refuses the RAK or the platform token."""
 
 
 def token_init(call: InitCall) -> Result | Refusal:
-    """Freeze the claims; whatever was under construction is dropped."""
+    """Freeze the claims and drop any unfinished token."""
     rmm, rec, realm = call.rmm, call.record, call.realm
     if not fetch_keys(rmm, call.pe):
         return NO_KEYS
@@ -173,14 +173,14 @@ def token_init(call: InitCall) -> Result | Refusal:
 
 
 def store(rmm: "Core", pe: "Pe", rec: "Rec", content: bytes, state: AttestState) -> None:
-    """The auxiliary granule holds ``content`` and nothing else."""
+    """Store ``content`` in the auxiliary granule and clear the rest."""
     rmm.port.write(rec.aux_attest, content.ljust(MAX_TOKEN, b"\0"))
     ATTEST.create(rmm.port, rmm.current(pe) + ATTEST_OFFSET, Attest(state, len(content), slices=0, copied=0))
 
 
 # -- CONTINUE -------------------------------------------------------------------------------------------------------
 def token_continue(call: ContinueCall) -> Result | None:
-    """Sign, if that is not done, then copy what fits."""
+    """Sign if necessary, then copy what fits."""
     rmm, pe = call.rmm, call.pe
     target = page(call)
     if target is None:
@@ -202,7 +202,7 @@ def token_continue(call: ContinueCall) -> Result | None:
 
 
 def signed(call: ContinueCall) -> bool:
-    """Spend the slices of signing that are left, and sign; False when the Host has an interrupt before that."""
+    """Spend the remaining slices and sign; returns False if a Host interrupt comes first."""
     rmm, pe, clock = call.rmm, call.pe, call.pe.machine.clock
     for done in range(call.attest.slices, SLICES):
         if pe.interrupted():
@@ -217,7 +217,7 @@ def signed(call: ContinueCall) -> bool:
 
 
 def cca_token(platform_token: bytes, realm_token: bytes) -> bytes:
-    """The CCA token of rel0: tag 399 and a map of the two, the platform's first."""
+    """The CCA token of rel0: tag 399 and a map of the two tokens, platform token first."""
     import cbor2
 
     token = cose.encode(cbor2.CBORTag(CCA_TAG, {PLATFORM_TOKEN: platform_token, REALM_TOKEN: realm_token}))

@@ -1,4 +1,4 @@
-"""What calls of several commands have: the objects that they name, and the context that follows from these."""
+"""Calls that several commands share: the objects that they name, and the context derived from these."""
 
 from typing import TYPE_CHECKING
 
@@ -32,12 +32,12 @@ class RealmCall(Call):
         rtt.edit(rmm.port, rmm.trace, self.pe, self.command.name, self.rd, ipa, w, new)
 
     def invalidate(self, ipa: int, level: int) -> None:
-        """Drop from every TLB what one entry of ``level`` at ``ipa`` mapped."""
+        """Invalidate the mappings of one entry of ``level`` at ``ipa`` in every TLB."""
         rtt.invalidate(self.rmm.machine, self.realm.vmid, ipa, level)
 
 
 class ServiceCall(Call):
-    """A call of a Realm."""
+    """A call from a Realm."""
 
     @loaded
     def record(self) -> Rec:
@@ -51,7 +51,7 @@ class ServiceCall(Call):
 
 
 def read_ns(rmm: "Core", pa: int, size: int = GRANULE_SIZE) -> bytes | None:
-    """Bytes of a Non-secure granule; None when the access through the NS PAS faults. What is shared is read once."""
+    """Read a Non-secure granule once; returns None if the access through the NS PAS faults."""
     try:
         return rmm.ns.read(pa, size)
     except (GranuleProtectionFault, BusError):

@@ -19,7 +19,7 @@ _OFFSET: Final = GRANULE_SIZE - 1
 
 
 def granule(argument: str, state: State, prefix: str | None = None, last: str = "state") -> tuple[Check[Any], ...]:
-    """align, bound and state of a granule argument: ``<prefix>_align``, ``<prefix>_bound``, ``<prefix>_<last>``."""
+    """Conditions of a granule: ``<prefix>_align``, ``<prefix>_bound`` and, for its state, ``<prefix>_<last>``."""
     prefix = argument if prefix is None else prefix
     wanted = int(state)
     get = attrgetter(argument)

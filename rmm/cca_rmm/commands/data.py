@@ -48,12 +48,12 @@ class CreateCall(UnknownCall):
 
     @loaded
     def content(self) -> bytes | None:
-        """The Host's page, if it can be read."""
+        """The Host's page, or None if it cannot be read."""
         return read_ns(self.rmm, self.src)
 
 
 def data_create(call: CreateCall) -> Result:
-    """Whatever the RIPAS was, it is RAM now: the content is part of the measured initial state."""
+    """Map the page with RIPAS RAM, regardless of the RIPAS before: it is part of the measured initial state."""
     rmm, realm, content = call.rmm, call.realm, call.content
     assert content is not None
     rmm.port.write(call.data, content)
@@ -66,14 +66,14 @@ def data_create(call: CreateCall) -> Result:
 
 
 def data_create_unknown(call: UnknownCall) -> Result:
-    """The granule is DELEGATED, so all zero; the RIPAS stays."""
+    """Map the granule, which is zero because it is DELEGATED; the RIPAS does not change."""
     call.rmm.granules.move(call.pe, call.data, "DATA_CREATE_UNKNOWN")
     call.edit(call.ipa, call.w, rtte.assigned(rtte.ripas(call.w.entry), call.data, _PAGE_LEVEL))
     return (0,)
 
 
 def data_destroy(call: PageCall) -> Result:
-    """RAM becomes DESTROYED: the Realm shall notice that its page is gone. EMPTY and DESTROYED stay."""
+    """Unmap the page. RIPAS RAM becomes DESTROYED, so that the Realm notices; EMPTY and DESTROYED stay."""
     w, data = call.w, rtte.address(call.w.entry)
     ripas = rtte.ripas(w.entry)
     call.edit(call.ipa, w, rtte.unassigned(RmiRipas.DESTROYED if ripas == RmiRipas.RAM else ripas))

@@ -31,22 +31,22 @@ class GranuleCall(Call):
 
 
 def version(call: VersionCall) -> Result:
-    """The Host has the version that it asks for."""
+    """Select the version that the Host requests."""
     call.rmm.choose(call.req)
     return 0, call.req, call.rmm.revisions[-1]
 
 
 def features(call: FeaturesCall) -> Result:
-    """What the version in force offers."""
+    """Return a feature register of the version in force."""
     return 0, call.rmm.facts.offer.register(call.index)
 
 
 GRAN_GPT: Final = Refusal("gran_gpt")
-"""The granule's GPT entry is not NS: EL3 alone knows, and tells when it is asked to change it."""
+"""The granule's GPT entry is not NS. Only EL3 knows; it refuses the change."""
 
 
 def granule_delegate(call: GranuleCall) -> Result | Refusal:
-    """EL3 moves the granule to the Realm PAS, if it is NS; then scrub it and take it."""
+    """Have EL3 move the granule to the Realm PAS, which it does only from NS; then scrub the granule."""
     if call.pe.smc(RmmEl3.GTSI_DELEGATE, call.addr)[0] != RmmEl3Status.OK:
         return GRAN_GPT
     call.rmm.port.zero(call.addr, GRANULE_SIZE)
@@ -55,7 +55,7 @@ def granule_delegate(call: GranuleCall) -> Result | Refusal:
 
 
 def granule_undelegate(call: GranuleCall) -> Result:
-    """A DELEGATED granule is all zero, so nothing of a Realm goes with it."""
+    """Have EL3 move the granule to NS. A DELEGATED granule is zero, so no Realm data leaks."""
     status = call.pe.smc(RmmEl3.GTSI_UNDELEGATE, call.addr)[0]
     assert status == RmmEl3Status.OK, f"EL3 must give granule {call.addr:#x} back to NS, not answer {status:#x}"
     call.rmm.granules.move(call.pe, call.addr, "GRANULE_UNDELEGATE")

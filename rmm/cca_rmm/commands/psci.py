@@ -1,4 +1,4 @@
-"""PSCI for Realms: VERSION and FEATURES are answered here, the rest tells or asks the Host (DEN0137 "PSCI")."""
+"""PSCI for Realms: the RMM handles VERSION and FEATURES and forwards the rest to the Host (DEN0137 "PSCI")."""
 
 import struct
 from typing import Any, Final
@@ -47,7 +47,7 @@ _SUPPORTED: Final = frozenset({
     Psci.CPU_SUSPEND, Psci.CPU_SUSPEND_64, Psci.CPU_OFF, Psci.CPU_ON, Psci.CPU_ON_64, Psci.AFFINITY_INFO,
     Psci.AFFINITY_INFO_64, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET, Psci.FEATURES, Smccc.VERSION,
 })  # fmt: skip
-"""What PSCI_FEATURES says yes to. PSCI_VERSION is not among them, as in TF-RMM."""
+"""The functions that PSCI_FEATURES reports. PSCI_VERSION is not among them, as in TF-RMM."""
 
 
 def version(call: ServiceCall) -> Result:
@@ -56,7 +56,7 @@ def version(call: ServiceCall) -> Result:
 
 
 def features(call: FeaturesCall) -> Result:
-    """SMCCC_VERSION is among the features, or Linux never looks for RSI."""
+    """SMCCC_VERSION is among the features; without it, Linux does not look for RSI."""
     supported = call.fid & 0xFFFF_FFFF in _SUPPORTED
     return (int(PsciStatus.SUCCESS if supported else PsciStatus.NOT_SUPPORTED),)
 
@@ -67,25 +67,25 @@ def not_supported(call: ServiceCall) -> Result:
 
 
 def cpu_suspend(call: ServiceCall) -> None:
-    """A hint to the Host, which resumes the REC when it has an interrupt for it; every power state is treated alike."""
+    """Exit to the Host, which resumes the REC when it has an interrupt for it. All power states behave the same."""
     answer_zero(call)
     leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(call.command.fid))
 
 
 def cpu_off(call: ServiceCall) -> None:
-    """The REC cannot be entered until another one turns it on."""
+    """Exit to the Host; the REC cannot be entered until another REC turns it on."""
     answer_zero(call)
     leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(call.command.fid), state={"runnable": 0})
 
 
 def ask_host(call: TargetCall) -> None:
-    """Only the Host knows the target's REC: RMI_PSCI_COMPLETE answers. X0..X3 stay as they are until then."""
+    """Exit to the Host, which completes the call with RMI_PSCI_COMPLETE; until then X0..X3 do not change."""
     fid = call.command.fid
     leave(call.rmm, call.pe, RecExitReason.PSCI, gprs=words(fid, call.target), state={"psci_pending": fid})
 
 
 def system_off(call: ServiceCall) -> None:
-    """The Realm is over; its other RECs run until their next exit."""
+    """Turn the Realm off; its other RECs run until their next exit."""
     state = REALM_STATE[RealmState(call.realm.state), f"PSCI_{call.command.name}"]
     REALM.write(call.rmm.port, call.record.rd, state=state)
     answer_zero(call)
@@ -93,7 +93,7 @@ def system_off(call: ServiceCall) -> None:
 
 
 def words(*values: int) -> bytes:
-    """What the Host sees in exit.gprs."""
+    """The exit.gprs that the Host sees."""
     return struct.pack(f"<{len(values)}Q", *values)
 
 
@@ -104,7 +104,7 @@ def answer_zero(call: ServiceCall) -> None:
 
 
 def index_unknown(call: TargetCall) -> bool:
-    """No REC with the target's index was ever created."""
+    """No REC with the target's index has been created."""
     return psci_index(call.target) >= call.realm.rec_index
 
 

@@ -24,12 +24,12 @@ class CreateCall(Call):
 
     @loaded
     def content(self) -> bytes | None:
-        """RmiRealmParams, if they can be read."""
+        """RmiRealmParams, or None if they cannot be read."""
         return read_ns(self.rmm, self.params_ptr)
 
     @loaded
     def params(self) -> Record:
-        """RmiRealmParams, which were read."""
+        """RmiRealmParams, which are known to be readable."""
         assert self.content is not None
         return RmiRealmParams.unpack(self.content)
 
@@ -40,7 +40,7 @@ def tables(base: int, count: int) -> range:
 
 
 def realm_create(call: CreateCall) -> Result:
-    """Every IPA starts UNASSIGNED: EMPTY in the protected half, NS in the other."""
+    """Create the Realm. Every IPA starts UNASSIGNED: EMPTY in the protected half, NS in the other."""
     rmm, rd, params = call.rmm, call.rd, call.params
     realm = Realm(
         state=RealmState.NEW, flags=params.flags, s2sz=params.s2sz, sve_vl=params.sve_vl, num_bps=params.num_bps,
@@ -66,19 +66,19 @@ def realm_create(call: CreateCall) -> Result:
 
 
 def realm_activate(call: RealmCall) -> Result:
-    """From here no command extends the RIM."""
+    """Activate the Realm; from here on no command extends the RIM."""
     REALM.write(call.rmm.port, call.rd, state=REALM_STATE[RealmState.NEW, "REALM_ACTIVATE"])
     return (0,)
 
 
 def realm_live(call: RealmCall) -> bool:
-    """The Realm has a REC, or a starting-level table has something in it."""
+    """The Realm has a REC, or a starting-level table is live."""
     port, realm = call.rmm.port, call.realm
     return realm.num_recs > 0 or any(rtt.table_live(port, at) for at in tables(realm.rtt_base, realm.rtt_num_start))
 
 
 def realm_destroy(call: RealmCall) -> Result:
-    """The granules go back to DELEGATED; the VMID can be used again, so nothing may stay in a TLB under it."""
+    """Return the granules to DELEGATED. The VMID becomes free, so the TLBs must drop its entries."""
     rmm, realm = call.rmm, call.realm
     call.pe.machine.tlbi_vmalls12(realm.vmid)
     for table in tables(realm.rtt_base, realm.rtt_num_start):
@@ -89,7 +89,7 @@ def realm_destroy(call: RealmCall) -> Result:
 
 
 def alias(call: CreateCall) -> bool:
-    """The RD lies among the starting-level tables."""
+    """The RD is one of the starting-level tables."""
     params = call.params
     return bool(params.rtt_base <= call.rd < params.rtt_base + params.rtt_num_start * GRANULE_SIZE)
 

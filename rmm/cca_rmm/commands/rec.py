@@ -1,4 +1,4 @@
-"""RMI_REC_AUX_COUNT, RMI_REC_CREATE, RMI_REC_DESTROY and RMI_PSCI_COMPLETE; for RMI_REC_ENTER see ``rec_enter``."""
+"""RMI_REC_AUX_COUNT, RMI_REC_CREATE, RMI_REC_DESTROY and RMI_PSCI_COMPLETE. ``rec_enter`` has RMI_REC_ENTER."""
 
 import struct
 from typing import Any, Final
@@ -36,12 +36,12 @@ class CreateCall(RealmCall):
 
     @loaded
     def content(self) -> bytes | None:
-        """RmiRecParams, if they can be read."""
+        """RmiRecParams, or None if they cannot be read."""
         return read_ns(self.rmm, self.params_ptr)
 
     @loaded
     def params(self) -> Record:
-        """RmiRecParams, which were read."""
+        """RmiRecParams, which are known to be readable."""
         assert self.content is not None
         return RmiRecParams.unpack(self.content)
 
@@ -66,12 +66,12 @@ class CompleteCall(Call):
 
     @loaded
     def calling(self) -> Rec:
-        """The REC whose PSCI call the Host answers."""
+        """The REC whose PSCI call the Host completes."""
         return REC.load(self.rmm.port, self.calling_rec)
 
     @loaded
     def target(self) -> Rec:
-        """The REC that the call is about."""
+        """The REC that the PSCI call targets."""
         return REC.load(self.rmm.port, self.target_rec)
 
     @loaded
@@ -88,18 +88,18 @@ def aux(call: CreateCall) -> tuple[int, ...]:
 
 
 def aux_alias(call: CreateCall) -> bool:
-    """An auxiliary granule twice, or the REC among them."""
+    """An auxiliary granule is repeated, or is the REC."""
     named = aux(call)
     return len({*named, call.rec}) != len(named) + 1
 
 
 def rec_aux_count(call: RealmCall) -> Result:
-    """The same for every Realm."""
+    """Return the number of auxiliary granules, which is the same for every Realm."""
     return 0, AUX_COUNT
 
 
 def rec_create(call: CreateCall) -> Result:
-    """A REC that the Host can enter when the Realm is active and it is runnable; a runnable one is measured."""
+    """Create a REC, and measure it if it is runnable. The Host can enter it once the Realm is active."""
     rmm, realm, params, pa = call.rmm, call.realm, call.params, call.rec
     named = aux(call)
     rec = Rec(
@@ -126,7 +126,7 @@ def rec_create(call: CreateCall) -> Result:
 
 
 def rec_destroy(call: DestroyCall) -> Result:
-    """The REC and its auxiliary granules go back to DELEGATED."""
+    """Return the REC and its auxiliary granules to DELEGATED."""
     rmm, rec = call.rmm, call.record
     realm = REALM.load(rmm.port, rec.rd)
     for granule_pa in (rec.aux_regs, rec.aux_attest, call.rec):
@@ -137,20 +137,20 @@ def rec_destroy(call: DestroyCall) -> Result:
 
 # -- PSCI_COMPLETE ------------------------------------------------------------------------------------------------
 def target_on(call: CompleteCall) -> bool:
-    """The target REC runs or can be entered."""
+    """The target REC is running or runnable."""
     target = call.target
     return bool(target.runnable or target.state == RecState.RUNNING)
 
 
 def status_not_permitted(call: CompleteCall) -> bool:
-    """CPU_ON can be granted, or denied when the target is off; AFFINITY_INFO can only be granted."""
+    """The status is not permitted: CPU_ON may be denied only if the target is off; AFFINITY_INFO only granted."""
     if call.status == PsciStatus.SUCCESS:
         return False
     return not (call.status == PsciStatus.DENIED and call.calling.psci_pending in CPU_ON_FIDS and not target_on(call))
 
 
 def psci_complete(call: CompleteCall) -> Result:
-    """Answer the calling REC; CPU_ON starts the target at the entry point with the context id in X0."""
+    """Complete the call of the calling REC; CPU_ON starts the target at the entry point with the context ID in X0."""
     rmm, target = call.rmm, call.target
     on = target_on(call)
     if call.calling.psci_pending not in CPU_ON_FIDS:

@@ -1,4 +1,4 @@
-"""RMI_REC_ENTER: the row. What it does is in ``world.enter``, and how it ends in ``world.exit``."""
+"""The row of RMI_REC_ENTER. ``world.enter`` has the entry, ``world.exit`` the exit."""
 
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ __all__ = ["COMMANDS", "RecEnterCall"]
 
 
 class RecEnterCall(Call):
-    """RMI_REC_ENTER. X3 and X4 mean nothing to it: they are here for the trace."""
+    """RMI_REC_ENTER. It ignores X3 and X4, which are declared for the trace."""
 
     rec: int
     run_ptr: int
@@ -35,18 +35,18 @@ class RecEnterCall(Call):
 
     @loaded
     def content(self) -> bytes | None:
-        """RmiRecEnter, if it can be read."""
+        """RmiRecEnter, or None if it cannot be read."""
         return read_ns(self.rmm, self.run_ptr, RmiRecEnter.size)
 
     @loaded
     def enter(self) -> bytes:
-        """RmiRecEnter, which was read."""
+        """RmiRecEnter, which is known to be readable."""
         assert self.content is not None
         return self.content
 
 
 def rec_enter(call: RecEnterCall) -> Result | None:
-    """The Realm runs; the result comes with its exit."""
+    """Enter the REC; the result comes with its exit."""
     return enter(call.rmm, call.pe, call.rec, call.record, call.realm, call.run_ptr, call.enter, call.kept)
 
 

@@ -1,4 +1,4 @@
-"""The commands that set the RIPAS of a range: RMI_RTT_INIT_RIPAS for the Host, RMI_RTT_SET_RIPAS as a Realm asked."""
+"""The commands that set the RIPAS of a range: RMI_RTT_INIT_RIPAS, and RMI_RTT_SET_RIPAS at a Realm's request."""
 
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ class SetCall(RangeCall):
 
     @loaded
     def record(self) -> Rec:
-        """The REC that has asked."""
+        """The REC that requested the change."""
         return REC.load(self.rmm.port, self.rec)
 
 
@@ -68,7 +68,7 @@ def init_ripas(call: RangeCall) -> Result:
 
 
 def next_entry(call: RangeCall, at: Walk) -> Walk:
-    """The entry after this one in its table."""
+    """The next entry of the same table."""
     return Walk(at.level, at.table, at.slot + 1, call.rmm.port.read64(at.pa + 8))
 
 
@@ -78,7 +78,7 @@ def can_init(entry: int, level: int) -> bool:
 
 
 def set_ripas(call: SetCall) -> Result:
-    """Change the RIPAS as the Realm asked, up to an entry that must not change, ``top``, or the end of the table."""
+    """Change the RIPAS as requested, up to an entry that must not change, ``top``, or the end of the table."""
     rmm, rec, at, ipa = call.rmm, call.record, call.w, call.base
     size = rtte.level_size(at.level)
     while True:
@@ -94,7 +94,7 @@ def set_ripas(call: SetCall) -> Result:
 
 
 def change_ripas(call: SetCall, at: Walk, ipa: int) -> None:
-    """HIPAS and output address stay; a mapping that ceases to be valid leaves the TLBs."""
+    """Change the RIPAS only; a mapping that becomes invalid is removed from the TLBs."""
     value = call.record.ripas_value
     if rtte.kind_of(at.entry, at.level) == Kind.UNASSIGNED:
         new = rtte.unassigned(value)
@@ -107,7 +107,7 @@ def change_ripas(call: SetCall, at: Walk, ipa: int) -> None:
 
 
 def can_change(entry: int, level: int, destroyed: int) -> bool:
-    """The entry has a RIPAS, and it is not DESTROYED unless the Realm allows that to change."""
+    """The entry has a RIPAS, which is not DESTROYED unless the Realm allows that to change."""
     if rtte.kind_of(entry, level) not in (Kind.UNASSIGNED, Kind.ASSIGNED):
         return False
     return bool(destroyed) or rtte.ripas(entry) != RmiRipas.DESTROYED
@@ -115,7 +115,7 @@ def can_change(entry: int, level: int, destroyed: int) -> bool:
 
 # -- rows ---------------------------------------------------------------------------------------------------------
 def w_level(call: RangeCall) -> int:
-    """The level where the walk stopped: the index of RMI_ERROR_RTT."""
+    """The level at which the walk stopped: the index of RMI_ERROR_RTT."""
     return call.w.level
 
 

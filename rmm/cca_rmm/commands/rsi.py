@@ -1,4 +1,4 @@
-"""RSI: what a Realm asks its RMM (DEN0137 "Realm Services Interface"), and SMCCC_VERSION."""
+"""RSI, the services of the RMM to a Realm (DEN0137 "Realm Services Interface"), and SMCCC_VERSION."""
 
 import struct
 from typing import Any, Final
@@ -75,12 +75,12 @@ class GetCall(ServiceCall):
 
 
 def version(call: VersionCall) -> Result:
-    """Both versions are the one that this RMM has."""
+    """Return the only supported version as both bounds."""
     return 0, call.rmm.facts.rsi, call.rmm.facts.rsi
 
 
 def features(call: IndexCall) -> Result:
-    """Version 1.0 defines no feature register."""
+    """Return 0: version 1.0 defines no feature register."""
     return 0, 0
 
 
@@ -104,7 +104,7 @@ def measurement_extend(call: ExtendCall) -> Result:
 
 
 def realm_config(call: MemoryCall) -> Result | None:
-    """Write RsiRealmConfig; the rest of the page becomes zero."""
+    """Write RsiRealmConfig and clear the rest of the page."""
     target = page(call)
     if target is None:
         return None
@@ -115,7 +115,7 @@ def realm_config(call: MemoryCall) -> Result | None:
 
 
 def ipa_state_set(call: SetCall) -> None:
-    """Only the Host can change the RIPAS, by RMI_RTT_SET_RIPAS: the REC keeps the request and exits."""
+    """Keep the request in the REC and exit: the Host changes the RIPAS with RMI_RTT_SET_RIPAS."""
     state = {
         "ripas_pending": 1,
         "ripas_addr": call.base,
@@ -130,7 +130,7 @@ def ipa_state_set(call: SetCall) -> None:
 
 
 def ipa_state_get(call: GetCall) -> Result:
-    """The RIPAS at ``base``, and where the run of equal RIPAS ends: at most ``top``, or the end of the one table."""
+    """Return the RIPAS at ``base`` and the end of its run, at most ``top`` or the end of the table."""
     w, port = call.w, call.rmm.port
     size, value = rtte.level_size(w.level), rtte.ripas(w.entry)
     end, index = (call.base & -size) + size, w.slot + 1
@@ -144,7 +144,7 @@ def ipa_state_get(call: GetCall) -> Result:
 
 
 def host_call(call: MemoryCall) -> None:
-    """The Host sees the structure's imm and gprs, and answers in enter.gprs."""
+    """Exit to the Host, which sees the structure's imm and gprs and replies in enter.gprs."""
     target = page(call)
     if target is None:
         return

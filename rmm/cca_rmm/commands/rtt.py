@@ -1,4 +1,4 @@
-"""The commands that shape and read the RTT: RMI_RTT_*."""
+"""The commands that edit and read the RTT: RMI_RTT_*."""
 
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ class TableCall(EntryCall):
 
     @loaded
     def w(self) -> Walk:
-        """The walk to the entry of the level above, which points to the table or may do so."""
+        """The walk to the parent entry, which points to the table or can do so."""
         return rtt.walk(self.rmm.port, self.realm, self.ipa, self.level - 1)
 
 
@@ -57,7 +57,7 @@ class CreateCall(TableCall):
 
 # -- structure ----------------------------------------------------------------------------------------------------
 def rtt_create(call: CreateCall) -> Result:
-    """The new table says what the parent entry said; a live entry is replaced by break-before-make."""
+    """Unfold the parent entry into the new table; a live entry is replaced by break-before-make."""
     rmm, w = call.rmm, call.w
     rmm.port.write(call.rtt, rtt.children(w.entry, call.level))
     rmm.granules.move(call.pe, call.rtt, "RTT_CREATE")
@@ -67,14 +67,14 @@ def rtt_create(call: CreateCall) -> Result:
 
 
 def break_before_make(call: TableCall) -> None:
-    """Take a valid entry away and drop it from every TLB before something else stands in its place (DDI 0487 D8.16)."""
+    """Remove a valid entry, also from every TLB, before another replaces it (DDI 0487 D8.16)."""
     if rtte.valid(call.w.entry):
         call.rmm.port.write64(call.w.pa, 0)
         call.invalidate(call.ipa, call.w.level)
 
 
 def rtt_destroy(call: TableCall) -> Result:
-    """The RIPAS of the entries is lost: DESTROYED for a protected IPA."""
+    """Destroy the table; the RIPAS of a protected IPA becomes DESTROYED."""
     rmm, w = call.rmm, call.w
     table = rtte.address(w.entry)
     protected = call.ipa < call.realm.protected_top
@@ -85,7 +85,7 @@ def rtt_destroy(call: TableCall) -> Result:
 
 
 def rtt_fold(call: TableCall) -> Result:
-    """The parent entry takes what all entries of the table have in common; what was mapped stays mapped."""
+    """Replace the table by one parent entry with the entries' common state; mappings stay in place."""
     rmm, w = call.rmm, call.w
     table = rtte.address(w.entry)
     entry = rtt.fold(rmm.port, table, call.level)
@@ -97,7 +97,7 @@ def rtt_fold(call: TableCall) -> Result:
 
 
 def block_level(call: TableCall) -> bool:
-    """The 512 entries map one thing, but there is no block of that size: blocks end at level 1."""
+    """The 512 entries are homogeneous, but blocks of that size do not exist: the largest are at level 1."""
     if call.level > 1:
         return False
     first = rtt.common(call.rmm.port, rtte.address(call.w.entry), call.level)
@@ -105,24 +105,24 @@ def block_level(call: TableCall) -> bool:
 
 
 def not_homogeneous(call: TableCall) -> bool:
-    """The 512 entries do not say one thing."""
+    """The 512 entries are not homogeneous."""
     return rtt.common(call.rmm.port, rtte.address(call.w.entry), call.level) is None
 
 
 def read_entry(call: EntryCall) -> Result:
-    """Where the walk ended, and what it found there."""
+    """Return the level at which the walk ended and the entry found there."""
     return 0, call.w.level, *rtte.read_entry(call.w.entry, call.w.level)
 
 
 # -- Unprotected mappings -----------------------------------------------------------------------------------------
 def map_unprotected(call: MapCall) -> Result:
-    """The PA is the Host's business: the granule protection check alone guards what it points to."""
+    """Map the Host's PA unchecked: the granule protection check alone guards it."""
     call.edit(call.ipa, call.w, rtte.assigned_ns(call.desc, call.level))
     return (0,)
 
 
 def unmap_unprotected(call: EntryCall) -> Result:
-    """The mapping goes, from the tables and from every TLB."""
+    """Remove the mapping from the tables and from every TLB."""
     call.edit(call.ipa, call.w, rtte.UNASSIGNED_NS)
     call.invalidate(call.ipa, call.level)
     return 0, rtt.skip_top(call.rmm.port, call.ipa, call.w, edited=True)
@@ -145,7 +145,7 @@ def kind(call: EntryCall) -> Kind:
 
 
 def w_level(call: EntryCall) -> int:
-    """The level where the walk stopped: the index of RMI_ERROR_RTT."""
+    """The level at which the walk stopped: the index of RMI_ERROR_RTT."""
     return call.w.level
 
 

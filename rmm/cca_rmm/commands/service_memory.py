@@ -1,4 +1,4 @@
-"""Services that read or write memory of the Realm: where it is, and when the Realm may not name it."""
+"""Services that access memory of the Realm: finding the memory, and the conditions for its address."""
 
 from typing import Final
 
@@ -30,7 +30,7 @@ class MemoryCall(ServiceCall):
 
 
 def page(call: MemoryCall) -> int | None:
-    """The PA of ``addr``; without one the REC exits as for a Data Abort, and the SMC is executed again."""
+    """The PA of ``addr``. If there is none, the REC exits as for a Data Abort and executes the SMC again."""
     target = walk_data(call.w, call.addr)
     if target is None:
         esr, hpfar = rtt_abort(call.w.level, call.addr)
@@ -45,7 +45,7 @@ def unprotected(call: MemoryCall) -> bool:
 
 
 def ripas_empty(call: MemoryCall) -> bool:
-    """There is nothing at ``addr``, by the Realm's own wish."""
+    """The Realm has set the RIPAS at ``addr`` to EMPTY."""
     return walk_data(call.w, call.addr) == 0
 
 

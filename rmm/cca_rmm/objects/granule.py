@@ -1,7 +1,7 @@
-"""Granules: which the RMM tracks, the state of each, and the transitions between states.
+"""Granules: those that the RMM tracks, their states, and the transitions between states.
 
-One byte for each tracked granule lies in the RMM's own Realm memory, in the order of the banks of the boot manifest.
-A DELEGATED granule holds zeroes only: what enters the state is scrubbed first.
+The RMM's own Realm memory has one byte per tracked granule, in the order of the banks of the boot manifest. A
+DELEGATED granule is zero: granules are scrubbed before they enter the state.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ __all__ = ["GRANULE", "MOVES", "Granules", "Moves", "State", "moves"]
 
 
 class State(IntEnum):
-    """RmmGranuleState. What the granule holds: see each."""
+    """RmmGranuleState, with the contents of the granule in each state."""
 
-    UNDELEGATED = 0  # not the RMM's; its PAS is whatever EL3 made it
-    DELEGATED = 1  # Realm PAS, all zero, nobody's
+    UNDELEGATED = 0  # not owned by the RMM; EL3 decides its PAS
+    DELEGATED = 1  # Realm PAS, zero, unused
     RD = 2  # Realm Descriptor: cca_rmm.objects.realm
     REC = 3  # Realm Execution Context: cca_rmm.objects.rec
     REC_AUX = 4  # register file or attestation buffer of a REC
@@ -51,14 +51,14 @@ GRANULE: Final[dict[tuple[State, str], State]] = {
     (State.RTT, "RTT_DESTROY"): _D,
     (State.RTT, "RTT_FOLD"): _D,
 }
-"""(state, input) -> state; what is not here cannot happen. An input is a command, or a part of one."""
+"""(state, input) -> state; no other transition is possible. An input is a command or a part of one."""
 
 Moves = Mapping[str, Mapping[int, int]]
-"""Input -> state -> state: the table as it is asked."""
+"""Input -> state -> state: the table in the form used for look-ups."""
 
 
 def moves(table: Mapping[tuple[State, str], State]) -> Moves:
-    """A table of transitions by input."""
+    """Sort a table of transitions by input."""
     return {name: {int(old): int(new) for (old, one), new in table.items() if one == name} for _, name in table}
 
 
@@ -85,21 +85,21 @@ class Granules:
             first += size >> 12
 
     def slot(self, pa: int) -> int:
-        """PA of the state byte of the granule at ``pa``, 0 when it is not tracked."""
+        """The PA of the state byte of the granule at ``pa``; 0 if it is not tracked."""
         for base, top, delta in self._ranges:
             if base <= pa < top:
                 return (pa >> 12) + delta
         return 0
 
     def state(self, pa: int) -> int:
-        """The State of the granule at ``pa``; -1, which is no state, when it is not tracked."""
+        """The State of the granule at ``pa``; -1, which is not a state, if it is not tracked."""
         for base, top, delta in self._ranges:
             if base <= pa < top:
                 return self.port.read8((pa >> 12) + delta)
         return -1
 
     def move(self, pe: "Pe | None", pa: int, event: str) -> None:
-        """Take the transition ``event``: the caller has checked that the granule can."""
+        """Make the transition ``event``, which the caller has checked to be possible."""
         slot = self.slot(pa)
         old = self.port.read8(slot)
         new = self.moves[event].get(old)
@@ -110,6 +110,6 @@ class Granules:
             self.trace.emit(GranuleTransition(pa=pa, old=State(old), new=State(new), input=event, cmd=cmd), pe=pe)
 
     def release(self, pe: "Pe | None", pa: int, event: str) -> None:
-        """Scrub a granule and give it back to DELEGATED by ``event``."""
+        """Scrub a granule and return it to DELEGATED by ``event``."""
         self.port.zero(pa, GRANULE_SIZE)
         self.move(pe, pa, event)

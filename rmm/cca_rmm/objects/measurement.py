@@ -1,6 +1,6 @@
 """Measurement: the RIM (extended by the Host's construction of the Realm) and the REMs (extended by the Realm).
 
-DEN0137 1.0, "Realm measurement": each step hashes a page or a 256-byte descriptor; slots are 64 bytes, zero padded.
+DEN0137 1.0, "Realm measurement": each step hashes a page or a 256-byte descriptor. Slots are 64 bytes, zero-padded.
 """
 
 import hashlib
@@ -78,13 +78,13 @@ def digest(hash_algo: int, data: bytes | bytearray | memoryview) -> bytes:
 
 
 def rim_init(params: Record) -> bytes:
-    """The RIM of a new Realm: the hash of its parameters, of which the placement (VMID, RTT, RPV) is no part."""
+    """The RIM of a new Realm: the hash of its parameters except VMID, RTT and RPV."""
     names = ("flags", "s2sz", "sve_vl", "num_bps", "num_wps", "pmu_num_ctrs", "hash_algo")
     return digest(params.hash_algo, RmiRealmParams.pack(**{name: getattr(params, name) for name in names}))
 
 
 def page_digest(hash_algo: int, flags: int, page: bytes) -> bytes:
-    """What RMI_DATA_CREATE measures of a page: its digest when flags.measure is set, else nothing."""
+    """What RMI_DATA_CREATE measures of a page: its digest if flags.measure is set, else nothing."""
     return digest(hash_algo, page) if flags & RmiDataFlags.measure.mask else b""
 
 
@@ -94,7 +94,7 @@ def rim_data(hash_algo: int, rim: bytes, ipa: int, flags: int, content: bytes) -
 
 
 def rec_digest(hash_algo: int, params: Record) -> bytes:
-    """What RMI_REC_CREATE measures of a runnable REC: flags, pc and gprs, not the MPIDR and the auxiliary granules."""
+    """What RMI_REC_CREATE measures of a runnable REC: flags, pc and gprs, not MPIDR or auxiliary granules."""
     return digest(hash_algo, RmiRecParams.pack(flags=params.flags, pc=params.pc, gprs=params.gprs))
 
 
@@ -104,12 +104,12 @@ def rim_rec(hash_algo: int, rim: bytes, content: bytes) -> bytes:
 
 
 def rim_ripas(hash_algo: int, rim: bytes, base: int, top: int) -> bytes:
-    """The RIM after one RTT entry got RIPAS RAM by RMI_RTT_INIT_RIPAS."""
+    """The RIM after RMI_RTT_INIT_RIPAS sets one RTT entry to RIPAS RAM."""
     return digest(hash_algo, _RIPAS.pack(2, _DESCRIPTOR, rim, base, top))
 
 
 def extend_rem(hash_algo: int, rem: bytes, value: bytes) -> bytes:
-    """A REM after RSI_MEASUREMENT_EXTEND: ``value`` is cut to the size that was given, ``rem`` is the whole slot."""
+    """A REM after RSI_MEASUREMENT_EXTEND. ``value`` is already truncated to its size; ``rem`` is the whole slot."""
     return digest(hash_algo, rem[: HASH_SIZE[HashAlgorithm(hash_algo)]] + value)
 
 
@@ -130,9 +130,9 @@ def store(
     ipa: int | None = None,
     content: bytes = b"",
 ) -> None:
-    """Write measurement ``index`` (0 RIM, 1..4 REMs) into the RD, zero padded.
+    """Write measurement ``index`` (0 RIM, 1..4 REMs) into the RD, zero-padded.
 
-    ``kind`` says what extended it, ``content`` by what: the digest of a page or a REC, or the Realm's own value.
+    ``kind`` says what was measured; ``content`` is the extension: the digest of a page or REC, or the Realm's value.
     """
     port.write(rd + measurement_offset(index), value.ljust(SLOT, b"\0"))
     if trace.on:

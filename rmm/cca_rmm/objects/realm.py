@@ -1,4 +1,4 @@
-"""The Realm Descriptor (RD) and the facts that follow from a Realm's parameters."""
+"""The Realm Descriptor (RD), and values derived from a Realm's parameters."""
 
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -25,7 +25,7 @@ __all__ = [
 RPV_OFFSET: Final = 0x100
 RIM_OFFSET: Final = 0x140
 REM_COUNT: Final = 4
-SLOT: Final = 64  # bytes of a measurement slot, whatever the hash
+SLOT: Final = 64  # bytes of a measurement slot, for any hash
 
 
 class RealmState(IntEnum):
@@ -43,11 +43,11 @@ REALM_STATE: Final[dict[tuple[RealmState, str], RealmState]] = {
     (RealmState.SYSTEM_OFF, "PSCI_SYSTEM_OFF"): RealmState.SYSTEM_OFF,
     (RealmState.SYSTEM_OFF, "PSCI_SYSTEM_RESET"): RealmState.SYSTEM_OFF,
 }
-"""(state, input) -> state. SYSTEM_OFF repeats itself: another REC of the Realm may still be running."""
+"""(state, input) -> state. SYSTEM_OFF can repeat, because another REC of the Realm may still be running."""
 
 
 class Realm(NamedTuple):
-    """The head of an RD granule, a word each; RPV, RIM and REM 0..3 follow at 0x100, 64 bytes each."""
+    """The header of an RD granule, one word per field; RPV, RIM and REM 0..3 follow at 0x100, 64 bytes each."""
 
     state: int
     flags: int
@@ -61,7 +61,7 @@ class Realm(NamedTuple):
     rtt_base: int
     rtt_level_start: int
     rtt_num_start: int
-    rec_index: int  # the next REC's index; REC_DESTROY does not lower it
+    rec_index: int  # the next REC's index; REC_DESTROY does not decrement it
     num_recs: int  # live RECs
 
     @property
@@ -84,12 +84,12 @@ _RESOLVED: Final = {level: rtte.LSB[level] + 9 for level in _START_LEVELS}  # bi
 
 
 def hash_valid(params: Record) -> bool:
-    """Whether hash_algo is an encoding of RmiHashAlgorithm."""
+    """True if hash_algo is an encoding of RmiHashAlgorithm."""
     return params.hash_algo in tuple(HashAlgorithm)
 
 
 def rtt_shape_valid(params: Record) -> bool:
-    """Whether (s2sz, rtt_level_start, rtt_num_start) are consistent: at most 16 concatenated tables."""
+    """True if (s2sz, rtt_level_start, rtt_num_start) are consistent: at most 16 concatenated tables."""
     level, s2sz = params.rtt_level_start, params.s2sz
     if s2sz not in _START_LEVELS.get(level, ()):
         return False
@@ -97,5 +97,5 @@ def rtt_shape_valid(params: Record) -> bool:
 
 
 def measurement_offset(index: int) -> int:
-    """Offset in the RD of measurement ``index``: 0 the RIM, 1..4 REM[index - 1]."""
+    """The offset in the RD of measurement ``index``: 0 is the RIM, 1..4 are REM[index - 1]."""
     return RIM_OFFSET + SLOT * index

@@ -1,4 +1,4 @@
-"""The Realm Execution Context (REC): its granules, and what an exit leaves in them for the next entry."""
+"""The Realm Execution Context (REC): its granules, and what an exit stores in them for the next entry."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 AUX_COUNT: Final = 2  # aux[0]: the EL1&0 register file with FP/SIMD; aux[1]: the attestation token under construction
-GIC_OFFSET: Final = 0x400  # ICH_VMCR_EL2 and the active priorities, when gic says that they are not those of reset
+GIC_OFFSET: Final = 0x400  # ICH_VMCR_EL2 and the active priorities, if gic says that they differ from reset
 
 SERROR: Final = 1 << 32  # of Rec.serror
 
@@ -37,7 +37,7 @@ class RecState(IntEnum):
 
 
 class ExitKind(IntEnum):
-    """What the last exit lets the Host ask for at the next entry."""
+    """What the last exit allows the Host to request at the next entry."""
 
     OTHER = 0
     EMULATABLE = 1  # Emulatable Data Abort: emul_mmio or inject_sea
@@ -45,15 +45,15 @@ class ExitKind(IntEnum):
 
 
 class Rec(NamedTuple):
-    """The head of a REC granule, a word each."""
+    """The header of a REC granule, one word per field."""
 
     rd: int
     rec_index: int
     mpidr: int  # RmiRecMpidr
     state: int  # RecState
     runnable: int
-    psci_pending: int  # FID of the PSCI call that waits for RMI_PSCI_COMPLETE, else 0
-    host_call: int  # 1: the RsiHostCall at host_call_ipa awaits the Host's answer
+    psci_pending: int  # FID of the PSCI call that awaits RMI_PSCI_COMPLETE, else 0
+    host_call: int  # 1: the RsiHostCall at host_call_ipa awaits the Host's reply
     host_call_ipa: int
     ripas_pending: int
     ripas_addr: int
@@ -65,8 +65,8 @@ class Rec(NamedTuple):
     far: int
     hpfar: int
     timers: int  # at the last exit: bit 0 the virtual, bit 1 the physical timer asserted; bit 2 any of them enabled
-    serror: int  # a virtual SError that it has not taken yet: SERROR and its ISS; else 0
-    gic: int  # gic.USED: READY, its words are at GIC_OFFSET; RUNNING, it was loaded. gic.HOSTS: the Host's was saved
+    serror: int  # a pending virtual SError: SERROR and its ISS; else 0
+    gic: int  # gic.USED: its words are at GIC_OFFSET (READY) or loaded (RUNNING). gic.HOSTS: the Host's were saved
     run_ptr: int  # while RUNNING: the run page, and X4 to X7 of the Host
     x4: int
     x5: int
@@ -81,11 +81,11 @@ REC: Final = Layout(Rec)
 REC_RESET: Final[dict[str, int]] = {
     "pstate": EL1H_MASKED, "sctlr_el1": SCTLR_EL1_RES1, "mdscr_el1": int(Mdscr.make(tdcc=1))
 }  # fmt: skip
-"""The registers of a new REC that are not zero."""
+"""The non-zero registers of a new REC."""
 
 
 def keep(kept: Sequence[int]) -> dict[str, int]:
-    """The words of a REC that keep X4 to X7 of the Host while it runs."""
+    """The words of a REC that keep the Host's X4 to X7 while it runs."""
     x4, x5, x6, x7 = kept
     return {"x4": x4, "x5": x5, "x6": x6, "x7": x7}
 
@@ -96,7 +96,7 @@ def kept_words(rec: Rec) -> tuple[int, int, int, int]:
 
 
 def vmpidr(mpidr: int) -> int:
-    """VMPIDR_EL2 of a REC: Aff3 moves to its place, bit 31 is one."""
+    """VMPIDR_EL2 of a REC: Aff3 in its architectural position, bit 31 set."""
     aff3 = mpidr >> RecMpidr.aff3.low & Mpidr.aff3.ones
     return (mpidr & _AFF2_TO_0) | aff3 << Mpidr.aff3.low | Mpidr.res1.mask
 

@@ -1,6 +1,6 @@
-"""Realm translation tables (RTTs): granules of 512 entries, and everything that walks, edits or compares them.
+"""Realm translation tables (RTTs): granules of 512 entries, and the code that walks, edits and compares them.
 
-What an entry says is in :mod:`cca_arch.descriptors.rtte`.
+:mod:`cca_arch.descriptors.rtte` defines the entries.
 """
 
 import struct
@@ -43,7 +43,7 @@ _TABLE_CODEC: Final = struct.Struct(f"<{ENTRIES}Q")
 
 # -- walks --------------------------------------------------------------------------------------------------------
 class Walk(NamedTuple):
-    """Where a walk stopped: the level, the RTT granule, the number of the entry in it, and the entry."""
+    """The result of a walk: the level, the RTT granule, the index of the entry, and the entry."""
 
     level: int
     table: int
@@ -52,12 +52,12 @@ class Walk(NamedTuple):
 
     @property
     def pa(self) -> int:
-        """Physical address of the entry."""
+        """The physical address of the entry."""
         return self.table + 8 * self.slot
 
 
 def walk(port: Port, realm: Realm, ipa: int, target: int) -> Walk:
-    """Walk from the starting level toward level ``target``; stop there or at the first entry that is no table."""
+    """Walk from the starting level toward level ``target``; stop there or at the first entry that is not a table."""
     level = realm.rtt_level_start
     shift = _LSB[level]
     index = ipa >> shift
@@ -74,7 +74,7 @@ def walk(port: Port, realm: Realm, ipa: int, target: int) -> Walk:
 
 
 def edit(port: Port, trace: Trace, pe: "Pe", cmd: str, rd: int, ipa: int, w: Walk, new: int) -> None:
-    """Write the entry for ``ipa`` that a walk has found; ``cmd`` is the command that does it."""
+    """Write the entry for ``ipa`` that a walk has found; ``cmd`` is the command that causes it."""
     port.write64(w.pa, new)
     if trace.on:
         kind = rtte.kind_of(new, w.level)
@@ -98,9 +98,9 @@ def entries(port: Port, at: int) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 
 def skip_top(port: Port, ipa: int, at: Walk, *, edited: bool = False) -> int:
-    """``top``: ``ipa`` when something is at it, else the end of the run of entries in this table that are not live.
+    """``top``: ``ipa`` if its entry is live, else the end of the run of non-live entries in this table.
 
-    ``edited`` says that the entry of the walk has become not live since.
+    ``edited`` says that the entry of the walk has become non-live since.
     """
     if not edited and live(at.entry):
         return ipa
@@ -112,7 +112,7 @@ def skip_top(port: Port, ipa: int, at: Walk, *, edited: bool = False) -> int:
 
 
 def table_live(port: Port, at: int) -> bool:
-    """Liveness of a table: a TABLE or a protected ASSIGNED entry. Mappings of Non-secure memory do not count."""
+    """True if the table has a TABLE or a protected ASSIGNED entry. Mappings of Non-secure memory do not count."""
     all_entries = entries(port, at)
     return bool(((all_entries & np.uint64(LIVE) != 0) & (all_entries & np.uint64(NS) == 0)).any())
 
@@ -128,9 +128,9 @@ def children(entry: int, level: int) -> bytes:
 
 
 def common(port: Port, at: int, level: int) -> int | None:
-    """The first entry of the table at ``at`` if all 512 say one thing, so that one of ``level - 1`` could; else None.
+    """The first entry of the table at ``at`` if it is homogeneous, so that one of ``level - 1`` could replace it.
 
-    Live entries do so when they map what a block maps, whether or not there are blocks of that size.
+    Live entries are homogeneous if they map what a block would map, even if no block of that size exists.
     """
     all_entries = entries(port, at)
     first = int(all_entries[0])
@@ -144,6 +144,6 @@ def common(port: Port, at: int, level: int) -> int | None:
 
 
 def fold(port: Port, at: int, level: int) -> int | None:
-    """The one entry of ``level - 1`` that says what the table at ``at`` says; None when it is not homogeneous."""
+    """The entry of ``level - 1`` that is equivalent to the table at ``at``; None if it is not homogeneous."""
     first = common(port, at, level)
     return None if first is None else rtte.at_level(first, level - 1)

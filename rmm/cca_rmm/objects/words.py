@@ -1,4 +1,4 @@
-"""Records that the RMM keeps in its granules: runs of 64-bit words, named, at a granule's start."""
+"""Records that the RMM keeps in its granules: named 64-bit words from the start of a granule."""
 
 import struct
 from typing import Any, Generic, TypeVar
@@ -11,9 +11,9 @@ R = TypeVar("R", bound=tuple[int, ...])
 
 
 class Layout(Generic[R]):
-    """A NamedTuple of unsigned 64-bit words as it lies in a granule: field i is the word at byte 8 * i.
+    """The layout of a NamedTuple of unsigned 64-bit words in a granule: field i is the word at byte 8 * i.
 
-    Loading gives an immutable copy; a change is written word by word, so that the granule is the only truth.
+    Loading returns an immutable copy. Changes are written word by word, so that the granule stays the only truth.
     """
 
     def __init__(self, kind: type[R]) -> None:
@@ -25,7 +25,7 @@ class Layout(Generic[R]):
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def load(self, port: Port, pa: int) -> R:
-        """The record at ``pa``."""
+        """Load the record at ``pa``."""
         return tuple.__new__(self._kind, self._codec.unpack(port.read(pa, self.size)))
 
     def create(self, port: Port, pa: int, record: R) -> None:
@@ -33,7 +33,7 @@ class Layout(Generic[R]):
         port.write(pa, self._codec.pack(*record))
 
     def replace(self, record: R, **words: int) -> R:
-        """The record with the named words changed, in memory of Python alone."""
+        """The record with the named words changed, in Python's copy only."""
         values, numbers = [*record], self._numbers
         for name, value in words.items():
             values[numbers[name]] = value

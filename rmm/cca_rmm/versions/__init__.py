@@ -1,1 +1,1 @@
-"""One module for each version of the RMM: its command tables."""
+"""One module per version of the RMM, with its command tables."""

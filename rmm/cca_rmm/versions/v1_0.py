@@ -43,4 +43,4 @@ V1_0: Final = Version(
     specification="DEN0137 1.0",
     manual="manual.toml",
 )
-"""The version to make an RMM from: ``Rmm(machine, V1_0)``."""
+"""The version, used as ``Rmm(machine, V1_0)``."""

@@ -1,1 +1,1 @@
-"""The Realm world: entry, exit, virtual interrupts, syndromes."""
+"""Running a REC: entry, exit, virtual interrupts, syndromes."""

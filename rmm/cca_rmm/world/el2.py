@@ -17,7 +17,7 @@ HCR_REALM: Final = int(
     Hcr.make(vm=1, swio=1, ptw=1, fmo=1, imo=1, amo=1, bsu=1, tid3=1, tsc=1, rw=1, e2h=1, tea=1, apk=1, api=1, fwb=1)
 )
 MDCR_REALM: Final = int(Mdcr.make(tdra=1, tdosa=1, tda=1))
-"""Debug registers are not switched between worlds, so a Realm has none."""
+"""Debug registers are not context-switched, so a Realm has none."""
 _SL0: Final = {2: 0, 1: 1, 0: 2}  # 4 KiB granule
 _PS_48: Final = 5
 _VMID: Final = Vttbr.vmid.low
@@ -35,7 +35,7 @@ def vtcr(s2sz: int, rtt_level_start: int, vmid_bits: int) -> Vtcr:
 
 
 def load(pe: "Pe", realm: Realm, mpidr: int, vmid_bits: int, flags: int) -> None:
-    """Give the PE the controls of a REC; ``flags`` are those of RmiRecEnter."""
+    """Load the controls of a REC into the PE; ``flags`` are those of RmiRecEnter."""
     hcr = HCR_REALM | (flags & _TRAP_WFI and _TWI) | (flags & _TRAP_WFE and _TWE)
     control = vtcr(realm.s2sz, realm.rtt_level_start, vmid_bits)
     pe.set_el2(hcr, control, realm.rtt_base | realm.vmid << _VMID, vmpidr(mpidr), MDCR_REALM)

@@ -1,4 +1,4 @@
-"""REC entry: what the Host answers to the last exit, and what goes onto the PE."""
+"""REC entry: applies the Host's reply to the last exit and loads the PE."""
 
 import struct
 from collections.abc import Sequence
@@ -37,9 +37,9 @@ _REJECT: Final = RecEnterFlags.ripas_response.mask
 def enter(
     rmm: Core, pe: "Pe", rec_pa: int, rec: Rec, realm: Realm, run_ptr: int, record: bytes, kept: Sequence[int]
 ) -> Result | None:
-    """Apply what the Host answers to the last exit, then run the Realm; the result comes with the next exit.
+    """Apply the Host's reply to the last exit, then run the Realm; the result comes with the next exit.
 
-    ``record`` is RmiRecEnter; ``kept`` are X4 and up of the Host.
+    ``record`` is RmiRecEnter; ``kept`` are the Host's X4 and up.
     """
     flags, regs = int.from_bytes(record[:8], "little"), rec.aux_regs
     if rec.host_call:
@@ -67,7 +67,7 @@ def enter(
     if flags & _INJECT_SEA and rec.exit_kind != ExitKind.OTHER:
         inject(rmm, pe, sea_esr(rec.esr, pe.spsr), rec.far)
     told = rec.timers
-    pe.mask_timers(bool(told & timers.VIRTUAL), bool(told & timers.PHYSICAL))  # what the Host knows is no news to it
+    pe.mask_timers(bool(told & timers.VIRTUAL), bool(told & timers.PHYSICAL))  # what the Host already knows
     if told and timers.asserted(rmm.port, regs, pe.machine.clock.now) != told & timers.ASSERTED:
         leave(rmm, pe, RecExitReason.IRQ)
     else:
@@ -76,10 +76,10 @@ def enter(
 
 
 def mmio_invalid(record: bytes, rec: Rec) -> bool:
-    """emul_mmio is an answer, which needs its question: an Emulatable Data Abort.
+    """emul_mmio is set, but the last exit was not an Emulatable Data Abort.
 
-    With inject_sea, which wins, any Data Abort at an Unprotected IPA will do; after another exit both together are
-    refused, as TF-RMM does. inject_sea alone has no effect then, as DEN0137 has it.
+    With inject_sea, which takes precedence, any Data Abort at an Unprotected IPA suffices; after any other exit, both
+    together are refused, as in TF-RMM. inject_sea alone then has no effect (DEN0137).
     """
     flags = record[0]
     if not flags & _EMUL_MMIO or rec.exit_kind == ExitKind.EMULATABLE:
@@ -88,26 +88,26 @@ def mmio_invalid(record: bytes, rec: Rec) -> bool:
 
 
 def finish_ripas(rmm: Core, rec: Rec, reject: int) -> None:
-    """RSI_IPA_STATE_SET returns how far the Host got; a change to EMPTY cannot be rejected."""
+    """Complete RSI_IPA_STATE_SET with how far the Host got; a change to EMPTY cannot be rejected."""
     rejected = reject and rec.ripas_value == RmiRipas.RAM and rec.ripas_addr != rec.ripas_top
     response = RmiResponse.REJECT if rejected else RmiResponse.ACCEPT
     rmm.port.write(rec.aux_regs + _X, struct.pack("<4Q", 0, rec.ripas_addr, response, 0))
 
 
 def finish_host_call(rmm: Core, rec: Rec, realm: Realm, record: bytes) -> rtt.Walk | None:
-    """RSI_HOST_CALL returns; a structure that is not mapped now gives the walk that found this, and nothing changes."""
+    """Complete RSI_HOST_CALL. If the structure is not mapped now, change nothing and return the failed walk."""
     w = rtt.walk(rmm.port, realm, rec.host_call_ipa, 3)
     target = walk_data(w, rec.host_call_ipa)
     if target is None:
         return w
-    if target:  # RIPAS EMPTY: nothing to write to, and the call ends all the same
+    if target:  # RIPAS EMPTY: there is nothing to write to, but the call completes
         rmm.port.write(target + _HOST_CALL_GPRS, record[_GPRS : _GPRS + _GPRS_SIZE])
     rmm.port.write(rec.aux_regs + _X, bytes(32))
     return None
 
 
 def abort_record(rmm: Core, run_ptr: int, w: rtt.Walk, ipa: int) -> Result:
-    """The exit of an entry that ended before the Realm ran: nothing but the abort is in it."""
+    """Exit from an entry that ended before the Realm ran: the exit record has only the abort."""
     esr, hpfar = rtt_abort(w.level, ipa)
     record = RmiRecExit.pack(exit_reason=RecExitReason.SYNC, esr=esr, hpfar=hpfar)
     return status(write_exit(rmm, run_ptr, record))

@@ -1,6 +1,6 @@
-"""Exceptions that a running Realm takes to R-EL2: injected into the Realm, answered here, or an exit to the Host.
+"""Exceptions that a running Realm takes to R-EL2: injected into the Realm, emulated, or an exit to the Host.
 
-An SMC is no matter of this module: :mod:`cca_rmm.world.services` serves it.
+:mod:`cca_rmm.world.services` handles SMCs.
 """
 
 from collections.abc import Callable
@@ -38,12 +38,12 @@ _INSTRUCTION: Final = 4
 _SGI: Final[frozenset[tuple[int, ...]]] = frozenset(
     {encodings.ICC_SGI1R_EL1, encodings.ICC_ASGI1R_EL1, encodings.ICC_SGI0R_EL1, encodings.ICC_DIR_EL1}
 )
-"""What is the Host's to do, for it owns the distributor."""
-_ID_REGISTERS: Final = (3, 0, 0)  # op0, op1, CRn; with CRm 0 they are the MIDR and its like
+"""Left to the Host, which owns the distributor."""
+_ID_REGISTERS: Final = (3, 0, 0)  # op0, op1, CRn; CRm 0 is the MIDR group
 
 
 def synchronous(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-    """Serve one exception; a class that a Realm cannot raise exits with an empty record."""
+    """Handle one exception; a class that a Realm cannot raise exits with an empty record."""
     handler = HANDLERS.get((esr & _EC) >> _EC_LOW)
     if handler is None:
         leave(rmm, pe, RecExitReason.SYNC)
@@ -52,18 +52,18 @@ def synchronous(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 
 
 def hvc(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-    """HVC is Undefined in a Realm, at the instruction itself."""
+    """HVC is UNDEFINED in a Realm; the exception is taken at the instruction itself."""
     pe.elr -= _INSTRUCTION
     inject(rmm, pe, UNDEFINED)
 
 
 def undefined(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-    """What a Realm does not have: SVE, SME."""
+    """Features that a Realm does not have: SVE, SME."""
     inject(rmm, pe, UNDEFINED)
 
 
 def abort(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-    """A stage 2 abort: by the IPA, its RIPAS, and whether data or an instruction (DEN0137 "Realm memory access")."""
+    """Handle a stage 2 abort according to the IPA, its RIPAS, and the access (DEN0137 "Realm memory access")."""
     ipa = fault_ipa(hpfar)
     realm = rmm.running(pe)[2]
     is_data = (esr & _EC) >> _EC_LOW == Ec.DATA_ABORT
@@ -87,10 +87,10 @@ _KIND: Final = {"emulatable": ExitKind.EMULATABLE, "unprotected": ExitKind.UNPRO
 
 
 def exit_abort(rmm: Core, pe: "Pe", kind: str, esr: int, far: int, hpfar: int) -> None:
-    """Exit with what the Host may see; the REC keeps the whole syndrome for the next entry."""
+    """Exit with what the Host may see; the REC keeps the full syndrome for the next entry."""
     view = VIEWS[kind]
     gprs = stored_value(pe, esr) if kind == "emulatable" and esr & _WNR else b""
-    if kind == "external" and not DataAbortEsr(esr).set:  # recoverable (UER): the Realm takes it too
+    if kind == "external" and not DataAbortEsr(esr).set:  # recoverable (UER): the Realm takes it, too
         inject(rmm, pe, sea_esr(esr, pe.spsr), far)
     leave(
         rmm, pe, RecExitReason.SYNC, esr=esr & view.esr, far=far & view.far, hpfar=hpfar & view.hpfar, gprs=gprs,
@@ -100,9 +100,9 @@ def exit_abort(rmm: Core, pe: "Pe", kind: str, esr: int, far: int, hpfar: int) -
 
 
 def serror(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-    """A physical SError is the Host's; the Realm that it has broken gets a virtual one (DEN0137 "REC exit due to ...").
+    """Exit to the Host on a physical SError; the affected Realm gets a virtual one (DEN0137 "REC exit due to ...").
 
-    What is lost may be the RMM's own when nobody can tell how far the error went, and then the RMM does not go on.
+    If the error is uncontained, the RMM's own state may be corrupt, and the RMM stops.
     """
     found = SErrorEsr(esr)
     asynchronous = found.dfsc == Fsc.ASYNCHRONOUS
@@ -115,13 +115,13 @@ def serror(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 
 
 def wfx(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-    """WFI or WFE, trapped because the Host asked for it: the instruction is done."""
+    """WFI or WFE, trapped at the Host's request; the instruction completes."""
     pe.elr += _INSTRUCTION
     leave(rmm, pe, RecExitReason.SYNC, esr=esr & _WFX_VIEW)
 
 
 def system_register(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-    """Trapped MSR and MRS: SGIs go to the Host, ID registers read as the Realm's, everything else is RAZ/WI."""
+    """Trapped MSR and MRS: SGIs exit to the Host, ID registers return the Realm's values, all others are RAZ/WI."""
     iss = SysregEsr(esr)
     rt = iss.rt
     is_read = esr & _READ
@@ -146,4 +146,4 @@ HANDLERS: Final[dict[int, Callable[[Core, "Pe", int, int, int], None]]] = {
     Ec.DATA_ABORT: abort,
     Ec.SERROR: serror,
 }
-"""ESR_EL2.EC -> what the RMM does."""
+"""ESR_EL2.EC -> handler."""

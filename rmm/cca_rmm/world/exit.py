@@ -1,6 +1,6 @@
-"""REC exit: what the Host gets to see of it, and what the REC keeps.
+"""REC exit: what the Host sees, and what the REC keeps.
 
-Every exit record is built from zeroes; only what an exit reason names is filled in (DEN0137 "REC exit").
+Exit records start as zero; only the fields of the exit reason are filled in (DEN0137 "REC exit").
 """
 
 import struct
@@ -42,10 +42,10 @@ def leave(
     state: dict[str, int] | None = None,
     **fields: int,
 ) -> None:
-    """Take the REC off the PE, write run.exit, and complete RMI_REC_ENTER: the caller must return at once.
+    """Take the REC off the PE, write run.exit, and complete RMI_REC_ENTER. The caller must return at once.
 
     ``esr``, ``far``, ``hpfar``, ``gprs`` (words in memory order), ``imm`` and ``fields`` are what the Host may see;
-    ``ipa`` is for the trace: the page that it is about. ``state`` are words of the REC to set.
+    ``ipa`` is the page concerned, for the trace. ``state`` are words of the REC to set.
     """
     port = rmm.port
     rec_pa, rec, _ = rmm.running(pe)
@@ -81,7 +81,7 @@ def leave(
 
 
 def write_exit(rmm: Core, run_ptr: int, record: bytes | bytearray) -> bool:
-    """Write run.exit; False when the page has left the NS PAS meanwhile."""
+    """Write run.exit; returns False if the page has left the NS PAS meanwhile."""
     try:
         rmm.ns.write(run_ptr + _EXIT, record)
     except (GranuleProtectionFault, BusError):
@@ -90,5 +90,5 @@ def write_exit(rmm: Core, run_ptr: int, record: bytes | bytearray) -> bool:
 
 
 def status(written: bool) -> tuple[int]:
-    """The result of RMI_REC_ENTER, by whether the Host has its exit record."""
+    """The result of RMI_REC_ENTER, depending on whether the exit record was written."""
     return (0 if written else int(INPUT),)

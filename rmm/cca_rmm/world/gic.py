@@ -1,6 +1,6 @@
-"""The virtual CPU interface of a REC: what the Host may put into it, gets to see of it, and what the REC keeps of it.
+"""The virtual CPU interface of a REC: what the Host may set, what it sees, and what the REC keeps.
 
-ICH_HCR_EL2 and the list registers come from the Host at each entry and go back to it at each exit. ICH_VMCR_EL2 and the
+ICH_HCR_EL2 and the list registers come from the Host at each entry and return to it at each exit. ICH_VMCR_EL2 and the
 active priorities are the REC's own (DEN0137 "GIC").
 """
 
@@ -40,14 +40,14 @@ HOSTS: Final = 2
 _EN: Final = IchHcr.en.mask
 _EOICOUNT: Final = IchHcr.eoicount.mask
 _ENTER: Final = RmiRecEnter.offset("gicv3_hcr")
-_ENTER_CODEC: Final = struct.Struct(f"<{1 + LIST_REGISTERS}Q")  # ICH_HCR_EL2 and the list registers that there are
+_ENTER_CODEC: Final = struct.Struct(f"<{1 + LIST_REGISTERS}Q")  # ICH_HCR_EL2 and the implemented list registers
 _MEMBERS: Final = slice(_ENTER, _ENTER + _ENTER_CODEC.size)
-_NOTHING: Final = bytes(_ENTER_CODEC.size)  # these members of RmiRecEnter when the Host has nothing for the REC
+_NOTHING: Final = bytes(_ENTER_CODEC.size)  # these members of RmiRecEnter if the Host has no interrupts for the REC
 _EXIT: Final = RmiRecExit.offset("gicv3_hcr")
 _EXIT_STATE: Final = RmiRecExit.offset("gicv3_misr")
 _STATE_CODEC: Final = struct.Struct("<2Q")  # ICH_MISR_EL2, ICH_VMCR_EL2
 EMPTY_EXIT: Final = RmiRecExit.pack(gicv3_vmcr=VMCR_RESET)
-"""The exit record of a REC whose interface nobody has touched."""
+"""The exit record of a REC whose interface is unused."""
 _KEPT: Final = struct.Struct("<3Q")  # ICH_VMCR_EL2, ICH_AP0R0_EL2, ICH_AP1R0_EL2
 _HOST: Final = struct.Struct(f"<{4 + LIST_REGISTERS}Q")  # those, ICH_HCR_EL2, and the list registers
 _NO_LRS: Final = [0] * LIST_REGISTERS
@@ -59,7 +59,7 @@ _LPI: Final = range(8192, 1 << 16)  # 16-bit INTIDs
 
 
 def lrs_valid(lrs: Sequence[int]) -> bool:
-    """Whether no list register asks for more than a virtual interrupt; those in state 0 (invalid) are not looked at."""
+    """True if every list register holds only a virtual interrupt; those in state 0 (invalid) are ignored."""
     seen: set[int] = set()
     for value in lrs:
         lr = IchLr(value)
@@ -75,7 +75,7 @@ def lrs_valid(lrs: Sequence[int]) -> bool:
 
 
 def enter_invalid(content: bytes) -> bool:
-    """ICH_HCR or a list register of RmiRecEnter holds what the Host may not set."""
+    """ICH_HCR or a list register of RmiRecEnter has bits that the Host may not set."""
     if content[_MEMBERS] == _NOTHING:
         return False
     hcr, *lrs = enter_words(content)
@@ -83,7 +83,7 @@ def enter_invalid(content: bytes) -> bool:
 
 
 def switch_in(rmm: Core, pe: "Pe", rec_pa: int, rec: Rec, enter: bytes) -> int:
-    """Load the virtual CPU interface of the PE, unless all of it is as after reset; Rec.gic while it runs."""
+    """Load the PE's virtual CPU interface, unless it is in the reset state; returns Rec.gic for the run."""
     virtual, state = rmm.machine.gic.cpus[pe.index].virtual, 0
     if not is_reset(virtual):
         save_host(virtual, rmm.port, rmm.host_gic(pe))
@@ -96,9 +96,9 @@ def switch_in(rmm: Core, pe: "Pe", rec_pa: int, rec: Rec, enter: bytes) -> int:
 
 
 def switch_out(rmm: Core, pe: "Pe", rec_pa: int, rec: Rec, record: bytearray) -> int:
-    """Take the virtual CPU interface from the REC, into ``record`` and the REC, and give it back to the Host.
+    """Save the virtual CPU interface into ``record`` and the REC, and restore the Host's.
 
-    Rec.gic for the next entry.
+    Returns Rec.gic for the next entry.
     """
     virtual = rmm.machine.gic.cpus[pe.index].virtual
     if not rec.gic and virtual.vmcr == VMCR_RESET:
@@ -117,7 +117,7 @@ def enter_words(content: bytes) -> tuple[int, ...]:
 
 
 def is_reset(virtual: VirtualInterface) -> bool:
-    """Whether an interface is as after reset: there is nothing to keep of it."""
+    """True if an interface is in the reset state, so that nothing need be kept."""
     return (
         virtual.vmcr == VMCR_RESET
         and not virtual.hcr
@@ -127,13 +127,13 @@ def is_reset(virtual: VirtualInterface) -> bool:
 
 
 def load(virtual: VirtualInterface, words: Sequence[int], port: Port, kept_at: int) -> None:
-    """Give the interface to a REC; what it has kept lies at ``kept_at``, 0 when that is the reset state."""
+    """Load the interface of a REC; its saved words are at ``kept_at``, or 0 for the reset state."""
     kept = _KEPT.unpack(port.read(kept_at, _KEPT.size)) if kept_at else (VMCR_RESET, 0, 0)
     virtual.load(words[0] | _EN, words[1:], *kept)
 
 
 def store(virtual: VirtualInterface, record: bytearray, port: Port, kept_at: int) -> bool:
-    """Show the Host the interface in its exit record, and keep what is the REC's: False when that is as after reset."""
+    """Write the interface to the exit record and keep the REC's part; returns False if that is in the reset state."""
     _ENTER_CODEC.pack_into(record, _EXIT, virtual.hcr & (_EOICOUNT | HCR_PERMITTED), *virtual.lrs)
     _STATE_CODEC.pack_into(record, _EXIT_STATE, virtual.misr(), virtual.vmcr)
     if virtual.vmcr == VMCR_RESET and virtual.active == _NO_ACTIVE:
@@ -143,11 +143,11 @@ def store(virtual: VirtualInterface, record: bytearray, port: Port, kept_at: int
 
 
 def save_host(virtual: VirtualInterface, port: Port, pa: int) -> None:
-    """Keep the interface that a Host has set up for a VM of its own."""
+    """Save the interface that the Host has set up for its own VM."""
     port.write(pa, _HOST.pack(virtual.vmcr, *virtual.active, virtual.hcr, *virtual.lrs))
 
 
 def load_host(virtual: VirtualInterface, port: Port, pa: int) -> None:
-    """Give the Host its interface back."""
+    """Restore the Host's interface."""
     vmcr, ap0r, ap1r, hcr, *lrs = _HOST.unpack(port.read(pa, _HOST.size))
     virtual.load(hcr, lrs, vmcr, ap0r, ap1r)

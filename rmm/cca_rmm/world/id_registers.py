@@ -1,4 +1,4 @@
-"""What a Realm reads of the PE's ID registers."""
+"""The ID registers as a Realm reads them."""
 
 from typing import Final
 
@@ -32,6 +32,6 @@ _CLEARED: Final[dict[tuple[int, ...], int]] = {
 
 
 def id_register(encoding: tuple[int, ...], physical: int) -> int:
-    """What a Realm reads of an ID register whose value is ``physical``; those not in the table read as zero."""
+    """A Realm's view of an ID register with the value ``physical``; registers not in the table read as zero."""
     cleared = _CLEARED.get(encoding)
     return 0 if cleared is None else physical & ~cleared

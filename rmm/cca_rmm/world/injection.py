@@ -1,4 +1,4 @@
-"""Exceptions that the RMM lets a Realm take at EL1 instead of what it has done."""
+"""Exceptions that the RMM injects into a Realm at EL1."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["UNDEFINED", "inject", "sea_esr"]
 
 UNDEFINED: Final = syndrome(Ec.UNKNOWN)
-"""ESR_EL1 of an instruction that a Realm does not have."""
+"""ESR_EL1 for an instruction that a Realm does not have."""
 _EC: Final = AbortEsr.ec
 _SAME_LEVEL: Final = Ec.DATA_ABORT ^ Ec.DATA_ABORT_SAME
 _CLEARED: Final = AbortEsr.ec.mask | AbortEsr.fnv.mask | AbortEsr.s1ptw.mask | AbortEsr.fsc.mask
@@ -20,7 +20,7 @@ _EXTERNAL: Final = int(AbortEsr.make(ea=1, fsc=Fsc.EXTERNAL))
 
 
 def inject(rmm: Core, pe: "Pe", esr: int, far: int | None = None) -> None:
-    """Let the Realm take a synchronous exception at EL1."""
+    """Inject a synchronous exception into the Realm at EL1."""
     elr, spsr = pe.elr, pe.spsr
     pe.inject(esr, far)
     if rmm.trace.on:
@@ -29,7 +29,7 @@ def inject(rmm: Core, pe: "Pe", esr: int, far: int | None = None) -> None:
 
 
 def sea_esr(esr: int, spsr: int) -> int:
-    """ESR_EL1 of a synchronous external abort injected in place of the abort ``esr`` that PSTATE ``spsr`` took."""
+    """ESR_EL1 of a synchronous external abort, injected in place of the abort ``esr`` taken from PSTATE ``spsr``."""
     ec = (esr & _EC.mask) >> _EC.low & ~_SAME_LEVEL
     if spsr & Pstate.el.mask:  # taken from EL1: the class of the same level
         ec |= _SAME_LEVEL

@@ -1,4 +1,4 @@
-"""Emulatable accesses of a Realm: what the Host gets of a store, and what it answers to a load."""
+"""Emulatable accesses of a Realm: the value of a store for the Host, and the Host's value for a load."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +20,7 @@ _INSTRUCTION: Final = 4
 
 
 def finish(port: Port, rec: Rec, answer: int) -> None:
-    """An emulated access is done: a load gets the Host's answer, and the PC moves on."""
+    """Complete an emulated access: a load gets the Host's value, and the PC advances."""
     esr, regs = DataAbortEsr(rec.esr), rec.aux_regs
     if not esr.wnr and esr.srt != RT_NONE:
         port.write64(regs + _X + 8 * esr.srt, emulated_value(esr, answer))
@@ -28,7 +28,7 @@ def finish(port: Port, rec: Rec, answer: int) -> None:
 
 
 def emulated_value(esr: DataAbortEsr, value: int) -> int:
-    """What an emulated load puts into Rt: ``value`` cut to the access size, then extended as the syndrome says."""
+    """The value of Rt after an emulated load: ``value`` truncated to the access size and extended per the syndrome."""
     bits = 8 << esr.sas
     value &= (1 << bits) - 1
     if esr.sse and value >> (bits - 1):
@@ -37,7 +37,7 @@ def emulated_value(esr: DataAbortEsr, value: int) -> int:
 
 
 def stored_value(pe: "Pe", esr: int) -> bytes:
-    """What a store would have written: exit.gprs[0]."""
+    """The value of a store, for exit.gprs[0]."""
     access = DataAbortEsr(esr)
     value: int = 0 if access.srt == RT_NONE else pe.x[access.srt]
     bits: int = 8 << access.sas

@@ -1,4 +1,4 @@
-"""How the RMM reaches memory of a Realm on the Realm's behalf: through its RTT, with the Host's help."""
+"""The RMM's access to Realm memory on the Realm's behalf: through its RTT, with the Host's help."""
 
 from typing import Final
 
@@ -14,18 +14,18 @@ _FIPA, _FIPA_LOW = Hpfar.fipa.mask, Hpfar.fipa.low
 
 
 def walk_data(w: Walk, ipa: int) -> int | None:
-    """Where the RMM accesses ``ipa`` for the Realm: its PA, 0 for RIPAS EMPTY, None when the Host has to act first."""
+    """Translate ``ipa`` for the Realm: its PA, 0 if RIPAS is EMPTY, None if the Host must act first."""
     if rtte.valid(w.entry):
         return rtte.address(w.entry) | ipa & (rtte.level_size(w.level) - 1)
     return 0 if rtte.ripas(w.entry) == RmiRipas.EMPTY else None
 
 
 def rtt_abort(level: int, ipa: int) -> tuple[int, int]:
-    """(esr, hpfar) of the stage 2 Data Abort that the Host sees when such an access has no page."""
+    """(esr, hpfar) of the stage 2 Data Abort that the Host sees if such an access has no page."""
     esr = AbortEsr.make(ec=Ec.DATA_ABORT, fsc=Fsc.TRANSLATION + level)
     return int(esr), ipa >> _PAGE_BITS << _FIPA_LOW
 
 
 def fault_ipa(hpfar: int) -> int:
-    """The faulting page's IPA, of HPFAR_EL2."""
+    """The faulting page's IPA from HPFAR_EL2."""
     return (hpfar & _FIPA) >> _FIPA_LOW << _PAGE_BITS

@@ -16,11 +16,11 @@ __all__ = ["serve"]
 _SMC64: Final = Fid.smc64.mask
 _PSCI: Final = frozenset(fid | bit for fid in PSCI_FIDS for bit in (0, _SMC64))
 _RESULTS: Final = 4
-"""X0 to X3 are results of every service, zero where it has none."""
+"""Every service returns X0 to X3; unused ones are zero."""
 
 
 def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
-    """Serve an SMC of the Realm; the PC is already after it. Outputs go to X0..X3, more where a row says so."""
+    """Handle an SMC of the Realm; the PC is already past it. Outputs go to X0..X3, or more if the row says so."""
     x = pe.x
     fid = x[0]
     row = services.get(fid & FUNCTION)
@@ -50,7 +50,7 @@ def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
 
 
 def trace_call(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int) -> None:
-    """psci.call or rsi.call, with the arguments under their names."""
+    """Emit psci.call or rsi.call with the named arguments."""
     ins = row.ins if row is not None else ()
     args = dict(zip(ins, pe.x[1:11].tolist(), strict=False))
     name = row.name if row is not None else "UNKNOWN"
@@ -59,7 +59,7 @@ def trace_call(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int) -> None:
 
 
 def trace_return(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int, result: Result, failed: str | None) -> None:
-    """rsi.return; PSCI answers the same way under its own names."""
+    """Emit rsi.return; PSCI functions emit it, too, under their own names."""
     outs = row.outs if row is not None else ()
     event = RsiReturn(
         fid=fid, cmd=row.name if row is not None else "UNKNOWN",

@@ -1,4 +1,4 @@
-"""What of ESR, FAR and HPFAR the Host may see of an abort."""
+"""The parts of ESR, FAR and HPFAR that the Host may see."""
 
 from typing import Final, NamedTuple
 
@@ -8,7 +8,7 @@ __all__ = ["SERROR_VIEW", "VIEWS", "ExitView"]
 
 
 class ExitView(NamedTuple):
-    """What the Host sees of an abort: masks for ESR_EL2, FAR_EL2 and HPFAR_EL2."""
+    """The Host's view of an abort: masks for ESR_EL2, FAR_EL2 and HPFAR_EL2."""
 
     esr: int
     far: int = 0
@@ -28,8 +28,8 @@ VIEWS: Final = {
     "instruction": ExitView(_mask("ec", "set", "ea", "fsc")),
     "external": ExitView(_DATA, hpfar=0),
 }
-"""Aborts that exit to the Host, by kind (DEN0137 "REC exit due to ... Abort"); bits not in a mask read as zero."""
+"""Aborts that exit to the Host by kind (DEN0137 "REC exit due to ... Abort"); bits outside a mask read as zero."""
 SERROR_VIEW: Final = sum(
     field.mask for field in (SErrorEsr.ec, SErrorEsr.ids, SErrorEsr.aet, SErrorEsr.ea, SErrorEsr.dfsc)
 )
-"""What the Host sees of ESR_EL2 after an SError."""
+"""The Host's view of ESR_EL2 after an SError."""
