@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from cca_arch.types import Gpi
+
 CODE, DATA, TABLES = 0x8010_0000, 0x8012_0000, 0x8060_0000
 CODE_VA, DATA_VA = 0x10_0000, 0x12_0000
 VECTORS = CODE + 0x1000
@@ -14,6 +16,7 @@ ADDRESS_SIZE, TRANSLATION, ACCESS_FLAG, PERMISSION, EXTERNAL = 0x00, 0x04, 0x08,
 RES1, M, WXN = 0x30C5_0830, 1, 1 << 19
 TCR = 1 << 31 | 1 << 23 | 0x3500
 PS = (32, 36, 40, 42, 44, 48)
+GPF_WALK = 0x24
 NOWHERE = 0x6000_0000
 
 
@@ -77,6 +80,47 @@ class El2:
         x = self.run(source, x0=va)
         assert x[25], source
         return x[20] >> 26, x[20] & 0x1FF_FFFF, x[21]
+
+
+class TestMaintenance:
+    """DC and IC by VA of EL2 itself: translated, and checked for what each of them needs."""
+
+    OPERATIONS = ("dc cvac", "dc cvau", "dc civac", "dc ivac", "ic ivau")
+    CM_WNR = 1 << 8 | 1 << 6
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    @pytest.mark.parametrize("hcr", [0, 3 << 23])  # TPCP and TPU trap lower levels alone
+    def test_unmapped(self, bench: Any, operation: str, hcr: int) -> None:
+        """An address without a page is a translation fault at EL2, before anything that follows, time and again."""
+        el2 = El2(bench)
+        va = DATA_VA + 0x1240
+        source = f"msr hcr_el2, x1; {operation}, x2; {operation}, x0; mov x5, #1"
+        for _ in range(2):
+            x = el2.run(source, x0=va, x1=1 << 31 | hcr, x2=DATA_VA, x5=0)
+            assert x[20:23] == [0x25 << 26 | IL | self.CM_WNR | TRANSLATION | 3, va, CODE_VA + 8]
+            assert (x[5], x[25]) == (0, 1)
+        el2.map(va & ~0xFFF, DATA)
+        x = el2.run(f"{source}; mrs x3, hcr_el2; mrs x4, currentel", x0=va, x1=1 << 31 | hcr, x2=DATA_VA, x5=0)
+        assert (x[5], x[25], x[3], x[4] >> 2) == (1, 0, 1 << 31 | hcr, 2)
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    @pytest.mark.parametrize("attributes", [READ_ONLY, XN, READ_ONLY | XN])
+    def test_permission(self, bench: Any, operation: str, attributes: int) -> None:
+        """DC IVAC needs to write; to clean memory, or to invalidate instructions, a mapping is enough."""
+        el2 = El2(bench)
+        el2.map(DATA_VA, DATA, PAGE | attributes)
+        x = el2.run(f"{operation}, x0", x0=DATA_VA)
+        if operation == "dc ivac" and attributes & READ_ONLY:
+            assert x[20:22] == [0x25 << 26 | IL | self.CM_WNR | PERMISSION | 3, DATA_VA]
+        else:
+            assert x[25] == 0
+
+    def test_one_after_another(self, bench: Any) -> None:
+        """That an operation was permitted says nothing of another one, in the same page."""
+        el2 = El2(bench)
+        el2.map(DATA_VA, DATA, PAGE | READ_ONLY)
+        x = el2.run("dc civac, x0; dc ivac, x0", x0=DATA_VA)
+        assert x[20:23] == [0x25 << 26 | IL | self.CM_WNR | PERMISSION | 3, DATA_VA, CODE_VA + 4]
 
 
 class TestSizes:
@@ -282,3 +326,24 @@ class TestAddressTranslate:
         assert x[1] == (x[1] if read is None else 1 << 11 | read << 1 | 1)
         assert (x[1] & 1) == (read is not None)
         assert x[2] == 1 << 11 | write << 1 | 1
+
+    @pytest.mark.parametrize("gpi", [Gpi.REALM, Gpi.SECURE, Gpi.ROOT, Gpi.NO_ACCESS])
+    def test_granule_protection(self, bench: Any, gpi: Gpi) -> None:
+        """The address that AT finds is not accessed, so nothing protects it; the tables that it reads are."""
+        el2 = El2(bench)
+        table = el2.next
+        el2.map(0x4000_0000, DATA)
+        bench.protect({DATA: gpi})
+        source = "at s1e2r, x0; isb; mrs x1, par_el1; at s1e2w, x0; isb; mrs x2, par_el1"
+        x = el2.run(source, x0=0x4000_0ABC)
+        assert (x[25], x[1], x[2]) == (0, *[0xFF << 56 | DATA | 1 << 11 | 3 << 7] * 2)
+        bench.protect({table: gpi})
+        x = el2.run(source, x0=0x4000_0ABC)
+        assert (x[25], x[1], x[2]) == (0, *[1 << 11 | (GPF_WALK | 2) << 1 | 1] * 2)
+
+    def test_beyond_memory(self, bench: Any) -> None:
+        """An address where nothing answers is an address."""
+        el2 = El2(bench)
+        el2.map(0x4000_0000, NOWHERE)
+        x = el2.run("at s1e2r, x0; isb; mrs x1, par_el1", x0=0x4000_0000)
+        assert (x[1] & 1, x[1] & 0xFFFF_FFFF_F000) == (0, NOWHERE)

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
+from cca_arch.types import Gpi
+
 CODE, DATA = 0x8010_0000, 0x8012_0000
 IL, RW = 1 << 25, 1 << 31
 AF, WRITE, DBM = 1 << 10, 1 << 7, 1 << 51
 TRANSLATION, ACCESS_FLAG, PERMISSION = 0x04, 0x08, 0x0C
 HA, HD = 1 << 21, 1 << 22
+GPF_WALK = 0x24
 OTHER = 0x9000_0000
 # (bits of the IPA, start level): with one table, the fewest and the most concatenated ones
 _SHAPES = [
@@ -207,6 +210,14 @@ class TestAddressTranslate:
         guest.map(OTHER, OTHER, guest.S2 & ~WRITE)
         assert self._at(guest, "s12e1r", OTHER) & 1 == 0
         assert self._at(guest, "s12e1w", OTHER) == 1 << 11 | 1 << 9 | (PERMISSION | 3) << 1 | 1
+
+    def test_granule_protection(self, guest: Any) -> None:
+        """What stage 2 gives is not accessed, so nothing protects it; a table of stage 2 is protected."""
+        guest.map(OTHER, OTHER, guest.S2)
+        guest.protect({OTHER: Gpi.REALM})
+        assert self._at(guest, "s12e1r", OTHER) & 0xFFFF_FFFF_F001 == OTHER
+        guest.protect({guest.machine.memory.backdoor.read64(guest.root + 8 * (OTHER >> 30)) & ~3: Gpi.REALM})
+        assert self._at(guest, "s12e1r", OTHER) == 1 << 11 | 1 << 9 | (GPF_WALK | 2) << 1 | 1
 
     def test_stage1_alone(self, guest: Any) -> None:
         """AT S1E1R of the guest gives the IPA, whatever stage 2 says."""

@@ -139,6 +139,22 @@ class TestInstructions:
         got = guest.enter(source, el, x0=DATA + 0x1234, x1=DATA + 0xFFF, x5=0)
         assert (got.level, got.x[5]) == ((0 if el else 1), 1)
 
+    @pytest.mark.parametrize("attributes", [READ_ONLY, WRITE_ONLY, NO_ACCESS])
+    @pytest.mark.parametrize("operation", ["dc cvac", "dc cvau", "dc civac", "dc ivac", "ic ivau"])
+    @pytest.mark.parametrize("el", [0, 1])
+    def test_permission_of_maintenance(self, guest: Any, el: int, operation: str, attributes: int) -> None:
+        """DC IVAC needs to write; EL0 needs to read what it maintains; above EL0 a mapping is enough."""
+        if el == 0 and operation == "dc ivac":  # not for EL0
+            return
+        guest.pe.write_sysreg("sctlr_el1", 0x30D0_0800 | 1 << 26)
+        guest.map(DATA, DATA, guest.S2 & attributes)
+        got = guest.enter(f"{operation}, x0", el, x0=DATA + 0x120)
+        if attributes != (WRITE_ONLY if operation == "dc ivac" else READ_ONLY if el == 0 else attributes):
+            assert (got.level, got.esr) == (2, data_abort(PERMISSION | 3, cm=1, wnr=1))
+            assert (got.far, got.hpfar) == (DATA + 0x120, DATA >> 8)
+        else:
+            assert got.level == (0 if el else 1)  # by the SVC
+
     def test_maintenance_trapped(self, guest: Any) -> None:
         """A trap comes before an abort, and an abort leaves no trap behind."""
         got = guest.enter("dc civac, x0", x0=DATA, x10=guest.HCR | 1 << 23)

@@ -62,6 +62,7 @@ _library = ctypes.CDLL(uclib._name)
 _CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0)  # CLREX; B .+4; UDF #0
 _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 _ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+_ARGUMENT: Final = 0x0400_0000  # one of a control, in its number
 _EVERYWHERE: Final = (1, 0)  # the range of a hook: from above to means no bounds
 # What the model's own reset leaves out: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it undefined).
 _RESET: Final = {
@@ -109,8 +110,10 @@ def _check_numbers() -> None:
         actual = getattr(arm64_const, f"UC_ARM64_REG_{name}")
         if actual != number:
             raise ImportError(f"this Unicorn numbers {name} {actual}, not {number}: install unicorn 2.1.4")
-    if unicorn_const.UC_CTL_TLB_FLUSH | unicorn_const.UC_CTL_IO_WRITE << 30 != registers.TLB_FLUSH:
-        raise ImportError("this Unicorn flushes its TLB by another number: install unicorn 2.1.4")
+    calls = (unicorn_const.UC_CTL_TLB_FLUSH, 0), (unicorn_const.UC_CTL_TB_REMOVE_CACHE, 2)  # and their arguments
+    numbers = [call | count * _ARGUMENT | unicorn_const.UC_CTL_IO_WRITE << 30 for call, count in calls]
+    if numbers != [registers.TLB_FLUSH, registers.TB_REMOVE]:
+        raise ImportError("this Unicorn numbers its controls otherwise: install unicorn 2.1.4")
 
 
 _check_numbers()
@@ -224,7 +227,7 @@ class Engine:
 
     def _code(self, uc: int, address: int, size: int, data: int) -> None:
         """UC_HOOK_CODE, before an instruction: stop, unless the last run has stopped here already."""
-        if self.block[w.P_CLREX]:
+        if self.block[w.P_FETCHED]:
             return  # of clear_exclusive, not of the guest
         if address == self.passing:
             self.passing = -1
@@ -329,15 +332,19 @@ class Engine:
         block, machine = self.block, self._memory.block
         counted = block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], block[w.P_LIMIT], machine[w.M_RETIRED]
         machine[w.M_BUDGET] = block[w.P_LIMIT] = machine[w.M_RETIRED] + 1  # one block
-        block[w.P_CLREX] = 1
+        block[w.P_FETCHED] = w.CLREX_PA
         self._uc.emu_start(w.CLREX_VA, 0)
-        block[w.P_CLREX] = 0
+        block[w.P_FETCHED] = 0
         block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], block[w.P_LIMIT], machine[w.M_RETIRED] = counted
         block[w.P_HELD + w.P_PC - w.P_X] = w.CLREX_VA
 
     def flush_tlb(self) -> bool:
         """Drop every translation of every regime; whether the eras of TLB entries start over."""
         return bool(registers.flush_tlb(self._address))
+
+    def drop_code(self, page: int) -> None:
+        """Drop the translated code of one page, given by its physical address; the TLB goes, too."""
+        registers.drop_code(self._address, page)
 
     def flush_code(self) -> None:
         """Drop all translated code."""

@@ -131,8 +131,8 @@ def _is_unprivileged(p: int) -> int:
 def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     """UC_HOOK_TLB_FILL: ``entry`` is a uc_tlb_entry (paddr, perms); False refuses the access."""
     store64(p + 8 * w.P_FILLS, load64(p + 8 * w.P_FILLS) + 1)
-    if load64(p + 8 * w.P_CLREX):
-        store64(entry, w.CLREX_PA)
+    if load64(p + 8 * w.P_FETCHED):
+        store64(entry, load64(p + 8 * w.P_FETCHED))
         store32(entry + 8, 4)
         return True
     pstate = get(p, PSTATE)

@@ -1,4 +1,4 @@
-"""SYS instructions as native code: AT answered by the MMU's own walk, TLBI and IC told to other PEs, DC and IC by VA.
+"""SYS instructions as native code: AT answered by the MMU's own walk, DC and IC by VA, IC and TLBI told to other PEs.
 
 The engine would walk tables for AT without stage 2 and granule protection, and translates nothing for DC and IC. Its
 hook comes before it checks the exception level and the traps.
@@ -8,17 +8,18 @@ from typing import Final
 
 from cca_arch.sysregs import MAIR_MEMORY, MAIR_NORMAL_NC, Hcr, Par, ParFault, Pstate, Sctlr, encodings
 from cca_platform.engine import interrupts
-from cca_platform.engine.registers import PAR_EL1, PSTATE, get, get_system, load_regime, put, put_system
+from cca_platform.engine.registers import PAR_EL1, PSTATE, drop_code, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level
 from cca_platform.mmu.dram import page_index
-from cca_platform.mmu.translate import REFUSED, translate
-from cca_platform.mmu.walk import READ, WRITE
+from cca_platform.mmu.translate import REFUSED, resolve, translate
+from cca_platform.mmu.walk import MAPPED, READ, WRITE
 from cca_platform.native import block as w
-from cca_platform.native.jit import callback, jit, load8, load32, load64, store64
+from cca_platform.native.jit import callback, jit, load8, load32, load64, store8, store64
 
 __all__ = ["ON_SYS", "refused"]
 
 _PAN_BIT: Final = Pstate.pan.low
+_EL, _EL_LOW = Pstate.el.mask, Pstate.el.low
 _HCR_TPCP_TPU: Final = Hcr.tpcp.mask | Hcr.tpu.mask
 _HCR_TGE: Final = Hcr.tge.mask
 _UCI: Final = Sctlr.uci.mask
@@ -28,6 +29,8 @@ _PAR_FST, _PAR_STAGE2, _PAR_WALK = ParFault.fst.low, ParFault.s.mask, ParFault.p
 _MEMORY, _NON_CACHEABLE = MAIR_MEMORY, MAIR_NORMAL_NC
 _MAINTENANCE, _WALK = 3, 4  # P_FAULT_KIND
 _HCR_EL2: Final = encodings.HCR_EL2.packed
+_IC_IVAU, _DC_IVAC = 5, 6  # CRm, with op2 = 1
+_BY_VA: Final = (_IC_IVAU, _DC_IVAC, 10, 11, 14)  # and DC CVAC, CVAU, CIVAC
 
 
 @jit("i8(i8, i8)")
@@ -49,7 +52,7 @@ def _address_translate(p: int, va: int, el: int, access: int, both: int, pan: in
     load_regime(p, el)
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, get(p, PSTATE) >> _PAN_BIT & pan)
-    failed = translate(p, va, access) == 1
+    failed = resolve(p, va, access) == REFUSED  # of the address that is found nobody asks what may access it
     stage2 = failed and load64(p + 8 * w.P_FAULT_STAGE) == 2
     walk = stage2 and load64(p + 8 * w.P_FAULT_S1PTW) != 0
     if walk and not both and level(get(p, PSTATE)) == 1:
@@ -74,79 +77,133 @@ def _address_translate(p: int, va: int, el: int, access: int, both: int, pan: in
 
 
 @jit("i8(i8, i8)")
-def _instruction_invalidate(p: int, va: int) -> int:
-    """IC by VA with several PEs: code of this page that another PE translated is stale."""
-    m = load64(p + 8 * w.P_MACHINE)
-    el = level(get(p, PSTATE))
-    load_regime(p, el)
-    store64(p + 8 * w.P_EL, el)
-    store64(p + 8 * w.P_PAN, 0)
-    if translate(p, va, READ) == 0 and load8(load64(m + 8 * w.M_EXECUTED) + page_index(m, load64(p + 8 * w.P_OUT_PA))):
-        store64(m + 8 * w.M_CODE_WRITTEN, 1)
-    return 0
+def _instruction_invalidate(p: int, page: int) -> int:
+    """IC IVAU of the page at physical address ``page``: here its code is dropped now, by other PEs before they run.
 
-
-@jit("i8(i8, i8, i8)")
-def _maintain(p: int, op1: int, va: int) -> int:
-    """DC or IC by VA at EL1 or EL0 (``op1`` 3): it is translated as a load, and may abort as one.
-
-    The engine does neither. It asks this hook before the traps of HCR_EL2: they are how an abort is made of it.
+    A page of which no code has been translated, which is what most are, costs a look. The same is true of this one
+    from now on: every PE has to fill its TLB first.
     """
-    el = level(get(p, PSTATE))
-    key = va >> 12 << 2 | el
-    same = load64(p + 8 * w.P_MAINTAINED) == key and load64(p + 8 * w.P_MAINTAINED_ERA) == load64(p + 8 * w.P_TLB_ERA)
-    if el == 2 or (el == 0 and op1 != 3) or same:
+    m = load64(p + 8 * w.P_MACHINE)
+    index = page_index(m, page)
+    if index < 0:
         return 0
-    load_regime(p, el)
-    if el == 0 and load64(p + 8 * w.P_SCTLR) & _UCI == 0:
+    executed = load64(m + 8 * w.M_EXECUTED) + index
+    if load8(executed) == 0:
         return 0
-    store64(p + 8 * w.P_EL, el)
-    store64(p + 8 * w.P_PAN, 0)
-    if translate(p, va, READ) != REFUSED:
-        store64(p + 8 * w.P_MAINTAINED, key)
-        store64(p + 8 * w.P_MAINTAINED_ERA, load64(p + 8 * w.P_TLB_ERA))
-        return 0
-    hcr = get_system(p, _HCR_EL2)
-    if hcr & (_HCR_TPCP_TPU | _HCR_TGE) == 0:
-        store64(p + 8 * w.P_FAULT_VA, va)
-        store64(p + 8 * w.P_FAULT_ACCESS, READ)
-        store64(p + 8 * w.P_FAULT_KIND, _MAINTENANCE)
-        store64(p + 8 * w.P_TRAPPED_HCR, hcr)
-        put_system(p, _HCR_EL2, hcr | _HCR_TPCP_TPU)
+    store8(executed, 0)
+    if load64(m + 8 * w.M_PES_USED) > 1:
+        number = load64(m + 8 * w.M_DROPS)
+        store64(m + 8 * (w.M_DROPPED + number % w.DROPS), page)
+        store64(m + 8 * w.M_DROPS, number + 1)
+        store64(p + 8 * w.P_DROPS_SEEN, number + 1)
+        _tell_tlbs(p)
+    return drop_code(p, page)
+
+
+@jit("i8(i8)")
+def _tell_tlbs(p: int) -> int:
+    """Have every other PE flush its TLB before it runs; this one sees to its own."""
+    m = load64(p + 8 * w.P_MACHINE)
+    store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
+    store64(p + 8 * w.P_TLBI_SEEN, load64(p + 8 * w.P_TLBI_SEEN) + 1)
     return 0
 
 
 @jit("i8(i8)")
+def _instruction_invalidate_all(p: int) -> int:
+    """IC IALLU and IALLUIS: all translated code goes, at the end of this block and so before what follows an ISB."""
+    if level(get(p, PSTATE)) == 0:
+        return 0
+    m = load64(p + 8 * w.P_MACHINE)
+    store64(m + 8 * w.M_CODE_WRITTEN, 1)
+    store64(p + 8 * w.P_SLICE_END, 0)
+    return interrupts.set_budget(p)
+
+
+@jit("i8(i8, i8)")
+def _needed(el: int, invalidates: int) -> int:
+    """The access that DC or IC by VA is checked as (DDI 0487, "MMU fault considerations" of cache maintenance).
+
+    DC IVAC, which may lose what was stored, as a store. At EL0 the others as a load, above as none. Without PAN.
+    """
+    if invalidates:
+        return WRITE
+    return READ if el == 0 else MAPPED
+
+
+@jit("i8(i8, i8, i8, i8)")
+def _maintain(p: int, op1: int, va: int, invalidates: int) -> int:
+    """DC or IC by VA (``op1`` 3: EL0 has it, too): the physical address of its page, or -1.
+
+    It is translated, and may abort: the engine does neither. It asks this hook before the traps of HCR_EL2, which are
+    how an abort is made of it.
+    """
+    pstate = get(p, PSTATE)
+    el = level(pstate)
+    if el == 0 and op1 != 3:
+        return -1
+    key = va >> 12 << 3 | invalidates << 2 | el
+    if load64(p + 8 * w.P_MAINTAINED) == key and load64(p + 8 * w.P_MAINTAINED_ERA) == load64(p + 8 * w.P_TLB_ERA):
+        return load64(p + 8 * w.P_MAINTAINED_PA)
+    load_regime(p, el)
+    if el == 0 and load64(p + 8 * w.P_SCTLR) & _UCI == 0:
+        return -1
+    store64(p + 8 * w.P_EL, el)
+    store64(p + 8 * w.P_PAN, 0)
+    if translate(p, va, _needed(el, invalidates)) != REFUSED:
+        page = load64(p + 8 * w.P_OUT_PA) & ~0xFFF
+        store64(p + 8 * w.P_MAINTAINED, key)
+        store64(p + 8 * w.P_MAINTAINED_PA, page)
+        store64(p + 8 * w.P_MAINTAINED_ERA, load64(p + 8 * w.P_TLB_ERA))
+        return page
+    hcr = get_system(p, _HCR_EL2)
+    if el == 2 or hcr & (_HCR_TPCP_TPU | _HCR_TGE) == 0:
+        store64(p + 8 * w.P_FAULT_VA, va)
+        store64(p + 8 * w.P_FAULT_ACCESS, READ)
+        store64(p + 8 * w.P_FAULT_KIND, _MAINTENANCE)
+        store64(p + 8 * w.P_TRAPPED_HCR, hcr)
+        store64(p + 8 * w.P_TRAPPED_PSTATE, pstate)
+        put_system(p, _HCR_EL2, (hcr | _HCR_TPCP_TPU) & ~_HCR_TGE)
+        if el == 2:  # which no control of HCR_EL2 traps: for its check of them, the engine is at EL1
+            put(p, PSTATE, pstate & ~_EL | 1 << _EL_LOW)
+    return -1
+
+
+@jit("i8(i8)")
 def refused(p: int) -> int:
-    """Whether the instruction that was trapped is a DC or IC that aborts; the traps are then as they were."""
+    """Whether the instruction that was trapped is a DC or IC that aborts; its state is then as it was."""
     if load64(p + 8 * w.P_FAULT_KIND) != _MAINTENANCE:
         return 0
     store64(p + 8 * w.P_FAULT_KIND, 0)
     put_system(p, _HCR_EL2, load64(p + 8 * w.P_TRAPPED_HCR))
+    store64(p + 8 * w.P_PSTATE, load64(p + 8 * w.P_TRAPPED_PSTATE))
     return 1
+
+
+@jit("i8(i8, i8, i8, i8)")
+def _by_address(p: int, op1: int, crm: int, va: int) -> int:
+    """DC and IC by VA; the engine then sees to traps and to what is undefined."""
+    page = _maintain(p, op1, va, crm == _DC_IVAC)
+    if page >= 0 and crm == _IC_IVAU:
+        _instruction_invalidate(p, page)
+    return 0
 
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN SYS: AT is answered here; TLBI and IC are noted for the other PEs; DC and IC by VA may abort."""
+    """UC_HOOK_INSN SYS: AT is answered here; TLBI and IC are told to the other PEs; DC and IC by VA may abort."""
     crn, crm, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 12), load32(cp + 16)
-    m = load64(p + 8 * w.P_MACHINE)
     if crn == 8:
         if crm == 3 or crm == 1:
-            store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
-            store64(p + 8 * w.P_TLBI_SEEN, load64(p + 8 * w.P_TLBI_SEEN) + 1)
+            _tell_tlbs(p)
         store64(p + 8 * w.P_MAINTAINED, -1)
         return 0
     if crn != 7:
         return 0
-    if op2 == 1 and (crm == 5 or crm == 6 or crm == 10 or crm == 11 or crm == 14):
-        _maintain(p, op1, load64(cp + 24))
-    if (crm == 1 or crm == 5) and load64(m + 8 * w.M_PES_USED) > 1:
-        if op1 == 3 and op2 == 1:
-            _instruction_invalidate(p, load64(cp + 24))
-        elif op1 == 0 and op2 == 0:
-            store64(m + 8 * w.M_CODE_WRITTEN, 1)
-        return 0
+    if op2 == 1 and crm in _BY_VA:
+        return _by_address(p, op1, crm, load64(cp + 24))
+    if (crm == 1 or crm == 5) and op1 == 0 and op2 == 0:
+        return _instruction_invalidate_all(p)
     if crm == 8 or (crm == 9 and load64(p + 8 * w.P_HAS_PAN)):  # the engine's own walk would know no stage 2 of ours
         el, access = level(get(p, PSTATE)), WRITE if op2 & 1 else READ
         if el >= 1 and op1 == 0 and op2 < (4 if crm == 8 else 2):

@@ -12,17 +12,19 @@ from cca_platform.isa.frame import EL1_FRAME_SIZE, offset
 from cca_platform.isa.pstate import stack
 from cca_platform.mmu.regime import EL2, regime_of
 from cca_platform.native import block as w
-from cca_platform.native.jit import call_reg_read, call_reg_write, jit, load64, store32, store64
+from cca_platform.native.jit import call_control, call_reg_read, call_reg_write, jit, load64, store32, store64
 
 __all__ = [
     "PAR_EL1",
     "PC",
     "PSTATE",
     "SP_EL0",
+    "TB_REMOVE",
     "TLB_FLUSH",
     "UNICORN_REGISTERS",
     "VECTOR",
     "XZR",
+    "drop_code",
     "flush_tlb",
     "get",
     "get_system",
@@ -50,6 +52,7 @@ PAR_EL1: Final = 284
 CP: Final = 290
 VECTOR: Final = 1  # in place of an encoding: a register of 16 bytes
 TLB_FLUSH: Final = 11 | 1 << 30  # UC_CTL_TLB_FLUSH with UC_CTL_IO_WRITE
+TB_REMOVE: Final = 0x4800_0009  # UC_CTL_TB_REMOVE_CACHE with two arguments and UC_CTL_IO_WRITE
 
 _NO_TRAPS: Final = CPTR_EL2_RES1
 _SCTLR_EL1: Final = encodings.SCTLR_EL1.packed
@@ -203,6 +206,20 @@ def flush_tlb(p: int) -> int:
     era = load64(p + 8 * w.P_TLB_ERA)
     store64(p + 8 * w.P_TLB_ERA, 1 if era == 255 else era + 1)
     return era == 255
+
+
+@jit("i8(i8, i8)")
+def drop_code(p: int, page: int) -> int:
+    """Drop what the engine has translated of the page at physical address ``page``, whatever address it was run at.
+
+    The engine finds code by virtual address: for a moment the page is at DROP_VA, and then its TLB goes. What comes to
+    the page afterwards has to pass the fill hook.
+    """
+    control, engine = load64(p + 8 * w.P_UC_CTL), load64(p + 8 * w.P_UC)
+    store64(p + 8 * w.P_FETCHED, page)
+    call_control(control, engine, TB_REMOVE, w.DROP_VA, w.DROP_VA + 4096)
+    store64(p + 8 * w.P_FETCHED, 0)
+    return call_reg_read(control, engine, TLB_FLUSH, 0)
 
 
 @jit("i8(i8, i8, i8, i8, i8)")

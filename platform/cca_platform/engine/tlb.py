@@ -16,6 +16,9 @@ class Caches(Protocol):
     def flush_tlb(self) -> bool:
         """Drop every translation; whether the eras of TLB entries start over."""
 
+    def drop_code(self, page: int) -> None:
+        """Drop the translated code of the page at this physical address."""
+
     def flush_code(self) -> None:
         """Drop all translated code."""
 
@@ -98,8 +101,20 @@ class Tlb:
             self._stale_code = False
         if self.stale or words[w.P_TLBI_SEEN] != shared[w.M_TLBI]:
             self.stale = False
+            self._drop_pages()
             if self._pe.engine.flush_tlb():
                 self._pages.fill(0)
+
+    def _drop_pages(self) -> None:
+        """What other PEs have invalidated by IC IVAU since this one has run; with each goes a broadcast TLBI."""
+        shared, words, engine = self._shared, self._pe.words, self._pe.engine
+        seen, count = words[w.P_DROPS_SEEN], shared[w.M_DROPS]
+        words[w.P_DROPS_SEEN] = count
+        if count - seen > w.DROPS:
+            engine.flush_code()
+        else:
+            for number in range(seen, count):
+                engine.drop_code(shared[w.M_DROPPED + number % w.DROPS])
 
     def drop_code(self) -> None:
         """Code was written: what the engine has translated goes, and code comes through the fill hook again."""

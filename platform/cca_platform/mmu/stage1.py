@@ -26,6 +26,7 @@ from cca_platform.mmu.walk import (
     READ,
     TRANSLATION,
     WRITE,
+    needed,
     output_bits,
     refuse,
     table_entry,
@@ -216,7 +217,7 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     clean = (descriptor >> _CLEAN) & (descriptor >> _DBM) & 1 if flags & 3 == _HA_ON | _HD_ON else 0
     nstable = (tables >> _NSTABLE) & 1
     permitted = _permitted(p, descriptor, 0 if flags & _FLAT != 0 else tables, clean)
-    if permitted & (1 if access == READ else 2 if access == WRITE else 4) == 0:
+    if needed(access) & ~permitted != 0:
         return refuse(p, PERMISSION + level, 1, 0, 0)
     updated = descriptor | _AF
     if access == WRITE and clean == 1:

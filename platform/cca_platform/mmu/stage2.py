@@ -18,9 +18,9 @@ from cca_platform.mmu.walk import (
     ADDRESS_SIZE,
     OUTPUT,
     PERMISSION,
-    READ,
     TRANSLATION,
     WRITE,
+    needed,
     output_bits,
     refuse,
     table_entry,
@@ -138,8 +138,7 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
     if hcr & _HCR_PTW != 0:  # no walk through Device memory
         device = (attributes >> 2) & 1 == 0 if hcr & _HCR_FWB != 0 else attributes >> 2 == 0
         walkable = walkable and not device
-    needed = 1 if access == READ else 2 if access == WRITE else 4
-    if permitted & needed == 0 or (s1ptw != 0 and not walkable):
+    if needed(access) & ~permitted != 0 or (s1ptw != 0 and not walkable):
         return refuse(p, PERMISSION + level, 2, s1ptw, fault_ipa)
     if updated != descriptor:
         update_descriptor(load64(p + 8 * P_MACHINE), entry, updated)

@@ -43,6 +43,7 @@ __all__ = [
     "REFUSED",
     "combine_attributes",
     "fill",
+    "resolve",
     "translate",
 ]
 
@@ -87,9 +88,11 @@ def combine_attributes(one: int, two: int, fwb: int) -> int:
 
 
 @jit("i8(i8, i8, i8)")
-def translate(p: int, va: int, access: int) -> int:
-    """Translate ``va`` (signed 64 bits) for ``access`` (types.Access): OK, REFUSED or DEVICE."""
-    m = load64(p + 8 * P_MACHINE)
+def resolve(p: int, va: int, access: int) -> int:
+    """Both stages for ``va`` (signed 64 bits), and no granule protection check of the address that they give.
+
+    ``access`` is a types.Access or ``MAPPED``. OK, whatever answers at the address, or REFUSED.
+    """
     hcr = load64(p + 8 * P_HCR)
     staged = 0
     if load64(p + 8 * P_REGIME) != EL2 and load64(p + 8 * P_SECURITY) != _SECURE and hcr & _STAGE2_ON != 0:
@@ -108,17 +111,25 @@ def translate(p: int, va: int, access: int) -> int:
         one, two = load64(p + 8 * P_OUT_SH), (second >> 9) & 3
         store64(p + 8 * P_OUT_SH, 2 if one == 2 or two == 2 else one | two)  # the outermost of both: 0 none, 3 inner
         result = second & (~7 | result & 7)
-    pa = result & OUTPUT | va & 0xFFF
-    pas = (result >> 3) & 3
+    store64(p + 8 * P_OUT_IPA, ipa)
+    store64(p + 8 * P_OUT_PA, result & OUTPUT | va & 0xFFF)
+    store64(p + 8 * P_OUT_PAS, (result >> 3) & 3)
+    store64(p + 8 * P_OUT_PROT, result & 7)
+    return OK
+
+
+@jit("i8(i8, i8, i8)")
+def translate(p: int, va: int, access: int) -> int:
+    """Translate ``va`` (signed 64 bits) for ``access`` (types.Access, ``MAPPED``): OK, REFUSED or DEVICE."""
+    if resolve(p, va, access) == REFUSED:
+        return REFUSED
+    m = load64(p + 8 * P_MACHINE)
+    pa, pas = load64(p + 8 * P_OUT_PA), load64(p + 8 * P_OUT_PAS)
     code = granule_protection_check(m, pa, pas)
     if code != 0:
-        refuse(p, GPF, 1, 0, ipa)
+        refuse(p, GPF, 1, 0, load64(p + 8 * P_OUT_IPA))
         refuse_gpc(p, code, pa, pas)
         return REFUSED
-    store64(p + 8 * P_OUT_IPA, ipa)
-    store64(p + 8 * P_OUT_PA, pa)
-    store64(p + 8 * P_OUT_PAS, pas)
-    store64(p + 8 * P_OUT_PROT, result & 7)
     return OK if host_address(m, pa) != 0 else DEVICE
 
 

@@ -28,11 +28,13 @@ __all__ = [
     "FETCH",
     "GPF",
     "GPF_WALK",
+    "MAPPED",
     "OUTPUT",
     "PERMISSION",
     "READ",
     "TRANSLATION",
     "WRITE",
+    "needed",
     "output_bits",
     "refuse",
     "refuse_gpc",
@@ -43,6 +45,7 @@ __all__ = [
 READ: Final = int(Access.READ)
 WRITE: Final = int(Access.WRITE)
 FETCH: Final = int(Access.FETCH)
+MAPPED: Final = 0  # no access: a valid translation is all that it needs, which is so for most cache maintenance
 ADDRESS_SIZE: Final = int(Fsc.ADDRESS_SIZE)
 TRANSLATION: Final = int(Fsc.TRANSLATION)
 ACCESS_FLAG: Final = int(Fsc.ACCESS_FLAG)
@@ -76,6 +79,12 @@ def refuse_gpc(p: int, code: int, pa: int, pas: int) -> int:
     store64(p + 8 * P_FAULT_GPF, code >> 8)
     store64(p + 8 * P_FAULT_GPT_LEVEL, code & 0xFF)
     return -1
+
+
+@jit("i8(i8)")
+def needed(access: int) -> int:
+    """The permissions that an access needs: 1 read, 2 write, 4 execute, 0 none."""
+    return 1 if access == READ else 2 if access == WRITE else 4 if access == FETCH else 0
 
 
 @jit("i8(i8, i8)")

@@ -34,6 +34,9 @@ M_CODE_WRITTEN: Final = MACHINE.word("1 = another PE or Python wrote a page with
 M_PA_BITS: Final = MACHINE.word("PARange of the PEs in bits: 48 unless the board says less")
 M_TLBI: Final = MACHINE.word("counts broadcast TLB invalidations (TLBI ...IS); a PE whose P_TLBI_SEEN differs flushes")
 M_PES_USED: Final = MACHINE.word("number of PEs that ever ran real code: with one, no broadcast is needed")
+M_DROPS: Final = MACHINE.word("counts the pages whose translated code every PE has to drop (IC IVAU with several PEs)")
+M_DROPPED: Final = MACHINE.words(16, "the physical addresses of the last of them, number n in n modulo DROPS")
+DROPS: Final = 16
 
 # -- PE block: inputs of a translation ---------------------------------------------------------------------------
 P_MACHINE: Final = PE.word("address of the machine block")
@@ -104,16 +107,21 @@ P_COUNTER_HZ: Final = PE.word("CNTFRQ_EL0")
 P_SLICE_END: Final = PE.word("clock value at which the PE has to stop whatever the timers say")
 P_BUDGET: Final = PE.word("clock value at which the PE stops: its slice ends, or a timer changes its output")
 P_LIMIT: Final = PE.word("value of M_RETIRED at which the PE stops")
-P_MAINTAINED: Final = PE.word("page << 2 | EL of the last DC or IC by VA that was not refused, -1 = none")
+P_MAINTAINED: Final = PE.word(
+    "page << 3 | 4 if it writes | EL of the last DC or IC by VA that was not refused, -1 = none"
+)
+P_MAINTAINED_PA: Final = PE.word("the physical address of that page")
 P_MAINTAINED_ERA: Final = PE.word("P_TLB_ERA of that time")
 P_TRAPPED_HCR: Final = PE.word("with P_FAULT_KIND 3: the engine's HCR_EL2, which now traps DC and IC, as it has to be")
+P_TRAPPED_PSTATE: Final = PE.word("likewise its PSTATE: EL2 has no traps, so it traps as EL1")
+P_DROPS_SEEN: Final = PE.word("value of M_DROPS up to which this PE has dropped code")
 P_HAS_PAN: Final = PE.word("1 = the CPU model has FEAT_PAN")
 P_ID_TABLE: Final = PE.word("address of 64 words: the ID registers with CRm 0 to 7, op2 0 to 7")
 P_SCRATCH: Final = PE.words(12, "for register transfers")
 P_VMPIDR: Final = PE.word("VMPIDR_EL2 as EL2 in Python set it")
 P_SHADOW: Final = PE.word("address of an EL1&0 frame: the registers as the engine holds them, if P_SHADOW_VALID is 1")
 P_SHADOW_VALID: Final = PE.word("see P_SHADOW")
-P_CLREX: Final = PE.word("1 = the engine runs the page at CLREX_VA, and nothing of a guest")
+P_FETCHED: Final = PE.word("address of the page that any fetch gets, 0 = as it is translated: CLREX_VA, DROP_VA")
 
 # -- PE block: general registers while Python has the PE ----------------------------------------------------------
 P_X: Final = PE.words(31, "X0 to X30", "x")
@@ -147,8 +155,9 @@ P_SCR: Final = PE.word("SCR_EL3 of the security state that runs", "scr")
 P_SERROR: Final = PE.word("ISS of the physical SError that SIGNAL_SERROR announces", "serror")
 P_VSERROR: Final = PE.word("ISS of the virtual SError that HCR_EL2.VSE announces", "vserror")
 
-# -- the page that holds CLREX, for :meth:`Engine.clear_exclusive` --------------------------------------------------
-CLREX_VA: Final = 0x00F0_0000_0000_0000  # no regime translates it; a guest that goes there gets an exception
+# -- virtual addresses that no regime translates: a guest that goes there gets an exception ------------------------
+CLREX_VA: Final = 0x00F0_0000_0000_0000  # the page that holds CLREX, for :meth:`Engine.clear_exclusive`
+DROP_VA: Final = 0x00F0_0000_0000_1000  # a page whose translated code is dropped, and nothing once that is done
 CLREX_PA: Final = 0xFFFF_FFFF_F000
 
 # -- signals ------------------------------------------------------------------------------------------------------

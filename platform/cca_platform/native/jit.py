@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cca_platform.native import cache
 
 __all__ = [
-    "NATIVE", "call_address", "call_reg_read", "call_reg_write", "callback", "copy_page", "jit",
+    "NATIVE", "call_address", "call_control", "call_reg_read", "call_reg_write", "callback", "copy_page", "jit",
     "load8", "load32", "load64", "store8", "store32", "store64",
 ]  # fmt: skip
 
@@ -96,6 +96,18 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
         return _I64(_I64, _I64), codegen
 
     @intrinsic
+    def call_control(typing_context: Any, function: Any, engine: Any, control: Any, first: Any, end: Any) -> Any:
+        """Call ``uc_err function(uc_engine *, int control, ...)`` through its address, with two 64-bit arguments."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            target = builder.inttoptr(args[0], ir.FunctionType(i32, [pointer, i32], var_arg=True).as_pointer())
+            handle, number = builder.inttoptr(args[1], pointer), builder.trunc(args[2], i32)
+            return builder.sext(builder.call(target, [handle, number, args[3], args[4]]), ir.IntType(64))
+
+        return _I64(_I64, _I64, _I64, _I64, _I64), codegen
+
+    @intrinsic
     def copy_page(typing_context: Any, target: Any, source: Any) -> Any:
         """Copy 4096 bytes from address ``source`` to address ``target``."""
 
@@ -162,6 +174,7 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
 else:
     _REG = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
     _ONE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+    _CONTROL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64)
 
     def load8(address: int) -> int:
         """The byte at ``address``."""
@@ -194,6 +207,10 @@ else:
     def call_address(function: int, argument: int) -> int:
         """Call ``int function(void *)`` through its address."""
         return int(_ONE(function)(argument))
+
+    def call_control(function: int, engine: int, control: int, first: int, end: int) -> int:
+        """Call ``uc_err function(uc_engine *, int control, ...)`` through its address, with two 64-bit arguments."""
+        return int(_CONTROL(function)(engine, control, first, end))
 
     def copy_page(target: int, source: int) -> None:
         """Copy 4096 bytes from address ``source`` to address ``target``."""

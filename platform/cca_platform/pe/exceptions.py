@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.sysregs import FSC_LEVEL, REGISTERS, Ec, Fsc, Hcr, Mdcr, encodings, syndrome
+from cca_arch.sysregs import FSC_LEVEL, REGISTERS, Ec, Fsc, Hcr, Mdcr, Pstate, encodings, syndrome
 from cca_arch.types import Access, SecurityState
 from cca_platform.engine import hooks, interrupts, maintenance, timers
 from cca_platform.gic import TRAP_EL2, UNDEFINED
@@ -42,6 +42,7 @@ _U64: Final = (1 << 64) - 1
 _UNKNOWN: Final = syndrome(Ec.UNKNOWN)
 _SVC_0, _HVC_0, _BRK_0 = syndrome(Ec.SVC), syndrome(Ec.HVC), syndrome(Ec.BRK)
 _PC_ALIGNMENT: Final = syndrome(Ec.PC_ALIGNMENT)
+_EL_LOW, _EL_ONES = Pstate.el.low, Pstate.el.ones
 _HCR_TSC: Final = Hcr.tsc.mask
 _ROOT: Final = int(SecurityState.ROOT)
 _MDCR_TDE: Final = Mdcr.tde.mask
@@ -98,6 +99,7 @@ def _not_executed(pe: "Pe", number: int) -> None:
         iss = la.iss(decoded, Fsc.ALIGNMENT, stage2=False)
         pe.take(syndrome(Ec.DATA_ABORT | (own == pe.el), iss), own, far)
     elif maintenance.refused(pe.address):
+        pe.el = pe.spsr >> _EL_LOW & _EL_ONES
         _abort(pe, _instruction(pe))
     else:
         word = int(hooks.instruction(pe.address, 0))
