@@ -1,6 +1,6 @@
-"""A hostile host: everything that Non-secure software can try against a live Realm, the RMM and EL3.
+"""A hostile host: what Non-secure software can try against a live Realm, the RMM and EL3.
 
-Each :class:`Attempt` must be ``stopped``: an access by a granule protection fault, a command by an error, a device's
+Each :class:`Attempt` must be ``stopped``: an access by a granule protection fault, a command by an error status, a DMA
 access by an abort.
 """
 
@@ -24,7 +24,7 @@ _DMA = "realmlab-dma"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: what was done to which kind of granule, and how it ended."""
+    """One attempt: what was done to which kind of granule, and the outcome."""
 
     target: str
     pa: int
@@ -34,7 +34,7 @@ class Attempt:
 
 
 def targets(vm: Vm) -> Iterator[tuple[str, int]]:
-    """One granule of each kind that a live Realm has, and the ends of each region that is not Non-secure."""
+    """One granule of each kind that a live Realm has, and both ends of each region that is not Non-secure."""
     stage2, vcpu = vm.stage2, vm.vcpus[0]
     yield "RD", vm.rd
     yield "RTT, starting level", vm.root
@@ -62,7 +62,7 @@ def _command(system: Kernel, fid: int, *args: int) -> tuple[bool, str]:
 
 
 def _transfer(system: Kernel, source: int, target: int) -> tuple[bool, str]:
-    """A copy by the board's DMA engine, with the SMMU as the host has it: off."""
+    """Copy with the board's DMA engine; the SMMU is off, as the host leaves it."""
     machine = system.machine
     base = next(device.base for device in machine.board.devices if device.kind == _DMA)
     for offset, size, value in (
@@ -78,7 +78,7 @@ def _transfer(system: Kernel, source: int, target: int) -> tuple[bool, str]:
 
 
 def _try_granule(vm: Vm, pa: int) -> Iterator[tuple[str, tuple[bool, str]]]:
-    """Every attempt on one granule: what it is, whether it was stopped, and by what."""
+    """Make every attempt on one granule: its name, whether it was stopped, and by what."""
     system, port = vm.system, vm.system.port
     yield "read", _access(lambda: port.read(pa, 64))
     yield "write", _access(lambda: port.write(pa, b"\xff" * 64))
@@ -96,7 +96,7 @@ def _try_granule(vm: Vm, pa: int) -> Iterator[tuple[str, tuple[bool, str]]]:
 
 
 def attack(vm: Vm) -> list[Attempt]:
-    """Every attempt on every kind of granule of a live Realm that has at least one vCPU and one page."""
+    """Make every attempt on every kind of granule of a live Realm with at least one vCPU and one page."""
     return [
         Attempt(target, pa, action, stopped, outcome)
         for target, pa in list(targets(vm))
@@ -114,7 +114,7 @@ def _run_slice(vcpu: Vcpu) -> Exit:
 
 
 def attack_new_realm(system: System) -> list[Attempt]:
-    """Attack a Realm made for it, which loops for ever and has to go on doing so."""
+    """Attack a Realm built for the purpose, which loops endlessly and must keep doing so."""
     with Vm(system) as vm:
         vm.add_memory(RAM_BASE, 2 << 20)
         vm.init_ripas()

@@ -1,4 +1,4 @@
-"""KVM of the model: the system, its Realm VMs and their vCPUs, over RMI calls."""
+"""The model's KVM: the system, its Realm VMs and their vCPUs, on top of RMI calls."""
 
 from cca_host.kvm.exits import (
     CpuOff,

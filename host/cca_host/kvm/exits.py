@@ -1,4 +1,4 @@
-"""Why a vCPU came back to the VMM: one small record for each reason."""
+"""The exits of a vCPU to the VMM: one small record per reason."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,7 +27,7 @@ class SystemEventKind(StrEnum):
 
 @dataclass(slots=True)
 class Mmio:
-    """An access to an unprotected IPA without memory, in ``ipa`` without the shared bit: see ``Vcpu.mmio_result``."""
+    """An access to an unprotected IPA without memory; ``ipa`` is without the shared bit. See ``Vcpu.mmio_result``."""
 
     ipa: int
     size: int
@@ -37,7 +37,7 @@ class Mmio:
 
 @dataclass(slots=True)
 class HostCall:
-    """RSI_HOST_CALL; the answer goes in by ``Vcpu.host_call_result``."""
+    """RSI_HOST_CALL. ``Vcpu.host_call_result`` takes the result."""
 
     imm: int
     gprs: list[int]
@@ -59,27 +59,27 @@ class Idle:
 
 @dataclass(slots=True)
 class Yield:
-    """The vCPU waits for an event of another one."""
+    """The vCPU waits for an event from another vCPU."""
 
 
 @dataclass(slots=True)
 class CpuOff:
-    """The vCPU turned itself off by PSCI CPU_OFF."""
+    """The vCPU turned itself off with PSCI CPU_OFF."""
 
 
 @dataclass(slots=True)
 class Interrupted:
-    """The time slice is over, or another physical interrupt came."""
+    """The time slice ended, or another physical interrupt arrived."""
 
 
 @dataclass(slots=True)
 class Paused:
-    """No exit: the run has reached its limit, and goes on with the next one."""
+    """No exit: the run has reached its limit; the next run resumes it."""
 
 
 @dataclass(slots=True)
 class Failure:
-    """Something that the host cannot repair, in one line."""
+    """Something that the host cannot handle, described in one line."""
 
     message: str
 

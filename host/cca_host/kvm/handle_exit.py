@@ -1,4 +1,4 @@
-"""What the host does about a REC exit: repair it and enter again, or hand it to the VMM."""
+"""Handling of REC exits: resolve them and enter again, or hand them to the VMM."""
 
 from collections.abc import Callable
 from typing import Final
@@ -19,7 +19,7 @@ _FIPA: Final = Hpfar.fipa.mask
 
 
 def answer(vcpu: Rec, reason: int) -> Exit | None:
-    """Deal with the last exit of ``vcpu``: what the VMM has to know, or None to enter the REC again."""
+    """Handle the last exit of ``vcpu``; returns an exit for the VMM, or None to enter the REC again."""
     handler = _ANSWERS.get(reason)
     if handler is None:
         return vcpu.failed(f"unknown REC exit reason {reason}")
@@ -60,7 +60,7 @@ def _abort(vcpu: Rec, esr: DataAbortEsr) -> Exit | None:
 
 
 def _mmio(vcpu: Rec, esr: DataAbortEsr, page: int) -> Exit | None:
-    """An access to a page without memory: the virtual GIC's, or the VMM's."""
+    """An access to a page without memory: for the virtual GIC or the VMM."""
     write, size = bool(esr.wnr), 1 << esr.sas
     access = Mmio(page | vcpu.page.far & _OFFSET, size, write, vcpu.page.gprs[0] if write else 0)
     frames = vcpu.vm.gic_frames

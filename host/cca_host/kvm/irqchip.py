@@ -1,7 +1,7 @@
-"""The host's GICv3 driver: brings the interrupt controller up as Linux does, and answers the interrupts of a PE.
+"""The host's GICv3 driver: initialises the interrupt controller as Linux does, and handles the interrupts of a PE.
 
-Interrupts are the host's own (its EL2 timer) or end a REC's run so that the host can look: maintenance of the virtual
-CPU interface and the EL1 timers. Those have done their work when the REC has exited, and are gone by then.
+Interrupts are the host's own (its EL2 timer), or they end a REC's run so that the host can act: maintenance of the
+virtual CPU interface and the EL1 timers. The latter have served their purpose once the REC has exited.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -49,7 +49,7 @@ class Irqchip:
             self._write(pe, ICC_IGRPEN1_EL1, 1)
 
     def handle(self, pe: "Pe") -> None:
-        """Acknowledge and complete what is pending on ``pe``, until nothing is."""
+        """Acknowledge and complete all pending interrupts of ``pe``."""
         while True:
             intid = pe.gic.read(ICC_IAR1_EL1, 2, _NS, 0)
             if intid >= FIRST_SPECIAL:

@@ -1,4 +1,4 @@
-"""What the host kernel has for every VM: RMI calls, what the RMM offers, VMIDs, and pages that change worlds."""
+"""The host kernel's services for all VMs: RMI calls, the RMM's features, VMIDs, and pages that change worlds."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernel", "RmiError"]
 
-_HOST_IMAGE_SIZE = 256 << 20  # at the bottom of DRAM: the Non-secure image and what boot firmware leaves there
+_HOST_IMAGE_SIZE = 256 << 20  # at the bottom of DRAM: the Non-secure image and what the boot firmware left
 _EL2 = 2
 _ZEROES = bytes(GRANULE_SIZE)
-_VMIDS = 256  # an RMM refuses more on a PE with 8-bit VMIDs
+_VMIDS = 256  # an RMM refuses more on PEs with 8-bit VMIDs
 _DELEGATE = int(Rmi.GRANULE_DELEGATE)
 _UNDELEGATE = int(Rmi.GRANULE_UNDELEGATE)
 
 
 class RmiError(Exception):
-    """An RMI command that failed where the host has no remedy.
+    """An RMI command failed, and the host cannot recover.
 
-    ``command`` is the specification's name, ``status`` an RmiStatus and ``index`` what came with it.
+    ``command`` is the specification's name, ``status`` an RmiStatus and ``index`` its index.
     """
 
     def __init__(self, fid: int, x0: int, about: str = "") -> None:
@@ -46,9 +46,8 @@ class RmiError(Exception):
 class Kernel:
     """The host kernel below its VMs.
 
-    ``pe`` is the PE that the host code is on. ``calls`` counts RMI calls by FID, ``delegated`` is the number of
-    granules out of the host's hands now and ``delegated_peak`` the most there were. ``guests`` are the VMs in the order
-    of their creation.
+    ``pe`` is the PE that the host code is on. ``calls`` counts RMI calls by FID. ``delegated`` is the current number of
+    delegated granules, ``delegated_peak`` its maximum. ``guests`` are the VMs in order of creation.
     """
 
     def __init__(self, machine: "Machine") -> None:
@@ -64,26 +63,26 @@ class Kernel:
         self.delegated = 0
         self.delegated_peak = 0
         self.audit = False
-        """Read every granule that comes back, and count in ``dirty`` those that are not all zero."""
+        """Read every granule that returns to the host, and count in ``dirty`` those that are not zero."""
         self.dirty = 0
         self.probed = False
 
     # -- RMI ----------------------------------------------------------------------------------------------------
     def rmi(self, fid: int, *args: int) -> list[int]:
-        """One RMI command that runs no Realm code: X0..X4."""
+        """Call an RMI command that runs no Realm code; returns X0..X4."""
         self.calls[fid] += 1
         pe = self.pe
         return pe.smc(fid, *args) if pe.el == _EL2 else self._free_pe().smc(fid, *args)
 
     def _free_pe(self) -> "Pe":
-        """A PE where the host is; the one that the code is on may run a REC that has been paused."""
+        """A PE that the host is on; the current one may be running a paused REC."""
         for pe in self.machine.pes:
             if pe.call_done:
                 return pe
         raise MachineError("an RMI command must have a PE that runs no REC, but each runs one: end a vCPU's run first")
 
     def probe(self) -> FeatureRegister0:
-        """RMI_VERSION, RMI_FEATURES, and the GIC brought up, once; MachineError when there is no usable RMM."""
+        """Call RMI_VERSION and RMI_FEATURES and initialise the GIC, once; raises MachineError without a usable RMM."""
         if self.probed:
             return self.features
         x0, lower, higher = self.rmi(Rmi.VERSION, ABI_VERSION)[:3]
@@ -98,19 +97,19 @@ class Kernel:
 
     @property
     def max_vcpus(self) -> int:
-        """Most RECs that the RMM gives a Realm."""
+        """The maximum number of RECs per Realm."""
         limit: int = (1 << self.probe().MAX_RECS_ORDER) - 1
         return limit
 
     # -- granules -----------------------------------------------------------------------------------------------
     def delegate(self) -> int:
-        """A fresh page, delegated to the Realm world."""
+        """Allocate a page and delegate it to the Realm world."""
         pa = self.pages.take()
         self._delegate(pa)
         return pa
 
     def delegate_run(self, count: int) -> int:
-        """``count`` consecutive pages aligned to their size, delegated."""
+        """Allocate ``count`` consecutive pages, aligned to their size, and delegate them."""
         base = self.pages.take_run(count)
         for i in range(count):
             self._delegate(base + i * GRANULE_SIZE)
@@ -126,7 +125,7 @@ class Kernel:
             self.delegated_peak = self.delegated
 
     def undelegate(self, pa: int) -> bool:
-        """Get a granule back; False, and the page is lost for ever, when the RMM refuses."""
+        """Undelegate a granule; returns False, and the page is permanently lost, if the RMM refuses."""
         if self.rmi(_UNDELEGATE, pa)[0]:
             self.pages.lose(pa)
             return False
@@ -138,7 +137,7 @@ class Kernel:
 
     # -- VMIDs --------------------------------------------------------------------------------------------------
     def take_vmid(self) -> int:
-        """The lowest VMID that no VM uses."""
+        """Reserve the lowest free VMID."""
         for vmid in range(1, _VMIDS):
             if vmid not in self.vmids:
                 self.vmids.add(vmid)
@@ -146,7 +145,7 @@ class Kernel:
         raise MachineError(f"the host must run at most {_VMIDS - 1} VMs at a time: destroy one first")
 
     def give_vmid(self, vmid: int) -> None:
-        """Take a VMID back."""
+        """Free a VMID."""
         self.vmids.discard(vmid)
 
 
@@ -155,7 +154,7 @@ def _version(value: int) -> str:
 
 
 def _spans(machine: "Machine") -> list[tuple[int, int]]:
-    """Non-secure DRAM without the part where the boot firmware puts the host's own image."""
+    """Non-secure DRAM except the part that holds the host's own image."""
     banks = [(bank.base, bank.size) for bank in machine.board.ns_banks()]
     base, size = banks[0]
     if size > 2 * _HOST_IMAGE_SIZE:

@@ -1,4 +1,4 @@
-"""The host's page allocator over Non-secure DRAM, which knows of every page whether it is out, delegated or lost."""
+"""The host's page allocator over Non-secure DRAM, which tracks allocated, delegated and lost pages."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ __all__ = ["PageAllocator", "PagesState"]
 
 
 class PagesState(State, frozen=True, tag="host.pages/1"):
-    """Saved state of a :class:`PageAllocator`: addresses; ``span`` is the one where ``next`` is."""
+    """Saved state of a :class:`PageAllocator`: addresses; ``span`` is the span that contains ``next``."""
 
     free: tuple[int, ...]
     used: int
@@ -20,36 +20,36 @@ class PagesState(State, frozen=True, tag="host.pages/1"):
 
 
 class PageAllocator:
-    """Physical pages out of ``spans``, (base, size) in bytes.
+    """Allocates physical pages from ``spans``, (base, size) in bytes.
 
-    Addresses depend on the requests alone: when everything has come back, the next page is the first one again, so
-    that two runs on one machine see the same addresses.
+    Addresses depend only on the requests. Once every page is free, allocation starts over at the first page, so that
+    two runs on one machine see the same addresses.
     """
 
     def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
         self.spans = [(base, base + size) for base, size in spans]
         self.free: list[int] = []
         self.used = 0
-        """Pages that are out."""
+        """The allocated pages."""
         self.lost: list[int] = []
-        """Pages that could not be taken back from the Realm world; never handed out again."""
+        """Pages that the Realm world did not return; they are never reused."""
         self._span = 0
         self._next = self.spans[0][0]
 
     def take(self) -> int:
-        """A page; MachineError when there is none left."""
+        """Allocate a page; raises MachineError if none is left."""
         self.used += 1
         if self.free:
             return self.free.pop()
         return self._bump(1)
 
     def take_run(self, count: int) -> int:
-        """``count`` consecutive pages, aligned to their size when ``count`` is a power of two."""
+        """Allocate ``count`` consecutive pages, aligned to their size if ``count`` is a power of two."""
         self.used += count
         return self._bump(count)
 
     def give(self, pa: int, count: int = 1) -> None:
-        """Take ``count`` pages back."""
+        """Free ``count`` pages."""
         self.used -= count
         if self.used or self.lost:
             self.free.extend(pa + i * GRANULE_SIZE for i in reversed(range(count)))
@@ -58,7 +58,7 @@ class PageAllocator:
             self._span, self._next = 0, self.spans[0][0]
 
     def lose(self, pa: int) -> None:
-        """Write a page off: a granule whose UNDELEGATE fails is never used again."""
+        """Mark a page as lost: a granule that cannot be undelegated is never reused."""
         self.used -= 1
         self.lost.append(pa)
 
@@ -90,6 +90,6 @@ class PageAllocator:
         )  # fmt: skip
 
     def restore(self, state: PagesState) -> None:
-        """Back to what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.free, self.used, self.lost = list(state.free), state.used, list(state.lost)
         self._span, self._next = state.span, state.next

@@ -1,4 +1,4 @@
-"""PSCI calls that the RMM leaves to the host."""
+"""PSCI calls that the RMM forwards to the host."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ _SUSPEND: Final = (Psci.CPU_SUSPEND, Psci.CPU_SUSPEND_64)
 
 
 def answer(vcpu: Rec) -> Exit | None:
-    """Answer a PSCI exit, or tell the VMM of it."""
+    """Handle a PSCI exit, or pass it to the VMM."""
     fid, target = vcpu.page.gprs[:2]
     if fid in _SYSTEM_OFF:
         return SystemEvent(_SYSTEM_OFF[Psci(fid)])
@@ -37,9 +37,9 @@ def answer(vcpu: Rec) -> Exit | None:
 
 
 def _complete(vcpu: Rec, fid: int, target: int) -> Exit | None:
-    """RMI_PSCI_COMPLETE for CPU_ON and AFFINITY_INFO, the target REC by its MPIDR.
+    """Call RMI_PSCI_COMPLETE for CPU_ON and AFFINITY_INFO; finds the target REC by its MPIDR.
 
-    The RMM takes DENIED only for CPU_ON of a REC that is off.
+    The RMM accepts DENIED only for CPU_ON of a REC that is off.
     """
     mpidr = _rec_mpidr(mpidr_affinity(target))
     other = next((sibling for sibling in vcpu.siblings if sibling.mpidr == mpidr), None)
@@ -56,5 +56,5 @@ def _complete(vcpu: Rec, fid: int, target: int) -> Exit | None:
 
 
 def _rec_mpidr(affinity: int) -> int:
-    """RmiRecMpidr of a PSCI target: Aff3 moves from bits 39:32 to 31:24."""
+    """The RmiRecMpidr of a PSCI target: moves Aff3 from bits 39:32 to 31:24."""
     return affinity & 0xFF_FFFF | (affinity >> 32 & 0xFF) << 24

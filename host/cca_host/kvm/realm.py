@@ -1,4 +1,4 @@
-"""What the vCPUs of a Realm share: its descriptor, its memory and its interrupts."""
+"""The state that the vCPUs of a Realm share: its descriptor, memory and interrupts."""
 
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.stage2 import Stage2
@@ -9,7 +9,7 @@ __all__ = ["Realm"]
 
 
 class Realm:
-    """A Realm. ``rd`` is its Realm Descriptor's PA, ``slots`` its RAM as (base, top) IPAs of the protected half."""
+    """A Realm. ``rd`` is the PA of its Realm Descriptor; ``slots`` is its RAM as protected (base, top) IPAs."""
 
     system: Kernel
     rd: int
@@ -20,5 +20,5 @@ class Realm:
     gic_frames: VgicMmio | None
 
     def in_memory(self, ipa: int) -> bool:
-        """Whether an IPA (without the shared bit) is RAM."""
+        """True if an IPA (without the shared bit) is RAM."""
         return any(base <= ipa < top for base, top in self.slots)

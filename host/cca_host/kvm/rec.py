@@ -1,4 +1,4 @@
-"""A REC with its run page: what goes in with the next entry, and what the host does about interrupts around it."""
+"""A REC with its run page: the input of the next entry, and interrupt handling around it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ _MASK: Final = (1 << 64) - 1
 class Rec:
     """REC ``index`` of a Realm, at PA ``rec``; ``siblings`` are all RECs of the Realm.
 
-    ``on`` follows PSCI; ``exits`` counts REC exits by reason. ``flags`` are the RecEnterFlags that answer the last exit
-    at the next entry, ``traps`` those of every entry: WFI and WFE traps. ``running`` is the index of the PE that the
-    REC is on, from an entry to the exit, or None.
+    ``on`` follows PSCI; ``exits`` counts REC exits by reason. ``flags`` are the RecEnterFlags of the next entry, which
+    reply to the last exit; ``traps`` those of every entry: WFI and WFE traps. ``running`` is the index of the PE that
+    the REC is on between an entry and its exit, else None.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Rec:
         self.aux = aux
         self.on = on
         self.deny_on = False
-        """Whether the host refuses PSCI CPU_ON of this vCPU; the caller then gets DENIED."""
+        """True if the host refuses PSCI CPU_ON of this vCPU; the caller then gets DENIED."""
         self.exits: Counter[int] = Counter()
         self.traps = 0
         self.flags = 0
@@ -59,33 +59,33 @@ class Rec:
 
     @property
     def run_page(self) -> int:
-        """PA of the run page."""
+        """The PA of the run page."""
         return self.page.pa
 
     def trap(self, wfi: bool, wfe: bool) -> None:
-        """Whether WFI and WFE of the Realm exit to the host."""
+        """Set whether WFI and WFE of the Realm exit to the host."""
         self.traps = wfi * _TRAP_WFI | wfe * _TRAP_WFE
 
     def failed(self, what: str) -> Failure:
-        """A failure in one line, with the syndrome of the last exit (the PC is the Realm's secret)."""
+        """Describe a failure in one line, with the syndrome of the last exit (the PC is hidden from the host)."""
         return Failure(f"vCPU {self.index}: {what} (ESR {self.page.esr:#x}, HPFAR {self.page.hpfar:#x})")
 
-    # -- answers to the last exit -------------------------------------------------------------------------------
+    # -- replies to the last exit -------------------------------------------------------------------------------
     def mmio_result(self, value: int = 0) -> None:
         """Complete the access of the last :class:`Mmio` exit; ``value`` is what a read returns."""
         self.page.put_value(value)
         self.flags |= _EMUL_MMIO
 
     def abort(self) -> None:
-        """Answer the last :class:`Mmio` exit by an external abort in the Realm."""
+        """Inject an external abort into the Realm in reply to the last :class:`Mmio` exit."""
         self.flags |= _INJECT_SEA
 
     def host_call_result(self, gprs: list[int]) -> None:
-        """Answer the last :class:`HostCall` exit: X values that the Realm finds in its RsiHostCall."""
+        """Reply to the last :class:`HostCall` exit with the X values for the Realm's RsiHostCall."""
         self.page.put_gprs(b"".join(value.to_bytes(8, "little") for value in gprs))
 
     def host_call_status(self, status: int) -> None:
-        """Answer the last :class:`HostCall` exit by one value in gprs[0]; the others stay as they were."""
+        """Reply to the last :class:`HostCall` exit with a value for gprs[0]; the others do not change."""
         self.page.put_gprs((status & _MASK).to_bytes(8, "little") + self.page.gprs[1:].tobytes())
 
     def reject_ripas(self) -> None:
@@ -94,7 +94,7 @@ class Rec:
 
     # -- interrupts ---------------------------------------------------------------------------------------------
     def load_interrupts(self, vgic: Vgic) -> None:
-        """What the vCPU has to see at this entry; a timer may have fired since the last exit."""
+        """Load the interrupts for this entry; a timer may have fired since the last exit."""
         self._drive_timers(vgic)
         words = vgic.load(self.index)
         if self.page.put_interrupts(words) and words[1]:
@@ -104,23 +104,23 @@ class Rec:
                 system.machine.trace.emit(event, pe=system.pe)
 
     def store_interrupts(self, vgic: Vgic) -> None:
-        """What became of the list registers and the timers."""
+        """Read the list registers and timers back after an exit."""
         if vgic.cpus[self.index].loaded:
             vgic.store(self.index, self.page.ich_hcr, self.page.list_registers)
         self._drive_timers(vgic)
 
     def _drive_timers(self, vgic: Vgic) -> None:
-        """The lines of the Realm's timers, as the last exit shows them."""
+        """Set the lines of the Realm's timers as the last exit reports them."""
         levels, line = self.page.timer_lines(self.vm.system.machine.clock.now), vgic.cpus[self.index].private.line
         for intid, level in zip(_TIMERS, levels, strict=True):
             if level != line >> intid & 1:
                 vgic.drive(intid, level, self.index)
 
     def wakes(self) -> bool:
-        """Whether an interrupt ends the wait of a vCPU that is :class:`Idle`."""
+        """True if an interrupt wakes a vCPU that is :class:`Idle`."""
         vgic = self.vm.vgic
         return vgic is not None and vgic.wakes(self.index, self.page.priority_mask)
 
     def deadline(self) -> int | None:
-        """Clock value at which the next enabled, unmasked timer of the last exit fires."""
+        """The clock value at which the next enabled, unmasked timer of the last exit fires."""
         return self.page.deadline

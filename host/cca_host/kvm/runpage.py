@@ -1,4 +1,4 @@
-"""The run page of a REC (RmiRecRun): what the host gives with an entry, and what it gets to see of an exit."""
+"""The run page of a REC (RmiRecRun): the host's input of an entry, and its view of an exit."""
 
 import struct
 from typing import Final
@@ -15,7 +15,7 @@ _EXIT: Final = RmiRecEnter.size  # the exit half of the page
 _ENTER_GPRS: Final = RmiRecEnter.offset("gprs")
 _ENTER_GIC: Final = RmiRecEnter.offset("gicv3_hcr")
 _GIC_CODEC: Final = struct.Struct(f"<{1 + NUM_LRS}Q")  # ICH_HCR_EL2 and the list registers
-_PENDING: Final = CntCtl.enable.mask | CntCtl.imask.mask  # of a timer that can interrupt, only the first is set
+_PENDING: Final = CntCtl.enable.mask | CntCtl.imask.mask  # a timer can interrupt if only the first is set
 _FIRES: Final = CntCtl.enable.mask
 _PMR: Final = IchVmcr.vpmr.low
 _MASK: Final = (1 << 64) - 1
@@ -32,9 +32,9 @@ _RIPAS_BASE, _RIPAS_TOP, _RIPAS_VALUE = _word("ripas_base"), _word("ripas_top"),
 
 
 class RunPage:
-    """The page at ``pa`` of Non-secure memory; its properties are those of the last exit.
+    """The page at ``pa`` of Non-secure memory. Its properties describe the last exit.
 
-    What is put for the next entry stays there until it is put anew.
+    Values for the next entry stay in place until they are written again.
     """
 
     def __init__(self, port: Port, pa: int) -> None:
@@ -45,7 +45,7 @@ class RunPage:
         self._interrupts: tuple[int, ...] = _GIC_CODEC.unpack(port.read(pa + _ENTER_GIC, _GIC_CODEC.size))
 
     def release(self) -> None:
-        """Let go of the page."""
+        """Release the page."""
         self._exit.release()
 
     # -- the next entry -----------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ class RunPage:
             self._flags = flags
 
     def put_interrupts(self, words: tuple[int, ...]) -> bool:
-        """ICH_HCR_EL2 and the list registers; whether the page did not have them yet."""
+        """Write ICH_HCR_EL2 and the list registers; returns True if they have changed."""
         if words == self._interrupts:
             return False
         self.port.write(self.pa + _ENTER_GIC, _GIC_CODEC.pack(*words))
@@ -64,11 +64,11 @@ class RunPage:
         return True
 
     def put_value(self, value: int) -> None:
-        """gprs[0]: what an emulated read gives."""
+        """gprs[0]: the value of an emulated read."""
         self.port.write64(self.pa + _ENTER_GPRS, value & _MASK)
 
     def put_gprs(self, data: bytes) -> None:
-        """gprs from the first on, as bytes."""
+        """Write gprs from gprs[0] on, as bytes."""
         self.port.write(self.pa + _ENTER_GPRS, data)
 
     # -- the last exit ------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ class RunPage:
 
     @property
     def esr(self) -> int:
-        """ESR_EL2, as much of it as the RMM shows."""
+        """ESR_EL2 as far as the RMM reports it."""
         return self._exit[_ESR]
 
     @property
@@ -99,12 +99,12 @@ class RunPage:
 
     @property
     def gprs(self) -> memoryview:
-        """X0..X30, or what the exit has in their place."""
+        """X0..X30, or the values that the exit defines for them."""
         return self._exit[_GPRS : _GPRS + 31]
 
     @property
     def ripas_change(self) -> tuple[int, int, int]:
-        """Base and top IPA of a RIPAS change, and the RmiRipas that the Realm asks for."""
+        """The base and top IPA of a RIPAS change, and the requested RmiRipas."""
         words = self._exit
         return words[_RIPAS_BASE], words[_RIPAS_TOP], words[_RIPAS_VALUE] & 0xFF
 
@@ -124,7 +124,7 @@ class RunPage:
         return self._exit[_VMCR] >> _PMR & 0xFF
 
     def timer_lines(self, now: int) -> tuple[bool, bool]:
-        """Whether the virtual and the physical timer assert their interrupts at clock value ``now``."""
+        """(virtual, physical): whether each timer asserts its interrupt at clock value ``now``."""
         words = self._exit
         (cntv_ctl, cntv_cval), (cntp_ctl, cntp_cval) = _TIMERS
         return (
@@ -134,7 +134,7 @@ class RunPage:
 
     @property
     def deadline(self) -> int | None:
-        """Clock value at which the next enabled, unmasked timer fires."""
+        """The clock value at which the next enabled, unmasked timer fires."""
         words = self._exit
         due = [words[compare] for control, compare in _TIMERS if words[control] & _PENDING == _FIRES]
         return min(due, default=None)

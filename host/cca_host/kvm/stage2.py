@@ -1,7 +1,7 @@
-"""A Realm's stage 2 as the host sees it: which RMI calls fill it, change it and take it down.
+"""The host's view of a Realm's stage 2: the RMI calls that fill, change and destroy it.
 
-What the host reads into the answers: (RMI_ERROR_RTT, level) names where a walk stopped, so that the tables below it are
-missing; ``top`` says how far there is nothing.
+The host relies on the results: (RMI_ERROR_RTT, level) says where a walk stopped, so the tables below that level are
+missing; ``top`` is the end of a range without mappings.
 """
 
 from typing import Final
@@ -15,7 +15,7 @@ from cca_platform.state import State
 __all__ = ["LEVEL_SIZE", "Stage2", "Stage2State", "start_level"]
 
 LEVEL_SIZE: Final = tuple(rtte.level_size(level) for level in range(4))
-"""Bytes that an RTT entry spans, by level 0..3."""
+"""The bytes that an RTT entry spans, by level 0..3."""
 
 _RTT = int(RmiStatus.ERROR_RTT)
 _DATA_CREATE = int(Rmi.DATA_CREATE)
@@ -24,7 +24,7 @@ _DATA_DESTROY = int(Rmi.DATA_DESTROY)
 
 
 def start_level(ipa_width: int) -> tuple[int, int]:
-    """Starting level and number of starting-level tables that KVM chooses for an IPA width in bits."""
+    """The starting level and number of starting-level tables that KVM chooses for an IPA width in bits."""
     level = 4 - (ipa_width - 8) // 9
     return level, 1 << max(0, ipa_width - (9 * (4 - level) + 12))
 
@@ -38,7 +38,7 @@ class Stage2State(State, frozen=True, tag="host.stage2/1"):
 
 
 class Stage2:
-    """The RTTs of one Realm. ``data`` has the PA behind each protected IPA, ``shared`` that behind each shared page."""
+    """The RTTs of one Realm. ``data`` maps protected IPAs to PAs, ``shared`` does so for shared pages."""
 
     def __init__(self, system: Kernel, rd: int, ipa_width: int) -> None:
         self.system = system
@@ -52,7 +52,7 @@ class Stage2:
 
     # -- tables -------------------------------------------------------------------------------------------------
     def create_tables(self, ipa: int, above: int, level: int) -> None:
-        """RTTs at ``ipa`` from below level ``above`` down to ``level``; one that exists is fine."""
+        """Create the RTTs at ``ipa`` from below level ``above`` down to ``level``, unless they exist."""
         system = self.system
         for wanted in range(above + 1, level + 1):
             rtt = system.delegate()
@@ -72,7 +72,7 @@ class Stage2:
         return 3
 
     def destroy_tables(self, level: int, base: int, top: int) -> None:
-        """Every RTT at ``level`` and below between two IPAs."""
+        """Destroy every RTT at ``level`` and below between two IPAs."""
         system, ipa = self.system, base
         while ipa < top:
             x0, rtt, after = system.rmi(Rmi.RTT_DESTROY, self.rd, ipa, level)[:3]
@@ -90,7 +90,7 @@ class Stage2:
 
     # -- RIPAS --------------------------------------------------------------------------------------------------
     def init_ripas(self, base: int, top: int) -> None:
-        """RIPAS RAM over a range, in the largest entries as KVM does; the RIM depends on it."""
+        """Set a range to RIPAS RAM, using the largest entries as KVM does; the RIM depends on this."""
         ipa = base
         while ipa < top:
             x0, after = self.system.rmi(Rmi.RTT_INIT_RIPAS, self.rd, ipa, top)[:2]
@@ -106,7 +106,7 @@ class Stage2:
                 ipa += GRANULE_SIZE  # a page that populate has already assigned
 
     def set_ripas(self, rec: int, base: int, top: int) -> int:
-        """Apply a REC's RIPAS change; the IPA it got to, below ``top`` at a DESTROYED page that it may not change."""
+        """Apply a REC's RIPAS change; returns where it stopped: ``top``, or a DESTROYED page that must not change."""
         ipa = base
         while ipa < top:
             x0, after = self.system.rmi(Rmi.RTT_SET_RIPAS, self.rd, rec, ipa, top)[:2]
@@ -123,11 +123,11 @@ class Stage2:
 
     # -- protected pages ----------------------------------------------------------------------------------------
     def populate(self, ipa: int, source: int, flags: int) -> None:
-        """DATA_CREATE of one page out of the NS page ``source``."""
+        """Create a page with the contents of the NS page ``source`` by DATA_CREATE."""
         self._assign(ipa, _DATA_CREATE, source, flags)
 
     def fault_in(self, ipa: int) -> bool:
-        """A zeroed page at a protected IPA by DATA_CREATE_UNKNOWN; False when one is there already."""
+        """Map a zeroed page at a protected IPA by DATA_CREATE_UNKNOWN; returns False if one is mapped already."""
         if ipa in self.data:
             return False
         self._assign(ipa, _DATA_CREATE_UNKNOWN)
@@ -147,7 +147,7 @@ class Stage2:
             self.create_tables(ipa, x0 >> 8, 3)
 
     def destroy_data(self, base: int, top: int) -> None:
-        """Every protected page between two IPAs, back to the host."""
+        """Return every protected page between two IPAs to the host."""
         system, ipa = self.system, base
         while ipa < top:
             x0, page, after = system.rmi(_DATA_DESTROY, self.rd, ipa)[:3]
@@ -165,7 +165,7 @@ class Stage2:
 
     # -- unprotected pages --------------------------------------------------------------------------------------
     def share(self, ipa: int) -> int:
-        """The host page behind ``ipa`` (without the shared bit) in the unprotected half, mapped there: its PA."""
+        """Map a host page at ``ipa`` (without the shared bit) in the unprotected half, if needed; returns its PA."""
         pa = self.shared.get(ipa)
         if pa is None:
             pa = self.system.pages.take()
@@ -181,7 +181,7 @@ class Stage2:
             self.create_tables(alias, x0 >> 8, 3)
 
     def unshare(self, base: int, top: int) -> None:
-        """Every shared page between two IPAs (without the shared bit), back to the host."""
+        """Return every shared page between two IPAs (without the shared bit) to the host."""
         if not self.shared:
             return
         ipa, end = base | self.half, top | self.half
@@ -199,5 +199,5 @@ class Stage2:
         return Stage2State(data=dict(self.data), shared=dict(self.shared), tables=tuple(sorted(self.tables)))
 
     def restore(self, state: Stage2State) -> None:
-        """Back to what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.data, self.shared, self.tables = dict(state.data), dict(state.shared), set(state.tables)

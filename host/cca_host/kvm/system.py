@@ -1,4 +1,4 @@
-"""/dev/kvm of the model: the host kernel with its VMs, as a program at NS-EL2 and as a part of every snapshot."""
+"""The model's /dev/kvm: the host kernel with its VMs, as a program at NS-EL2 and as a part of every snapshot."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ __all__ = ["System", "SystemState"]
 
 
 class SystemState(State, frozen=True, tag="host.system/1"):
-    """Saved state of a :class:`System`, ``calls`` by FID; ``features`` is None before the RMM has been asked."""
+    """Saved state of a :class:`System`, ``calls`` by FID; ``features`` is None until the RMM has been queried."""
 
     pages: PagesState
     vmids: tuple[int, ...]
@@ -38,19 +38,19 @@ class System(Kernel):
 
     @property
     def vms(self) -> list[Vm]:
-        """The VMs, in the order of their creation."""
+        """The VMs in order of creation."""
         return [guest for guest in self.guests if isinstance(guest, Vm)]
 
     # -- the program at NS-EL2 ----------------------------------------------------------------------------------
     def on_eret(self, pe: "Pe") -> None:
-        """EL3 hands the PE over: a call of the host is done, and who started it looks at ``pe.call_done``."""
+        """Take the PE from EL3: a call of the host is complete, and its caller checks ``pe.call_done``."""
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-        """Nothing below NS-EL2 runs without a REC."""
+        """Fail: no code below NS-EL2 runs without a REC."""
         raise AssertionError(f"the host runs no code below NS-EL2, yet it took an exception with ESR {esr:#x}")
 
     def on_irq(self, pe: "Pe") -> None:
-        """An interrupt between two RECs: the scheduler looks at the clock anyway."""
+        """Ignore an interrupt between two RECs: the scheduler checks the clock anyway."""
 
     # -- snapshots ----------------------------------------------------------------------------------------------
     def save(self) -> SystemState:
@@ -67,7 +67,7 @@ class System(Kernel):
         )
 
     def restore(self, state: SystemState) -> None:
-        """Back to what :meth:`save` gave; VMs made since then are gone, and those destroyed since then are back."""
+        """Restore what :meth:`save` returned: drop VMs created since then, and bring destroyed ones back."""
         self.pages.restore(state.pages)
         self.vmids = set(state.vmids)
         self.calls = Counter(state.calls)

@@ -1,4 +1,4 @@
-"""A vCPU: KVM_RUN, whose whole state is plain data, and its end."""
+"""A vCPU: KVM_RUN, with all its state as plain data, and destruction."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Vcpu", "VcpuState"]
 
 _REC_ENTER: Final = int(Rmi.REC_ENTER)
-_BY_ANOTHER_VCPU: Final = RmiStatus.ERROR_REALM | 1 << 8  # RMI_REC_ENTER when the Realm is off
+_BY_ANOTHER_VCPU: Final = RmiStatus.ERROR_REALM | 1 << 8  # RMI_REC_ENTER if the Realm is off
 
 
 class VcpuState(State, frozen=True, tag="host.vcpu/1"):
-    """Saved state of a :class:`Vcpu`: that of its :class:`Rec`, ``exits`` by reason."""
+    """Saved state of a :class:`Vcpu`: that of its :class:`Rec`, and ``exits`` by reason."""
 
     index: int
     mpidr: int
@@ -43,8 +43,8 @@ class VcpuState(State, frozen=True, tag="host.vcpu/1"):
 class Vcpu(Rec):
     """vCPU ``index`` of a VM.
 
-    :meth:`run` enters the REC, or goes on where it is: whoever calls it needs to know nothing of the call before. So a
-    run can be left at any instruction, by another thread or in another process be taken up again, and be saved.
+    :meth:`run` enters the REC or resumes a paused run, independent of its previous call. So a run can stop at any
+    instruction, be saved, and be resumed by another thread or in another process.
     """
 
     _pausing = False
@@ -57,12 +57,12 @@ class Vcpu(Rec):
         limit: Instructions | None = None,
         alone: bool = False,
     ) -> Exit:
-        """Run until something happens that the VMM has to know.
+        """Run until an exit for the VMM.
 
-        Or to :class:`Paused`, when the counter reads ``until`` or all PEs have retired ``limit`` instructions.
-        ``pe`` is where the vCPU shall run, by default where the host code is; a run that was paused goes on where it
-        is. With ``alone`` it pauses after one instruction, or the exception that comes in its place. RmiError when the
-        REC cannot be entered, MachineStopped when the machine stops.
+        Or return :class:`Paused` when the counter reads ``until`` or all PEs have retired ``limit`` instructions.
+        ``pe`` is the PE to run on, by default the one that the host code is on; a paused run resumes on its own PE.
+        With ``alone`` it pauses after one instruction, or the exception in its place. Raises RmiError if the REC cannot
+        be entered, MachineStopped if the machine stops.
         """
         system = self.vm.system
         here = system.pe
@@ -89,21 +89,21 @@ class Vcpu(Rec):
             system.pe = here
 
     def _over(self, until: Ticks | None, limit: Instructions | None) -> bool:
-        """Whether a limit of the run is reached."""
+        """True if the run has reached a limit."""
         clock = self.vm.system.machine.clock
         return (until is not None and clock.now >= until) or (limit is not None and clock.retired >= limit)
 
     def pause(self, at_once: bool = True) -> None:
-        """Let :meth:`run` return without an exit of the REC: at the next block of code, or after this run of the PE.
+        """Make :meth:`run` return without a REC exit: at the next block of code, or after this run of the PE.
 
-        ``at_once`` asks the PE, which a signal handler must not: it may have interrupted just that.
+        ``at_once`` asks the PE. A signal handler must not do so, because it may have interrupted the PE itself.
         """
         self._pausing = True
         if at_once and self.running is not None:
             self.vm.system.machine.pes[self.running].end_turn()
 
     def kick(self) -> Exit | None:
-        """End a run that was paused, as the interrupt of another CPU does: the exit, or None when there is no run."""
+        """End a paused run, like an IPI from another CPU; returns the exit, or None if there is no run."""
         if self.running is None:
             return None
         machine = self.vm.system.machine
@@ -116,13 +116,13 @@ class Vcpu(Rec):
                 except MachineStopped:
                     if machine.halt is not Halt.PAUSED:
                         raise
-                    pe.paused = False  # a breakpoint in the rest of the block: nobody waits for it now
+                    pe.paused = False  # a breakpoint in the rest of the block is no longer of interest
                     machine.go_on()
         finally:
             pe.host_timer(None)
 
     def _enter(self, pe: "Pe") -> None:
-        """Begin RMI_REC_ENTER with what answers the last exit."""
+        """Begin RMI_REC_ENTER with the reply to the last exit."""
         vm, page = self.vm, self.page
         page.put_flags(self.flags | self.traps)
         if vm.vgic is not None:
@@ -132,7 +132,7 @@ class Vcpu(Rec):
         pe.start_call(_REC_ENTER, self.rec, page.pa)
 
     def _exited(self, pe: "Pe") -> Exit | None:
-        """RMI_REC_ENTER is done: deal with the exit."""
+        """Complete RMI_REC_ENTER and handle the exit."""
         self.running = None
         if pe.machine.stopped is not None:
             raise MachineStopped(pe.machine.stopped)
@@ -150,7 +150,7 @@ class Vcpu(Rec):
 
     # -- the end, snapshots -------------------------------------------------------------------------------------
     def destroy(self) -> None:
-        """REC_DESTROY, and its granules back; a run that was paused ends first."""
+        """Destroy the REC and reclaim its granules; ends a paused run first."""
         self.kick()
         system = self.vm.system
         self.page.release()
@@ -178,7 +178,7 @@ class Vcpu(Rec):
         )
 
     def restore(self, vm: Realm, siblings: Sequence[Rec], state: VcpuState) -> None:
-        """Back to what :meth:`save` gave, in the same object so that its users keep it."""
+        """Restore what :meth:`save` returned in place, so that references stay valid."""
         Rec.__init__(
             self, vm, siblings, state.index, state.mpidr, state.rec, list(state.aux), state.on, state.run_page
         )  # fmt: skip

@@ -1,8 +1,8 @@
-"""The interrupts of a VM: what KVM's virtual GICv3 keeps of them, and how they reach a vCPU by list registers.
+"""The interrupts of a VM: the state in KVM's virtual GICv3, and their delivery through list registers.
 
-A Realm owns its virtual CPU interface, through the RMM; everything else of its GIC is the host's. Between two runs of a
-vCPU the state of every interrupt is here. :meth:`Vgic.load` moves what a vCPU has to see into list registers for its
-next entry, :meth:`Vgic.store` folds back what became of it. The registers are in :mod:`cca_host.kvm.vgic_mmio`.
+A Realm owns its virtual CPU interface through the RMM; the host owns the rest of its GIC. Between two runs of a vCPU,
+all interrupt state is here. :meth:`Vgic.load` moves pending interrupts into list registers for the next entry;
+:meth:`Vgic.store` folds the list registers back. :mod:`cca_host.kvm.vgic_mmio` has the registers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 NUM_LRS: Final = 4
-"""List registers that the host uses."""
+"""The number of list registers that the host uses."""
 PRIVATE: Final = FIRST_SPI
-"""INTIDs below are SGIs and PPIs, which each vCPU has for itself."""
+"""INTIDs below this are SGIs and PPIs, which are private to a vCPU."""
 INTIDS: Final = 128
-_PPI: Final = 16  # the first; INTIDs below are SGIs
+_PPI: Final = 16  # the first PPI; INTIDs below are SGIs
 _SGIS: Final = (1 << _PPI) - 1
 
 
@@ -45,7 +45,7 @@ _NOTHING: Final = (0,) * (1 + NUM_LRS)
 
 
 def bits_of(value: int) -> Iterator[int]:
-    """The numbers of the set bits, the lowest first."""
+    """The positions of the set bits, lowest first."""
     while value:
         low = value & -value
         yield low.bit_length() - 1
@@ -84,10 +84,10 @@ class VgicState(State, frozen=True, tag="host.vgic/1"):
 
 
 class Interrupts:
-    """A set of interrupts. Each word has a bit for each INTID; ``mask`` has those that exist.
+    """A set of interrupts. Each word has one bit per INTID; ``mask`` has the existing ones.
 
-    ``latch`` is what software or an edge made pending, ``line`` the level of the input; ``edge`` and ``group`` (1) say
-    how an interrupt is triggered and which group it is in.
+    ``latch`` has the interrupts that software or an edge made pending, ``line`` the input levels; ``edge`` says how an
+    interrupt is triggered, ``group`` that it is in Group 1.
     """
 
     def __init__(self, mask: int, edge: int = 0) -> None:
@@ -99,11 +99,11 @@ class Interrupts:
 
     @property
     def pending(self) -> int:
-        """Edges that were latched, levels that are high or were set pending."""
+        """The pending interrupts: latched edges, and levels that are high or were set pending."""
         return self.latch | self.line & ~self.edge
 
     def drive(self, intid: int, level: bool) -> None:
-        """The input of an interrupt."""
+        """Set the input of an interrupt."""
         bit = 1 << intid
         if level:
             if self.edge & bit and not self.line & bit:
@@ -119,17 +119,17 @@ class Interrupts:
         return InterruptsState(**words, priority=bytes(self.priority))
 
     def restore(self, state: InterruptsState) -> None:
-        """Back to what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.edge, self.group, self.enabled = from_words(state.edge), from_words(state.group), from_words(state.enabled)
         self.latch, self.line, self.active = from_words(state.latch), from_words(state.line), from_words(state.active)
         self.priority = bytearray(state.priority)
 
 
 class VcpuInterface:
-    """What is private to vCPU ``index``; ``affinity`` is that of its MPIDR, as IROUTER has it.
+    """The interrupts private to vCPU ``index``; ``affinity`` is that of its MPIDR in IROUTER format.
 
-    ``routed`` are the SPIs that go to it, ``owned`` those that are active on it, ``loaded`` the list registers that it
-    was entered with while it runs.
+    ``routed`` are the SPIs routed to it, ``owned`` those active on it, ``loaded`` the list registers of the present
+    entry while it runs.
     """
 
     def __init__(self, index: int, affinity: int) -> None:
@@ -151,7 +151,7 @@ class Vgic:
         self.routes = [0] * INTIDS
 
     def add_vcpu(self, mpidr: int) -> None:
-        """The next vCPU, by its RmiRecMpidr."""
+        """Add the next vCPU by its RmiRecMpidr."""
         own = RecMpidr(mpidr)
         affinity = int(Mpidr.make(aff3=own.aff3, aff2=own.aff2, aff1=own.aff1, aff0=own.aff0))
         self.cpus.append(VcpuInterface(len(self.cpus), affinity))
@@ -159,13 +159,13 @@ class Vgic:
 
     # -- inputs -------------------------------------------------------------------------------------------------
     def drive(self, intid: int, level: bool, vcpu: int = 0) -> None:
-        """The input of an SPI, or of a PPI of one vCPU; ValueError for any other INTID."""
+        """Set the input of an SPI, or of a PPI of one vCPU; raises ValueError for any other INTID."""
         if not _PPI <= intid < INTIDS:
             raise ValueError(f"the INTID of a line must be {_PPI} to {INTIDS - 1}, not {intid}")
         self._of(self.cpus[vcpu], intid).drive(intid, level)
 
     def generate(self, vcpu: int, value: int, groups: int) -> None:
-        """An SGI by a vCPU's write of ``value`` to ICC_SGI<n>R_EL1, to interrupts in ``groups``: bit 0, bit 1."""
+        """Send an SGI: a vCPU wrote ``value`` to ICC_SGI<n>R_EL1 for interrupts in ``groups`` (bit 0, bit 1)."""
         sgi = IccSgi(value)
         bit = 1 << sgi.intid
         for cpu in self._targets(vcpu, sgi):
@@ -180,7 +180,7 @@ class Vgic:
         return [cpu for cpu in self.cpus if cpu.affinity in named]
 
     def route(self) -> None:
-        """Which SPIs go to which vCPU, after a change of routes, vCPUs or active states."""
+        """Recompute which SPIs go to which vCPU, after a change of routes, vCPUs or active states."""
         by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
         unowned = self.spis.active
         for cpu in self.cpus:
@@ -198,7 +198,7 @@ class Vgic:
         return cpu.private if intid < PRIVATE else self.spis
 
     def _pending(self, cpu: VcpuInterface) -> int:
-        """What is pending and enabled for a vCPU: a level that is active has to become inactive first."""
+        """The pending, enabled interrupts of a vCPU. An active level-sensitive one must become inactive first."""
         if not self.enabled:
             return 0
         own, spis = cpu.private, self.spis
@@ -206,13 +206,13 @@ class Vgic:
         return own.enabled & own.pending & (own.edge | ~own.active) | shared & spis.pending & (spis.edge | ~spis.active)
 
     def _by_priority(self, cpu: VcpuInterface, interrupts: int) -> list[int]:
-        """The INTIDs in a word, the most urgent first."""
+        """The INTIDs in a word, highest priority first."""
         return sorted(bits_of(interrupts), key=lambda intid: (self._of(cpu, intid).priority[intid], intid))
 
     def load(self, vcpu: int) -> tuple[int, ...]:
-        """ICH_HCR_EL2 and the list registers for the next entry of a vCPU: pending interrupts first, then active ones.
+        """Compute ICH_HCR_EL2 and the list registers of a vCPU's next entry: pending interrupts before active ones.
 
-        What finds no room is announced by maintenance interrupts: NP for pending ones, LRENP for active ones.
+        Maintenance interrupts signal those that do not fit: NP for pending ones, LRENP for active ones.
         """
         cpu = self.cpus[vcpu]
         pending, active = self._pending(cpu), cpu.private.active | cpu.owned
@@ -228,7 +228,7 @@ class Vgic:
         return (hcr, *cpu.loaded, *[0] * (NUM_LRS - len(cpu.loaded)))
 
     def _list_register(self, cpu: VcpuInterface, intid: int, pending: int, active: int) -> int:
-        """An interrupt as a list register; an edge leaves the latch, a level asks to be told of its end."""
+        """Encode an interrupt as a list register: an edge leaves the latch, a level requests an EOI interrupt."""
         of, bit = self._of(cpu, intid), 1 << intid
         value = of.priority[intid] << _PRIORITY | intid
         value |= _PENDING * pending | _ACTIVE * active
@@ -241,7 +241,7 @@ class Vgic:
         return value
 
     def store(self, vcpu: int, hcr: int, lrs: Sequence[int]) -> None:
-        """Fold the list registers of an exit back; interrupts that ended without one are counted by EOIcount."""
+        """Fold the list registers of an exit back. EOIcount counts interrupts that ended without a list register."""
         cpu = self.cpus[vcpu]
         for before, value in zip(cpu.loaded, lrs, strict=False):
             intid = before & _VINTID
@@ -250,7 +250,7 @@ class Vgic:
             if of.edge & bit:
                 of.latch |= bit if value & _PENDING else 0
             elif before & ~value & _PENDING:
-                of.latch &= ~bit  # what software has set is used up
+                of.latch &= ~bit  # consume what software has set
         ended = (hcr & _EOICOUNT.mask) >> _EOICOUNT.low
         if ended:
             kept = sum(1 << (value & _VINTID) for value in cpu.loaded)
@@ -265,7 +265,7 @@ class Vgic:
             cpu.owned = cpu.owned & ~bit | active << intid
 
     def wakes(self, vcpu: int, mask: int) -> bool:
-        """Whether an interrupt that ICC_PMR_EL1 = ``mask`` lets through ends the wait of a vCPU."""
+        """True if an interrupt that passes ICC_PMR_EL1 = ``mask`` wakes a vCPU."""
         cpu = self.cpus[vcpu]
         pending = self._pending(cpu)
         return any(self._of(cpu, intid).priority[intid] < mask for intid in bits_of(pending))
@@ -290,7 +290,7 @@ class Vgic:
         )
 
     def restore(self, state: VgicState) -> None:
-        """Back to what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.enabled, self.routes = state.enabled, list(state.routes)
         self.spis.restore(state.spis)
         self.cpus = []

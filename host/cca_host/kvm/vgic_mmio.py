@@ -1,7 +1,7 @@
 """The registers of a VM's GICv3: distributor and redistributors, one security state, no LPIs (IHI 0069, chapter 12).
 
-A Realm reaches them as emulated MMIO in its unprotected memory. Accesses that the architecture does not define read as
-zero and are ignored.
+A Realm accesses them as emulated MMIO in its unprotected memory. Accesses that the architecture does not define are
+RAZ/WI.
 """
 
 from typing import Final
@@ -32,7 +32,7 @@ _TYPER: Final = int(GicdTyper.make(itlinesnumber=INTIDS // 32 - 1, idbits=10 - 1
 _PRIORITY_BITS: Final = 0xF8
 _WORD: Final = 0xFFFF_FFFF
 
-_GROUPS: Final = 1  # offset / 0x80 of GICD_IGROUPR; then come pairs that set and clear
+_GROUPS: Final = 1  # offset / 0x80 of GICD_IGROUPR; pairs of set and clear registers follow
 _WORDS: Final[dict[int, tuple[str, bool]]] = {
     2: ("enabled", True),
     3: ("enabled", False),
@@ -45,7 +45,7 @@ _WORDS: Final[dict[int, tuple[str, bool]]] = {
 
 
 class VgicMmio:
-    """The register frames of ``vgic`` at IPAs without the shared bit; the redistributors follow each other."""
+    """The register frames of ``vgic`` at IPAs without the shared bit; the redistributors are contiguous."""
 
     def __init__(self, vgic: Vgic, distributor: int, redistributors: int) -> None:
         self.vgic = vgic
@@ -53,14 +53,14 @@ class VgicMmio:
         self.redistributors = redistributors
 
     def claims(self, ipa: int) -> bool:
-        """Whether a register frame is at ``ipa``."""
+        """True if ``ipa`` is in a register frame."""
         frames = GICR_STRIDE * len(self.vgic.cpus)
         return (
             0 <= ipa - self.distributor < GICD_SIZE or 0 <= ipa - self.redistributors < frames
         )  # fmt: skip
 
     def read(self, ipa: int, size: int) -> int:
-        """``size`` bytes of the registers at ``ipa``."""
+        """Read ``size`` bytes of the registers at ``ipa``."""
         offset, byte = ipa & ~3, ipa & 3
         if size == 8 and not ipa & 7:
             return self._read(offset) | self._read(offset + 4) << 32
@@ -84,7 +84,7 @@ class VgicMmio:
 
     # -- frames -------------------------------------------------------------------------------------------------
     def _frame(self, ipa: int) -> tuple[VcpuInterface | None, int]:
-        """The redistributor's vCPU, None for the distributor, and the offset of a register."""
+        """The redistributor's vCPU, or None for the distributor, and the offset of a register."""
         offset = ipa - self.distributor
         if 0 <= offset < GICD_SIZE:
             return None, offset
@@ -142,14 +142,14 @@ class VgicMmio:
         if offset == Gicr.TYPER:
             last = cpu is self.vgic.cpus[-1]
             return cpu.index << GicrTyper.processor_number.low | (GicrTyper.last.mask if last else 0)
-        if offset == Gicr.TYPER + 4:  # Affinity_Value, in the order of the bytes of an affinity
+        if offset == Gicr.TYPER + 4:  # Affinity_Value, in the byte order of an affinity
             return cpu.affinity & 0xFF_FFFF | cpu.affinity >> 32 << 24
         if offset == Gicd.PIDR2:
             return IDENTIFICATION[offset]
-        return 0  # WAKER among them: never asleep
+        return 0  # including WAKER: never asleep
 
 
-# -- the registers with some bits for each interrupt ------------------------------------------------------------------
+# -- the registers with some bits per interrupt -----------------------------------------------------------------------
 def _read_interrupts(of: Interrupts, offset: int) -> int:
     kind, first = offset >> 7, 8 * (offset & 0x7F)
     if kind == _GROUPS:
@@ -185,5 +185,5 @@ def _write_interrupts(of: Interrupts, offset: int, value: int) -> None:
         first = 4 * (offset - _ICFGR.start)
         for number in range(16):
             bit = 1 << first + number
-            if bit & of.mask and first + number >= 16:  # SGIs are edges
+            if bit & of.mask and first + number >= 16:  # SGIs are always edge-triggered
                 of.edge = of.edge & ~bit | (value >> 2 * number + 1 & 1) << first + number

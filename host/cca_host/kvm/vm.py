@@ -1,6 +1,6 @@
-"""A Realm VM: created, given memory and vCPUs, activated, and destroyed so that every granule is the host's again.
+"""A Realm VM: created, given memory and vCPUs, activated, and destroyed; all its granules return to the host.
 
-The VMM gives the order, and with it the measurement: ``Vm`` -> ``add_memory`` -> ``init_ripas`` -> ``populate`` ->
+The VMM determines the order, and so the measurement: ``Vm`` -> ``add_memory`` -> ``init_ripas`` -> ``populate`` ->
 ``create_vcpu`` -> ``activate`` -> ``Vcpu.run`` -> ``destroy``.
 """
 
@@ -52,9 +52,9 @@ class VmState(State, frozen=True, tag="host.vm/1"):
 
 
 class Vm(Realm):
-    """A Realm and its vCPUs, from its creation to its end.
+    """A Realm and its vCPUs, from creation to destruction.
 
-    MachineError when the RMM does not offer what is asked; RmiError when it refuses all the same.
+    Raises MachineError if the RMM does not offer what is requested, RmiError if the RMM refuses.
     """
 
     def __init__(self, system: Kernel, *, ipa_width: int = 33, hash_algo: str = "sha256", rpv: bytes = b"") -> None:
@@ -68,7 +68,7 @@ class Vm(Realm):
         self.vgic: Vgic | None = None
         self.gic_frames: VgicMmio | None = None
         self.troubles: list[str] = []
-        """What went wrong while the VM was destroyed; empty when all is well."""
+        """What went wrong during destruction; empty if nothing did."""
         self.rd = 0
         self.staging = system.pages.take()
         self.vmid = system.take_vmid()
@@ -114,7 +114,7 @@ class Vm(Realm):
 
     # -- memory -------------------------------------------------------------------------------------------------
     def add_memory(self, base: int, size: int) -> None:
-        """RAM at an IPA of the protected half, in bytes; its RIPAS stays EMPTY until :meth:`init_ripas`."""
+        """Add RAM at a protected IPA, size in bytes; its RIPAS stays EMPTY until :meth:`init_ripas`."""
         if base % GRANULE_SIZE or size % GRANULE_SIZE or size <= 0:
             raise MachineError(f"memory must be whole 4 KiB pages, not {size:#x} bytes at {base:#x}: round the size")
         if base + size > self.stage2.half:
@@ -125,12 +125,12 @@ class Vm(Realm):
         self.slots.append((base, base + size))
 
     def init_ripas(self) -> None:
-        """RIPAS RAM over all memory: measured."""
+        """Set all memory to RIPAS RAM, which is measured."""
         for base, top in self.slots:
             self.stage2.init_ripas(base, top)
 
     def populate(self, ipa: int, data: "bytes | bytearray | memoryview", measure: bool = True) -> None:
-        """Initial contents from a page-aligned IPA on, the last page filled up with zeroes."""
+        """Load initial contents at a page-aligned IPA; zeroes fill the last page."""
         if ipa % GRANULE_SIZE:
             raise MachineError(f"contents must start at a page, not at {ipa:#x}")
         write, staging, populate, flags = self.system.port.write, self.staging, self.stage2.populate, int(measure)
@@ -142,14 +142,14 @@ class Vm(Realm):
 
     # -- interrupts ---------------------------------------------------------------------------------------------
     def create_vgic(self, distributor: int, redistributors: int) -> None:
-        """A virtual GICv3 with its register frames at these IPAs (without the shared bit), before the first vCPU."""
+        """Create a virtual GICv3 with its frames at these IPAs (without the shared bit), before the first vCPU."""
         if self.vcpus:
             raise MachineError("the GIC of a VM must be made before its first vCPU")
         self.vgic = Vgic()
         self.gic_frames = VgicMmio(self.vgic, distributor, redistributors)
 
     def irq_line(self, intid: int, level: bool, vcpu: int = 0) -> None:
-        """The input of an SPI, or of a PPI of one vCPU (KVM_IRQ_LINE). MachineError without a GIC or such an INTID."""
+        """Set the input of an SPI, or a vCPU's PPI (KVM_IRQ_LINE); MachineError without a GIC or such an INTID."""
         if self.vgic is None:
             raise MachineError("the VM must have a GIC for an interrupt: call create_vgic")
         try:
@@ -159,7 +159,7 @@ class Vm(Realm):
 
     # -- vCPUs --------------------------------------------------------------------------------------------------
     def create_vcpu(self, pc: int = 0, gprs: Sequence[int] = (), runnable: bool = True) -> Vcpu:
-        """The next vCPU: a REC that starts at ``pc`` with X0..X7 of ``gprs``, or waits for CPU_ON."""
+        """Create the next vCPU: a REC that starts at ``pc`` with X0..X7 from ``gprs``, or waits for CPU_ON."""
         system, index = self.system, len(self.vcpus)
         if index >= system.max_vcpus:
             raise MachineError(
@@ -195,14 +195,14 @@ class Vm(Realm):
         return vcpu
 
     def activate(self) -> None:
-        """REALM_ACTIVATE: the measurement is final, the vCPUs can run."""
+        """Activate the Realm: the measurement is final, and the vCPUs can run."""
         x0 = self.system.rmi(Rmi.REALM_ACTIVATE, self.rd)[0]
         if x0:
             raise RmiError(Rmi.REALM_ACTIVATE, x0)
 
     # -- the end ------------------------------------------------------------------------------------------------
     def destroy(self) -> None:
-        """Take everything apart, in KVM's order; what the RMM refuses is in ``troubles``, and lost."""
+        """Destroy everything in KVM's order; what the RMM refuses is lost and listed in ``troubles``."""
         if self not in self.system.guests:
             return
         stage2 = self.stage2
@@ -258,7 +258,7 @@ class Vm(Realm):
         )
 
     def restore(self, system: Kernel, state: VmState) -> None:
-        """Back to what :meth:`save` gave, in the same object so that its users keep it."""
+        """Restore what :meth:`save` returned in place, so that references stay valid."""
         had: list[Vcpu] = getattr(self, "vcpus", [])
         self.system, self.ipa_width, self.hash_algo = system, state.ipa_width, state.hash_algo
         self.rd, self.staging, self.vmid, self.aux_count = state.rd, state.staging, state.vmid, state.aux_count

@@ -1,4 +1,4 @@
-"""kvmtool: load a payload, build a Realm for it, run it on 1..N vCPUs with a console, and destroy it."""
+"""kvmtool: loads a payload, builds a Realm for it, runs it on 1..N vCPUs with a console, and destroys it."""
 
 from cca_host.kvmtool.options import Pause, RunOptions, RunReason, RunResult
 from cca_host.kvmtool.run import End, Phase

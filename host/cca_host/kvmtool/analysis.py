@@ -1,7 +1,7 @@
-"""What is inside an ELF payload, and mending one with broken section headers.
+"""The contents of an ELF payload, and the repair of broken section headers.
 
-Names come from pyelftools, which reads what debuggers need; lief, which can write an ELF file, mends. Both take their
-time to import (0.05 s, 0.3 s) and are loaded when they are needed. Nothing here has a part in loading.
+pyelftools reads names, as debuggers do; lief, which can write ELF files, repairs. Both are slow to import (0.05 s,
+0.3 s) and are imported on use. The loader does not depend on this module.
 """
 
 import struct
@@ -19,7 +19,7 @@ _NAMED = frozenset({"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"})
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section: its name, and its bytes in memory."""
+    """A section: its name and its range in memory."""
 
     name: str
     address: int
@@ -38,7 +38,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """An ELF's entry (a virtual address), sections in memory order and symbols by address."""
+    """The entry point (a virtual address), sections in memory order, and symbols by address of an ELF file."""
 
     entry: int
     position_independent: bool
@@ -46,13 +46,13 @@ class Analysis:
     symbols: tuple[Symbol, ...]
 
     def symbol_at(self, address: int) -> Symbol | None:
-        """The symbol that covers a virtual address: a function or object rather than a mere label."""
+        """The symbol that covers a virtual address; functions and objects take precedence over labels."""
         covering = [item for item in self.symbols if item.address <= address < item.address + max(item.size, 1)]
         return max(covering, key=lambda item: (item.function, item.size > 0, item.name == "_start"), default=None)
 
 
 def analyse(data: bytes) -> Analysis:
-    """The sections and symbols of an ELF; LoadError when there is nothing to make sense of."""
+    """Read the sections and symbols of an ELF; raises LoadError if it cannot be parsed."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
@@ -63,7 +63,7 @@ def analyse(data: bytes) -> Analysis:
 
 
 def _readable(data: bytes) -> bytes:
-    """The file without a section header table that no library can stand."""
+    """The file without a section header table that libraries would reject."""
     return elf.without_sections(data) if data.startswith(elf.MAGIC) and elf.sections_broken(data) else data
 
 
@@ -91,7 +91,7 @@ def _analysis(file: Any) -> Analysis:
 
 
 def repair(data: bytes) -> bytes:
-    """The same program with ELF headers that hold together; a broken section header table is made anew."""
+    """The same program with valid ELF headers; a broken section header table is rebuilt."""
     import lief
 
     lief.logging.disable()

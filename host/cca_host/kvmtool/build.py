@@ -1,4 +1,4 @@
-"""A Realm for a payload: what must hold of its options, and what it is made of, in the order of its measurement."""
+"""Building a Realm for a payload: checks of its options, and construction in the order of measurement."""
 
 from cca_arch.rmi.v1_0 import mpidr_of
 from cca_arch.types import GRANULE_SIZE
@@ -13,7 +13,7 @@ __all__ = ["check", "create_vm", "fill_vm"]
 
 
 def check(options: RunOptions, system: System) -> None:
-    """What must hold before anything is built, or MachineError; the limits of one Realm are Vm's."""
+    """Check the options before anything is built; raises MachineError. Vm checks the limits of a Realm."""
     if options.vcpus < 1:
         raise MachineError(f"a Realm must have at least one vCPU, not {options.vcpus}: give `vcpus` 1 or more")
     if options.vcpus > system.max_vcpus:
@@ -37,12 +37,12 @@ def check(options: RunOptions, system: System) -> None:
 
 
 def create_vm(system: System, options: RunOptions) -> Vm:
-    """The Realm, without anything in it."""
+    """Create the Realm, without contents."""
     return Vm(system, ipa_width=options.ipa_width, hash_algo=options.hash_algo, rpv=options.rpv)
 
 
 def fill_vm(vm: Vm, options: RunOptions, image: Image) -> None:
-    """RIPAS, image and device tree (measured, in address order), vCPUs, activation."""
+    """Fill the Realm: RIPAS, image and device tree (measured, in address order), vCPUs, activation."""
     vm.add_memory(RAM_BASE, options.memory)
     vm.init_ripas()
     for ipa, page in image.pages():

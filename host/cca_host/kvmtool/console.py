@@ -18,16 +18,16 @@ __all__ = ["CONSOLE_BYTES", "HOST_CALL_IMM", "Console", "ConsoleState", "HostFun
 HOST_CALL_IMM: Final = 0x524C
 """RSI_HOST_CALL immediate of Realmlab's own calls: "RL"."""
 CONSOLE_BYTES: Final = 232
-"""Most bytes in one console write: gprs[2..30]."""
+"""The maximum number of bytes in one console write: gprs[2..30]."""
 _UNKNOWN: Final = (1 << 64) - 1
 _TEXT = struct.Struct("<29Q")
 
 
 class HostFunction(IntEnum):
-    """gprs[0] of a Realmlab host call; the result comes back in gprs[0], all ones for an unknown function."""
+    """gprs[0] of a Realmlab host call. The result is in gprs[0]: all ones for an unknown function."""
 
     CONSOLE_WRITE = 1
-    """gprs[1] bytes out of gprs[2..30], little-endian."""
+    """Write gprs[1] bytes from gprs[2..30], little-endian."""
     EXIT = 2
     """gprs[1] is the exit status of the run."""
     GET_TICKS = 3
@@ -42,9 +42,9 @@ class ConsoleState(State, frozen=True, tag="host.console/1"):
 
 
 class Console:
-    """What a Realm prints, in ``output``, and its exit status once it has given one.
+    """The Realm's output, in ``output``, and its exit status once it has returned one.
 
-    ``on_output`` gets the bytes as they come; ``given`` is what the UART receives from the start.
+    ``on_output`` gets the bytes as they are sent; ``given`` is the UART's initial input.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Console:
         uart.arrive(given)
 
     def host_call(self, vcpu: Vcpu, call: HostCall) -> bool:
-        """Answer a host call; True when it was EXIT."""
+        """Handle a host call; returns True for EXIT."""
         function, size = call.gprs[0], call.gprs[1]
         result = 0
         if call.imm != HOST_CALL_IMM:
@@ -88,7 +88,7 @@ class Console:
             self.on_output(data)
 
     def receive(self, data: bytes) -> None:
-        """Input for the UART: the one door for it."""
+        """Send input to the UART, the only path for it."""
         self.uart.receive(data)
 
     def save(self) -> ConsoleState:
@@ -96,5 +96,5 @@ class Console:
         return ConsoleState(output=bytes(self.output), status=self.status)
 
     def restore(self, state: ConsoleState) -> None:
-        """Back to what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.output, self.status = bytearray(state.output), state.status

@@ -1,4 +1,4 @@
-"""The device tree of a Realm, and the flattened form (devicetree.org, version 17) that its X0 points at."""
+"""The device tree of a Realm, and its flattened form (devicetree.org, version 17), which X0 points to."""
 
 import struct
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _HEADER = struct.Struct(">10I")
 _GIC_PHANDLE: Final = 1
 _PPI, _LEVEL_HIGH = 1, 4
 _TIMERS: Final = [cell for ppi in (13, 14, 11, 10) for cell in (_PPI, ppi, _LEVEL_HIGH)]
-"""EL3, EL1 physical, EL1 virtual and EL2 physical timer, as PPIs: INTID - 16."""
+"""The EL3, EL1 physical, EL1 virtual and EL2 physical timers as PPI numbers: INTID - 16."""
 
 Value = None | int | str | bytes | list[int] | tuple[str, ...]
 
@@ -52,7 +52,7 @@ def _pad(data: bytes) -> bytes:
 
 
 class _Strings:
-    """The strings block: each property name once."""
+    """The strings block, with each property name once."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -75,7 +75,7 @@ def _structure(node: Node, strings: _Strings) -> bytes:
 
 
 def flatten(root: Node) -> bytes:
-    """The flattened device tree of ``root``, boot CPU 0, nothing reserved."""
+    """Flatten the device tree ``root``: boot CPU 0, no reservations."""
     strings = _Strings()
     structure = _structure(root, strings) + _END
     reserved = bytes(16)
@@ -119,7 +119,7 @@ def _interrupt_controller(vcpus: int) -> Node:
 
 
 def realm_tree(memory: int, mpidrs: Sequence[int], bootargs: str) -> Node:
-    """The tree of a Realm with ``memory`` bytes of RAM, a CPU for each MPIDR, devices at IPAs without shared bit."""
+    """The tree of a Realm with ``memory`` bytes of RAM and a CPU per MPIDR; device IPAs lack the shared bit."""
     uart = f"serial@{UART_BASE:x}"
     cpus = [
         Node(

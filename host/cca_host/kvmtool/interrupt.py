@@ -11,9 +11,9 @@ __all__ = ["interruptible"]
 
 @contextmanager
 def interruptible(interrupt: Callable[[], object]) -> Iterator[None]:
-    """Ctrl-C calls ``interrupt``, so that the run can end in order; a second one raises KeyboardInterrupt at once.
+    """Call ``interrupt`` on Ctrl-C, for an orderly end of the run; a second Ctrl-C raises KeyboardInterrupt at once.
 
-    In a thread other than the main one, signals are somebody else's.
+    Threads other than the main thread leave signals alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

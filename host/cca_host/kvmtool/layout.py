@@ -1,4 +1,4 @@
-"""Where a Realm finds things: the intermediate physical address map, as kvmtool's."""
+"""The IPA map of a Realm, the same as kvmtool's."""
 
 from typing import Final
 
@@ -17,20 +17,20 @@ __all__ = [
 
 RAM_BASE: Final = 0x8000_0000
 DTB_SIZE: Final = 2 << 20
-"""The device tree has the last aligned 2 MiB of RAM to itself."""
+"""The last aligned 2 MiB of RAM are reserved for the device tree."""
 MIN_MEMORY: Final = 2 * DTB_SIZE
 UART_BASE: Final = 0x0100_0000
-"""IPA without the shared bit; a Realm reaches it in the unprotected half."""
+"""The IPA without the shared bit; a Realm accesses it in the unprotected half."""
 UART_SIZE: Final = 0x1000
 DISTRIBUTOR_BASE: Final = 0x3FFF_0000
-"""The GIC, below it a redistributor for each vCPU: IPAs without the shared bit, too."""
+"""The GIC, with a redistributor per vCPU below it: also IPAs without the shared bit."""
 
 
 def dtb_base(memory: int) -> int:
-    """Where the device tree is, and the image has to end, with ``memory`` bytes of RAM."""
+    """The IPA of the device tree, which limits the image, with ``memory`` bytes of RAM."""
     return (RAM_BASE + memory - DTB_SIZE) & -DTB_SIZE
 
 
 def redistributor_base(vcpus: int) -> int:
-    """The first of the redistributors of a Realm with ``vcpus`` vCPUs."""
+    """The IPA of the first redistributor of a Realm with ``vcpus`` vCPUs."""
     return DISTRIBUTOR_BASE - vcpus * GICR_STRIDE

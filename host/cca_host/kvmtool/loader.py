@@ -16,16 +16,16 @@ __all__ = ["Image", "LoadError", "Segment", "load", "load_file"]
 _MASK = (1 << 64) - 1
 _LINUX_MAGIC = b"ARM\x64"
 _LINUX_HEADER = struct.Struct("<8x3Q24x4s4x")
-_OLD_TEXT_OFFSET = 0x80000  # of images that give no image_size (Linux before 3.17)
+_OLD_TEXT_OFFSET = 0x80000  # of images without image_size (Linux before 3.17)
 
 
 class LoadError(MachineError):
-    """A payload that cannot be loaded; the message says what is wrong and how to mend it."""
+    """A payload cannot be loaded; the message says what is wrong and how to fix it."""
 
 
 @dataclass(slots=True)
 class Segment:
-    """``data`` at the IPA ``base``, followed by zeroes up to ``size`` bytes."""
+    """``data`` at the IPA ``base``, zero-filled up to ``size`` bytes."""
 
     base: int
     data: bytearray
@@ -45,7 +45,7 @@ class Image:
     entry: int
     segments: list[Segment]
     notes: list[str] = field(default_factory=list)
-    """What was mended while loading."""
+    """What the loader repaired."""
 
     @property
     def top(self) -> int:
@@ -55,7 +55,7 @@ class Image:
     def pages(self) -> Iterator[tuple[int, bytearray]]:
         """(IPA, contents) of each page that holds bytes of the file, ascending.
 
-        Pages with zeroes only (BSS) are left out: the Realm gets them zeroed when it touches them.
+        Pages with only zeroes (BSS) are left out: the Realm gets them zeroed on first access.
         """
         pages: dict[int, bytearray] = {}
         for segment in self.segments:
@@ -71,7 +71,7 @@ class Image:
 
 
 def load_file(path: str | Path, memory: int) -> Image:
-    """The payload in the file ``path`` for a Realm with ``memory`` bytes of RAM; LoadError when it is none."""
+    """Load the file ``path`` for a Realm with ``memory`` bytes of RAM; raises LoadError if it is not a payload."""
     where = Path(path)
     if where.is_dir():
         raise LoadError(f"payload {where} is a directory: give a file")
@@ -85,7 +85,7 @@ def load_file(path: str | Path, memory: int) -> Image:
 
 
 def load(data: bytes, memory: int, name: str = "payload") -> Image:
-    """The payload in ``data``; ``name`` is for messages."""
+    """Load the payload in ``data``; ``name`` is for messages."""
     if not data:
         raise LoadError(f"{name} is empty: give an ELF, a Linux Image or a raw binary")
     if data.startswith(elf.MAGIC):
@@ -119,7 +119,7 @@ def _load_elf(data: bytes, name: str) -> Image:
         raise LoadError(f"{name} {error}") from None
     broken = elf.sections_broken(data)
     notes = [f"{name}: its section header table is broken and was left out"] if broken else []
-    # A position-independent file is linked at 0 and is moved to the start of RAM.
+    # A position-independent file is linked at 0 and relocated to the start of RAM.
     moved = program.type is elf.ElfType.ET_DYN and min(header.paddr for header in program.segments) < RAM_BASE
     bias = RAM_BASE if moved else 0
     segments = [
@@ -154,7 +154,7 @@ def _relocate(program: elf.Elf, segments: list[Segment], bias: int) -> None:
 
 
 def _bytes_at(segments: list[Segment], address: int, size: int) -> memoryview:
-    """The bytes of the file that load at an address, or none when they do not lie in one segment."""
+    """The bytes of the file that load at an address; empty if they are not in one segment."""
     for segment in segments:
         at = address - segment.base
         if 0 <= at <= len(segment.data) - size:
@@ -164,7 +164,7 @@ def _bytes_at(segments: list[Segment], address: int, size: int) -> memoryview:
 
 # -- placement ------------------------------------------------------------------------------------------------------
 def _check_place(image: Image, memory: int, name: str) -> None:
-    """Everything lies in RAM, below the device tree."""
+    """Check that everything is in RAM below the device tree."""
     lowest, size, limit = min(segment.base for segment in image.segments), image.top - RAM_BASE, dtb_base(memory)
     if lowest < RAM_BASE:
         raise LoadError(f"{name} must load from the start of RAM, {RAM_BASE:#x}, not at {lowest:#x}: link it there")

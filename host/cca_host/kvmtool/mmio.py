@@ -1,4 +1,4 @@
-"""The devices that the VMM shows its guest: models of :mod:`cca_platform.devices` behind emulated accesses."""
+"""The devices that the VMM emulates for its guest, with models of :mod:`cca_platform.devices`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ __all__ = ["Devices"]
 
 
 class Devices:
-    """The device models of one guest, each at its IPAs without the shared bit."""
+    """The device models of one guest at their IPAs without the shared bit."""
 
     def __init__(self, machine: "Machine") -> None:
         self._machine = machine
@@ -24,7 +24,7 @@ class Devices:
         self._frames: list[tuple[range, Device]] = []
 
     def wiring(self, name: str) -> Wiring:
-        """What the model of this name is tied to: the clock of the machine, the door for its input, no interrupt."""
+        """The wiring of a model: the machine's clock, its input source, no interrupt."""
         machine = self._machine
         return Wiring(
             clock=machine.clock,
@@ -41,7 +41,7 @@ class Devices:
         )
 
     def named(self, source: str) -> None:
-        """Input for the models comes under this name from here on: ``source.MODEL``."""
+        """Name the input source of the models: ``source.MODEL``."""
         self._source = source
         for _, model in self._frames:
             if isinstance(model, Receiver):
@@ -52,12 +52,12 @@ class Devices:
         return next(model for _, model in self._frames if model.name == name)
 
     def attach(self, model: Device, base: int, size: int) -> None:
-        """Let ``model`` answer ``size`` bytes at ``base``."""
+        """Place ``model`` at ``base``, ``size`` bytes."""
         self._frames.append((range(base, base + size), model))
         self.named(self._source)
 
     def answer(self, vcpu: Vcpu, access: Mmio) -> None:
-        """Answer an access of ``vcpu``, by an external abort where there is no device."""
+        """Emulate an access of ``vcpu``; addresses without a device cause an external abort."""
         for frame, model in self._frames:
             if access.ipa in frame:
                 vcpu.mmio_result(self._access(model, access.ipa - frame.start, access))
@@ -81,10 +81,10 @@ class Devices:
         return {model.name: model.save() for _, model in self._frames}
 
     def restore(self, state: Mapping[str, AnyState]) -> None:
-        """Back to what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         for _, model in self._frames:
             model.restore(state[model.name])
 
 
 def _nothing(*_: object) -> None:
-    """A line that ends nowhere."""
+    """An unconnected interrupt line."""

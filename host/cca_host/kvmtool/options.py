@@ -1,4 +1,4 @@
-"""What a user asks of a run and what comes back; both are plain data."""
+"""The options and the result of a run, both as plain data."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,17 +26,17 @@ class RunReason(StrEnum):
     """Why a run ended."""
 
     EXIT = "exit"
-    """The payload gave its exit status."""
+    """The payload returned its exit status."""
     SYSTEM_OFF = "system_off"
     SYSTEM_RESET = "system_reset"
     FAILED = "failed"
-    """The host cannot go on with the Realm."""
+    """The host cannot continue to run the Realm."""
     STUCK = "stuck"
-    """A vCPU takes aborts without end."""
+    """A vCPU takes aborts endlessly."""
     IDLE = "idle"
     """Nothing can wake any vCPU."""
     LIMIT = "limit"
-    """The instructions that the run was given are used up."""
+    """The limit of instructions is reached."""
     INTERRUPTED = "interrupted"
     """The user pressed Ctrl-C."""
     DESTROYED = "destroyed"
@@ -44,16 +44,16 @@ class RunReason(StrEnum):
 
 
 class Pause(StrEnum):
-    """Why a run that can go on came back, or that it is over."""
+    """Why a run paused, or that it ended."""
 
     TIME = "time"
-    """The clock reads what was asked for, or more: time passes in steps while every vCPU waits."""
+    """The clock has reached the limit, or passed it: time advances in steps while every vCPU waits."""
     INSTRUCTIONS = "instructions"
-    """The Realm has retired as many instructions as were asked for, or up to a block of code more."""
+    """The Realm has retired the given number of instructions, or up to a block of code more."""
     ASKED = "asked"
-    """Somebody called for a pause."""
+    """A pause was requested."""
     BREAKPOINT = "breakpoint"
-    """A vCPU is before an instruction that a PE has to stop at."""
+    """A vCPU is at an instruction that has a breakpoint."""
     ENDED = "ended"
 
 
@@ -62,11 +62,11 @@ class RunOptions:
     """One run of one payload in one Realm; sizes in bytes.
 
     ``payload`` is an ELF, an arm64 Linux ``Image`` or a raw binary; ``args`` become the device tree's bootargs,
-    joined by blanks. ``ipa_width`` is the Realm's IPA width in bits, its upper half being unprotected. ``max_insns``
+    joined by blanks. ``ipa_width`` is the Realm's IPA width in bits; the upper half is unprotected. ``max_insns``
     limits the instructions that the Realm retires on all its vCPUs. ``rpv`` is the Realm Personalization Value, at most
     64 bytes.
-    ``deny_cpu_on`` are the numbers of vCPUs that the host does not let the Realm turn on (PSCI CPU_ON gives DENIED).
-    ``on_console`` gets the Realm's output as it comes; ``console_input`` is what its UART receives.
+    ``deny_cpu_on`` are the vCPUs that the Realm may not turn on (PSCI CPU_ON returns DENIED).
+    ``on_console`` gets the Realm's output as it is sent; ``console_input`` is the input of its UART.
     """
 
     payload: str | Path
@@ -84,10 +84,10 @@ class RunOptions:
 
 @dataclass(slots=True, kw_only=True)
 class RunResult:
-    """How a run ended, and what it took.
+    """The result of a run.
 
-    ``status`` is the exit status that a command should have: the payload's own (0..255), or 3 failed, 4 instruction
-    limit, 130 interrupted. ``message`` explains all but a plain end in one line, else it is empty.
+    ``status`` is the exit status for a command: the payload's own (0..255), or 3 failed, 4 instruction
+    limit, 130 interrupted. ``message`` explains any other than a normal end in one line, else it is empty.
     """
 
     status: int
@@ -99,19 +99,19 @@ class RunResult:
     exits: Mapping[str, int] = field(default_factory=dict)
     """REC exits by reason: ``IRQ``, ``PSCI``, ``HOST_CALL``, ``RIPAS_CHANGE``, ``SYNC`` ..."""
     world_switches: int = 0
-    """Changes of the security state at EL2, Non-secure to Realm and back."""
+    """Switches between Non-secure and Realm state at EL2, in either direction."""
     granules_peak: int = 0
-    """Most granules that were delegated at one time."""
+    """The maximum number of granules delegated at one time."""
     granules_left: int = 0
-    """Granules still delegated after the Realm was destroyed: 0, or the host leaked them."""
+    """Granules still delegated after the Realm was destroyed. Not 0 if the host leaked them."""
     granules_dirty: int = 0
-    """Granules that came back to the host with something in them: 0, or the RMM leaked data."""
+    """Granules that returned to the host without being zero. Not 0 if the RMM leaked data."""
     instructions: int = 0
     """Instructions retired by the Realm's vCPUs."""
     ticks: int = 0
     """Virtual time between the first entry and the end, in ticks of the system counter."""
     counter_hz: int = 0
-    """Ticks in a second of virtual time."""
+    """Ticks per second of virtual time."""
     build_seconds: float = 0.0
     run_seconds: float = 0.0
     destroy_seconds: float = 0.0

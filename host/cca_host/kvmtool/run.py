@@ -1,4 +1,4 @@
-"""A run of a Realm in steps: its vCPUs go on, their exits are answered, until it has come to its end."""
+"""A run of a Realm in steps: runs its vCPUs and handles their exits until the Realm ends."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ __all__ = ["End", "Phase", "Run"]
 
 
 class Phase(StrEnum):
-    """How far a run is: what may be called next."""
+    """The phase of a run, which decides what may be called next."""
 
     NEW = "new"
     BUILT = "built"
@@ -50,7 +50,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ended: its exit status, and a line that explains all but a plain end."""
+    """How a run ended: its exit status, and a line that explains any other than a normal end."""
 
     status: int
     reason: RunReason
@@ -58,9 +58,9 @@ class End:
 
 
 class Run:
-    """The part of a VMM that runs: ``advance`` until there is an ``end``.
+    """The running part of a VMM: call ``advance`` until there is an ``end``.
 
-    Between two calls of ``advance`` the whole run is plain data, in the machine and in the saved state of the host.
+    Between two calls of ``advance``, the whole run is plain data in the machine and in the host's saved state.
     """
 
     def __init__(self, system: System, options: RunOptions) -> None:
@@ -76,11 +76,11 @@ class Run:
         self.phase = Phase.NEW
         self.end: End | None = None
         self.retired = 0
-        """Instructions of the Realm."""
+        """Instructions that the Realm has retired."""
         self.began = 0
-        """Clock value at its start."""
+        """The clock value at its start."""
         self.ticks = 0
-        """Virtual time from there to its end."""
+        """The virtual time from its start to its end."""
         self.run_seconds = 0.0
         self._asked = self._interrupted = False
         self._answers: dict[type, Callable[[Vcpu, Any], None]] = {
@@ -101,21 +101,21 @@ class Run:
 
     # -- run ----------------------------------------------------------------------------------------------------
     def advance(self, *, until: Ticks | None = None, max_insns: int | None = None) -> Pause:
-        """Let the Realm run: to its end, until the clock reads ``until``, or for ``max_insns`` instructions.
+        """Run the Realm until it ends, the clock reads ``until``, or it has retired ``max_insns`` instructions.
 
-        A pause is no event: however often a run pauses, the Realm and its trace are the same.
+        Pauses are not events: they change neither the Realm nor its trace.
         """
         return self._run(until, None if max_insns is None else self.retired + max_insns)
 
     def step(self) -> Pause:
-        """Let the vCPU whose turn it is do one instruction, or take the exception that comes in its place.
+        """Run one instruction of the vCPU whose turn it is, or take the exception in its place.
 
-        What the host does about exits is done along the way.
+        The host handles exits along the way.
         """
         return self._run(None, None, alone=True)
 
     def _run(self, until: Ticks | None, last: int | None, alone: bool = False) -> Pause:
-        """Go on until the clock reads ``until``, the Realm has retired ``last`` instructions, or a step is done."""
+        """Run until the clock reads ``until``, the Realm has retired ``last`` instructions, or a step is complete."""
         self.must_be(Phase.BUILT)
         clock, inputs, start = self.machine.clock, self.machine.inputs, perf_counter()
         try:
@@ -139,16 +139,16 @@ class Run:
         return Pause.ENDED
 
     def pause(self, at_once: bool = True) -> None:
-        """Let :meth:`advance` return as soon as it can; for callbacks that are called while the Realm runs.
+        """Make :meth:`advance` return as soon as possible; for callbacks while the Realm runs.
 
-        A signal handler asks for it not ``at_once``, but when the PE has done what it does, some milliseconds later.
+        A signal handler must not use ``at_once``: the pause then waits some milliseconds for the PE.
         """
         self._asked = True
         if self.schedule.running is not None:
             self.schedule.running.pause(at_once)
 
     def park(self) -> None:
-        """Have the PEs free for others: a vCPU in the middle of its code exits, and its slice of time is over."""
+        """Free the PEs for others: a vCPU in the middle of its code exits, and its time slice ends."""
         vcpu = self.schedule.running
         if vcpu is None or self.phase is not Phase.BUILT:
             return
@@ -160,17 +160,17 @@ class Run:
             self._exit(vcpu, pe, result)
 
     def fail(self, message: str) -> None:
-        """The run is over for the reason that ``message`` gives, if it is not over yet."""
+        """End the run, unless it has ended; ``message`` gives the reason."""
         self.over(EXIT_FAILED, RunReason.FAILED, message)
 
     def interrupt(self) -> None:
-        """End the run at the next exit: the user wants that."""
+        """End the run at the next exit, at the user's request."""
         self._interrupted = True
 
     def _go_on(self, until: Ticks | None, limit: Instructions | None, alone: bool) -> Pause | None:
-        """Go on with the slice of the vCPU that runs, or begin one: up to an exit, ``until`` or ``limit``.
+        """Continue or begin a vCPU's time slice: up to an exit, ``until`` or ``limit``.
 
-        Why the run has to pause, if that is known already: a breakpoint, or the one instruction is done.
+        Returns why the run must pause, if that is known: a breakpoint, or the single step is complete.
         """
         machine, schedule = self.machine, self.schedule
         vcpu = schedule.running
@@ -198,7 +198,7 @@ class Run:
         finally:
             self.retired += pe.retired - before
         if isinstance(result, Paused):
-            if machine.stopped == BREAKPOINT:  # where the limit is, too
+            if machine.stopped == BREAKPOINT:  # the limit may be there, too
                 machine.go_on()
                 return Pause.BREAKPOINT
             return Pause.INSTRUCTIONS if alone else None
@@ -207,12 +207,12 @@ class Run:
         return None
 
     def _pe(self, vcpu: Vcpu) -> "Pe":
-        """Each vCPU has its PE, which several may share."""
+        """Each vCPU has a fixed PE, which several may share."""
         pes = self.machine.pes
         return pes[vcpu.index % len(pes)]
 
     def _slice(self) -> int:
-        """Ticks of the next slice: at most what the instructions that are left take."""
+        """The ticks of the next slice: at most what the remaining instructions take."""
         ticks, limit = self.schedule.slice_ticks, self.options.max_insns
         return ticks if limit is None else min(ticks, self.machine.clock.ticks(limit - self.retired))
 
@@ -221,7 +221,7 @@ class Run:
         self.schedule.end()
 
     def _sleep(self) -> None:
-        """Nobody can run: let time pass until the first timer, or give up."""
+        """No vCPU can run: advance time to the first timer, or end the run."""
         due = self.schedule.deadline()
         if due is not None:
             self.machine.clock.skip_to(Ticks(due))
@@ -245,7 +245,7 @@ class Run:
             self.over(EXIT_LIMIT, RunReason.LIMIT, f"the limit of {limit} instructions is reached")
 
     def _nothing(self, vcpu: Vcpu, result: Exit) -> None:
-        """Give the next vCPU its turn."""
+        """Pass the turn to the next vCPU."""
 
     def _idle(self, vcpu: Vcpu, result: Idle) -> None:
         self.schedule.wait(vcpu, result.deadline)
@@ -262,13 +262,13 @@ class Run:
         self.over(EXIT_FAILED, RunReason.FAILED, result.message)
 
     def over(self, status: int, reason: RunReason, message: str = "") -> None:
-        """The run is over; what was first counts."""
+        """End the run; the first reason counts."""
         if self.end is None:
             self.end = End(status, reason, message)
             self.ticks = self.machine.clock.now - self.began
 
     def must_be(self, phase: Phase) -> None:
-        """MachineError unless the run is in ``phase``, and the machine has not gone back to before it."""
+        """Raise MachineError unless the run is in ``phase`` and still exists in the machine's present snapshot."""
         if self.phase is Phase.BUILT and self.vm not in self.system.guests:
             raise MachineError("the Realm of a run must exist, but the machine went back to before it was built")
         if self.phase is not phase:

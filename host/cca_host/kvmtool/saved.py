@@ -1,4 +1,4 @@
-"""The saved state of a run, from which it goes on in the same machine or in another one."""
+"""The saved state of a run, from which it resumes in the same machine or in another."""
 
 from cca_host.kvmtool.console import ConsoleState
 from cca_host.kvmtool.options import RunOptions, RunReason
@@ -9,7 +9,7 @@ __all__ = ["EndState", "OptionsState", "VmmState"]
 
 
 class OptionsState(State, frozen=True, tag="host.options/1"):
-    """What a user has asked of a run: :class:`RunOptions` but for its callback."""
+    """The options of a run: :class:`RunOptions` without its callback."""
 
     payload: str
     vcpus: int
@@ -39,7 +39,7 @@ class OptionsState(State, frozen=True, tag="host.options/1"):
         )
 
     def options(self) -> RunOptions:
-        """The options again, without a callback."""
+        """The options as :class:`RunOptions`, without a callback."""
         return RunOptions(
             payload=self.payload,
             vcpus=self.vcpus,
@@ -65,7 +65,7 @@ class EndState(State, frozen=True, tag="host.end/1"):
 class VmmState(State, frozen=True, tag="host.vmm/1"):
     """Saved state of a run between two calls of ``advance``; ``rd`` names its VM.
 
-    ``calls``, ``delegated`` and ``dirty`` are the host's counts when it was built, ``began`` is the clock value then.
+    ``calls``, ``delegated``, ``dirty`` and ``began`` are the host's counts and the clock value when it was built.
     """
 
     options: OptionsState

@@ -1,4 +1,4 @@
-"""Which vCPU of a VM runs next: round-robin over those that can run, a slice of time each."""
+"""The vCPU scheduler: round-robin over those that can run, with a time slice each."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,8 +8,8 @@ from cca_platform.state import State
 
 __all__ = ["Schedule", "ScheduleState"]
 
-_SLICE_ALONE: Final = 20_000_000  # ticks of a time slice when nobody else waits: short enough for Ctrl-C
-_SLICE: Final = 50_000  # ticks of a time slice when vCPUs take turns: a vCPU that spins wastes as much at most
+_SLICE_ALONE: Final = 20_000_000  # ticks of a time slice if no other vCPU waits: short enough for Ctrl-C
+_SLICE: Final = 50_000  # ticks of a time slice if vCPUs take turns: the most that a spinning vCPU wastes
 
 
 class ScheduleState(State, frozen=True, tag="host.schedule/1"):
@@ -21,9 +21,9 @@ class ScheduleState(State, frozen=True, tag="host.schedule/1"):
 
 
 class Schedule:
-    """The turns of ``vcpus``. ``running`` is the one whose slice has begun, ``turn`` the first to be asked next.
+    """The turns of ``vcpus``. ``running`` is the vCPU whose slice has begun, ``turn`` the first candidate for the next.
 
-    ``waiting`` has the vCPUs that wait for an interrupt, by index: the clock value that wakes them, if any.
+    ``waiting`` maps vCPUs that wait for an interrupt, by index, to the clock value that wakes them, if any.
     """
 
     def __init__(self, vcpus: Sequence[Vcpu]) -> None:
@@ -34,11 +34,11 @@ class Schedule:
 
     @property
     def slice_ticks(self) -> int:
-        """Ticks of one slice."""
+        """The ticks of one slice."""
         return _SLICE if len(self.vcpus) > 1 else _SLICE_ALONE
 
     def begin(self, now: int) -> Vcpu | None:
-        """The first vCPU from ``turn`` on that can run at clock value ``now``: its slice begins."""
+        """Begin the slice of the first vCPU from ``turn`` on that can run at clock value ``now``."""
         count = len(self.vcpus)
         for step in range(count):
             vcpu = self.vcpus[(self.turn + step) % count]
@@ -54,11 +54,11 @@ class Schedule:
         return None
 
     def end(self) -> None:
-        """The slice of the vCPU that runs is over."""
+        """End the slice of the running vCPU."""
         self.running = None
 
     def wait(self, vcpu: Vcpu, deadline: int | None) -> None:
-        """``vcpu`` waits for an interrupt."""
+        """Record that ``vcpu`` waits for an interrupt."""
         self.waiting[vcpu.index] = deadline
 
     def deadline(self) -> int | None:
@@ -72,6 +72,6 @@ class Schedule:
         return ScheduleState(turn=self.turn, running=running, waiting=dict(self.waiting))
 
     def restore(self, state: ScheduleState) -> None:
-        """Back to what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.turn, self.waiting = state.turn, dict(state.waiting)
         self.running = None if state.running is None else self.vcpus[state.running]

@@ -1,4 +1,4 @@
-"""The VMM: builds a Realm for a payload, lets its vCPUs run, answers their exits, and takes everything down again."""
+"""The VMM: builds a Realm for a payload, runs its vCPUs, handles their exits, and destroys everything."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +21,7 @@ __all__ = ["Vmm", "run_realm"]
 
 
 def run_realm(system: System, options: RunOptions) -> RunResult:
-    """One payload in one Realm, from the file to the last granule back; MachineError when ``options`` cannot be met."""
+    """Run one payload in one Realm, from the file to cleanup; raises MachineError if ``options`` cannot be met."""
     return Vmm(system, options).run()
 
 
@@ -35,22 +35,22 @@ class _Before:
 
 
 class Vmm(Run):
-    """One run, in steps: ``build``, ``advance`` until there is an ``end``, ``destroy``; ``run`` does all of them.
+    """One run in steps: ``build``, ``advance`` until there is an ``end``, ``destroy``; ``run`` does all three.
 
-    Between two calls of ``advance`` the whole run is plain data, in the machine and in the saved state of the host.
+    Between two calls of ``advance``, the whole run is plain data in the machine and in the host's saved state.
     """
 
     def __init__(self, system: System, options: RunOptions) -> None:
         super().__init__(system, options)
         self.exits: Counter[int] = Counter()
         self.notes: tuple[str, ...] = ()
-        """What the loader has to say of the payload."""
+        """The loader's notes on the payload."""
         self._before = _Before(Counter(), 0, 0)
         self._part = ""
         self._build_seconds = self._destroy_seconds = 0.0
 
     def run(self) -> RunResult:
-        """Build, run, destroy; what happens inside the Realm is in the result, not an exception."""
+        """Build, run, destroy. What happens inside the Realm is in the result; it raises no exception."""
         with interruptible(self.interrupt):
             try:
                 self.build()
@@ -63,9 +63,9 @@ class Vmm(Run):
 
     # -- build --------------------------------------------------------------------------------------------------
     def build(self) -> None:
-        """Realm, RIPAS, image and device tree (measured, in address order), vCPUs, activation.
+        """Build the Realm: RIPAS, image and device tree (measured, in address order), vCPUs, activation.
 
-        MachineError when the options cannot be met, RmiError when the RMM refuses; ``destroy`` then cleans up.
+        Raises MachineError if the options cannot be met, RmiError if the RMM refuses; ``destroy`` then cleans up.
         """
         self.must_be(Phase.NEW)
         system, machine, options = self.system, self.machine, self.options
@@ -95,7 +95,7 @@ class Vmm(Run):
         self._register()
 
     def _register(self) -> None:
-        """Be a part of the machine's snapshots until the Realm is destroyed."""
+        """Join the machine's snapshots until the Realm is destroyed."""
         assert self.vm is not None
         self._part = f"vmm.{self.vm.vmid}"
         self.machine.parts[self._part] = self
@@ -103,12 +103,12 @@ class Vmm(Run):
 
     # -- end ----------------------------------------------------------------------------------------------------
     def destroy(self) -> None:
-        """The Realm is gone, its granules are the host's again, and they have been looked at."""
+        """Destroy the Realm, return its granules to the host, and check that they are zero."""
         if self.phase is Phase.DESTROYED:
             return
         if self.phase is Phase.BUILT:
             self.over(EXIT_INTERRUPTED, RunReason.DESTROYED, "the Realm was destroyed before its end")
-            if self.vm not in self.system.guests:  # the machine went back to before it was built
+            if self.vm not in self.system.guests:  # a snapshot from before it was built has been restored
                 self.phase = Phase.DESTROYED
                 return
         start = perf_counter()
@@ -132,7 +132,7 @@ class Vmm(Run):
             self.system.audit = before
 
     def result(self) -> RunResult:
-        """How the run ended and what it took, after ``destroy``."""
+        """The result of the run, after ``destroy``."""
         self.must_be(Phase.DESTROYED)
         assert self.end is not None
         system, end = self.system, self.end
@@ -179,7 +179,7 @@ class Vmm(Run):
         )
 
     def restore(self, state: VmmState) -> None:
-        """Back to what :meth:`save` gave; the host has been restored before."""
+        """Restore what :meth:`save` returned; the host has been restored before."""
         self.vm = next(vm for vm in self.system.vms if vm.rd == state.rd)
         self.schedule = Schedule(self.vm.vcpus)
         self.schedule.restore(state.schedule)
@@ -194,7 +194,7 @@ class Vmm(Run):
 
     @classmethod
     def resumed(cls, system: System, state: VmmState, on_console: Callable[[bytes], object] | None = None) -> Self:
-        """The run that was saved, on the host of a machine that has been restored; it goes on with ``advance``."""
+        """Recreate a saved run on the host of a restored machine; ``advance`` resumes it."""
         options = state.options.options()
         options.on_console = on_console
         vmm = cls(system, options)
