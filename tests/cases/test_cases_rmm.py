@@ -55,7 +55,6 @@ def test_fold_of_a_level_1_table_that_is_not_homogeneous(host: Host) -> None:
     assert host.status(Rmi.RTT_FOLD, realm.rd, half, 1) == (RmiStatus.ERROR_RTT, 1)
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="pc + 4 has no 64-bit mask")
 def test_emulated_access_at_the_end_of_the_address_space(host: Host) -> None:
     """A Realm goes on at address 0 after an emulated access by the last instruction of its address space."""
     realm = Realm(host, rtt_level_start=1, rtt_num_start=1)

@@ -28,6 +28,7 @@ _SECURE: Final = SecurityState.SECURE
 _NS: Final = SecurityState.NON_SECURE
 _ROOT: Final = SecurityState.ROOT
 _W: Final = 0xFFFF_FFFF
+_U64: Final = (1 << 64) - 1
 _TRAPS: Final = int(Scr.make(ns=1, rw=1)) | SCR_EL3_RES1
 """SCR_EL3 for the engine while the Secure world runs: as there is no S-EL2, HVC is undefined (HCE = 0)."""
 _EL: Final = Pstate.el.low
@@ -98,7 +99,7 @@ class SecureWorld:
     # -- the switch ---------------------------------------------------------------------------------------------------
     def begin(self, pe: "Pe", region: "Region") -> None:
         """Enter the payload for the first time on ``pe``, from EL3; ``region`` is the Secure memory it lies in."""
-        entry = self.vectors + 4 * TspVector.CPU_ON if self.vectors else region.base
+        entry = (self.vectors + 4 * TspVector.CPU_ON) & _U64 if self.vectors else region.base
         self._contexts.of(pe.index, _SECURE).reset(entry, EL1H_MASKED, sctlr_el1=SCTLR_EL1_RES1)
         pe.security = _NS
         self.enter(pe, SecureState.STARTING, None, pe.index, region.base, region.size)

@@ -76,7 +76,7 @@ def _smc(pe: "Pe") -> None:
     """
     words, security = pe.words, pe.security
     if pe.el == 1 and words[w.P_HCR] & _HCR_TSC and (security, 2) in pe.programs:
-        words[w.P_PC] -= 4
+        pe.elr -= 4
         take_program(pe, security, 2, SMC_0)  # the SMCCC knows no other immediate, and the RMM does not look at it
     else:
         take_program(pe, _ROOT, 3, SMC_0 | _immediate(pe, -4))

@@ -50,7 +50,7 @@ def emulate(pe: "Pe", word: int) -> int:
     if not decoded.is_write:
         for register, value in vectors.items():
             pe.engine.write_vector(register, value)
-    words[w.P_PC] += 4
+    pe.elr += 4
     pe.retire_one()
     return 0
 

@@ -20,6 +20,7 @@ BREAKPOINT: Final = "breakpoint"
 """Why a machine stops before an instruction that ``Pe.stop_before`` names."""
 _HCR_VSE: Final = Hcr.vse.mask
 _EL_LOW, _EL_ONES = Pstate.el.low, Pstate.el.ones
+_LAST: Final = (1 << 64) - 1  # the last address
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
 _SLICE: Final = 4_000_000  # instructions without a look at signals: about 10 ms
 _NON_SECURE: Final = int(SecurityState.NON_SECURE)
@@ -138,7 +139,8 @@ def _set_bounds(pe: "Pe", until: Ticks | None, limit: Instructions | None, resum
 def _stopped_before(pe: "Pe", start: int, retired: int) -> None:
     """A run from ``start`` ended before an instruction: its block is counted up to there, and its end is noted."""
     words = pe.words
-    pc, block, end = words[w.P_PC], words[w.P_BLOCK_PC], words[w.P_BLOCK_PC] + words[w.P_BLOCK_SIZE]
+    pc, block = words[w.P_PC], words[w.P_BLOCK_PC]
+    end = min(block + words[w.P_BLOCK_SIZE], _LAST)
     hooks.uncount(pe.address)
     if words[w.P_RETIRED] == retired:
         return  # it stands where it stood

@@ -17,6 +17,7 @@ RT_NONE: Final = 31
 _X: Final = frame.offset("x0")
 _PC: Final = frame.offset("pc")
 _INSTRUCTION: Final = 4
+_U64: Final = (1 << 64) - 1
 
 
 def finish(port: Port, rec: Rec, answer: int) -> None:
@@ -24,7 +25,7 @@ def finish(port: Port, rec: Rec, answer: int) -> None:
     esr, regs = DataAbortEsr(rec.esr), rec.aux_regs
     if not esr.wnr and esr.srt != RT_NONE:
         port.write64(regs + _X + 8 * esr.srt, emulated_value(esr, answer))
-    port.write64(regs + _PC, port.read64(regs + _PC) + _INSTRUCTION)
+    port.write64(regs + _PC, (port.read64(regs + _PC) + _INSTRUCTION) & _U64)
 
 
 def emulated_value(esr: DataAbortEsr, value: int) -> int:
@@ -33,7 +34,7 @@ def emulated_value(esr: DataAbortEsr, value: int) -> int:
     value &= (1 << bits) - 1
     if esr.sse and value >> (bits - 1):
         value |= -1 << bits
-    return value & ((1 << 64) - 1 if esr.sf else (1 << 32) - 1)
+    return value & (_U64 if esr.sf else (1 << 32) - 1)
 
 
 def stored_value(pe: "Pe", esr: int) -> bytes:
