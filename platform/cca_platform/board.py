@@ -86,7 +86,7 @@ class Board:
 
     The system counter takes one tick for each ``instructions_per_tick`` instructions that the PEs retire.
     ``nonvolatile`` is the DRAM that survives a system reset. ``unmapped`` says what an access gets that no device
-    claims: "abort", or "raz" (reads zero, writes are ignored).
+    claims: "abort", or "raz" (reads zero, writes are ignored). ``rmm_console`` is the UART that firmware gives the RMM.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Board:
     pa_bits: int
     pps_bits: int
     ns_entry: int
+    rmm_console: str = ""
 
     @classmethod
     def load(cls, name: str | Path) -> "Board":
@@ -138,6 +139,7 @@ class Board:
             pa_bits=data["pe"]["pa_bits"],
             pps_bits=data["pe"]["pps_bits"],
             ns_entry=data["boot"]["ns_entry"],
+            rmm_console=data["boot"].get("rmm_console", ""),
         )
         board._check()
         return board
@@ -177,6 +179,8 @@ class Board:
             raise ValueError(f"unmapped must be one of {', '.join(_UNMAPPED)}, not {self.unmapped!r}")
         if self.gic.spis % 32 or not 0 < self.gic.spis <= 960:
             raise ValueError(f"spis of the GIC must be a multiple of 32 up to 960, not {self.gic.spis}")
+        if self.rmm_console not in ("", *(device.name for device in self.devices)):
+            raise ValueError(f"rmm_console must be the name of a device of the board, not {self.rmm_console!r}")
         self._check_frames()
 
     def _check_frames(self) -> None:

@@ -160,7 +160,6 @@ class TestBoard:
         source = f"{constant('x10', UART0)} mov x11, #1000; mov w9, #120; {poll} strb w9, [x10]; subs x11, x11, #1;"
         assert run(f"{source} b.ne again; {OFF}").console == b"x" * 1000
 
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="PSCI refuses the MT bit")
     def test_multithreading_bit_of_a_psci_target(self) -> None:
         """PSCI takes the affinity of the FVP's MPIDR_EL1 with the MT bit, as TF-A does there."""
         affinity = f"mrs x1, mpidr_el1; {constant('x2', 0xFF_01FF_FFFF)} and x1, x1, x2; mov x2, #0;"

@@ -2,21 +2,24 @@
 
 import re
 import sys
+from array import array
 from typing import Any
 
 import pytest
 
 from cca_arch.el3 import RMM_EL3_VERSION, BootCode
-from cca_arch.psci import Psci, PsciStatus, mpidr_affinity
+from cca_arch.psci import AffinityInfo, Psci, PsciStatus, mpidr_affinity
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.types import Pas, SecurityState
 from cca_firmware.base.errors import BootError
 from cca_firmware.base.images import BL2, BL31, BL33, CCA_CERTIFICATE, NS_CERTIFICATE, RMM
+from cca_firmware.bl31.psci import PsciService
 from cca_firmware.package.package import Package, component, package
 from cca_firmware.trusted_boot.fip import Fip
-from cca_platform.board import names
+from cca_platform.board import Board, names
 from cca_platform.errors import MachineStopped
+from cca_platform.machine.machine import Machine
 
 NS = SecurityState.NON_SECURE
 
@@ -162,6 +165,37 @@ class TestPsci:
             assert booted.pe.smc(Psci.AFFINITY_INFO_64, mpidr_affinity(pe.mpidr), 0)[0] == 0
         assert booted.pe.smc(Psci.AFFINITY_INFO, 0xFF, 0)[0] == PsciStatus.INVALID_PARAMETERS
         assert booted.pe.smc(Psci.AFFINITY_INFO, 0, 4)[0] == PsciStatus.INVALID_PARAMETERS
+
+    @pytest.mark.parametrize("name", names())
+    def test_target_cpu(self, name: str) -> None:
+        """CPU_ON and AFFINITY_INFO take an affinity as MPIDR_EL1 has it, MT and RES1 too where that has them.
+
+        As TF-A does on the FVP, whose MPIDRs have MT; a bit that MPIDR_EL1 has not names no PE.
+        """
+        machine = Machine(Board.load(name))
+        on: list[int] = []
+        psci = PsciService(machine, lambda pe, entry, context: on.append(pe.index))
+        entry = machine.board.ns_entry
+
+        def call(fid: int, target: int, *arguments: int) -> int:
+            x = memoryview(array("Q", [fid, target, *arguments, 0, 0]))
+            psci.handlers[fid](machine.pes[0], x)
+            return x[0]
+
+        for index, pe in enumerate(machine.pes[1:], 1):
+            affinity, tags = mpidr_affinity(pe.mpidr), pe.mpidr ^ mpidr_affinity(pe.mpidr)
+            assert tags == {"fvp": 0x8100_0000, "virt": 0x8000_0000}[name]
+            for tag in {0, tags & 1 << 24, tags & 1 << 31, tags}:
+                assert call(Psci.AFFINITY_INFO_64, affinity | tag, 0) == AffinityInfo.OFF
+            for tag in (1 << bit for bit in (24, 25, 26, 27, 28, 29, 30, 40, 63) if not tags >> bit & 1):
+                for fid in (Psci.CPU_ON_64, Psci.AFFINITY_INFO_64):
+                    assert call(fid, affinity | tag, entry if fid == Psci.CPU_ON_64 else 0) == (
+                        PsciStatus.INVALID_PARAMETERS
+                    )
+            assert call(Psci.CPU_ON if index & 1 else Psci.CPU_ON_64, affinity | tags, entry) == PsciStatus.SUCCESS
+            assert on.pop() == index
+            assert call(Psci.AFFINITY_INFO, affinity | tags, 0) == AffinityInfo.ON
+        machine.close()
 
     def test_smc32(self, booted: Any) -> None:
         """The SMC32 form looks at 32 bits of each argument, the SMC64 form at all."""

@@ -100,6 +100,10 @@ class TestParse:
         row = {"name": "d", "kind": "pl011", "base": 0x5_0000, "size": 0x1000}
         assert _parse({"device": [row]}).devices[0].pases == tuple(Pas)
 
+    def test_rmm_console(self) -> None:
+        """A board names the UART of the RMM by its device, or leaves it open."""
+        assert (Board.load("fvp").rmm_console, Board.load("virt").rmm_console) == ("uart3", "")
+
     def test_instructions_per_tick(self) -> None:
         """A tick of the system counter is one instruction, unless the board says how many it is."""
         assert _parse({}).instructions_per_tick == 1
@@ -122,6 +126,7 @@ class TestParse:
             ({"nonvolatile": [{"base": 0, "size": 0x1000}]}, "must lie in Non-secure DRAM"),
             ({"pe": _PE | {"mpidrs": []}}, "mpidrs must name each PE by an affinity of its own"),
             ({"pe": _PE | {"mpidrs": [0x8000_0001, 0x8100_0001]}}, "an affinity of its own, not .*0x81000001"),
+            ({"boot": {"ns_entry": 0, "rmm_console": "uart9"}}, "rmm_console must be .* a device .*, not 'uart9'"),
             ({"pe": _PE | {"instructions_per_tick": 0}}, "instructions_per_tick must be a number from 1 to .*, not 0"),
             ({"pe": _PE | {"instructions_per_tick": 2.5}}, "instructions_per_tick must be a number .*, not 2.5"),
             ({"gic": {"distributor": 0, "redistributors": 0x2_0000, "spis": 33}}, "must be a multiple of 32"),

@@ -22,9 +22,11 @@ def shared_page(board: Board) -> PA:
 def build(board: Board, page: PA) -> bytes:
     """The manifest of ``board`` with its lists, as it stands at the start of ``page``.
 
-    The banks are the DRAM that is Non-secure after boot, ascending: what a host can delegate.
+    The banks are the DRAM that is Non-secure after boot, ascending: what a host can delegate. The console is the PL011
+    that the board names for the RMM, or its first one.
     """
     banks = b"".join(DRAM_BANK.pack(base=bank.base, size=bank.size) for bank in board.ns_banks())
+    wanted = board.rmm_console
     consoles = b"".join(
         CONSOLE.pack(
             base=device.base,
@@ -34,7 +36,7 @@ def build(board: Board, page: PA) -> bytes:
             baud_rate=BAUD_RATE,
         )
         for device in board.devices
-        if device.kind == _CONSOLE_KIND
+        if device.kind == _CONSOLE_KIND and wanted in ("", device.name)
     )[: CONSOLE.size]
     banks_pa = page + CORE_MANIFEST.size
     consoles_pa = banks_pa + len(banks) if consoles else 0

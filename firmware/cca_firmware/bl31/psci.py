@@ -94,12 +94,12 @@ class PsciService:
 
     def _affinity_info(self, pe: "Pe", x: memoryview) -> None:
         affinity, level, _ = _arguments(x)
-        target = self._index_of.get(affinity)
+        target = self._target(affinity)
         x[0] = PsciStatus.INVALID_PARAMETERS if target is None or level else self.power[target]
 
     def _cpu_on(self, pe: "Pe", x: memoryview) -> None:
         affinity, entry, context_id = _arguments(x)
-        target = self._index_of.get(affinity)
+        target = self._target(affinity)
         if target is None:
             x[0] = PsciStatus.INVALID_PARAMETERS
         elif entry & 3 or not self._is_ns(entry):
@@ -113,6 +113,13 @@ class PsciService:
             x[0] = PsciStatus.SUCCESS
             gic.pe_on(self._machine.gic, target)
             self._start(self._machine.pes[target], entry, context_id)
+
+    def _target(self, target_cpu: int) -> int | None:
+        """The index of the PE that ``target_cpu`` names: an affinity, with or without MT and RES1 of its MPIDR_EL1."""
+        index = self._index_of.get(mpidr_affinity(target_cpu))
+        if index is None or (target_cpu ^ mpidr_affinity(target_cpu)) & ~self._machine.pes[index].mpidr:
+            return None
+        return index
 
     def _is_ns(self, entry: int) -> bool:
         """Whether NS software can fetch from ``entry``: DRAM in the Non-secure PAS."""
