@@ -1,6 +1,9 @@
 """Verification: good tokens, tokens with one bit altered, tokens whose claims are not what they must be."""
 
+import contextlib
 import hashlib
+import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,45 +12,15 @@ import pytest
 from cwt import COSE, COSEKey
 from hypothesis import given
 from hypothesis import strategies as st
+from tokens import CPAK, OTHER, RAK, Token, good, public, seal
 
 from cca_arch import cose
-from realmlab.attest import Layout, Report, load_key, parse, verify
+from realmlab.attest import Layout, Report, load_key, look, parse, verify
+from realmlab.attest.render import look_data, report_data, show_look, show_report
+from realmlab.attest.token import COMPONENT, PLATFORM, REALM, Claim, TokenError
 from realmlab.attest.verify import Result
 
-Token = dict[str, Any]
-CPAK, RAK, OTHER = (bytes((n,)) * 48 for n in (1, 2, 3))
-
-
-def public(scalar: bytes) -> Any:
-    """The public key of a scalar."""
-    from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePublicKey
-
-    return EllipticCurvePublicKey.from_encoded_point(SECP384R1(), cose.point(scalar))
-
-
 KEYS = {"a CPAK": public(CPAK)}
-
-
-def good() -> Token:
-    """The claims of a good token, to be spoiled."""
-    key = cose.cose_key(cose.point(RAK))
-    component = {1: "RMM", 2: bytes(32), 4: "1", 5: bytes(32), 6: "sha-256"}
-    return {
-        "platform": {
-            265: "tag:arm.com,2023:cca_platform#1.0.0", 10: hashlib.sha256(key).digest(), 2396: bytes(32),
-            256: b"\x01" + bytes(32), 2401: b"", 2395: 0x3003, 2399: [component], 2400: "x", 2402: "sha-256",
-        },
-        "realm": {
-            10: bytes(64), 44235: bytes(64), 44237: key, 44236: "sha-256", 44240: "sha-256",
-            265: "tag:arm.com,2023:realm#1.0.0", 44238: bytes(32), 44239: [bytes(32)] * 4,
-        },
-    }  # fmt: skip
-
-
-def seal(token: Token, cpak: bytes = CPAK, rak: bytes = RAK) -> bytes:
-    """Sign and assemble."""
-    halves = [cose.sign1(key, cose.encode(token[name])) for name, key in (("platform", cpak), ("realm", rak))]
-    return cbor2.dumps(cbor2.CBORTag(399, dict(zip((44234, 44241), halves, strict=True))))
 
 
 def reason(report: Report) -> str | None:
@@ -182,7 +155,7 @@ class TestClaims:
     """A rightly signed token is refused for its claims, by the step that looks at them."""
 
     def test_good(self) -> None:
-        """Nothing is wrong with the claims that the others spoil; unknown ones are tolerated."""
+        """Nothing is wrong with the claims that the others spoil; unknown ones are tolerated and kept apart."""
         assert verify(seal(good()), KEYS).verified
         token = good()
         token["realm"][99999] = [1, {2: None}]
@@ -190,7 +163,7 @@ class TestClaims:
         report = verify(seal(token), KEYS)
         assert report.verified
         assert report.realm is not None
-        assert report.realm["99999"] == [1, {2: None}]
+        assert report.realm.unknown[99999] == [1, {2: None}]
 
     @pytest.mark.parametrize("name", SPOILED)
     def test_spoiled(self, name: str) -> None:
@@ -200,6 +173,41 @@ class TestClaims:
         spoil(token)
         report = verify(seal(token), KEYS)
         assert reason(report) == expected, report.failure
+
+    @pytest.mark.parametrize("row", [*PLATFORM, *REALM], ids=lambda row: row.name)
+    def test_text_key_like_a_name(self, row: Claim) -> None:
+        """An unknown text key is no claim, however it is spelled: it neither replaces one nor stands in for one."""
+        half = "platform" if row in PLATFORM else "realm"
+        others: list[Any] = [0x3003, b"", bytes(32), "sha-256", [], [1], {}, None]
+        for item in others:
+            token = good()
+            before = verify(seal(token), KEYS)
+            token[half] |= {row.name: item, str(int(row.key)): item}
+            report = verify(seal(token), KEYS)
+            assert report.verified, report.failure
+            assert (report.platform, report.realm) == (before.platform, before.realm)
+            assert getattr(report, half).unknown == {row.name: item, str(int(row.key)): item}
+        if row.mandatory:
+            token[half][row.name] = token[half].pop(row.key)
+            assert not verify(seal(token), KEYS).verified
+
+    @pytest.mark.parametrize("row", COMPONENT, ids=lambda row: row.name)
+    def test_text_key_like_a_field(self, row: Claim) -> None:
+        """The same in a software component."""
+        token = good()
+        expected = verify(seal(token), KEYS).platform
+        token["platform"][2399][0] |= {row.name: "forged", 99: 1}
+        report = verify(seal(token), KEYS)
+        assert report.platform is not None
+        assert report.verified
+        assert report.platform == expected
+        assert report.platform["components"][0].unknown == {row.name: "forged", 99: 1}
+
+    def test_decommissioned_stays_decommissioned(self) -> None:
+        """A text key cannot make a platform look secured."""
+        token = good()
+        token["platform"] |= {2395: 0x6000, "lifecycle": 0x3003}
+        assert reason(verify(seal(token), KEYS)) == "lifecycle"
 
     def test_signatures_come_first(self) -> None:
         """A signature of another key is the reason, whatever the claims say."""
@@ -278,15 +286,43 @@ class TestCose:
                 load_key(pem)
 
 
+NUMBERS = [int(row.key) for row in (*PLATFORM, *REALM, *COMPONENT)]
+KEYS_OF_MAPS = (
+    st.integers(-5, 5)
+    | st.sampled_from([44234, 44241, *NUMBERS])
+    | st.sampled_from([row.name for row in (*PLATFORM, *REALM, *COMPONENT)])
+    | st.text(max_size=4)
+)
 CBOR = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.binary(max_size=60) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64 - 1)
+    | st.floats()
+    | st.sampled_from([bytes(32), bytes(48), bytes(64), b"\1" + bytes(32)])
+    | st.binary(max_size=60)
+    | st.sampled_from(["sha-256", "sha-384", "sha-512", "\x1b[2J", "\x9b", "\x7f", "\u202e"])
+    | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.integers(-5, 5) | st.sampled_from([44234, 44241, 44237, 265]), inner, max_size=4)
+        | st.dictionaries(KEYS_OF_MAPS, inner, max_size=4)
         | st.builds(cbor2.CBORTag, st.sampled_from([18, 399]), inner)
     ),
     max_leaves=8,
 )
+
+
+def told(token: bytes) -> Report:
+    """Verify a token, and show it in every form: none raises anything but TokenError, and only ``look`` does."""
+    report = verify(token, KEYS)
+    with io.StringIO() as shown:
+        show_report(report, shown)
+        json.dumps(report_data(report), allow_nan=False)
+        with contextlib.suppress(TokenError):
+            found = look(token)
+            show_look(found, shown)
+            json.dumps(look_data(found), allow_nan=False)
+        assert all(line.isprintable() for line in shown.getvalue().split("\n"))
+    return report
 
 
 class TestGarbage:
@@ -295,20 +331,55 @@ class TestGarbage:
     @given(data=st.binary(max_size=200))
     def test_bytes(self, data: bytes) -> None:
         """Random bytes."""
-        assert reason(verify(data, KEYS)) == "structure"
+        assert reason(told(data)) == "structure"
 
     @given(value=CBOR)
     def test_items(self, value: Any) -> None:
         """Random items, in place of the token and of what is in it."""
         for item in (value, cbor2.CBORTag(399, value), cbor2.CBORTag(399, {44234: value, 44241: value})):
-            assert not verify(cbor2.dumps(item), KEYS).verified
+            assert not told(cbor2.dumps(item)).verified
 
     @given(value=CBOR, name=st.sampled_from(["platform", "realm"]), claim=st.data())
     def test_claims(self, value: Any, name: str, claim: st.DataObject) -> None:
-        """Random values of a claim, rightly signed."""
+        """Random values of a claim, known or not, rightly signed."""
         token = good()
-        token[name][claim.draw(st.sampled_from(sorted(token[name])))] = value
-        verify(seal(token), KEYS)
+        token[name][claim.draw(st.sampled_from(sorted(token[name])) | KEYS_OF_MAPS)] = value
+        told(seal(token))
+
+    @given(value=CBOR, field=KEYS_OF_MAPS, others=CBOR)
+    def test_components(self, value: Any, field: Any, others: Any) -> None:
+        """Random fields of a component, and random components, rightly signed."""
+        token = good()
+        token["platform"][2399][0][field] = value
+        token["platform"][2399].append(others)
+        told(seal(token))
+
+    @given(value=CBOR, place=st.integers(0, 3), parameter=KEYS_OF_MAPS)
+    def test_frames(self, value: Any, place: int, parameter: Any) -> None:
+        """Random parts of the frame of a half, and random parameters in its header."""
+        halves = cbor2.loads(seal(good())).value
+        for number in halves:
+            parts = cbor2.loads(halves[number]).value
+            for part in (value, cbor2.dumps({1: -35, parameter: value})):
+                frame = cbor2.dumps(cbor2.CBORTag(18, [*parts[:place], part, *parts[place + 1 :]]))
+                told(cbor2.dumps(cbor2.CBORTag(399, {**halves, number: frame})))
+
+    @given(key=st.dictionaries(st.sampled_from([1, 2, 3, -1, -2, -3]), CBOR, max_size=6) | CBOR, raw=st.booleans())
+    def test_keys(self, key: Any, raw: bool) -> None:
+        """Random keys in the realm token."""
+        token = good()
+        token["realm"][44237] = key if raw else cbor2.dumps(key)
+        assert not told(seal(token)).verified
+
+    @given(r=st.integers(0, 2**384 - 1), s=st.integers(0, 2**384 - 1) | st.just(0), size=st.integers(0, 200))
+    def test_signatures(self, r: int, s: int, size: int) -> None:
+        """Random signatures: of the right size, and of any."""
+        halves = cbor2.loads(seal(good())).value
+        both = r.to_bytes(48, "big") + s.to_bytes(48, "big")
+        for signature in (both, both[:size]):
+            for number, step in ((44234, "platform-signature"), (44241, "realm-signature")):
+                frame = cbor2.dumps(cbor2.CBORTag(18, [*cbor2.loads(halves[number]).value[:3], signature]))
+                assert reason(told(cbor2.dumps(cbor2.CBORTag(399, {**halves, number: frame})))) == step
 
     @given(payload=st.binary(max_size=100), value=CBOR)
     def test_payloads(self, payload: bytes, value: Any) -> None:
@@ -316,7 +387,7 @@ class TestGarbage:
         for content in (payload, cbor2.dumps(value)):
             halves = [cose.sign1(key, content) for key in (CPAK, RAK)]
             token = cbor2.dumps(cbor2.CBORTag(399, dict(zip((44234, 44241), halves, strict=True))))
-            assert not verify(token, KEYS).verified
+            assert not told(token).verified
 
     @given(cut=st.tuples(st.integers(0, 1200), st.integers(0, 1200)), data=st.binary(max_size=8))
     def test_splices(self, samples: Any, cut: tuple[int, int], data: bytes) -> None:

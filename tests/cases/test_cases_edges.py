@@ -79,7 +79,6 @@ class TestForeignText:
     """Text out of a file reaches the terminal without control characters."""
 
     @pytest.mark.parametrize("command", ["show", "verify"])
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="a token's text is printed raw")
     def test_token(self, command: str, capfd: pytest.CaptureFixture[str]) -> None:
         """Whatever a token has in it, it cannot clear the screen and print a verdict of its own."""
         assert main(["attest", command, str(HERE / "tok_forge.bin")]) == {"show": 0, "verify": 1}[command]

@@ -61,23 +61,20 @@ def verify(
 
 @app.command()
 def show(token: Token, as_json: Json = False) -> int:
-    """Show the claims of a CCA token without verifying it."""
-    from realmlab.attest.render import plain, show_claims
+    """Show the claims of a CCA token and what is odd about it, without verifying it."""
+    from realmlab.attest.look import look
+    from realmlab.attest.render import look_data, show_look
     from realmlab.attest.source import read
-    from realmlab.attest.token import TokenError, claims, parse
+    from realmlab.attest.token import TokenError
 
     try:
-        parsed = parse(read(token))
-        halves = {
-            "platform": claims(parsed.platform.payload, realm=False),
-            "realm": claims(parsed.realm.payload, realm=True),
-        }
+        found = look(read(token))
     except TokenError as error:
         raise MachineError(str(error)) from None
     if as_json:
-        print(json.dumps(plain(halves), indent=2))
+        print(json.dumps(look_data(found), indent=2))
     else:
-        show_claims({name.capitalize(): half for name, half in halves.items()}, sys.stdout)
+        show_look(found, sys.stdout)
     return 0
 
 

@@ -4,10 +4,13 @@ A verifier must not read ambiguous data: definite lengths, no duplicate keys, no
 UTF-8, at most MAX_DEPTH levels of nesting. Anything else raises CborError, and no input raises anything else.
 """
 
+import json
 import struct
 from typing import Any, Final, NamedTuple
 
-__all__ = ["MAX_DEPTH", "CborError", "Tag", "decode", "encode_bytes", "encode_text"]
+from cca_platform.printable import printable
+
+__all__ = ["MAX_DEPTH", "CborError", "Tag", "decode", "diagnostic", "encode_bytes", "encode_text"]
 
 MAX_DEPTH: Final = 16
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
@@ -95,7 +98,7 @@ class _Reader:
     def simple(self, info: int, argument: int, start: int) -> Any:
         if info in _FLOATS:
             return struct.unpack(_FLOATS[info], argument.to_bytes(1 << (info - 24), "big"))[0]
-        if info in _SIMPLE_VALUES:
+        if info in _SIMPLE_VALUES:  # not the argument: false in two bytes is not well-formed
             return _SIMPLE_VALUES[info]
         raise CborError(f"a simple value of CBOR must be false, true or null, not {argument} at byte {start}")
 
@@ -107,6 +110,19 @@ def decode(data: bytes) -> Any:
     if reader.at != len(data):
         raise CborError(f"CBOR must end after its item at byte {reader.at}, not go on to {len(data)}")
     return value
+
+
+def diagnostic(value: Any) -> str:
+    """A decoded item in the diagnostic notation of RFC 8949, section 8: text is quoted, bytes are ``h'00ff'``."""
+    if isinstance(value, Tag):
+        return f"{value.number}({diagnostic(value.value)})"
+    if isinstance(value, bytes):
+        return f"h'{value.hex()}'"
+    if isinstance(value, list):
+        return f"[{', '.join(map(diagnostic, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{diagnostic(key)}: {diagnostic(item)}" for key, item in value.items()) + "}"
+    return printable(json.dumps(value, ensure_ascii=False))
 
 
 def _head(major: int, argument: int) -> bytes:

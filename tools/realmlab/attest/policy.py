@@ -64,6 +64,13 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in self.rems:
             if name not in _REMS:
                 raise ValueError(f"rems must be numbered 1 to 4, not {name}")
+        lists = {name: getattr(self, name) for name in ("rim", "lifecycle", "implementation_id", "instance_id")}
+        lists |= {f"rems.{name}": value for name, value in self.rems.items()}
+        for item in self.components:
+            lists |= {f"measurement of {item.type}": item.measurement, f"signer_id of {item.type}": item.signer_id}
+        for name, value in lists.items():
+            if value == []:
+                raise ValueError(f"{name} must list at least one value, not none")
         for state in self.lifecycle:
             if isinstance(state, str) and state not in LIFECYCLES.values():
                 raise ValueError(f"lifecycle must be of {', '.join(LIFECYCLES.values())}, not {state}")
@@ -98,5 +105,7 @@ def load_policy(path: Path) -> Policy:
         return msgspec.convert(data, Policy)
     except OSError as error:
         raise PolicyError(f"policy {path} must be readable: {error.strerror}") from None
+    except RecursionError:
+        raise PolicyError(f"policy {path} must nest a few levels, not so many") from None
     except (ValueError, msgspec.ValidationError) as error:
         raise PolicyError(f"policy {path}: {error}") from None

@@ -1,26 +1,38 @@
-"""Render a token: in colour on a terminal, or as plain data for JSON."""
+"""Render a token: in colour on a terminal, or as plain data for JSON.
+
+What a token says comes from others: text is shown without control characters, and what no table knows, or what is not
+of the type that it must be, in the diagnostic notation of CBOR.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
-from realmlab.attest.token import lifecycle_name
+from cca_platform.printable import printable
+from realmlab.attest.cbor import diagnostic
+from realmlab.attest.look import Look
+from realmlab.attest.token import Claims, lifecycle_name
 from realmlab.attest.verify import Report, Result
 
-__all__ = ["plain", "report_data", "show_claims", "show_report"]
+__all__ = ["look_data", "plain", "report_data", "show_look", "show_report"]
 
 _COLOURS: Final = {Result.PASSED: "green", Result.FAILED: "bold red", Result.SKIPPED: "dim"}
 _WIDTH: Final = 64  # hex digits in a line
 
 
 def plain(value: Any) -> Any:
-    """``value`` with bytes as hex."""
+    """Claims as plain data: bytes in hex; unknown claims, and values of another type, in diagnostic notation."""
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value if isinstance(value, (str, int, float, type(None))) else str(value)
+    if isinstance(value, Claims):
+        named: dict[str, Any] = {
+            name: diagnostic(item) if name in value.odd and not isinstance(item, list) else plain(item)
+            for name, item in value.items()
+        }
+        unknown = {diagnostic(key): diagnostic(item) for key, item in value.unknown.items()}
+        return named | ({"unknown": unknown} if unknown else {})
+    if isinstance(value, list):
+        return [plain(item) if isinstance(item, bytes | Claims) else diagnostic(item) for item in value]
+    return value
 
 
 def report_data(report: Report) -> dict[str, Any]:
@@ -37,40 +49,61 @@ def report_data(report: Report) -> dict[str, Any]:
     }
 
 
-def _lines(value: Any, name: str) -> Iterator[str]:
-    if isinstance(value, bytes):
-        digits = value.hex()
-        if value and not any(value):
-            digits = f"00 x {len(value)}"
-        for at in range(0, max(len(digits), 1), _WIDTH):
-            yield digits[at : at + _WIDTH]
-    elif name == "lifecycle":
+def look_data(found: Look) -> dict[str, Any]:
+    """The claims of both halves as plain data, and what is odd."""
+    return {"platform": plain(found.platform), "realm": plain(found.realm), "odd": found.odd}
+
+
+def _digits(value: bytes) -> Iterator[str]:
+    digits = value.hex()
+    if value and not any(value):
+        digits = f"00 x {len(value)}"
+    for at in range(0, max(len(digits), 1), _WIDTH):
+        yield digits[at : at + _WIDTH]
+
+
+def _lines(value: Any, name: str, odd: bool) -> Iterator[str]:
+    """A value: as it is meant if it is what it must be."""
+    if odd or not isinstance(value, bytes | str | int):
+        yield diagnostic(value)
+    elif isinstance(value, bytes):
+        yield from _digits(value)
+    elif name == "lifecycle" and isinstance(value, int):
         yield f"{lifecycle_name(value)} ({value:#06x})"
     else:
-        yield str(plain(value))
+        yield str(value)
 
 
-def _rows(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _component(item: Claims, number: int) -> Iterator[tuple[str, str]]:
+    label, version = (
+        next(_lines(item.get(name, other), name, name in item.odd))
+        for name, other in (("type", str(number)), ("version", ""))
+    )
+    yield f"component {label}", version
+    yield from (("  " + inner, line) for inner, line in _rows(item, without=("type", "version")))
+
+
+def _rows(claims: Claims, without: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """(name, line) pairs; only the first line of a value has the name."""
     for name, value in claims.items():
         label = name.replace("_", " ")
-        if isinstance(value, list):
-            for number, item in enumerate(value, 1):
-                if isinstance(item, Mapping):
-                    yield f"component {item.get('type', number)}", str(item.get("version", ""))
-                    yield from (("  " + inner, line) for inner, line in _rows(_rest(item)))
-                else:
-                    yield from _labelled(f"{label.removesuffix('s')} {number}", item)
-        else:
-            yield from _labelled(label, value)
+        if name in without:
+            continue
+        if not isinstance(value, list):
+            yield from _labelled(label, _lines(value, name, name in claims.odd))
+            continue
+        for number, item in enumerate(value, 1):
+            if isinstance(item, Claims):
+                yield from _component(item, number)
+            else:
+                lines = _lines(item, name, not isinstance(item, bytes))
+                yield from _labelled(f"{label.removesuffix('s')} {number}", lines)
+    for key, value in claims.unknown.items():
+        yield f"unknown {diagnostic(key)}", diagnostic(value)
 
 
-def _rest(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name not in ("type", "version")}
-
-
-def _labelled(label: str, value: Any) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(_lines(value, label)):
+def _labelled(label: str, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(lines):
         yield (label if number == 0 else ""), line
 
 
@@ -80,23 +113,31 @@ def _print(stream: TextIO, title: str, rows: Sequence[Sequence[tuple[str, str]]]
     from rich.text import Text
 
     console = Console(file=stream, highlight=False, soft_wrap=True)
-    widths = [max(len(row[column][0]) for row in rows) for column in range(len(rows[0]))]
+    shown = [[(printable(text), style) for text, style in row] for row in rows]
+    widths = [max(len(row[column][0]) for row in shown) for column in range(len(shown[0]))] if shown else []
     console.print(Text(title, style="bold"))
-    for row in rows:
+    for row in shown:
         cells = [(text.ljust(width), style) for (text, style), width in zip(row[:-1], widths, strict=False)]
         console.print(Text("  ").join(Text(text, style=style) for text, style in (*cells, row[-1])))
 
 
-def show_claims(halves: Mapping[str, Mapping[str, Any] | None], stream: TextIO) -> None:
+def _show_claims(halves: Mapping[str, Claims | None], stream: TextIO) -> None:
     """Print the claims of each half that is present."""
     for title, claims in halves.items():
         if claims is not None:
             _print(stream, f"{title} token", [((label, "cyan"), (line, "")) for label, line in _rows(claims)])
 
 
+def show_look(found: Look, stream: TextIO) -> None:
+    """Print the claims, and what is odd."""
+    _show_claims({"Platform": found.platform, "Realm": found.realm}, stream)
+    if found.odd:
+        _print(stream, "Odd", [((text, "yellow"),) for text in found.odd])
+
+
 def show_report(report: Report, stream: TextIO) -> None:
     """Print the claims, each step, and the verdict."""
-    show_claims({"Platform": report.platform, "Realm": report.realm}, stream)
+    _show_claims({"Platform": report.platform, "Realm": report.realm}, stream)
     _print(
         stream,
         "Verification",

@@ -18,7 +18,7 @@ _LIMIT: Final = 1 << 20
 def extract(data: bytes) -> bytes:
     """Return the token in ``data``; raises MachineError if there is none."""
     if len(data) > _LIMIT:
-        raise MachineError(f"a token must have at most {_LIMIT} bytes, not {len(data)}")
+        raise MachineError(f"a token must have at most {_LIMIT} bytes, not more")
     if not data.strip():
         raise MachineError("a token must be bytes, not an empty file")
     if _BEGIN in data:
@@ -41,6 +41,8 @@ def read(name: str) -> bytes:
     if name == "-":
         return extract(sys.stdin.buffer.read(_LIMIT + 1))
     try:
-        return extract(Path(name).read_bytes())
+        with Path(name).open("rb") as file:
+            data = file.read(_LIMIT + 1)
     except OSError as error:
         raise MachineError(f"token {name} must be a readable file: {error.strerror}") from None
+    return extract(data)

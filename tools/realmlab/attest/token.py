@@ -4,7 +4,7 @@ The profile claim of the realm token tells the layout: rel0 has the claim and ho
 has neither and holds a raw point. The tables below define each claim: number, name, type and rule.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -31,10 +31,12 @@ __all__ = [
     "REALM",
     "CcaToken",
     "Claim",
+    "Claims",
     "Layout",
     "TokenError",
     "claims",
     "claims_map",
+    "examine",
     "lifecycle_name",
     "parse",
 ]
@@ -152,6 +154,32 @@ REALM: Final = (
 )
 
 
+class Claims(dict[str, Any]):
+    """The claims of a half, or the fields of a software component, by name.
+
+    A name here is always a claim's of the tables. What a token has besides is in ``unknown`` by its key, so a text key
+    that is spelled like a name stays what it is: unknown.
+    """
+
+    __slots__ = ("odd", "unknown")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unknown: dict[int | str, Any] = {}
+        """The items that no table has, by key."""
+        self.odd: dict[str, str] = {}
+        """What is wrong with a claim, by its name: it is absent, or not what it must be."""
+
+    @property
+    def troubles(self) -> Iterator[str]:
+        """Everything that is odd, here and in the software components."""
+        yield from self.odd.values()
+        components = self.get("components")
+        for item in components if isinstance(components, list) else ():
+            if isinstance(item, Claims):
+                yield from item.troubles
+
+
 @dataclass(frozen=True, slots=True)
 class CcaToken:
     """A CCA token, parsed but not verified: its two signed halves."""
@@ -194,35 +222,59 @@ def claims_map(payload: bytes) -> dict[Any, Any]:
     return value
 
 
-def _named(rows: tuple[Claim, ...], value: Mapping[Any, Any], where: str) -> dict[str, Any]:
-    """The claims by name. Absent optional claims are left out; unknown claims keep their number."""
-    result: dict[str, Any] = {}
+def _named(rows: tuple[Claim, ...], value: Mapping[Any, Any], where: str) -> Claims:
+    """The items of a map by name, and what is wrong with them."""
+    found = Claims()
     for row in rows:
-        if row.key not in value:
-            if row.mandatory:
-                raise TokenError(f"{where} must have claim {row.key} ({row.name})")
-            continue
-        item = value[row.key]
-        if type(item) is not row.kind or not row.rule(item):
-            raise TokenError(f"{where}: claim {row.key} ({row.name}) must be {row.must}")
-        result[row.name] = item
+        label = f"claim {row.key} ({row.name})"
+        if row.key in value:
+            item = found[row.name] = value[row.key]
+            if type(item) is not row.kind or not row.rule(item):
+                found.odd[row.name] = f"{where}: {label} must be {row.must}"
+        elif row.mandatory:
+            found.odd[row.name] = f"{where} must have {label}"
     known = {row.key for row in rows}
-    return result | {str(key): item for key, item in value.items() if key not in known}
+    found.unknown = {key: item for key, item in value.items() if key not in known}
+    return found
 
 
-def claims(payload: bytes, *, realm: bool) -> dict[str, Any]:
-    """The claims of one half by name, type and size checked; raises TokenError for the first that is wrong."""
+def _platform(value: Mapping[Any, Any]) -> Claims:
+    found = _named(PLATFORM, value, "the platform token")
+    items = found.get("components")
+    if isinstance(items, list):
+        if not all(isinstance(item, dict) for item in items):
+            found.odd["components"] = "the platform token: a software component must be a map"
+        found["components"] = [
+            _named(COMPONENT, item, f"software component {number}") if isinstance(item, dict) else item
+            for number, item in enumerate(items, 1)
+        ]
+    return found
+
+
+def _realm(value: Mapping[Any, Any]) -> Claims:
+    found = _named(REALM, value, "the realm token")
+    if "hash_algorithm" in found.odd:
+        return found  # nobody knows how long a measurement must be
+    algorithm = found["hash_algorithm"]
+    size = HASHES[algorithm]
+    for name in ("rim", "rems"):
+        if name not in found.odd:
+            values = found[name] if isinstance(found[name], list) else [found[name]]
+            if not all(isinstance(item, bytes) and len(item) == size for item in values):
+                found.odd[name] = f"the realm token: {name} must have the {size} bytes of {algorithm}"
+    return found
+
+
+def examine(payload: bytes, *, realm: bool) -> Claims:
+    """The claims of one half, whatever is wrong with them; raises TokenError if the payload is not a map."""
     value = claims_map(payload)
-    if not realm:
-        named = _named(PLATFORM, value, "the platform token")
-        for item in named["components"]:
-            if not isinstance(item, dict):
-                raise TokenError("the platform token: a software component must be a map")
-        named["components"] = [_named(COMPONENT, item, "a software component") for item in named["components"]]
-        return named
-    named = _named(REALM, value, "the realm token")
-    size = HASHES[named["hash_algorithm"]]
-    for name, item in (("rim", named["rim"]), *(("rems", rem) for rem in named["rems"])):
-        if not isinstance(item, bytes) or len(item) != size:
-            raise TokenError(f"the realm token: {name} must have the {size} bytes of {named['hash_algorithm']}")
-    return named
+    return _realm(value) if realm else _platform(value)
+
+
+def claims(payload: bytes, *, realm: bool) -> Claims:
+    """The claims of one half, type and size checked; raises TokenError for the first that is wrong."""
+    found = examine(payload, realm=realm)
+    trouble = next(found.troubles, None)
+    if trouble is not None:
+        raise TokenError(trouble)
+    return found

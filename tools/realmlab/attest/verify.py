@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cca_arch.cca_token import RealmClaim
 from cca_platform.errors import MachineError
@@ -13,6 +13,7 @@ from realmlab.attest.policy import Policy, any_of, hex_bytes
 from realmlab.attest.token import (
     PLATFORM_PROFILES,
     CcaToken,
+    Claims,
     Layout,
     TokenError,
     claims,
@@ -51,8 +52,8 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
     layout: Layout | None = None
-    platform: dict[str, Any] | None = None
-    realm: dict[str, Any] | None = None
+    platform: Claims | None = None
+    realm: Claims | None = None
 
     @property
     def verified(self) -> bool:
@@ -110,13 +111,13 @@ def _halves(state: _State) -> CcaToken:
     return state.token
 
 
-def _platform(state: _State) -> dict[str, Any]:
+def _platform(state: _State) -> Claims:
     if state.report.platform is None:
         raise _Skip("no platform claims to look at")
     return state.report.platform
 
 
-def _realm(state: _State) -> dict[str, Any]:
+def _realm(state: _State) -> Claims:
     if state.report.realm is None:
         raise _Skip("no realm claims to look at")
     return state.report.realm
@@ -140,9 +141,13 @@ def _platform_signature(state: _State) -> str:
     raise TokenError(trouble or "there must be a CPAK to verify with")
 
 
+def _told(found: Claims) -> str:
+    return f"{len(found)} claims" + (f", and {len(found.unknown)} unknown" if found.unknown else "")
+
+
 def _platform_claims(state: _State) -> str:
     state.report.platform = claims(_halves(state).platform.payload, realm=False)
-    return f"{len(state.report.platform)} claims"
+    return _told(state.report.platform)
 
 
 def _realm_key(half: Sign1) -> tuple[Layout, "EllipticCurvePublicKey"]:
@@ -165,7 +170,7 @@ def _realm_signature(state: _State) -> str:
 
 def _realm_claims(state: _State) -> str:
     state.report.realm = claims(_halves(state).realm.payload, realm=True)
-    return f"{len(state.report.realm)} claims"
+    return _told(state.report.realm)
 
 
 def _binding(state: _State) -> str:
