@@ -6,6 +6,7 @@ __all__ = [
     "BusError",
     "GranuleProtectionFault",
     "InstructionLimit",
+    "InternalError",
     "MachineError",
     "MachineStopped",
     "StateError",
@@ -22,6 +23,16 @@ class MachineStopped(Exception):
 
 class InstructionLimit(Exception):
     """The instructions that a run was given are used up."""
+
+
+class InternalError(Exception):
+    """The model did something wrong, whatever the software on it did. ``bundle`` is JSON for a report."""
+
+    def __init__(self, what: str, bundle: bytes) -> None:
+        super().__init__(
+            f"internal error: {what}: a fault of Realmlab, not of the software that runs; report it with its bundle"
+        )
+        self.bundle = bundle
 
 
 class StateError(MachineError):

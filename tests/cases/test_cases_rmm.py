@@ -1,17 +1,15 @@
 """Witnesses of faults of the RMM: real Realm code, and a Host that calls by SMC."""
 
-import struct
 from collections.abc import Iterator
 
 import pytest
 from case_code import require
-from realm_code import REPORT, load, reported
+from realm_code import REPORT, load
 from rmm_host import PAGE, RAM, Host, Realm, machine_host, to_code
 
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiStatus
 from cca_arch.rsi.v1_0 import Rsi
 
-EMUL_MMIO = 1  # of RmiRecEnter.flags
 NORMAL_NS = 6 << 2 | 3 << 6  # a host's descriptor: Normal Write-Back, read-write
 EC_DATA_ABORT_LOWER, EC_SERROR = 0x24, 0x2F
 SYNCHRONOUS_EXTERNAL_ABORT = 0x10
@@ -36,14 +34,6 @@ def running(host: Host, source: str) -> Realm:
     return realm
 
 
-def table(**entries: int) -> bytes:
-    """A page of stage 1: descriptors by their place, as in ``e511=...``."""
-    page = bytearray(PAGE)
-    for name, value in entries.items():
-        struct.pack_into("<Q", page, 8 * int(name[1:]), value)
-    return bytes(page)
-
-
 def test_fold_of_a_level_1_table_that_is_not_homogeneous(host: Host) -> None:
     """RTT_FOLD of a full table that is not homogeneous gives RMI_ERROR_RTT with the level of the table."""
     realm = Realm(host, s2sz=40, rtt_level_start=0, rtt_num_start=1)
@@ -53,34 +43,6 @@ def test_fold_of_a_level_1_table_that_is_not_homogeneous(host: Host) -> None:
         pa = number + (number == 100)  # one entry is not where a block would have it
         host.ok(Rmi.RTT_MAP_UNPROTECTED, realm.rd, half + (number << 30), 1, pa << 30 | NORMAL_NS)
     assert host.status(Rmi.RTT_FOLD, realm.rd, half, 1) == (RmiStatus.ERROR_RTT, 1)
-
-
-def test_emulated_access_at_the_end_of_the_address_space(host: Host) -> None:
-    """A Realm goes on at address 0 after an emulated access by the last instruction of its address space."""
-    realm = Realm(host, rtt_level_start=1, rtt_num_start=1)
-    realm.table(0, 2)
-    realm.table(0, 3)
-    boot = [
-        f"{load('x0', 0x04_FF00)}; msr mair_el1, x0",  # index 0: Device, 1: Normal, 2: Device
-        f"{load('x0', 0x5_8019_3519)}; msr tcr_el1, x0",
-        f"{load('x0', 0x6000)}; msr ttbr0_el1, x0; {load('x0', 0x2000)}; msr ttbr1_el1, x0; isb",
-        f"{load('x0', 0x30D0_0801)}; msr sctlr_el1, x0; isb",
-        f"{load('x0', realm.unprotected)}; mov x2, #-4; br x2",
-    ]
-    call = f"{load('x20', 0x7000)}; str x1, [x20, #8]; {load('x0', Rsi.HOST_CALL)}; mov x1, x20; smc #0"
-    realm.write(0, to_code(call, 0))
-    realm.write(0x1000, to_code("; ".join(boot), 0x1000))
-    realm.write(0x2000, table(e511=0x3003))
-    realm.write(0x3000, table(e511=0x4003))
-    realm.write(0x4000, table(e511=0x5000 | 0x707))
-    realm.write(0x5000, bytes(PAGE - 4) + to_code("ldr x1, [x0]"))
-    realm.write(0x6000, table(e0=0x705, e4=realm.unprotected | 0x409))
-    realm.write(0x7000, b"")
-    realm.rec(pc=0x1000)
-    realm.activate()
-    exit = realm.enter()
-    require(exit.exit_reason == RecExitReason.SYNC and exit.hpfar == realm.unprotected >> 8, "the access exits")
-    assert reported(realm.enter(flags=EMUL_MMIO, gprs=(0x55,)))[0] == 0x55
 
 
 def test_serror_exits(host: Host) -> None:

@@ -11,7 +11,7 @@ from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.smccc import Smccc
 from cca_rmm.versions.v1_0 import V1_0
 
-__all__ = ["BASE", "KINDS", "PAGES", "TABLES", "Noise", "noise", "tables"]
+__all__ = ["BASE", "KINDS", "PAGES", "TABLES", "Noise", "noise", "tables", "word"]
 
 BASE = 0x8A00_0000
 """Where the noise begins: 16 KiB of it, then the vectors of EL2 and EL1, a table of stage 1, and room to play."""
@@ -92,7 +92,7 @@ def noise(seed: int, targets: dict[str, list[int]]) -> Noise:
         words = _calls(source, targets)
     elif KINDS[kind]:
         groups = source.choices(list(KINDS[kind]), list(KINDS[kind].values()), k=_WORDS)
-        words = [_word(source, group) for group in groups]
+        words = [word(source, group) for group in groups]
     else:
         words = list(struct.unpack(f"<{_WORDS}I", source.randbytes(4 * _WORDS)))
     code = struct.pack(f"<{_WORDS}I", *words).ljust(_VECTORS[2] - BASE, b"\0") + _TABLE
@@ -101,7 +101,8 @@ def noise(seed: int, targets: dict[str, list[int]]) -> Noise:
     return Noise(kind, code, list(zip(starts, registers, strict=True)), el, 0 if kind == "bytes" else _VECTORS[el])
 
 
-def _word(source: random.Random, group: str) -> int:
+def word(source: random.Random, group: str) -> int:
+    """A random instruction of a group."""
     fixed, mask = source.choice(_TEMPLATES[group])
     return fixed | source.getrandbits(32) & ~mask
 

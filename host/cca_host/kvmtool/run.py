@@ -32,6 +32,7 @@ from cca_host.kvmtool.schedule import Schedule
 from cca_platform.board import DeviceRow
 from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.errors import MachineError, MachineStopped
+from cca_platform.pe.net import internal_error
 from cca_platform.pe.running import BREAKPOINT
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ class Run:
                         return found
         except RmiError as error:
             self.over(EXIT_FAILED, RunReason.FAILED, str(error))
+        except Exception as error:
+            internal = internal_error(self.machine, error)
+            if internal is None:
+                raise
+            raise internal from error
         finally:
             self._asked = False
             self.run_seconds += perf_counter() - start

@@ -15,6 +15,7 @@ from cca_host.kvmtool.options import EXIT_INTERRUPTED, RunOptions, RunReason, Ru
 from cca_host.kvmtool.run import End, Phase, Run
 from cca_host.kvmtool.saved import EndState, OptionsState, VmmState
 from cca_host.kvmtool.schedule import Schedule
+from cca_platform.halt import Halt
 from cca_platform.trace.events import RunStart, RunStop
 
 __all__ = ["Vmm", "run_realm"]
@@ -103,8 +104,16 @@ class Vmm(Run):
 
     # -- end ----------------------------------------------------------------------------------------------------
     def destroy(self) -> None:
-        """Destroy the Realm, return its granules to the host, and check that they are zero."""
+        """Destroy the Realm, return its granules to the host, and check that they are zero.
+
+        On a machine that runs nothing any more there is nobody to return them.
+        """
         if self.phase is Phase.DESTROYED:
+            return
+        machine = self.machine
+        if machine.stopped is not None and machine.halt is not Halt.PAUSED:
+            machine.parts.pop(self._part, None)
+            self.phase = Phase.DESTROYED
             return
         if self.phase is Phase.BUILT:
             self.over(EXIT_INTERRUPTED, RunReason.DESTROYED, "the Realm was destroyed before its end")

@@ -10,6 +10,7 @@ from cca_arch.types import SecurityState
 from cca_platform.engine import hooks, registers
 from cca_platform.errors import MachineStopped
 from cca_platform.native import block as w
+from cca_platform.pe.net import internal_error
 from cca_platform.trace.events import ExceptionTake
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def smc(pe: "Pe", *args: int) -> list[int]:
     x, security, el = pe.x, pe.security, pe.el
     for at, value in enumerate(args):
         x[at] = value
-    take_program(pe, _ROOT, 3, SMC_0)
+    _call(pe)
     if pe.machine.stopped is not None:
         raise MachineStopped(pe.machine.stopped)
     if pe.el != el or pe.security != security:
@@ -81,7 +82,18 @@ def start_call(pe: "Pe", *args: int) -> None:
     x = pe.x
     for at, value in enumerate(args):
         x[at] = value
-    take_program(pe, _ROOT, 3, SMC_0)
+    _call(pe)
+
+
+def _call(pe: "Pe") -> None:
+    """An SMC of a level in Python, with its arguments in place."""
+    try:
+        take_program(pe, _ROOT, 3, SMC_0)
+    except Exception as error:
+        internal = internal_error(pe.machine, error)
+        if internal is None:
+            raise
+        raise internal from error
 
 
 leave = start_call

@@ -10,6 +10,7 @@ from cca_platform.halt import Halt
 from cca_platform.native import block as w
 from cca_platform.pe import exceptions
 from cca_platform.pe.delivery import take_interrupt, tell_timers
+from cca_platform.pe.net import internal_error
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -63,6 +64,18 @@ def step(
         raise MachineStopped(machine.stopped)
     if pe.call_done:
         raise AssertionError(f"{pe!r} must have code to run, not a Python program")
+    try:
+        _step(pe, until, limit, alone)
+    except Exception as error:
+        internal = internal_error(machine, error)
+        if internal is None:
+            raise
+        raise internal from error
+
+
+def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool) -> None:
+    """A step of code that there is."""
+    machine = pe.machine
     inputs, words = machine.inputs, pe.words
     resumes = words[w.P_BLOCK_END] != 0 and pe.resumes
     if inputs.active and not resumes:

@@ -10,10 +10,11 @@ are in :mod:`cca_platform.trace.events`, the forms in :mod:`cca_platform.trace.f
 counter. Nothing in a record depends on the host, so two runs with the same inputs give the same bytes.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from cca_arch.types import SecurityState
 from cca_platform.errors import MachineError
@@ -24,6 +25,7 @@ from cca_platform.version import __version__
 __all__ = ["WORLDS", "Record", "Sink", "Source", "Trace"]
 
 Record = dict[str, Any]
+_TAIL: Final = 200
 
 WORLDS = {
     SecurityState.SECURE: "secure",
@@ -84,10 +86,12 @@ def to_sinks(logger: object, method: str, record: Record) -> tuple[tuple[Record]
 class _Fan:
     """The structlog logger that gives a record to every sink."""
 
-    def __init__(self, sinks: list[Sink]) -> None:
+    def __init__(self, sinks: list[Sink], tail: "deque[Record]") -> None:
         self.sinks = sinks
+        self.tail = tail
 
     def msg(self, record: Record) -> None:
+        self.tail.append(record)
         for sink in tuple(self.sinks):  # one may take itself away
             sink.write(record)
 
@@ -104,6 +108,8 @@ class Trace:
         self.clock: Callable[[], int] = int
         self.seq = 0
         self.sinks: list[Sink] = []
+        self.tail: deque[Record] = deque(maxlen=_TAIL)
+        """The last records, for a report of what went wrong."""
         self._processors = processors
         self._log: Any = None
         for sink in sinks:
@@ -118,7 +124,7 @@ class Trace:
             import structlog  # 80 ms that a run without a trace does not pay
 
             processors: list[Any] = [to_words, *self._processors, to_sinks]
-            self._log = structlog.BoundLoggerBase(_Fan(self.sinks), processors, {})._proxy_to_logger
+            self._log = structlog.BoundLoggerBase(_Fan(self.sinks, self.tail), processors, {})._proxy_to_logger
         self.on = True
 
     def remove(self, sink: Sink) -> None:

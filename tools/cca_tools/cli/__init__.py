@@ -1,20 +1,30 @@
-"""The command ``realmlab``. Exit status: the payload's own; 2 bad input; 3 the guest failed; 4 limit; 130 Ctrl-C.
+"""The command ``realmlab``, a module a command.
 
+<<<<<<< HEAD
 One module per command. Commands import what they need inside the function, because start-up time is part of every run.
+=======
+Exit status: the payload's own; 2 bad input; 3 the guest failed; 4 limit; 70 internal error; 130 Ctrl-C.
+
+What a command needs is imported inside it: the start of the process is part of every run.
+>>>>>>> 6ca8da9 (wip)
 """
 
 import gc
 import os
 import sys
+from pathlib import Path
 
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cca_platform.errors import MachineError
+from cca_platform.errors import InternalError, MachineError
 from cca_tools.cli import attest, bench, inspect, payloads, run, trace, version
-from cca_tools.cli.output import INTERRUPTED, USAGE, say
+from cca_tools.cli.output import INTERNAL, INTERRUPTED, USAGE, say
 
-__all__ = ["app", "main"]
+__all__ = ["BUNDLE", "app", "main"]
+
+BUNDLE = "realmlab-internal-error.json"
+"""The file for the bundle of an internal error."""
 
 app = typer.Typer(
     name="realmlab",
@@ -27,6 +37,15 @@ for _command in (run.run, bench.bench, version.version, payloads.payloads, inspe
     app.command()(_command)
 app.add_typer(trace.app, name="trace")
 app.add_typer(attest.app, name="attest")
+
+
+def keep_bundle(bundle: bytes) -> str:
+    """Write the bundle of an internal error to where the command was given; what to tell of it."""
+    try:
+        Path(BUNDLE).write_bytes(bundle)
+    except OSError as error:
+        return f"its bundle cannot be written to {BUNDLE}: {error.strerror}"
+    return f"its bundle is {BUNDLE}"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,6 +61,9 @@ def main(argv: list[str] | None = None) -> int:
     except MachineError as error:
         say(str(error))
         return USAGE
+    except InternalError as error:
+        say(f"{error} ({keep_bundle(error.bundle)})")
+        return INTERNAL
     except (KeyboardInterrupt, Abort):
         say("interrupted")
         return INTERRUPTED

@@ -8,9 +8,10 @@ import typer
 
 from realmlab.options import spelled
 
-__all__ = ["INTERRUPTED", "USAGE", "Json", "say", "write"]
+__all__ = ["INTERNAL", "INTERRUPTED", "USAGE", "Json", "say", "write"]
 
 USAGE: Final = 2
+INTERNAL: Final = 70
 INTERRUPTED: Final = 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
