@@ -145,6 +145,7 @@ class Engine:
         self, memory: Memory, block: np.ndarray, on_interrupt: Callable[[int], bool], model: str = "a72"
     ) -> None:
         self.block = block
+        self._words = memoryview(block.data).cast("B").cast("Q")
         self._address = int(block.ctypes.data)
         self._memory = memory
         self._on_interrupt = on_interrupt
@@ -227,7 +228,7 @@ class Engine:
 
     def _code(self, uc: int, address: int, size: int, data: int) -> None:
         """UC_HOOK_CODE, before an instruction: stop, unless the last run has stopped here already."""
-        if self.block[w.P_FETCHED]:
+        if self._words[w.P_FETCHED]:
             return  # of clear_exclusive, not of the guest
         if address == self.passing:
             self.passing = -1
@@ -253,18 +254,18 @@ class Engine:
         On return the registers are in the block: those of the engine, or after ``Stop.LEFT`` what ``on_interrupt`` put
         there. An exception raised by ``on_interrupt`` comes out here.
         """
-        block = self.block
+        words = self._words
         registers.write_general(self._address)
-        start, self._before = int(block[w.P_PC]) & 0xFFFF_FFFF_FFFF_FFFF, -1
+        start, self._before = words[w.P_PC], -1
         if alone or self._stops or self._watched:
             self._watch((_EVERYWHERE,) if alone else [(address, address) for address in self._stops])
             self.passing = start if alone else self.passing
-        block[w.P_FAULT_KIND] = block[w.P_STOPPED] = 0  # not before: without a hook, its code is looked up once more
+        words[w.P_FAULT_KIND] = words[w.P_STOPPED] = 0  # not before: without a hook, its code is looked up once more
         self._left = False
         try:
             self._uc.emu_start(start, 0)
         except UcError:
-            if not block[w.P_FAULT_KIND]:
+            if not words[w.P_FAULT_KIND]:
                 raise
             registers.read_general(self._address)
             return Stop.REFUSED
@@ -277,7 +278,7 @@ class Engine:
         if self._before >= 0:
             self.passing = -1 if alone else self._before
             return Stop.BEFORE
-        return Stop.BUDGET if block[w.P_STOPPED] else Stop.HALTED
+        return Stop.BUDGET if words[w.P_STOPPED] else Stop.HALTED
 
     def save(self, frame: int) -> None:
         """Store the EL1&0 register file to memory at host address ``frame``."""

@@ -62,7 +62,7 @@ def step(
     machine = pe.machine
     if machine.stopped is not None:
         raise MachineStopped(machine.stopped)
-    if pe.call_done:
+    if (pe.security, pe.el) in pe.programs:
         raise AssertionError(f"{pe!r} must have code to run, not a Python program")
     try:
         _step(pe, until, limit, alone)

@@ -34,20 +34,14 @@ class RecEnterCall(Call):
         return REALM.load(self.rmm.port, self.record.rd)
 
     @loaded
-    def content(self) -> bytes | None:
-        """RmiRecEnter, or None if it cannot be read."""
-        return read_ns(self.rmm, self.run_ptr, RmiRecEnter.size)
-
-    @loaded
-    def enter(self) -> bytes:
-        """RmiRecEnter, which is known to be readable."""
-        assert self.content is not None
-        return self.content
+    def content(self) -> bytes:
+        """RmiRecEnter; empty if it cannot be read."""
+        return read_ns(self.rmm, self.run_ptr, RmiRecEnter.size) or b""
 
 
 def rec_enter(call: RecEnterCall) -> Result | None:
     """Enter the REC; the result comes with its exit."""
-    return enter(call.rmm, call.pe, call.rec, call.record, call.realm, call.run_ptr, call.enter, call.kept)
+    return enter(call.rmm, call.pe, call.rec, call.record, call.realm, call.run_ptr, call.content, call.kept)
 
 
 COMMANDS: Final[tuple[Command[Any], ...]] = (
@@ -57,13 +51,13 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
             *granule("run_ptr", State.UNDELEGATED, "run", "pas"),
             *granule("rec", State.REC, last="gran_state"),
             Check("rec_state", lambda c: c.record.state == RecState.RUNNING, REC_ERROR),
-            Check("run_pas_access", lambda c: c.content is None),
+            Check("run_pas_access", lambda c: not c.content),
             Check("realm_new", lambda c: c.realm.state == RealmState.NEW, REALM_ERROR, lambda c: 0),
             Check("system_off", lambda c: c.realm.state == RealmState.SYSTEM_OFF, REALM_ERROR, lambda c: 1),
             Check("rec_runnable", lambda c: not c.record.runnable, REC_ERROR),
             Check("rec_psci", lambda c: c.record.psci_pending, REC_ERROR),
-            Check("rec_gicv3", lambda c: enter_invalid(c.enter), REC_ERROR),
-            Check("rec_mmio", lambda c: mmio_invalid(c.enter, c.record), REC_ERROR),
+            Check("rec_gicv3", lambda c: enter_invalid(c.content), REC_ERROR),
+            Check("rec_mmio", lambda c: mmio_invalid(c.content, c.record), REC_ERROR),
         ),
     ),
 )  # fmt: skip

@@ -97,14 +97,15 @@ def kept_words(rec: Rec) -> tuple[int, int, int, int]:
 
 def vmpidr(mpidr: int) -> int:
     """VMPIDR_EL2 of a REC: Aff3 in its architectural position, bit 31 set."""
-    aff3 = mpidr >> RecMpidr.aff3.low & Mpidr.aff3.ones
-    return (mpidr & _AFF2_TO_0) | aff3 << Mpidr.aff3.low | Mpidr.res1.mask
+    return (mpidr & _AFF2_TO_0) | (mpidr >> _REC_AFF3 & _AFF3_ONES) << _AFF3 | _RES1
 
 
 def psci_index(mpidr: int) -> int:
     """The REC index that a PSCI target MPIDR names; bits outside the affinity fields are ignored."""
-    return rec_index((mpidr & _REC_AFF2_TO_0) | (mpidr >> Mpidr.aff3.low & Mpidr.aff3.ones) << RecMpidr.aff3.low)
+    return rec_index((mpidr & _REC_AFF2_TO_0) | (mpidr >> _AFF3 & _AFF3_ONES) << _REC_AFF3)
 
 
 _AFF2_TO_0: Final = Mpidr.aff2.mask | Mpidr.aff1.mask | Mpidr.aff0.mask
+_AFF3, _AFF3_ONES, _RES1 = Mpidr.aff3.low, Mpidr.aff3.ones, Mpidr.res1.mask
+_REC_AFF3: Final = RecMpidr.aff3.low
 _REC_AFF2_TO_0: Final = RecMpidr.aff2.mask | RecMpidr.aff1.mask | RecMpidr.aff0.mask
