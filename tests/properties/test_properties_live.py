@@ -1,12 +1,12 @@
-"""However a user drives a live Realm, the Realm does the same."""
+"""However a user drives a live machine, the software does the same."""
 
 import contextlib
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from realmlab import Machine, MachineError, Realm
+from realmlab import Machine, MachineError, NsMachine, Realm, Reason
 
 _PAYLOADS = (("hello", 1), ("irq", 1), ("smp", 3), ("rsi", 1))
 
@@ -57,6 +57,40 @@ def drive(realm: Realm, machine: Machine, chance: random.Random) -> None:
             assert repr(realm.rtt) and repr(realm) and repr(realm.rec) and repr(realm.vcpus[-1].regs)
 
 
+def drive_ns(machine: NsMachine, chance: random.Random, steps: bool) -> tuple[int, int, bytes]:
+    """The same for Non-secure images: instructions, ticks and console of the run."""
+    saved = [(machine.snapshot(), b"")]
+    console, left, ended = b"", 40, False
+    base = 0x8800_0000
+    hooks = [machine.hook(base + 4 * chance.randrange(0x800), lambda cpu: None) for _ in range(5)]
+    while not ended:
+        left -= 1
+        action = chance.choice(["run", "run", "step", "hook", "break", "save", "restore", "look"])
+        limit = None if left < 0 else chance.choice([1, 10, 1_000, 100_000])
+        if action in ("run", "break") or left < 0:
+            place = base + 4 * chance.randrange(0x800)
+            with machine.break_on(place) if action == "break" else contextlib.nullcontext():
+                result = machine.run(max_insns=limit)
+            console += result.console
+            ended = result.reason is Reason.SYSTEM_OFF
+        elif action == "step" and steps:
+            before = len(machine.uarts["uart0"].output)
+            machine.step(chance.randrange(1, 5))
+            console += bytes(machine.uarts["uart0"].output[before:])
+            ended = machine.platform.stopped is not None
+        elif action == "hook":
+            hooks.pop(chance.randrange(len(hooks))).remove()
+            hooks.append(machine.hook(base + 4 * chance.randrange(0x800), lambda cpu: cpu.regs.sp))
+        elif action == "save":
+            saved.append((machine.snapshot(), console))
+        elif action == "restore":
+            moment, console = chance.choice(saved)
+            machine.restore(moment)
+        else:
+            assert repr(machine) and repr(machine.regs)
+    return machine.platform.clock.retired, machine.platform.clock.now, console
+
+
 class TestDriven:
     """Runs in parts, single steps, hooks, breakpoints, views, snapshots and restores leave no mark."""
 
@@ -73,3 +107,17 @@ class TestDriven:
                 with machine.realm(payload, vcpus=vcpus) as realm:
                     drive(realm, machine, random.Random(f"{payload} {seed}"))
                     assert ended(realm) == plain, f"seed {seed}"
+
+    @pytest.mark.parametrize(
+        ("image", "steps", "options"),
+        [("ns_gpf", True, {}), ("rmi", True, {}), ("secure_call", False, {"secure": "secure"})],
+    )
+    def test_ns(self, image: str, steps: bool, options: dict[str, Any]) -> None:
+        """The same for images on one PE, and on several, where a step would be a turn that nobody else gives."""
+        with NsMachine(image, **options) as machine:
+            start = machine.snapshot()
+            result = machine.run()
+            plain = machine.platform.clock.retired, machine.platform.clock.now, result.console
+            for seed in range(4):
+                machine.restore(start)
+                assert drive_ns(machine, random.Random(f"{image} {seed}"), steps) == plain, f"seed {seed}"
