@@ -44,7 +44,6 @@ def spis(eoi_mode: int, priorities: list[int]) -> str:
 
 
 class TestVgic:
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="a deactivation ends the wrong interrupt")
     def test_deactivation_of_more_than_there_are_list_registers(self, tmp_path: Path) -> None:
         """With EOImode = 1 a write to ICC_DIR_EL1 ends the interrupt that it names, in whatever order."""
         order = (45, 41, 43, 40, 44, 42)
@@ -74,6 +73,17 @@ class TestVgic:
         assert [(one[12], one[13]) for one in ended] == left
 
 
+OPEN = f"mov x1, #0xF0; msr {PMR}, x1; mov x1, #1; msr {IGRPEN1}, x1; isb; "
+SUSPEND = f"{load('x0', 0xC400_0001)}; mov x1, #0; smc #0; "
+EXPIRED = "mov x1, #1; msr cntv_cval_el0, x1; msr cntv_ctl_el0, x1; isb; "
+
+
+def timer(enabled: bool = True, distributor: int = 2) -> str:
+    """The virtual timer's PPI, with priority 0xA0, and the distributor."""
+    code = store(GICD + GICD_CTLR, distributor) + store(SGI_FRAME + IPRIORITYR + VIRTUAL_TIMER, 0xA0, "b")
+    return code + (store(SGI_FRAME + ISENABLER, 1 << VIRTUAL_TIMER) if enabled else "")
+
+
 class TestIdle:
     @pytest.mark.parametrize(
         "interface",
@@ -84,14 +94,42 @@ class TestIdle:
         ],
         ids=["group-off", "masked", "reset"],
     )
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="an expired timer counts as a reason to wake up")
     def test_interrupt_that_is_not_signalled(self, interface: str, tmp_path: Path) -> None:
         """A vCPU sleeps while its CPU interface signals nothing; if nothing can wake it, the run ends as idle."""
-        timer = store(GICD + GICD_CTLR, 2) + store(SGI_FRAME + ISENABLER, 1 << VIRTUAL_TIMER)
-        timer += store(SGI_FRAME + IPRIORITYR + VIRTUAL_TIMER, 0xA0, "b")
-        expired = "mov x1, #1; msr cntv_cval_el0, x1; msr cntv_ctl_el0, x1; isb"
-        _, result = realm_dumps(f"{timer} {interface}; isb; {expired}; wfi; wfi; wfi", tmp_path)
+        _, result = realm_dumps(f"{timer()} {interface}; isb; {EXPIRED} wfi; wfi; wfi", tmp_path)
         assert result.reason == "idle"
+        assert result.calls["RMI_REC_ENTER"] < 20
+
+    @pytest.mark.parametrize("setup", [timer(enabled=False), timer(distributor=0)], ids=["interrupt-off", "gic-off"])
+    @pytest.mark.parametrize("wait", ["wfi; ", SUSPEND], ids=["wfi", "suspend"])
+    def test_interrupt_that_is_not_forwarded(self, setup: str, wait: str, tmp_path: Path) -> None:
+        """Nor does the distributor or redistributor wake it with what it does not forward."""
+        _, result = realm_dumps(f"{setup} {OPEN} {EXPIRED} {wait * 3}", tmp_path)
+        assert result.reason == "idle"
+
+    def test_masked_suspend(self, tmp_path: Path) -> None:
+        """CPU_SUSPEND waits for what the CPU interface can signal, as WFI does."""
+        _, result = realm_dumps(f"{timer()} {OPEN} msr {PMR}, xzr; {EXPIRED} {SUSPEND * 3}", tmp_path)
+        assert result.reason == "idle"
+
+    def test_running_priority(self, tmp_path: Path) -> None:
+        """An interrupt of the priority that runs is not signalled; when that has ended, it is."""
+        ping = store(SGI_FRAME + IPRIORITYR, 0xA0, "b") + store(SGI_FRAME + ISPENDR, 1)
+        code = f"{timer()} {OPEN} {ping} mrs x3, {IAR}; {EXPIRED}"
+        awake, result = realm_dumps(f"{code} msr {EOIR}, x3; isb; wfi; wfi; mrs x4, {IAR}; {DUMP}", tmp_path)
+        assert (result.reason, awake[0][3], awake[0][4]) == ("system_off", 0, VIRTUAL_TIMER)
+        _, result = realm_dumps(f"{code} wfi; wfi; wfi", tmp_path)
+        assert result.reason == "idle"
+
+    @pytest.mark.parametrize("wait", ["wfi; ", SUSPEND], ids=["wfi", "suspend"])
+    def test_interrupt_that_is_signalled(self, wait: str, tmp_path: Path) -> None:
+        """What is signalled and masked by PSTATE alone wakes the vCPU, before its wait or in it."""
+        later = "mrs x1, cntvct_el0; add x1, x1, #200, lsl #12; msr cntv_cval_el0, x1; "
+        later += "mov x1, #1; msr cntv_ctl_el0, x1; "
+        for armed in (EXPIRED, later):
+            code = f"{timer()} {OPEN} {armed} {wait} mrs x4, {IAR}; {DUMP}"
+            awake, result = realm_dumps(code, tmp_path)
+            assert (result.reason, awake[0][4]) == ("system_off", VIRTUAL_TIMER)
 
 
 class Records:

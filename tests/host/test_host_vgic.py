@@ -14,14 +14,22 @@ VCPUS = 3
 GICD, GICR, SGI = DISTRIBUTOR_BASE, redistributor_base(VCPUS), 0x1_0000
 STRIDE = 0x2_0000
 PENDING, ACTIVE, EOI, GROUP1 = 1 << 62, 1 << 63, 1 << 41, 1 << 60
-NPIE, LRENPIE = 1 << 3, 1 << 2
-NOTHING = (0,) * 5
-PING, EDGE, LEVEL, SPI = 3, 20, 27, 40
+NPIE, LRENPIE, TDIR = 1 << 3, 1 << 2, 1 << 14
+NOTHING, TRAP_ALONE = (0,) * 5, (TDIR, 0, 0, 0, 0)
+PING, EDGE, LEVEL, SPI, EDGE_SPI = 3, 20, 27, 40, 41
+EOI_COUNT = 27
+ALL = (0xFF, 0xFF)
 
 
 def lr(intid: int, state: int, priority: int = 0, level: bool = False) -> int:
     """A Group 1 interrupt in a list register."""
     return state | GROUP1 | priority << 48 | (EOI if level else 0) | intid
+
+
+def pulse(vgic: Vgic, intid: int) -> None:
+    """The input goes up and down."""
+    vgic.drive(intid, True)
+    vgic.drive(intid, False)
 
 
 @pytest.fixture
@@ -36,6 +44,7 @@ def vgic() -> Vgic:
     for index in range(VCPUS):
         frames.write(GICR + STRIDE * index + SGI + 0x100, 4, 0xFFFF_FFFF)
         frames.write(GICR + STRIDE * index + SGI + 0xC04, 4, 2 << 2 * (EDGE - 16))
+    frames.write(GICD + 0xC00 + 4 * (EDGE_SPI // 16), 4, 2 << 2 * (EDGE_SPI % 16))
     return made
 
 
@@ -114,41 +123,45 @@ class TestRegisters:
 class TestInterrupts:
     """From inputs to list registers and back."""
 
-    def test_edge(self, vgic: Vgic) -> None:
+    @pytest.mark.parametrize("intid", [EDGE, EDGE_SPI])
+    def test_edge(self, vgic: Vgic, intid: int) -> None:
         """An edge is one interrupt, however long the line stays high; a second edge meanwhile is another one."""
-        vgic.drive(EDGE, True)
-        vgic.drive(EDGE, True)
-        assert vgic.load(0) == (0, lr(EDGE, PENDING), 0, 0, 0)
-        vgic.store(0, 0, [lr(EDGE, ACTIVE), 0, 0, 0])
-        vgic.drive(EDGE, False)
-        vgic.drive(EDGE, True)
-        assert vgic.load(0)[1] == lr(EDGE, PENDING | ACTIVE)
-        vgic.store(0, 0, [lr(EDGE, PENDING), 0, 0, 0])
-        assert vgic.load(0)[1] == lr(EDGE, PENDING)
-        vgic.store(0, 0, [lr(EDGE, 0), 0, 0, 0])
+        vgic.drive(intid, True)
+        vgic.drive(intid, True)
+        assert vgic.load(0) == (0, lr(intid, PENDING), 0, 0, 0)
+        vgic.store(0, 0, [lr(intid, ACTIVE), 0, 0, 0])
+        vgic.drive(intid, False)
+        vgic.drive(intid, True)
+        assert vgic.load(0) == (0, lr(intid, PENDING | ACTIVE), 0, 0, 0)
+        vgic.store(0, 0, [lr(intid, PENDING), 0, 0, 0])
+        assert vgic.load(0) == (0, lr(intid, PENDING), 0, 0, 0)
+        vgic.store(0, 0, [lr(intid, 0), 0, 0, 0])
         assert vgic.load(0) == NOTHING
 
-    def test_level(self, vgic: Vgic) -> None:
+    @pytest.mark.parametrize("intid", [LEVEL, SPI])
+    def test_level(self, vgic: Vgic, intid: int) -> None:
         """A level is pending while it is high, not while it is active, and says when it ends."""
-        vgic.drive(LEVEL, True)
-        assert vgic.load(0) == (0, lr(LEVEL, PENDING, level=True), 0, 0, 0)
-        vgic.store(0, 0, [lr(LEVEL, ACTIVE, level=True), 0, 0, 0])
-        assert vgic.load(0)[1] == lr(LEVEL, ACTIVE, level=True)
-        vgic.store(0, 0, [lr(LEVEL, 0, level=True), 0, 0, 0])
-        assert vgic.load(0)[1] == lr(LEVEL, PENDING, level=True)
-        vgic.store(0, 0, [lr(LEVEL, PENDING, level=True), 0, 0, 0])
-        vgic.drive(LEVEL, False)
+        vgic.drive(intid, True)
+        assert vgic.load(0) == (0, lr(intid, PENDING, level=True), 0, 0, 0)
+        vgic.store(0, 0, [lr(intid, ACTIVE, level=True), 0, 0, 0])
+        assert vgic.load(0) == (0, lr(intid, ACTIVE, level=True), 0, 0, 0)
+        assert not vgic.wakes(0, ALL)
+        vgic.store(0, 0, [lr(intid, 0, level=True), 0, 0, 0])
+        assert vgic.load(0) == (0, lr(intid, PENDING, level=True), 0, 0, 0)
+        vgic.store(0, 0, [lr(intid, PENDING, level=True), 0, 0, 0])
+        vgic.drive(intid, False)
         assert vgic.load(0) == NOTHING
 
-    def test_level_set_pending(self, vgic: Vgic, frames: VgicMmio) -> None:
+    @pytest.mark.parametrize(("intid", "base"), [(LEVEL, GICR + SGI), (SPI, GICD + 4)])
+    def test_level_set_pending(self, vgic: Vgic, frames: VgicMmio, intid: int, base: int) -> None:
         """ISPENDR makes a level pending once; ICPENDR does not lower the line."""
-        frames.write(GICR + SGI + 0x200, 4, 1 << LEVEL)
-        assert vgic.load(0)[1] == lr(LEVEL, PENDING, level=True)
-        vgic.store(0, 0, [lr(LEVEL, 0, level=True), 0, 0, 0])
+        frames.write(base + 0x200, 4, 1 << intid % 32)
+        assert vgic.load(0) == (0, lr(intid, PENDING, level=True), 0, 0, 0)
+        vgic.store(0, 0, [lr(intid, 0, level=True), 0, 0, 0])
         assert vgic.load(0) == NOTHING
-        vgic.drive(LEVEL, True)
-        frames.write(GICR + SGI + 0x280, 4, 1 << LEVEL)
-        assert frames.read(GICR + SGI + 0x200, 4) == 1 << LEVEL
+        vgic.drive(intid, True)
+        frames.write(base + 0x280, 4, 1 << intid % 32)
+        assert frames.read(base + 0x200, 4) == 1 << intid % 32
 
     def test_order(self, vgic: Vgic, frames: VgicMmio) -> None:
         """By priority, then INTID; more than list registers asks for NP, active ones that are left out for LRENP."""
@@ -160,7 +173,7 @@ class TestInterrupts:
         assert [value & 0xFFFF for value in lrs] == [5, 4, 3, 2]
         vgic.store(0, 0, [value ^ PENDING ^ ACTIVE for value in lrs])
         hcr, *lrs = vgic.load(0)
-        assert hcr == LRENPIE
+        assert hcr == LRENPIE | TDIR
         assert [(value & 0xFFFF, value >> 62) for value in lrs] == [(1, 1), (0, 1), (5, 2), (4, 2)]
         vgic.store(0, 1 << 27, lrs)  # one has ended that was not there: the most urgent of them
         assert frames.read(GICR + SGI + 0x300, 4) == 1 << 5 | 1 << 4 | 1 << 2
@@ -173,18 +186,45 @@ class TestInterrupts:
         vgic.generate(0, 4 << 24 | 1, 3)
         frames.write(GICD, 4, 0)
         assert vgic.load(0) == (0, lr(PING, ACTIVE), 0, 0, 0)
-        assert not vgic.wakes(0, 0xFF)
+        assert not vgic.wakes(0, ALL)
         frames.write(GICD, 4, 2)
+        assert vgic.wakes(0, ALL)
         frames.write(GICR + SGI + 0x180, 4, 1 << 4)
-        assert not vgic.wakes(0, 0xFF)
+        assert not vgic.wakes(0, ALL)
 
     @pytest.mark.parametrize(("mask", "wakes"), [(0, False), (0x80, False), (0x88, True), (0xFF, True)])
     def test_wakes(self, vgic: Vgic, frames: VgicMmio, mask: int, wakes: bool) -> None:
-        """Above the priority mask only."""
+        """Below the limit of its own group only, and its own vCPU."""
         frames.write(GICR + SGI + 0x400 + PING, 1, 0x80)
         vgic.generate(1, PING << 24 | 1, 3)
-        assert vgic.wakes(0, mask) is wakes
-        assert not vgic.wakes(1, mask)
+        assert vgic.wakes(0, (0, mask)) is wakes
+        assert not vgic.wakes(0, (mask, 0))
+        assert not vgic.wakes(1, (mask, mask))
+        frames.write(GICR + SGI + 0x80, 4, 0)
+        assert vgic.wakes(0, (mask, 0)) is wakes
+        assert not vgic.wakes(0, (0, mask))
+
+    @pytest.mark.parametrize("intid", [PING, EDGE, EDGE_SPI])
+    def test_active_does_not_wake(self, vgic: Vgic, intid: int) -> None:
+        """An edge that comes again while its interrupt is active is signalled when that has ended."""
+        raise_it = (lambda: vgic.generate(0, PING << 24 | 1, 3)) if intid == PING else (lambda: pulse(vgic, intid))
+        raise_it()
+        vgic.load(0)
+        vgic.store(0, 0, [lr(intid, ACTIVE), 0, 0, 0])
+        raise_it()
+        assert not vgic.wakes(0, ALL)
+        vgic.load(0)
+        vgic.store(0, 0, [lr(intid, PENDING), 0, 0, 0])
+        assert vgic.wakes(0, ALL)
+
+    def test_wakes_by_list_register(self, vgic: Vgic, frames: VgicMmio) -> None:
+        """What finds no list register is not signalled, however low its priority value may be."""
+        for intid in range(5):
+            frames.write(GICR + SGI + 0x400 + intid, 1, 8 * intid)
+            vgic.generate(0, intid << 24 | 1, 3)
+        frames.write(GICR + SGI + 0x80, 4, 1 << 4 ^ 0x1F)  # the least urgent one is of Group 0
+        assert not vgic.wakes(0, (0xFF, 0))
+        assert vgic.wakes(0, (0, 0xFF))
 
     @pytest.mark.parametrize(
         ("value", "targets"),
@@ -212,7 +252,7 @@ class TestInterrupts:
         assert vgic.load(0)[1] == lr(SPI, PENDING, level=True)
         vgic.store(0, 0, [lr(SPI, ACTIVE, level=True), 0, 0, 0])
         frames.write(GICD + 0x6000 + 8 * SPI, 8, 2)
-        assert vgic.load(2) == NOTHING
+        assert vgic.load(2) == TRAP_ALONE
         assert vgic.load(0)[1] == lr(SPI, ACTIVE, level=True)
         vgic.store(0, 0, [lr(SPI, 0, level=True), 0, 0, 0])
         assert vgic.load(0) == NOTHING
@@ -230,7 +270,7 @@ class TestInterrupts:
         frames.write(GICD + 0x6000 + 8 * SPI, 8, 2)
         vgic.drive(SPI, False)
         vgic.drive(SPI, True)
-        assert vgic.load(2) == NOTHING
+        assert vgic.load(2) == TRAP_ALONE
         assert vgic.load(0)[1] == lr(SPI, ACTIVE)
         vgic.store(0, 0, [lr(SPI, 0), 0, 0, 0])
         assert vgic.load(2)[1] == lr(SPI, PENDING)
@@ -242,6 +282,55 @@ class TestInterrupts:
         assert vgic.load(1)[1] == lr(SPI, ACTIVE, level=True)
         frames.write(GICD + 0x380 + 4 * (SPI // 32), 4, 1 << SPI % 32)
         assert vgic.load(1) == NOTHING
+
+    @pytest.mark.parametrize("cleared", [False, True], ids=["active", "cleared"])
+    def test_end_without_list_register(self, vgic: Vgic, frames: VgicMmio, cleared: bool) -> None:
+        """EOIcount is for what the vCPU has acknowledged, even if ICACTIVER was first; others stay active."""
+        vgic.generate(0, PING << 24 | 1, 3)
+        vgic.load(0)
+        vgic.store(0, 0, [lr(PING, ACTIVE), 0, 0, 0])
+        for intid in range(6, 12):  # more urgent, but set active by a register
+            frames.write(GICR + SGI + 0x300, 4, 1 << intid)
+        frames.write(GICR + SGI + 0x400 + PING, 1, 0xF0)
+        if cleared:
+            frames.write(GICR + SGI + 0x380, 4, 1 << PING)
+        hcr, *lrs = vgic.load(0)
+        assert hcr == LRENPIE | TDIR and all(value & 0xFFFF != PING for value in lrs)
+        vgic.store(0, 1 << EOI_COUNT, lrs)
+        assert frames.read(GICR + SGI + 0x300, 4) == sum(1 << intid for intid in range(6, 12))
+
+    def test_end_splits(self, vgic: Vgic, frames: VgicMmio) -> None:
+        """With EOImode a count means nothing: what ends is what ICC_DIR_EL1 names."""
+        for intid in range(6):
+            vgic.generate(0, intid << 24 | 1, 3)
+        for _ in range(2):
+            _, *lrs = vgic.load(0)
+            vgic.store(0, 0, [value & ~PENDING | ACTIVE if value else 0 for value in lrs], splits_end=True)
+        hcr, *lrs = vgic.load(0)
+        assert hcr == LRENPIE | TDIR
+        vgic.store(0, 1 << EOI_COUNT, lrs, splits_end=True)
+        assert frames.read(GICR + SGI + 0x300, 4) == 0x3F
+        assert not vgic.cpus[0].acknowledged
+        for intid in (5, 1, 3, 5):
+            vgic.deactivate(0, intid)
+        assert frames.read(GICR + SGI + 0x300, 4) == 0b010101
+        assert vgic.load(0)[0] == 0
+
+    @pytest.mark.parametrize("vcpu", range(VCPUS))
+    def test_deactivate(self, vgic: Vgic, frames: VgicMmio, vcpu: int) -> None:
+        """An SPI ends whichever vCPU ends it, a private interrupt is its own vCPU's, others are nobody's."""
+        vgic.drive(SPI, True)
+        vgic.drive(LEVEL, True)
+        _, *lrs = vgic.load(0)
+        vgic.store(0, 0, [value ^ PENDING ^ ACTIVE if value else 0 for value in lrs], splits_end=True)
+        for intid in (LEVEL, INTIDS, 1023, 8192, 1 << 23):
+            vgic.deactivate(vcpu, intid)
+        assert frames.read(GICR + SGI + 0x300, 4) == (0 if vcpu == 0 else 1 << LEVEL)
+        assert frames.read(GICD + 0x304, 4) == 1 << SPI - 32
+        assert vgic.load(vcpu)[0] == (0 if vcpu == 0 else TDIR)
+        vgic.deactivate(vcpu, SPI)
+        assert frames.read(GICD + 0x304, 4) == 0
+        assert lr(SPI, PENDING, level=True) in vgic.load(0)
 
     def test_snapshot(self, vgic: Vgic) -> None:
         """The state is plain data."""

@@ -1,7 +1,8 @@
 """The virtual GIC of a Realm and four list registers, against a GIC that has no such limit.
 
 The host side is :class:`cca_host.kvm.vgic.Vgic`, a vCPU is the virtual CPU interface of a PE. When that asks for a
-maintenance interrupt, the vCPU exits and enters again. What the vCPU acknowledges must be what the model says.
+maintenance interrupt, or traps ICC_DIR_EL1, the vCPU exits and enters again. What the vCPU acknowledges must be what
+the model says, and what ends is what the vCPU has named, whichever vCPU it was active on.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ SGIS, EDGES, LEVELS, SPIS = tuple(range(6)), (20,), (27, 30), (40, 41)
 PRIVATE = (*SGIS, *EDGES, *LEVELS)
 EDGE_SPI = 41
 IDLE, SPURIOUS, SHOWN = 0xFF, 1023, 0xF8 << 24 | 1 << 1
+VEOIM, TDIR = 1 << 9, 1 << 14
 vcpus = st.integers(0, VCPUS - 1)
 interrupts = st.sampled_from((*PRIVATE, *SPIS))
 
@@ -46,9 +48,10 @@ class Interrupt:
 class Model(RuleBasedStateMachine):
     """Random inputs, registers and runs."""
 
-    @initialize()
-    def start(self) -> None:
-        """Everything enabled, the higher INTIDs more urgent."""
+    @initialize(splits=st.tuples(*[st.booleans()] * VCPUS))
+    def start(self, splits: tuple[bool, ...]) -> None:
+        """Everything enabled, the higher INTIDs more urgent; ``splits`` is EOImode of each vCPU."""
+        self.splits = splits
         self.vgic = Vgic()
         for index in range(VCPUS):
             self.vgic.add_vcpu(index)
@@ -57,7 +60,7 @@ class Model(RuleBasedStateMachine):
         self.frames.write(GICD + 0xC00 + 4 * (EDGE_SPI // 16), 4, 2 << 2 * (EDGE_SPI % 16))
         for index in range(VCPUS):
             self.frames.write(GICR + STRIDE * index + SGI + 0xC04, 4, 2 << 2 * (EDGES[0] - 16))
-        self.kept = [(SHOWN | VMCR_RESET, 0, 0)] * VCPUS
+        self.kept = [(SHOWN | VMCR_RESET | VEOIM * split, 0, 0) for split in splits]
         self.cpus = [cpu.virtual for cpu in Gic(range(VCPUS), 32, lambda *_: None).cpus]
         self.running: list[list[int]] = [[] for _ in range(VCPUS)]
         self.state: dict[tuple[int, int], Interrupt] = {}
@@ -120,9 +123,9 @@ class Model(RuleBasedStateMachine):
 
     @rule(vcpu=vcpus, intid=interrupts, priority=st.integers(0, 30))
     def prioritise(self, vcpu: int, intid: int, priority: int) -> None:
-        """IPRIORITYR, of an interrupt that is not active."""
+        """IPRIORITYR, of an interrupt that is not active and does not run."""
         one, base = self._at(vcpu, intid)
-        if one.active is None:
+        if one.active is None and not any(intid in running for running in self.running):
             self.frames.write(base + 0x400 + intid, 1, priority << 3)
             one.priority = priority << 3
 
@@ -131,6 +134,14 @@ class Model(RuleBasedStateMachine):
         """IROUTER."""
         self.frames.write(GICD + 0x6000 + 8 * intid, 8, vcpu)
         self.state[-1, intid].target = vcpu
+
+    @rule(vcpu=vcpus, intids=st.sets(interrupts, min_size=1, max_size=3))
+    def clear_active(self, vcpu: int, intids: set[int]) -> None:
+        """ICACTIVER: the interrupt has ended, but if it runs its priority holds until EOIR."""
+        for intid in sorted(intids):
+            one, base = self._at(vcpu, intid)
+            self._set(base, 0x380, intid)
+            one.active = None
 
     # -- runs ---------------------------------------------------------------------------------------------------------
     @rule(vcpu=vcpus, steps=st.lists(st.sampled_from(("take", "acknowledge", "end")), max_size=15))
@@ -144,6 +155,23 @@ class Model(RuleBasedStateMachine):
             if step != "acknowledge" and self.running[vcpu]:
                 self._settle(vcpu)
                 self._end(vcpu)
+        self._exit(vcpu)
+
+    @rule(vcpu=vcpus, intids=st.lists(interrupts, min_size=1, max_size=9))
+    def deactivate(self, vcpu: int, intids: list[int]) -> None:
+        """A vCPU writes ICC_DIR_EL1; without EOImode that does nothing."""
+        self._enter(vcpu)
+        for intid in intids:
+            if self.trapped:
+                self._exit(vcpu)
+                if self.splits[vcpu]:
+                    self.vgic.deactivate(vcpu, intid)
+                self._enter(vcpu)
+            else:
+                self.cpus[vcpu].deactivate(intid)
+                self._settle(vcpu)
+            if self.splits[vcpu]:
+                self._at(vcpu, intid)[0].active = None
         self._exit(vcpu)
 
     @rule(vcpu=vcpus, intids=st.sets(st.sampled_from((*SGIS, *EDGES)), min_size=5))
@@ -161,11 +189,12 @@ class Model(RuleBasedStateMachine):
     def _enter(self, vcpu: int) -> None:
         hcr, *lrs = self.vgic.load(vcpu)
         assert len(lrs) == NUM_LRS
+        self.trapped = hcr & TDIR
         self.cpus[vcpu].load(hcr | 1, lrs, *self.kept[vcpu])
 
     def _exit(self, vcpu: int) -> None:
         virtual = self.cpus[vcpu]
-        self.vgic.store(vcpu, virtual.hcr, virtual.lrs)
+        self.vgic.store(vcpu, virtual.hcr, virtual.lrs, self.splits[vcpu])
         self.kept[vcpu] = (virtual.vmcr, *virtual.active)
 
     def _running_priority(self, vcpu: int) -> int:
@@ -193,9 +222,12 @@ class Model(RuleBasedStateMachine):
             self.running[vcpu].append(got)
 
     def _end(self, vcpu: int) -> None:
+        """EOIR of what has interrupted last; with EOImode it drops the priority and ends nothing."""
         intid = self.running[vcpu].pop()
         self.cpus[vcpu].end(intid, 1)
-        self._at(vcpu, intid)[0].active = None
+        one = self._at(vcpu, intid)[0]
+        if not self.splits[vcpu] and one.active == vcpu:
+            one.active = None
 
     # -- what the registers show between runs -------------------------------------------------------------------------
     @invariant()
@@ -208,14 +240,17 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def waiting(self) -> None:
-        """A vCPU wakes for what is pending, enabled and not active anywhere."""
+        """A vCPU wakes for what is pending, enabled and not active anywhere, below the limit that it has."""
         for vcpu in range(VCPUS):
-            ready = any(
-                one.enabled and one.pending and one.active is None and one.target == vcpu
+            ready = [
+                one.priority
                 for intid in (*PRIVATE, *SPIS)
-                for one in (self._at(vcpu, intid)[0],)
-            )
-            assert self.vgic.wakes(vcpu, 0xF8) >= ready
+                if (one := self._at(vcpu, intid)[0]).enabled and one.pending and one.active is None
+                if one.target == vcpu
+            ]
+            best = min(ready, default=IDLE)
+            assert not self.vgic.wakes(vcpu, (IDLE, best))
+            assert self.vgic.wakes(vcpu, (0, best + 1)) == bool(ready)
 
 
 TestVgic = Model.TestCase

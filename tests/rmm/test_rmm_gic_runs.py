@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from realm_code import REPORT, load, reported, with_vectors
 
-from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRecExit
+from cca_arch.rmi.v1_0 import RecEnterFlags, RecExitReason, Rmi, RmiRecExit
 from cca_host.kvm.irqchip import Irqchip
 from cca_platform.gic.virtual import VMCR_RESET
 
@@ -77,6 +77,16 @@ class TestLists:
         _, _, _, spsr, vector = reported(exit)[:5]
         assert (vector, spsr & 0x3CF) == (0x280, 0x345)
         assert exit.gicv3_lrs[0] == lr(PENDING)
+
+    @pytest.mark.parametrize(("mask", "waits"), [(0xF0, False), (0xA0, True)])
+    def test_wfi(self, running: Running, mask: int, waits: bool) -> None:
+        """A WFI that would not wait is not trapped (DDI 0487, HCR_EL2.TWI): an interrupt is signalled, if masked."""
+        realm = running(f"{OPEN}; {msr(PMR, mask)}; wfi; mov x5, #7; {REPORT}")
+        exit = realm.enter(flags=RecEnterFlags.make(trap_wfi=1), gicv3_lrs=(lr(PENDING), *(0,) * 15))
+        if waits:
+            assert (exit.exit_reason, exit.esr, exit.gicv3_lrs[0]) == (RecExitReason.SYNC, 1 << 26, lr(PENDING))
+            exit = realm.enter(flags=RecEnterFlags.make(trap_wfi=1))
+        assert reported(exit)[5] == 7
 
     def test_group_0(self, running: Running) -> None:
         """Group 0 is an FIQ."""

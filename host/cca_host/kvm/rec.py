@@ -105,8 +105,9 @@ class Rec:
 
     def store_interrupts(self, vgic: Vgic) -> None:
         """Read the list registers and timers back after an exit."""
-        if vgic.cpus[self.index].loaded:
-            vgic.store(self.index, self.page.ich_hcr, self.page.list_registers)
+        cpu, page = vgic.cpus[self.index], self.page
+        if cpu.loaded or cpu.acknowledged:
+            vgic.store(self.index, page.ich_hcr, page.list_registers, page.splits_end)
         self._drive_timers(vgic)
 
     def _drive_timers(self, vgic: Vgic) -> None:
@@ -117,10 +118,13 @@ class Rec:
                 vgic.drive(intid, level, self.index)
 
     def wakes(self) -> bool:
-        """True if an interrupt wakes a vCPU that is :class:`Idle`."""
+        """True if an interrupt wakes a vCPU that is :class:`Idle`; a timer may have fired since its exit."""
         vgic = self.vm.vgic
-        return vgic is not None and vgic.wakes(self.index, self.page.priority_mask)
+        if vgic is None:
+            return False
+        self._drive_timers(vgic)
+        return vgic.wakes(self.index, self.page.signalled_below)
 
     def deadline(self) -> int | None:
-        """The clock value at which the next enabled, unmasked timer of the last exit fires."""
-        return self.page.deadline
+        """The clock value at which the next enabled, unmasked timer of the last exit fires; none that has fired."""
+        return self.page.deadline(self.vm.system.machine.clock.now)

@@ -3,8 +3,8 @@
 import struct
 from typing import Final
 
-from cca_arch.rmi.v1_0 import RmiRecEnter, RmiRecExit
-from cca_arch.sysregs import CntCtl, IchVmcr
+from cca_arch.rmi.v1_0 import RecExitReason, RmiRecEnter, RmiRecExit
+from cca_arch.sysregs import CntCtl, Ec, Esr, IchLr, IchVmcr, LrState
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.vgic import NUM_LRS
 from cca_platform.memory.ports import Port
@@ -18,6 +18,8 @@ _GIC_CODEC: Final = struct.Struct(f"<{1 + NUM_LRS}Q")  # ICH_HCR_EL2 and the lis
 _PENDING: Final = CntCtl.enable.mask | CntCtl.imask.mask  # a timer can interrupt if only the first is set
 _FIRES: Final = CntCtl.enable.mask
 _PMR: Final = IchVmcr.vpmr.low
+_VEOIM: Final = IchVmcr.veoim.mask
+_GROUPS: Final = (IchVmcr.veng0.mask, IchVmcr.veng1.mask)
 _MASK: Final = (1 << 64) - 1
 
 
@@ -119,9 +121,26 @@ class RunPage:
         return self._exit[_GIC + 1 : _GIC + 1 + NUM_LRS]
 
     @property
-    def priority_mask(self) -> int:
-        """ICC_PMR_EL1."""
-        return self._exit[_VMCR] >> _PMR & 0xFF
+    def signalled_below(self) -> tuple[int, int]:
+        """For each group, the limit below which a priority value must be for its interrupt to be signalled to the vCPU.
+
+        The limit comes from ICC_PMR_EL1, the group enables, and the interrupts that were pending in list registers at a
+        WFI exit: the CPU interface did not signal those, or the WFI would not have waited. The latter covers the running
+        priority, which the host cannot see.
+        """
+        words = self._exit
+        mask = words[_VMCR] >> _PMR & 0xFF
+        limits = [mask if words[_VMCR] & group else 0 for group in _GROUPS]
+        if self.reason == RecExitReason.SYNC and Esr(self.esr).ec == Ec.WFX:
+            for lr in map(IchLr, self.list_registers):
+                if lr.state == LrState.PENDING:
+                    limits[lr.group] = min(limits[lr.group], lr.priority)
+        return limits[0], limits[1]
+
+    @property
+    def splits_end(self) -> bool:
+        """ICC_CTLR_EL1.EOImode: EOIR only drops the priority; DIR deactivates."""
+        return bool(self._exit[_VMCR] & _VEOIM)
 
     def timer_lines(self, now: int) -> tuple[bool, bool]:
         """(virtual, physical): whether each timer asserts its interrupt at clock value ``now``."""
@@ -132,9 +151,8 @@ class RunPage:
             words[cntp_ctl] & _PENDING == _FIRES and words[cntp_cval] <= now,
         )
 
-    @property
-    def deadline(self) -> int | None:
-        """The clock value at which the next enabled, unmasked timer fires."""
+    def deadline(self, now: int) -> int | None:
+        """The clock value after ``now`` at which the next enabled, unmasked timer fires."""
         words = self._exit
         due = [words[compare] for control, compare in _TIMERS if words[control] & _PENDING == _FIRES]
-        return min(due, default=None)
+        return min((compare for compare in due if compare > now), default=None)

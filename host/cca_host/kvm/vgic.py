@@ -3,6 +3,12 @@
 A Realm owns its virtual CPU interface through the RMM; the host owns the rest of its GIC. Between two runs of a vCPU,
 all interrupt state is here. :meth:`Vgic.load` moves pending interrupts into list registers for the next entry;
 :meth:`Vgic.store` folds the list registers back. :mod:`cca_host.kvm.vgic_mmio` has the registers.
+
+A vCPU can end an active interrupt that is in none of its list registers: there are more of them, or another vCPU took
+it. Without EOImode the CPU interface only counts such ends (EOIcount). The interrupt is then the most urgent one that
+the vCPU has acknowledged, even if ICACTIVER has made it inactive since. With EOImode the order of ends does not follow
+priorities. So ICC_DIR_EL1 is trapped (ICH_HCR_EL2.TDIR) while such an interrupt exists, and :meth:`Vgic.deactivate`
+ends the interrupt that the write names.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +47,9 @@ _GROUP: Final = IchLr.group.mask
 _PRIORITY: Final = IchLr.priority.low
 _VINTID: Final = IchLr.vintid.mask
 _NPIE, _LRENPIE, _EOICOUNT = IchHcr.npie.mask, IchHcr.lrenpie.mask, IchHcr.eoicount
-_NOTHING: Final = (0,) * (1 + NUM_LRS)
+_TDIR: Final = IchHcr.tdir.mask
+_NO_LRS: Final = (0,) * NUM_LRS
+_NOTHING: Final = (0, *_NO_LRS)
 
 
 def bits_of(value: int) -> Iterator[int]:
@@ -64,13 +72,14 @@ class InterruptsState(State, frozen=True, tag="host.interrupts/1"):
     priority: bytes
 
 
-class VcpuInterfaceState(State, frozen=True, tag="host.vcpu-interface/1"):
+class VcpuInterfaceState(State, frozen=True, tag="host.vcpu-interface/2"):
     """Saved state of a :class:`VcpuInterface`: sets of INTIDs as 32-bit words, and its list registers."""
 
     affinity: int
     private: InterruptsState
     routed: tuple[int, ...]
     owned: tuple[int, ...]
+    acknowledged: tuple[int, ...]
     loaded: tuple[int, ...]
 
 
@@ -128,8 +137,9 @@ class Interrupts:
 class VcpuInterface:
     """The interrupts private to vCPU ``index``; ``affinity`` is that of its MPIDR in IROUTER format.
 
-    ``routed`` are the SPIs routed to it, ``owned`` those active on it, ``loaded`` the list registers of the present
-    entry while it runs.
+    ``routed`` are the SPIs routed to it, ``owned`` those active on it. ``acknowledged`` are the interrupts whose EOIR
+    is still to come; it is empty with EOImode, where the host does not see an EOIR. ``loaded`` are the list registers
+    of the present entry while it runs.
     """
 
     def __init__(self, index: int, affinity: int) -> None:
@@ -137,7 +147,7 @@ class VcpuInterface:
         self.affinity = affinity
         self.private = Interrupts((1 << PRIVATE) - 1, _SGIS)
         self.private.enabled = _SGIS
-        self.routed = self.owned = 0
+        self.routed = self.owned = self.acknowledged = 0
         self.loaded: list[int] = []
 
 
@@ -212,16 +222,18 @@ class Vgic:
     def load(self, vcpu: int) -> tuple[int, ...]:
         """Compute ICH_HCR_EL2 and the list registers of a vCPU's next entry: pending interrupts before active ones.
 
-        Maintenance interrupts signal those that do not fit: NP for pending ones, LRENP for active ones.
+        Maintenance interrupts signal those that do not fit: NP for pending ones, LRENP for active ones. ICC_DIR_EL1 is
+        trapped if it could end an interrupt that is in none of these list registers.
         """
         cpu = self.cpus[vcpu]
         pending, active = self._pending(cpu), cpu.private.active | cpu.owned
+        elsewhere = self.spis.active & ~cpu.owned
         if not pending | active:
-            return _NOTHING
-        order = self._by_priority(cpu, pending) + self._by_priority(cpu, active & ~pending)
-        hcr = 0
+            return (_TDIR, *_NO_LRS) if elsewhere else _NOTHING
+        order = self._by_priority(cpu, pending & ~active) + self._by_priority(cpu, active)
+        hcr = _TDIR if elsewhere else 0
         for intid in order[NUM_LRS:]:
-            hcr |= _NPIE if pending >> intid & 1 else _LRENPIE
+            hcr |= _LRENPIE | _TDIR if active >> intid & 1 else _NPIE
         cpu.loaded = [
             self._list_register(cpu, intid, pending >> intid & 1, active >> intid & 1) for intid in order[:NUM_LRS]
         ]
@@ -240,23 +252,47 @@ class Vgic:
             of.latch &= ~bit
         return value
 
-    def store(self, vcpu: int, hcr: int, lrs: Sequence[int]) -> None:
-        """Fold the list registers of an exit back. EOIcount counts interrupts that ended without a list register."""
+    def store(self, vcpu: int, hcr: int, lrs: Sequence[int], splits_end: bool = False) -> None:
+        """Fold the list registers of an exit back. EOIcount counts interrupts that ended without a list register.
+
+        ``splits_end`` is ICC_CTLR_EL1.EOImode.
+        """
         cpu = self.cpus[vcpu]
+        if not splits_end:
+            self._end_unloaded(cpu, (hcr & _EOICOUNT.mask) >> _EOICOUNT.low)
         for before, value in zip(cpu.loaded, lrs, strict=False):
             intid = before & _VINTID
             of, bit = self._of(cpu, intid), 1 << intid
             self._set_active(cpu, intid, bool(value & _ACTIVE))
+            if value & ~before & _ACTIVE:
+                cpu.acknowledged |= bit
+            elif before & ~value & _ACTIVE:
+                cpu.acknowledged &= ~bit
             if of.edge & bit:
                 of.latch |= bit if value & _PENDING else 0
             elif before & ~value & _PENDING:
                 of.latch &= ~bit  # consume what software has set
-        ended = (hcr & _EOICOUNT.mask) >> _EOICOUNT.low
-        if ended:
-            kept = sum(1 << (value & _VINTID) for value in cpu.loaded)
-            for intid in self._by_priority(cpu, (cpu.private.active | cpu.owned) & ~kept)[:ended]:
-                self._set_active(cpu, intid, False)
+        if splits_end:
+            cpu.acknowledged = 0
         cpu.loaded = []
+
+    def _end_unloaded(self, cpu: VcpuInterface, count: int) -> None:
+        """End ``count`` interrupts that were active in no list register: acknowledged ones first, by priority."""
+        if not count:
+            return
+        loaded = sum(1 << (value & _VINTID) for value in cpu.loaded if value & _ACTIVE)
+        active = (cpu.private.active | cpu.owned) & ~loaded
+        known = cpu.acknowledged & ~loaded
+        for intid in (self._by_priority(cpu, known) + self._by_priority(cpu, active & ~known))[:count]:
+            self._set_active(cpu, intid, False)
+            cpu.acknowledged &= ~(1 << intid)
+
+    def deactivate(self, vcpu: int, intid: int) -> None:
+        """End the interrupt that a vCPU has written to ICC_DIR_EL1, on whichever vCPU it is active."""
+        if intid >= INTIDS:
+            return
+        for cpu in (self.cpus[vcpu],) if intid < PRIVATE else self.cpus:
+            self._set_active(cpu, intid, False)
 
     def _set_active(self, cpu: VcpuInterface, intid: int, active: bool) -> None:
         of, bit = self._of(cpu, intid), 1 << intid
@@ -264,11 +300,17 @@ class Vgic:
         if of is self.spis:
             cpu.owned = cpu.owned & ~bit | active << intid
 
-    def wakes(self, vcpu: int, mask: int) -> bool:
-        """True if an interrupt that passes ICC_PMR_EL1 = ``mask`` wakes a vCPU."""
+    def wakes(self, vcpu: int, below: tuple[int, int]) -> bool:
+        """True if an interrupt wakes a vCPU: a pending, inactive one that gets a list register.
+
+        ``below`` is the limit of each group: only an interrupt with a lower priority value is signalled.
+        """
         cpu = self.cpus[vcpu]
-        pending = self._pending(cpu)
-        return any(self._of(cpu, intid).priority[intid] < mask for intid in bits_of(pending))
+        for intid in self._by_priority(cpu, self._pending(cpu) & ~(cpu.private.active | cpu.owned))[:NUM_LRS]:
+            of = self._of(cpu, intid)
+            if of.priority[intid] < below[of.group >> intid & 1]:
+                return True
+        return False
 
     # -- snapshots ----------------------------------------------------------------------------------------------
     def save(self) -> VgicState:
@@ -283,6 +325,7 @@ class Vgic:
                     private=cpu.private.save(),
                     routed=to_words(cpu.routed, INTIDS),
                     owned=to_words(cpu.owned, INTIDS),
+                    acknowledged=to_words(cpu.acknowledged, INTIDS),
                     loaded=tuple(cpu.loaded),
                 )
                 for cpu in self.cpus
@@ -297,5 +340,6 @@ class Vgic:
         for index, saved in enumerate(state.cpus):
             cpu = VcpuInterface(index, saved.affinity)
             cpu.private.restore(saved.private)
-            cpu.routed, cpu.owned, cpu.loaded = from_words(saved.routed), from_words(saved.owned), list(saved.loaded)
+            cpu.routed, cpu.owned = from_words(saved.routed), from_words(saved.owned)
+            cpu.acknowledged, cpu.loaded = from_words(saved.acknowledged), list(saved.loaded)
             self.cpus.append(cpu)

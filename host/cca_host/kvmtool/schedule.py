@@ -23,7 +23,8 @@ class ScheduleState(State, frozen=True, tag="host.schedule/1"):
 class Schedule:
     """The turns of ``vcpus``. ``running`` is the vCPU whose slice has begun, ``turn`` the first candidate for the next.
 
-    ``waiting`` maps vCPUs that wait for an interrupt, by index, to the clock value that wakes them, if any.
+    ``waiting`` maps vCPUs that wait for an interrupt, by index, to the clock value that wakes them, if any: when their
+    next timer fires. A timer that fired earlier wakes a vCPU only if its interrupt is signalled.
     """
 
     def __init__(self, vcpus: Sequence[Vcpu]) -> None:

@@ -107,8 +107,13 @@ def asleep(pe: "Pe") -> bool:
     """Whether this PE waits, and no interrupt wakes it; one that is stuck needs an interrupt that it takes."""
     if not pe.waiting:
         return False
+    return pe.stuck or not awake(pe)
+
+
+def awake(pe: "Pe") -> bool:
+    """Whether an interrupt ends WFI on this PE, or keeps it from waiting."""
     tell_timers(pe)  # another PE may have run past what this one waits for
-    return pe.stuck or not interrupts.wakes(pe.address, pe.words[w.P_PSTATE])
+    return bool(interrupts.wakes(pe.address, pe.words[w.P_PSTATE]))
 
 
 def mask_timers(pe: "Pe", virtual: bool, physical: bool) -> None:

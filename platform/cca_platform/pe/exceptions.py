@@ -17,6 +17,7 @@ from cca_platform.isa.decoder import decode
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
 from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
+from cca_platform.pe import delivery
 from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
 from cca_platform.pe.levels import SMC_0, take_program
 from cca_platform.pe.mmio import emulate
@@ -107,7 +108,10 @@ def _not_executed(pe: "Pe", number: int) -> None:
         if system is None or not _moved(pe, system):
             has_el2 = pe.security != SecurityState.SECURE
             found = None if system is None else trap(system, pe.el, has_el2, lambda name: _control(pe, name))
-            pe.take(*(found or (_UNKNOWN, own)))
+            if found and system and system.kind is SystemKind.WFI and delivery.awake(pe):
+                _step_over(pe)  # what would not wait is not trapped
+            else:
+                pe.take(*(found or (_UNKNOWN, own)))
 
 
 def _debug_target(pe: "Pe") -> int:
@@ -156,10 +160,15 @@ def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
         return False
     if is_read and rt != 31:
         x[rt] = value
+    _step_over(pe)
+    return True
+
+
+def _step_over(pe: "Pe") -> None:
+    """The instruction at PC is done."""
     pe.elr += 4
     pe.retire_one()
     interrupts.set_budget(pe.address)
-    return True
 
 
 def refused(pe: "Pe") -> None:
