@@ -1,7 +1,7 @@
-"""The boot of a machine, as TF-A does it with RME: BL1, BL2, BL31, the RMM on every PE, Non-secure software.
+"""The boot of a machine, as TF-A boots with RME: BL1, BL2, BL31, the RMM on every PE, Non-secure software.
 
-Each stage is a program of its own and hands over to the next one by plain data. The start of a Secure payload is code
-that runs on the machine; :func:`boot` drives the machine until Non-secure software has it.
+Each stage is a separate program that hands plain data to the next. A Secure payload's start is code that runs on the
+machine; :func:`boot` runs the machine until Non-secure software takes over.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Firmware", "boot"]
 
 _START_LIMIT: Final = 100_000_000
-"""Instructions within which a Secure payload must be ready on a PE."""
+"""The number of instructions within which a Secure payload must be ready on a PE."""
 
 
 def boot(
@@ -44,15 +44,15 @@ def boot(
     root_digest: bytes | None = None,
     rmm_el3: int = RMM_EL3_VERSION,
 ) -> Firmware:
-    """Boot ``machine`` from reset to Non-secure EL2; BootError when an image is not what the chain of trust names.
+    """Boot ``machine`` from reset to Non-secure EL2; raises BootError if the chain of trust does not match an image.
 
     ``rmm`` is the RMM as a program. Non-secure EL2 is either ``ns_program`` (Python; every PE is on) or ``ns_images``
-    (see :func:`cca_firmware.package.nsimage.lay_out`; the primary PE is ready to run at ``ns_entry`` or where the
-    images start, PSCI starts the others). ``ns_image`` stands for one image without an address. ``ns_el`` is 2, or 1
-    for images that start at EL1, below no EL2 software. ``secure_image`` is a Secure payload for S-EL1, an ELF file or
-    raw bytes (see :mod:`cca_arch.tsp`), started on each PE before Non-secure software. ``fip`` is the package to boot
-    from and ``root_digest`` the hash in BL1's ROM; by default both are of the programs given. ``rmm_el3`` is the
-    version of the RMM-EL3 interface that BL31 is built for: an RMM may need another than 0.4.
+    (see :func:`cca_firmware.package.nsimage.lay_out`; the primary PE is ready to run at ``ns_entry`` or at the images'
+    entry point, PSCI starts the others). ``ns_image`` is one image without an address. ``ns_el`` is 2, or 1 for images
+    that start at EL1 without EL2 software. ``secure_image`` is a Secure payload for S-EL1, an ELF file or raw bytes
+    (see :mod:`cca_arch.tsp`), started on each PE before Non-secure software. ``fip`` is the package to boot from and
+    ``root_digest`` the hash in BL1's ROM; both default to those of the given programs. ``rmm_el3`` is the version of
+    the RMM-EL3 interface that BL31 is built for, if the RMM needs one other than 0.4.
     """
     ns = [*ns_images] if ns_image is None else [NsImage(ns_image), *ns_images]
     if (ns_program is None) == (not ns):
@@ -76,7 +76,7 @@ def boot(
 
 
 def _drive(firmware: Firmware) -> None:
-    """Run the code of the boot, which is that of a Secure payload; BootError when it does not become ready."""
+    """Run the Secure payload's start, the only code of the boot; raises BootError if it does not become ready."""
     while (pe := firmware.starting) is not None:
         try:
             pe.step()
@@ -90,6 +90,6 @@ def _drive(firmware: Firmware) -> None:
 
 
 def _program_layout(program: Any, board: "Board") -> Layout:
-    """The image of a program in Python, at the board's NS entry."""
+    """The image of a Python program, at the board's NS entry."""
     image = component(program)
     return Layout((Part("BL33", board.ns_entry, image, len(image)),), board.ns_entry)

@@ -1,7 +1,7 @@
-"""BL31 as a whole: the monitor and its services are set up, then every world is started in turn.
+"""BL31 as a whole: sets up the monitor and its services, then starts every world in turn.
 
-The start of a Secure payload is code, and may take its time: what comes after it on a PE is started by the payload's
-own call that it is ready, and which PE the boot waits for is state as any other. Nothing waits for it in a function.
+The start of a Secure payload is code and takes time. The payload's own call that it is ready starts what follows on a
+PE, and the PE that the boot waits for is ordinary state. No Python function waits for the payload.
 """
 
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ __all__ = ["Firmware", "FirmwareState"]
 
 
 class FirmwareState(State, frozen=True, tag="firmware/1"):
-    """What EL3 knows: ``contexts`` are the granules of its world contexts, ``starting`` is the PE that boots."""
+    """The state of EL3: ``contexts`` are the granules of its world contexts; ``starting`` is the PE that boots."""
 
     contexts: bytes
     psci: PsciState
@@ -42,11 +42,11 @@ class FirmwareState(State, frozen=True, tag="firmware/1"):
 
 
 class Firmware:
-    """The resident firmware of a machine: the monitor and its services, the event log, and where things are.
+    """The resident firmware of a machine: the monitor and its services, the event log, and locations.
 
     ``rmm_el3`` is the version of the RMM-EL3 interface.
-    :meth:`start` begins the start of the worlds, which is over when ``booted`` says so. It keeps its state for
-    snapshots as the machine's part ``firmware``.
+    :meth:`start` begins to start the worlds; ``booted`` tells when that is complete. The machine's part ``firmware``
+    keeps the state for snapshots.
     """
 
     def __init__(self, machine: "Machine", handover: "FromBl2", ns_entry: "NsEntry", rmm_el3: int) -> None:
@@ -76,27 +76,27 @@ class Firmware:
 
     @property
     def rmm_ready(self) -> bool:
-        """Whether the RMM booted and RMI calls are served."""
+        """True if the RMM has booted and RMI calls are served."""
         return self.monitor.rmmd.ready
 
     @property
     def secure(self) -> SecureDispatcher | None:
-        """The dispatcher of the Secure payload, None without one."""
+        """The dispatcher of the Secure payload, if there is one."""
         return self._secure
 
     @property
     def boot_codes(self) -> list[int | None]:
-        """What the RMM answered with RMM_BOOT_COMPLETE on each PE; None where it was not started."""
+        """What the RMM reported with RMM_BOOT_COMPLETE on each PE; None where it was not started."""
         return list(self.monitor.rmmd.boot_codes)
 
     @property
     def starting(self) -> "Pe | None":
-        """The PE on which the Secure payload starts, while the boot waits for it; None when the boot is over."""
+        """The PE whose Secure payload start the boot waits for; None once the boot is complete."""
         return None if self._starting is None else self._machine.pes[self._starting]
 
     # -- the start of the worlds ------------------------------------------------------------------------------------
     def start(self) -> None:
-        """Begin: a Secure payload on each PE that is on, then the RMM on each of them, which goes on to BL33."""
+        """Begin: start the Secure payload on each PE that is on, then the RMM on each, which continues to BL33."""
         for pe in self._started():
             gic.pe_on(self._machine.gic, pe.index)
         if self._handover.secure is not None:
@@ -104,11 +104,11 @@ class Firmware:
         self._start_payload(0)
 
     def _started(self) -> "list[Pe]":
-        """The PEs that are on after the boot: the primary one, or all of them under a program in Python."""
+        """The PEs that are on after the boot: the primary PE, or all PEs for a Python program."""
         return self._machine.pes[:1] if self._ns_is_code else [*self._machine.pes]
 
     def _start_payload(self, index: int) -> None:
-        """The payload on the PE ``index``, if it is to start there; otherwise what comes after the payload."""
+        """Start the payload on PE ``index`` if it must start there; otherwise start what follows it."""
         if self._secure is not None and index < len(self._started()) and (not index or self._secure.ready):
             self._starting = index
             self._secure.start.cold(self._machine.pes[index])
@@ -117,15 +117,15 @@ class Firmware:
             self._start_rmm()
 
     def _payload_started(self, pe: "Pe", hand_over: tuple[int, int] | None) -> None:
-        """The payload is through with its start on ``pe``: in the cold boot, or in the warm boot of a PE."""
+        """Continue after the payload's start on ``pe``, in the cold boot or in the warm boot of a PE."""
         if hand_over is not None:
             self.monitor.rmmd.boot(pe, *hand_over)
         else:
             self._start_payload(pe.index + 1)
-            pe.end_turn()  # whoever drives the boot has the machine when that is over
+            pe.end_turn()  # the driver of the boot regains the machine when it is complete
 
     def _turned_on(self, pe: "Pe", entry: int, context_id: int) -> None:
-        """CPU_ON: the payload, the RMM, then Non-secure software at ``entry``."""
+        """Handle CPU_ON: start the payload, the RMM, then Non-secure software at ``entry``."""
         if self._secure is not None:
             self._secure.start.warm(pe, entry, context_id)
         else:
@@ -142,7 +142,7 @@ class Firmware:
 
     # -- snapshots --------------------------------------------------------------------------------------------------
     def save(self) -> FirmwareState:
-        """Everything that a snapshot needs."""
+        """The state for a snapshot."""
         return FirmwareState(
             contexts=self.contexts.save(),
             psci=self.psci.save(),
@@ -152,7 +152,7 @@ class Firmware:
         )
 
     def restore(self, state: FirmwareState) -> None:
-        """Put back what :meth:`save` gave; StateError when one has a Secure payload and the other has not."""
+        """Restore what :meth:`save` returned; raises StateError if only one of the two has a Secure payload."""
         if (state.secure is None) != (self.secure is None):
             expected = "no Secure payload" if self.secure is None else "a Secure payload"
             raise StateError(f"saved state must be of a machine with {expected}")

@@ -1,1 +1,1 @@
-"""The published architecture: types, registers, descriptors, and the ABIs through which the worlds meet."""
+"""The published architecture: types, registers, descriptors, and the ABIs between the worlds."""

@@ -1,8 +1,8 @@
-"""What attestation signs with: keys on P-384 out of a secret, COSE_Key and COSE_Sign1 (RFC 9052), ES384 (RFC 9053).
+"""Signing for attestation: P-384 keys derived from a secret, COSE_Key and COSE_Sign1 (RFC 9052), ES384 (RFC 9053).
 
-Both signers of a CCA token stand on this: EL3 with the platform's key, the RMM with that of Realms. Everything is
-deterministic, signatures too (RFC 6979), so that two runs give the same token. cryptography and cbor2 are loaded when
-the first key is needed.
+Both signers of a CCA token use this: EL3 with the platform's key, the RMM with the Realm key. Everything is
+deterministic, including signatures (RFC 6979), so that two runs produce the same token. cryptography and cbor2 are
+imported when the first key is needed.
 """
 
 import hmac
@@ -17,14 +17,14 @@ __all__ = ["SCALAR_SIZE", "cose_key", "derive_scalar", "encode", "hkdf", "point"
 
 SCALAR_SIZE: Final = 48
 _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
-_EXTRA: Final = 8  # FIPS 186-5 A.2.1: 64 bits more than the order has, so that the remainder is uniform
+_EXTRA: Final = 8  # FIPS 186-5 A.2.1: 64 bits more than the order, so that the remainder is uniform
 _ALG, _ES384 = 1, -35
 _KTY, _EC2, _CRV, _P384, _X, _Y = 1, 2, -1, 2, -2, -3
 _SIGN1_TAG: Final = 18
 
 
 def encode(value: Any) -> bytes:
-    """``value`` as CBOR; maps keep the order of their keys."""
+    """Encode ``value`` as CBOR; maps keep the order of their keys."""
     import cbor2
 
     return cbor2.dumps(value)
@@ -54,7 +54,7 @@ def _key(scalar: bytes) -> "EllipticCurvePrivateKey":
 
 
 def point(scalar: bytes) -> bytes:
-    """The public key of a private one, as an uncompressed point: 04, x, y, 97 bytes."""
+    """The public key of a private key as an uncompressed point: 04, x, y; 97 bytes."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return _key(scalar).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)

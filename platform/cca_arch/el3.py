@@ -29,18 +29,18 @@ __all__ = [
 
 
 def version(major: int, minor: int) -> int:
-    """A version as the RMM-EL3 interface and the manifest carry it: major in bits 30:16, minor in bits 15:0."""
+    """Encode a version for the RMM-EL3 interface and the manifest: major in bits 30:16, minor in bits 15:0."""
     return major << 16 | minor
 
 
 RMM_EL3_VERSION: Final = version(0, 4)
 RMM_EL3_VERSION_2: Final = version(2, 0)
-"""The interface of RMM 2.0, by which the results of RMI calls fill eight registers."""
+"""The interface of RMM 2.0, in which the results of RMI calls fill eight registers."""
 MANIFEST_VERSION: Final = version(0, 3)
 
 
 def result_count(interface: int) -> int:
-    """How many registers of results EL3 carries for an RMI call: X0 to X4, or X0 to X7 from interface 2.0 on."""
+    """The number of result registers that EL3 passes for an RMI call: X0 to X4, or X0 to X7 from interface 2.0 on."""
     return 8 if interface >= RMM_EL3_VERSION_2 else 5
 
 
@@ -48,11 +48,11 @@ class RmmEl3(IntEnum):
     """Calls from the RMM to EL3 (and the RMM's returns to EL3): X1.. in, X0.. out."""
 
     RMI_REQ_COMPLETE = 0xC400_018F
-    """X1 and up: the results that NS gets in X0 and up; the SMC returns with the next RMI call in X0..X7."""
+    """X1 and up: the results for NS, which gets them in X0 and up; the SMC returns with the next RMI call in X0..X7."""
     GTSI_DELEGATE = 0xC400_01B0
     """X1: PA of an NS granule that becomes Realm."""
     GTSI_UNDELEGATE = 0xC400_01B1
-    """X1: PA of a Realm granule that becomes NS; the RMM has wiped it."""
+    """X1: PA of a Realm granule that becomes NS; the RMM has already wiped it."""
     ATTEST_GET_REALM_KEY = 0xC400_01B2
     """X1 buffer PA (inside the shared page), X2 buffer size, X3 curve -> X1 key size."""
     ATTEST_GET_PLAT_TOKEN = 0xC400_01B3
@@ -94,13 +94,13 @@ class BootCode(IntEnum):
 
 
 EL3_FEATURES_0: Final = 0
-"""RMM_EL3_FEATURES, index 0: bit 0 would be RMM_EL3_TOKEN_SIGN, which this monitor does not offer."""
+"""RMM_EL3_FEATURES, index 0. Bit 0 is RMM_EL3_TOKEN_SIGN, which this monitor does not support."""
 ATTEST_CURVE_P384: Final = 0
-"""X3 of ATTEST_GET_REALM_KEY: the one curve there is."""
+"""X3 of ATTEST_GET_REALM_KEY: the only curve."""
 
 
 def scr_of(state: SecurityState) -> Scr:
-    """SCR_EL3 of a world below EL3: {NSE, NS}, and FIQ where that signals a Secure interrupt; Root is EL3 itself."""
+    """SCR_EL3 of a world below EL3: {NSE, NS}, and FIQ if that signals a Secure interrupt. Root is EL3 itself."""
     if state is SecurityState.ROOT:
         raise ValueError("the world below EL3 must be Secure, Non-secure or Realm, not Root")
     return Scr.make(ns=state & 1, fiq=state != SecurityState.SECURE, nse=state >> 1)
@@ -119,7 +119,7 @@ CORE_MANIFEST: Final = Struct(
     Member("consoles", 48, 8),
     Member("consoles_checksum", 56, 8),
 )
-"""The core manifest 0.3, at the start of the shared page; ``banks`` and ``consoles`` are PAs inside that page."""
+"""The core manifest 0.3 at the start of the shared page; ``banks`` and ``consoles`` are PAs in that page."""
 DRAM_BANK: Final = Struct("ns_dram_bank", 16, Member("base", 0, 8), Member("size", 8, 8))
 CONSOLE: Final = Struct(
     "console_info",
@@ -134,6 +134,6 @@ CONSOLE: Final = Struct(
 
 
 def checksum(count: int, pointer: PA | int, words: bytes) -> int:
-    """The checksum of a manifest list: with it, count, pointer and every word of ``words`` add up to 0 mod 2^64."""
+    """The checksum of a manifest list: checksum, count, pointer and all ``words`` add up to 0 mod 2^64."""
     total: int = count + pointer + sum(struct.unpack(f"<{len(words) // 8}Q", words))
     return -total & REGISTER_MASK

@@ -1,7 +1,7 @@
-"""ELF files of AArch64 programs, as loaders read them: headers, segments, and the dynamic section's relocations.
+"""A reader of AArch64 ELF files for loaders: headers, segments, and the dynamic section's relocations.
 
-Every loader stands on this reader: the boot for Non-secure and Secure images, the VMM for payloads of Realms. It takes
-nothing on trust, and needs no section header table; names (sections, symbols) are the business of those who show them.
+All loaders use this reader: the boot for Non-secure and Secure images, the VMM for Realm payloads. It trusts nothing
+and needs no section header table. Other modules read names of sections and symbols.
 Published: System V ABI, chapters 4 and 5; ELF for the Arm 64-bit Architecture (IHI 0056).
 """
 
@@ -42,7 +42,7 @@ _RELA: Final = struct.Struct("<2Qq")
 
 
 class ElfError(ValueError):
-    """What is wrong with a file, and what to do: a sentence whose subject, the file's name, its reader puts before."""
+    """What is wrong with a file, and what to do: a sentence to which the caller adds the subject, the file's name."""
 
 
 class ElfType(IntEnum):
@@ -56,7 +56,7 @@ class ElfType(IntEnum):
 
 
 class ProgramHeader(NamedTuple):
-    """A segment: ``filesz`` bytes at ``offset`` of the file, ``memsz`` in memory; the rest of them is zero."""
+    """A segment: ``filesz`` bytes at ``offset`` in the file, zero-filled to ``memsz`` in memory."""
 
     type: int
     flags: int
@@ -69,7 +69,7 @@ class ProgramHeader(NamedTuple):
 
 
 class Relocation(NamedTuple):
-    """An entry of a RELA table: what of ``addend`` and symbol goes to the virtual address ``offset``."""
+    """An entry of a RELA table: ``addend`` and symbol for the virtual address ``offset``."""
 
     offset: int
     info: int
@@ -77,10 +77,10 @@ class Relocation(NamedTuple):
 
 
 class Elf:
-    """A 64-bit little-endian AArch64 program, linked (ET_EXEC, ET_DYN), whose segments are all there.
+    """A linked (ET_EXEC, ET_DYN) 64-bit little-endian AArch64 program with complete segments.
 
-    ``entry`` is a virtual address; ``segments`` are what is loaded (PT_LOAD with a size), in the order of the file.
-    ElfError when the file is anything else.
+    ``entry`` is a virtual address; ``segments`` are those to load (PT_LOAD with a size), in file order.
+    Raises ElfError for any other file.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -105,18 +105,18 @@ class Elf:
             _check_segment(segment, len(data))
 
     def contents(self, header: ProgramHeader) -> bytes:
-        """The bytes of a segment that the file holds."""
+        """The bytes of a segment in the file."""
         return self.data[header.offset : header.offset + header.filesz]
 
     def physical(self, va: int) -> int | None:
-        """The physical address at which a virtual one is loaded, None outside the segments."""
+        """The physical address at which a virtual one is loaded; None outside the segments."""
         for segment in self.segments:
             if segment.vaddr <= va < segment.vaddr + segment.memsz:
                 return va - segment.vaddr + segment.paddr
         return None
 
     def relocations(self) -> Iterator[Relocation]:
-        """The entries of the RELA tables that PT_DYNAMIC names; none of a table that is not in one segment."""
+        """The entries of the RELA tables that PT_DYNAMIC names; tables outside a single segment are ignored."""
         for dynamic in self.headers:
             if dynamic.type == _PT_DYNAMIC:
                 tags = dict(_DYNAMIC.iter_unpack(_whole(self.contents(dynamic), _DYNAMIC.size)))
@@ -124,7 +124,7 @@ class Elf:
                 yield from (Relocation(*entry) for entry in _RELA.iter_unpack(_whole(table, _RELA.size)))
 
     def _bytes_at(self, va: int, size: int) -> bytes:
-        """What the file holds at a virtual address; nothing when it does not lie in one segment."""
+        """The bytes of the file at a virtual address; empty if they are not in one segment."""
         for segment in self.segments:
             at = va - segment.vaddr
             if 0 <= at <= segment.filesz - size:
@@ -133,7 +133,7 @@ class Elf:
 
 
 def sections_broken(data: bytes) -> bool:
-    """Whether the section header table of a 64-bit little-endian ELF cannot be what its header says."""
+    """True if the header of a 64-bit little-endian ELF describes an impossible section header table."""
     offset, _, _, _, entry_size, count, names = _SECTIONS.unpack_from(data, _SECTIONS_AT)
     if not offset:
         return bool(count)
@@ -142,7 +142,7 @@ def sections_broken(data: bytes) -> bool:
 
 
 def without_sections(data: bytes) -> bytes:
-    """The same ELF without its section header table, which loading does not need."""
+    """The same ELF without its section header table, which loaders do not need."""
     mended = bytearray(data)
     mended[0x28:0x30] = bytes(8)  # e_shoff
     mended[0x3A:0x40] = bytes(6)  # e_shentsize, e_shnum, e_shstrndx
@@ -150,7 +150,7 @@ def without_sections(data: bytes) -> bytes:
 
 
 def _check_ident(data: bytes) -> None:
-    """What has to hold before the headers make sense."""
+    """Check what must hold before the headers can be read."""
     if len(data) < _IDENT_SIZE:
         raise ElfError(f"is a truncated ELF of {len(data)} bytes: copy it again")
     if data[4] != _CLASS64:
@@ -179,5 +179,5 @@ def _of(value: int, names: dict[int, str]) -> str:
 
 
 def _whole(table: bytes, size: int) -> bytes:
-    """A table without what is less than an entry at its end."""
+    """A table without a partial entry at its end."""
     return table[: len(table) // size * size]

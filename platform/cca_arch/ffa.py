@@ -14,11 +14,11 @@ __all__ = [
 
 FFA_VERSION: Final = 0x1_0001
 FFA_FIDS: Final = range(0x8400_0060, 0x8400_0090)
-"""The SMC32 half of FF-A; the SMC64 half is the same with bit 30 set."""
+"""The SMC32 range of FF-A; the SMC64 range is the same with bit 30 set."""
 SPMC_ID: Final = 0x8000
 """The endpoint ID of the partition manager, which is EL3."""
 PARTITION_ID: Final = 0x8001
-"""The endpoint ID of the Secure payload. IDs without bit 15 are those of Non-secure software."""
+"""The endpoint ID of the Secure payload. IDs with bit 15 clear belong to Non-secure software."""
 
 
 class Ffa(IntEnum):

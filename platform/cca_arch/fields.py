@@ -26,7 +26,7 @@ _SCALAR = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 class Field:
-    """Bits ``high`` down to ``low`` of a :class:`Bits` value; ``type`` converts what is read."""
+    """Bits ``high`` down to ``low`` of a :class:`Bits` value; ``type`` converts values that are read."""
 
     def __init__(self, high: int, low: int | None = None, type: Any = int) -> None:
         self.high = high
@@ -51,7 +51,7 @@ class Field:
         return bits if self.type is int else self.type(bits)
 
     def insert(self, value: int) -> int:
-        """``value`` moved to the place of this field; ValueError when it does not fit."""
+        """Shift ``value`` to the position of this field; raises ValueError if it does not fit."""
         if value & ~self.ones:
             raise ValueError(f"{self.name} must fit {self.width} bits, not {value:#x}")
         return value << self.low
@@ -72,16 +72,16 @@ class Bits(int):
 
     @classmethod
     def fields(cls) -> Mapping[str, Field]:
-        """Every field of the class by name, those it inherits first."""
+        """Every field of the class by name, inherited ones first."""
         return cls._fields
 
     @classmethod
     def make(cls, **values: int) -> Self:
-        """A value with the named fields set and every other bit zero."""
+        """Make a value with the named fields set and all other bits zero."""
         return cls(0).replace(**values)
 
     def replace(self, **values: int) -> Self:
-        """This value with the named fields changed."""
+        """Return this value with the named fields changed."""
         result = int(self)
         fields = self._fields
         for name, value in values.items():
@@ -99,7 +99,7 @@ class Member(NamedTuple):
     """A member of a structure: ``size`` bytes at ``offset``, ``count`` of them in a row.
 
     Sizes 1, 2, 4 and 8 are little-endian unsigned integers (``signed`` for signed ones); any other size is bytes.
-    A member smaller than its slot is written by zeroing the whole structure first (see ``Struct.pack``).
+    ``Struct.pack`` zeroes the whole structure first, so members may be smaller than their slots.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Member(NamedTuple):
 
 
 class Record:
-    """The unpacked members of a structure, as attributes."""
+    """The unpacked members of a structure as attributes."""
 
     def __init__(self, kind: str, values: dict[str, Any]) -> None:
         self.__dict__.update(values)
@@ -125,7 +125,7 @@ class Record:
 
 
 class Struct:
-    """A structure in memory: its size, and its members at their offsets."""
+    """A structure in memory: its size and its members at their offsets."""
 
     def __init__(self, name: str, size: int, *members: Member) -> None:
         self.name = name
@@ -144,7 +144,7 @@ class Struct:
         return struct.Struct(f"<{member.size * member.count}s"), True
 
     def codec(self) -> struct.Struct:
-        """All members in the order of their offsets as one codec, gaps zero: to pack many of the same kind fast."""
+        """One codec for all members in offset order, gaps zero, to pack many structures of a kind fast."""
         form, at = "<", 0
         for member in sorted(self.members.values(), key=lambda item: item.offset):
             part = self._codecs[member.name][0]
@@ -157,7 +157,7 @@ class Struct:
         return self.members[member].offset
 
     def unpack(self, data: bytes | bytearray | memoryview) -> Record:
-        """Every member out of ``data``, which holds at least ``size`` bytes."""
+        """Unpack all members from ``data``, which has at least ``size`` bytes."""
         if len(data) < self.size:
             raise ValueError(f"{self.name} needs {self.size:#x} bytes, not {len(data):#x}")
         values: dict[str, Any] = {}
@@ -167,7 +167,7 @@ class Struct:
         return Record(self.name, values)
 
     def pack(self, **values: Any) -> bytes:
-        """The structure as bytes: members not named, and every gap, are zero."""
+        """Pack the structure; members not named, and all gaps, are zero."""
         data = bytearray(self.size)
         self.pack_into(data, **values)
         return bytes(data)

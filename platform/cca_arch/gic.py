@@ -29,21 +29,21 @@ __all__ = [
 
 FIRST_SPI: Final = 32
 FIRST_SPECIAL: Final = 1020
-"""INTIDs 1020 to 1023 are special, those from 1024 to 8191 reserved."""
+"""INTIDs 1020 to 1023 are special; 1024 to 8191 are reserved."""
 SPURIOUS: Final = 1023
 FIRST_LPI: Final = 8192
 GICD_SIZE: Final = 0x1_0000
-"""Bytes of the distributor's frame."""
+"""The size of the distributor's frame in bytes."""
 GICR_STRIDE: Final = 0x2_0000
-"""From the redistributor of one PE to that of the next: RD_base and SGI_base, without virtual LPIs."""
+"""The distance between the redistributors of two PEs: RD_base and SGI_base, without virtual LPIs."""
 GICR_SGI_BASE: Final = 0x1_0000
-"""SGI_base from RD_base; the interrupts' registers are at the same offsets there as in the distributor."""
+"""SGI_base relative to RD_base; its interrupt registers have the same offsets as in the distributor."""
 IIDR: Final = JEP106_ARM
 """GICD_IIDR and GICR_IIDR: implementer Arm, product 0."""
 
 
 class Ppi(IntEnum):
-    """The private peripheral interrupts that the Base System Architecture assigns."""
+    """The private peripheral interrupts assigned by the Base System Architecture."""
 
     MAINTENANCE = 25
     CNTHP = 26
@@ -54,7 +54,7 @@ class Ppi(IntEnum):
 
 
 class Gicd(IntEnum):
-    """Offsets in the distributor's frame; ``IGROUPR`` up to ``NSACR`` also count in SGI_base of a redistributor."""
+    """Offsets in the distributor's frame; ``IGROUPR`` to ``NSACR`` also apply to SGI_base of a redistributor."""
 
     CTLR = 0x0000
     TYPER = 0x0004
@@ -102,7 +102,7 @@ class GicdCtlr(Bits):
 
 
 class GicdCtlrNs(Bits):
-    """GICD_CTLR with two security states, as Non-secure accesses see it; and with one, where ``ds`` is set."""
+    """GICD_CTLR with two security states, as Non-secure accesses see it, or with one, if ``ds`` is set."""
 
     enablegrp1 = Field(0)
     enablegrp1a = Field(1)

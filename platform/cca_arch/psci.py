@@ -18,7 +18,7 @@ PSCI_VERSION: Final = 0x10001
 
 
 class Psci(IntEnum):
-    """PSCI 1.1 functions; ``_64`` marks the SMC64 form of a function that has both."""
+    """PSCI 1.1 functions; ``_64`` marks the SMC64 form of a function that has two."""
 
     VERSION = 0x8400_0000
     CPU_SUSPEND = 0x8400_0001
@@ -67,7 +67,7 @@ class PsciStatus(IntEnum):
 
 
 class AffinityInfo(IntEnum):
-    """What PSCI_AFFINITY_INFO tells of a PE."""
+    """The result of PSCI_AFFINITY_INFO."""
 
     ON = 0
     OFF = 1

@@ -1,6 +1,6 @@
 """The SMC Calling Convention (Arm DEN0028): function identifiers, owners, ranges, and the Arm Architecture calls.
 
-Status values are the unsigned 64-bit contents of X0, so that they compare equal with a register.
+Status values are the unsigned 64-bit contents of X0, so that they can be compared with a register.
 """
 
 from enum import IntEnum
@@ -26,7 +26,7 @@ __all__ = [
 
 REGISTER_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 NOT_SUPPORTED: Final = REGISTER_MASK
-"""X0 of every call that nobody implements (SMCCC 1.x, NOT_SUPPORTED = -1)."""
+"""X0 of every unimplemented call (SMCCC 1.x, NOT_SUPPORTED = -1)."""
 SMCCC_VERSION: Final = 0x10005
 
 
@@ -55,18 +55,18 @@ class Fid(Bits):
 
 
 SVE_HINT: Final = Fid.sve_hint.mask
-"""The FID bit that is ignored when an FID is matched."""
+"""The FID bit that is ignored in comparisons."""
 FUNCTION: Final = 0xFFFF_FFFF & ~SVE_HINT
-"""The bits of X0 that name a function: W0 without the SVE hint."""
+"""The bits of X0 that identify a function: W0 without the SVE hint."""
 
 
 RMI_FIDS: Final = range(0xC400_0150, 0xC400_0190)
 RMI_FIDS_LATER: Final = range(0xC400_01D0, 0xC400_02D0)
-"""The second RMI range, which only a later RMM knows; an RMM 1.0 answers NOT_SUPPORTED."""
+"""The second RMI range, for later RMM versions; RMM 1.0 returns NOT_SUPPORTED."""
 RSI_FIDS: Final = range(0xC400_0190, 0xC400_01B0)
 RMM_EL3_FIDS: Final = range(0xC400_01B0, 0xC400_01D0)
 PSCI_FIDS: Final = range(0x8400_0000, 0x8400_0020)
-"""The SMC32 half of PSCI; the SMC64 half is the same with bit 30 set."""
+"""The SMC32 range of PSCI; the SMC64 range is the same with bit 30 set."""
 
 
 class Smccc(IntEnum):

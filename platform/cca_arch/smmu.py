@@ -1,4 +1,4 @@
-"""The SMMU Root Control Page: what EL3 programs of an SMMU with RME (IHI 0070, 6.2.6)."""
+"""The SMMU Root Control Page, through which EL3 programs an SMMU with RME (IHI 0070, 6.2.6)."""
 
 from enum import IntEnum
 
@@ -8,7 +8,7 @@ __all__ = ["RootCr0", "RootOffset"]
 
 
 class RootOffset(IntEnum):
-    """Registers of the page. SMMU_ROOT_GPT_BASE_CFG is laid out as GPCCR_EL3, without GPC."""
+    """Registers of the page. SMMU_ROOT_GPT_BASE_CFG has the layout of GPCCR_EL3 without GPC."""
 
     IDR0 = 0x00
     IIDR = 0x08

@@ -1,4 +1,4 @@
-"""The plain words that every layer shares: addresses, security states, physical address spaces and accesses."""
+"""The basic types that all layers share: addresses, security states, physical address spaces and accesses."""
 
 from enum import IntEnum
 from typing import NewType
@@ -19,18 +19,18 @@ __all__ = [
 
 GRANULE_SIZE = 0x1000
 JEP106_ARM = 0x43B
-"""Arm's identification code, as the IIDR registers of its components have it."""
+"""Arm's identification code in the IIDR registers of its components."""
 PA = NewType("PA", int)
 IPA = NewType("IPA", int)
 VA = NewType("VA", int)
 Ticks = NewType("Ticks", int)
-"""A value of the system counter, or a difference of two."""
+"""A value of the system counter, or the difference of two."""
 Instructions = NewType("Instructions", int)
-"""A number of instructions that were retired: what runs, budgets and limits are counted in."""
+"""A number of retired instructions, the unit of runs, budgets and limits."""
 
 
 class SecurityState(IntEnum):
-    """The four security states; the value is {NSE, NS} of SCR_EL3, and Root is EL3 itself."""
+    """The four security states. The value is {NSE, NS} of SCR_EL3; Root is EL3 itself."""
 
     SECURE = 0
     NON_SECURE = 1
@@ -39,7 +39,7 @@ class SecurityState(IntEnum):
 
 
 class Pas(IntEnum):
-    """The four physical address spaces, numbered as the security state that owns each."""
+    """The four physical address spaces, numbered like the security states that own them."""
 
     SECURE = 0
     NON_SECURE = 1
@@ -59,7 +59,7 @@ class Gpi(IntEnum):
 
 
 class Access(IntEnum):
-    """What an access does; the values are Unicorn's memory types, so that a hook needs no table."""
+    """The type of an access. The values are Unicorn's memory types, so that hooks need no table."""
 
     READ = 16
     WRITE = 17

@@ -1,1 +1,1 @@
-"""What the stages of the boot share: images, their places, and how one stage hands over to the next."""
+"""Shared by the boot stages: images, their locations, and the hand-over from one stage to the next."""

@@ -1,4 +1,4 @@
-"""The Root carve-out: who owns which part of the DRAM that only EL3 reaches."""
+"""The Root carve-out: the owners of the DRAM that only EL3 can access."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ __all__ = ["Carveout", "Part", "required_region"]
 
 
 class Part(NamedTuple):
-    """A part of a carve-out: whole granules from PA ``base``."""
+    """A part of a carve-out: whole granules starting at PA ``base``."""
 
     name: str
     base: int
@@ -18,7 +18,7 @@ class Part(NamedTuple):
 
 
 def required_region(board: Board, name: str) -> Region:
-    """A region that the boot cannot do without; BootError when the board has none of this name."""
+    """Return a region that the boot requires; raises BootError if the board has none of this name."""
     try:
         return board.region(name)
     except KeyError:
@@ -26,7 +26,7 @@ def required_region(board: Board, name: str) -> Region:
 
 
 class Carveout:
-    """A region of the board that hands out aligned parts of itself in order; nothing is ever given back."""
+    """A region of the board that allocates aligned parts in order; parts are never freed."""
 
     def __init__(self, board: Board, region: str) -> None:
         self.region = required_region(board, region)
@@ -34,7 +34,7 @@ class Carveout:
         self._at = self.region.base
 
     def take(self, name: str, size: int, align: int = GRANULE_SIZE) -> int:
-        """PA of ``size`` bytes, rounded up to whole granules; BootError when the region is full."""
+        """Allocate ``size`` bytes, rounded up to whole granules; returns the PA. BootError if the region is full."""
         base = (self._at + align - 1) & -align
         size = (size + GRANULE_SIZE - 1) & -GRANULE_SIZE
         if base + size > self.region.top:

@@ -1,4 +1,4 @@
-"""The one exception of the firmware: a boot that must not go on."""
+"""The firmware's only exception: a boot that must not continue."""
 
 from cca_platform.errors import MachineError
 
@@ -6,4 +6,4 @@ __all__ = ["BootError"]
 
 
 class BootError(MachineError):
-    """The boot refuses to go on: an image is missing or not the certified one, or the board cannot hold it."""
+    """The boot stops: an image is missing or not the certified one, or the board cannot hold it."""

@@ -1,4 +1,4 @@
-"""What each stage of the boot tells the next one."""
+"""The data that each boot stage hands to the next."""
 
 from typing import NamedTuple
 

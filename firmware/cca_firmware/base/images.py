@@ -1,4 +1,4 @@
-"""The boot images: their kinds, and what the event log keeps of one that has been loaded."""
+"""The boot images: their kinds, and the event-log entries of loaded images."""
 
 from typing import Final, NamedTuple
 from uuid import UUID, uuid5
@@ -32,7 +32,7 @@ class ImageType(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self.name if self.name.endswith("certificate") else f"{self.name} image"
 
 
@@ -56,7 +56,7 @@ SECURE_CERTIFICATE: Final = _type(
 
 
 class Measurement(NamedTuple):
-    """An entry of the event log: the image ``name`` with this ``digest`` was loaded to PA ``pa`` and is in use."""
+    """An event-log entry: the image ``name`` with this ``digest`` was loaded to PA ``pa`` and is in use."""
 
     name: str
     version: str
@@ -68,7 +68,7 @@ class Measurement(NamedTuple):
 
 
 def ns_part(number: int) -> ImageType:
-    """The ``number``-th part of Non-secure software: BL33, then BL33-1, BL33-2 ..., which are Realmlab's own."""
+    """The kind of part ``number`` of Non-secure software: BL33, then Realmlab's own BL33-1, BL33-2 ..."""
     if not number:
         return BL33
     return ImageType(f"BL33-{number}", uuid5(UUID(bytes=BL33.uuid), str(number)).bytes, BL33.meaning)

@@ -1,4 +1,4 @@
-"""The stages of the boot, as the trace tells them."""
+"""Trace events of the boot stages."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ __all__ = ["stage"]
 
 
 def stage(machine: "Machine", name: str, entry: int, version: int | None = None) -> None:
-    """The stage ``name`` starts at PA ``entry``; ``version`` is that of the interface by which it is started."""
+    """Report that the stage ``name`` starts at PA ``entry``, through an interface of this ``version``."""
     if machine.trace.on:
         event = BootStage(stage=name, entry=entry, version=UNSET if version is None else version)
         machine.trace.emit(event, pe=machine.pes[0])

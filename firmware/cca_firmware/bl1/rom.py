@@ -1,4 +1,4 @@
-"""BL1: every PE comes out of reset at EL3; the ROM knows one hash, and by it loads BL2."""
+"""BL1: every PE leaves reset at EL3; the ROM holds one hash, with which it verifies and loads BL2."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _IMAGE_LIMIT: Final = 0x8_0000
-"""Room for each of BL31 and BL2 at the start of the Root carve-out."""
+"""The space for each of BL31 and BL2 at the start of the Root carve-out."""
 
 
 def run(machine: "Machine", package: bytes, root_digest: bytes) -> FromBl1:
-    """Load BL2 out of ``package``; ``root_digest`` is the hash in the ROM. BootError when the package is another."""
+    """Load BL2 from ``package``; ``root_digest`` is the hash in the ROM. Raises BootError if they do not match."""
     for pe in machine.pes:
         pe.security, pe.el = SecurityState.ROOT, 3
     stage(machine, "BL1", 0)

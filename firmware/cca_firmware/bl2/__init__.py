@@ -1,1 +1,1 @@
-"""The trusted boot firmware: granule protection, and the images of every world."""
+"""The trusted boot firmware: sets up granule protection and loads the images of every world."""

@@ -1,8 +1,7 @@
-"""The granule protection tables at boot: who owns which granule, written into Root DRAM before anything else.
+"""The granule protection tables at boot: the owner of each granule, written to Root DRAM before anything else.
 
-Level 0 has a table descriptor for every GiB that holds DRAM and a block descriptor with GPI "any" for the rest, where
-the devices are. Level 1 has granule descriptors only, so that a move of a granule changes one nibble and splits no
-block.
+Level 0 has a table descriptor for every GiB with DRAM, and block descriptors with GPI "any" elsewhere, for devices.
+Level 1 has only granules descriptors, so that moving a granule changes one nibble and never splits a block.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -25,13 +24,13 @@ _WRITE_BACK: Final = 0b01
 
 
 def dram_map(board: "Board") -> list[tuple[int, int, Gpi]]:
-    """What boot makes of the board's DRAM: (base, size, GPI), regions after the banks that hold them."""
+    """The board's DRAM at boot: (base, size, GPI), each region after the bank that contains it."""
     banks = [(bank.base, bank.size, Gpi.NON_SECURE) for bank in board.banks]
     return banks + [(region.base, region.size, Gpi(8 | region.pas)) for region in board.regions]
 
 
 def build(board: "Board", memory: "Memory", root: "Carveout") -> None:
-    """Write both levels for ``board`` into Root DRAM and turn the granule protection check on."""
+    """Write both levels for ``board`` to Root DRAM and enable granule protection checks."""
     if board.pps_bits not in gpt.PPS_BITS:
         known = ", ".join(str(bits) for bits in gpt.PPS_BITS)
         raise BootError(f"pps_bits of board {board.name} must be one of {known}, not {board.pps_bits}")
@@ -70,7 +69,7 @@ def build(board: "Board", memory: "Memory", root: "Carveout") -> None:
 
 
 def _fill(table: bytearray, first: int, count: int, gpi: Gpi) -> None:
-    """Give ``count`` granules of a level 1 table, from granule ``first``, the same GPI."""
+    """Set ``count`` granules of a level 1 table, from granule ``first`` on, to one GPI."""
     last = first + count
     if first & 1 and count:
         table[first >> 1] = table[first >> 1] & 0x0F | gpi << 4

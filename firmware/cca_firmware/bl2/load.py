@@ -1,4 +1,4 @@
-"""BL2: granule protection first, then the images of every world into its own PAS."""
+"""BL2: sets up granule protection, then loads the images of every world into its PAS."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ __all__ = ["run"]
 def run(machine: "Machine", given: FromBl1, ns_parts: "Sequence[int]", entry: int) -> FromBl2:
     """Load BL31, the RMM, a Secure payload if the package has one, and the parts of BL33 to the PAs ``ns_parts``.
 
-    BootError when an image is not what the certificates say, or the board has no room for it.
+    Raises BootError if an image does not match its certificate, or the board has no room for it.
     """
     board = machine.board
     stage(machine, "BL2", given.bl2)
@@ -43,5 +43,5 @@ def run(machine: "Machine", given: FromBl1, ns_parts: "Sequence[int]", entry: in
 
 
 def _room(board: "Board", pa: int) -> int:
-    """Bytes of Non-secure DRAM from ``pa`` on."""
+    """The number of bytes of Non-secure DRAM from ``pa`` on."""
     return next((bank.top - pa for bank in board.ns_banks() if bank.base <= pa < bank.top), 0)

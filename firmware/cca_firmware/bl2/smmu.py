@@ -1,4 +1,4 @@
-"""The SMMUs at boot: granule protection by the tables of the PEs, then devices may reach memory (IHI 0070, 3.25)."""
+"""The SMMUs at boot: enables granule protection with the PEs' tables, then device accesses (IHI 0070, 3.25)."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ _KIND: Final = "smmuv3-root"
 
 
 def protect(machine: "Machine") -> None:
-    """Program the Root Control Page of every SMMU; the granule protection tables are those of GPTBR_EL3."""
+    """Program the Root Control Page of every SMMU with the granule protection tables of GPTBR_EL3."""
     memory = machine.memory
     for device in machine.board.devices:
         if device.kind == _KIND:

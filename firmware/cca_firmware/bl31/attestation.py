@@ -1,15 +1,15 @@
-"""Attestation at EL3: the platform's keys and its token, and the calls by which the RMM gets them.
+"""Attestation at EL3: the platform's keys and token, and the calls with which the RMM gets them.
 
-The security module of a real platform keeps a secret in fuses. That of a development machine is public: it is derived
-from the name of the board, so that every machine of a board has the same keys on every laptop, and **a token vouches
-for nothing**. From it come
+The security module of a real platform keeps a secret in fuses. The secret of a development machine is public: it is
+derived from the name of the board, so that all machines of a board have the same keys, and **a token proves nothing**.
+Derived from it are
 
 - the CPAK (CCA platform attestation key), which signs the platform token: ``HKDF(secret, "CPAK")``;
-- the RAK (Realm attestation key), which the RMM gets: ``HKDF(secret, "RAK", digests of the images in use)``, so that
-  a platform that booted other images has another one.
+- the RAK (Realm attestation key), given to the RMM: ``HKDF(secret, "RAK", digests of the images in use)``, so that
+  a platform that boots other images has another RAK.
 
 Claims: DEN0137 1.0 "CCA platform token"; the software components are the images of the event log that the platform
-trusts. BL33 is Non-secure, and BL32 a Secure payload: they are measured, and no part of the platform.
+trusts. BL33 (Non-secure) and BL32 (a Secure payload) are measured but are not part of the platform.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def cpak(board: str) -> bytes:
 
 
 def cpak_pem(board: str) -> str:
-    """The public half of the CPAK of a board's machines, for verifiers: PEM, SubjectPublicKeyInfo."""
+    """The public CPAK of a board's machines, for verifiers: PEM, SubjectPublicKeyInfo."""
     from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -65,9 +65,9 @@ def instance_id(board: str) -> bytes:
 
 
 class PlatformAttestation:
-    """The platform token of one boot, in a Root granule of its own, and ``handlers`` of the RMM-EL3 interface.
+    """The platform token of one boot, in its own Root granule, and ``handlers`` of the RMM-EL3 interface.
 
-    Nothing is computed before the RMM asks.
+    Nothing is computed until the RMM asks for it.
     """
 
     def __init__(self, machine: "Machine", root: Carveout, shared_page: PA, event_log: Sequence[Measurement]) -> None:
@@ -77,7 +77,7 @@ class PlatformAttestation:
         self._shared_page = shared_page
         outside = (BL32.name, BL33.name)
         self._components = tuple(entry for entry in event_log if not entry.name.startswith(outside))
-        self._state = root.take("platform token", GRANULE_SIZE)  # words: size of the token, bytes already given
+        self._state = root.take("platform token", GRANULE_SIZE)  # words: size of the token, bytes already returned
         self._token = root.take("platform token", _TOKEN_LIMIT)
         self.handlers: dict[int, Handler] = {
             RmmEl3.ATTEST_GET_REALM_KEY: self._get_realm_key,
@@ -90,7 +90,7 @@ class PlatformAttestation:
         return cose.derive_scalar(_secret(self._board), b"RAK" + digests)
 
     def claims(self, challenge: bytes) -> dict[int, Any]:
-        """The claims of the platform token for a challenge: the hash of the RAK's public half."""
+        """The claims of the platform token for a challenge, the hash of the public RAK."""
         components = [
             {
                 ComponentField.TYPE: entry.name,
@@ -115,7 +115,7 @@ class PlatformAttestation:
 
     # -- calls of the RMM -------------------------------------------------------------------------------------------
     def _buffer(self, pa: int, size: int) -> int:
-        """The status of a buffer: it must start in the shared page, then end there."""
+        """Check a buffer: it must start and end in the shared page."""
         if pa & -GRANULE_SIZE != self._shared_page:
             return _BAD_ADDR
         return _INVAL if pa + size - 1 & -GRANULE_SIZE != self._shared_page else 0
@@ -140,7 +140,7 @@ class PlatformAttestation:
             self._sign(self._shared.read(pa, challenge))
         total, given = self._port.read64(self._state), self._port.read64(self._state + 8)
         if status == 0 and given == total:
-            status = _INVAL  # nothing was asked for, or everything has been given
+            status = _INVAL  # no token was requested, or all of it has been returned
         if status:
             x[0], x[1], x[2] = status, 0, 0
             return
@@ -150,7 +150,7 @@ class PlatformAttestation:
         x[0], x[1], x[2] = 0, hunk, total - given - hunk
 
     def _sign(self, challenge: bytes) -> None:
-        """A new platform token, of which nothing has been given yet."""
+        """Create a new platform token, none of which has been returned yet."""
         token = cose.sign1(cpak(self._board), cose.encode(self.claims(challenge)))
         assert len(token) <= _TOKEN_LIMIT, f"the platform token must fit {_TOKEN_LIMIT} bytes, not take {len(token)}"
         self._port.write(self._token, token)

@@ -1,8 +1,8 @@
-"""World contexts: what EL3 keeps of each world on each PE while another world runs there.
+"""World contexts: what EL3 saves of each world on each PE while another world runs there.
 
 A context is one granule of Root DRAM. It holds X0 to X30, the return address and PSTATE, SCR_EL3 of the world, and the
-EL2 registers of a world that is real code. Between Non-secure and Realm EL1 registers are not EL3's: the RMM keeps
-those of the Realm and of the host apart. Whoever shares a PE with a Secure payload has them kept here.
+EL2 registers of a world that is real code. EL3 does not switch EL1 registers between Non-secure and Realm, which the
+RMM does. It does so between the Secure payload and the worlds that share a PE with it.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ CPU_CONTEXT: Final = Struct(
     Member("el1", 0x400, frame.EL1_FRAME_SIZE),
     Member("interrupted", 0x800, frame.offset("pstate") + 8),
 )
-"""``traps``: SCR_EL3 as the engine has it. ``interrupted``: the general registers of a Secure payload that handles a
+"""``traps``: SCR_EL3 for the engine. ``interrupted``: the general registers of a Secure payload that handles a
 Secure interrupt in the middle of something else."""
 WORLDS: Final = (SecurityState.SECURE, SecurityState.NON_SECURE, SecurityState.REALM)
 
@@ -55,15 +55,15 @@ _NO_EL2: Final = {
     "cptr_el2": CPTR_EL2_RES1,
     "mdcr_el2": 0,
 }
-"""EL2 controls under which nothing of EL1 is trapped, translated or routed to EL2."""
+"""EL2 controls that trap, translate and route nothing of EL1 to EL2."""
 
 
 class Context:
     """The context of one world on one PE.
 
     ``x`` is a writable view of X0..X30, ``tail`` of X8..X30, ``interrupted_at`` of ``elr`` and ``spsr``; ``el1`` and
-    ``el2`` are the host addresses of the register frames. The views reach DRAM directly, for EL3 owns this granule for
-    good; :class:`Contexts` tells snapshots what is in it.
+    ``el2`` are the host addresses of the register frames. The views access DRAM directly, because EL3 owns the granule
+    permanently; :class:`Contexts` saves its contents for snapshots.
     """
 
     __slots__ = ("_host", "el1", "el2", "interrupted_at", "pa", "tail", "words", "x")
@@ -81,7 +81,7 @@ class Context:
 
     @property
     def elr(self) -> int:
-        """The address at which the world goes on."""
+        """The address at which the world resumes."""
         return self.words[_ELR]
 
     @elr.setter
@@ -90,7 +90,7 @@ class Context:
 
     @property
     def spsr(self) -> int:
-        """PSTATE with which the world goes on."""
+        """The PSTATE with which the world resumes."""
         return self.words[_SPSR]
 
     @spsr.setter
@@ -99,12 +99,12 @@ class Context:
 
     @property
     def scr(self) -> int:
-        """SCR_EL3 under which the world runs."""
+        """SCR_EL3 while the world runs."""
         return self.words[_SCR]
 
     @property
     def traps(self) -> int:
-        """What of SCR_EL3 decides how the engine runs the world."""
+        """The part of SCR_EL3 that determines how the engine runs the world."""
         return self.words[_TRAPS]
 
     @traps.setter
@@ -112,32 +112,32 @@ class Context:
         self.words[_TRAPS] = value
 
     def reset(self, pc: int, pstate: int, **registers: int) -> None:
-        """An EL1 frame that starts at ``pc`` with zeros in all but ``registers``."""
+        """Initialise the EL1 frame: it starts at ``pc``, with all but ``registers`` zero."""
         ctypes.memset(self.el1, 0, frame.EL1_FRAME_SIZE)
         for name, value in {"pc": pc, "pstate": pstate, **registers}.items():
             self.words[(_EL1 + frame.offset(name)) // 8] = value
 
     def without_el2(self, other: "Context", mpidr: int, midr: int) -> None:
-        """The EL2 frame for a world that has no EL2: that of ``other`` without what controls lower levels."""
+        """Set the EL2 frame of a world without EL2: that of ``other`` without the controls of lower levels."""
         ctypes.memmove(self.el2, other.el2, frame.EL2_FRAME_SIZE)
         for name, value in {**_NO_EL2, "vmpidr_el2": mpidr, "vpidr_el2": midr}.items():
             self.words[(_EL2 + frame.offset_el2(name)) // 8] = value
 
     def take_timers(self, other: "Context") -> None:
-        """Give the EL1 frame the EL1 timers of ``other``: a PE has them once, they run whatever world has the PE."""
+        """Copy the EL1 timers of ``other``: a PE has one set, which runs whichever world has the PE."""
         ctypes.memmove(self.el1 + _TIMERS, other.el1 + _TIMERS, _TIMERS_SIZE)
 
     def keep_interrupted(self) -> None:
-        """Set X0..X30, SP, PC and PSTATE of the EL1 frame aside while an interrupt handler uses the frame."""
+        """Save X0..X30, SP, PC and PSTATE of the EL1 frame while an interrupt handler uses the frame."""
         ctypes.memmove(self._host + _INTERRUPTED, self.el1, _GENERAL_SIZE)
 
     def resume_interrupted(self) -> None:
-        """Put back what :meth:`keep_interrupted` set aside."""
+        """Restore what :meth:`keep_interrupted` saved."""
         ctypes.memmove(self.el1, self._host + _INTERRUPTED, _GENERAL_SIZE)
 
 
 class Contexts:
-    """The contexts of every PE and world: ``contexts.of(pe, state)``, or a row per world for the hot path."""
+    """The contexts of every PE and world: ``contexts.of(pe, state)``, or one row per world for the hot path."""
 
     def __init__(self, memory: Memory, root: Carveout, pes: int) -> None:
         self._size = pes * len(WORLDS) * GRANULE_SIZE
@@ -152,7 +152,7 @@ class Contexts:
         }
 
     def row(self, state: SecurityState) -> tuple[Context, ...]:
-        """The contexts of one world, by PE index."""
+        """The contexts of one world by PE index."""
         return self._rows[state]
 
     def of(self, index: int, state: SecurityState) -> Context:
@@ -160,9 +160,9 @@ class Contexts:
         return self._rows[state][index]
 
     def save(self) -> bytes:
-        """What the contexts hold, for a snapshot."""
+        """The contents of the contexts, for a snapshot."""
         return ctypes.string_at(self._host, self._size)
 
     def restore(self, data: bytes) -> None:
-        """Put back what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         ctypes.memmove(self._host, data, self._size)

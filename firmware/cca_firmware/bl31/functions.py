@@ -1,4 +1,4 @@
-"""Functions that EL3 serves: what a handler of one is, and the answer to those that nobody serves."""
+"""Functions of EL3: the type of a handler, and the result of unknown functions."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 __all__ = ["Handler", "unknown"]
 
 Handler = Callable[["Pe", memoryview], None]
-"""What a function does with a PE and its X0..X30."""
+"""Handles a function, given a PE and its X0..X30."""
 
 
 def unknown(pe: "Pe", x: memoryview) -> None:
-    """SMCCC: X0 = NOT_SUPPORTED, every other register as it was."""
+    """Return NOT_SUPPORTED in X0 and leave all other registers unchanged (SMCCC)."""
     x[0] = NOT_SUPPORTED

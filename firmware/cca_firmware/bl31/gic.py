@@ -1,7 +1,7 @@
-"""The interrupt controller as EL3 leaves it to the Non-secure world: what TF-A's GICv3 driver does on the Base FVP.
+"""The set-up of the interrupt controller for the Non-secure world, as TF-A's GICv3 driver does on the Base FVP.
 
-Everything is Non-secure Group 1 but SGIs 8 to 15 and the Secure physical timer's PPI. The Non-secure world finds its
-interrupts and its group disabled, and its priority mask open.
+Everything is Non-secure Group 1 except SGIs 8 to 15 and the Secure physical timer's PPI. For the Non-secure world, its
+interrupts and its group are disabled and the priority mask is open.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ __all__ = ["init", "pe_off", "pe_on"]
 _EL3, _SECURE = 3, 0
 _ENABLE_SECURE: Final = int(GicdCtlr.make(are_s=1, are_ns=1, enablegrp1s=1, enablegrp0=1))
 _WORD: Final = 0xFFFF_FFFF
-_NS_PRIORITY: Final = 0x80808080  # the most urgent Non-secure priority, four interrupts
+_NS_PRIORITY: Final = 0x80808080  # the highest Non-secure priority, four interrupts
 
 _GROUP0: Final = 1 << 8 | 1 << 14  # SGIs of EL3
 _GROUP1_SECURE: Final = 1 << Ppi.CNTPS | 0xBE00  # the Secure physical timer, and the other SGIs from 9 on
@@ -26,7 +26,7 @@ _NON_SECURE: Final = _WORD & ~(_GROUP0 | _GROUP1_SECURE)
 
 
 def init(gic: "Gic") -> None:
-    """The distributor at cold boot: SPIs are Non-secure, the Secure groups are enabled."""
+    """Set up the distributor at cold boot: SPIs are Non-secure, the Secure groups are enabled."""
     frame = gic.secure_distributor
     lines = GicdTyper(frame.read(Gicd.TYPER, 4)).itlinesnumber + 1
     for word in range(1, lines):
@@ -37,7 +37,7 @@ def init(gic: "Gic") -> None:
 
 
 def pe_on(gic: "Gic", index: int) -> None:
-    """The redistributor and CPU interface of a PE that comes up."""
+    """Set up the redistributor and CPU interface of a PE that is turned on."""
     frame, base = gic.secure_redistributors, index * GICR_STRIDE
     private = base + GICR_SGI_BASE
     frame.write(base + Gicr.WAKER, 4, 0)
@@ -53,7 +53,7 @@ def pe_on(gic: "Gic", index: int) -> None:
 
 
 def pe_off(gic: "Gic", index: int) -> None:
-    """No interrupts for a PE that goes down; those that are pending stay so."""
+    """Disable the interrupts of a PE that is turned off; pending ones stay pending."""
     gic.cpus[index].power_off()
     gic.secure_redistributors.write(index * GICR_STRIDE + Gicr.WAKER, 4, GicrWaker.processorsleep.mask)
 

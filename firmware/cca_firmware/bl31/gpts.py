@@ -1,7 +1,7 @@
 """The granule protection tables at run time: EL3 moves granules between physical address spaces.
 
-The boot has built the tables (:mod:`cca_firmware.bl2.gpts`), with a level 1 table of granule descriptors for every GiB
-of DRAM; EL3 finds them where GPTBR_EL3 and GPCCR_EL3 say.
+The boot has built the tables (:mod:`cca_firmware.bl2.gpts`), with a level 1 table of granules descriptors for every GiB
+of DRAM; EL3 finds them through GPTBR_EL3 and GPCCR_EL3.
 """
 
 import struct
@@ -22,7 +22,7 @@ TRANSITIONS: Final = {
     (SecurityState.SECURE, "delegate"): (Gpi.NON_SECURE, Gpi.SECURE),
     (SecurityState.SECURE, "undelegate"): (Gpi.SECURE, Gpi.NON_SECURE),
 }
-"""What a caller may do to a granule: the GPI it must have, and the one it gets. Anything else is BAD_PAS."""
+"""The transition of a granule that a caller may request: the required GPI and the new one. Otherwise BAD_PAS."""
 
 _NEVER: Final = -1
 _OK: Final = int(RmmEl3Status.OK)
@@ -56,29 +56,29 @@ class GranuleTables:
 
     @staticmethod
     def _moves(operation: str) -> tuple[tuple[int, int], ...]:
-        """By the number of the calling world: the GPI that a granule must have, and the bits of it to flip."""
+        """By number of the calling world: the required GPI of a granule, and the bits to flip."""
         rows = (TRANSITIONS.get((caller, operation)) for caller in SecurityState)
         return tuple((_NEVER, 0) if row is None else (int(row[0]), row[0] ^ row[1]) for row in rows)
 
     def delegate(self, pa: int, caller: SecurityState = SecurityState.REALM) -> int:
         """Move a Non-secure granule to the PAS of ``caller``.
 
-        The caches of the model are the granted pages of ports and PEs: the invalidation makes the old PAS fault from
-        then on. BAD_ADDR before BAD_PAS.
+        Ports and PEs cache granted pages; the invalidation makes accesses through the old PAS fault. BAD_ADDR takes
+        precedence over BAD_PAS.
         """
         return self._move(pa, self._delegations[caller])
 
     def undelegate(self, pa: int, caller: SecurityState = SecurityState.REALM) -> int:
         """Move a granule of ``caller`` back to the Non-secure PAS.
 
-        TF-A makes the granule no-access while it cleans and invalidates the caches of both aliases. Here one PE runs at
-        a time and there are no data caches, so the entry changes once. EL3 wipes no content, as TF-A does not: that is
-        the duty of the world that gives the granule back.
+        TF-A makes the granule no-access while it cleans and invalidates the caches of both aliases. Here, one PE runs
+        at a time and there are no data caches, so the entry changes once. Like TF-A, EL3 does not wipe the granule: the
+        world that returns it must.
         """
         return self._move(pa, self._undelegations[caller])
 
     def _move(self, pa: int, move: tuple[int, int]) -> int:
-        # TF-A refuses base + size at the end of the protected space too: its last granule cannot be moved
+        # TF-A also refuses base + size at the end of the protected space: the last granule cannot be moved
         if pa & 0xFFF or pa + GRANULE_SIZE >= self.limit:
             return _BAD_ADDR
         table = self.l1.get(pa >> self.l0_bits)

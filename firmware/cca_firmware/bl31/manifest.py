@@ -1,4 +1,4 @@
-"""The core manifest: what EL3 tells the RMM of the platform, in the shared page (RMM-EL3, boot manifest 0.3)."""
+"""The core manifest: EL3's description of the platform for the RMM, in the shared page (boot manifest 0.3)."""
 
 from typing import Final
 
@@ -15,14 +15,14 @@ _CONSOLE_KIND: Final = "pl011"
 
 
 def shared_page(board: Board) -> PA:
-    """PA of the page that EL3 and the RMM share: the last granule of the region ``realm_image``."""
+    """The PA of the page that EL3 and the RMM share: the last granule of the region ``realm_image``."""
     return PA(required_region(board, "realm_image").top - GRANULE_SIZE)
 
 
 def build(board: Board, page: PA) -> bytes:
-    """The manifest of ``board`` with its lists, as it stands at the start of ``page``.
+    """The manifest of ``board`` with its lists, for the start of ``page``.
 
-    The banks are the DRAM that is Non-secure after boot, ascending: what a host can delegate. The console is the PL011
+    The banks are the DRAM that is Non-secure after boot, ascending, which a host can delegate. The console is the PL011
     that the board names for the RMM, or its first one.
     """
     banks = b"".join(DRAM_BANK.pack(base=bank.base, size=bank.size) for bank in board.ns_banks())

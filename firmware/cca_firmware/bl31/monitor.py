@@ -1,7 +1,7 @@
 """The root monitor at EL3: SMC routing by calling world and function, and the switch between worlds.
 
-The switch keeps to the RMM-EL3 interface: an RMI call enters the RMM with the caller's X0..X7; its results X1..X5, of
-interface 2.0 X1..X8, become X0 and up of the Non-secure caller, whose other registers come back as they were.
+The switch follows the RMM-EL3 interface: an RMI call enters the RMM with the caller's X0..X7. Its results in X1..X5 (in
+X1..X8 for interface 2.0) become X0 and up of the Non-secure caller, whose other registers are preserved.
 """
 
 from typing import TYPE_CHECKING, Final, Protocol
@@ -40,28 +40,28 @@ _EL: Final = Pstate.el.low
 
 
 class SecureService(Protocol):
-    """Who serves the Secure world's side: handlers by function for Non-secure callers and for the Secure payload, those
-    of all other functions, and that of interrupts for EL3.
+    """The Secure world's services: handlers by function for Non-secure callers and for the Secure payload, handlers
+    of all other functions, and a handler of interrupts to EL3.
     """
 
     ns_handlers: dict[int, Handler]
     secure_handlers: dict[int, Handler]
 
     def ns_other(self, pe: "Pe", x: memoryview) -> None:
-        """A call of Non-secure software that no handler knows."""
+        """Handle a call from Non-secure software that has no other handler."""
 
     def secure_other(self, pe: "Pe", x: memoryview) -> None:
-        """A call of the payload that no handler knows."""
+        """Handle a call from the payload that has no other handler."""
 
     def on_interrupt(self, pe: "Pe") -> None:
-        """An interrupt of another world than the one that runs."""
+        """Handle an interrupt of a world other than the running one."""
 
 
 class Monitor:
     """The program at EL3.
 
     ``ns_is_code`` says that Non-secure EL2 is AArch64 code, whose EL2 registers and return address a world switch must
-    keep; a Python program has none. ``secure`` dispatches to the Secure payload, if there is one.
+    save; a Python program has none. ``secure`` dispatches to the Secure payload, if there is one.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Monitor:
         self._results = slice(0, count)
         self._realm_results = tuple(context.words[1 : 1 + count] for context in self._realm)
         self._entering = frozenset({int(Rmi.REC_ENTER)}) if rmmd.interface < RMM_EL3_VERSION_2 else _RMI
-        """The calls that may run a Realm; which that is in a later RMI, EL3 does not know."""
+        """The calls that may run a Realm. EL3 does not know which ones do in a later RMI."""
         self._ns_is_code = ns_is_code
         self.rmmd = rmmd
         self.secure = secure
@@ -106,12 +106,12 @@ class Monitor:
         self._others = tuple(others.get(state, unknown) for state in SecurityState)
 
     def routes(self, state: SecurityState) -> frozenset[int]:
-        """The functions that a world can call; every other one is the Secure payload's, or gets NOT_SUPPORTED."""
+        """The functions that a world can call; any other goes to the Secure payload or returns NOT_SUPPORTED."""
         return frozenset(self._routes[state])
 
     # -- exceptions to EL3 ------------------------------------------------------------------------------------------
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-        """An SMC of the world ``pe.security``, or an exception that belongs to EL3."""
+        """Handle an SMC of the world ``pe.security``, or an exception to EL3."""
         if esr != _SMC_0:
             self._other(pe, esr, far)
             return
@@ -124,17 +124,17 @@ class Monitor:
             handler(pe, x)
 
     def on_irq(self, pe: "Pe") -> None:
-        """An interrupt of the Secure world, or of Non-secure software while that waits for the Secure payload."""
+        """Handle an interrupt of the Secure world, or of Non-secure software while that waits for the payload."""
         if self.secure is not None:
             self.secure.on_interrupt(pe)
         else:
             self._machine.stop(f"EL3 panic: an interrupt that nobody handles on PE {pe.index}")
 
     def on_eret(self, pe: "Pe") -> None:
-        """Nothing is above EL3."""
+        """Fail: nothing is above EL3."""
 
     def _other(self, pe: "Pe", esr: int, far: int) -> None:
-        """An SMC with an immediate that nobody defines; a GPC exception or another one is a panic, as in TF-A."""
+        """Handle an SMC with an undefined immediate; a GPC or other exception is a panic, as in TF-A."""
         kind = Esr(esr).ec
         if kind == Ec.SMC:
             unknown(pe, pe.x)
@@ -142,7 +142,7 @@ class Monitor:
         self._machine.stop(f"EL3 panic: exception of class {kind:#x} at {pe.elr:#x}, ESR {esr:#x}, FAR {far:#x}")
 
     def _traced(self, pe: "Pe", x: memoryview, handler: Handler) -> None:
-        """Serve an SMC with its events; the handlers themselves know nothing of the trace."""
+        """Handle an SMC and emit its events, which the handlers themselves do not."""
         fid = x[0] & 0xFFFF_FFFF
         interface, emit = self.rmmd.interface, self._trace.emit
         name = function_name(fid, interface)
@@ -169,10 +169,10 @@ class Monitor:
 
     # -- world switch -----------------------------------------------------------------------------------------------
     def _rmi_call(self, pe: "Pe", x: memoryview) -> None:
-        """Non-secure to Realm: X0..X7 travel, the Realm world gets its own X8..X30 back.
+        """Switch from Non-secure to Realm: X0..X7 are passed; X8..X30 of the Realm world are restored.
 
-        R-EL2 is a Python program and has no EL2 registers on the PE: only a Realm that runs puts others there than
-        those of Non-secure code.
+        R-EL2 is a Python program without EL2 registers on the PE. Only a running Realm replaces those of Non-secure
+        code.
         """
         if not self.rmmd.ready:
             x[0] = NOT_SUPPORTED
@@ -188,7 +188,7 @@ class Monitor:
         pe.eret(_REALM, 2)
 
     def _rmi_complete(self, pe: "Pe", x: memoryview) -> None:
-        """Realm to Non-secure: X1 and up become X0 and up."""
+        """Switch from Realm to Non-secure: X1 and up become X0 and up."""
         index = pe.index
         realm, ns = self._realm[index], self._ns[index]
         realm.x[_ALL] = x

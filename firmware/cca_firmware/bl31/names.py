@@ -1,4 +1,4 @@
-"""The names of SMC functions, for the trace of EL3."""
+"""The names of SMC functions, for EL3's trace events."""
 
 from typing import Final
 
@@ -20,8 +20,8 @@ _NAMES: dict[int, str] = {}
 def function_name(fid: int, interface: int = 0) -> str:
     """The specification's name of a function identifier, or its number.
 
-    RMI versions give the same number to different commands. From version 2.0 of the RMM-EL3 ``interface`` on, EL3 does
-    not know which RMI the Host speaks: the RMM's own events name the command.
+    RMI versions use the same number for different commands. From version 2.0 of the RMM-EL3 ``interface`` on, EL3 does
+    not know which RMI the Host uses; the RMM's own events name the command.
     """
     if interface >= RMM_EL3_VERSION_2 and fid & FUNCTION in _RMI:
         return f"{fid & 0xFFFF_FFFF:#x}"

@@ -1,4 +1,4 @@
-"""The hand-over to Non-secure software: what EL3 leaves in a PE, as TF-A does it."""
+"""The hand-over to Non-secure software: the state in which EL3 leaves a PE, as TF-A does."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +24,7 @@ __all__ = ["NsEntry"]
 _SPSR: Final = {1: EL1H_MASKED, 2: EL2H_MASKED}
 """PSTATE at the entry, by exception level."""
 _SCR_WITHOUT_HCE: Final = int(Scr.make(ns=1, rw=1)) | SCR_EL3_RES1
-"""SCR_EL3 of a machine without EL2 software: HVC is undefined."""
+"""SCR_EL3 of a machine without EL2 software: HVC is UNDEFINED."""
 _RESET: Final = {
     "sctlr_el2": SCTLR_EL2_RES1,  # MMU, caches and alignment checks off, little-endian
     "cptr_el2": CPTR_EL2_RES1,  # no traps
@@ -36,10 +36,10 @@ _RESET: Final = {
 
 
 class NsEntry:
-    """How Non-secure software is entered: at exception level ``el`` (2 or 1), with X0 alone and all else zero.
+    """The entry to Non-secure software: at exception level ``el`` (2 or 1), with all registers but X0 zero.
 
-    ``is_code``: it is AArch64 code, whose EL2 registers get their reset values. At EL1 there is no EL2 software: EL1 is
-    AArch64 without stage 2 and traps, and HVC is undefined (SCR_EL3.HCE = 0).
+    ``is_code``: it is AArch64 code, whose EL2 registers get their reset values. For entry at EL1 there is no EL2
+    software: EL1 is AArch64 without stage 2 or traps, and HVC is UNDEFINED (SCR_EL3.HCE = 0).
     """
 
     def __init__(self, el: int, is_code: bool) -> None:
@@ -47,7 +47,7 @@ class NsEntry:
         self.is_code = is_code
 
     def enter(self, pe: "Pe", entry: int, x0: int) -> None:
-        """Leave EL3 for PA ``entry``; the caller must return at once."""
+        """Leave EL3 for PA ``entry``. The caller must return at once."""
         pe.x[:] = memoryview(bytes(31 * 8)).cast("Q")
         pe.x[0] = x0
         pe.elr, pe.spsr = entry, _SPSR[self.el]

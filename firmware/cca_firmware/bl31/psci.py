@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["PsciService", "PsciState"]
 
 _NO_MIGRATION: Final = 2
-"""MIGRATE_INFO_TYPE: there is no Trusted OS that would have to migrate."""
+"""MIGRATE_INFO_TYPE: no Trusted OS requires migration."""
 
 
 class PsciState(State, frozen=True, tag="firmware.psci/1"):
@@ -30,10 +30,10 @@ class PsciState(State, frozen=True, tag="firmware.psci/1"):
 
 
 class PsciService:
-    """The power states of the PEs, and ``handlers``: what each function does with a PE and its X0..X30.
+    """The power states of the PEs, and the ``handlers`` of the functions.
 
     ``start(pe, entry, context_id)`` is the monitor's warm boot: it takes a PE that is off through the RMM to the entry
-    point at Non-secure EL2. It is None where NS is a Python program, which has every PE from the start.
+    point at Non-secure EL2. It is None if NS is a Python program, which has every PE from the start.
     """
 
     def __init__(self, machine: "Machine", start: "Callable[[Pe, int, int], None] | None" = None) -> None:
@@ -86,7 +86,7 @@ class PsciService:
         self._machine.stop("system reset: PSCI", Halt.RESET)
 
     def _system_reset2(self, pe: "Pe", x: memoryview) -> None:
-        """SYSTEM_WARM_RESET, type 0, resets all that SYSTEM_RESET does; there is no vendor's type of reset."""
+        """SYSTEM_WARM_RESET (type 0) acts as SYSTEM_RESET; vendor-specific types do not exist."""
         if x[1] & 0xFFFF_FFFF:
             x[0] = PsciStatus.INVALID_PARAMETERS
         else:
@@ -122,7 +122,7 @@ class PsciService:
         return index
 
     def _is_ns(self, entry: int) -> bool:
-        """Whether NS software can fetch from ``entry``: DRAM in the Non-secure PAS."""
+        """True if NS software can fetch from ``entry``: DRAM in the Non-secure PAS."""
         memory = self._machine.memory
         if memory.offset(entry) < 0:
             return False
@@ -133,7 +133,7 @@ class PsciService:
         return True
 
     def _cpu_suspend(self, pe: "Pe", x: memoryview) -> None:
-        """Standby of the PE, power_state 0, as WFI; there is no other state."""
+        """Enter standby (power_state 0, the only state), as WFI does."""
         if self._start is None:
             x[0] = PsciStatus.DENIED
         elif x[1] & 0xFFFF_FFFF:
@@ -143,7 +143,7 @@ class PsciService:
             pe.waiting = True
 
     def _cpu_off(self, pe: "Pe", x: memoryview) -> None:
-        """Does not return; a Python program cannot be taken off its PE and is denied it."""
+        """Turn the PE off; does not return. A Python program cannot leave its PE and gets DENIED."""
         if self._start is None:
             x[0] = PsciStatus.DENIED
             return
@@ -154,7 +154,7 @@ class PsciService:
 
 
 def _arguments(x: memoryview) -> tuple[int, int, int]:
-    """The three arguments of a call: 32 bits of each register for an SMC32 function, 64 for an SMC64 one."""
+    """The three arguments of a call: 32 bits of each register for SMC32, 64 bits for SMC64."""
     width = 64 if x[0] & Fid.smc64.mask else 32
     ones = (1 << width) - 1
     return x[1] & ones, x[2] & ones, x[3] & ones

@@ -1,4 +1,4 @@
-"""The RMM dispatcher: boot of the RMM on each PE, and the services of EL3 that only the RMM may call."""
+"""The RMM dispatcher: boots the RMM on each PE and provides the EL3 services that only the RMM may call."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,7 @@ _INVAL: Final = int(RmmEl3Status.INVAL)
 
 
 class RmmdState(State, frozen=True, tag="firmware.rmmd/1"):
-    """By PE: what the RMM has reported, and the entry and context ID of the software that its boot leads to."""
+    """By PE: what the RMM has reported, and the entry and context ID of the software that follows its boot."""
 
     boot_codes: tuple[int | None, ...]
     hand_over: tuple[tuple[int, int], ...]
@@ -32,10 +32,10 @@ class RmmdState(State, frozen=True, tag="firmware.rmmd/1"):
 class RmmDispatcher:
     """Boot state of the RMM, and ``handlers`` of the RMM-EL3 interface.
 
-    ``interface`` is the version of the RMM-EL3 interface that EL3 speaks. ``boot_codes`` has what each PE reported with
-    RMM_BOOT_COMPLETE (None: not booted there). ``ready`` tells whether RMI calls are served: a failure on any PE ends
-    that for all of them. TOKEN_SIGN, MEC_REFRESH and RESERVE_MEMORY are not offered: the monitor answers them as every
-    unknown call, which is E_RMM_UNK.
+    ``interface`` is the version of the RMM-EL3 interface that EL3 implements. ``boot_codes`` has what each PE reported
+    with RMM_BOOT_COMPLETE (None: not booted there). ``ready`` tells whether RMI calls are served: a failure on any PE
+    disables them on all. TOKEN_SIGN, MEC_REFRESH and RESERVE_MEMORY are not supported: like all unknown calls, they
+    return E_RMM_UNK.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class RmmDispatcher:
     def boot(self, pe: "Pe", entry: int, context_id: int) -> None:
         """Take ``pe`` from reset through the RMM to Non-secure software at ``entry``, with X0 = ``context_id``.
 
-        The cold boot on PE 0, the warm boot on the others. An RMM that comes back without RMM_BOOT_COMPLETE has failed
-        with E_RMM_BOOT_UNKNOWN.
+        This is the cold boot on PE 0 and the warm boot on the others. An RMM that returns without RMM_BOOT_COMPLETE has
+        failed with E_RMM_BOOT_UNKNOWN.
         """
         index = pe.index
         pe.security, pe.el = SecurityState.ROOT, 3
@@ -81,7 +81,7 @@ class RmmDispatcher:
             self._booted(pe, BootCode.UNKNOWN)
 
     def _boot_complete(self, pe: "Pe", x: memoryview) -> None:
-        """The RMM's first return on a PE; later ones are unknown calls."""
+        """Handle the RMM's first return on a PE; later ones are unknown calls."""
         if self.boot_codes[pe.index] is None:
             self._booted(pe, x[1])
         else:
@@ -100,7 +100,7 @@ class RmmDispatcher:
         return RmmdState(tuple(self.boot_codes), tuple(self._hand_over))
 
     def restore(self, state: RmmdState) -> None:
-        """Put back what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.boot_codes[:] = state.boot_codes
         self._hand_over[:] = state.hand_over
         self.ready = self._all_booted()
@@ -122,7 +122,7 @@ class RmmDispatcher:
 
 
 def _clear(pe: "Pe", *values: int) -> None:
-    """X0.. = ``values``, the other general registers zero."""
+    """Set X0.. to ``values`` and the other general registers to zero."""
     pe.x[:] = memoryview(bytes(31 * 8)).cast("Q")
     for number, value in enumerate(values):
         pe.x[number] = value

@@ -1,1 +1,1 @@
-"""What makes the package that a machine boots from; a build machine's tools, which no image holds."""
+"""Tools that build the package that a machine boots from. They run on a build machine and are in no image."""

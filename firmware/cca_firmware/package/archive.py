@@ -1,4 +1,4 @@
-"""Canonical archives: the form in which sources are an image, so that the same sources have the same measurement."""
+"""Canonical archives of sources as images: the same sources always have the same measurement."""
 
 __all__ = ["archive"]
 
@@ -21,7 +21,7 @@ def _tar_header(name: str, size: int) -> bytes:
 
 
 def archive(files: dict[str, bytes]) -> bytes:
-    """A ustar archive that depends on nothing but names and contents."""
+    """A ustar archive that depends only on names and contents."""
     parts: list[bytes] = []
     for name in sorted(files):
         data = files[name]

@@ -1,10 +1,9 @@
-"""The modules that a program runs: its root module, and what that imports, directly or not.
+"""The modules that a program runs: its root module and what it imports, directly or indirectly.
 
-An image of a component written in Python is made of these modules, so that a measurement tells what runs and nothing
-else: a module that moves to another file, or is imported from one more place, changes exactly the images that run it.
-The source is what counts, whatever has been compiled of it. Modules are found by the imports in the source, those
-within functions too; names for type checkers alone (``if TYPE_CHECKING:``) are none. A package that is imported from
-counts with its ``__init__``.
+The image of a component written in Python consists of these modules, so that a measurement covers exactly what runs:
+moving a module, or importing it from another place, changes exactly the images that run it. The source counts, not
+compiled code. Modules are found by the imports in the source, including those within functions; imports for type
+checkers (``if TYPE_CHECKING:``) do not count. A package that is imported from counts with its ``__init__``.
 """
 
 import re
@@ -33,7 +32,7 @@ _STATEMENT: Final = re.compile(
     """,
     re.VERBOSE,
 )
-"""An import, or a block for type checkers, in which imports are none."""
+"""An import, or a block for type checkers, whose imports do not count."""
 _INIT: Final = "__init__.py"
 _DOCSTRING: Final = '"""'
 _QUOTED: Final = re.compile("[\"'#]")
@@ -56,7 +55,7 @@ class Module(NamedTuple):
 def imports(source: str, package: str) -> Iterator[str]:
     """Dotted names that a module of ``package`` imports; of ``from a import b`` both ``a`` and ``a.b``.
 
-    Much faster than a parse of the source, which the start of a run could not afford, and tested to find the same.
+    Much faster than parsing, which would be too slow at the start of a run, and tested to find the same.
     """
     for found in _STATEMENT.finditer("\n" + _without_text(source)):
         if found["base"] is not None:
@@ -69,9 +68,9 @@ def imports(source: str, package: str) -> Iterator[str]:
 
 
 def _without_text(source: str) -> str:
-    """The source without docstrings: lines in them are no statements.
+    """The source without docstrings, whose lines are not statements.
 
-    They go the fast way, where nothing but docstrings can have to do with their quotes; otherwise all strings go.
+    Removes only docstrings, the fast way, if no other string can use their quotes; otherwise all strings.
     """
     parts = source.split(_DOCSTRING)
     before = (part.rpartition("\n")[2] for part in parts[:-1:2])
@@ -88,7 +87,7 @@ def _names(listed: str) -> Iterator[str]:
 
 
 def _absolute(name: str, package: str) -> str:
-    """``name`` as it stands behind ``from`` in a module of ``package``."""
+    """Resolve ``name`` after ``from`` in a module of ``package``."""
     base = name.lstrip(".")
     for _ in range(len(name) - len(base) - 1):
         package = package.rpartition(".")[0]
@@ -96,9 +95,9 @@ def _absolute(name: str, package: str) -> str:
 
 
 def closure(root: str, packages: Collection[str]) -> list[Module]:
-    """The module ``root`` and all that it imports out of ``packages``, which have been imported, by name.
+    """The module ``root`` and all that it imports from ``packages``, which have been imported, by name.
 
-    ``root`` is in it whatever its package, with the ``__init__`` of those around it.
+    ``root`` is always included, with the ``__init__`` of its parent packages.
     """
     allowed = {root.partition(".")[0], *packages}
     found: dict[str, Module] = {}
@@ -129,7 +128,7 @@ def _read(path: Path) -> bytes:
 
 @cache
 def _locate(name: str) -> Module | None:
-    """The source of a module; None for a name that is none, such as that of a function in a module."""
+    """The source of a module; None if the name is not a module, but a function in one, for instance."""
     parent, _, last = name.rpartition(".")
     if not parent:
         origin = getattr(sys.modules.get(name), "__file__", None)
@@ -145,10 +144,10 @@ def _locate(name: str) -> Module | None:
 
 
 def _alone(name: str) -> Module:
-    """A module in a folder that is no package."""
+    """A module in a folder that is not a package."""
     return _module(name, Path(str(sys.modules[name].__file__)), "")
 
 
 def _module(name: str, path: Path, prefix: str) -> Module:
-    """The module in ``path``, whose image has ``prefix`` before its name, or before that of its folder."""
+    """The module in ``path``; in the image, ``prefix`` precedes its name or that of its folder."""
     return Module(name, path, f"{prefix}{path.parent.name}/{_INIT}" if path.name == _INIT else f"{prefix}{path.name}")

@@ -1,7 +1,7 @@
-"""Non-secure images: what of a file goes where in Non-secure DRAM, and where the boot hands over.
+"""Non-secure images: the layout of files in Non-secure DRAM, and the entry point.
 
-An ELF file goes where its program headers say; anything else is raw and goes to an address as it is. What comes of it
-are parts, which the package carries as BL33, BL33-1, BL33-2 ...
+An ELF file is loaded where its program headers say; anything else is a raw image and is loaded as is at an address.
+The results are parts, which the package carries as BL33, BL33-1, BL33-2 ...
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ __all__ = ["Layout", "NsImage", "Part", "elf_parts", "lay_out"]
 
 
 class NsImage(NamedTuple):
-    """A file for Non-secure memory; ``name`` is for messages.
+    """A file to load into Non-secure memory; ``name`` is for messages.
 
-    A raw image goes to ``address``, or to the board's NS entry. An ELF executable knows its addresses and must not be
-    given another; one that is position-independent (ET_DYN) goes to ``address``, and relocates itself.
+    A raw image is loaded at ``address``, by default the board's NS entry. An ELF executable defines its addresses and
+    must not have another; a position-independent one (ET_DYN) is loaded at ``address`` and relocates itself.
     """
 
     data: bytes
@@ -29,7 +29,7 @@ class NsImage(NamedTuple):
 
 
 class Part(NamedTuple):
-    """``data`` at PA ``address``, ``size`` bytes in all: the rest is as reset left it, which is zero or nonvolatile."""
+    """``data`` at PA ``address``, ``size`` bytes in all. The rest keeps its reset value: zero or nonvolatile."""
 
     name: str
     address: int
@@ -43,17 +43,17 @@ class Part(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What goes where, and the PA at which Non-secure software starts."""
+    """The parts, and the PA at which Non-secure software starts."""
 
     parts: tuple[Part, ...]
     entry: int
 
 
 def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -> Layout:
-    """Where ``images`` go, and where they start: at ``entry``, or that of the first ELF file, or the first raw image.
+    """Lay out ``images``. They start at ``entry``, by default that of the first ELF file, else the first raw image.
 
-    BootError for a file that is damaged or for another machine, for images that do not fit into Non-secure DRAM or
-    overlap, and for an entry point outside them.
+    Raises BootError for a file that is damaged or for another machine, for images that overlap or do not fit into
+    Non-secure DRAM, and for an entry point outside them.
     """
     parts: list[Part] = []
     starts: list[int] = []
@@ -79,7 +79,7 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
 
 
 def elf_parts(image: NsImage) -> tuple[list[Part], int]:
-    """What of an ELF file goes where, and its entry point; BootError for one that is damaged or for another machine."""
+    """The parts and entry point of an ELF file; raises BootError if it is damaged or for another machine."""
     try:
         program = Elf(image.data)
     except ElfError as error:
@@ -92,7 +92,7 @@ def elf_parts(image: NsImage) -> tuple[list[Part], int]:
 
 
 def _joined(name: str, base: int, program: Elf) -> list[Part]:
-    """Segments with less than a granule between the bytes of one and the next become one part."""
+    """Merge segments that are less than a granule apart into one part."""
     parts: list[Part] = []
     for segment in sorted(program.segments, key=lambda segment: segment.paddr):
         at, last = base + segment.paddr, parts[-1] if parts else None
@@ -107,7 +107,7 @@ def _joined(name: str, base: int, program: Elf) -> list[Part]:
 
 
 def _check_places(parts: list[Part], board: Board) -> None:
-    """Every part in Non-secure DRAM, and no two at one address."""
+    """Check that every part is in Non-secure DRAM and that parts do not overlap."""
     banks = board.ns_banks()
     for part in parts:
         if not any(bank.base <= part.address and part.top <= bank.top for bank in banks):

@@ -1,9 +1,9 @@
-"""The package that a boot starts from: the images of the programs given, and the certificates that vouch for them.
+"""The package that a machine boots from: the images of the given programs and their certificates.
 
-A component written in Python has as its image a canonical archive of the modules that it runs (see
-:mod:`cca_firmware.package.modules`), out of the packages that are software of its world: BL2 and BL31 of this package,
-a program at R-EL2 or Non-secure EL2 of the package of its classes, and each of them of ``cca_arch``. ``cca_platform``
-is the hardware, which nobody loads or measures. A payload is its file bytes.
+The image of a component written in Python is a canonical archive of the modules that it runs (see
+:mod:`cca_firmware.package.modules`) from the packages that are software of its world: this package for BL2 and BL31,
+the package of its classes for a program at R-EL2 or Non-secure EL2, and ``cca_arch`` for all of them. ``cca_platform``
+is hardware, which is neither loaded nor measured. The image of a payload is its file.
 """
 
 from functools import lru_cache
@@ -29,15 +29,15 @@ from cca_firmware.trusted_boot.certificates import Certificate, CertifiedImage
 __all__ = ["ROOTS", "VERSION", "Package", "component", "firmware_images", "package"]
 
 VERSION: Final = "0.1.0"
-"""The version that the certificates give the images of this source tree."""
+"""The version of this source tree's images in the certificates."""
 ROOTS: Final = {"BL2": "cca_firmware.bl2.load", "BL31": "cca_firmware.firmware"}
-"""The root modules of the firmware's images. What else is in this package runs outside of them: BL1, which is a ROM
+"""The root modules of the firmware's images. The rest of this package runs outside of them: BL1, which is a ROM
 whose content is its hash, the order of the stages (``cca_firmware.boot``), and what builds packages."""
 _SHARED: Final = "cca_arch"
 
 
 class Package(NamedTuple):
-    """A package, and the hash of its first certificate: what provisioning burns into BL1 for it."""
+    """A package, and the hash of its first certificate, which provisioning burns into BL1."""
 
     fip: bytes
     root_digest: bytes
@@ -45,15 +45,15 @@ class Package(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _image(roots: frozenset[str], packages: frozenset[str]) -> bytes:
-    """The archive of what the root modules run out of ``packages``."""
+    """The archive of the modules of ``packages`` that the root modules run."""
     modules = {module for root in roots for module in closure(root, packages)}
     return archive({module.archived: module.source for module in modules})
 
 
 def component(program: Any) -> bytes:
-    """The image of a program in Python: what its class and those that it derives from run, from their packages.
+    """The image of a Python program: what its class and base classes run, from their packages.
 
-    A program that was given code of others says so by its attribute ``modules``, their names: they are roots as well.
+    A program with code from elsewhere names those modules in its attribute ``modules``; they are roots, too.
     """
     roots = frozenset(kind.__module__ for kind in type(program).__mro__ if kind is not object)
     roots |= frozenset(getattr(program, "modules", ()))

@@ -1,4 +1,4 @@
-"""The image of a Secure payload: what of a file goes into Secure memory."""
+"""The image of a Secure payload: the layout of its file in Secure memory."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ _NAME: Final = "Secure payload"
 
 
 def flatten(payload: bytes, region: Region) -> bytes:
-    """The bytes from the start of ``region`` on: an ELF file's segments laid out, or a raw image as it is.
+    """The bytes from the start of ``region`` on: an ELF file's segments laid out, or a raw image as is.
 
-    BootError for an ELF file that is not linked to lie in ``region`` and to start at its base.
+    Raises BootError for an ELF file that is not linked into ``region`` with its entry point at the base.
     """
     if not payload:
         raise BootError(f"{_NAME} must not be empty: give an ELF file or a raw image")

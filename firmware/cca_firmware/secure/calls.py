@@ -1,8 +1,8 @@
-"""The calls between Non-secure software and the payload, by the rules of TF-A's dispatcher for its test payload (TSPD).
+"""Calls between Non-secure software and the payload, by the rules of TF-A's dispatcher for its test payload (TSPD).
 
-Calls of the Trusted OS owners enter the payload at a vector; the payload answers by SMC with the same function
-identifier. A yielding call may be preempted: an interrupt of Non-secure software comes to EL3 as FIQ, the caller gets
-PREEMPTED, and its RESUME lets the payload go on, its ABORT gives the call up.
+Calls of the Trusted OS owners enter the payload at a vector; the payload returns by SMC with the same function
+identifier. A yielding call can be preempted: an interrupt of Non-secure software goes to EL3 as FIQ, and the caller
+gets PREEMPTED. RESUME continues the payload; ABORT abandons the call.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -22,8 +22,8 @@ _W: Final = 0xFFFF_FFFF
 
 
 class TosCalls:
-    """Handlers of both sides: by function, ``ns_other`` for what else Non-secure software asks, ``secure_other`` for
-    what else the payload says.
+    """Handlers for both sides: by function, ``ns_other`` for other calls from Non-secure software, ``secure_other`` for
+    other calls from the payload.
     """
 
     def __init__(self, world: SecureWorld, start: "PayloadStart") -> None:
@@ -43,7 +43,7 @@ class TosCalls:
 
     # -- Non-secure software ------------------------------------------------------------------------------------------
     def ns_other(self, pe: "Pe", x: memoryview) -> None:
-        """A function that no handler knows: one of the Trusted OS's goes to the payload."""
+        """Handle a function without a handler: calls of the Trusted OS go to the payload."""
         world, fid = self._world, Fid(x[0] & FUNCTION)
         idle = world.vectors and world.state[pe.index] is SecureState.IDLE
         if not idle or fid.owner not in TOS_OWNERS or fid.zero:
@@ -69,7 +69,7 @@ class TosCalls:
 
     # -- the payload --------------------------------------------------------------------------------------------------
     def secure_other(self, pe: "Pe", x: memoryview) -> None:
-        """A function that no handler knows: the one in progress has its results in X1..X4."""
+        """Handle a function without a handler: that of the call in progress returns results in X1..X4."""
         world = self._world
         called = world.state[pe.index] in (SecureState.FAST, SecureState.YIELDING)
         if called and (x[0] ^ world.caller(pe)[0]) & FUNCTION == 0:
@@ -78,7 +78,7 @@ class TosCalls:
             unknown(pe, x)
 
     def _started(self, pe: "Pe", x: memoryview) -> None:
-        """ENTRY_DONE has the vectors in X1, when they are not known yet."""
+        """Handle ENTRY_DONE, with the vectors in X1 unless they are already known."""
         if not self._start.on(pe):
             unknown(pe, x)
             return
@@ -96,5 +96,5 @@ class TosCalls:
             unknown(pe, x)
 
     def preempted(self, pe: "Pe") -> None:
-        """A yielding call makes way for an interrupt of Non-secure software."""
+        """Preempt a yielding call for an interrupt of Non-secure software."""
         self._world.leave(pe, SecureState.PREEMPTED, PREEMPTED)

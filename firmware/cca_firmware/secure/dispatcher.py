@@ -1,10 +1,10 @@
-"""The Secure payload dispatcher: a payload at S-EL1 on each PE, and what the monitor hands to it.
+"""The Secure payload dispatcher: a payload at S-EL1 on each PE, and the events that the monitor passes to it.
 
-The interface is that of TF-A's dispatcher for its test payload (TSPD) with its numbers in :mod:`cca_arch.tsp`, and
-FF-A. Here interrupts are routed and the services put together: the start (:mod:`~cca_firmware.secure.start`), calls
+The interface is that of TF-A's dispatcher for its test payload (TSPD), with its numbers in :mod:`cca_arch.tsp`, and
+FF-A. This module routes interrupts and combines the services: the start (:mod:`~cca_firmware.secure.start`), calls
 (:mod:`~cca_firmware.secure.calls`), messages (:mod:`~cca_firmware.secure.ffa`) and power
 (:mod:`~cca_firmware.secure.power`), all of them on the world's state and its switch
-(:mod:`~cca_firmware.secure.world`). Nothing of this is there on a machine without a Secure payload.
+(:mod:`~cca_firmware.secure.world`). A machine without a Secure payload has none of this.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -33,10 +33,10 @@ _SECURE: Final = SecurityState.SECURE
 
 class SecureDispatcher:
     """The services around the payload in ``region``. ``psci`` are the handlers of PSCI without it, and
-    ``then(pe, hand_over)`` goes on with a PE on which the payload has started (see :class:`PayloadStart`).
+    ``then(pe, hand_over)`` continues with a PE on which the payload has started (see :class:`PayloadStart`).
 
     ``ns_handlers`` and ``secure_handlers`` are the functions that the worlds may call, ``ns_other`` and
-    ``secure_other`` get the calls of all others.
+    ``secure_other`` handle all other calls.
     """
 
     def __init__(
@@ -73,20 +73,20 @@ class SecureDispatcher:
 
     @property
     def ready(self) -> bool:
-        """Whether the payload serves calls."""
+        """True if the payload serves calls."""
         return self.world.ready
 
     def ns_other(self, pe: "Pe", x: memoryview) -> None:
-        """A function of Non-secure software that no handler knows."""
+        """Handle a call from Non-secure software that has no other handler."""
         self._calls.ns_other(pe, x)
 
     def secure_other(self, pe: "Pe", x: memoryview) -> None:
-        """A function of the payload that no handler knows."""
+        """Handle a call from the payload that has no other handler."""
         self._calls.secure_other(pe, x)
 
     # -- interrupts ---------------------------------------------------------------------------------------------------
     def on_interrupt(self, pe: "Pe") -> None:
-        """An interrupt of another world than the one that runs came to EL3 as FIQ."""
+        """Handle an FIQ to EL3: an interrupt of a world other than the running one."""
         world, state = self.world, self.world.state[pe.index]
         if pe.security == _SECURE and state in PREEMPTIBLE:
             self._preempt(pe)
@@ -97,7 +97,7 @@ class SecureDispatcher:
             self._machine.stop(f"EL3 panic: a Secure interrupt that nobody handles on PE {pe.index}")
 
     def _preempt(self, pe: "Pe") -> None:
-        """What the payload does makes way for Non-secure software; each kind of call tells its caller in its way."""
+        """Preempt the payload for Non-secure software; each kind of call tells its caller in its own way."""
         service = self._ffa if self.world.state[pe.index] is SecureState.MESSAGE else self._calls
         service.preempted(pe)
 

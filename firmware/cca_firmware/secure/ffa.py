@@ -1,8 +1,8 @@
 """FF-A 1.1 (DEN0077A) at the two physical instances that meet in EL3: Non-secure software, and the Secure payload.
 
-EL3 is the partition manager (SPMC), and the payload its one partition once it has asked for the version. A direct
-message reaches it at its FAST_SMC vector, or, when it ended its start with FFA_MSG_WAIT, as the return from its last
-call. Messages without a partition, buffers (RX/TX) and memory sharing are not supported.
+EL3 is the partition manager (SPMC), and the payload is its only partition once it has asked for the version. A direct
+message reaches it at its FAST_SMC vector or, if it ended its start with FFA_MSG_WAIT, as the return from its last call.
+Messages without a partition, buffers (RX/TX) and memory sharing are not supported.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -22,7 +22,7 @@ __all__ = ["FfaService"]
 
 _W: Final = 0xFFFF_FFFF
 _MESSAGE_SIZE: Final = 8
-"""Registers of a direct message, X0 included."""
+"""The number of registers of a direct message, including X0."""
 _SECURE_ENDPOINT: Final = 1 << 15
 _RESERVED: Final = 1 << 31
 _PARTITION_ENTRY: Final = 24
@@ -33,7 +33,7 @@ _NS_ID: Final = 0
 class FfaService:
     """The FF-A functions of the two worlds: ``ns_handlers`` and ``secure_handlers``.
 
-    Their state is that of ``world``; ``pes`` is the number of execution contexts of the partition.
+    Their state is in ``world``; ``pes`` is the number of execution contexts of the partition.
     """
 
     def __init__(self, world: SecureWorld, start: "PayloadStart", pes: int) -> None:
@@ -66,7 +66,7 @@ class FfaService:
 
     # -- discovery ----------------------------------------------------------------------------------------------------
     def _secure_version(self, pe: "Pe", x: memoryview) -> None:
-        """The payload that asks for the version takes part in FF-A from then on."""
+        """Return the version; the payload takes part in FF-A once it has called this."""
         self._world.is_partition = True
         _version(pe, x)
 
@@ -114,7 +114,7 @@ class FfaService:
             world.leave(pe, SecureState.IDLE, *_message(x))
 
     def _wait(self, pe: "Pe", x: memoryview) -> None:
-        """The start of a partition ends here; a request has to be answered instead."""
+        """End the start of a partition; a pending request requires a response instead."""
         if self._start.on(pe):
             self._world.is_partition = True
             self._start.done(pe, True)
@@ -122,7 +122,7 @@ class FfaService:
             _error(x, FfaStatus.DENIED)
 
     def _failed(self, pe: "Pe", x: memoryview) -> None:
-        """FFA_ERROR of the payload ends its start; it is no answer to anything else."""
+        """FFA_ERROR from the payload ends its start; it is not a response to anything else."""
         if self._start.on(pe):
             self._start.done(pe, False)
         else:
@@ -130,11 +130,11 @@ class FfaService:
 
     # -- preemption ---------------------------------------------------------------------------------------------------
     def preempted(self, pe: "Pe") -> None:
-        """A message makes way for an interrupt of Non-secure software, which may let it go on by FFA_RUN."""
+        """Preempt a message for an interrupt of Non-secure software, which can resume it with FFA_RUN."""
         self._world.leave(pe, SecureState.MESSAGE_PREEMPTED, Ffa.INTERRUPT, _context(pe), *(0,) * 6)
 
     def _run(self, pe: "Pe", x: memoryview) -> None:
-        """W1 partition and execution context: let it go on after FFA_INTERRUPT."""
+        """Resume after FFA_INTERRUPT; W1 has the partition and execution context."""
         world = self._world
         if x[1] & _W != _context(pe) or not world.is_partition:
             _error(x, FfaStatus.INVALID_PARAMETERS)
@@ -156,7 +156,7 @@ def _message(x: memoryview) -> list[int]:
 
 
 def _answer(x: memoryview, function: int, *results: int) -> None:
-    """``function`` in X0 and ``results`` from X1 on; what is left of X1..X7 is zero."""
+    """Set X0 to ``function`` and X1 on to ``results``; the rest of X1..X7 is zero."""
     x[:_MESSAGE_SIZE] = memoryview(bytes(8 * _MESSAGE_SIZE)).cast("Q")
     for number, value in enumerate((function, *results)):
         x[number] = value

@@ -1,4 +1,4 @@
-"""Power-off: where a PE or the system goes off, the payload prepares first."""
+"""Power-off: the payload prepares before a PE or the system is turned off."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -25,13 +25,13 @@ _VECTORS: Final = {
     Psci.SYSTEM_RESET2_64: TspVector.SYSTEM_RESET,
 }
 _TYPED: Final = frozenset({Psci.SYSTEM_RESET2, Psci.SYSTEM_RESET2_64})
-"""Resets of a type in W1; there is type 0 alone, and any other is refused without further ado."""
+"""Resets with a type in W1. Only type 0 exists; any other is refused at once."""
 
 
 class PowerOff:
-    """What goes around the PSCI handlers ``psci``: by :attr:`handlers` the payload gets those calls first.
+    """Wraps the PSCI handlers ``psci``: with :attr:`handlers`, the payload gets those calls first.
 
-    A Non-secure program in Python cannot be taken off its PE, and the payload is not asked.
+    A Python program at Non-secure EL2 cannot leave its PE, so the payload is not asked.
     """
 
     def __init__(self, world: SecureWorld, psci: "Mapping[int, Handler]") -> None:

@@ -1,4 +1,4 @@
-"""The start of the Secure payload on a PE: begun by EL3, ended by the payload's own call, as FF-A and TSP have it."""
+"""The start of the Secure payload on a PE: EL3 begins it, the payload's own call ends it (FF-A and TSP)."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ __all__ = ["PayloadStart"]
 
 
 class PayloadStart:
-    """Starts of the payload in ``region``; ``then(pe, hand_over)`` goes on with a PE whose start is over.
+    """Starts of the payload in ``region``; ``then(pe, hand_over)`` continues with a PE whose start is complete.
 
     ``hand_over`` is the entry point and the context ID of CPU_ON, None in the cold boot.
     """
@@ -32,7 +32,7 @@ class PayloadStart:
         self._world.begin(pe, self._region)
 
     def warm(self, pe: "Pe", entry: int, context_id: int) -> None:
-        """Begin the start on a PE that CPU_ON turns on; without a payload that is ready the PE goes on at once."""
+        """Begin the start on a PE that CPU_ON turns on; without a ready payload, the PE continues at once."""
         self._world.hand_over[pe.index] = (entry, context_id)
         if self._world.ready:
             self._world.begin(pe, self._region)
@@ -40,10 +40,10 @@ class PayloadStart:
             self._then(pe, (entry, context_id))
 
     def done(self, pe: "Pe", succeeded: bool) -> None:
-        """The payload is through with its start on ``pe``: whoever waits for that goes on."""
+        """End the payload's start on ``pe`` and continue with what follows it."""
         self._world.begun(pe, succeeded)
         self._then(pe, self._world.hand_over[pe.index])
 
     def on(self, pe: "Pe") -> bool:
-        """Whether the payload starts on ``pe`` now."""
+        """True while the payload starts on ``pe``."""
         return self._world.state[pe.index] is SecureState.STARTING

@@ -1,7 +1,7 @@
-"""The Secure world as EL3 keeps it: what the payload does on each PE, and the switch between it and the other worlds.
+"""EL3's view of the Secure world: what the payload does on each PE, and the switch to and from other worlds.
 
-Both worlds use the EL1 registers of the PE, so a switch exchanges them all; EL1 timers go on for the world that has
-armed them.
+Both worlds use the EL1 registers of the PE, so a switch exchanges all of them; EL1 timers keep running for the world
+that armed them.
 """
 
 from enum import IntEnum
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["ARGUMENTS", "PREEMPTIBLE", "SecureState", "SecureWorld", "SecureWorldState"]
 
 ARGUMENTS: Final = 8
-"""X0..X7: what a call of the payload carries."""
+"""The number of registers of a call to the payload: X0..X7."""
 _SECURE: Final = SecurityState.SECURE
 _NS: Final = SecurityState.NON_SECURE
 _ROOT: Final = SecurityState.ROOT
 _W: Final = 0xFFFF_FFFF
 _U64: Final = (1 << 64) - 1
 _TRAPS: Final = int(Scr.make(ns=1, rw=1)) | SCR_EL3_RES1
-"""SCR_EL3 for the engine while the Secure world runs: as there is no S-EL2, HVC is undefined (HCE = 0)."""
+"""SCR_EL3 for the engine while the Secure world runs. Without S-EL2, HVC is UNDEFINED (HCE = 0)."""
 _EL: Final = Pstate.el.low
 
 
@@ -45,7 +45,7 @@ class SecureState(IntEnum):
     PREEMPTED = 5
     ABORTING = 6
     MESSAGE = 7
-    """It handles a direct message of FF-A."""
+    """It handles an FF-A direct message."""
     MESSAGE_PREEMPTED = 8
     INTERRUPT = 9
     POWER = 10
@@ -53,11 +53,11 @@ class SecureState(IntEnum):
 
 
 PREEMPTIBLE: Final = frozenset({SecureState.YIELDING, SecureState.MESSAGE})
-"""The states in which interrupts of Non-secure software are EL3's."""
+"""The states in which EL3 takes interrupts of Non-secure software."""
 
 
 class SecureWorldState(State, frozen=True, tag="firmware.secure/1"):
-    """What EL3 knows of the Secure payload; lists are by PE, ``below`` is what an interrupt was taken from."""
+    """EL3's state of the Secure payload. Lists are by PE; ``below`` is what an interrupt was taken from."""
 
     vectors: int
     ready: bool
@@ -68,11 +68,11 @@ class SecureWorldState(State, frozen=True, tag="firmware.secure/1"):
 
 
 class SecureWorld:
-    """``state`` of the payload on each PE, and the ways in and out.
+    """The ``state`` of the payload on each PE, and the ways in and out.
 
-    ``vectors`` is the address of the payload's vectors, 0 without; ``ready`` says that the payload serves calls, and
+    ``vectors`` is the address of the payload's vectors, or 0; ``ready`` says that the payload serves calls, and
     ``is_partition`` that it takes part in FF-A. By PE, ``hand_over`` is where Non-secure software starts after the
-    payload's start, None in the cold boot, and ``below`` what a Secure interrupt was taken from.
+    payload's start (None in the cold boot), and ``below`` is what a Secure interrupt was taken from.
     """
 
     def __init__(self, machine: "Machine", contexts: "Contexts", ns_is_code: bool) -> None:
@@ -89,30 +89,30 @@ class SecureWorld:
 
     # -- the call in progress -----------------------------------------------------------------------------------------
     def called(self, pe: "Pe", x: memoryview) -> None:
-        """Keep X0..X7 of the call that the payload is about to get."""
+        """Save X0..X7 of the call that the payload is about to get."""
         self._contexts.of(pe.index, _SECURE).x[:ARGUMENTS] = x[:ARGUMENTS]
 
     def caller(self, pe: "Pe") -> memoryview:
-        """X0..X7 of the call that the payload has got last."""
+        """X0..X7 of the payload's latest call."""
         return self._contexts.of(pe.index, _SECURE).x[:ARGUMENTS]
 
     # -- the switch ---------------------------------------------------------------------------------------------------
     def begin(self, pe: "Pe", region: "Region") -> None:
-        """Enter the payload for the first time on ``pe``, from EL3; ``region`` is the Secure memory it lies in."""
+        """Enter the payload from EL3 for the first time on ``pe``; ``region`` is its Secure memory."""
         entry = (self.vectors + 4 * TspVector.CPU_ON) & _U64 if self.vectors else region.base
         self._contexts.of(pe.index, _SECURE).reset(entry, EL1H_MASKED, sctlr_el1=SCTLR_EL1_RES1)
         pe.security = _NS
         self.enter(pe, SecureState.STARTING, None, pe.index, region.base, region.size)
 
     def begun(self, pe: "Pe", succeeded: bool) -> None:
-        """The payload is through with its start: ``pe`` is EL3's again."""
+        """Return ``pe`` to EL3 at the end of the payload's start."""
         self.ready = succeeded
         self.exchange(pe, SecureState.IDLE if succeeded else SecureState.OFF, _NS)
         self.switched(pe, _SECURE, _ROOT, SecureState.STARTING.name)
         pe.eret(_ROOT, 3)
 
     def enter(self, pe: "Pe", state: SecureState, vector: TspVector | None, *arguments: int) -> None:
-        """From the world that has ``pe`` to the payload: at a vector, or where it was, with ``arguments`` in X0 on."""
+        """Switch from the present world to the payload, at a vector or where it was, with ``arguments`` in X0 on."""
         index, source = pe.index, SecurityState(pe.security)
         here, secure = self._contexts.of(index, source), self._contexts.of(index, _SECURE)
         pe.save_el1(here.el1)
@@ -134,7 +134,7 @@ class SecureWorld:
             pe.run_under(Scr(secure.scr).replace(fiq=1))
 
     def leave(self, pe: "Pe", state: SecureState, *results: int) -> None:
-        """From the payload back to the Non-secure caller: ``results`` in X0 on, the other registers as they were."""
+        """Return from the payload to the Non-secure caller with ``results`` in X0 on; preserves all other registers."""
         self.exchange(pe, state, _NS)
         fid = pe.x[0]
         for number, value in enumerate(results):
@@ -150,13 +150,13 @@ class SecureWorld:
         pe.eret(_NS, pe.spsr >> _EL & 3 if self.ns_is_code else 2)
 
     def interrupted(self, pe: "Pe") -> None:
-        """A Secure interrupt interrupts another world: the payload handles it with its registers as they are."""
+        """Enter the payload for a Secure interrupt of another world, with its registers unchanged."""
         index = pe.index
         self.below[index] = (self.state[index], SecurityState(pe.security))
         self._contexts.of(index, _SECURE).keep_interrupted()
 
     def resume_interrupted(self, pe: "Pe", reason: str) -> None:
-        """Back to the world that a Secure interrupt was taken from."""
+        """Return to the world that a Secure interrupt was taken from."""
         state, world = self.below[pe.index]
         self.exchange(pe, state, world)
         self._contexts.of(pe.index, _SECURE).resume_interrupted()
@@ -164,7 +164,7 @@ class SecureWorld:
         pe.eret(world, pe.spsr >> _EL & 3)
 
     def exchange(self, pe: "Pe", state: SecureState, world: SecurityState) -> None:
-        """Put the registers of the payload away and those of ``world`` in place."""
+        """Save the registers of the payload and load those of ``world``."""
         secure, there = self._contexts.of(pe.index, _SECURE), self._contexts.of(pe.index, world)
         pe.save_el1(secure.el1)
         there.take_timers(secure)
@@ -174,7 +174,7 @@ class SecureWorld:
         self.state[pe.index] = state
 
     def switched(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
-        """Tell the trace of a switch."""
+        """Emit the trace event of a switch."""
         if self._trace.on:
             self._trace.emit(WorldSwitch(source=source, target=target, reason=reason), pe=pe, world=_ROOT, el=3)
 
@@ -191,7 +191,7 @@ class SecureWorld:
         )
 
     def restore(self, state: SecureWorldState) -> None:
-        """Put back what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.vectors, self.ready, self.is_partition = state.vectors, state.ready, state.is_partition
         self.state[:] = [SecureState(number) for number in state.state]
         self.hand_over[:] = state.hand_over

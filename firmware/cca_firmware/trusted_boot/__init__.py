@@ -1,1 +1,1 @@
-"""The chain of trust, which BL1 and BL2 share: the package, its certificates, and the loading of images."""
+"""The chain of trust, shared by BL1 and BL2: the package, its certificates, and the image loader."""

@@ -1,9 +1,9 @@
-"""Content certificates: what a boot image must be for the chain of trust to go on.
+"""Content certificates: the requirements for boot images in the chain of trust.
 
-A certificate names images by UUID with their size, version and SHA-256. It is trusted because its own hash is known:
+A certificate lists images by UUID with their size, version and SHA-256. It is trusted because its own hash is known:
 BL1 holds the hash of the CCA content certificate, as a ROM holds the hash of the root of trust public key (ROTPK), and
-that certificate holds the hash of the next one. ``signature_algorithm`` is 0, "vouched for by hash"; a certificate
-that carries a signature says so there, and the signature follows the last image.
+that certificate holds the hash of the next one. ``signature_algorithm`` is 0, "verified by hash". A signed certificate
+has another value there, and the signature after the last image.
 """
 
 from hashlib import sha256
@@ -17,7 +17,7 @@ __all__ = ["CERTIFICATE", "CERTIFIED_IMAGE", "MAGIC", "SIGNER_ID", "Certificate"
 MAGIC: Final = int.from_bytes(b"RLCC", "little")
 FORMAT: Final = 1
 SIGNER_ID: Final = sha256(b"Realmlab development root of trust").digest()
-"""Who vouches for images built here; with signatures it becomes the hash of the signer's public key."""
+"""The signer of images built here; with signatures, the hash of the signer's public key."""
 
 CERTIFICATE: Final = Struct(
     "content_certificate",
@@ -41,7 +41,7 @@ CERTIFIED_IMAGE: Final = Struct(
 
 
 class CertifiedImage(NamedTuple):
-    """What a certificate says of one image; ``digest`` is its SHA-256."""
+    """A certificate's entry for an image; ``digest`` is its SHA-256."""
 
     uuid: bytes
     version: str
@@ -50,18 +50,18 @@ class CertifiedImage(NamedTuple):
 
 
 class Certificate(NamedTuple):
-    """A content certificate; ``nv_counter`` grows when older images must no longer boot."""
+    """A content certificate; ``nv_counter`` increments to keep older images from booting."""
 
     images: tuple[CertifiedImage, ...]
     nv_counter: int = 1
     signer_id: bytes = SIGNER_ID
 
     def find(self, uuid: bytes) -> CertifiedImage | None:
-        """What the certificate says of the image ``uuid``, or None."""
+        """The entry of the image ``uuid``, or None."""
         return next((image for image in self.images if image.uuid == uuid), None)
 
     def pack(self) -> bytes:
-        """The certificate as it stands in the package."""
+        """The certificate in the format of the package."""
         head = CERTIFICATE.pack(
             magic=MAGIC,
             format=FORMAT,
@@ -77,7 +77,7 @@ class Certificate(NamedTuple):
 
     @classmethod
     def parse(cls, data: bytes) -> "Certificate":
-        """A certificate out of bytes whose hash is already known to be right; BootError when it is none."""
+        """Parse a certificate whose hash has been verified; raises BootError if it is malformed."""
         if len(data) < CERTIFICATE.size:
             raise BootError(f"a content certificate must have {CERTIFICATE.size} bytes or more, not {len(data)}")
         head = CERTIFICATE.unpack(data)

@@ -1,8 +1,8 @@
 """The Firmware Image Package: a table of contents, and images by UUID.
 
 The format is TF-A's: a header (name 0xAA640001, serial number, flags), entries (UUID, offset from the start of the
-package, size, flags), and a null entry whose offset is the end of the package. The parser takes nothing on trust: a
-reserved field that is not zero, an entry outside the package or an UUID that occurs twice refuses the whole package.
+package, size, flags), and a null entry whose offset is the end of the package. The parser trusts nothing: it rejects a
+package with a non-zero reserved field, an entry outside the package or a repeated UUID.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 
 def build(images: Mapping[bytes, bytes]) -> bytes:
-    """A package of ``images`` (by UUID), in their order."""
+    """Build a package of ``images`` (by UUID) in their order."""
     at = TOC_HEADER.size + TOC_ENTRY.size * (len(images) + 1)
     toc = [TOC_HEADER.pack(name=TOC_NAME, serial=TOC_SERIAL)]
     for uuid, image in images.items():
@@ -47,7 +47,7 @@ def build(images: Mapping[bytes, bytes]) -> bytes:
 
 
 class Fip:
-    """A parsed package; ``fip.get(uuid)`` is an image. BootError when ``data`` is no well-formed package."""
+    """A parsed package; ``fip.get(uuid)`` returns an image. Raises BootError if ``data`` is malformed."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

@@ -1,8 +1,8 @@
-"""Loading of boot images: find in the package, check against the chain of trust, copy into DRAM, measure.
+"""The loader of boot images: finds them in the package, verifies them, copies them to DRAM, measures them.
 
-The chain: BL1's ROM holds the hash of the CCA content certificate; that certificate vouches for BL2, BL31, the RMM, the
-NS content certificate, and the Trusted OS content certificate if there is a Secure payload; the latter two vouch for
-BL33 and BL32. An image that is not the certified one never reaches DRAM.
+The chain of trust: BL1's ROM holds the hash of the CCA content certificate. That certificate vouches for BL2, BL31, the
+RMM, the NS content certificate and, if there is a Secure payload, the Trusted OS content certificate. The latter two
+vouch for BL33 and BL32. An image that is not the certified one never reaches DRAM.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ __all__ = ["Loader"]
 class Loader:
     """The loader of BL1 or BL2.
 
-    ``event_log`` has a measurement for each image in the order of loading, first those of an earlier stage.
-    ``root_digest`` is the hash that BL1's ROM holds. BootError when the package is damaged.
+    ``event_log`` has a measurement per image in order of loading, starting with those of an earlier stage.
+    ``root_digest`` is the hash in BL1's ROM. Raises BootError if the package is damaged.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Loader:
             self._certificates.append(Certificate.parse(self._certified(SECURE_CERTIFICATE)[1]))
 
     def holds(self, kind: ImageType) -> bool:
-        """Whether a certificate of the package vouches for an image of this kind."""
+        """True if a certificate of the package vouches for an image of this kind."""
         return any(certificate.find(kind.uuid) for certificate in self._certificates)
 
     def load(self, kind: ImageType, pa: int, limit: int, pas: Pas) -> Measurement:
-        """Copy an image to ``pa`` in the PAS ``pas``, at most ``limit`` bytes; BootError when it is not certified."""
+        """Copy an image of up to ``limit`` bytes to ``pa`` in the PAS ``pas``; BootError if it is not certified."""
         certificate, image, version, digest = self._certified(kind)
         if len(image) > limit:
             raise BootError(f"{kind.label} must fit {limit:#x} bytes at {pa:#x}, not take {len(image):#x}")
@@ -67,7 +67,7 @@ class Loader:
         return entry
 
     def _certified(self, kind: ImageType) -> tuple[Certificate, bytes, str, bytes]:
-        """An image that a certificate vouches for: that certificate, the image, its version and digest."""
+        """Find a certified image: returns the certificate, the image, its version and digest."""
         for certificate in self._certificates:
             row = certificate.find(kind.uuid)
             if row is not None:
@@ -75,7 +75,7 @@ class Loader:
         raise BootError(f"{kind.label} must be named by a content certificate; rebuild the package")
 
     def _checked(self, kind: ImageType, digest: bytes) -> bytes:
-        """An image of the package that has this SHA-256."""
+        """The image of the package with this SHA-256."""
         image = self._fip.get(kind.uuid)
         if image is None:
             raise BootError(f"FIP must hold the {kind.label} ({kind.meaning}); rebuild the package")

@@ -1,1 +1,1 @@
-"""Descriptors that the architecture keeps in memory: translation tables and granule protection tables."""
+"""Descriptors in memory: translation tables and granule protection tables."""

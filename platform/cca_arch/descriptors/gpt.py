@@ -76,11 +76,11 @@ class L1Contiguous(Bits):
 
 
 PPS_BITS: Final = OUTPUT_BITS
-"""Width in bits of the protected physical address space, by GPCCR_EL3.PPS."""
+"""The width in bits of the protected physical address space, by GPCCR_EL3.PPS."""
 L0GPTSZ_BITS: Final = {0: 30, 4: 34, 6: 36, 9: 39}
-"""Bits of address that one level 0 entry covers, by GPCCR_EL3.L0GPTSZ."""
+"""The address bits that one level 0 entry covers, by GPCCR_EL3.L0GPTSZ."""
 CONTIGUOUS_BITS: Final = {1: 21, 2: 25, 3: 29}
-"""Bits of address that a level 1 contiguous descriptor covers, by Contig; 0 is reserved."""
+"""The address bits that a level 1 contiguous descriptor covers, by Contig; 0 is reserved."""
 
 
 def l0_block(gpi: Gpi) -> int:
@@ -89,7 +89,7 @@ def l0_block(gpi: Gpi) -> int:
 
 
 def l0_table(pa: int) -> int:
-    """Level 0 table descriptor that points at the level 1 table at ``pa``."""
+    """Level 0 table descriptor that points to the level 1 table at ``pa``."""
     return TABLE | pa & L0Table.address.mask
 
 
@@ -99,30 +99,30 @@ def l1_contiguous(gpi: Gpi, contig: int) -> int:
 
 
 def l1_granules(gpi: Gpi) -> int:
-    """Level 1 granules descriptor: sixteen granules, all with the same GPI."""
+    """Level 1 granules descriptor: sixteen granules with the same GPI."""
     return gpi * 0x1111_1111_1111_1111
 
 
 def l0_table_size(pps_bits: int, l0gptsz_bits: int) -> int:
-    """Bytes of a level 0 table."""
+    """The size in bytes of a level 0 table."""
     return 8 << max(0, pps_bits - l0gptsz_bits)
 
 
 def l1_table_size(l0gptsz_bits: int) -> int:
-    """Bytes of a level 1 table with 4 KiB granules (128 KiB for 1 GiB)."""
+    """The size in bytes of a level 1 table with 4 KiB granules (128 KiB for 1 GiB)."""
     return 8 << (l0gptsz_bits - 16)
 
 
 def l0_index(pa: int, l0gptsz_bits: int) -> int:
-    """Index of the level 0 entry for ``pa``."""
+    """The index of the level 0 entry for ``pa``."""
     return pa >> l0gptsz_bits
 
 
 def l1_entry_offset(pa: int, l0gptsz_bits: int) -> int:
-    """Byte offset of the level 1 descriptor for ``pa`` inside its table."""
+    """The byte offset of the level 1 descriptor for ``pa`` in its table."""
     return ((pa & ((1 << l0gptsz_bits) - 1)) >> 16) * 8
 
 
 def gpi_shift(pa: int) -> int:
-    """Bit position of the GPI of ``pa`` inside its granules descriptor."""
+    """The bit position of the GPI of ``pa`` in its granules descriptor."""
     return (pa >> 12 & 15) * 4

@@ -1,8 +1,8 @@
-"""Entries of a Realm translation table (RTT): stage 2 descriptors, with what the RMM keeps in those that map nothing.
+"""Entries of a Realm translation table (RTT): stage 2 descriptors, with the RMM's own fields in invalid ones.
 
 An entry that the walker ignores (bit 0 clear) keeps the Realm's view of the IPA in the ignored bits: HIPAS and RIPAS
 (DEN0137 "RTT entry state"; their encoding is Realmlab's choice). A valid protected leaf has RIPAS RAM. An entry is an
-``int`` whose meaning depends on its level; the masks are for who looks at 512 of them at once.
+``int`` whose meaning depends on its level; the masks serve code that processes 512 entries at once.
 """
 
 from enum import IntEnum
@@ -47,23 +47,23 @@ __all__ = [
 
 
 class Hipas(IntEnum):
-    """What the Host has put at an IPA, in an entry that maps nothing."""
+    """The Host's state of an IPA, in an invalid entry."""
 
     UNASSIGNED = 0
     ASSIGNED = 1
 
 
 class Rtte(Stage2Descriptor):
-    """A stage 2 descriptor as the RMM writes it, with its own fields in invalid ones."""
+    """A stage 2 descriptor as the RMM writes it, with its own fields if invalid."""
 
     valid = Field(0)
     hipas = Field(4, 2, Hipas)  # invalid entries only
     ripas = Field(6, 5, RmiRipas)  # invalid entries only
-    host_memattr = Field(4, 2)  # MemAttr[2:0] of an Unprotected mapping, the Host's; MemAttr[3] is zero
+    host_memattr = Field(4, 2)  # the Host's MemAttr[2:0] of an Unprotected mapping; MemAttr[3] is zero
 
 
 class Kind(IntEnum):
-    """HIPAS of an entry, with TABLE."""
+    """The HIPAS of an entry, or TABLE."""
 
     UNASSIGNED = 0
     ASSIGNED = 1
@@ -73,10 +73,10 @@ class Kind(IntEnum):
 
 
 WITH_RIPAS: Final = (Kind.UNASSIGNED, Kind.ASSIGNED)
-"""Entries of protected IPAs that are no tables."""
+"""Entries of protected IPAs that are not tables."""
 ENTRIES: Final = 512
 LSB: Final = {level: 12 + 9 * (3 - level) for level in range(4)}
-"""Level -> the lowest bit of an IPA that its tables resolve."""
+"""Level -> the lowest IPA bit that its tables resolve."""
 
 _VALID: Final = Rtte.valid.mask
 _ASSIGNED: Final = int(Rtte.make(hipas=Hipas.ASSIGNED))
@@ -84,7 +84,7 @@ NS: Final = Rtte.ns.mask
 ADDRESS: Final = Rtte.address.mask
 _ADDRESS_BITS: Final = Rtte.address.high + 1
 TABLE_TYPE: Final = TABLE
-"""The type of a TABLE, above level 3, and the mask of that field."""
+"""The type of a TABLE above level 3, and the mask of that field."""
 LIVE: Final = _VALID | _ASSIGNED
 """Any of these bits makes an entry live."""
 UNASSIGNED_NS: Final = NS
@@ -105,39 +105,39 @@ _HOST: Final = {
 _HOST_ATTRIBUTES: Final = Rtte.host_memattr.mask | Rtte.s2ap.mask
 _MEMATTR_RESERVED: Final = int(Rtte.make(host_memattr=0b100))
 HOST_NORMAL: Final = int(Rtte.make(host_memattr=_NORMAL_WRITE_BACK, s2ap=_READ_WRITE))
-"""A Host's half of a descriptor, without the address: Normal Write-Back memory, read and write."""
+"""The Host's part of a descriptor without the address: Normal Write-Back memory, read and write."""
 
 
 def fits(pa: int) -> bool:
-    """Whether an entry can hold the address: it has 48 bits without LPA2."""
+    """True if an entry can hold the address, which has 48 bits without LPA2."""
     return not pa >> _ADDRESS_BITS
 
 
 def level_size(level: int) -> int:
-    """Bytes that one entry of ``level`` maps."""
+    """The bytes that one entry of ``level`` maps."""
     return 1 << LSB[level]
 
 
 def aligned(ipa: int, level: int) -> bool:
-    """Whether ``ipa`` is the start of an entry of ``level`` and has no bit above 47."""
+    """True if ``ipa`` is the start of an entry of ``level`` and has no bit above 47."""
     return not ipa & ((1 << LSB[level]) - 1) and not ipa >> _ADDRESS_BITS
 
 
-# -- entries made ---------------------------------------------------------------------------------------------------
+# -- making entries -------------------------------------------------------------------------------------------------
 def unassigned(value: int) -> int:
     """UNASSIGNED with this RIPAS."""
     return value << Rtte.ripas.low
 
 
 def assigned(value: int, pa: int, level: int) -> int:
-    """ASSIGNED with this RIPAS: a valid mapping only for RAM."""
+    """ASSIGNED with this RIPAS; only RAM is a valid mapping."""
     if value == RmiRipas.RAM:
         return pa | _RAM[level]
     return pa | _ASSIGNED | value << Rtte.ripas.low
 
 
 def assigned_ns(desc: int, level: int) -> int:
-    """ASSIGNED_NS from the Host's half of the descriptor: never executable, Non-secure PAS."""
+    """ASSIGNED_NS from the Host's part of the descriptor: never executable, Non-secure PAS."""
     return desc | _HOST[level]
 
 
@@ -147,23 +147,23 @@ def table(pa: int) -> int:
 
 
 def at_level(entry: int, level: int) -> int:
-    """The entry as a leaf of another level: a block or a page, if it maps anything."""
+    """The entry as a leaf of another level: a block or a page if it is valid."""
     return entry & ~TABLE_TYPE | _LEAF_TYPE[level] if entry & _VALID else entry
 
 
-# -- entries read ---------------------------------------------------------------------------------------------------
+# -- reading entries ------------------------------------------------------------------------------------------------
 def valid(entry: int) -> int:
-    """Whether the walker follows or uses the entry, and a TLB may hold what it says."""
+    """True if the entry is valid for the walker, so that a TLB may cache it."""
     return entry & _VALID
 
 
 def live(entry: int) -> bool:
-    """Whether something is there: TABLE, ASSIGNED or ASSIGNED_NS."""
+    """True for TABLE, ASSIGNED and ASSIGNED_NS."""
     return entry & LIVE != 0
 
 
 def is_table(entry: int, level: int) -> bool:
-    """Whether an entry of ``level`` points to a table."""
+    """True if an entry of ``level`` points to a table."""
     return level < 3 and entry & TABLE_TYPE == TABLE_TYPE
 
 
@@ -179,28 +179,28 @@ def kind_of(entry: int, level: int) -> Kind:
 
 
 def ripas(entry: int) -> int:
-    """RIPAS of a protected entry that is no table."""
+    """The RIPAS of a protected entry that is not a table."""
     return RmiRipas.RAM if entry & _VALID else (entry & Rtte.ripas.mask) >> Rtte.ripas.low
 
 
 def address(entry: int) -> int:
-    """Output address of an ASSIGNED entry, or the address of a table."""
+    """The output address of an ASSIGNED entry, or the address of a table."""
     return entry & ADDRESS
 
 
 def name(entry: int, level: int) -> str:
-    """The entry's state in words, for traces: ``ASSIGNED,RAM``."""
+    """The entry's state as text, for traces: ``ASSIGNED,RAM``."""
     kind = kind_of(entry, level)
     return f"{kind.name},{RmiRipas(ripas(entry)).name}" if kind in WITH_RIPAS else kind.name
 
 
 def host_desc(entry: int) -> int:
-    """What the Host wrote of an ASSIGNED_NS entry: address, MemAttr and S2AP."""
+    """The Host's part of an ASSIGNED_NS entry: address, MemAttr and S2AP."""
     return entry & (ADDRESS | _HOST_ATTRIBUTES)
 
 
 def host_desc_valid(desc: int, level: int) -> bool:
-    """Whether the Host's descriptor of an Unprotected mapping is one (SH and everything else must be zero)."""
+    """True if the Host's descriptor of an Unprotected mapping is valid (SH and all else must be zero)."""
     allowed = (ADDRESS & -(1 << LSB[level])) | _HOST_ATTRIBUTES
     return not desc & ~allowed and desc & Rtte.host_memattr.mask != _MEMATTR_RESERVED
 

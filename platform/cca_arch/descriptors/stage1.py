@@ -7,7 +7,7 @@ __all__ = ["BLOCK", "PAGE", "TABLE", "Stage1Leaf", "Stage1Table"]
 
 
 class Stage1Leaf(Bits):
-    """A page (level 3) or block descriptor; with any other ``type`` it is invalid."""
+    """A page (level 3) or block descriptor; any other ``type`` is invalid."""
 
     type = Field(1, 0)  # PAGE or BLOCK
     attrindx = Field(4, 2)
@@ -26,7 +26,7 @@ class Stage1Leaf(Bits):
 
 
 class Stage1Table(Bits):
-    """A descriptor of the next table; its restrictions hold for everything below."""
+    """A table descriptor; its restrictions apply to everything below it."""
 
     type = Field(1, 0)  # TABLE
     address = Field(47, 12)

@@ -16,7 +16,7 @@ TABLE: Final = 0b11
 
 
 class Stage2Descriptor(Bits):
-    """A page, block or table descriptor; a table has ``type`` and ``address`` alone."""
+    """A page, block or table descriptor; a table has only ``type`` and ``address``."""
 
     type = Field(1, 0)
     memattr = Field(5, 2)

@@ -1,1 +1,1 @@
-"""The Realm Management Interface: one module for each version of its numbers and structures."""
+"""The Realm Management Interface: one module per version, with its numbers and structures."""

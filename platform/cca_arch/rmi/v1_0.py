@@ -99,7 +99,7 @@ class RecExitReason(IntEnum):
 
 
 class RmiRttEntryState(IntEnum):
-    """State of an RTT entry as RMI_RTT_READ_ENTRY reports it."""
+    """The state of an RTT entry as RMI_RTT_READ_ENTRY reports it."""
 
     UNASSIGNED = 0
     ASSIGNED = 1
@@ -115,7 +115,7 @@ class RmiRipas(IntEnum):
 
 
 class RmiResponse(IntEnum):
-    """RmiResponse and RsiResponse: what became of a RIPAS change."""
+    """RmiResponse and RsiResponse: the response to a RIPAS change."""
 
     ACCEPT = 0
     REJECT = 1
@@ -143,7 +143,7 @@ class InterfaceVersion(Bits):
 
 
 class FeatureRegister0(Bits):
-    """RmiFeatureRegister0: what RMI_FEATURES(0) returns. NUM_BPS, NUM_WPS and GICV3_NUM_LRS are coded minus one."""
+    """RmiFeatureRegister0, which RMI_FEATURES(0) returns. NUM_BPS, NUM_WPS and GICV3_NUM_LRS are encoded minus one."""
 
     S2SZ = Field(7, 0)
     LPA2 = Field(8)
@@ -258,7 +258,7 @@ RmiRecRun = Struct("RmiRecRun", 0x1000, Member("enter", 0x0, 0x800), Member("exi
 
 
 def rec_index(mpidr: int) -> int:
-    """The index of a REC from its RmiRecMpidr; Aff0 has 4 bits."""
+    """The index of a REC with this RmiRecMpidr; Aff0 has 4 bits."""
     own = RecMpidr(mpidr)
     return int(own.aff0 | own.aff1 << 4 | own.aff2 << 12 | own.aff3 << 20)
 

@@ -1,1 +1,1 @@
-"""The Realm Services Interface: one module for each version of its numbers and structures."""
+"""The Realm Services Interface: one module per version, with its numbers and structures."""

@@ -35,7 +35,7 @@ class Rsi(IntEnum):
 
 
 class RsiStatus(IntEnum):
-    """RsiCommandReturnCode: the whole of X0."""
+    """RsiCommandReturnCode: all of X0."""
 
     SUCCESS = 0
     ERROR_INPUT = 1

@@ -8,7 +8,7 @@ A register's layout is a :class:`~cca_arch.fields.Bits` class, its encoding a co
     hcr = Hcr.make(vm=1, fwb=1)
     encodings.HCR_EL2  # Encoding(op0=3, op1=4, crn=1, crm=1, op2=0)
 
-Native code bakes plain numbers in: ``_TGE: Final = Hcr.tge.mask``.
+Native code needs plain numbers: ``_TGE: Final = Hcr.tge.mask``.
 """
 
 from cca_arch.sysregs import encodings

@@ -1,4 +1,4 @@
-"""Every system register by name: its encoding for MRS and MSR (DDI 0487, D24; IHI 0069, 12.2)."""
+"""The encoding of every system register for MRS and MSR, by name (DDI 0487, D24; IHI 0069, 12.2)."""
 
 from typing import Final, NamedTuple
 
@@ -6,7 +6,7 @@ __all__ = ["REGISTERS", "Encoding"]
 
 
 class Encoding(NamedTuple):
-    """What MRS and MSR carry of a system register."""
+    """The encoding of a system register in MRS and MSR."""
 
     op0: int
     op1: int
@@ -16,7 +16,7 @@ class Encoding(NamedTuple):
 
     @property
     def packed(self) -> int:
-        """op0:op1:CRn:CRm:op2 in one number, 4 bits each: the form that native code compares."""
+        """op0:op1:CRn:CRm:op2 as one number, 4 bits each, for comparisons in native code."""
         return self.op0 << 16 | self.op1 << 12 | self.crn << 8 | self.crm << 4 | self.op2
 
 
@@ -177,9 +177,9 @@ ICH_EISR_EL2: Final = Encoding(3, 4, 12, 11, 3)
 ICH_ELRSR_EL2: Final = Encoding(3, 4, 12, 11, 5)
 ICH_VMCR_EL2: Final = Encoding(3, 4, 12, 11, 7)
 ICH_LR0_EL2: Final = Encoding(3, 4, 12, 12, 0)
-"""The first of the list registers; the op2 of the next ones count up."""
+"""The first list register; op2 increments for the following ones."""
 
 REGISTERS: Final[dict[str, Encoding]] = {
     name.lower(): value for name, value in list(globals().items()) if isinstance(value, Encoding)
 }
-"""Every register by its name in lower case: ``hcr_el2``."""
+"""Every register by its lower-case name: ``hcr_el2``."""

@@ -59,7 +59,7 @@ class IccIgrpen1El3(Bits):
 
 
 class IccSre(Bits):
-    """ICC_SRE_EL1, ICC_SRE_EL2 and ICC_SRE_EL3; EL1's has no Enable."""
+    """ICC_SRE_EL1, ICC_SRE_EL2 and ICC_SRE_EL3; ICC_SRE_EL1 has no Enable."""
 
     sre = Field(0)
     dfb = Field(1)
@@ -108,7 +108,7 @@ class LrState(IntEnum):
 
 
 class IchLr(Bits):
-    """ICH_LR<n>_EL2. With HW = 0 bit 9 of pINTID asks for a maintenance interrupt at the end of the interrupt."""
+    """ICH_LR<n>_EL2. With HW = 0, bit 9 of pINTID requests a maintenance interrupt at the end of the interrupt."""
 
     vintid = Field(31, 0)
     pintid = Field(44, 32)

@@ -1,4 +1,4 @@
-"""What EL2 and EL3 control of the levels below (DDI 0487, D24)."""
+"""The controls of EL2 and EL3 over the levels below (DDI 0487, D24)."""
 
 from typing import Final
 
@@ -109,11 +109,11 @@ class Cptr(Bits):
 
 
 CPTR_EL2_RES1: Final = 0x33FF
-"""Without SVE and SME, whose trap bits are RES1 then."""
+"""Without SVE and SME, whose trap bits are then RES1."""
 
 
 class Mdcr(Bits):
-    """MDCR_EL2: what of debug and the performance monitors traps to EL2; ``tpm`` is the same bit of MDCR_EL3."""
+    """MDCR_EL2: traps of debug and performance monitors to EL2; ``tpm`` is the same bit in MDCR_EL3."""
 
     hpmn = Field(4, 0)
     tpmcr = Field(5)

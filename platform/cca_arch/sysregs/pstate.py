@@ -1,4 +1,4 @@
-"""PSTATE, as SPSR_ELx keeps it (DDI 0487, C5.2.19), and the vector tables by which exceptions are entered (D1.3)."""
+"""PSTATE in the format of SPSR_ELx (DDI 0487, C5.2.19), and the layout of exception vector tables (D1.3)."""
 
 from enum import IntEnum
 from typing import Final
@@ -52,7 +52,7 @@ EL2H_MASKED: Final = int(Pstate.make(mode=Mode.EL2H, daif=0b1111))
 
 
 class Vector(IntEnum):
-    """Offsets of the four kinds of exception in a quarter of a vector table."""
+    """The offsets of the four kinds of exceptions in a quarter of a vector table."""
 
     SYNCHRONOUS = 0x000
     IRQ = 0x080
@@ -61,6 +61,6 @@ class Vector(IntEnum):
 
 
 VECTOR_SPX: Final = 0x200
-"""The quarter for exceptions from the same level with its own stack pointer; the one before is for SP_EL0."""
+"""The quarter for exceptions from the same level with SP_ELx; the preceding one is for SP_EL0."""
 VECTOR_LOWER: Final = 0x400
 """The quarter for exceptions from a lower level in AArch64."""

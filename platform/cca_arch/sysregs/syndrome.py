@@ -1,4 +1,4 @@
-"""Syndromes: ESR_ELx with the layouts of its ISS, exception classes, fault status codes (DDI 0487, D24.2.40)."""
+"""Syndromes: ESR_ELx with its ISS layouts, exception classes, fault status codes (DDI 0487, D24.2.40)."""
 
 from enum import IntEnum
 from typing import Final
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Ec(IntEnum):
-    """ESR_ELx.EC: the exception class. ``_SAME`` is taken without a change of level and has bit 0 set."""
+    """ESR_ELx.EC: the exception class. ``_SAME`` is taken from the same level and has bit 0 set."""
 
     UNKNOWN = 0x00
     WFX = 0x01
@@ -72,11 +72,11 @@ class Fsc(IntEnum):
 
 
 FSC_LEVEL: Final = 0b11
-"""The level in the fault status code of a translation; without it the code is a kind of ``Fsc``."""
+"""The level in the fault status code of a translation; without the level, the code is a kind of ``Fsc``."""
 
 
 class Esr(Bits):
-    """ESR_ELx: the class of an exception; its ISS has a layout by class."""
+    """ESR_ELx: the exception class, which determines the layout of the ISS."""
 
     ec = Field(31, 26)
     il = Field(25)
@@ -84,7 +84,7 @@ class Esr(Bits):
 
 
 class AbortEsr(Esr):
-    """What Instruction Aborts and Data Aborts have in common."""
+    """The common fields of Instruction Aborts and Data Aborts."""
 
     set = Field(12, 11)
     fnv = Field(10)

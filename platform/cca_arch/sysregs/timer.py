@@ -1,4 +1,4 @@
-"""The generic timers' controls (DDI 0487, D12 and D24.10)."""
+"""The controls of the generic timers (DDI 0487, D12 and D24.10)."""
 
 from cca_arch.fields import Bits, Field
 
@@ -26,7 +26,7 @@ class Cnthctl(Bits):
 
 
 class Cntkctl(Bits):
-    """CNTKCTL_EL1: what EL0 may use of counter and timers."""
+    """CNTKCTL_EL1: access of EL0 to the counter and timers."""
 
     el0pcten = Field(0)
     el0vcten = Field(1)

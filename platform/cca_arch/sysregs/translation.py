@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Sctlr(Bits):
-    """SCTLR_EL1, and SCTLR_EL2 as far as that has the field: System Control Register."""
+    """SCTLR_EL1, and SCTLR_EL2 where it has the field: System Control Register."""
 
     m = Field(0)
     a = Field(1)
@@ -49,7 +49,7 @@ class Sctlr(Bits):
 
 
 SCTLR_EL1_RES1: Final = 0x30D0_0800
-"""EOS, TSCXT, EIS, SPAN, nTLSMD and LSMAOE, which are RES1 without their features; everything else is off."""
+"""EOS, TSCXT, EIS, SPAN, nTLSMD and LSMAOE, which are RES1 without their features; all else is off."""
 SCTLR_EL2_RES1: Final = 0x30C5_0830
 
 
@@ -134,7 +134,7 @@ class Vttbr(Bits):
 
 
 class Par(Bits):
-    """PAR_EL1 after an AT that succeeded."""
+    """PAR_EL1 after a successful AT."""
 
     f = Field(0)
     sh = Field(8, 7)
@@ -145,7 +145,7 @@ class Par(Bits):
 
 
 class ParFault(Bits):
-    """PAR_EL1 after an AT that failed."""
+    """PAR_EL1 after a failed AT."""
 
     f = Field(0)
     fst = Field(6, 1)
@@ -155,9 +155,9 @@ class ParFault(Bits):
 
 
 OUTPUT_BITS: Final = (32, 36, 40, 42, 44, 48, 52)
-"""Width of addresses by an encoding as TCR_ELx.PS, VTCR_EL2.PS, GPCCR_EL3.PPS and ID_AA64MMFR0_EL1.PARange have it."""
+"""Address width by the encoding of TCR_ELx.PS, VTCR_EL2.PS, GPCCR_EL3.PPS and ID_AA64MMFR0_EL1.PARange."""
 MAIR_MEMORY: Final = 0xF0
-"""Bits of an attribute of MAIR_ELx that are all zero for Device memory, and not for Normal memory."""
+"""The bits of a MAIR_ELx attribute that are all zero for Device memory only."""
 MAIR_NORMAL_NC: Final = 0x44
 """Normal, Non-cacheable."""
 MAIR_NORMAL_WT: Final = 0xAA
