@@ -125,8 +125,8 @@ class RunPage:
         """For each group, the limit below which a priority value must be for its interrupt to be signalled to the vCPU.
 
         The limit comes from ICC_PMR_EL1, the group enables, and the interrupts that were pending in list registers at a
-        WFI exit: the CPU interface did not signal those, or the WFI would not have waited. The latter covers the running
-        priority, which the host cannot see.
+        WFI exit: the CPU interface did not signal those, or the WFI would not have waited. The latter covers the
+        running priority, which the host cannot see.
         """
         words = self._exit
         mask = words[_VMCR] >> _PMR & 0xFF
