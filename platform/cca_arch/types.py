@@ -5,6 +5,7 @@ from typing import NewType
 
 __all__ = [
     "GRANULE_SIZE",
+    "INSTRUCTION_SIZE",
     "IPA",
     "JEP106_ARM",
     "PA",
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 GRANULE_SIZE = 0x1000
+INSTRUCTION_SIZE = 4
 JEP106_ARM = 0x43B
 """Arm's identification code in the IIDR registers of its components."""
 PA = NewType("PA", int)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 from cca_arch.el3 import BootCode, RmmEl3
 from cca_arch.rmi.v1_0 import RecExitReason
 from cca_arch.smccc import FUNCTION, NOT_SUPPORTED
-from cca_arch.sysregs import Ec, Esr, Mmfr1, encodings
+from cca_arch.sysregs import VMID16, Ec, Esr, Mmfr1, encodings
+from cca_arch.types import INSTRUCTION_SIZE
 from cca_platform.trace.events import BootStage, RmiCall
 from cca_rmm.base.boot import check_registers, read_banks
 from cca_rmm.base.command import Command, execute
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Rmm"]
 
 _COMPLETE: Final = int(RmmEl3.RMI_REQ_COMPLETE)
-_VMID16: Final = 2  # ID_AA64MMFR1_EL1.VMIDBits
 _EC, _SMC = Esr.ec.mask, Ec.SMC << Esr.ec.low
-_INSTRUCTION: Final = 4
 
 
 class Rmm(Core):
@@ -116,7 +115,7 @@ class Rmm(Core):
         banks = read_banks(self.port, shared)
         if banks is None:
             return BootCode.MANIFEST_DATA_ERROR
-        vmid_bits = 16 if Mmfr1(pe.id_register(*encodings.ID_AA64MMFR1_EL1)).vmidbits == _VMID16 else 8
+        vmid_bits = 16 if Mmfr1(pe.id_register(*encodings.ID_AA64MMFR1_EL1)).vmidbits == VMID16 else 8
         self.found(cpus, vmid_bits, shared, el3, banks)
         self.attach()
         return BootCode.SUCCESS
@@ -149,7 +148,7 @@ class Rmm(Core):
         """Handle a Realm's exception. The preferred return address of an SMC is the SMC itself."""
         moves = pe.moves
         if esr & _EC == _SMC:
-            pe.elr += _INSTRUCTION
+            pe.elr += INSTRUCTION_SIZE
             serve(self, self._services, pe)
         else:
             synchronous(self, pe, esr, far, hpfar)

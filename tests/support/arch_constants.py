@@ -94,7 +94,7 @@ PACKED: Final = {
 }
 _REGISTER_WORDS: Final = (
     "hcr", "esr", "spsr", "pstate", "sctlr", "tcr", "vtcr", "scr", "cptr", "mdcr", "cnthctl", "cntkctl", "mpidr",
-    "midr", "hpfar", "vmcr", "gpccr", "gptbr", "fsc",
+    "midr", "hpfar", "vmcr", "gpccr", "gptbr", "fsc", "rtte", "affinity",
 )  # fmt: skip
 
 

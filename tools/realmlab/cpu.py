@@ -4,7 +4,7 @@ import difflib
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.sysregs import REGISTERS, Pstate
-from cca_arch.types import Access, SecurityState
+from cca_arch.types import GRANULE_SIZE, Access, SecurityState
 from cca_platform.engine import registers as engine_registers
 from cca_platform.errors import MachineError
 from cca_platform.isa import frame
@@ -36,7 +36,6 @@ _TIMERS: Final = {
 }  # fmt: skip
 _SYSTEM: Final = frozenset({*frame.EL1_FRAME, *frame.EL2_FRAME} & REGISTERS.keys()) - {*_CONTROLS, *_TIMERS}
 _WORDS: Final = {**_GENERAL, **_SPECIAL, **_TIMERS}
-_PAGE: Final = 4096
 _VIEW: Final = [w.P_EL, w.P_PAN, w.P_SECURITY]  # the state that a translation depends on
 _COLUMNS: Final = 4
 
@@ -202,7 +201,7 @@ def pages(va: int, size: int) -> list[tuple[int, int]]:
     """Split a range at page boundaries: (address, length) of each part."""
     parts, end = [], va + size
     while va < end:
-        length = min(end, (va & -_PAGE) + _PAGE) - va
+        length = min(end, (va & -GRANULE_SIZE) + GRANULE_SIZE) - va
         parts.append((va, length))
         va += length
     return parts

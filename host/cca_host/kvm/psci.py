@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from cca_arch.psci import Psci, PsciStatus, mpidr_affinity
+from cca_arch.psci import Psci, PsciStatus
 from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.sysregs import affinity_word
 from cca_host.kvm.exits import CpuOff, Exit, Idle, SystemEvent, SystemEventKind
 from cca_host.kvm.kernel import RmiError
 from cca_host.kvm.rec import Rec
@@ -41,7 +42,7 @@ def _complete(vcpu: Rec, fid: int, target: int) -> Exit | None:
 
     The RMM accepts DENIED only for CPU_ON of a REC that is off.
     """
-    mpidr = _rec_mpidr(mpidr_affinity(target))
+    mpidr = affinity_word(target)
     other = next((sibling for sibling in vcpu.siblings if sibling.mpidr == mpidr), None)
     if other is None:
         return vcpu.failed(f"PSCI call for MPIDR {target:#x}, which no vCPU has")
@@ -53,8 +54,3 @@ def _complete(vcpu: Rec, fid: int, target: int) -> Exit | None:
     if turns_on and status == PsciStatus.SUCCESS:
         other.on = True
     return None
-
-
-def _rec_mpidr(affinity: int) -> int:
-    """The RmiRecMpidr of a PSCI target: moves Aff3 from bits 39:32 to 31:24."""
-    return affinity & 0xFF_FFFF | (affinity >> 32 & 0xFF) << 24

@@ -18,7 +18,7 @@ from cca_arch.gic import (
     Gicr,
     GicrTyper,
 )
-from cca_arch.sysregs import MPIDR_AFFINITY
+from cca_arch.sysregs import MPIDR_AFFINITY, affinity_word
 from cca_host.kvm.vgic import INTIDS, PRIVATE, Interrupts, VcpuInterface, Vgic
 
 __all__ = ["VgicMmio"]
@@ -143,7 +143,7 @@ class VgicMmio:
             last = cpu is self.vgic.cpus[-1]
             return cpu.index << GicrTyper.processor_number.low | (GicrTyper.last.mask if last else 0)
         if offset == Gicr.TYPER + 4:  # Affinity_Value, in the byte order of an affinity
-            return cpu.affinity & 0xFF_FFFF | cpu.affinity >> 32 << 24
+            return affinity_word(cpu.affinity)
         if offset == Gicd.PIDR2:
             return IDENTIFICATION[offset]
         return 0  # including WAKER: never asleep

@@ -9,14 +9,12 @@ __all__ = [
     "EXIT_FAILED",
     "EXIT_INTERRUPTED",
     "EXIT_LIMIT",
-    "EXIT_USAGE",
     "Pause",
     "RunOptions",
     "RunReason",
     "RunResult",
 ]
 
-EXIT_USAGE = 2
 EXIT_FAILED = 3
 EXIT_LIMIT = 4
 EXIT_INTERRUPTED = 130

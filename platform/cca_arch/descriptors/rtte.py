@@ -19,6 +19,7 @@ __all__ = [
     "LIVE",
     "LSB",
     "NS",
+    "PAGE_LEVEL",
     "TABLE_TYPE",
     "UNASSIGNED_NS",
     "WITH_RIPAS",
@@ -45,6 +46,8 @@ __all__ = [
     "valid",
 ]
 
+PAGE_LEVEL: Final = 3
+"""The level whose entries map pages."""
 
 class Hipas(IntEnum):
     """The Host's state of an IPA, in an invalid entry."""

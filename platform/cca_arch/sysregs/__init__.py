@@ -29,6 +29,7 @@ from cca_arch.sysregs.gic import (
 from cca_arch.sysregs.hypervisor import CPTR_EL2_RES1, SCR_EL3_RES1, Cptr, Hcr, Hpfar, Mdcr, Mdscr, Scr
 from cca_arch.sysregs.identification import (
     MPIDR_AFFINITY,
+    VMID16,
     Dfr0,
     Dfr1,
     Isar0,
@@ -40,6 +41,7 @@ from cca_arch.sysregs.identification import (
     Mpidr,
     Pfr0,
     Pfr1,
+    affinity_word,
 )
 from cca_arch.sysregs.pstate import EL1H_MASKED, EL2H_MASKED, VECTOR_LOWER, VECTOR_SPX, Mode, Pstate, Vector
 from cca_arch.sysregs.syndrome import (
@@ -93,6 +95,7 @@ __all__ = [
     "SCTLR_EL2_RES1",
     "VECTOR_LOWER",
     "VECTOR_SPX",
+    "VMID16",
     "AbortEsr",
     "Aet",
     "CntCtl",
@@ -147,6 +150,7 @@ __all__ = [
     "Vtcr",
     "Vttbr",
     "WfxEsr",
+    "affinity_word",
     "encodings",
     "syndrome",
 ]

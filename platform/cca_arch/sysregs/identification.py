@@ -6,6 +6,7 @@ from cca_arch.fields import Bits, Field
 
 __all__ = [
     "MPIDR_AFFINITY",
+    "VMID16",
     "Dfr0",
     "Dfr1",
     "Isar0",
@@ -17,6 +18,7 @@ __all__ = [
     "Mpidr",
     "Pfr0",
     "Pfr1",
+    "affinity_word",
 ]
 
 
@@ -44,6 +46,13 @@ class Mpidr(Bits):
 
 MPIDR_AFFINITY: Final = Mpidr.aff3.mask | Mpidr.aff2.mask | Mpidr.aff1.mask | Mpidr.aff0.mask
 """Aff3 to Aff0."""
+
+
+def affinity_word(mpidr: int) -> int:
+    """Aff3 to Aff0 in 32 bits, as GICR_TYPER and RmiRecMpidr hold them: Aff3 next to Aff2."""
+    fields = Mpidr(mpidr)
+    word: int = fields.aff3 << 24 | fields.aff2 << 16 | fields.aff1 << 8 | fields.aff0
+    return word
 
 
 class Pfr0(Bits):
@@ -182,6 +191,10 @@ class Mmfr1(Bits):
     twed = Field(35, 32)
     ets = Field(39, 36)
     hcx = Field(43, 40)
+
+
+VMID16: Final = 2
+"""VMIDBits of a PE with 16-bit VMIDs."""
 
 
 class Mmfr2(Bits):

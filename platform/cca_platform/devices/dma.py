@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
+from cca_arch.types import GRANULE_SIZE
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import WORD, Device, Register, RegisterTable
 from cca_platform.devices.smmu import DmaAborted, DmaPort
@@ -13,7 +14,6 @@ __all__ = ["LENGTH_LIMIT", "DmaCommand", "DmaEngine", "DmaOffset", "DmaStatus"]
 LENGTH_LIMIT: Final = 0x10_0000
 """The most bytes of one transfer."""
 _ID: Final = int.from_bytes(b"RLDM", "little")
-_PAGE: Final = 4096
 
 
 class DmaOffset(IntEnum):
@@ -93,10 +93,10 @@ class DmaEngine(Device):
         length, source, target = registers[DmaOffset.LENGTH], self._long(DmaOffset.SOURCE), self._long(DmaOffset.TARGET)
         if command not in (DmaCommand.COPY, DmaCommand.FILL) or length > LENGTH_LIMIT:
             return DmaStatus.REJECTED
-        fill = bytes((registers[DmaOffset.VALUE],)) * min(length, _PAGE)
+        fill = bytes((registers[DmaOffset.VALUE],)) * min(length, GRANULE_SIZE)
         try:
-            for at in range(0, length, _PAGE):
-                size = min(_PAGE, length - at)
+            for at in range(0, length, GRANULE_SIZE):
+                size = min(GRANULE_SIZE, length - at)
                 data = self.port.read(source + at, size) if command == DmaCommand.COPY else fill[:size]
                 self.port.write(target + at, data)
         except DmaAborted as abort:

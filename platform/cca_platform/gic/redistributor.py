@@ -6,6 +6,7 @@ Each PE has 128 KiB: RD_base, and SGI_base with the registers of its SGIs and PP
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.gic import GICR_SGI_BASE, GICR_STRIDE, IDENTIFICATION, IIDR, Gicd, Gicr, GicrTyper, GicrWaker
+from cca_arch.sysregs import affinity_word
 
 if TYPE_CHECKING:
     from cca_platform.gic.cpu import CpuInterface
@@ -58,6 +59,5 @@ class Redistributors:
 
     def _typer(self, cpu: "CpuInterface") -> int:
         """GICR_TYPER: Affinity_Value, Processor_Number, Last."""
-        affinity = cpu.affinity & 0xFF_FFFF | (cpu.affinity >> 32 & 0xFF) << 24
         last = cpu is self._gic.cpus[-1]
-        return int(GicrTyper.make(affinity_value=affinity, processor_number=cpu.index, last=last))
+        return int(GicrTyper.make(affinity_value=affinity_word(cpu.affinity), processor_number=cpu.index, last=last))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cca_arch.types import GRANULE_SIZE
 from cca_platform.machine import saved
 from cca_platform.machine.saved import Checkpoint, MachineState
 from cca_platform.memory.dram import reserve
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Snapshot", "Snapshots"]
 
-_PAGE = 4096
-_ZEROES = bytes(_PAGE)
+_ZEROES = bytes(GRANULE_SIZE)
 _ROWS = 64
 
 
@@ -86,7 +86,7 @@ class Snapshots:
         dirty = self._dirty()
         node, last = _Node(), self._head
         if memory.shadow is None:
-            memory.shadow = reserve(memory.pages * _PAGE)
+            memory.shadow = reserve(memory.pages * GRANULE_SIZE)
             memory.block[w.M_SHADOW] = memory.shadow_address
             self._used = np.zeros(memory.pages, np.uint8)
         elif last is not None:
@@ -94,7 +94,7 @@ class Snapshots:
             node.sources.add(last)
             if last.held is not None or last.sources:
                 shadow = memory.shadow
-                last.pages = {page: shadow[page * _PAGE : (page + 1) * _PAGE] for page in dirty}
+                last.pages = {page: shadow[page * GRANULE_SIZE : (page + 1) * GRANULE_SIZE] for page in dirty}
         self._head = node
         self._clean(dirty)
         self._count += 1
@@ -111,7 +111,7 @@ class Snapshots:
         assert memory.shadow is not None
         self._busy = True
         dirty = self._dirty()
-        self._put(dirty, (memory.shadow[page * _PAGE : (page + 1) * _PAGE] for page in dirty))
+        self._put(dirty, (memory.shadow[page * GRANULE_SIZE : (page + 1) * GRANULE_SIZE] for page in dirty))
         for node in reversed(way[:-1]):
             self._move(node)
         self._clean(dirty)
@@ -138,7 +138,7 @@ class Snapshots:
         head, dram = self._head, self._machine.memory.dram
         assert head is not None
         if head.held is not None or head.sources != {node}:
-            head.pages = {page: dram[page * _PAGE : (page + 1) * _PAGE] for page in node.pages}
+            head.pages = {page: dram[page * GRANULE_SIZE : (page + 1) * GRANULE_SIZE] for page in node.pages}
         self._put(node.pages, node.pages.values())
         node.pages = {}
         head.toward, node.toward = node, None
@@ -204,8 +204,8 @@ class Snapshots:
         memory = self._machine.memory
         dram, executed = memory.dram, memory.executed
         for page, data in zip(pages, contents, strict=True):
-            start = page * _PAGE
-            dram[start : start + _PAGE] = data
+            start = page * GRANULE_SIZE
+            dram[start : start + GRANULE_SIZE] = data
             if executed[page]:
                 memory.block[w.M_CODE_WRITTEN] = 1
 
@@ -223,7 +223,7 @@ class Snapshots:
         """The machine as it is, with the pages of DRAM that are not zero."""
         memory, pages = self._machine.memory, {}
         for page in self._written():
-            data = memory.dram[page * _PAGE : (page + 1) * _PAGE]
+            data = memory.dram[page * GRANULE_SIZE : (page + 1) * GRANULE_SIZE]
             if data != _ZEROES:
                 pages[memory.page_address(page)] = data
         return Checkpoint(self._machine.save(), pages)
@@ -235,7 +235,7 @@ class Snapshots:
         pages = {memory.page_index(pa): data for pa, data in checkpoint.pages.items()}
         for page in {*self._written(), *pages}:
             memory.touch(page)
-            ctypes.memmove(memory.host + page * _PAGE, pages.get(page, _ZEROES), _PAGE)
+            ctypes.memmove(memory.host + page * GRANULE_SIZE, pages.get(page, _ZEROES), GRANULE_SIZE)
         for pe in machine.pes:
             pe.tlb.flush()
         saved.restore(machine, checkpoint.machine, resume)

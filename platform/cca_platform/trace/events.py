@@ -141,7 +141,7 @@ class SmcReturn(Event, frozen=True, kw_only=True, tag="smc.return"):
 
     fid: Annotated[Fid, "W0 of the call"]
     name: Annotated[Name, "the function, or its number when no specification names it"]
-    results: Annotated[Words, "X0 to X3, or X0 to X4 for an RMI command"]
+    results: Annotated[Words, "X0 to X3; for an RMI command X0 to X4, or X0 to X7 under RMM-EL3 2.0"]
 
 
 class WorldSwitch(Event, frozen=True, kw_only=True, tag="world.switch"):

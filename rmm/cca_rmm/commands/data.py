@@ -14,7 +14,6 @@ from cca_rmm.objects.rtt import Walk
 
 __all__ = ["COMMANDS"]
 
-_PAGE_LEVEL: Final = 3
 
 
 class PageCall(RealmCall):
@@ -26,7 +25,7 @@ class PageCall(RealmCall):
     @loaded
     def w(self) -> Walk:
         """The walk to the page."""
-        return rtt.walk(self.rmm.port, self.realm, self.ipa, _PAGE_LEVEL)
+        return rtt.walk(self.rmm.port, self.realm, self.ipa, rtte.PAGE_LEVEL)
 
 
 class UnknownCall(PageCall):
@@ -58,7 +57,7 @@ def data_create(call: CreateCall) -> Result:
     assert content is not None
     rmm.port.write(call.data, content)
     rmm.granules.move(call.pe, call.data, "DATA_CREATE")
-    call.edit(call.ipa, call.w, rtte.assigned(RmiRipas.RAM, call.data, _PAGE_LEVEL))
+    call.edit(call.ipa, call.w, rtte.assigned(RmiRipas.RAM, call.data, rtte.PAGE_LEVEL))
     old, page = measurement.load(rmm.port, call.rd, 0), measurement.page_digest(realm.hash_algo, call.flags, content)
     rim = measurement.rim_data(realm.hash_algo, old, call.ipa, call.flags, page)
     measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "DATA_CREATE", call.ipa, page)
@@ -68,7 +67,7 @@ def data_create(call: CreateCall) -> Result:
 def data_create_unknown(call: UnknownCall) -> Result:
     """Map the granule, which is zero because it is DELEGATED; the RIPAS does not change."""
     call.rmm.granules.move(call.pe, call.data, "DATA_CREATE_UNKNOWN")
-    call.edit(call.ipa, call.w, rtte.assigned(rtte.ripas(call.w.entry), call.data, _PAGE_LEVEL))
+    call.edit(call.ipa, call.w, rtte.assigned(rtte.ripas(call.w.entry), call.data, rtte.PAGE_LEVEL))
     return (0,)
 
 
@@ -78,7 +77,7 @@ def data_destroy(call: PageCall) -> Result:
     ripas = rtte.ripas(w.entry)
     call.edit(call.ipa, w, rtte.unassigned(RmiRipas.DESTROYED if ripas == RmiRipas.RAM else ripas))
     if rtte.valid(w.entry):
-        call.invalidate(call.ipa, _PAGE_LEVEL)
+        call.invalidate(call.ipa, rtte.PAGE_LEVEL)
     call.rmm.granules.release(call.pe, data, "DATA_DESTROY")
     return 0, data, rtt.skip_top(call.rmm.port, call.ipa, w, edited=True)
 
@@ -99,7 +98,7 @@ _IPA: Final[tuple[Check[PageCall], ...]] = (
 )
 _WALK: Final[tuple[Check[UnknownCall], ...]] = (
     Check("data_bound2", lambda c: not rtte.fits(c.data)),
-    Check("rtt_walk", lambda c: c.w.level < _PAGE_LEVEL, RTT, lambda c: c.w.level),
+    Check("rtt_walk", lambda c: c.w.level < rtte.PAGE_LEVEL, RTT, lambda c: c.w.level),
     Check("rtte_state", not_unassigned, RTT, lambda c: c.w.level),
 )
 
@@ -126,7 +125,7 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
         checks=(
             *RD,
             *_IPA,
-            Check("rtt_walk", lambda c: c.w.level < _PAGE_LEVEL, RTT, lambda c: c.w.level, data_top),
+            Check("rtt_walk", lambda c: c.w.level < rtte.PAGE_LEVEL, RTT, lambda c: c.w.level, data_top),
             Check("rtte_state", lambda c: not rtte.live(c.w.entry), RTT, lambda c: c.w.level, data_top),
         ),
     ),

@@ -16,7 +16,6 @@ from cca_rmm.objects.rtt import Walk
 
 __all__ = ["COMMANDS"]
 
-_PAGE_LEVEL: Final = 3
 _OFFSET: Final = GRANULE_SIZE - 1
 
 
@@ -30,7 +29,7 @@ class RangeCall(RealmCall):
     @loaded
     def w(self) -> Walk:
         """The walk to the first page."""
-        return rtt.walk(self.rmm.port, self.realm, self.base, _PAGE_LEVEL)
+        return rtt.walk(self.rmm.port, self.realm, self.base, rtte.PAGE_LEVEL)
 
 
 class SetCall(RangeCall):

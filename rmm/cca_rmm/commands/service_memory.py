@@ -4,7 +4,7 @@ from typing import Final
 
 from cca_arch.rmi.v1_0 import RecExitReason
 from cca_arch.rsi.v1_0 import RsiStatus
-from cca_arch.types import GRANULE_SIZE
+from cca_arch.types import GRANULE_SIZE, INSTRUCTION_SIZE
 from cca_rmm.base.command import Check, loaded
 from cca_rmm.commands.calls import ServiceCall
 from cca_rmm.objects import rtt
@@ -15,7 +15,6 @@ from cca_rmm.world.realm_memory import fault_ipa, rtt_abort, walk_data
 __all__ = ["ADDR_BOUND", "PAGE_ALIGN", "RIPAS", "MemoryCall", "page"]
 
 _INPUT: Final = RsiStatus.ERROR_INPUT
-_INSTRUCTION: Final = 4
 
 
 class MemoryCall(ServiceCall):
@@ -34,7 +33,7 @@ def page(call: MemoryCall) -> int | None:
     target = walk_data(call.w, call.addr)
     if target is None:
         esr, hpfar = rtt_abort(call.w.level, call.addr)
-        call.pe.elr -= _INSTRUCTION
+        call.pe.elr -= INSTRUCTION_SIZE
         leave(call.rmm, call.pe, RecExitReason.SYNC, esr=esr, hpfar=hpfar, ipa=fault_ipa(hpfar))
     return target
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.rmi.v1_0 import RecEnterFlags
-from cca_arch.sysregs import Hcr, Mdcr, Vtcr, Vttbr
+from cca_arch.sysregs import OUTPUT_BITS, Hcr, Mdcr, Vtcr, Vttbr
 from cca_rmm.objects.realm import Realm
 from cca_rmm.objects.rec import vmpidr
 
@@ -19,7 +19,7 @@ HCR_REALM: Final = int(
 MDCR_REALM: Final = int(Mdcr.make(tdra=1, tdosa=1, tda=1))
 """Debug registers are not context-switched, so a Realm has none."""
 _SL0: Final = {2: 0, 1: 1, 0: 2}  # 4 KiB granule
-_PS_48: Final = 5
+_PS_48: Final = OUTPUT_BITS.index(48)
 _VMID: Final = Vttbr.vmid.low
 _TRAP_WFI, _TRAP_WFE = RecEnterFlags.trap_wfi.mask, RecEnterFlags.trap_wfe.mask
 _TWI, _TWE = Hcr.twi.mask, Hcr.twe.mask

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
 from cca_arch.sysregs import Aet, DataAbortEsr, Ec, Esr, Fsc, SErrorEsr, SysregEsr, WfxEsr, encodings
+from cca_arch.types import INSTRUCTION_SIZE
 from cca_rmm.base.core import Core
 from cca_rmm.objects import rtt
 from cca_rmm.objects.rec import SERROR, ExitKind
@@ -34,7 +35,6 @@ _BROKEN: Final = (Aet.UNRECOVERABLE, Aet.RECOVERABLE)
 _READ: Final = SysregEsr.direction.mask
 _WFE: Final = int(WfxEsr.make(ti=1))
 _WFX_VIEW: Final = _EC | _WFE
-_INSTRUCTION: Final = 4
 _SGI: Final[frozenset[tuple[int, ...]]] = frozenset(
     {encodings.ICC_SGI1R_EL1, encodings.ICC_ASGI1R_EL1, encodings.ICC_SGI0R_EL1, encodings.ICC_DIR_EL1}
 )
@@ -53,7 +53,7 @@ def synchronous(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 
 def hvc(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """HVC is UNDEFINED in a Realm; the exception is taken at the instruction itself."""
-    pe.elr -= _INSTRUCTION
+    pe.elr -= INSTRUCTION_SIZE
     inject(rmm, pe, UNDEFINED)
 
 
@@ -116,7 +116,7 @@ def serror(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 
 def wfx(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
     """WFI or WFE, trapped at the Host's request; the instruction completes."""
-    pe.elr += _INSTRUCTION
+    pe.elr += INSTRUCTION_SIZE
     leave(rmm, pe, RecExitReason.SYNC, esr=esr & _WFX_VIEW)
 
 
@@ -126,7 +126,7 @@ def system_register(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None
     rt = iss.rt
     is_read = esr & _READ
     encoding = (iss.op0, iss.op1, iss.crn, iss.crm, iss.op2)
-    pe.elr += _INSTRUCTION
+    pe.elr += INSTRUCTION_SIZE
     if not is_read and encoding in _SGI:
         value = 0 if rt == RT_NONE else pe.x[rt]
         leave(rmm, pe, RecExitReason.SYNC, esr=esr & ~SysregEsr.rt.mask, gprs=value.to_bytes(8, "little"))

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.gic import FIRST_SPECIAL
 from cca_arch.rmi.v1_0 import RmiRecEnter, RmiRecExit
 from cca_arch.sysregs import IchHcr, IchLr
 from cca_platform.gic.virtual import LIST_REGISTERS, VMCR_RESET, VirtualInterface
@@ -54,7 +55,6 @@ _NO_LRS: Final = [0] * LIST_REGISTERS
 _NO_ACTIVE: Final = [0, 0]
 _EOI: Final = IchLr.eoi.mask >> IchLr.pintid.low  # in pINTID: a maintenance interrupt at the end of the interrupt
 _PRIORITY_RAZ: Final = 0b111  # 5 priority bits are implemented
-_SPECIAL: Final = 1020  # INTIDs 1020..8191 are special or reserved
 _LPI: Final = range(8192, 1 << 16)  # 16-bit INTIDs
 
 
@@ -68,7 +68,7 @@ def lrs_valid(lrs: Sequence[int]) -> bool:
         vintid = lr.vintid
         if lr.hw or lr.pintid & ~_EOI or lr.priority & _PRIORITY_RAZ or vintid in seen:
             return False
-        if vintid >= _SPECIAL and vintid not in _LPI:
+        if vintid >= FIRST_SPECIAL and vintid not in _LPI:
             return False
         seen.add(vintid)
     return True

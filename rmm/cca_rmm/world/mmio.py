@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import DataAbortEsr
+from cca_arch.types import INSTRUCTION_SIZE
 from cca_platform.isa import frame
 from cca_platform.memory.ports import Port
 from cca_rmm.objects.rec import Rec
@@ -16,7 +17,6 @@ RT_NONE: Final = 31
 """The register number of XZR."""
 _X: Final = frame.offset("x0")
 _PC: Final = frame.offset("pc")
-_INSTRUCTION: Final = 4
 _U64: Final = (1 << 64) - 1
 
 
@@ -25,7 +25,7 @@ def finish(port: Port, rec: Rec, answer: int) -> None:
     esr, regs = DataAbortEsr(rec.esr), rec.aux_regs
     if not esr.wnr and esr.srt != RT_NONE:
         port.write64(regs + _X + 8 * esr.srt, emulated_value(esr, answer))
-    port.write64(regs + _PC, (port.read64(regs + _PC) + _INSTRUCTION) & _U64)
+    port.write64(regs + _PC, (port.read64(regs + _PC) + INSTRUCTION_SIZE) & _U64)
 
 
 def emulated_value(esr: DataAbortEsr, value: int) -> int:

@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from cca_arch.types import Access
+from cca_arch.types import GRANULE_SIZE, Access
 from cca_platform.devices.smmu.model import DmaAborted, Smmu
 from cca_platform.errors import BusError, GranuleProtectionFault
 
 __all__ = ["DmaPort"]
 
-_PAGE: Final = 4096
 _U64: Final = (1 << 64) - 1
 
 
@@ -27,7 +26,7 @@ class DmaPort:
         """(IOVA, position, length) of each page of a transfer."""
         parts, at = [], iova
         while at < iova + size:
-            length = min(_PAGE - at % _PAGE, iova + size - at)
+            length = min(GRANULE_SIZE - at % GRANULE_SIZE, iova + size - at)
             parts.append((at & _U64, at - iova, length))
             at += length
         return parts

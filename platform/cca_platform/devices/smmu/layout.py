@@ -43,6 +43,31 @@ _OAS: Final = {32: 0, 36: 1, 40: 2, 42: 3, 44: 4, 48: 5}
 _HIGH: Final = 1 << 30 | 0xFF_FFFF  # of a 64-bit base register: RA (bit 62) and ADDR[55:32]
 
 
+class Idr0(Bits):
+    """SMMU_IDR0: which interfaces and table formats there are."""
+
+    s2p = Field(0)
+    ttf = Field(3, 2)
+    cohacc = Field(4)
+    vmid16 = Field(18)
+    ttendian = Field(22, 21)
+    stall_model = Field(25, 24)
+    term_model = Field(26)
+    st_level = Field(28, 27)
+    rme_impl = Field(30)
+
+
+class Idr3(Bits):
+    """SMMU_IDR3: features of SMMUv3.1 and later."""
+
+    xnx = Field(4)
+    fwb = Field(8)
+    ril = Field(10)
+    bbml = Field(12, 11)
+    e0pd = Field(13)
+    ptwnnc = Field(14)
+
+
 class Offset(IntEnum):
     """Registers of page 0, and those of page 1 less 0x10000: the pages are aliases of each other (6.2)."""
 
@@ -124,11 +149,14 @@ WRITABLE: Final = {
 }  # fmt: skip
 
 IDENTIFICATION: Final = {
-    # S2P, TTF = AArch64, COHACC, VMID16, TTENDIAN little, STALL_MODEL none, TERM_MODEL, ST_LEVEL 2-level, RME_IMPL
-    Offset.IDR0: 1 | 2 << 2 | 1 << 4 | 1 << 18 | 2 << 21 | 1 << 24 | 1 << 26 | 1 << 27 | 1 << 30,
+    # AArch64 tables, little-endian; no stall; a terminated access aborts; 2-level stream table
+    Offset.IDR0: int(
+        Idr0.make(
+            s2p=1, ttf=2, cohacc=1, vmid16=1, ttendian=2, stall_model=1, term_model=1, st_level=1, rme_impl=1
+        )
+    ),
     Offset.IDR1: STREAM_BITS | QUEUE_BITS << 16 | QUEUE_BITS << 21,
-    # XNX, FWB, RIL, BBML level 2, E0PD, PTWNNC: what SMMUv3.3 has to have
-    Offset.IDR3: 1 << 4 | 1 << 8 | 1 << 10 | 2 << 11 | 1 << 13 | 1 << 14,
+    Offset.IDR3: int(Idr3.make(xnx=1, fwb=1, ril=1, bbml=2, e0pd=1, ptwnnc=1)),  # what SMMUv3.3 has to have
     Offset.IIDR: JEP106_ARM,
     Offset.AIDR: 0x03,  # SMMUv3.3
     **{
