@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import Struct
+
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE
 from cca_arch.sysregs import MPIDR_AFFINITY
 from cca_arch.types import GRANULE_SIZE, Pas
@@ -22,8 +24,7 @@ _UNMAPPED: Final = ("abort", "raz")
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
 
 
-@dataclass(frozen=True, slots=True)
-class Bank:
+class Bank(Struct, frozen=True):
     """A bank of DRAM: ``size`` bytes at physical address ``base``."""
 
     base: int
@@ -35,8 +36,7 @@ class Bank:
         return self.base + self.size
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(Struct, frozen=True):
     """A part of DRAM with a purpose, and the PAS that the boot firmware gives it."""
 
     name: str
@@ -71,8 +71,7 @@ class DeviceRow:
         return self.base + self.size
 
 
-@dataclass(frozen=True, slots=True)
-class GicFrames:
+class GicFrames(Struct, frozen=True):
     """Where the GICv3 is: the distributor, the first redistributor (128 KiB for each PE); ``spis``: how many it has."""
 
     distributor: int

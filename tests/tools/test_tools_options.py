@@ -1,6 +1,5 @@
 """Options are declared once: API, command line and host agree, and messages speak of what the user gave."""
 
-import dataclasses
 import inspect
 import json
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from typer.main import get_command
 
 import realmlab
@@ -85,7 +85,7 @@ class TestOnce:
 
     def test_host(self) -> None:
         """The host takes what a Realm takes, with the same defaults."""
-        fields = {one.name: one.default for one in dataclasses.fields(HostOptions) if one.name != "payload"}
+        fields = {one.name: one.default for one in structs.fields(HostOptions) if one.name != "payload"}
         assert fields == read(RealmOptions, {})
 
     def test_tables(self) -> None:

@@ -7,17 +7,17 @@ and is decorated with :func:`takes`, which gives it a signature with the default
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 __all__ = ["Option", "declared", "read", "takes"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(Struct, frozen=True, kw_only=True):
     """One option: its default, its meaning, and how the command line spells it.
 
     ``check(name, value)`` returns the value to use or raises MachineError. ``flags`` are the spellings, ``--name``

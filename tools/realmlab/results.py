@@ -1,9 +1,10 @@
 """How runs end: the reasons, and the results of runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from cca_arch.types import SecurityState
 from cca_platform.halt import Halt
@@ -74,8 +75,7 @@ class End(NamedTuple):
         return cls(_REASONS.get(halt, why or Reason.STOPPED), text)
 
 
-@dataclass(slots=True, kw_only=True, repr=False)
-class NsResult:
+class NsResult(Struct, kw_only=True):
     """The result of a run of Non-secure software.
 
     ``status`` is the exit status for a command: 0 turned off, or ``until`` appeared; 1 a console showed a rejected
@@ -122,8 +122,7 @@ class NsResult:
         return self.ticks / self.counter_hz
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Progress:
+class Progress(Struct, frozen=True, kw_only=True):
     """How far a run of a Realm got. A Realm that has ``ended`` cannot run; any other continues with the next run.
 
     ``status`` is the exit status once it has ended, else None; ``message`` explains any other than a normal end.

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+
+from msgspec import Struct
 
 from cca_arch.types import SecurityState
 from cca_platform.board import Board
@@ -27,8 +28,7 @@ from .views import GranuleView
 __all__ = ["Session", "Snapshot"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """A saved moment of one machine, kept as long as it is referenced.
 
     Snapshots form a tree: restoring one does not lose the others.

@@ -2,8 +2,9 @@
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from cca_arch.descriptors.stage2 import BLOCK, PAGE, TABLE, Stage2Descriptor
 from cca_arch.sysregs import Vtcr, Vttbr
@@ -57,8 +58,7 @@ class GranuleView:
         return f"<Granule {self.pa:#x}: {gpi}{state}>"
 
 
-@dataclass(frozen=True, slots=True)
-class RttEntry:
+class RttEntry(Struct, frozen=True):
     """An entry of a stage 2 table: ``descriptor`` at ``at`` (PA) maps, or would map, ``size`` bytes from ``ipa`` on.
 
     ``state`` is its state in the RMM, such as ``ASSIGNED,RAM``; without an inspector, ``TABLE``, ``MAPPED`` or

@@ -1,7 +1,8 @@
 """The exits of a vCPU to the VMM: one small record per reason."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 __all__ = [
     "CpuOff",
@@ -25,8 +26,7 @@ class SystemEventKind(StrEnum):
     RESET = "reset"
 
 
-@dataclass(slots=True)
-class Mmio:
+class Mmio(Struct):
     """An access to an unprotected IPA without memory; ``ipa`` is without the shared bit. See ``Vcpu.mmio_result``."""
 
     ipa: int
@@ -35,50 +35,42 @@ class Mmio:
     value: int
 
 
-@dataclass(slots=True)
-class HostCall:
+class HostCall(Struct):
     """RSI_HOST_CALL. ``Vcpu.host_call_result`` takes the result."""
 
     imm: int
     gprs: list[int]
 
 
-@dataclass(slots=True)
-class SystemEvent:
+class SystemEvent(Struct):
     """The Realm turned itself off."""
 
     kind: SystemEventKind
 
 
-@dataclass(slots=True)
-class Idle:
+class Idle(Struct):
     """The vCPU waits for an interrupt; ``deadline`` is the clock value of its next timer, or None."""
 
     deadline: int | None
 
 
-@dataclass(slots=True)
-class Yield:
+class Yield(Struct):
     """The vCPU waits for an event from another vCPU."""
 
 
-@dataclass(slots=True)
-class CpuOff:
+class CpuOff(Struct):
     """The vCPU turned itself off with PSCI CPU_OFF."""
 
 
-@dataclass(slots=True)
-class Interrupted:
+class Interrupted(Struct):
     """The time slice ended, or another physical interrupt arrived."""
 
 
-@dataclass(slots=True)
-class Paused:
+class Paused(Struct):
     """No exit: the run has reached its limit; the next run resumes it."""
 
 
-@dataclass(slots=True)
-class Failure:
+class Failure(Struct):
     """Something that the host cannot handle, described in one line."""
 
     message: str

@@ -2,8 +2,9 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, RAM_BASE, UART_BASE, UART_SIZE, redistributor_base
@@ -22,8 +23,7 @@ _TIMERS: Final = [cell for ppi in (13, 14, 11, 10) for cell in (_PPI, ppi, _LEVE
 Value = None | int | str | bytes | list[int] | tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """A node: ``props`` in order, then ``children``.
 
     A property is None (empty), an int (one cell), a list of ints (cells), a str, a tuple of str (a list) or bytes.

@@ -2,9 +2,10 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from cca_arch import elf
 from cca_arch.types import GRANULE_SIZE
@@ -23,8 +24,7 @@ class LoadError(MachineError):
     """A payload cannot be loaded; the message says what is wrong and how to fix it."""
 
 
-@dataclass(slots=True)
-class Segment:
+class Segment(Struct):
     """``data`` at the IPA ``base``, zero-filled up to ``size`` bytes."""
 
     base: int
@@ -37,8 +37,7 @@ class Segment:
         return self.base + self.size
 
 
-@dataclass(slots=True)
-class Image:
+class Image(Struct):
     """A loaded payload: ``kind`` is ``elf``, ``linux`` or ``raw``; ``entry`` is an IPA."""
 
     kind: str

@@ -1,9 +1,10 @@
 """The options and the result of a run, both as plain data."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct, field
 
 __all__ = [
     "EXIT_FAILED",
@@ -55,8 +56,7 @@ class Pause(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(slots=True, kw_only=True)
-class RunOptions:
+class RunOptions(Struct, kw_only=True):
     """One run of one payload in one Realm; sizes in bytes.
 
     ``payload`` is an ELF, an arm64 Linux ``Image`` or a raw binary; ``args`` become the device tree's bootargs,
@@ -80,8 +80,7 @@ class RunOptions:
     console_input: bytes = b""
 
 
-@dataclass(slots=True, kw_only=True)
-class RunResult:
+class RunResult(Struct, kw_only=True):
     """The result of a run.
 
     ``status`` is the exit status for a command: the payload's own (0..255), or 3 failed, 4 instruction

@@ -1,10 +1,11 @@
 """A run of a Realm in steps: runs its vCPUs and handles their exits until the Realm ends."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from cca_arch.types import Instructions, Ticks
 from cca_host.kvm import (
@@ -49,8 +50,7 @@ class Phase(StrEnum):
     DESTROYED = "destroyed"
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """How a run ended: its exit status, and a line that explains any other than a normal end."""
 
     status: int

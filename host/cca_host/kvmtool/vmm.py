@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Self
+
+from msgspec import Struct
 
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi
 from cca_host.kvm import RmiError, System, Vm
@@ -26,8 +27,7 @@ def run_realm(system: System, options: RunOptions) -> RunResult:
     return Vmm(system, options).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
+class _Before(Struct, frozen=True):
     """The host's counts when a run began."""
 
     calls: Counter[int]

@@ -12,8 +12,9 @@ Everything else has a default: reset and saved state of the registers, no interr
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
+
+from msgspec import Struct
 
 from cca_platform.board import DeviceRow
 from cca_platform.devices.wiring import Wiring
@@ -25,8 +26,7 @@ WORD: Final = 0xFFFF_FFFF
 """All bits of a register."""
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(Struct, frozen=True):
     """A register of up to 32 bits.
 
     Where ``writable`` has bits, it keeps what is written to those, and is state; elsewhere it always reads ``reset``.

@@ -1,8 +1,9 @@
 """What answers on the bus, and what the board gives a device model: time, an interrupt line, reset, memory."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from cca_platform.clock import Clock
 from cca_platform.memory.memory import Memory
@@ -31,8 +32,7 @@ class Receiver(Protocol):
         """Input that the machine has noticed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(Struct, frozen=True):
     """The board around one device.
 
     ``line(level)`` drives its interrupt, ``signal(intid, level)`` any shared one. ``device(name)`` is another device,

@@ -5,14 +5,14 @@ what only it knows is then missing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 __all__ = ["RealmFacts", "RecFacts", "RmmInspector"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealmFacts:
+class RealmFacts(Struct, frozen=True, kw_only=True):
     """What is in a Realm Descriptor. ``rim`` and ``rems`` are as long as the hash; ``rpv`` has 64 bytes."""
 
     rd: int
@@ -29,8 +29,7 @@ class RealmFacts:
     num_recs: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecFacts:
+class RecFacts(Struct, frozen=True, kw_only=True):
     """What is in a Realm Execution Context.
 
     ``registers`` is the physical address of each of its registers that memory has, by the names of the architecture;

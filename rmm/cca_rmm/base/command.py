@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NewType, Self, TypeVar, overload
 
+from msgspec import Struct
+
 from cca_arch.rmi.v1_0 import RmiStatus
 
 if TYPE_CHECKING:
@@ -128,8 +130,7 @@ class Condition(Generic[C_contra]):
         return (int(status),) if self.outputs is None else (int(status), *self.outputs(call))
 
 
-@dataclass(frozen=True, slots=True)
-class Check(Condition[C_contra]):
+class Check(Condition[C_contra], Struct, frozen=True):
     """A condition tested before the handler runs. ``fails(call)`` is true if it holds; it has no side effects."""
 
     id: str
@@ -139,8 +140,7 @@ class Check(Condition[C_contra]):
     outputs: Callable[[C_contra], Result] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal(Condition[Call]):
+class Refusal(Condition[Call], Struct, frozen=True):
     """A condition that EL3 decides. The handler tries the act and returns the condition, having changed nothing."""
 
     id: str
