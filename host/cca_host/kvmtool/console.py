@@ -1,6 +1,8 @@
 """The Realm's console: Realmlab's host calls, and a UART."""
 
 import struct
+from codecs import IncrementalDecoder, getincrementaldecoder
+from collections import defaultdict
 from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
@@ -23,6 +25,11 @@ _UNKNOWN: Final = (1 << 64) - 1
 _TEXT = struct.Struct("<29Q")
 
 
+def _decoder() -> IncrementalDecoder:
+    """A decoder of what one device sends: a character is complete with its last byte."""
+    return getincrementaldecoder("utf-8")("replace")
+
+
 class HostFunction(IntEnum):
     """gprs[0] of a Realmlab host call. The result is in gprs[0]: all ones for an unknown function."""
 
@@ -34,11 +41,12 @@ class HostFunction(IntEnum):
     """The result is the system counter."""
 
 
-class ConsoleState(State, frozen=True, tag="host.console/1"):
-    """Saved state of a :class:`Console`."""
+class ConsoleState(State, frozen=True, tag="host.console/2"):
+    """Saved state of a :class:`Console`; ``partial`` are the bytes of characters that are not complete, by device."""
 
     output: bytes
     status: int | None
+    partial: dict[str, bytes]
 
 
 class Console:
@@ -58,6 +66,7 @@ class Console:
         self.on_output = on_output
         self.output = bytearray()
         self.status: int | None = None
+        self._decoders: defaultdict[str, IncrementalDecoder] = defaultdict(_decoder)
         self.uart = uart
         uart.on_output = lambda data: self._emit(uart.name, data)
         uart.arrive(given)
@@ -81,11 +90,19 @@ class Console:
 
     def _emit(self, device: str, data: bytes) -> None:
         self.output += data
-        trace = self.machine.trace
+        text, trace = self._decoders[device].decode(data), self.machine.trace
         if trace.on:
-            trace.emit(ConsoleWrite(device=device, text=data.decode("utf-8", "replace"), size=len(data)))
+            trace.emit(ConsoleWrite(device=device, text=text, size=len(data)))
         if self.on_output is not None:
             self.on_output(data)
+
+    def finish(self) -> None:
+        """The run is over: the trace shows what was left of a character."""
+        trace = self.machine.trace
+        for device, decoder in self._decoders.items():
+            text = decoder.decode(b"", final=True)
+            if text and trace.on:
+                trace.emit(ConsoleWrite(device=device, text=text, size=0))
 
     def receive(self, data: bytes) -> None:
         """Send input to the UART, the only path for it."""
@@ -93,8 +110,12 @@ class Console:
 
     def save(self) -> ConsoleState:
         """State for a snapshot."""
-        return ConsoleState(output=bytes(self.output), status=self.status)
+        partial = {device: data for device, one in self._decoders.items() if (data := one.getstate()[0])}
+        return ConsoleState(output=bytes(self.output), status=self.status, partial=partial)
 
     def restore(self, state: ConsoleState) -> None:
         """Restore what :meth:`save` returned."""
         self.output, self.status = bytearray(state.output), state.status
+        self._decoders.clear()
+        for device, started in state.partial.items():
+            self._decoders[device].setstate((started, 0))

@@ -271,6 +271,7 @@ class Run:
         """End the run; the first reason counts."""
         if self.end is None:
             self.end = End(status, reason, message)
+            self.console.finish()
             self.ticks = self.machine.clock.now - self.began
 
     def must_be(self, phase: Phase) -> None:
