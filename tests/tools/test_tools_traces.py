@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cca_platform.trace.events import SCHEMA, SystemReset
-from cca_platform.trace.sinks import JsonLines
+from cca_platform.trace.sinks import JsonLines, render
 from cca_platform.trace.trace import Trace
 from cca_tools.cli import main
 
@@ -48,3 +51,75 @@ class TestHead:
         """A part of a trace, as jq cuts it out, is shown as it is."""
         assert show(tmp_path, lines[1]) == 0
         assert "reason=watchdog" in capsys.readouterr().out
+
+
+PLACE = {"seq": 0, "time": 0, "pe": 0, "world": "realm", "el": 1}
+NAMES = ["rmi.call", "rmi.return", "rsi.call", "rmi", "rmix.call", "x.rmi.call", "rec.exit", "fault.rmi"]
+
+
+class TestEvent:
+    @pytest.mark.parametrize(
+        ("prefix", "shown"),
+        [
+            ("rmi.call", ["rmi.call"]),
+            ("rmi.", ["rmi.call", "rmi.return"]),
+            ("rmi", ["rmi.call", "rmi.return", "rmi", "rmix.call"]),
+            ("call", []),
+            ("RMI", []),
+            ("r", ["rmi.call", "rmi.return", "rsi.call", "rmi", "rmix.call", "rec.exit"]),
+            ("", NAMES),
+        ],
+    )
+    def test_prefix(self, prefix: str, shown: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """`--event` names how an event's name begins; what is in its middle, or in a field, does not count."""
+        path = tmp_path / "events.jsonl"
+        records = [{**PLACE, "event": name, "cmd": "rmi.call", prefix or "x": prefix} for name in NAMES]
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        assert main(["trace", "show", str(path), "--event", prefix]) == 0
+        assert [line.split()[4] for line in capsys.readouterr().out.splitlines()] == shown
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+RECORDS = st.dictionaries(st.sampled_from([*PLACE, "event", "schema"]) | st.text(max_size=4), JSON, max_size=8)
+
+
+class TestOtherTools:
+    """JSON lines that are no trace are refused with status 2; nothing of theirs reaches the terminal as it is."""
+
+    @pytest.mark.parametrize("name", ["event", *PLACE])
+    @pytest.mark.parametrize("value", [[1], {}, 1.5, {"a": 1}])
+    def test_types(self, name: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Each of the fields that every record has is what it must be; the message says which line and which field."""
+        good = {**PLACE, "event": "rec.exit"}
+        assert show(tmp_path, json.dumps(good), json.dumps(good | {name: value})) == 2
+        output = capsys.readouterr()
+        assert f"not what line 2 has (its {name})" in output.err
+        assert len(output.out.splitlines()) == 1
+
+    def test_no_event(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A record without a name is none."""
+        assert show(tmp_path, '{"level": "info", "time": 7}') == 2
+        assert "not what line 1 has (no event)" in capsys.readouterr().err
+
+    def test_deep(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A line of too many levels is an error like others."""
+        assert show(tmp_path, '{"a":' * 100_000) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+    @given(record=RECORDS)
+    def test_render(self, record: dict[str, Any]) -> None:
+        """Whatever a record holds, it is one line that a terminal can be given."""
+        assert render(record).isprintable()
+        assert "\n" not in render(record, colour=True)
+
+    @given(lines=st.lists(RECORDS.map(json.dumps) | JSON.map(json.dumps) | st.text(max_size=20), max_size=3))
+    def test_garbage(self, lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+        """Whatever the lines of a file hold: shown, or refused."""
+        folder = tmp_path_factory.mktemp("garbage")
+        path = folder / "shown.jsonl"
+        path.write_bytes("".join(line + "\n" for line in lines).encode(errors="surrogatepass"))
+        assert main(["trace", "show", str(path)]) in (0, 2)

@@ -118,10 +118,11 @@ _FAULT = "\x1b[31m"
 
 
 def _text(value: Any) -> str:
+    """One word, whatever the value is: the text of a record may come from anybody."""
     if isinstance(value, list):
         return "[" + " ".join(map(_text, value)) + "]"
     if isinstance(value, dict):
-        return "{" + " ".join(f"{key}={_text(item)}" for key, item in value.items()) + "}"
+        return "{" + " ".join(f"{_text(key)}={_text(item)}" for key, item in value.items()) + "}"
     text = str(value)
     plain = text.isprintable() and text and " " not in text
     return text if plain else repr(text)
@@ -131,9 +132,9 @@ def render(record: Record, colour: bool = False) -> str:
     """One line for people: time, PE, world and level, event, fields."""
     fields = dict(record)
     _, time, pe, world, el, event = (fields.pop(key, None) for key in ("seq", "time", "pe", "world", "el", "event"))
-    time = "-" if time is None else time
-    place = "-" if pe is None else f"{pe} {world} EL{el}"
-    words = " ".join(f"{key}={_text(value)}" for key, value in fields.items())
+    time, event = ("-" if value is None else _text(value) for value in (time, event))
+    place = "-" if pe is None else f"{_text(pe)} {_text(world)} EL{_text(el)}"
+    words = " ".join(f"{_text(key)}={_text(value)}" for key, value in fields.items())
     if not colour:
         return f"{time:>12} {place:<12} {event:<18} {words}".rstrip()
     tint = _COLOURS.get(str(world), "")
@@ -142,18 +143,24 @@ def render(record: Record, colour: bool = False) -> str:
 
 
 class Console:
-    """Lines for people on a text stream; in colour when the stream is a terminal, unless ``colour`` says otherwise."""
+    """Lines for people on a text stream; in colour when the stream is a terminal, unless ``colour`` says otherwise.
+
+    ``gone`` says that nobody reads the stream any more (``| head``), which is no error.
+    """
 
     def __init__(self, stream: TextIO, colour: bool | None = None) -> None:
         self.stream = stream
         self.colour = stream.isatty() and "NO_COLOR" not in os.environ if colour is None else colour
+        self.gone = False
         self._failed: OSError | None = None
 
     def write(self, record: Record) -> None:
         """Show a record."""
-        if self._failed is None:
+        if self._failed is None and not self.gone:
             try:
                 self.stream.write(render(record, self.colour) + "\n")
+            except BrokenPipeError:
+                self.gone = True
             except OSError as error:
                 self._failed = error
 
@@ -161,4 +168,8 @@ class Console:
         """Bring everything to the stream; MachineError when it failed."""
         if self._failed is not None:
             raise MachineError(f"the trace must have a stream that takes it, not one with {self._failed.strerror}")
-        self.stream.flush()
+        if not self.gone:
+            try:
+                self.stream.flush()
+            except BrokenPipeError:
+                self.gone = True

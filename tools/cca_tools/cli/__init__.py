@@ -1,16 +1,12 @@
 """The command ``realmlab``, a module a command.
 
-<<<<<<< HEAD
-One module per command. Commands import what they need inside the function, because start-up time is part of every run.
-=======
 Exit status: the payload's own; 2 bad input; 3 the guest failed; 4 limit; 70 internal error; 130 Ctrl-C.
 
-What a command needs is imported inside it: the start of the process is part of every run.
->>>>>>> 6ca8da9 (wip)
+Commands import what they need inside the function, because start-up time is part of every run.
 """
 
+import errno
 import gc
-import os
 import sys
 from pathlib import Path
 
@@ -19,7 +15,7 @@ from typer.exceptions import Abort, TyperException
 
 from cca_platform.errors import InternalError, MachineError
 from cca_tools.cli import attest, bench, inspect, payloads, run, trace, version
-from cca_tools.cli.output import INTERNAL, INTERRUPTED, USAGE, say
+from cca_tools.cli.output import INTERNAL, INTERRUPTED, USAGE, finish, lose, quietly, say
 
 __all__ = ["BUNDLE", "app", "main"]
 
@@ -52,6 +48,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` and return the exit status. A user error prints one line on stderr; status 2."""
     gc.disable()  # modules are not garbage, and collecting while they load takes 0.15 s
     try:
+        return finish(_run(argv))
+    finally:
+        gc.enable()
+
+
+def _run(argv: list[str] | None) -> int:
+    try:
         return int(app(argv, prog_name="realmlab", standalone_mode=False) or 0)
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -67,8 +70,14 @@ def main(argv: list[str] | None = None) -> int:
     except (KeyboardInterrupt, Abort):
         say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):  # typer's way to tell
+            raise
+        with quietly(sys.stdout):
+            raise end.__context__ from None
         return 0
-    finally:
-        gc.enable()
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        lose(error)
+        return USAGE

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
+from cca_platform.printable import printable
+from cca_tools.cli.output import quietly
+
 __all__ = ["Outcome", "counts", "seconds", "select", "show"]
 
 
@@ -38,6 +41,12 @@ def seconds(time: float) -> str:
 def show(table: list[tuple[str, str]], stream: TextIO | None = None) -> None:
     """Print the summary, in colour on a terminal."""
     stream = stream or sys.stderr
+    table = [(label, printable(text)) for label, text in table]
+    with quietly(stream):
+        _show(table, stream)
+
+
+def _show(table: list[tuple[str, str]], stream: TextIO) -> None:
     width = max(len(label) for label, _ in table)
     if not stream.isatty():
         stream.write("".join(f"{label:<{width}}  {text}\n" for label, text in table))
