@@ -182,7 +182,6 @@ class TestCpuModels:
 
 
 class TestExceptionsWithoutEnd:
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="only a machine that is stuck as a whole is seen")
     def test_on_one_of_several_pes(self) -> None:
         """Exceptions without end on one PE end the run while another one waits for it."""
         on = f"{constant('x0', Psci.CPU_ON_64)} mov x1, #0x100; adr x2, second; mov x3, #0; smc #0;"

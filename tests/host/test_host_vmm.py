@@ -68,10 +68,10 @@ class TestEnds:
         assert result.ticks > 490_000_000 > 1000 > result.instructions
 
     def test_stuck(self, code, run):
-        """A Realm that takes abort after abort, with no vectors, is told so at once."""
+        """A Realm that takes exceptions without end, for want of vectors, ends at once and says why."""
         result = run(code.mov(1, 0x4000_0000).word(0xD61F_0020))  # br x1
         assert (result.status, result.reason) == (3, "stuck")
-        assert result.message == "vCPU 0 takes abort after abort and retires no instruction"
+        assert result.message == "vCPU 0 takes exceptions without end"
 
     def test_interrupt(self, code, run):
         """Ctrl-C ends the run at the next exit, with everything taken down; the handler is the old one again."""

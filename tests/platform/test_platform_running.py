@@ -6,8 +6,10 @@ import pytest
 
 from cca_arch.types import SecurityState
 from cca_platform.errors import InstructionLimit, MachineStopped
+from cca_platform.native import block as w
 
 CODE = 0x8010_0000
+VECTORS = CODE + 0x1000
 NS = SecurityState.NON_SECURE
 
 
@@ -76,8 +78,51 @@ class TestCounting:
         bench.place(CODE, ".word 0")
         bench.pe.elr, bench.pe.spsr = CODE, 0x3C5
         bench.pe.eret(NS, 1)
-        assert bench.machine.run(1_000_000) == "every PE waits for an interrupt that cannot come"
+        assert bench.machine.run(1_000_000) == "PE 0 takes exceptions without end"
         assert (bench.pe.stuck, bench.pe.retired) == (True, 0)
+
+    @pytest.mark.parametrize("el", [1, 2])
+    @pytest.mark.parametrize(
+        "vector",
+        [
+            "sub sp, sp, #16; ldr x0, [x1]",
+            "b .+16; .space 12; nop; ldr x0, [x1]",
+            "svc #0",
+            "mov x2, #100; subs x2, x2, #1; b.ne .-4; .word 0",
+            "msr daifclr, #15; br x1",
+        ],
+    )
+    def test_without_end(self, bench: Any, vector: str, el: int) -> None:
+        """Nor is a vector whose code does something, be it on a moving stack, and then takes an exception again."""
+        for offset in range(0, 0x800, 0x80):
+            bench.place(VECTORS + offset, vector)
+        bench.pe.write_sysreg(f"vbar_el{el}", VECTORS)
+        bench.place(CODE, ".word 0")
+        bench.pe.x[1] = 0x7000_0000
+        bench.pe.elr, bench.pe.spsr = CODE, {1: 0x3C5, 2: 0x3C9}[el]
+        bench.pe.eret(NS, el)
+        assert bench.machine.run(1_000_000) == "PE 0 takes exceptions without end"
+        assert bench.pe.stuck
+
+    @pytest.mark.parametrize("el", [0, 1, 2])
+    @pytest.mark.parametrize("source", ["svc #0", "ldr x0, [x1]", "br x1"])
+    def test_with_an_end(self, bench: Any, source: str, el: int) -> None:
+        """Any number of exceptions that return is fine, however short the way from one to the next."""
+        target = max(el, 1)
+        step = f"mrs x3, elr_el{target}; add x3, x3, #4; msr elr_el{target}, x3; " if source[:3] == "ldr" else ""
+        if source == "br x1":
+            step = f"msr elr_el{target}, x4; "
+        for offset in range(0, 0x800, 0x80):
+            bench.place(VECTORS + offset, f"{step}add x6, x6, #1; cmp x6, x5; b.eq .+8; eret; smc #0")
+        bench.pe.write_sysreg(f"vbar_el{target}", VECTORS)
+        count = 3 * w.NESTED_LIMIT
+        bench.place(CODE, f"adr x4, back; again: {source}; back: b again")
+        x = bench.pe.x
+        x[1], x[5], x[6] = 0x7000_0000, count, 0
+        bench.pe.elr, bench.pe.spsr = CODE, {0: 0x3C0, 1: 0x3C5, 2: 0x3C9}[el]
+        bench.pe.eret(NS, el)
+        assert bench.machine.run(1_000_000) == "SMC"
+        assert (bench.pe.stuck, x[6]) == (False, count)
 
     def test_stopped(self, bench: Any) -> None:
         """After power-off nothing runs."""

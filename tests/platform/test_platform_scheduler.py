@@ -57,6 +57,9 @@ class Fake:
     def asleep(self) -> bool:
         return self.waiting and (self.wakes_at is None or self._bench.clock.now < self.wakes_at)
 
+    def lost(self) -> bool:
+        return self.stuck and self.on
+
     def deadline(self) -> Ticks | None:
         due = self.wakes_at
         return None if due is None or due <= self._bench.clock.now else Ticks(due)
@@ -200,7 +203,22 @@ class TestIdle:
         fakes = Fakes()
         fakes.pes[0].waiting = fakes.pes[0].stuck = True
         fakes.scheduler.wait(fakes.pes[0])
-        assert fakes.power.stopped == "PE 0 takes aborts without end"
+        assert fakes.power.stopped == "PE 0 takes exceptions without end"
+
+    def test_lost(self) -> None:
+        """One that no interrupt can help ends the run while others go on, unless an event, as of a watchdog, is due."""
+        fakes = Fakes()
+        calls: list[int] = []
+        fakes.events.call_at("watchdog", Ticks(30_000), calls.append)
+
+        def during(fake: Fake) -> None:
+            fakes.events.run(fakes.clock.now)
+
+        for fake in fakes.pes:
+            fake.during = during
+        fakes.pes[1].waiting = fakes.pes[1].stuck = True
+        assert fakes.scheduler.run() == "PE 1 takes exceptions without end"
+        assert calls and fakes.clock.now == 50_000
 
 
 class TestMachine:

@@ -239,7 +239,7 @@ class Run:
     # -- exits --------------------------------------------------------------------------------------------------
     def _exit(self, vcpu: Vcpu, pe: "Pe", result: Exit) -> None:
         if pe.stuck and isinstance(result, Interrupted):
-            what = f"vCPU {vcpu.index} takes abort after abort and retires no instruction"
+            what = f"vCPU {vcpu.index} takes exceptions without end"
             self.over(EXIT_FAILED, RunReason.STUCK, what)
             return
         if self._interrupted:

@@ -60,6 +60,47 @@ _ESR_EL1, _ESR_EL2 = encodings.ESR_EL1.packed, encodings.ESR_EL2.packed
 _FAR_EL1, _FAR_EL2 = encodings.FAR_EL1.packed, encodings.FAR_EL2.packed
 _VBAR_EL1, _VBAR_EL2 = encodings.VBAR_EL1.packed, encodings.VBAR_EL2.packed
 _NO_FAR: Final = -(1 << 63)
+_RETURNS: Final = (0xD69F03E0, 0xD69F0BFF, 0xD69F0FFF)  # ERET, ERETAA, ERETAB
+_SOON: Final = 4096  # instructions: a handler that does its work takes more, or it returns
+
+
+@jit("i8(i8, i8, i8)")
+def _word_at(p: int, el: int, pc: int) -> int:
+    """The instruction word at ``pc`` as ``el`` fetches it, with its regime loaded; -1 when it cannot be fetched."""
+    store64(p + 8 * w.P_EL, el)
+    if translate(p, pc, FETCH) != 0:
+        return -1
+    host = host_address(load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_OUT_PA))
+    return load32(host) if host else -1
+
+
+@jit("i8(i8)")
+def _returned(p: int) -> int:
+    """Whether the block that ran last ended with an exception return, be it at EL1 or EL2."""
+    last = load64(p + 8 * w.P_BLOCK_PC) + load64(p + 8 * w.P_BLOCK_SIZE) - 4
+    for el in range(1, 3):
+        load_regime(p, el)
+        if _word_at(p, el, last) in _RETURNS:
+            return 1
+    return 0
+
+
+@jit("i8(i8)")
+def _nest(p: int) -> int:
+    """Count a synchronous exception; 1 when there have been NESTED_LIMIT in a row, and no return from any of them.
+
+    That costs a look at every block, so it is done for one that is suspect alone: many exceptions, one soon after the
+    other.
+    """
+    retired, nested = load64(p + 8 * w.P_RETIRED), load64(p + 8 * w.P_NESTED)
+    late = retired - load64(p + 8 * w.P_TAKEN) > _SOON
+    if late or (nested >= w.NESTED_SUSPECT and _returned(p) != 0):
+        nested = 0
+    store64(p + 8 * w.P_TAKEN, retired)
+    store64(p + 8 * w.P_NESTED, nested + 1)
+    if nested + 1 == w.NESTED_SUSPECT:
+        store64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_BUDGET, 0)
+    return 1 if nested + 1 >= w.NESTED_LIMIT else 0
 
 
 @jit("i8(i8, i8, i8, i8, i8)")
@@ -67,8 +108,9 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     """Architectural entry into the vector table of EL1 or EL2 (DDI 0487, AArch64.TakeException).
 
     Works on PC, PSTATE and SP in the block. ``kind`` is a ``Vector``; ``far`` is written when not -1 << 63, ``esr`` for
-    synchronous exceptions and SErrors.
+    synchronous exceptions and SErrors. 1 when synchronous exceptions come without end.
     """
+    endless = _nest(p) if kind == _SYNCHRONOUS else 0
     pstate = load64(p + 8 * w.P_PSTATE)
     put(p, SP_EL0 + stack(pstate), load64(p + 8 * w.P_SP))
     put_system(p, _ELR_EL2 if target == 2 else _ELR_EL1, load64(p + 8 * w.P_PC))
@@ -86,17 +128,7 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     store64(p + 8 * w.P_PC, get_system(p, _VBAR_EL2 if target == 2 else _VBAR_EL1) + offset + kind)
     store64(p + 8 * w.P_PSTATE, kept | _MASKED | target << _EL_LOW | _SP)
     store64(p + 8 * w.P_SP, get(p, SP_EL0 + target))
-    return 0
-
-
-@jit("i8(i8, i8, i8)")
-def _word_at(p: int, el: int, pc: int) -> int:
-    """The instruction word at ``pc`` as ``el`` fetches it, with its regime loaded; -1 when it cannot be fetched."""
-    store64(p + 8 * w.P_EL, el)
-    if translate(p, pc, FETCH) != 0:
-        return -1
-    host = host_address(load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_OUT_PA))
-    return load32(host) if host else -1
+    return endless
 
 
 @jit("i8(i8, i8)")
@@ -154,6 +186,8 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
 @callback("i32", "i64")
 def ON_LOOK(p: int) -> int:
     """The rare part of the block hook, out of its way: 1 when the engine has to stop, and has been told so."""
+    if load64(p + 8 * w.P_NESTED) >= w.NESTED_SUSPECT and _returned(p) != 0:
+        store64(p + 8 * w.P_NESTED, 0)
     m = load64(p + 8 * w.P_MACHINE)
     in_time = load64(m + 8 * w.M_RETIRED) < load64(p + 8 * w.P_LIMIT) and timers.counter(m) < load64(p + 8 * w.P_BUDGET)
     if in_time and interrupts.due(p, get(p, PSTATE)) == 0:

@@ -125,7 +125,7 @@ def _look_at(m: int, now: int, budget: int, limit: int) -> int:
 def set_budget(p: int) -> int:
     """Let the PE run until its slice ends, its limit is reached or a timer changes its output.
 
-    With a signal up it looks at each block.
+    With a signal up it looks at each block, and when its exceptions are suspected to come without end.
     """
     m = load64(p + 8 * w.P_MACHINE)
     now = timers.counter(m)
@@ -136,5 +136,6 @@ def set_budget(p: int) -> int:
         budget = min(budget, timers.next_change(p, now))
     store64(p + 8 * w.P_BUDGET, budget)
     looks = load64(p + 8 * w.P_SIGNALS) | load64(p + 8 * w.P_HCR) & _HCR_VSE
-    store64(m + 8 * w.M_BUDGET, 0 if looks else _look_at(m, now, budget, load64(p + 8 * w.P_LIMIT)))
+    suspect = load64(p + 8 * w.P_NESTED) >= w.NESTED_SUSPECT
+    store64(m + 8 * w.M_BUDGET, 0 if looks or suspect else _look_at(m, now, budget, load64(p + 8 * w.P_LIMIT)))
     return budget

@@ -19,6 +19,7 @@ from cca_platform.state import State
 __all__ = ["Scheduler", "SchedulerState"]
 
 _TURN: Final = 50_000  # instructions that a PE runs before the next one has its turn
+_ENDLESS: Final = "takes exceptions without end"
 _NAP: Final = 0.001  # seconds between two looks at the host's clock while nothing happens
 
 
@@ -38,6 +39,9 @@ class Runner(Protocol):
 
     def asleep(self) -> bool:
         """Whether it waits, and no interrupt wakes it."""
+
+    def lost(self) -> bool:
+        """Whether it takes exceptions without end, and no interrupt can change that."""
 
     def deadline(self) -> Ticks | None:
         """When one of its timers next changes what it signals."""
@@ -93,6 +97,8 @@ class Scheduler:
                 finally:
                     self._running = False
                 self._rest -= clock.retired - start
+                if power.stopped is None and pe.lost() and self._events.next is None:
+                    power.stop(f"PE {pe.index} {_ENDLESS}", Halt.IDLE)
             over = not pe.on or pe.waiting or self._rest <= 0
             if power.stopped is None and over and self._pass_turn() and limit is not None:
                 limit -= 1
@@ -135,7 +141,7 @@ class Scheduler:
     def wait(self, pe: Runner) -> None:
         """Time passes for a PE that waits while no other one runs: a host in Python has started it alone."""
         if pe.asleep() and not self._idle([pe]):
-            what = "takes aborts without end" if pe.stuck else "waits for an interrupt that cannot come"
+            what = _ENDLESS if pe.stuck else "waits for an interrupt that cannot come"
             self._power.stop(f"PE {pe.index} {what}")
 
     def _idle(self, pes: Sequence[Runner]) -> bool:

@@ -152,6 +152,13 @@ P_TIMER_OUTPUTS: Final = PE.word(
 )
 P_SIGNALS: Final = PE.word("what asks for an exception: SIGNAL_*", "signals")
 P_SCR: Final = PE.word("SCR_EL3 of the security state that runs", "scr")
+P_TAKEN: Final = PE.word("P_RETIRED when a synchronous exception was last taken to real code", "taken")
+P_NESTED: Final = PE.word(
+    "such exceptions in a row, each soon after the one before; from NESTED_SUSPECT on those without a return before",
+    "nested",
+)
+NESTED_SUSPECT: Final = 200
+NESTED_LIMIT: Final = 2_000  # exceptions without end
 P_SERROR: Final = PE.word("ISS of the physical SError that SIGNAL_SERROR announces", "serror")
 P_VSERROR: Final = PE.word("ISS of the virtual SError that HCR_EL2.VSE announces", "vserror")
 

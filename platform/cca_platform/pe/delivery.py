@@ -21,6 +21,7 @@ __all__ = [
     "el1_timers",
     "host_timer",
     "interrupted",
+    "lost",
     "mask_timers",
     "raise_serror",
     "raise_virtual_serror",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _HCR_VSE: Final = Hcr.vse.mask
+_HCR_ROUTES: Final = Hcr.fmo.mask | Hcr.imo.mask | Hcr.amo.mask | Hcr.tge.mask
 _NO_FAR: Final = -(1 << 63)
 _SERROR: Final = syndrome(Ec.SERROR)
 _ILLEGAL_STATE: Final = syndrome(Ec.ILLEGAL_STATE)
@@ -116,6 +118,15 @@ def awake(pe: "Pe") -> bool:
     return bool(interrupts.wakes(pe.address, pe.words[w.P_PSTATE]))
 
 
+def lost(pe: "Pe") -> bool:
+    """Whether it takes exceptions without end, and no interrupt can change that: EL2, which might get one, has none.
+
+    What EL3 gets is over without a change.
+    """
+    routed = pe.security != SecurityState.SECURE and pe.words[w.P_HCR] & _HCR_ROUTES
+    return pe.stuck and (pe.el == 2 or not routed)
+
+
 def mask_timers(pe: "Pe", virtual: bool, physical: bool) -> None:
     """CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: keep an EL1 timer that asserts its interrupt already from interrupting."""
     pe.words[w.P_TIMER_MASK] = virtual | physical << 1
@@ -166,6 +177,7 @@ def take_interrupt(pe: "Pe", taken: int) -> None:
         hooks.take_exception(pe.address, target, esr, _NO_FAR, kind)
         pe.el = target
         pe.fruitless, pe.stuck = 0, False
+        words[w.P_NESTED] = 0
     elif kind == interrupts.SERROR:
         take_program(pe, security, target, esr)
     else:

@@ -118,6 +118,7 @@ def eret(pe: "Pe", security: SecurityState, el: int) -> None:
         if pe.reloaded:
             registers.select_sp(pe.address)
         pe.fruitless, pe.stuck = 0, False
+        pe.words[w.P_NESTED] = 0
 
 
 def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0, hpfar: int = 0) -> None:
@@ -147,7 +148,8 @@ def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | N
     elr, spsr = pe.elr, pe.spsr
     if target == 2 and hpfar is not None:
         pe.engine.write_system(encodings.HPFAR_EL2, hpfar)
-    hooks.take_exception(pe.address, target, esr, _signed(far), 0)
+    if hooks.take_exception(pe.address, target, esr, _signed(far), 0):
+        pe.stuck = True
     pe.el = target
     if pe.trace.on:
         event = ExceptionTake(
@@ -158,7 +160,8 @@ def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | N
 
 def inject(pe: "Pe", esr: int, far: int | None = None) -> None:
     """Take a synchronous exception to EL1 of the interrupted code, on behalf of EL2."""
-    hooks.take_exception(pe.address, 1, esr, _signed(far), 0)
+    if hooks.take_exception(pe.address, 1, esr, _signed(far), 0):
+        pe.stuck = True
 
 
 def is_python(pe: "Pe", el: int) -> bool:

@@ -32,7 +32,7 @@ class Pe:
     """One PE of a machine. ``security`` and ``el`` are its current state; SCR_EL3 of EL3 itself shows in ``security``.
 
     ``on`` says whether it runs code of its own (PSCI), ``waiting`` whether that code sits in WFI, ``stuck`` whether it
-    takes abort after abort without retiring an instruction: then, as in WFI, only an interrupt changes anything.
+    takes exceptions without end: then, as in WFI, only an interrupt changes anything.
     ``paused`` is set where it has stopped before an instruction; whoever deals with that clears it.
     ``x`` are X0..X30 and ``interrupted_at`` is (``elr``, ``spsr``), both in place.
 
@@ -58,7 +58,7 @@ class Pe:
     withdraw_virtual_serror = delivery.withdraw_virtual_serror
     host_timer, mask_timers, deadline = delivery.host_timer, delivery.mask_timers, delivery.deadline
     el1_timers = delivery.el1_timers
-    interrupted, asleep = delivery.interrupted, delivery.asleep
+    interrupted, asleep, lost = delivery.interrupted, delivery.asleep, delivery.lost
 
     run, step, end_turn = running.run, running.step, running.end_turn
     interrupt, count_fruitless, retire_one = running.interrupt, running.count_fruitless, running.retire_one

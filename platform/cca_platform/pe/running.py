@@ -215,12 +215,12 @@ def _settle(pe: "Pe") -> int:
 
 
 def count_fruitless(pe: "Pe") -> None:
-    """Note a run or an exception; too many in a row that retire nothing make the PE ``stuck``."""
+    """Note a run or an exception; too many in a row that retire nothing, or do not return, make the PE ``stuck``."""
     retired = pe.words[w.P_RETIRED]
     if retired != pe.progress:
         pe.progress, pe.fruitless = retired, 0
     pe.fruitless += 1
-    pe.stuck = pe.fruitless > _STUCK
+    pe.stuck = pe.fruitless > _STUCK or pe.words[w.P_NESTED] >= w.NESTED_LIMIT
 
 
 def retire_one(pe: "Pe") -> None:
