@@ -162,6 +162,14 @@ class TestStart:
         )
         assert loaded.stdout.split() == []
 
+    def test_run(self) -> None:
+        """A run does without what numba loads for users of cffi; a device module of the user's can still import it."""
+        script = "import sys; from cca_tools.cli import main; main(['run', 'hello', '-q']); print('cffi' in sys.modules)"
+        ran = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONPATH": path()}
+        )
+        assert ran.stdout.splitlines()[-1] == "False"
+
 
 def path() -> str:
     """The import path of this process, for a child."""
