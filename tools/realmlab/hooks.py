@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from cca_arch.types import SecurityState
@@ -98,12 +99,19 @@ class Listener:
 class Hooks:
     """The hooks of a machine. Only instructions that have a hook run slower."""
 
-    def __init__(self, platform: "Platform", symbols: "Symbols", pause: Callable[[Reason], object]) -> None:
+    def __init__(
+        self,
+        platform: "Platform",
+        symbols: "Symbols",
+        pause: Callable[[Reason], object],
+        inside: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self.symbols = symbols
         self.owner: object = None
         """Whose code runs, if known. Other owners' hooks do not fire."""
         self._platform = platform
         self._pause = pause
+        self._inside = inside  # around a callback
         self._hooks: list[Hook] = []
 
     def add(
@@ -145,7 +153,8 @@ class Hooks:
             if hook.callback is None:
                 pause = True
             else:
-                hook.callback(cpu)
+                with self._inside():
+                    hook.callback(cpu)
         return pause
 
     # -- events -------------------------------------------------------------------------------------------------

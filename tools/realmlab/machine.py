@@ -57,9 +57,10 @@ class Machine(Session):
         payload. Raises MachineError if the options cannot be met or the RMM refuses.
         """
         realm = self._realm(payload, read(RealmOptions, options))
-        with self._running(realm):
+        with self._calls.call("realm"), self._running(realm):
             try:
                 realm._vmm.build()
+                self._calls.raise_kept()
             except BaseException as error:
                 realm._vmm.destroy()
                 if isinstance(error, RmiError):
@@ -77,7 +78,7 @@ class Machine(Session):
         """
         realm = self._realm(payload, read(RealmOptions, options))
         vmm = realm._vmm
-        with interruptible(vmm.interrupt), self._running(realm) as hooks:
+        with self._calls.call("run_realm"), interruptible(vmm.interrupt), self._running(realm) as hooks:
             try:
                 vmm.build()
                 self._add(realm)
@@ -92,7 +93,8 @@ class Machine(Session):
 
     def _realm(self, payload: str | os.PathLike[str], given: dict[str, Any]) -> Realm:
         """A Realm that has not been built yet."""
-        tell = given.pop("on_console")
+        on_console = given.pop("on_console")
+        tell = None if on_console is None else self._calls.guarded(on_console)
 
         def heard(data: bytes) -> None:
             realm._heard(data)

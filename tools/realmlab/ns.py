@@ -105,13 +105,15 @@ class NsMachine(Session):
         given = read(NsRunOptions, options)
         max_insns, max_resets = given["max_insns"], given["max_resets"]
         watch = Watch(given["until"], given["expect"], given["reject"])
+        tell = given["on_output"]
         platform, consoles = self.platform, self._consoles
-        consoles.start(watch, given["on_output"])
+        self._calls.must_be_free("run")
+        consoles.start(watch, None if tell is None else self._calls.guarded(tell))
         if self.trace.on:
             names = " ".join(image.name for image in self._images)
             self.trace.emit(RunStart(board=platform.board.name, payload=names, clock=platform.clock.mode))
         start, ticks = perf_counter(), platform.clock.now
-        with _interruptible(self._pause):
+        with self._calls.call("run"), _interruptible(self._pause):
             end, retired, resets = self._run(max_insns, max_resets)
         consoles.end_lines()
         status, reason, message = judge(platform, end, watch, max_resets)
@@ -179,12 +181,15 @@ class NsMachine(Session):
         A PE in WFI takes a step when an interrupt wakes it. Raises MachineError if the PE or the machine is off.
         """
         pe = self.platform.pes[cpu]
-        for _ in range(count):
-            if self.platform.stopped is not None or not pe.on:
-                raise MachineError(f"PE {cpu} must be on to step, not off ({self.platform.stopped or 'PSCI'})")
-            pe.step(alone=True)
-            self.platform.go_on()  # an event may have wanted a pause
-        pe.rearm()
+        with self._calls.call("step"):
+            for _ in range(count):
+                if self._calls.failed:
+                    break
+                if self.platform.stopped is not None or not pe.on:
+                    raise MachineError(f"PE {cpu} must be on to step, not off ({self.platform.stopped or 'PSCI'})")
+                pe.step(alone=True)
+                self.platform.go_on()  # an event may have wanted a pause
+            pe.rearm()
         return self.cpus[cpu]
 
     def expect(
@@ -196,13 +201,15 @@ class NsMachine(Session):
         Raises NotSeen if the run ends, pauses, or retires ``max_insns`` instructions first.
         """
         name, consoles = uart or next(iter(self.uarts)), self._consoles
+        limit = read(RunOptions, {"max_insns": max_insns})["max_insns"]
+        self._calls.must_be_free("expect")
         expected = consoles.expect(name, pattern)
         consoles.start(Watch(), None)
         end = End(Reason.UNTIL, "")
         try:
             if expected.match is None:
-                with _interruptible(self._pause):
-                    end, _, _ = self._run(read(RunOptions, {"max_insns": max_insns})["max_insns"], _RESETS)
+                with self._calls.call("expect"), _interruptible(self._pause):
+                    end, _, _ = self._run(limit, _RESETS)
         finally:
             consoles.end_expect(name)
         if expected.match is None:

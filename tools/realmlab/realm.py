@@ -15,6 +15,7 @@ from cca_host.kvmtool.options import Pause, RunResult
 from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
 
+from .calls import Calls
 from .console import Expected, NotSeen
 from .cpu import Cpu, pages
 from .hooks import Hook, Hooks, Listener, is_event
@@ -35,6 +36,8 @@ _UNREAD: Final = 0x1_0000  # bytes of unread output to keep
 
 class RealmOwner(Owner, Protocol):
     """The machine of a Realm."""
+
+    _calls: Calls
 
     def _running(self, realm: "Realm") -> AbstractContextManager[Hooks]:
         """Code that runs in Realm world inside the block belongs to ``realm``; yields the hooks of the machine."""
@@ -151,7 +154,8 @@ class Realm:
         to a block of code more. Pauses do not change what the Realm does.
         """
         given = read(RealmRunOptions, options)
-        return self._run(given["max_insns"], given["until"], self._interrupted)
+        with self.machine._calls.call("run"):
+            return self._run(given["max_insns"], given["until"], self._interrupted)
 
     def step(self, count: int = 1) -> Vcpu:
         """Run ``count`` instructions on the vCPU whose turn it is, and return that vCPU.
@@ -160,12 +164,16 @@ class Realm:
         breakpoints do not fire.
         """
         self._must_be_alive()
-        with self.machine._running(self):
-            for _ in range(count):
-                if self._vmm.step() is Pause.ENDED:
-                    raise MachineError(f"{self!r} must go on to step, not end")
-        for pe in self.machine.platform.pes:
-            pe.rearm()
+        calls = self.machine._calls
+        with calls.call("step"):
+            with self.machine._running(self):
+                for _ in range(count):
+                    if calls.failed:
+                        break
+                    if self._vmm.step() is Pause.ENDED:
+                        raise MachineError(f"{self!r} must go on to step, not end")
+            for pe in self.machine.platform.pes:
+                pe.rearm()
         running = self._vmm.schedule.running
         assert running is not None
         return Vcpu(self.machine, running, self.symbols)
@@ -177,6 +185,7 @@ class Realm:
         self._output.clear()
         self._until, self._why = (until or "").encode(), None
         with interruptible(interrupt), machine._running(self) as hooks:
+            machine._calls.raise_kept()  # of the exit of another Realm
             reason = self._go(hooks, None if max_insns is None else vmm.retired + max_insns)
         self._until = b""
         end = vmm.end
@@ -228,11 +237,14 @@ class Realm:
         Matches the unread output line by line, unless the pattern has a line feed. Raises NotSeen if the Realm ends,
         pauses, or retires ``max_insns`` instructions first.
         """
+        limit = read(RunOptions, {"max_insns": max_insns})["max_insns"]
+        self.machine._calls.must_be_free("expect")
         expected = Expected(pattern, self._unread)
         if not expected.look():
             self._expected = expected
             try:
-                progress = self._run(read(RunOptions, {"max_insns": max_insns})["max_insns"], None, self._interrupted)
+                with self.machine._calls.call("expect"):
+                    progress = self._run(limit, None, self._interrupted)
             finally:
                 self._expected = None
             if expected.match is None:
@@ -283,9 +295,14 @@ class Realm:
     # -- end ----------------------------------------------------------------------------------------------------
     def destroy(self) -> RunResult:
         """Destroy the Realm and return its granules, scrubbed, to the host; returns how it ended and its figures."""
-        with self.machine._running(self):
+        self._destroy()
+        return self.result
+
+    def _destroy(self) -> None:
+        if self._vmm.phase is Phase.DESTROYED:
+            return
+        with self.machine._calls.call("destroy"), self.machine._running(self):
             self._vmm.destroy()
-        return self._vmm.result()
 
     @property
     def result(self) -> RunResult:
@@ -313,8 +330,7 @@ class Realm:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self.machine._running(self):
-            self._vmm.destroy()
+        self._destroy()
 
     def __repr__(self) -> str:
         name = str(self._vmm.options.payload).rpartition("/")[2]

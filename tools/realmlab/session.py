@@ -19,6 +19,7 @@ from cca_platform.memory.memory import Memory
 from cca_platform.trace.sinks import JsonLines
 from cca_platform.trace.trace import Record, Trace
 
+from .calls import Calls
 from .cpu import Cpu
 from .hooks import Hook, Hooks, Listener, is_event
 from .results import Reason
@@ -87,7 +88,9 @@ class Session:
         else:
             self.trace = Trace() if trace is None else Trace(JsonLines(trace))
         self.platform = Platform(loaded, trace=self.trace, clock=given["clock"], kinds=kinds)
-        self._hooks = Hooks(self.platform, Symbols(self._files), self._pause)
+        self._calls = Calls(lambda: self._pause(Reason.STOPPED))
+        self._hooks = Hooks(self.platform, Symbols(self._files), self._pause, self._calls.hook)
+        self.trace.keep = self._calls.keep
 
     def _files(self) -> Iterable[tuple[bytes, int]]:
         """The files with symbols and their load offsets."""
@@ -128,7 +131,8 @@ class Session:
         """Call ``callback`` with the record of every such trace event as it happens.
 
         ``event`` is a name such as ``rmi.call``, the part before the dot for a family, or None for all events.
-        Raises MachineError for an unknown event.
+        The callback may read, and call ``stop``; what it raises pauses the run, which then raises it. Raises
+        MachineError for an unknown event.
         """
         return self._hooks.listen(event, callback)
 
@@ -136,7 +140,8 @@ class Session:
         """Call ``callback(cpu)`` each time before the instruction at ``where`` is executed.
 
         ``where`` is a virtual address or a symbol of the running code; ``world`` limits it to one security state. The
-        callback may read and change registers and memory, and call ``stop``. Other code does not run slower.
+        callback may read and change registers and memory, take a snapshot, and call ``stop``. Other code does not run
+        slower.
         """
         return self._hooks.add(where, callback, world)
 
@@ -156,23 +161,28 @@ class Session:
 
     # -- snapshots ----------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
-        """Save the whole machine. Return to it with ``restore``, as often as you like."""
+        """Save the whole machine. Return to it with ``restore``, as often as you like.
+
+        Raises MachineError in a callback, unless it is one of ``hook``.
+        """
+        self._calls.must_be_free("snapshot", hook=True)
         passing = tuple(pe.passing for pe in self.platform.pes)
         return Snapshot(self.platform.snapshot(), passing, self._save())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore the machine from one of its snapshots; hooks and listeners stay in place.
 
-        Raises MachineError for a snapshot of another machine.
+        Raises MachineError for a snapshot of another machine, and in a callback.
         """
-        try:
-            self.platform.restore(snapshot.machine)
-        except ValueError as error:
-            raise MachineError(f"{error}: take it from the machine that it is for") from None
-        for pe, passing in zip(self.platform.pes, snapshot.passing, strict=True):
-            pe.paused = False
-            pe.passing = passing
-        self._load(snapshot.session)
+        with self._calls.call("restore"):
+            try:
+                self.platform.restore(snapshot.machine)
+            except ValueError as error:
+                raise MachineError(f"{error}: take it from the machine that it is for") from None
+            for pe, passing in zip(self.platform.pes, snapshot.passing, strict=True):
+                pe.paused = False
+                pe.passing = passing
+            self._load(snapshot.session)
 
     def _unfinished(self) -> dict[str, str]:
         """The unfinished line of each console of the board that has one."""
@@ -187,6 +197,8 @@ class Session:
 
     def close(self) -> None:
         """Shut the machine down and free its memory; raises MachineError if the trace file is incomplete."""
+        if not self._calls.close():
+            return
         self.platform.close()
         if self._owns_trace:
             self.trace.close()

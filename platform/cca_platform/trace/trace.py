@@ -83,17 +83,26 @@ def to_sinks(logger: object, method: str, record: Record) -> tuple[tuple[Record]
     return (record,), {}
 
 
+def _raise(error: BaseException) -> bool:
+    """Keep no exception."""
+    return False
+
+
 class _Fan:
     """The structlog logger that gives a record to every sink."""
 
-    def __init__(self, sinks: list[Sink], tail: "deque[Record]") -> None:
-        self.sinks = sinks
-        self.tail = tail
+    def __init__(self, trace: "Trace") -> None:
+        self.trace = trace
 
     def msg(self, record: Record) -> None:
-        self.tail.append(record)
-        for sink in tuple(self.sinks):  # one may take itself away
-            sink.write(record)
+        trace = self.trace
+        trace.tail.append(record)
+        for sink in tuple(trace.sinks):  # one may take itself away
+            try:
+                sink.write(record)
+            except BaseException as error:
+                if not trace.keep(error):
+                    raise
 
 
 class Trace:
@@ -110,6 +119,8 @@ class Trace:
         self.sinks: list[Sink] = []
         self.tail: deque[Record] = deque(maxlen=_TAIL)
         """The last records, for a report of what went wrong."""
+        self.keep: Callable[[BaseException], bool] = _raise
+        """Takes what a sink raises: True if it keeps it for later, so that who emits can finish what it does."""
         self._processors = processors
         self._log: Any = None
         for sink in sinks:
@@ -124,7 +135,7 @@ class Trace:
             import structlog  # 80 ms that a run without a trace does not pay
 
             processors: list[Any] = [to_words, *self._processors, to_sinks]
-            self._log = structlog.BoundLoggerBase(_Fan(self.sinks, self.tail), processors, {})._proxy_to_logger
+            self._log = structlog.BoundLoggerBase(_Fan(self), processors, {})._proxy_to_logger
         self.on = True
 
     def remove(self, sink: Sink) -> None:

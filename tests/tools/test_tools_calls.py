@@ -1,0 +1,216 @@
+"""Callbacks in the middle of a call: what they must not do, and where their exceptions come out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ns_code import OFF, assemble, say
+
+from realmlab import Machine, MachineError, NsImage, NsMachine, Reason, Snapshot, Trace
+
+RAM = 0x8000_0000
+EVENTS = ("rmi.call", "rmi.return", "rec.exit", "rsi.call", "rsi.return", "world.switch")
+
+
+class Broken(Exception):
+    """What a callback raises."""
+
+
+def fail(*args: object) -> None:
+    """A callback with a fault."""
+    raise Broken
+
+
+class Bad:
+    """A sink with a fault, which shows from the first RSI call on."""
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Fail."""
+        if record["event"] == "rsi.call":
+            raise Broken
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+def attempt(refusals: list[str], call: Callable[[], object]) -> None:
+    """Note the text with which a call is refused."""
+    try:
+        call()
+    except MachineError as error:
+        refusals.append(str(error))
+
+
+class TestRefused:
+    """A callback does not call what changes the course of the run that it is called from."""
+
+    @pytest.mark.parametrize("event", EVENTS)
+    def test_events(self, event: str) -> None:
+        """Each call is refused, says so, and the run is as it is without a callback."""
+        with Machine() as machine, machine.realm("hello") as realm:
+            saved, refusals = machine.snapshot(), list[str]()
+            calls: dict[str, Callable[[], object]] = {
+                "run": realm.run,
+                "step": realm.step,
+                "expect": lambda: realm.expect("Hello"),
+                "destroy": realm.destroy,
+                "realm": lambda: machine.realm("hello"),
+                "run_realm": lambda: machine.run_realm("hello"),
+                "restore": lambda: machine.restore(saved),
+                "snapshot": machine.snapshot,
+                "close": machine.close,
+            }
+
+            def call_all(record: object) -> None:
+                for call in calls.values():
+                    attempt(refusals, call)
+                listener.remove()
+
+            with machine.on(event, call_all) as listener:
+                first = realm.run()
+            assert [text.partition("(")[0] for text in refusals] == list(calls)
+            assert all("must wait until run() has returned" in text and "stop()" in text for text in refusals)
+            machine.restore(saved)
+            assert realm.run() == first and first.status == 0
+
+    def test_hook(self) -> None:
+        """A hook must not run either, but its snapshot is as good as any."""
+        refusals, taken = list[str](), list[Snapshot]()
+        with Machine() as machine, machine.realm("smp", vcpus=2) as realm:
+
+            def callback(cpu: object) -> None:
+                taken.append(machine.snapshot())
+                attempt(refusals, realm.run)
+                attempt(refusals, lambda: machine.restore(taken[0]))
+                attempt(refusals, realm.destroy)
+
+            with realm.hook(RAM, callback):
+                realm.run(until="counted")
+            end = realm.run()
+            assert len(refusals) == 3 * len(taken) > 0 and end.status == 0
+            console = realm.console
+            machine.restore(taken[0])
+            assert realm.run().status == 0 and realm.console == console
+
+    def test_console(self) -> None:
+        """Nor does a callback of the console."""
+        refusals: list[str] = []
+        with Machine() as machine:
+            result = machine.run_realm("hello", on_console=lambda data: attempt(refusals, machine.snapshot))
+            assert result.status == 0 and refusals and "take it in a `hook`" in refusals[0]
+
+    def test_ns(self) -> None:
+        """The same holds for Non-secure software."""
+        refusals: list[str] = []
+        with NsMachine(NsImage(assemble(f"{say('hi')} {OFF}"), name="code")) as machine:
+            saved = machine.snapshot()
+
+            def callback(name: str, data: bytes) -> None:
+                for call in (machine.run, machine.step, machine.snapshot, lambda: machine.restore(saved)):
+                    attempt(refusals, call)
+                attempt(refusals, lambda: machine.expect("hi"))
+
+            assert machine.run(on_output=callback).reason is Reason.SYSTEM_OFF
+            assert len(refusals) == 5 * len(b"hi")
+
+
+class TestClosed:
+    """A machine that is closed takes no more calls, and says so."""
+
+    def test_realms(self) -> None:
+        """Neither it nor its Realms."""
+        with Machine() as machine:
+            realm, saved = machine.realm("hello"), machine.snapshot()
+        for call in (
+            lambda: machine.realm("hello"),
+            lambda: machine.run_realm("hello"),
+            machine.snapshot,
+            lambda: machine.restore(saved),
+            realm.run,
+            realm.step,
+            realm.destroy,
+            lambda: realm.expect("Hello"),
+        ):
+            with pytest.raises(MachineError, match=r"a machine must be open for .*, not closed: make another"):
+                call()
+        machine.close()
+
+    def test_ns(self) -> None:
+        """The same holds for Non-secure software."""
+        with NsMachine(NsImage(assemble(OFF), name="code")) as machine:
+            pass
+        for call in (machine.run, machine.step, machine.snapshot, lambda: machine.expect("x")):
+            with pytest.raises(MachineError, match="not closed: make another"):
+                call()
+
+
+class TestRaised:
+    """What a callback raises comes out of the call, and harms nothing."""
+
+    @pytest.mark.parametrize("event", EVENTS)
+    def test_event(self, event: str) -> None:
+        """The run pauses soon after, and goes on as if nothing had been."""
+        with Machine() as machine:
+            plain = machine.run_realm("hello")
+            with machine.realm("hello") as realm:
+                with machine.on(event, fail), pytest.raises(Broken):
+                    realm.run()
+                assert not realm.ended
+                assert realm.run().status == 0 and realm.console == plain.console
+            assert realm.result.instructions == plain.instructions
+            assert machine.run_realm("hello").status == 0
+
+    def test_step(self) -> None:
+        """A step is a call, too, and the last of its count."""
+        with Machine() as machine, machine.realm("hello") as realm:
+            with machine.on("rmi.call", fail), pytest.raises(Broken):
+                realm.step(100)
+            assert realm.instructions < 100 and realm.run().status == 0
+
+    def test_build(self) -> None:
+        """A Realm whose construction has been disturbed is destroyed again."""
+        with Machine() as machine:
+            for build in (machine.realm, machine.run_realm):
+                with machine.on("rmi.call", fail), pytest.raises(Broken):
+                    build("hello")
+            assert machine.realms == () and machine.host.delegated == 0
+            assert machine.run_realm("hello").granules_dirty == 0
+
+    def test_destroy(self) -> None:
+        """A destruction is finished first."""
+        with Machine() as machine:
+            realm = machine.realm("hello")
+            with machine.on("rmi.call", fail), pytest.raises(Broken):
+                realm.destroy()
+            assert not realm.alive and machine.host.delegated == 0
+
+    def test_console(self) -> None:
+        """The same holds for a callback of the console."""
+        with Machine() as machine:
+            with machine.realm("hello", on_console=fail) as realm:
+                with pytest.raises(Broken):
+                    realm.run()
+                assert not realm.ended
+            assert machine.run_realm("hello").status == 0
+
+    def test_sink(self) -> None:
+        """And for a sink of the user's own trace."""
+        with Machine(trace=Trace(Bad())) as machine, machine.realm("hello") as realm:
+            with pytest.raises(Broken):
+                realm.run()
+            machine.trace.sinks.clear()
+            assert realm.run().status == 0
+
+    def test_hook(self) -> None:
+        """And for a hook."""
+        with Machine() as machine, machine.realm("hello") as realm:
+            with realm.hook(RAM, fail), pytest.raises(Broken):
+                realm.run()
+            assert realm.run().status == 0
+
+    def test_ns(self) -> None:
+        """Non-secure software goes on after it, as well."""
+        with NsMachine(NsImage(assemble(f"{say('hi')} {OFF}"), name="code")) as machine:
+            with pytest.raises(Broken):
+                machine.run(on_output=fail)
+            assert machine.run().reason is Reason.SYSTEM_OFF
