@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -157,6 +160,37 @@ class TestFile:
         head, *lines = [json.loads(line) for line in path.read_text().splitlines()]
         assert head == HEAD
         assert [line["seq"] for line in lines] == list(range(5000))
+
+    def test_each_at_once(self, tmp_path: Path) -> None:
+        """A line is in the file as soon as its event is over: whoever kills the run loses nothing."""
+        path = tmp_path / "t.jsonl"
+        trace = Trace(JsonLines(path))
+        for number in range(3):
+            trace.emit(RESET)
+            assert [json.loads(line)["seq"] for line in path.read_text().splitlines()] == [None, *range(number + 1)]
+        trace.close()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+    def test_whole_lines(self, tmp_path: Path) -> None:
+        """A file that takes a part of a line keeps none of it; closing tells how many it has."""
+        path, code = (
+            tmp_path / "t.jsonl",
+            (
+                "import resource, signal, sys; from cca_platform.trace.sinks import JsonLines; "
+                "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+                "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); sink = JsonLines(sys.argv[1])\n"
+                "for n in range(9): sink.write({'event': 'x' * 10, 'seq': n})\n"
+                "sink.close()"
+            ),
+        )
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)], env=environment, capture_output=True, text=True, check=False
+        )
+        lines = path.read_text().splitlines(keepends=True)
+        assert 0 < len(lines) < 9
+        assert all(line.endswith("}\n") for line in lines)
+        assert f"not only its first {len(lines)} events (File too large)" in done.stderr
 
     def test_unwritable(self, tmp_path: Path) -> None:
         """A file that cannot be opened is an error before anything runs."""

@@ -13,11 +13,9 @@ from cca_platform.trace.trace import Record
 
 __all__ = ["Console", "Counts", "JsonLines", "Listing", "render"]
 
-_CHUNK = 1 << 16
-
 
 class JsonLines:
-    """A file with one JSON object a line.
+    """A file with one JSON object a line. Each record is in the file at once, so a killed run loses nothing.
 
     MachineError when the file cannot be opened. A file that stops taking bytes (disk full) does not disturb the run:
     it keeps every whole line up to there, nothing is added after it, and ``close`` says so.
@@ -27,9 +25,8 @@ class JsonLines:
         self.path = Path(path)
         self.written = 0
         self._encode = msgspec.json.Encoder().encode_into
-        self._buffer = bytearray()
-        self._ends: list[int] = []
-        self._kept = 0
+        self._line = bytearray()
+        self._size = 0
         self._failed: OSError | None = None
         try:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
@@ -42,36 +39,25 @@ class JsonLines:
         """Add a line."""
         if self._failed is not None:
             return
-        self._encode(record, self._buffer, -1)
-        self._buffer += b"\n"
-        self._ends.append(len(self._buffer))
-        if len(self._buffer) >= _CHUNK:
-            self.flush()
-
-    def flush(self) -> None:
-        """Bring what is buffered to the file."""
-        done = 0
+        line = self._line
+        self._encode(record, line)
+        line += b"\n"
         try:
-            while done < len(self._buffer):
-                done += os.write(self._fd, memoryview(self._buffer)[done:])
+            done = os.write(self._fd, line)
+            while done < len(line):
+                done += os.write(self._fd, line[done:])
         except OSError as error:
             self._failed = error
-            whole = [end for end in self._ends if end <= done]
-            done = whole[-1] if whole else 0
-            self.written += len(whole)
             with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self._kept + done)
+                os.ftruncate(self._fd, self._size)
         else:
-            self.written += len(self._ends)
-        self._kept += done
-        self._buffer = bytearray()
-        self._ends = []
+            self._size += done
+            self.written += 1
 
     def close(self) -> None:
-        """Bring everything to the file; MachineError when it could not take the whole trace."""
+        """MachineError when the file could not take the whole trace."""
         if self._fd < 0:
             return
-        self.flush()
         fd, self._fd = self._fd, -1
         try:
             os.close(fd)
