@@ -164,7 +164,8 @@ class TestStart:
 
     def test_run(self) -> None:
         """A run does without what numba loads for users of cffi; a device module of the user's can still import it."""
-        script = "import sys; from cca_tools.cli import main; main(['run', 'hello', '-q']); print('cffi' in sys.modules)"
+        run = "import sys; from cca_tools.cli import main; main(['run', 'hello', '-q'])"
+        script = f"{run}; print('cffi' in sys.modules); import cffi"
         ran = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONPATH": path()}
         )
