@@ -300,6 +300,43 @@ class TestSnapshots:
             assert realm.alive and not realm.ended
             assert realm.run().status == 0 and realm.expect("Hello from")
 
+    def test_branches(self) -> None:
+        """Each snapshot has its own Realms, with their consoles, whatever was built and lost in between."""
+        with Machine() as machine:
+            root = machine.snapshot()
+            one = machine.realm("smp", vcpus=2)
+            one.run(until="counted")
+            one.step(10)
+            half, unread = machine.snapshot(), bytes(one._unread)
+            end = one.run()
+            assert unread
+            machine.restore(root)
+            two = machine.realm("hello")
+            two.step(100)
+            other = machine.snapshot()
+            for _ in range(2):
+                machine.restore(half)
+                assert machine.realms == (one,) and not two.alive and bytes(one._unread) == unread
+                assert machine.run_realm("hello").status == 0
+                machine.restore(half)
+                assert one.run() == end
+                machine.restore(other)
+                assert machine.realms == (two,) and not one.alive
+                assert two.run().status == 0 and machine.run_realm("hello").status == 0
+
+    def test_dropped(self) -> None:
+        """A Realm that its user does not hold any more comes back with its snapshot."""
+        with Machine() as machine:
+            root = machine.snapshot()
+            machine.realm("hello").step(100)
+            half = machine.snapshot()
+            machine.restore(root)
+            for _ in range(3):
+                machine.realm("smp").destroy()
+            machine.restore(half)
+            (realm,) = machine.realms
+            assert realm.instructions == 100 and realm.run().status == 0 and b"Hello" in realm.console
+
     def test_another(self) -> None:
         """A snapshot of another machine is refused."""
         with Machine() as machine, Machine() as other:

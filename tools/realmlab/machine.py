@@ -141,12 +141,14 @@ class Machine(Session):
     def _files(self) -> Iterable[tuple[bytes, int]]:
         return (one for realm in self.realms for one in realm._files())
 
-    def _save(self) -> dict[str, bytes]:
-        return {str(id(realm)): realm._save() for realm in self.realms}
+    def _save(self) -> dict[Realm, bytes]:
+        return {realm: realm._save() for realm in self.realms}
 
-    def _load(self, data: Mapping[str, bytes]) -> None:
-        for realm in self._realms:
-            realm._load(data.get(str(id(realm))))
+    def _load(self, data: Mapping[Realm, bytes]) -> None:
+        for realm in {*self._realms, *data}:
+            realm._load(data.get(realm))
+        self._realms = list(data)
+        self._hooks.symbols.forget()
 
     def __repr__(self) -> str:
         realms = ", ".join(map(repr, self.realms)) or "no Realm"

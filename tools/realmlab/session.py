@@ -39,8 +39,8 @@ class Snapshot(Struct, frozen=True):
     """The hardware, and the software written in Python."""
     passing: tuple[int, ...]
     """The instruction of each PE whose hooks have fired already; -1 for none."""
-    session: Mapping[str, bytes]
-    """The read and unread output of the consoles."""
+    session: Mapping[Any, bytes]
+    """The unread output of the consoles, by UART or by Realm; it has every Realm of that moment."""
 
     @property
     def time(self) -> int:
@@ -188,11 +188,11 @@ class Session:
         """The unfinished line of each console of the board that has one."""
         return {}
 
-    def _save(self) -> dict[str, bytes]:
+    def _save(self) -> Mapping[Any, bytes]:
         """What a snapshot keeps besides the platform."""
         return {}
 
-    def _load(self, data: Mapping[str, bytes]) -> None:
+    def _load(self, data: Mapping[Any, bytes]) -> None:
         """Restore what ``_save`` returned."""
 
     def close(self) -> None:
