@@ -69,6 +69,12 @@ class Clock:
             self._words[_SKIPPED] += idle
             self._words[w.M_BUDGET] = 0  # code that runs has to look at the time anew
 
+    def spend(self, ticks: int) -> None:
+        """Let the time of work pass that no instructions stand for."""
+        words = self._words
+        words[_SKIPPED] += ticks
+        words[w.M_BUDGET] = 0
+
     def ticks(self, count: int) -> Ticks:
         """The ticks in which the counter has certainly seen ``count`` instructions, and none less."""
         return Ticks(-(-count // self._per_tick))

@@ -15,8 +15,11 @@ from cca_arch.types import SecurityState
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.isa import frame
 from cca_rmm.commands import attestation
-from cca_rmm.commands.attestation import ATTEST, ATTEST_OFFSET, MAX_TOKEN, SLICE_TICKS, SLICES, AttestState
+from cca_rmm.commands.attestation import ATTEST, ATTEST_OFFSET, MAX_TOKEN, AttestState
+from cca_rmm.costs import SIGN_SLICE
+from cca_rmm.costs import SIGN_SLICES as SLICES
 
+SLICE_TICKS = SIGN_SLICE // 10  # the counter of the board has 100 MHz
 RAM, PAGE = 0x8000_0000, 0x1000
 CALL, BUFFER = RAM + PAGE, RAM + 2 * PAGE
 UNPROTECTED = 0x1_0000_0000
@@ -304,7 +307,7 @@ class TestInterruption:
     """Signing takes time, and gives way to the Host."""
 
     def test_time_passes(self, realm_calls: Caller) -> None:
-        """A token costs its slices of virtual time."""
+        """A token costs its slices of virtual time: several milliseconds, so that a Host of 1 ms can interrupt it."""
         realm_calls.init()
         before = realm_calls.clock.now
         realm_calls.part(0, PAGE)
@@ -327,6 +330,22 @@ class TestInterruption:
         assert left.exit_reason == RecExitReason.HOST_CALL
         assert list(left.gprs[:4]) == [RsiStatus.INCOMPLETE, 0, 0, 0]
         assert realm_calls.part(0, PAGE) == (RsiStatus.SUCCESS, whole)
+
+    def test_a_host_of_one_millisecond(self, realm_calls: Caller) -> None:
+        """A timer tick of 1 ms, as hosts have it, comes while a token is signed: more than once."""
+        realm_calls.init()
+        clock, pe, ticks = realm_calls.clock, realm_calls.host.pe, 0
+        pe.host_timer(clock.now + clock.counter_hz // 1000)
+        exit = realm_calls.realm.enter(gprs=(CONTINUE, BUFFER, 0, PAGE))
+        while exit.exit_reason == RecExitReason.IRQ:
+            ticks += 1
+            pe.host_timer(clock.now + clock.counter_hz // 1000)
+            exit = realm_calls.realm.enter()
+            if exit.exit_reason == RecExitReason.HOST_CALL and exit.gprs[0] == RsiStatus.INCOMPLETE:
+                exit = realm_calls.realm.enter(gprs=(CONTINUE, BUFFER, 0, PAGE))
+        pe.host_timer(None)
+        assert exit.gprs[0] == RsiStatus.SUCCESS
+        assert ticks >= 3
 
     def test_interrupts_all_the_time(self, realm_calls: Caller) -> None:
         """However often the Host interrupts, the token gets done, and is the same."""

@@ -20,10 +20,11 @@ from cca_arch.cca_token import CCA_TAG, PLATFORM_TOKEN, REALM_PROFILE, REALM_TOK
 from cca_arch.el3 import ATTEST_CURVE_P384, RmmEl3
 from cca_arch.rmi.v1_0 import HashAlgorithm, RecExitReason
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
-from cca_arch.types import GRANULE_SIZE, Ticks
+from cca_arch.types import GRANULE_SIZE
 from cca_rmm.base.command import Check, Command, Refusal, Result, loaded
 from cca_rmm.commands.calls import ServiceCall
 from cca_rmm.commands.service_memory import ADDR_BOUND, PAGE_ALIGN, RIPAS, MemoryCall, page
+from cca_rmm.costs import SIGN_SLICE, SIGN_SLICES, spend
 from cca_rmm.objects import measurement
 from cca_rmm.objects.measurement import HASH_SIZE
 from cca_rmm.objects.realm import REM_COUNT, RPV_OFFSET
@@ -35,13 +36,10 @@ if TYPE_CHECKING:
     from cca_rmm.base.core import Core
     from cca_rmm.objects.rec import Rec
 
-__all__ = ["ATTEST", "ATTEST_OFFSET", "COMMANDS", "KEYS", "MAX_TOKEN", "SLICES", "SLICE_TICKS", "Attest", "AttestState"]
+__all__ = ["ATTEST", "ATTEST_OFFSET", "COMMANDS", "KEYS", "MAX_TOKEN", "Attest", "AttestState"]
 
 MAX_TOKEN: Final = GRANULE_SIZE
 """The upper bound that INIT reports: the size of the auxiliary granule."""
-SLICES: Final = 8
-SLICE_TICKS: Final = 500
-"""Signing takes SLICES * SLICE_TICKS of virtual time; an interrupt waits for one slice at most."""
 
 ATTEST_OFFSET: Final = 0x800  # of Attest in the REC granule
 _RAK: Final = 0x40  # offsets in the RMM's key area, whose first page starts with Keys
@@ -204,11 +202,11 @@ def token_continue(call: ContinueCall) -> Result | None:
 def signed(call: ContinueCall) -> bool:
     """Spend the remaining slices and sign; returns False if a Host interrupt comes first."""
     rmm, pe, clock = call.rmm, call.pe, call.pe.machine.clock
-    for done in range(call.attest.slices, SLICES):
+    for done in range(call.attest.slices, SIGN_SLICES):
         if pe.interrupted():
             ATTEST.write(rmm.port, rmm.current(pe) + ATTEST_OFFSET, slices=done)
             return False
-        clock.skip_to(Ticks(clock.now + SLICE_TICKS))
+        spend(clock, SIGN_SLICE)
     port, area, aux = rmm.port, rmm.key_area, call.record.aux_attest
     realm_token = cose.sign1(port.read(area + _RAK, cose.SCALAR_SIZE), port.read(aux, call.attest.size))
     platform_token = port.read(area + _PLATFORM, KEYS.load(port, area).platform_size)

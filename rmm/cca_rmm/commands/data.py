@@ -3,11 +3,12 @@
 from typing import Any, Final
 
 from cca_arch.descriptors import rtte
-from cca_arch.rmi.v1_0 import Rmi, RmiDataFlags, RmiRipas
+from cca_arch.rmi.v1_0 import HashAlgorithm, Rmi, RmiDataFlags, RmiRipas
 from cca_arch.types import GRANULE_SIZE
 from cca_rmm.base.command import Check, Command, Result, loaded
 from cca_rmm.commands.calls import RealmCall, read_ns
 from cca_rmm.commands.conditions import RD, REALM_NEW, RTT, granule
+from cca_rmm.costs import HASH_PAGE, spend
 from cca_rmm.objects import measurement, rtt
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.rtt import Walk
@@ -59,6 +60,8 @@ def data_create(call: CreateCall) -> Result:
     rmm.granules.move(call.pe, call.data, "DATA_CREATE")
     call.edit(call.ipa, call.w, rtte.assigned(RmiRipas.RAM, call.data, rtte.PAGE_LEVEL))
     old, page = measurement.load(rmm.port, call.rd, 0), measurement.page_digest(realm.hash_algo, call.flags, content)
+    if page:
+        spend(call.pe.clock, HASH_PAGE[HashAlgorithm(realm.hash_algo)])
     rim = measurement.rim_data(realm.hash_algo, old, call.ipa, call.flags, page)
     measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "DATA_CREATE", call.ipa, page)
     return (0,)

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from cca_arch.el3 import RmmEl3, RmmEl3Status
 from cca_arch.rmi.v1_0 import Rmi
-from cca_arch.types import GRANULE_SIZE
 from cca_rmm.base.command import Call, Check, Command, Refusal, Result
 from cca_rmm.commands.conditions import granule
 from cca_rmm.objects.granule import State
@@ -49,7 +48,7 @@ def granule_delegate(call: GranuleCall) -> Result | Refusal:
     """Have EL3 move the granule to the Realm PAS, which it does only from NS; then scrub the granule."""
     if call.pe.smc(RmmEl3.GTSI_DELEGATE, call.addr)[0] != RmmEl3Status.OK:
         return GRAN_GPT
-    call.rmm.port.zero(call.addr, GRANULE_SIZE)
+    call.rmm.granules.scrub(call.pe, call.addr)
     call.rmm.granules.move(call.pe, call.addr, "GRANULE_DELEGATE")
     return (0,)
 

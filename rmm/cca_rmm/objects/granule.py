@@ -12,6 +12,7 @@ from cca_arch.types import GRANULE_SIZE, Pas, SecurityState
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.events import GranuleTransition
 from cca_platform.trace.trace import Trace
+from cca_rmm.costs import SCRUB, spend
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -111,5 +112,11 @@ class Granules:
 
     def release(self, pe: "Pe | None", pa: int, event: str) -> None:
         """Scrub a granule and return it to DELEGATED by ``event``."""
-        self.port.zero(pa, GRANULE_SIZE)
+        self.scrub(pe, pa)
         self.move(pe, pa, event)
+
+    def scrub(self, pe: "Pe | None", pa: int) -> None:
+        """Zero a granule, which takes time."""
+        self.port.zero(pa, GRANULE_SIZE)
+        if pe is not None:
+            spend(pe.clock, SCRUB)

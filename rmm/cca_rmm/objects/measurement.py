@@ -12,6 +12,7 @@ from cca_platform.memory.ports import Port
 from cca_platform.trace.events import MeasurementExtend
 from cca_platform.trace.forms import UNSET
 from cca_platform.trace.trace import Trace
+from cca_rmm.costs import EXTEND, spend
 from cca_rmm.objects.realm import SLOT, Realm, measurement_offset
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def store(
     ``kind`` says what was measured; ``content`` is the extension: the digest of a page or REC, or the Realm's value.
     """
     port.write(rd + measurement_offset(index), value.ljust(SLOT, b"\0"))
+    spend(pe.clock, EXTEND[HashAlgorithm(realm.hash_algo)])
     if trace.on:
         algorithm = _ALGORITHM[HashAlgorithm(realm.hash_algo)]
         event = MeasurementExtend(
