@@ -59,7 +59,6 @@ def overwritten(base: int) -> bytes:
 class TestHostileCode:
     """The old or the new instruction runs: it faults for ever, or the loop behind it goes on (DDI 0487, B2.2.5)."""
 
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="a faulting instruction is read again after the fact")
     def test_overwritten_instruction_in_a_realm(self, tmp_path: Path) -> None:
         """A Realm that overwrites an instruction which then faults ends as Realms end."""
         path = tmp_path / "payload.bin"
@@ -67,7 +66,6 @@ class TestHostileCode:
         with realmlab.Machine() as machine:
             assert machine.run_realm(path, max_insns=10_000).reason in ("stuck", "limit")
 
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="a faulting instruction is read again after the fact")
     def test_overwritten_instruction_at_el2(self) -> None:
         """Code at Non-secure EL2 that overwrites an instruction which then faults ends as such code ends."""
         base = 0x8800_0000

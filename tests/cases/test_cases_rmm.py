@@ -70,7 +70,6 @@ def test_timer_that_the_realm_turns_off(host: Host) -> None:
     assert realm.enter().exit_reason == RecExitReason.HOST_CALL
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="HCR_EL2.TEA has no effect")
 def test_external_abort_of_a_realm(host: Host) -> None:
     """HCR_EL2.TEA is 1 for Realms: an external abort of unprotected memory is an exit, not the Realm's."""
     nobody = 0x7000_0000  # a physical address without memory or device

@@ -139,9 +139,9 @@ class TestHypervisorConfiguration:
             (0, RW),
             (1, RW | 1),
             (RW | 1 << 34, RW),  # E2H: no FEAT_VHE
-            (RW | 1 << 46 | 1 << 48, RW | 1 << 46 | 1 << 48),  # FWB, GPF
+            (RW | 1 << 46 | 1 << 48 | 1 << 37, RW | 1 << 46 | 1 << 48 | 1 << 37),  # FWB, GPF, TEA
             (RW | 1 << 29 | 1 << 15 | 0x7FFF << 49, RW),
-            ((1 << 64) - 1 & ~(1 << 27), 0x0001_4003_DFFF_7FFF & ~(1 << 27)),
+            ((1 << 64) - 1 & ~(1 << 27), 0x0001_4023_DFFF_7FFF & ~(1 << 27)),
         ],
     )
     def test_bits(self, bench: Any, written: int, read: int) -> None:

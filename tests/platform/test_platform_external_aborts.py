@@ -1,12 +1,13 @@
 """External aborts, alignment faults and accesses that a device does not support, as code at EL1 and EL2 gets them."""
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 CODE, VECTORS, TABLE = 0x8010_0000, 0x8011_0000, 0x8021_0000
 UART, DMA = 0x1C09_0000, 0x1C30_0000
 NOWHERE = 0x7000_0000
+PAGE = 0x9000_0000  # an IPA
 IL, WNR = 1 << 25, 1 << 6
 EXTERNAL, ALIGNMENT, UNSUPPORTED = 0x10, 0x21, 0x35
 _MMU = {"tcr": 25 | 25 << 16 | 5 << 32 | 1 << 31, "ttbr0": TABLE, "mair": 0x44_FF00, "sctlr": 0x30D0_0801}
@@ -128,3 +129,49 @@ class TestSError:
         assert x[2] == 1 << 8
         assert x[20] == 0x2F << 26 | IL | 0x12
         assert (x[22], x[24]) == (CODE + 16, 0x380)
+
+
+class TestRouting:
+    """HCR_EL2.TEA: EL2 gets the synchronous external aborts of lower levels."""
+
+    TEA: Final = 1 << 37
+
+    @pytest.mark.parametrize("el", [0, 1])
+    @pytest.mark.parametrize(("source", "ec"), [("ldr x5, [x0]", 0x24), ("str x5, [x0]", 0x24), ("br x0", 0x20)])
+    def test_access(self, guest: Any, el: int, source: str, ec: int) -> None:
+        """With TEA at EL2, else at EL1; the instruction is not described, and HPFAR_EL2 stays."""
+        guest.map(PAGE, NOWHERE, guest.S2)
+        wnr = WNR if source[:3] == "str" else 0
+        guest.pe.write_sysreg("hpfar_el2", 0xABCD0)
+        got = guest.enter(source, el, x0=PAGE)
+        assert (got.level, got.esr & ~(1 << 26), got.far) == (1, ec << 26 | IL | EXTERNAL | wnr, PAGE)
+        got = guest.enter(source, el, x0=PAGE, x10=guest.HCR | self.TEA)
+        assert (got.level, got.esr, got.far) == (2, ec << 26 | IL | EXTERNAL | wnr, PAGE)
+        assert got.hpfar == 0xABCD0
+
+    def test_walk(self, guest: Any) -> None:
+        """Those of a walk of stage 1, too."""
+        guest.map(PAGE, NOWHERE, guest.S2)
+        for name, value in (_MMU | {"ttbr0": PAGE}).items():
+            guest.pe.write_sysreg(f"{name}_el1", value)
+        got = guest.enter("nop", x10=guest.HCR | self.TEA)
+        assert (got.level, got.esr) == (2, 0x20 << 26 | IL | 0x15)
+
+    def test_other_aborts(self, guest: Any) -> None:
+        """Other aborts go where they went."""
+        got = guest.enter("br x0", x0=CODE + 2, x10=guest.HCR | self.TEA)
+        assert got.level == 1
+        guest.pe.write_sysreg("sctlr_el1", 0x30D0_0800)
+        guest.map(PAGE, UART, guest.S2 & ~0x3C)
+        got = guest.enter("ldr w5, [x0, #1]", x0=PAGE, x10=guest.HCR | self.TEA)
+        assert (got.level, got.esr & 0x3F) == (1, ALIGNMENT)
+
+    def test_el2(self, bench: Any) -> None:
+        """EL2's own stay its own, with TEA or without."""
+        assert run(bench, "msr hcr_el2, x2; ldr x1, [x0]", 2, x0=NOWHERE, x2=1 << 31 | self.TEA)[0] == (
+            0x25 << 26 | IL | EXTERNAL
+        )
+
+    def test_readable(self, bench: Any) -> None:
+        """TEA reads as it was written."""
+        assert bench.run("msr hcr_el2, x2; mrs x3, hcr_el2; smc #0", el=2, x2=self.TEA)[3] == 1 << 31 | self.TEA

@@ -25,6 +25,7 @@ __all__ = [
     "faulting_address",
     "iss",
     "store_value",
+    "touches",
     "vector_store_value",
     "writeback",
 ]
@@ -223,6 +224,13 @@ def store_value(access: MemoryAccess, x: Sequence[int], register: int | None = N
     """What a store writes to memory from a general register, by default Rt; the zero register gives 0."""
     source = access.rt if register is None else register
     return 0 if source == 31 else x[source] & ((1 << 8 * access.size) - 1)
+
+
+def touches(access: MemoryAccess, base: int, fault_page: int) -> bool:
+    """Whether an access that starts at ``base`` reaches into the page of ``fault_page``, tags apart."""
+    distance = ((fault_page & ~_IN_PAGE) - base) & _VA_BITS
+    same = not (base ^ fault_page) & _VA_BITS & ~_IN_PAGE
+    return access.aborts and (same or (access.mode is not Mode.VALUE and distance < access.total))
 
 
 def faulting_address(access: MemoryAccess, base: int, fault_page: int) -> int:

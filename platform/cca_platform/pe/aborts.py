@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from cca_arch.sysregs import FSC_LEVEL, DataAbortEsr, Ec, Fsc, GpcEsr, Hcr, Hpfar, syndrome
-from cca_arch.types import Access
+from cca_arch.types import Access, SecurityState
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
 from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT
@@ -19,6 +19,8 @@ _DATA: Final = int(Ec.DATA_ABORT)
 _S1PTW, _WNR = DataAbortEsr.s1ptw.low, DataAbortEsr.wnr.low
 _HCR_TGE: Final = Hcr.tge.mask
 _HCR_GPF: Final = Hcr.gpf.mask
+_HCR_TEA: Final = Hcr.tea.mask
+_SECURE: Final = int(SecurityState.SECURE)
 _FIPA: Final = Hpfar.fipa.low
 _U64: Final = (1 << 64) - 1
 _GPCSC: Final = {GPC_ADDRESS_SIZE: 0x00, GPC_WALK_FAULT: 0x04, GPC_GPF: 0x0C, GPC_EXTERNAL_ABORT: 0x14}
@@ -42,10 +44,12 @@ def abort(words: Sequence[int], x: Sequence[int], el: int, word: int, wnr: bool 
     fsc, stage2, s1ptw = words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] == 2, words[w.P_FAULT_S1PTW]
     gpf, hcr = words[w.P_FAULT_GPF], words[w.P_HCR]
     is_fetch, is_write = (words[w.P_FAULT_ACCESS] == kind for kind in (Access.FETCH, Access.WRITE))
-    is_external = fsc & ~FSC_LEVEL == EXTERNAL_ABORT_WALK
+    is_external = fsc == EXTERNAL_ABORT or fsc & ~FSC_LEVEL == EXTERNAL_ABORT_WALK
     hpfar = words[w.P_FAULT_IPA] >> 12 << _FIPA if stage2 and not is_external else None
-    to_el2 = el == 2 or stage2 or (el == 0 and hcr & _HCR_TGE) or (gpf == 1 and hcr & _HCR_GPF)
-    target = 3 if gpf > 1 else 2 if to_el2 else 1
+    if words[w.P_SECURITY] == _SECURE:
+        hcr = 0
+    routed = (el == 0 and hcr & _HCR_TGE) or (gpf == 1 and hcr & _HCR_GPF) or (is_external and hcr & _HCR_TEA)
+    target = 3 if gpf > 1 else 2 if el == 2 or stage2 or routed else 1
     same = target == el
     cm = False
     if is_fetch:
@@ -53,11 +57,12 @@ def abort(words: Sequence[int], x: Sequence[int], el: int, word: int, wnr: bool 
         iss, far = s1ptw << _S1PTW | fsc, words[w.P_PC]
     else:
         decoded = None if word < 0 else decode(word)
+        base = 0 if decoded is None else la.address(decoded, x, words[w.P_SP], words[w.P_PC])
         ec = _DATA | same
-        if decoded is None:  # the code vanished under the access: what is known is the page
+        # The instruction is read after the fact. If it has gone, or another one is there, what is known is the page.
+        if decoded is None or not la.touches(decoded, base, words[w.P_FAULT_VA]):
             iss, far = s1ptw << _S1PTW | fsc | is_write << _WNR, words[w.P_FAULT_VA]
         else:
-            base = la.address(decoded, x, words[w.P_SP], words[w.P_PC])
             far = la.faulting_address(decoded, base, words[w.P_FAULT_VA])
             iss = la.iss(decoded, fsc, wnr=wnr, s1ptw=s1ptw, stage2=stage2 and not is_external)
             cm = decoded.cm

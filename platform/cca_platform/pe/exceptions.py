@@ -95,9 +95,10 @@ def _not_executed(pe: "Pe", number: int) -> None:
         pe.take(SMC_0 | _immediate(pe, 0), 2)
     elif number == _DATA_ALIGNMENT:
         decoded = decode(int(hooks.instruction(pe.address, 0)))
-        assert decoded is not None
-        far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
-        iss = la.iss(decoded, Fsc.ALIGNMENT, stage2=False)
+        far, iss = 0, int(Fsc.ALIGNMENT)
+        if decoded is not None:  # the code has not been overwritten meanwhile
+            far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
+            iss = la.iss(decoded, Fsc.ALIGNMENT, stage2=False)
         pe.take(syndrome(Ec.DATA_ABORT | (own == pe.el), iss), own, far)
     elif maintenance.refused(pe.address):
         pe.el = pe.spsr >> _EL_LOW & _EL_ONES
