@@ -113,7 +113,7 @@ class Board:
             if path.parent == _FOLDER:
                 known = ", ".join(names())
                 raise MachineError(f"board must be one of {known} or a .toml file, not {str(name)!r}") from None
-            raise MachineError(f"board file {path} must be readable, not {error.strerror}: name another") from None
+            raise MachineError(f"board file {path} must be readable ({error.strerror}): check the path") from None
         try:
             return cls.parse(_with_base(tomllib.loads(text)), path.stem)
         except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:

@@ -151,7 +151,7 @@ class TestKinds:
     def test_scope(self, kinds: Kinds) -> None:
         """A kind is known to the machines that are given it, and to no other."""
         machine_with("my-alarm", kinds).close()
-        with pytest.raises(MachineError, match=r"kind of device mine must be one of .*pl011.*, not 'my-alarm'"):
+        with pytest.raises(MachineError, match=r"kind of device mine must be one of .*pl011.*, not 'my-alarm': .*`device_modules`"):
             machine_with("my-alarm", Kinds())
 
     @pytest.mark.parametrize("kind", ["", "My-Alarm", "my alarm", " alarm"])
@@ -206,7 +206,7 @@ class TestModule:
 
     def test_missing(self, tmp_path: Path) -> None:
         """So does one that is not there."""
-        with pytest.raises(MachineError, match="must be readable, not No such file or directory: name another"):
+        with pytest.raises(MachineError, match=r"must be readable \(No such file or directory\): check"):
             Kinds().load(tmp_path / "missing.py")
 
     def test_board(self, tmp_path: Path) -> None:

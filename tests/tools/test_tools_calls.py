@@ -121,7 +121,7 @@ class TestClosed:
         """Neither it nor its Realms."""
         with Machine() as machine:
             realm, saved = machine.realm("hello"), machine.snapshot()
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: machine.realm("hello"),
             lambda: machine.run_realm("hello"),
             machine.snapshot,
@@ -130,7 +130,14 @@ class TestClosed:
             realm.step,
             realm.destroy,
             lambda: realm.expect("Hello"),
-        ):
+            lambda: realm.read(RAM, 4),
+            lambda: realm.write(RAM, b"word"),
+            lambda: realm.rtt,
+            lambda: machine.read(RAM, 4),
+            lambda: machine.write(RAM, b"word"),
+            lambda: machine.granule(RAM),
+        ]
+        for call in calls:
             with pytest.raises(MachineError, match=r"a machine must be open for .*, not closed: make another"):
                 call()
         machine.close()

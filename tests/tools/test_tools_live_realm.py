@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class TestRun:
                 realm.run()
             result = realm.destroy()
             assert result.status == 0 and not realm.alive and machine.realms == ()
-            with pytest.raises(MachineError, match="must exist to run"):
+            with pytest.raises(MachineError, match="must exist for a run"):
                 realm.step()
 
     def test_half_way(self) -> None:
@@ -134,6 +135,50 @@ class TestRun:
             with pytest.raises(MachineError, match="`vcpus`"):
                 machine.realm("hello", vcpus=0)
             assert machine.realms == () and machine.host.delegated == 0
+
+
+class TestGone:
+    """What a Realm cannot do in its present state is a MachineError that says why."""
+
+    @pytest.mark.parametrize("undone", [False, True])
+    def test_gone(self, undone: bool) -> None:
+        """One that was destroyed, or that a snapshot does not have, shows nothing any more."""
+        with Machine() as machine:
+            saved, realm = machine.snapshot(), machine.realm("hello")
+            if undone:
+                machine.restore(saved)
+            else:
+                realm.destroy()
+            looks: list[Callable[[], object]] = [
+                lambda: realm.read(RAM, 4),
+                lambda: realm.write(RAM, b"word"),
+                lambda: realm.rtt,
+                lambda: realm.rec,
+                lambda: realm.facts,
+                realm.run,
+                realm.step,
+            ]
+            for look in looks:
+                with pytest.raises(MachineError, match=r"a Realm must exist for .*, not be destroyed or undone: make"):
+                    look()
+            if undone:
+                with pytest.raises(MachineError, match="must have ended to have a result, not be undone"):
+                    _ = realm.result
+
+    def test_result(self) -> None:
+        """There is a result once it is destroyed."""
+        with Machine() as machine, machine.realm("hello") as realm:
+            realm.run()
+            with pytest.raises(MachineError, match=r"must be destroyed to have a result: call destroy\(\)"):
+                _ = realm.result
+
+    @pytest.mark.parametrize("count", [0, -1])
+    def test_count(self, count: int) -> None:
+        """One step is the least."""
+        with Machine() as machine, machine.realm("hello") as realm:
+            with pytest.raises(MachineError, match=f"`count` must be 1 or more, not {count}"):
+                realm.step(count)
+            assert realm.instructions == 0
 
 
 class TestStep:
@@ -229,7 +274,7 @@ class TestConsole:
         with Machine() as machine, machine.realm("hello") as realm:
             assert realm.expect(r"RSI (\d)\.0")[1] == "1"
             assert realm.expect("Hello from (.*)EL1")[1] == "Realm "
-            with pytest.raises(NotSeen, match=r"must show 'Hello', but exit; it sent \.\.\."):
+            with pytest.raises(NotSeen, match=r"must show 'Hello', but exit; it sent '\\n'"):
                 realm.expect("Hello")
 
     def test_talk(self, payload: Any) -> None:

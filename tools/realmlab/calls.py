@@ -55,8 +55,7 @@ class Calls:
 
     def must_be_free(self, what: str, *, hook: bool = False) -> None:
         """Raise MachineError if ``what`` has to wait for a call under way; ``hook``: it can be done in a hook."""
-        if self._closed:
-            raise MachineError(f"a machine must be open for {what}(), not closed: make another")
+        self.must_be_open(f"{what}()")
         if not self._doing or (hook and self._between):
             return
         where = "take it in a `hook`, or call" if hook else "call"
@@ -64,6 +63,11 @@ class Calls:
             f"{what}() must wait until {self._doing}() has returned, not be called in its callbacks: "
             f"{where} stop() there and do it after the run"
         )
+
+    def must_be_open(self, what: str) -> None:
+        """Raise MachineError if the machine is closed, and cannot do ``what`` any more."""
+        if self._closed:
+            raise MachineError(f"a machine must be open for {what}, not closed: make another")
 
     def close(self) -> bool:
         """Take no more calls; returns False if that was so before. Raises MachineError in a callback."""

@@ -7,15 +7,15 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cca_platform.errors import MachineError
 
 from .sizes import parse_address, parse_range, parse_size
 
 __all__ = [
-    "address", "at_least", "bytes_or_file", "hex_bytes", "one_of", "optional", "paths", "patterns", "ranges", "several",
-    "size", "text",
+    "COUNT", "address", "at_least", "bytes_or_file", "hex_bytes", "one_of", "optional", "paths", "patterns", "ranges",
+    "several", "size", "text",
 ]  # fmt: skip
 
 
@@ -32,6 +32,10 @@ def at_least(least: int, most: int | None = None) -> Callable[[str, Any], int]:
         return value
 
     return check
+
+
+COUNT: Final = at_least(1)
+"""How many: one or more."""
 
 
 def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:

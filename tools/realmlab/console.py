@@ -9,11 +9,12 @@ from cca_platform.errors import MachineError
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.trace.events import ConsoleWrite
 
-__all__ = ["Consoles", "Expected", "NotSeen", "Watch"]
+__all__ = ["Consoles", "Expected", "NotSeen", "Watch", "sent"]
 
 _LINE: Final = 4096  # bytes without a newline before they count as a line
 _EXACT: Final = "surrogateescape"  # non-text bytes round-trip
 _UNREAD: Final = 0x1_0000  # bytes of unread output to keep
+_TAIL: Final = 200  # bytes of output in a message
 
 
 class Watch:
@@ -57,6 +58,14 @@ class Watch:
 
 class NotSeen(MachineError):
     """The run ended or paused before the console showed the expected pattern."""
+
+
+def sent(unread: bytearray) -> str:
+    """The end of the unread output, for a message."""
+    if not unread:
+        return "there is no unread output"
+    dots = "..." if len(unread) > _TAIL else ""
+    return f"it sent {dots}{bytes(unread[-_TAIL:]).decode(errors='replace')!r}"
 
 
 class Expected:

@@ -18,7 +18,8 @@ from cca_platform.halt import Halt
 from cca_platform.trace.events import RunStart, RunStop
 from cca_rmm.rmm import Rmm
 
-from .console import Consoles, NotSeen, Watch
+from .checks import COUNT, at_least
+from .console import Consoles, NotSeen, Watch, sent
 from .cpu import Cpu, Registers
 from .images import load_bias, parse_image
 from .options import BOARD, NsMachineOptions, NsRunOptions, RunOptions, read, takes
@@ -28,7 +29,6 @@ from .session import Session
 __all__ = ["NsMachine"]
 
 _RESETS = 16  # in a run that waits for a string
-_TAIL = 200  # bytes of output in a message
 
 Image = str | os.PathLike[str] | NsImage
 
@@ -180,6 +180,8 @@ class NsMachine(Session):
 
         A PE in WFI takes a step when an interrupt wakes it. Raises MachineError if the PE or the machine is off.
         """
+        COUNT("count", count)
+        at_least(0, len(self.platform.pes) - 1)("cpu", cpu)
         pe = self.platform.pes[cpu]
         with self._calls.call("step"):
             for _ in range(count):
@@ -214,10 +216,8 @@ class NsMachine(Session):
             consoles.end_expect(name)
         if expected.match is None:
             _, reason, message = judge(self.platform, end, Watch(), _RESETS)
-            tail = bytes(consoles.unread[name][-_TAIL:]).decode(errors="replace")
-            raise NotSeen(
-                f"{name} must show {expected.pattern.pattern!r}, but {message or reason}; it sent ...{tail!r}"
-            )
+            seen = sent(consoles.unread[name])
+            raise NotSeen(f"{name} must show {expected.pattern.pattern!r}, but {message or reason}; {seen}")
         return expected.match
 
     def send(self, data: bytes | str, *, uart: str | None = None) -> None:

@@ -16,7 +16,8 @@ from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
 
 from .calls import Calls
-from .console import Expected, NotSeen
+from .checks import COUNT
+from .console import Expected, NotSeen, sent
 from .cpu import Cpu, pages
 from .hooks import Hook, Hooks, Listener, is_event
 from .options import RealmRunOptions, RunOptions, read, takes
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Realm"]
 
-_TAIL: Final = 200  # bytes of output in a message
 _UNREAD: Final = 0x1_0000  # bytes of unread output to keep
 
 
@@ -87,11 +87,13 @@ class Realm:
     @property
     def facts(self) -> RealmFacts:
         """The contents of its RD: state, measurements, RPV; raises MachineError if the RMM brings no inspector."""
+        self._must_exist("facts")
         return self._inspector.realm(self.rd)
 
     @property
     def rtt(self) -> RttView:
         """Its translation tables, found by VTTBR_EL2, or by its RD while no PE runs it."""
+        self._must_exist("rtt")
         inspector = self.machine.inspector
         for vcpu in self.vcpus:
             if vcpu.cpu is not None:
@@ -101,6 +103,7 @@ class Realm:
     @property
     def rec(self) -> RecView:
         """The REC of its first vCPU; ``vcpus[n].rec`` is another."""
+        self._must_exist("rec")
         return self.vcpus[0].rec
 
     @property
@@ -109,11 +112,13 @@ class Realm:
 
     def read(self, ipa: int, size: int) -> bytes:
         """Read ``size`` bytes at an IPA, ignoring permissions; raises MachineError if nothing is mapped there."""
+        self._must_exist("read()")
         rtt, read_memory = self.rtt, self.machine.platform.memory.backdoor.read
         return b"".join(read_memory(rtt.translate(at), length) for at, length in pages(ipa, size))
 
     def write(self, ipa: int, data: bytes) -> None:
         """Write bytes at an IPA; raises MachineError, and writes nothing, if part of the range is not mapped."""
+        self._must_exist("write()")
         rtt, at = self.rtt, 0
         places = [(rtt.translate(start), length) for start, length in pages(ipa, len(data))]
         for pa, length in places:
@@ -163,6 +168,7 @@ class Realm:
         An exception in place of an instruction is a step, too. The RMM and the host handle it meanwhile; hooks and
         breakpoints do not fire.
         """
+        COUNT("count", count)
         self._must_be_alive()
         calls = self.machine._calls
         with calls.call("step"):
@@ -224,9 +230,13 @@ class Realm:
         """Ctrl-C, in a signal handler."""
         self._pause(Reason.INTERRUPTED)
 
-    def _must_be_alive(self) -> None:
+    def _must_exist(self, what: str) -> None:
+        self.machine._calls.must_be_open(what)
         if not self.alive:
-            raise MachineError("a Realm must exist to run, not be destroyed or undone: make another")
+            raise MachineError(f"a Realm must exist for {what}, not be destroyed or undone: make another")
+
+    def _must_be_alive(self) -> None:
+        self._must_exist("a run")
         if self.ended:
             raise MachineError(f"{self!r} must not have ended to run: make another, or go back to a snapshot")
 
@@ -248,9 +258,8 @@ class Realm:
             finally:
                 self._expected = None
             if expected.match is None:
-                tail = bytes(self._unread[-_TAIL:]).decode(errors="replace")
                 why = progress.message or progress.reason
-                raise NotSeen(f"the console must show {expected.pattern.pattern!r}, but {why}; it sent ...{tail!r}")
+                raise NotSeen(f"the console must show {expected.pattern.pattern!r}, but {why}; {sent(self._unread)}")
         assert expected.match is not None
         return expected.match
 
@@ -306,8 +315,13 @@ class Realm:
 
     @property
     def result(self) -> RunResult:
-        """How it ended and its figures, once it is destroyed."""
-        return self._vmm.result()
+        """How it ended and its figures, once it is destroyed; raises MachineError before."""
+        vmm = self._vmm
+        if vmm.phase is not Phase.DESTROYED:
+            raise MachineError("a Realm must be destroyed to have a result: call destroy(), or leave its `with` block")
+        if vmm.end is None:
+            raise MachineError("a Realm must have ended to have a result, not be undone: make another")
+        return vmm.result()
 
     def _files(self) -> list[tuple[bytes, int]]:
         """The payload and its load offset, for symbols."""

@@ -113,6 +113,7 @@ class Session:
 
     def granule(self, pa: int) -> GranuleView:
         """The granule at a physical address: its GPT entry, its state in the RMM, its bytes."""
+        self._calls.must_be_open("granule()")
         return GranuleView(self.platform, self.inspector, pa)
 
     def read(self, pa: int, size: int, world: SecurityState = SecurityState.NON_SECURE) -> bytes:
@@ -120,10 +121,12 @@ class Session:
 
         Raises GranuleProtectionFault for another world's memory, BusError if there is no memory.
         """
+        self._calls.must_be_open("read()")
         return self.memory.port(world).read(pa, size)
 
     def write(self, pa: int, data: bytes, world: SecurityState = SecurityState.NON_SECURE) -> None:
         """Write bytes at a physical address, with the access rights of ``world``."""
+        self._calls.must_be_open("write()")
         self.memory.port(world).write(pa, data)
 
     # -- hooks --------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ class Kinds:
         try:
             found = runpy.run_path(str(path))
         except OSError as error:
-            raise MachineError(f"device module {path} must be readable, not {error.strerror}: name another") from None
+            raise MachineError(f"device module {path} must be readable ({error.strerror}): check the path") from None
         except Exception as error:
             raise MachineError(f"device module {path} must run: {type(error).__name__}: {error}") from error
         devices = found.get(_NAME)
@@ -85,7 +85,10 @@ class Kinds:
         """The model for a row. MachineError for a kind that nobody registered, or options that it does not take."""
         factory = self._models.get(row.kind)
         if factory is None:
-            raise MachineError(f"kind of device {row.name} must be one of {', '.join(self.names)}, not {row.kind!r}")
+            raise MachineError(
+                f"kind of device {row.name} must be one of {', '.join(self.names)}, not {row.kind!r}: "
+                f"name another, or give `device_modules` that define it"
+            )
         model = factory(row, wiring)
         if not isinstance(model, Device):
             raise MachineError(f"the model of {row.kind!r} must derive from Device; {type(model).__name__} does not")

@@ -39,13 +39,13 @@ def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise MachineError(f"payload {path} must be readable, not {error.strerror}: check the path") from None
+        raise MachineError(f"payload {path} must be readable ({error.strerror}): check the path") from None
     if repaired is not None:
         data = repair(data)
         try:
             repaired.write_bytes(data)
         except OSError as error:
-            raise MachineError(f"{repaired} must be writable, not {error.strerror}: name another file") from None
+            raise MachineError(f"{repaired} must be writable ({error.strerror}): name another file") from None
     found = analyse(data)
     if as_json:
         print(json.dumps(asdict(found), indent=2))
