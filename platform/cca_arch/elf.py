@@ -1,29 +1,26 @@
-"""A reader of AArch64 ELF files for loaders: headers, segments, and the dynamic section's relocations.
+"""A reader of AArch64 ELF files for loaders: headers and segments.
 
 All loaders use this reader: the boot for Non-secure and Secure images, the VMM for Realm payloads. It trusts nothing
-and needs no section header table. Other modules read names of sections and symbols.
+and needs no section header table. Other modules read names of sections and symbols,
+and :mod:`cca_arch.relocation` what a loader has to do to a program that it moves.
 Published: System V ABI, chapters 4 and 5; ELF for the Arm 64-bit Architecture (IHI 0056).
 """
 
 import struct
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
 
 __all__ = [
     "MAGIC",
-    "R_AARCH64_RELATIVE",
     "Elf",
     "ElfError",
     "ElfType",
     "ProgramHeader",
-    "Relocation",
     "sections_broken",
     "without_sections",
 ]
 
 MAGIC: Final = b"\x7fELF"
-R_AARCH64_RELATIVE: Final = 1027
 
 _CLASS64, _LITTLE_ENDIAN, _EM_AARCH64 = 2, 1, 183
 _CLASSES: Final = {1: "32-bit"}
@@ -35,10 +32,7 @@ _PROGRAM_HEADER: Final = struct.Struct("<2I6Q")
 _SECTION_HEADER_SIZE: Final = 64
 _SECTIONS: Final = struct.Struct("<Q4x6H")  # e_shoff, then e_ehsize .. e_shstrndx, at offset 0x28
 _SECTIONS_AT: Final = 0x28
-_PT_LOAD, _PT_DYNAMIC = 1, 2
-_DT_RELA, _DT_RELASZ = 7, 8
-_DYNAMIC: Final = struct.Struct("<2Q")
-_RELA: Final = struct.Struct("<2Qq")
+_PT_LOAD: Final = 1
 
 
 class ElfError(ValueError):
@@ -66,14 +60,6 @@ class ProgramHeader(NamedTuple):
     filesz: int
     memsz: int
     align: int
-
-
-class Relocation(NamedTuple):
-    """An entry of a RELA table: ``addend`` and symbol for the virtual address ``offset``."""
-
-    offset: int
-    info: int
-    addend: int
 
 
 class Elf:
@@ -115,15 +101,7 @@ class Elf:
                 return va - segment.vaddr + segment.paddr
         return None
 
-    def relocations(self) -> Iterator[Relocation]:
-        """The entries of the RELA tables that PT_DYNAMIC names; tables outside a single segment are ignored."""
-        for dynamic in self.headers:
-            if dynamic.type == _PT_DYNAMIC:
-                tags = dict(_DYNAMIC.iter_unpack(_whole(self.contents(dynamic), _DYNAMIC.size)))
-                table = self._bytes_at(tags.get(_DT_RELA, 0), tags.get(_DT_RELASZ, 0))
-                yield from (Relocation(*entry) for entry in _RELA.iter_unpack(_whole(table, _RELA.size)))
-
-    def _bytes_at(self, va: int, size: int) -> bytes:
+    def bytes_at(self, va: int, size: int) -> bytes:
         """The bytes of the file at a virtual address; empty if they are not in one segment."""
         for segment in self.segments:
             at = va - segment.vaddr
@@ -176,8 +154,3 @@ def _check_segment(segment: ProgramHeader, size: int) -> None:
 
 def _of(value: int, names: dict[int, str]) -> str:
     return names.get(value, f"type {value}")
-
-
-def _whole(table: bytes, size: int) -> bytes:
-    """A table without a partial entry at its end."""
-    return table[: len(table) // size * size]

@@ -1,20 +1,23 @@
 """Non-secure images: what goes where, where it starts, and what is refused."""
 
+import gzip
 import struct
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from elf_files import BASE, moved
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cca_arch.types import SecurityState
 from cca_firmware.base.errors import BootError
-from cca_firmware.package.nsimage import NsImage, lay_out
+from cca_firmware.package.nsimage import NsImage, elf_parts, lay_out
 from cca_platform.board import Board
 
 ENTRY = 0x8800_0000
 FVP = Board.load("fvp")
+GZIP = gzip.compress(b"code", mtime=0)
 Segment = tuple[int, bytes, int]
 
 
@@ -55,6 +58,11 @@ class TestRaw:
         images = NsImage(b"raw!" * 4), NsImage(elf((0x9000_0000, b"code", 0), entry=0x9000_0000))
         assert parts(*images, entry=ENTRY + 8)[1] == ENTRY + 8
 
+    def test_compressed(self) -> None:
+        """A compressed file that does not start is data for whoever does."""
+        images = NsImage(b"raw!"), NsImage(GZIP, 0x9000_0000)
+        assert parts(*images) == ([(ENTRY, b"raw!", 4), (0x9000_0000, GZIP, len(GZIP))], ENTRY)
+
 
 class TestElf:
     def test_segments(self) -> None:
@@ -78,6 +86,13 @@ class TestElf:
         image = elf((0x1000, b"code" * 2, 4), entry=0x1004, kind=3)
         assert parts(NsImage(image, 0x8800_0000)) == ([(0x8800_1000, b"code" * 2, 12)], 0x8800_1004)
 
+    @pytest.mark.parametrize(("address", "word"), [(None, 0x1234), (0x8800_0000, 0x8800_1234)])
+    def test_relocated(self, address: int | None, word: int) -> None:
+        """It is relocated to where it goes; without an address it goes where it is linked."""
+        image = moved(36, 35, (BASE + 8).to_bytes(8, "little"))
+        (part,), _ = elf_parts(NsImage(image, address))
+        assert part.data[8:] == word.to_bytes(8, "little")
+
 
 BAD: dict[str, tuple[list[NsImage], int | None, str]] = {
     "empty": ([NsImage(b"", name="a.bin")], None, "a.bin must not be empty"),
@@ -95,6 +110,14 @@ BAD: dict[str, tuple[list[NsImage], int | None, str]] = {
     "into firmware": ([NsImage(elf((ENTRY, b"code", 1 << 31)))], None, "must lie in Non-secure DRAM"),
     "overlap": ([NsImage(b"raw!" * 2), NsImage(b"more", ENTRY + 4, "b.bin")], None, "b.bin at 0x88000004 must not"),
     "unaligned": ([NsImage(b"raw!" * 2, ENTRY + 2)], None, "must be the address of an instruction in an image, not"),
+    "compressed": ([NsImage(GZIP, name="Image.gz")], None, "Image.gz is compressed with gzip: unpack it first"),
+    "compressed entry": (
+        [NsImage(b"raw!"), NsImage(GZIP, 0x9000_0000, "a.gz")], 0x9000_0000, "a.gz is compressed with gzip",
+    ),
+    "relocation": (
+        [NsImage(moved(7, 8, struct.pack("<3Q", BASE + 24, 1025, 0)), name="c.elf")], None,
+        "c.elf has a relocation R_AARCH64_GLOB_DAT at 0x1018; only relative ones are applied",
+    ),
     "outside": ([NsImage(b"raw!")], ENTRY + 4, "must be the address of an instruction in an image, not 0x88000004"),
 }  # fmt: skip
 

@@ -1,10 +1,12 @@
 """Payload files: what loads, where it lands, and what a user reads when it does not."""
 
+import gzip
 import struct
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from elf_files import BASE, moved
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,6 +83,16 @@ class TestElf:
         image = load(header + headers + contents, MEMORY)
         assert image.entry == RAM_BASE + 0x1000
         assert image.segments[0].data[0x100:0x108] == (RAM_BASE + 0x1234).to_bytes(8, "little")
+
+    def test_compact_relocations(self):
+        """So are those of a DT_RELR table."""
+        image = load(moved(36, 35, (BASE + 8).to_bytes(8, "little")), MEMORY)
+        assert bytes(image.segments[0].data[8:]) == (RAM_BASE + 0x1234).to_bytes(8, "little")
+
+    def test_other_relocations(self):
+        """Any other relocation is refused by name."""
+        with pytest.raises(LoadError, match=r"^x.elf has a relocation R_AARCH64_JUMP_SLOT at 0x1018; only relative"):
+            load(moved(7, 8, struct.pack("<3Q", BASE + 24, 1026, 0)), MEMORY, "x.elf")
 
     @pytest.mark.parametrize("sections", [(1 << 40, 3, 1), (64, 60000, 1), (64, 1, 60000), (0, 5, 0)])
     def test_broken_section_headers(self, sections):
@@ -190,6 +202,20 @@ class TestOtherImages:
         """A raw binary runs from its first byte."""
         image = load(b"\x00\x00\x00\x14", MEMORY)
         assert (image.kind, image.entry, image.top) == ("raw", RAM_BASE, RAM_BASE + 4)
+
+    def test_compressed(self):
+        """A compressed kernel is refused with what to do, by whoever reads it."""
+        packed = gzip.compress(self.linux(0, 0x1000))
+        for reader in (lambda data: load(data, MEMORY, "Image.gz"), analyse, repair):
+            with pytest.raises(LoadError, match=r"^\S.* is compressed with gzip: unpack it first, as with `gunzip`$"):
+                reader(packed)
+        zboot = b"MZ\0\0zimg".ljust(24, b"\0") + b"gzip".ljust(64, b"\0")
+        with pytest.raises(LoadError, match=r"^vmlinuz is an EFI zboot kernel, compressed with gzip: give the file"):
+            load(zboot, MEMORY, "vmlinuz")
+
+    def test_efi_linux(self):
+        """A Linux Image with an EFI stub begins as a program for EFI, and is a Linux Image."""
+        assert load(b"MZ" + self.linux(0, 0x20_0000)[2:], MEMORY).kind == "linux"
 
     def test_largest(self):
         """A binary may fill everything below the device tree."""

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from cca_arch.compression import compressed
 from cca_arch.elf import MAGIC, Elf, ElfError, ElfType
+from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
 from cca_firmware.base.errors import BootError
 from cca_platform.board import Board
@@ -20,7 +22,7 @@ class NsImage(NamedTuple):
     """A file to load into Non-secure memory; ``name`` is for messages.
 
     A raw image is loaded at ``address``, by default the board's NS entry. An ELF executable defines its addresses and
-    must not have another; a position-independent one (ET_DYN) is loaded at ``address`` and relocates itself.
+    must not have another; a position-independent one (ET_DYN) is loaded at ``address`` and relocated to it.
     """
 
     data: bytes
@@ -53,11 +55,11 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
     """Lay out ``images``. They start at ``entry``, by default that of the first ELF file, else the first raw image.
 
     Raises BootError for a file that is damaged or for another machine, for images that overlap or do not fit into
-    Non-secure DRAM, and for an entry point outside them.
+    Non-secure DRAM, and for an entry point outside them or in a compressed file.
     """
     parts: list[Part] = []
     starts: list[int] = []
-    raw: list[int] = []
+    raw: list[Part] = []
     for number, image in enumerate(images):
         if not image.data:
             raise BootError(f"{image.name} must not be empty: give an ELF file or a raw image")
@@ -69,10 +71,14 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
             if image.address is None and number:
                 raise BootError(f"{image.name} must be given an address, as in {image.name}@{board.ns_entry:#x}")
             at = board.ns_entry if image.address is None else image.address
-            parts.append(Part(image.name, at, image.data, len(image.data)))
-            raw.append(at)
+            raw.append(Part(image.name, at, image.data, len(image.data)))
+            parts.append(raw[-1])
     _check_places(parts, board)
-    chosen = entry if entry is not None else (*starts, *raw)[0]
+    chosen = entry if entry is not None else (*starts, *(part.address for part in raw))[0]
+    for part in raw:
+        packed = compressed(part.data)
+        if packed and part.address <= chosen < part.top:
+            raise BootError(f"{part.name} {packed}")
     if chosen % 4 or not any(part.address <= chosen < part.top for part in parts):
         raise BootError(f"the NS entry point must be the address of an instruction in an image, not {chosen:#x}")
     return Layout(tuple(parts), chosen)
@@ -80,27 +86,27 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
 
 def elf_parts(image: NsImage) -> tuple[list[Part], int]:
     """The parts and entry point of an ELF file; raises BootError if it is damaged or for another machine."""
+    base = image.address or 0
     try:
         program = Elf(image.data)
+        contents = relocated(program, base)
     except ElfError as error:
         raise BootError(f"{image.name} {error}") from None
     if program.type is ElfType.ET_EXEC and image.address is not None:
         raise BootError(f"{image.name} must go where it is linked, not to {image.address:#x}: give no address")
-    base = image.address or 0
     entry = program.physical(program.entry)
-    return _joined(image.name, base, program), base + (program.entry if entry is None else entry)
+    return _joined(image.name, base, program, contents), base + (program.entry if entry is None else entry)
 
 
-def _joined(name: str, base: int, program: Elf) -> list[Part]:
+def _joined(name: str, base: int, program: Elf, placed: list[bytearray]) -> list[Part]:
     """Merge segments that are less than a granule apart into one part."""
     parts: list[Part] = []
-    for segment in sorted(program.segments, key=lambda segment: segment.paddr):
-        at, last = base + segment.paddr, parts[-1] if parts else None
-        contents = program.contents(segment)
+    for segment, data in sorted(zip(program.segments, placed, strict=True), key=lambda pair: pair[0].paddr):
+        at, last, contents = base + segment.paddr, parts[-1] if parts else None, bytes(data)
         gap = GRANULE_SIZE if last is None else at - last.address - len(last.data)
         if last is not None and at >= last.top and gap < GRANULE_SIZE:
-            data = last.data + bytes(gap) + contents
-            parts[-1] = Part(name, last.address, data, at + segment.memsz - last.address)
+            joined = last.data + bytes(gap) + contents
+            parts[-1] = Part(name, last.address, joined, at + segment.memsz - last.address)
         else:
             parts.append(Part(name, at, contents, segment.memsz))
     return parts

@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any
 
 from cca_arch import elf
+from cca_arch.compression import compressed
 from cca_host.kvmtool.loader import LoadError
 
 __all__ = ["Analysis", "Section", "Symbol", "analyse", "repair"]
@@ -64,6 +65,8 @@ def analyse(data: bytes) -> Analysis:
 
 def _readable(data: bytes) -> bytes:
     """The file without a section header table that libraries would reject."""
+    if packed := compressed(data):
+        raise LoadError(f"the payload {packed}")
     return elf.without_sections(data) if data.startswith(elf.MAGIC) and elf.sections_broken(data) else data
 
 

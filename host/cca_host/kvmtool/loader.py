@@ -8,13 +8,14 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from cca_arch import elf
+from cca_arch.compression import compressed
+from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE, dtb_base
 from cca_platform.errors import MachineError
 
 __all__ = ["Image", "LoadError", "Segment", "load", "load_file"]
 
-_MASK = (1 << 64) - 1
 _LINUX_MAGIC = b"ARM\x64"
 _LINUX_HEADER = struct.Struct("<8x3Q24x4s4x")
 _OLD_TEXT_OFFSET = 0x80000  # of images without image_size (Linux before 3.17)
@@ -91,6 +92,8 @@ def load(data: bytes, memory: int, name: str = "payload") -> Image:
         image = _load_elf(data, name)
     elif data[56:60] == _LINUX_MAGIC:
         image = _load_linux(data, name)
+    elif packed := compressed(data):
+        raise LoadError(f"{name} {packed}")
     else:
         image = Image("raw", RAM_BASE, [Segment(RAM_BASE, bytearray(data), len(data))])
     _check_place(image, memory, name)
@@ -114,22 +117,22 @@ def _load_linux(data: bytes, name: str) -> Image:
 def _load_elf(data: bytes, name: str) -> Image:
     try:
         program = elf.Elf(data)
+        # A position-independent file is linked at 0 and relocated to the start of RAM.
+        moved = program.type is elf.ElfType.ET_DYN and min(header.paddr for header in program.segments) < RAM_BASE
+        bias = RAM_BASE if moved else 0
+        contents = relocated(program, bias)
     except elf.ElfError as error:
         raise LoadError(f"{name} {error}") from None
     broken = elf.sections_broken(data)
     notes = [f"{name}: its section header table is broken and was left out"] if broken else []
-    # A position-independent file is linked at 0 and relocated to the start of RAM.
-    moved = program.type is elf.ElfType.ET_DYN and min(header.paddr for header in program.segments) < RAM_BASE
-    bias = RAM_BASE if moved else 0
     segments = [
-        Segment(header.paddr + bias, bytearray(program.contents(header)), header.memsz) for header in program.segments
+        Segment(header.paddr + bias, placed, header.memsz)
+        for header, placed in zip(program.segments, contents, strict=True)
     ]
     _check_overlap(segments, name)
     entry = program.physical(program.entry)
     if entry is None:
         raise LoadError(f"{name} has its entry {program.entry:#x} outside its segments: set ENTRY in its linker script")
-    if moved:
-        _relocate(program, segments, bias)
     return Image("elf", entry + bias, segments, notes)
 
 
@@ -141,24 +144,6 @@ def _check_overlap(segments: list[Segment], name: str) -> None:
                 f"{name} has overlapping segments, {low.base:#x}..{low.top:#x} and {high.base:#x}..{high.top:#x}: "
                 "mend its linker script"
             )
-
-
-def _relocate(program: elf.Elf, segments: list[Segment], bias: int) -> None:
-    """Apply the R_AARCH64_RELATIVE relocations of a static position-independent executable."""
-    for relocation in program.relocations():
-        place = program.physical(relocation.offset)
-        target = memoryview(b"") if place is None else _bytes_at(segments, place + bias, 8)
-        if relocation.info == elf.R_AARCH64_RELATIVE and len(target):
-            target[:] = ((relocation.addend + bias) & _MASK).to_bytes(8, "little")
-
-
-def _bytes_at(segments: list[Segment], address: int, size: int) -> memoryview:
-    """The bytes of the file that load at an address; empty if they are not in one segment."""
-    for segment in segments:
-        at = address - segment.base
-        if 0 <= at <= len(segment.data) - size:
-            return memoryview(segment.data)[at : at + size]
-    return memoryview(b"")
 
 
 # -- placement ------------------------------------------------------------------------------------------------------
