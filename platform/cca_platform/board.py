@@ -1,4 +1,4 @@
-"""Boards: where memory, devices and PEs are. A board is data, one TOML file each."""
+"""Boards: where memory, devices and PEs are. A board is data: one TOML file."""
 
 import tomllib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ __all__ = ["WINDOW", "Bank", "Board", "DeviceRow", "GicFrames", "Region", "names
 
 _FOLDER = Path(__file__).parent / "boards"
 WINDOW: Final = "window"
-"""The kind of a frame that has no model: nobody claims it."""
+"""The kind of a frame without a model: no device claims it."""
 _MOST_PER_TICK: Final = 1_000_000
 _UNMAPPED: Final = ("abort", "raz")
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
@@ -37,7 +37,7 @@ class Bank(Struct, frozen=True):
 
 
 class Region(Struct, frozen=True):
-    """A part of DRAM with a purpose, and the PAS that the boot firmware gives it."""
+    """A part of DRAM with a purpose, and the PAS that the boot firmware assigns to it."""
 
     name: str
     base: int
@@ -52,9 +52,9 @@ class Region(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """A device frame: its kind names the model, ``irq`` its interrupt number (INTID) or 0.
+    """A device frame. The kind names the model; ``irq`` is the interrupt number (INTID) or 0.
 
-    It answers in the physical address spaces ``pases``. ``options`` are the further keys of its row.
+    It responds in the physical address spaces ``pases``. ``options`` are the other keys of its row.
     """
 
     name: str
@@ -72,7 +72,7 @@ class DeviceRow:
 
 
 class GicFrames(Struct, frozen=True):
-    """Where the GICv3 is: the distributor, the first redistributor (128 KiB for each PE); ``spis``: how many it has."""
+    """Where the GICv3 is: the distributor, the first redistributor (128 KiB per PE); ``spis`` is their number."""
 
     distributor: int
     redistributors: int
@@ -83,9 +83,9 @@ class GicFrames(Struct, frozen=True):
 class Board:
     """A board as its TOML file describes it. Addresses in bytes, ``counter_hz`` in Hz, ``pes`` the MPIDR of each PE.
 
-    The system counter takes one tick for each ``instructions_per_tick`` instructions that the PEs retire.
-    ``nonvolatile`` is the DRAM that survives a system reset. ``unmapped`` says what an access gets that no device
-    claims: "abort", or "raz" (reads zero, writes are ignored). ``rmm_console`` is the UART that firmware gives the RMM.
+    The system counter advances by one tick per ``instructions_per_tick`` instructions that the PEs retire.
+    ``nonvolatile`` is the DRAM that survives a system reset. ``unmapped`` is the response to accesses that no device
+    claims: "abort" or "raz" (RAZ/WI). ``rmm_console`` is the UART that firmware assigns to the RMM.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Board:
 
     @classmethod
     def load(cls, name: str | Path) -> "Board":
-        """A board by the name of one that comes with Realmlab, or by the path of a TOML file."""
+        """Load a board: the name of a bundled board, or the path of a TOML file."""
         path = Path(name) if str(name).endswith(".toml") else _FOLDER / f"{name}.toml"
         try:
             text = path.read_text(encoding="utf-8")
@@ -121,7 +121,7 @@ class Board:
 
     @classmethod
     def parse(cls, data: dict[str, Any], name: str) -> "Board":
-        """A board out of parsed TOML; ValueError when banks or regions do not fit together."""
+        """Build a board from parsed TOML; raises ValueError if banks or regions are inconsistent."""
         board = cls(
             name=data.get("name", name),
             banks=tuple(Bank(item["base"], item["size"]) for item in data["dram"]),
@@ -144,7 +144,7 @@ class Board:
         return board
 
     def with_device(self, row: DeviceRow) -> "Board":
-        """This board and a device more; MachineError when its row does not fit."""
+        """This board with one more device; raises MachineError if its row does not fit."""
         board = replace(self, devices=(*self.devices, row))
         try:
             board._check()
@@ -183,7 +183,7 @@ class Board:
         self._check_frames()
 
     def _check_frames(self) -> None:
-        """Nothing in the physical address map may lie over something else of the same PAS."""
+        """Check that nothing in the physical address map overlaps anything else in the same PAS."""
         gic = (
             DeviceRow("distributor", "gic", self.gic.distributor, GICD_SIZE),
             DeviceRow("redistributors", "gic", self.gic.redistributors, GICR_STRIDE * len(self.pes)),
@@ -201,21 +201,21 @@ class Board:
                     raise ValueError(f"{low.name} and {high.name} must not overlap at {high.base:#x}")
 
     def region(self, name: str) -> Region:
-        """The region with this name; KeyError when the board has none."""
+        """The region with this name; raises KeyError if there is none."""
         for region in self.regions:
             if region.name == name:
                 return region
         raise KeyError(f"board {self.name} has no region {name!r}")
 
     def device(self, name: str) -> DeviceRow:
-        """The device with this name; KeyError when the board has none."""
+        """The device with this name; raises KeyError if there is none."""
         for device in self.devices:
             if device.name == name:
                 return device
         raise KeyError(f"board {self.name} has no device {name!r}")
 
     def ns_banks(self) -> list[Bank]:
-        """The parts of DRAM that boot leaves in the Non-secure PAS, ascending."""
+        """The parts of DRAM that the boot leaves in the Non-secure PAS, ascending."""
         parts: list[Bank] = []
         for bank in sorted(self.banks, key=lambda item: item.base):
             at = bank.base
@@ -232,9 +232,9 @@ class Board:
 
 
 def _with_base(data: dict[str, Any]) -> dict[str, Any]:
-    """The TOML of a board with that of the board which it is ``like``.
+    """Merge the TOML of a board into that of the board that it is ``like``.
 
-    Rows are added to those of that board, keys of a table replace its keys one by one.
+    Rows are added; keys of a table replace its keys one by one.
     """
     name = data.pop("like", None)
     if name is None:
@@ -248,7 +248,7 @@ def _with_base(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _device(row: Mapping[str, Any]) -> DeviceRow:
-    """A ``[[device]]`` row; its ``pas`` is one name, a list of names, or missing: every PAS."""
+    """Parse a ``[[device]]`` row; ``pas`` is one name or a list of names, by default every PAS."""
     spaces = row.get("pas", [pas.name for pas in Pas])
     spaces = [spaces] if isinstance(spaces, str) else spaces
     options = {key: value for key, value in row.items() if key not in _DEVICE_KEYS}
@@ -265,7 +265,7 @@ def _range(bank: Bank) -> str:
 
 
 def nonvolatile_bank(board: Board, base: int, size: int) -> Bank:
-    """DRAM of ``board`` to be kept over a reset; ValueError unless it is granules of Non-secure DRAM."""
+    """DRAM of ``board`` to keep over a reset; raises ValueError unless it is granules of Non-secure DRAM."""
     bank = Bank(base, size)
     if base % GRANULE_SIZE or size % GRANULE_SIZE or size <= 0:
         raise ValueError(f"nonvolatile memory at {base:#x} must be whole 4 KiB granules, not {size:#x} bytes")
@@ -277,5 +277,5 @@ def nonvolatile_bank(board: Board, base: int, size: int) -> Bank:
 
 
 def names() -> list[str]:
-    """The names of the boards that come with Realmlab."""
+    """The names of the bundled boards."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))

@@ -1,7 +1,7 @@
-"""Time of a machine: instructions that were retired, and the system counter, which is made of them.
+"""The time of a machine: retired instructions, and the system counter, which is derived from them.
 
-Two units, two types: :data:`~cca_arch.types.Instructions` and :data:`~cca_arch.types.Ticks`. The counter takes a tick
-for each ``instructions_per_tick`` instructions (data of the board), and idle time is skipped in ticks.
+The two units have types of their own: :data:`~cca_arch.types.Instructions` and :data:`~cca_arch.types.Ticks`. The
+counter advances by a tick per ``instructions_per_tick`` instructions (board data); idle time is skipped in ticks.
 """
 
 from time import perf_counter_ns
@@ -22,7 +22,7 @@ _SECOND: Final = 1_000_000_000  # nanoseconds
 
 
 class ClockState(State, frozen=True, tag="clock/1"):
-    """Instructions that were retired, and ticks of idle time that were skipped."""
+    """Retired instructions, and skipped ticks of idle time."""
 
     retired: int
     skipped: int
@@ -31,9 +31,9 @@ class ClockState(State, frozen=True, tag="clock/1"):
 class Clock:
     """The counter that CNTPCT_EL0 shows, in ticks of ``counter_hz``.
 
-    ``mode`` "virtual": time passes by the instructions that any PE retires, and ``skip_to`` for idle time, so that
-    equal inputs give equal runs. "host": in addition it is never behind wall time, which the machine looks at between
-    slices (:mod:`cca_platform.machine.inputs`).
+    ``mode`` "virtual": time advances with the instructions that any PE retires, and by ``skip_to`` for idle time, so
+    that equal inputs give equal runs. "host": in addition, it is never behind wall time, which the machine reads
+    between slices (:mod:`cca_platform.machine.inputs`).
     """
 
     def __init__(self, memory: "Memory", counter_hz: int, mode: str) -> None:
@@ -54,7 +54,7 @@ class Clock:
 
     @property
     def retired(self) -> Instructions:
-        """Instructions that all PEs have retired."""
+        """The instructions that all PEs have retired."""
         count: Instructions = self._words[_RETIRED]
         return count
 
@@ -63,11 +63,11 @@ class Clock:
         self._words[_RETIRED] += count
 
     def skip_to(self, ticks: Ticks) -> None:
-        """Let idle time pass until the counter reads ``ticks``; never backwards."""
+        """Skip idle time until the counter reads ``ticks``; never moves backwards."""
         idle = ticks - self.now
         if idle > 0:
             self._words[_SKIPPED] += idle
-            self._words[w.M_BUDGET] = 0  # code that runs has to look at the time anew
+            self._words[w.M_BUDGET] = 0  # running code must check the time again
 
     def spend(self, ticks: int) -> None:
         """Let the time of work pass that no instructions stand for."""
@@ -76,15 +76,15 @@ class Clock:
         words[w.M_BUDGET] = 0
 
     def ticks(self, count: int) -> Ticks:
-        """The ticks in which the counter has certainly seen ``count`` instructions, and none less."""
+        """The smallest number of ticks that is certain to cover ``count`` instructions."""
         return Ticks(-(-count // self._per_tick))
 
     def wall(self) -> Ticks:
-        """What the counter would read by the host's clock."""
+        """The value of the counter according to the host's clock."""
         return Ticks((perf_counter_ns() - self._start) * self.counter_hz // _SECOND)
 
     def rebase(self) -> None:
-        """Have the host's clock go on from what the counter reads."""
+        """Synchronise the host's clock with the counter."""
         self._start = perf_counter_ns() - self.now * _SECOND // self.counter_hz
 
     def save(self) -> ClockState:
@@ -92,6 +92,6 @@ class Clock:
         return ClockState(retired=self._words[_RETIRED], skipped=self._words[_SKIPPED])
 
     def restore(self, state: ClockState) -> None:
-        """Put the counter back to that of a snapshot."""
+        """Restore the counter from a snapshot."""
         self._words[_RETIRED], self._words[_SKIPPED] = state.retired, state.skipped
         self.rebase()

@@ -1,4 +1,4 @@
-"""What goes wrong: the user's mistakes, the end of a machine, and the two faults that a physical access can take."""
+"""Errors: the user's mistakes, the end of a machine, and the two faults of a physical access."""
 
 from cca_arch.types import Access, Pas
 
@@ -14,19 +14,19 @@ __all__ = [
 
 
 class MachineError(Exception):
-    """The user asked the machine for something impossible; the message says how to mend it."""
+    """The user asked for something impossible; the message says how to fix it."""
 
 
 class MachineStopped(Exception):
-    """The machine was powered off or reset; the text is the reason."""
+    """The machine was powered off or reset; the message is the reason."""
 
 
 class InstructionLimit(Exception):
-    """The instructions that a run was given are used up."""
+    """A run has reached its limit of instructions."""
 
 
 class InternalError(Exception):
-    """The model did something wrong, whatever the software on it did. ``bundle`` is JSON for a report."""
+    """The model failed, which no software on it may cause. ``bundle`` is JSON for a bug report."""
 
     def __init__(self, what: str, bundle: bytes) -> None:
         super().__init__(
@@ -36,11 +36,11 @@ class InternalError(Exception):
 
 
 class StateError(MachineError):
-    """Saved state that does not fit: of another board or version, or no saved state at all."""
+    """Saved state does not fit: it is of another board or version, or not saved state at all."""
 
 
 class GranuleProtectionFault(Exception):
-    """An access whose physical address space is not the one that the granule is assigned to.
+    """The physical address space of an access is not that of the granule.
 
     ``pa`` is the address, ``pas`` the space of the access, ``level`` the level of the GPT entry that refused it.
     """
@@ -54,7 +54,7 @@ class GranuleProtectionFault(Exception):
 
 
 class BusError(Exception):
-    """A physical address where neither memory nor a device answers: a synchronous external abort."""
+    """No memory or device responds at a physical address: a synchronous external abort."""
 
     def __init__(self, pa: int, access: Access) -> None:
         super().__init__(f"external abort: nothing answers a {access.name} at PA {pa:#x}")

@@ -1,1 +1,1 @@
-"""Device models, of the boards and of virtual machines: a base class, a module for each model, and their kinds."""
+"""Device models of boards and virtual machines: a base class, a module per model, and their kinds."""

@@ -1,6 +1,6 @@
-"""The base of device models: what most of them do alike is written once, here.
+"""The base class of device models, with the behaviour that most of them share.
 
-A model declares its registers as a table and says what is special about it::
+A model declares its registers as a table, and its special behaviour::
 
     class Counter(Device):
         registers = RegisterTable(
@@ -8,7 +8,7 @@ A model declares its registers as a table and says what is special about it::
             Register("LIMIT", 0x4, writable=0xFFFF),
         )
 
-Everything else has a default: reset and saved state of the registers, no interrupt, nothing that happens by itself.
+Everything else has a default: reset and saved state of the registers, no interrupt, no timed behaviour.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,8 +29,8 @@ WORD: Final = 0xFFFF_FFFF
 class Register(Struct, frozen=True):
     """A register of up to 32 bits.
 
-    Where ``writable`` has bits, it keeps what is written to those, and is state; elsewhere it always reads ``reset``.
-    ``read(device)`` gives another value, ``write(device, value)`` is done instead of keeping it.
+    Bits in ``writable`` keep what is written and are state; all others always read ``reset``. ``read(device)`` returns
+    another value; ``write(device, value)`` replaces the keeping of a write.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Register(Struct, frozen=True):
 
 
 class RegisterTable:
-    """The registers of a model by offset. Others read as zero, and writes to them are ignored."""
+    """The registers of a model by offset. All others are RAZ/WI."""
 
     def __init__(self, *rows: Register) -> None:
         self._rows = {row.offset: row for row in rows}
@@ -51,11 +51,11 @@ class RegisterTable:
         self._reset = {row.offset: row.reset for row in rows if row.writable}
 
     def reset(self) -> dict[int, int]:
-        """The registers that keep a value, as they are after power-on."""
+        """The power-on values of the registers that keep a value."""
         return dict(self._reset)
 
     def read(self, device: "Device", offset: int) -> int:
-        """What the register at ``offset`` reads."""
+        """Read the register at ``offset``."""
         row = self._rows.get(offset)
         if row is None:
             return 0
@@ -79,10 +79,10 @@ class DeviceState(State, frozen=True, tag="device/1"):
 
 
 class Device:
-    """A device of a board, or of a virtual machine. ``row`` is its row of the board, ``wiring`` what it is tied to.
+    """A device of a board or of a virtual machine. ``row`` is its row of the board, ``wiring`` its surroundings.
 
-    ``values`` are the registers that keep a value. A subclass with more state than that extends :meth:`power_on`,
-    :meth:`save` and :meth:`restore`; ``save`` may give the same object until something changes: the bus asks only then.
+    ``values`` are the registers that keep a value. A subclass with more state extends :meth:`power_on`, :meth:`save`
+    and :meth:`restore`; ``save`` may return the same object until something changes, because the bus only asks then.
     """
 
     registers: ClassVar[RegisterTable] = RegisterTable()
@@ -94,47 +94,47 @@ class Device:
 
     # -- accesses ----------------------------------------------------------------------------------------------------
     def read(self, offset: int, size: int) -> int:
-        """Read ``size`` bytes at ``offset`` in the frame; here: the register that begins there."""
+        """Read ``size`` bytes at ``offset`` in the frame. Default: the register at that offset."""
         self.settle()
         return self.registers.read(self, offset)
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Write ``size`` bytes at ``offset`` in the frame; here: the register that begins there."""
+        """Write ``size`` bytes at ``offset`` in the frame. Default: the register at that offset."""
         self.settle()
         self.registers.write(self, offset, value)
         self.drive()
 
     def settle(self) -> None:
-        """Account for what time has done up to now, before registers are looked at; here: nothing."""
+        """Account for the time that has passed, before a register access. Default: nothing."""
 
     def drive(self) -> None:
-        """Set the interrupt line to what the registers say; here: there is no interrupt."""
+        """Set the interrupt line from the registers. Default: no interrupt."""
 
     # -- time --------------------------------------------------------------------------------------------------------
     @property
     def deadline(self) -> int | None:
-        """Clock value of what it does next of its own accord; here: nothing, ever."""
+        """The clock value of its next action, or None. Default: None."""
         return None
 
     def advance(self, now: int) -> None:
-        """The clock has reached the deadline: do what is due."""
+        """Do what is due: the clock has reached the deadline."""
         self.settle()
         self.drive()
 
     # -- state -------------------------------------------------------------------------------------------------------
     def power_on(self) -> None:
-        """Everything that a reset sets back."""
+        """Set everything that a reset affects to its power-on state."""
         self.values = self.registers.reset()
 
     def reset(self) -> None:
-        """A system reset."""
+        """Handle a system reset."""
         self.power_on()
         self.drive()
 
     def save(self) -> AnyState:
-        """State for a snapshot, as plain data that nobody changes afterwards."""
+        """State for a snapshot, as immutable plain data."""
         return DeviceState(registers=dict(self.values))
 
     def restore(self, state: Any) -> None:
-        """Put back what ``save`` gave; interrupt lines stay as they are, the interrupt controller restores them."""
+        """Restore what ``save`` returned. Interrupt lines do not change: the interrupt controller restores them."""
         self.values = dict(state.registers)

@@ -1,4 +1,4 @@
-"""Realmlab's own DMA engine, for payloads and tests: it copies or fills memory through the SMMU as its stream."""
+"""Realmlab's own DMA engine, for payloads and tests: copies or fills memory through the SMMU with its StreamID."""
 
 from enum import IntEnum
 from typing import Final
@@ -12,16 +12,16 @@ from cca_platform.devices.wiring import Wiring
 __all__ = ["LENGTH_LIMIT", "DmaCommand", "DmaEngine", "DmaOffset", "DmaStatus"]
 
 LENGTH_LIMIT: Final = 0x10_0000
-"""The most bytes of one transfer."""
+"""The maximum size of a transfer in bytes."""
 _ID: Final = int.from_bytes(b"RLDM", "little")
 
 
 class DmaOffset(IntEnum):
-    """Registers: 32 bits, but for the addresses, which are 64 and may be written in halves.
+    """Registers: 32 bits, except the addresses, which have 64 bits and may be written in halves.
 
-    ID and STREAM say who it is. Writing a DmaCommand to COMMAND starts a transfer of LENGTH bytes, which is over when
-    the store is: STATUS has the outcome, FAULT the address of an abort. Ones written to CLEAR clear STATUS. The
-    interrupt is high while a bit of STATUS is set and IRQ_ENABLE is 1.
+    ID and STREAM identify it. Writing a DmaCommand to COMMAND transfers LENGTH bytes, which completes with the store:
+    STATUS has the outcome, FAULT the address of an abort. Ones written to CLEAR clear STATUS. The interrupt is asserted
+    while a bit of STATUS is set and IRQ_ENABLE is 1.
     """
 
     ID = 0x00
@@ -38,14 +38,14 @@ class DmaOffset(IntEnum):
 
 
 class DmaCommand(IntEnum):
-    """What COMMAND starts: copy SOURCE to TARGET, or fill TARGET with the byte VALUE."""
+    """The commands: copy SOURCE to TARGET, or fill TARGET with the byte VALUE."""
 
     COPY = 1
     FILL = 2
 
 
 class DmaStatus(IntEnum):
-    """Bits of STATUS; REJECTED is for a command or a length that does not exist."""
+    """Bits of STATUS; REJECTED means an invalid command or length."""
 
     DONE = 1 << 0
     ABORTED = 1 << 1
@@ -53,18 +53,18 @@ class DmaStatus(IntEnum):
 
 
 def _ignored(engine: "DmaEngine", value: int) -> None:
-    """A register that the engine alone writes."""
+    """A register that only the engine writes."""
 
 
 class DmaEngine(Device):
-    """The engine. The options ``smmu`` and ``stream`` of its row: the SMMU it is behind, its StreamID there."""
+    """The engine. The options ``smmu`` and ``stream`` of its row are its SMMU and its StreamID."""
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
         self.port = DmaPort(wiring.device(row.options["smmu"]), row.options["stream"])
 
     def read(self, offset: int, size: int) -> int:
-        """An aligned register of 32 or 64 bits; every other access reads as zero."""
+        """Read an aligned register of 32 or 64 bits; every other access reads as zero."""
         if size not in (4, 8) or offset % size:
             return 0
         low = self.registers.read(self, offset)
@@ -79,7 +79,7 @@ class DmaEngine(Device):
         self.drive()
 
     def drive(self) -> None:
-        """High while a transfer is over that nobody has looked at, and the interrupt is enabled."""
+        """Assert the interrupt while STATUS is not zero and the interrupt is enabled."""
         self.wiring.line(bool(self.values[DmaOffset.STATUS] and self.values[DmaOffset.IRQ_ENABLE]))
 
     def _command(self, value: int) -> None:

@@ -25,7 +25,7 @@ class GenericWatchdogState(State, frozen=True, tag="generic-watchdog/1"):
 
 
 class GenericWatchdog(Device):
-    """One watchdog with its two frames, 4 KiB of registers each.
+    """One watchdog with two frames of 4 KiB each.
 
     The control frame is at offset ``control`` of the device, the refresh frame at ``refresh`` (options of its board
     row). It compares with the system counter.
@@ -44,12 +44,12 @@ class GenericWatchdog(Device):
 
     # -- time --------------------------------------------------------------------------------------------------------
     def _refresh(self) -> None:
-        """An explicit refresh: by WRR, and by any write of WOR or WCS."""
+        """Refresh explicitly: by WRR, and by any write to WOR or WCS."""
         self._wide[_WCV] = self.wiring.now() + self._wide[_WOR] & (1 << 64) - 1
         self._status &= _WEN
 
     def settle(self) -> None:
-        """Do the timeout refresh when it is due."""
+        """Do the timeout refresh if it is due."""
         now = self.wiring.now()
         if not self._status & _WEN or self._status & _WS1 or now <= self._wide[_WCV]:
             return
@@ -62,7 +62,7 @@ class GenericWatchdog(Device):
 
     @property
     def deadline(self) -> int | None:
-        """Clock value of the next timeout refresh."""
+        """The clock value of the next timeout refresh."""
         if not self._status & _WEN or self._status & _WS1:
             return None
         return self._wide[_WCV] + 1
@@ -73,7 +73,7 @@ class GenericWatchdog(Device):
 
     # -- registers ---------------------------------------------------------------------------------------------------
     def read(self, offset: int, size: int) -> int:
-        """A register; WOR and WCV by words or whole, unknown offsets read as zero."""
+        """Read a register, WOR and WCV by words or whole; unknown offsets read as zero."""
         self.settle()
         frame, register = self._place(offset)
         if register == _IIDR and frame is not None:
@@ -110,7 +110,7 @@ class GenericWatchdog(Device):
 
     @staticmethod
     def _merge(old: int, half: int, size: int, value: int) -> int:
-        """``old`` with a word, or all of it, written."""
+        """``old`` with one word, or all of it, replaced."""
         if half:
             return old & _HALF | (value & _HALF) << 32
         return value if size == 8 else old & ~_HALF | value & _HALF
@@ -121,5 +121,5 @@ class GenericWatchdog(Device):
         return GenericWatchdogState(status=self._status, offset=self._wide[_WOR], compare=self._wide[_WCV])
 
     def restore(self, state: Any) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         self._status, self._wide[_WOR], self._wide[_WCV] = state.status, state.offset, state.compare

@@ -1,7 +1,7 @@
-"""The kinds of devices that the rows of a board can name: those of Realmlab, and those that a user adds.
+"""The device kinds that the rows of a board can name: those of Realmlab, and those that a user adds.
 
-A board file names a kind and nothing else, because it may come from a stranger: code of a user is loaded through
-:class:`Kinds` alone, by the API or by ``--device-module FILE``, for the machines that are given those kinds.
+A board file only names a kind, because it may come from an untrusted source. User code is loaded only through
+:class:`Kinds`, by the API or by ``--device-module FILE``, for the machines that are given those kinds.
 """
 
 import runpy
@@ -26,7 +26,7 @@ from cca_platform.errors import MachineError
 __all__ = ["Factory", "Kinds"]
 
 Factory = Callable[[DeviceRow, Wiring], Device]
-"""What makes the model of a kind, out of its row of the board and its wiring: most often the class itself."""
+"""Creates the model of a kind from its row of the board and its wiring; usually the class itself."""
 
 _MODELS: Final[Mapping[str, Factory]] = {
     "generic-watchdog": GenericWatchdog,
@@ -44,7 +44,7 @@ _NAME: Final = "DEVICES"
 
 
 class Kinds:
-    """The kinds that one machine knows: at first those that come with Realmlab. A ``window`` has no model."""
+    """The device kinds of a machine, initially the bundled ones. A ``window`` has no model."""
 
     def __init__(self) -> None:
         self._models = dict(_MODELS)
@@ -55,7 +55,7 @@ class Kinds:
         return sorted((*self._models, WINDOW))
 
     def register(self, kind: str, factory: Factory) -> None:
-        """Let rows of this kind be made by ``factory(row, wiring)``. MachineError when the name is taken or odd."""
+        """Create rows of this kind with ``factory(row, wiring)``; MachineError if the name is taken or invalid."""
         if not kind or kind != kind.strip().lower() or " " in kind:
             raise MachineError(f"a kind of device must be one word in lower case, such as my-timer, not {kind!r}")
         if kind in self.names:
@@ -65,7 +65,7 @@ class Kinds:
         self._models[kind] = factory
 
     def load(self, path: str | Path) -> None:
-        """Run a Python file of a user, and register the kinds of its ``DEVICES``: a dictionary from kind to model."""
+        """Run a user's Python file and register the kinds in its ``DEVICES``, a dictionary from kind to model."""
         try:
             found = runpy.run_path(str(path))
         except OSError as error:
@@ -82,7 +82,7 @@ class Kinds:
             self.register(kind, factory)
 
     def make(self, row: DeviceRow, wiring: Wiring) -> Device:
-        """The model for a row. MachineError for a kind that nobody registered, or options that it does not take."""
+        """Create the model for a row; raises MachineError for an unknown kind or options that it does not take."""
         factory = self._models.get(row.kind)
         if factory is None:
             raise MachineError(

@@ -1,7 +1,7 @@
-"""PL011 UART (DDI 0183): two FIFOs, their interrupts, and the registers that drivers look at.
+"""PL011 UART (DDI 0183): two FIFOs, their interrupts, and the registers that drivers use.
 
-Transmitting takes no time, so the transmit FIFO is always empty. It does not wait for UARTCR either: a payload may
-rely on firmware to have enabled the UART.
+Transmission takes no time, so the transmit FIFO is always empty. It does not wait for UARTCR either: a payload may
+rely on the firmware to enable the UART.
 """
 
 from collections import deque
@@ -30,7 +30,7 @@ _CLOCK_HZ: Final = 24_000_000
 
 
 class Pl011State(State, frozen=True, tag="pl011/1"):
-    """``line`` is what waits for room in the receive FIFO, ``touched`` when that last changed, unless it is empty."""
+    """``line`` waits for room in the receive FIFO; ``touched`` is when the FIFO last changed, unless it is empty."""
 
     registers: Mapping[int, int]
     output: bytes
@@ -42,9 +42,9 @@ class Pl011State(State, frozen=True, tag="pl011/1"):
 
 
 class Pl011(Device):
-    """One UART. ``on_output(bytes)`` gets what software transmits, ``output`` keeps it; ``receive`` queues input.
+    """One UART. ``on_output(bytes)`` gets what software transmits; ``output`` keeps it; ``receive`` queues input.
 
-    What finds no room in the receive FIFO waits on the line, so nothing is lost.
+    Input that does not fit into the receive FIFO waits on the line, so that nothing is lost.
     """
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
@@ -56,7 +56,7 @@ class Pl011(Device):
         self.power_on()
 
     def power_on(self) -> None:
-        """The FIFOs are empty; what has been transmitted, and what waits on the line, stays."""
+        """Empty the FIFOs; keep what has been transmitted and what waits on the line."""
         super().power_on()
         self._fifo: deque[int] = deque()
         self._raw = 0
@@ -64,11 +64,11 @@ class Pl011(Device):
         self._touched: int | None = None  # when the receive FIFO last changed, unless it is empty: the time-out's start
 
     def receive(self, data: bytes) -> None:
-        """Bytes that somebody outside sends."""
+        """Send bytes to the UART from outside the machine."""
         self.wiring.receive(data)
 
     def arrive(self, data: bytes) -> None:
-        """Bytes that arrive on the line."""
+        """Take bytes that arrive on the line."""
         self._line.extend(data)
         self._fill()
         self.drive()
@@ -81,13 +81,13 @@ class Pl011(Device):
 
     @property
     def _trigger(self) -> int:
-        """How many bytes in the receive FIFO interrupt."""
+        """The number of bytes in the receive FIFO that raises the interrupt."""
         if self._depth == 1:
             return 1
         return _TRIGGERS[min(self.values[_IFLS] >> 3, len(_TRIGGERS) - 1)]
 
     def _fill(self) -> None:
-        """Take bytes off the line as long as there is room."""
+        """Move bytes from the line to the FIFO while there is room."""
         while self._line and len(self._fifo) < self._depth:
             self._push(self._line.popleft())
 
@@ -137,7 +137,7 @@ class Pl011(Device):
             self._raw |= _INT_OE
 
     def drive(self) -> None:
-        """The interrupts that are not masked, as one."""
+        """Drive the OR of the unmasked interrupts."""
         self.wiring.line(bool(self._raw & self.values[_IMSC]))
 
     # -- registers ---------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Pl011(Device):
 
     def _line_control(self, value: int) -> None:
         self.values[_LCR_H] = value & 0xFF
-        self._fill()  # with FIFOs on there is room for what waits on the line
+        self._fill()  # enabling the FIFOs makes room for what waits on the line
 
     def _flags(self) -> int:
         full = _FR_RXFF if len(self._fifo) >= self._depth else 0
@@ -180,7 +180,7 @@ class Pl011(Device):
 
     # -- state -------------------------------------------------------------------------------------------------------
     def reset(self) -> None:
-        """Registers as after power-on, and the receive FIFO takes what waits on the line."""
+        """Reset the registers; the receive FIFO takes what waits on the line."""
         self.power_on()
         self._fill()
         self.drive()
@@ -198,7 +198,7 @@ class Pl011(Device):
         )
 
     def restore(self, state: Any) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         super().restore(state)
         self.output = bytearray(state.output)
         self._line, self._fifo = deque(state.line), deque(state.fifo)

@@ -14,7 +14,7 @@ from cca_platform.state import State
 __all__ = ["EPOCH", "Pl031"]
 
 EPOCH: Final = 1_767_225_600
-"""What the clock reads when a machine with virtual time is made: 2026-01-01 00:00:00 UTC."""
+"""The time at which a machine with virtual time starts: 2026-01-01 00:00:00 UTC."""
 
 _MR, _LR, _IMSC = 0x04, 0x08, 0x10
 
@@ -29,9 +29,9 @@ class Pl031State(State, frozen=True, tag="pl031/1"):
 
 
 class Pl031(Device):
-    """One clock. It runs from the start, as firmware leaves it: RTCCR reads 1. A system reset does not set it back.
+    """One clock. It runs from the start, as left by firmware: RTCCR reads 1. A system reset does not reset it.
 
-    In virtual time it starts at ``EPOCH``, so that runs repeat; with the clock of the host it shows the host's time.
+    In virtual time it starts at ``EPOCH``, so that runs are repeatable; with the host's clock it shows the host's time.
     """
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
@@ -41,18 +41,18 @@ class Pl031(Device):
         self.power_on()
 
     def power_on(self) -> None:
-        """The alarm is off; the time goes on."""
+        """Disable the alarm; the time continues."""
         super().power_on()
         self._raw = 0
         self._seen = self._time.now()
 
     # -- time --------------------------------------------------------------------------------------------------------
     def _until_match(self) -> int:
-        """Seconds from ``_seen`` to the next match, at least 1."""
+        """The seconds from ``_seen`` to the next match, at least 1."""
         return (self.values[_MR] - self._start - self._seen - 1 & WORD) + 1
 
     def settle(self) -> None:
-        """Account for the matches up to now."""
+        """Account for the matches so far."""
         now = self._time.now()
         if now - self._seen >= self._until_match():
             self._raw = 1
@@ -60,13 +60,13 @@ class Pl031(Device):
 
     @property
     def deadline(self) -> int | None:
-        """Clock value of the next alarm that interrupts."""
+        """The clock value of the next alarm that interrupts."""
         if not self.values[_IMSC] or self._raw:
             return None
         return self._time.ticks(self._seen + self._until_match())
 
     def drive(self) -> None:
-        """The alarm, unless it is masked."""
+        """Drive the alarm unless it is masked."""
         self.wiring.line(bool(self._masked()))
 
     # -- registers ---------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class Pl031(Device):
         self._match_now()
 
     def _match_now(self) -> None:
-        """A match register or a time that was just written can match at once."""
+        """Check for a match at once after a write of the match register or the time."""
         if self._now() == self.values[_MR]:
             self._raw = 1
 
@@ -111,6 +111,6 @@ class Pl031(Device):
         return Pl031State(registers=dict(self.values), start=self._start, seen=self._seen, raw=self._raw)
 
     def restore(self, state: Any) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         super().restore(state)
         self._start, self._seen, self._raw = state.start, state.seen, state.raw

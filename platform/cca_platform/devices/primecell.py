@@ -1,4 +1,4 @@
-"""What the PrimeCell peripherals have in common: how they name themselves."""
+"""The identification registers that all PrimeCell peripherals have."""
 
 from cca_platform.devices.base import Register
 

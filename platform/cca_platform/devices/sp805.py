@@ -1,4 +1,4 @@
-"""SP805 watchdog (DDI 0270): the first time-out interrupts, the second, with the interrupt up, resets the system."""
+"""SP805 watchdog (DDI 0270): the first time-out interrupts; the second, if still pending, resets the system."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,7 +19,7 @@ _KEY: Final = 0x1ACC_E551
 
 
 class Sp805State(State, frozen=True, tag="sp805/1"):
-    """``stopped_at`` is the count while the counter stands still, ``zero`` the edge at which it reads 0 next."""
+    """``stopped_at`` is the count while the counter is stopped; ``zero`` is the edge at which it next reads 0."""
 
     registers: Mapping[int, int]
     raw: int
@@ -28,7 +28,7 @@ class Sp805State(State, frozen=True, tag="sp805/1"):
 
 
 class Sp805(Device):
-    """One watchdog; it counts down from WDOGLOAD at ``clock_hz`` (an option of its board row), over and over again."""
+    """One watchdog; counts down from WDOGLOAD repeatedly, at ``clock_hz`` (an option of its board row)."""
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
@@ -36,7 +36,7 @@ class Sp805(Device):
         self.power_on()
 
     def power_on(self) -> None:
-        """The counter stands still, the lock is open."""
+        """Stop the counter and open the lock."""
         super().power_on()
         self._raw = 0
         self._stopped_at = WORD
@@ -48,7 +48,7 @@ class Sp805(Device):
         self._zero = self._time.now() + self.values[_LOAD]
 
     def settle(self) -> None:
-        """Account for the time-outs up to now."""
+        """Account for the time-outs so far."""
         late, period = self._time.now() - self._zero, self.values[_LOAD] + 1
         if not self.values[_CONTROL] & _INTEN or late < 0:
             return
@@ -60,14 +60,14 @@ class Sp805(Device):
 
     @property
     def deadline(self) -> int | None:
-        """Clock value of the next time-out that changes something."""
+        """The clock value of the next time-out that has an effect."""
         control = self.values[_CONTROL]
         if not control & _INTEN or (self._raw and not control & _RESEN):
             return None
         return self._time.ticks(self._zero)
 
     def drive(self) -> None:
-        """The interrupt, or in test mode what WDOGITOP says."""
+        """Drive the interrupt, or WDOGITOP in test mode."""
         if self.values[_ITCR]:
             self.wiring.line(bool(self.values[_ITOP] & _ITOP_INT))
             if self.values[_ITOP] & _ITOP_RES:
@@ -77,7 +77,7 @@ class Sp805(Device):
 
     # -- registers ---------------------------------------------------------------------------------------------------
     def write(self, offset: int, size: int, value: int) -> None:
-        """Write a register; while the lock is closed only WDOGLOCK takes writes."""
+        """Write a register; while the lock is closed, only WDOGLOCK accepts writes."""
         if offset == _LOCK:
             self.settle()
             self.values[_LOCK] = int(value != _KEY)
@@ -130,6 +130,6 @@ class Sp805(Device):
         )  # fmt: skip
 
     def restore(self, state: Any) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         super().restore(state)
         self._raw, self._stopped_at, self._zero = state.raw, state.stopped_at, state.zero

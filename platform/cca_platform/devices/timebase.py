@@ -1,4 +1,4 @@
-"""Clocks of devices: slower or faster than the system counter, and locked to it, so that runs repeat."""
+"""Device clocks: slower or faster than the system counter, but locked to it, so that runs are repeatable."""
 
 from cca_platform.devices.wiring import Wiring
 
@@ -6,7 +6,7 @@ __all__ = ["Timebase"]
 
 
 class Timebase:
-    """A clock of ``hz``; its edge number n is at the first tick of the system counter that is not before n / hz."""
+    """A clock of ``hz``; edge n is at the first tick of the system counter at or after n / hz."""
 
     def __init__(self, wiring: Wiring, hz: int) -> None:
         if hz <= 0:
@@ -19,5 +19,5 @@ class Timebase:
         return self._clock.now * self._hz // self._clock.counter_hz
 
     def ticks(self, edge: int) -> int:
-        """Value of the system counter at an edge."""
+        """The value of the system counter at an edge."""
         return -(-edge * self._clock.counter_hz // self._hz)

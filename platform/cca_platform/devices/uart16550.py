@@ -1,4 +1,4 @@
-"""A 16550A UART with byte-wide registers, always ready to send; its interrupts are not there yet."""
+"""A 16550A UART with byte-wide registers, always ready to send, without interrupts."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -20,7 +20,7 @@ _MSR: Final = 0xB0  # DCD, DSR, CTS
 
 
 class Uart16550State(State, frozen=True, tag="uart16550/1"):
-    """Its registers, and what it has received that nobody has read yet."""
+    """The registers and the unread input."""
 
     registers: Mapping[int, int]
     received: bytes
@@ -35,7 +35,7 @@ class Uart16550(Device):
         self._received = bytearray()
 
     def read(self, offset: int, size: int) -> int:
-        """A register; the eight of them repeat throughout the frame."""
+        """Read a register; the eight registers repeat throughout the frame."""
         return super().read(offset & _LAST, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
@@ -43,11 +43,11 @@ class Uart16550(Device):
         super().write(offset & _LAST, size, value)
 
     def receive(self, data: bytes) -> None:
-        """Bytes that somebody outside sends."""
+        """Send bytes to the UART from outside the machine."""
         self.wiring.receive(data)
 
     def arrive(self, data: bytes) -> None:
-        """Bytes that arrive on the line."""
+        """Take bytes that arrive on the line."""
         self._received += data
         self.wiring.changed()
 
@@ -78,6 +78,6 @@ class Uart16550(Device):
         return Uart16550State(registers=dict(self.values), received=bytes(self._received))
 
     def restore(self, state: Any) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         super().restore(state)
         self._received = bytearray(state.received)

@@ -1,4 +1,4 @@
-"""The system registers of the Versatile Express platform, as the Base FVP has them (DUI 0447, DUI 0837)."""
+"""The system registers of the Versatile Express platform, as on the Base FVP (DUI 0447, DUI 0837)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -31,7 +31,7 @@ class VexpressSysregState(State, frozen=True, tag="vexpress-sysreg/1"):
 
 
 def _set(offset: int) -> Callable[["VexpressSysreg", int], None]:
-    """Ones set bits of a flags register."""
+    """Set the bits of a flags register that are ones."""
 
     def write(device: "VexpressSysreg", value: int) -> None:
         device.values[offset] |= value & WORD
@@ -40,7 +40,7 @@ def _set(offset: int) -> Callable[["VexpressSysreg", int], None]:
 
 
 def _clear(offset: int) -> Callable[["VexpressSysreg", int], None]:
-    """Ones clear bits of a flags register."""
+    """Clear the bits of a flags register that are ones."""
 
     def write(device: "VexpressSysreg", value: int) -> None:
         device.values[offset] &= ~value
@@ -55,7 +55,7 @@ def _count(offset: int) -> Callable[["VexpressSysreg"], int]:
 class VexpressSysreg(Device):
     """Flags, counters, and the configuration controller, whose functions are shutdown and reboot.
 
-    SYS_NVFLAGS keeps its value over a system reset. Registers that software has no use for in a model read as zero.
+    SYS_NVFLAGS keeps its value over a system reset. Registers without a use in a model read as zero.
     """
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
@@ -64,7 +64,7 @@ class VexpressSysreg(Device):
         self.power_on()
 
     def power_on(self) -> None:
-        """Registers as after power-on, but for SYS_NVFLAGS; the counters begin again."""
+        """Reset all registers except SYS_NVFLAGS; the counters restart."""
         kept = self.values[_NVFLAGS]
         super().power_on()
         self.values[_NVFLAGS] = kept
@@ -75,7 +75,7 @@ class VexpressSysreg(Device):
         return self._counters[offset].now() - self._began[offset] & WORD
 
     def _control(self, value: int) -> None:
-        """SYS_CFGCTRL: a function of the configuration controller, which is done when the store is."""
+        """SYS_CFGCTRL: execute a function of the configuration controller, which completes with the store."""
         self.values[_CFGCTRL] = value & WORD & ~_START
         if not value & _START:
             return
@@ -110,6 +110,6 @@ class VexpressSysreg(Device):
         return VexpressSysregState(registers=dict(self.values), began=dict(self._began))
 
     def restore(self, state: Any) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         super().restore(state)
         self._began = dict(state.began)

@@ -1,4 +1,4 @@
-"""What answers on the bus, and what the board gives a device model: time, an interrupt line, reset, memory."""
+"""The interfaces between bus, board and device models: accesses, time, interrupt lines, reset, memory."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -13,7 +13,7 @@ __all__ = ["Receiver", "Registers", "Wiring"]
 
 
 class Registers(Protocol):
-    """Something that answers on the bus, by byte offset from the start of its frame."""
+    """Something that responds on the bus, by byte offset from the start of its frame."""
 
     name: str
 
@@ -29,16 +29,16 @@ class Receiver(Protocol):
     """A model that gets input from outside the machine."""
 
     def arrive(self, data: bytes) -> None:
-        """Input that the machine has noticed."""
+        """Take input that the machine has noticed."""
 
 
 class Wiring(Struct, frozen=True):
     """The board around one device.
 
     ``line(level)`` drives its interrupt, ``signal(intid, level)`` any shared one. ``device(name)`` is another device,
-    whose row comes earlier in the board. ``changed()`` has to be called when its state changes other than in ``read``,
-    ``write`` and ``advance``: the machine then asks for its deadline and its state again. ``reset(reason)`` asks for a
-    system reset, ``power_off(reason)`` ends the run. ``receive(data)`` is the door for what comes from outside the
+    whose row comes earlier in the board. Call ``changed()`` if its state changes other than in ``read``, ``write`` and
+    ``advance``: the machine then reads its deadline and state again. ``reset(reason)`` requests a system reset;
+    ``power_off(reason)`` ends the run. ``receive(data)`` is the door for what comes from outside the
     machine, which then calls the model's ``arrive``; ``ask(answer)`` lets in what the world says now (see
     :mod:`cca_platform.machine.inputs`).
     """

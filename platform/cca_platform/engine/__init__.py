@@ -1,1 +1,1 @@
-"""Unicorn as the processor: its registers, and what runs inside its hooks."""
+"""Unicorn as the processor: its registers, and the code of its hooks."""

@@ -1,8 +1,8 @@
-"""Unicorn as the processor: this package alone imports it.
+"""Unicorn as the processor. Only this package imports it.
 
-An :class:`Engine` runs AArch64 code of every world and level on the board's DRAM. What it gives to the PE above it:
-run until something happens, registers in bulk through the PE block, TLB and translation-cache invalidation. All hooks
-but the interrupt hook are native (:mod:`cca_platform.engine.hooks`).
+An :class:`Engine` runs AArch64 code of every world and level on the board's DRAM. It provides the PE above it with runs
+until an event, bulk register transfers through the PE block, and invalidation of the TLB and of translated code. All
+hooks except the interrupt hook are native (:mod:`cca_platform.engine.hooks`).
 """
 
 import ctypes
@@ -64,7 +64,7 @@ _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, 
 _ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 _ARGUMENT: Final = 0x0400_0000  # one of a control, in its number
 _EVERYWHERE: Final = (1, 0)  # the range of a hook: from above to means no bounds
-# What the model's own reset leaves out: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it undefined).
+# What the model's reset omits: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it UNDEFINED).
 _RESET: Final = {
     "scr_el3": Scr.make(ns=1, hce=1, rw=1) | SCR_EL3_RES1,
     "mdcr_el3": Mdcr.tpm.mask,
@@ -123,17 +123,17 @@ class Stop(Enum):
     """Why an engine stopped."""
 
     LEFT = "left"  # on_interrupt ended the run
-    REFUSED = "refused"  # a TLB fill refused an access: P_FAULT_* says why
-    BUDGET = "budget"  # its slice, its limit or the time until a timer changes is used up
-    HALTED = "halted"  # WFI; PC is after it
-    BEFORE = "before"  # an instruction that ``stop_before`` names is next, or ``run`` was to do one alone
+    REFUSED = "refused"  # a TLB fill refused an access: P_FAULT_* tells why
+    BUDGET = "budget"  # its slice, its limit or the time until a timer change has run out
+    HALTED = "halted"  # WFI; PC is past it
+    BEFORE = "before"  # the next instruction is one of ``stop_before``, or ``run`` was to execute only one
 
 
 class Engine:
-    """One Unicorn engine over the DRAM of ``memory``; ``block`` is the PE block, which it completes.
+    """A Unicorn engine on the DRAM of ``memory``; ``block`` is the PE block, which it completes.
 
-    ``on_interrupt(number)`` is called inside the interrupt hook, with the registers in the block; it returns whether
-    the engine may go on with what the block then holds. It may move whole register files.
+    ``on_interrupt(number)`` is called inside the interrupt hook with the registers in the block. It may replace whole
+    register files, and returns True if the engine may continue with the contents of the block.
     """
 
     LEFT: Final = Stop.LEFT
@@ -185,7 +185,7 @@ class Engine:
         self._error: BaseException | None = None
         self._stops: frozenset[int] = frozenset()
         self._watched: dict[tuple[int, int], int] = {}  # the range of each code hook, and its handle
-        self.passing = -1  # where the last run has stopped before, which the next one passes
+        self.passing = -1  # the instruction that the last run stopped before, which the next one passes
         self._before = -1
         self._on_code = _ON_CODE(self._code)
         self._callback = _ON_INTERRUPT(self._interrupt)
@@ -193,7 +193,7 @@ class Engine:
         for name, value in _RESET.items():
             self.write_system(REGISTERS[name], value)
         wanted = block[w.P_X : w.P_PSTATE + 1].copy()
-        registers.read_general(self._address)  # what it holds: only what differs from that is ever written to it
+        registers.read_general(self._address)  # its contents: only differences are written back
         block[w.P_X : w.P_PSTATE + 1] = wanted
 
     def _hook(self, kind: int, callback: int, *extra: int, where: tuple[int, int] = _EVERYWHERE) -> int:
@@ -212,12 +212,12 @@ class Engine:
         return handle.value
 
     def stop_before(self, addresses: Collection[int]) -> None:
-        """Let ``run`` stop before each instruction at these virtual addresses, whatever translates them."""
+        """Stop ``run`` before each instruction at these virtual addresses, in any translation regime."""
         self._stops = frozenset(addresses)
         self.passing = -1
 
     def _watch(self, ranges: Collection[tuple[int, int]]) -> None:
-        """Have code hooks at these ranges. Only code translated while there is one calls it: the rest costs nothing."""
+        """Set the code hooks on these ranges. Only code translated while a hook exists calls it; other code is free."""
         if self._watched.keys() == set(ranges):
             return
         for handle in self._watched.values():
@@ -227,7 +227,7 @@ class Engine:
         self.flush_code()
 
     def _code(self, uc: int, address: int, size: int, data: int) -> None:
-        """UC_HOOK_CODE, before an instruction: stop, unless the last run has stopped here already."""
+        """UC_HOOK_CODE, before an instruction: stop, unless the last run already stopped here."""
         if self._words[w.P_FETCHED]:
             return  # of clear_exclusive, not of the guest
         if address == self.passing:
@@ -237,22 +237,22 @@ class Engine:
         _library.uc_emu_stop(self._handle)
 
     def _interrupt(self, uc: int, number: int, data: int) -> None:
-        """UC_HOOK_INTR, without the layers of Unicorn's binding: calls of a guest are a hot path."""
+        """UC_HOOK_INTR, bypassing the layers of Unicorn's binding, because guest calls are a hot path."""
         try:
             registers.read_general(self._address)
             if self._on_interrupt(number):
                 registers.write_general(self._address)
                 return
-        except BaseException as error:  # C code is below: ``run`` raises it
+        except BaseException as error:  # C code is below, so ``run`` raises it
             self._error = error
         self._left = True
         _library.uc_emu_stop(self._handle)
 
     def run(self, alone: bool = False) -> Stop:
-        """Run from the PC of the block until something happens; with ``alone`` only the first instruction.
+        """Run from the PC of the block until an event; with ``alone``, only the first instruction.
 
-        On return the registers are in the block: those of the engine, or after ``Stop.LEFT`` what ``on_interrupt`` put
-        there. An exception raised by ``on_interrupt`` comes out here.
+        On return the block has the registers: those of the engine or, after ``Stop.LEFT``, those that ``on_interrupt``
+        put there. Exceptions from ``on_interrupt`` are raised here.
         """
         words = self._words
         registers.write_general(self._address)
@@ -260,7 +260,7 @@ class Engine:
         if alone or self._stops or self._watched:
             self._watch((_EVERYWHERE,) if alone else [(address, address) for address in self._stops])
             self.passing = start if alone else self.passing
-        words[w.P_FAULT_KIND] = words[w.P_STOPPED] = 0  # not before: without a hook, its code is looked up once more
+        words[w.P_FAULT_KIND] = words[w.P_STOPPED] = 0  # not earlier: without a hook, the code is looked up once more
         self._left = False
         try:
             self._uc.emu_start(start, 0)
@@ -285,7 +285,7 @@ class Engine:
         registers.save_el1(self._address, _EL1_ROWS, frame)
 
     def load(self, frame: int) -> bool:
-        """Load the EL1&0 register file from memory at host address ``frame``; whether the TLB must be flushed."""
+        """Load the EL1&0 register file from memory at host address ``frame``; True if the TLB must be flushed."""
         return bool(registers.load_el1(self._address, _EL1_ROWS, frame))
 
     def save_el2(self, frame: int, replaced: bool = False) -> None:
@@ -301,35 +301,35 @@ class Engine:
         registers.store_file(self._address, self._saved_rows, frame)
 
     def load_state(self, frame: int) -> None:
-        """Load the registers of saved state that differ; the TLB has to be flushed afterwards."""
+        """Load the registers of saved state that differ; the TLB must be flushed afterwards."""
         held = int(self._state.ctypes.data)
         registers.store_file(self._address, self._saved_rows, held)
         registers.load_file(self._address, self._saved_rows, frame, held)
 
     def read_system(self, encoding: Encoding) -> int:
-        """A system register."""
+        """Read a system register."""
         return int(registers.get_system(self._address, encoding.packed)) & 0xFFFF_FFFF_FFFF_FFFF
 
     def write_system(self, encoding: Encoding, value: int) -> None:
-        """Write a system register that the model stores (trap 18 of Unicorn: never one that it does not)."""
+        """Write a system register, which must be one that the model stores (trap 18 of Unicorn)."""
         registers.put_system(self._address, encoding.packed, _signed(value))
         self.block[w.P_REGIME] = -1
 
     def read_vector(self, number: int) -> int:
-        """The 128 bits of V0 to V31."""
+        """Read V0 to V31, 128 bits each."""
         return int(self._uc.reg_read(arm64_const.UC_ARM64_REG_Q0 + number))
 
     def write_vector(self, number: int, value: int) -> None:
-        """Write the 128 bits of V0 to V31."""
+        """Write V0 to V31, 128 bits each."""
         self._uc.reg_write(arm64_const.UC_ARM64_REG_Q0 + number, value)
         self.block[w.P_SHADOW_VALID] = 0
 
     def put_el2(self, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> None:
-        """The registers of an EL2 in Python that the engine has to know, in one call."""
+        """Set the registers of a Python EL2 that the engine needs, in one call."""
         registers.put_el2(self._address, hcr, mdcr, vmpidr, vpidr)
 
     def clear_exclusive(self) -> None:
-        """CLREX: other PEs will have run before the code goes on. The TLB keeps what it has."""
+        """Execute CLREX, because other PEs will have run before the code resumes. The TLB is not flushed."""
         block, machine = self.block, self._memory.block
         counted = block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], block[w.P_LIMIT], machine[w.M_RETIRED]
         machine[w.M_BUDGET] = block[w.P_LIMIT] = machine[w.M_RETIRED] + 1  # one block
@@ -340,11 +340,11 @@ class Engine:
         block[w.P_HELD + w.P_PC - w.P_X] = w.CLREX_VA
 
     def flush_tlb(self) -> bool:
-        """Drop every translation of every regime; whether the eras of TLB entries start over."""
+        """Drop every translation of every regime; returns True if the eras of TLB entries start over."""
         return bool(registers.flush_tlb(self._address))
 
     def drop_code(self, page: int) -> None:
-        """Drop the translated code of one page, given by its physical address; the TLB goes, too."""
+        """Drop the translated code of one page, given by its physical address, and flush the TLB."""
         registers.drop_code(self._address, page)
 
     def flush_code(self) -> None:
@@ -352,7 +352,7 @@ class Engine:
         self._uc.ctl_flush_tb()
 
     def close(self) -> None:
-        """Let go of the engine; the memory may be released afterwards."""
+        """Release the engine; the memory may be released afterwards."""
         if self._handle.value:
             del self._uc, self.monitor
             self._handle = ctypes.c_void_p()

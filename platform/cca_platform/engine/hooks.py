@@ -1,6 +1,6 @@
-"""What runs inside the engine's hooks, as native code: TLB fills, exception entry, the clock, system registers.
+"""The native code of the engine's hooks: TLB fills, exception entry, the clock, system registers.
 
-Every function works on the words of :mod:`cca_platform.native.block`; registers of the engine come through
+Every function works on the words of :mod:`cca_platform.native.block` and accesses the engine's registers through
 :mod:`cca_platform.engine.registers`.
 """
 
@@ -66,7 +66,7 @@ _SOON: Final = 4096  # instructions: a handler that does its work takes more, or
 
 @jit("i8(i8, i8, i8)")
 def _word_at(p: int, el: int, pc: int) -> int:
-    """The instruction word at ``pc`` as ``el`` fetches it, with its regime loaded; -1 when it cannot be fetched."""
+    """The instruction word at ``pc`` as fetched by ``el``, with its regime loaded; -1 if it cannot be fetched."""
     store64(p + 8 * w.P_EL, el)
     if translate(p, pc, FETCH) != 0:
         return -1
@@ -107,7 +107,7 @@ def _nest(p: int) -> int:
 def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     """Architectural entry into the vector table of EL1 or EL2 (DDI 0487, AArch64.TakeException).
 
-    Works on PC, PSTATE and SP in the block. ``kind`` is a ``Vector``; ``far`` is written when not -1 << 63, ``esr`` for
+    Works on PC, PSTATE and SP in the block. ``kind`` is a ``Vector``; ``far`` is written unless -1 << 63, ``esr`` for
     synchronous exceptions and SErrors. 1 when synchronous exceptions come without end.
     """
     endless = _nest(p) if kind == _SYNCHRONOUS else 0
@@ -133,7 +133,7 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
 
 @jit("i8(i8, i8)")
 def instruction(p: int, offset: int) -> int:
-    """The instruction word at PC of the block plus ``offset``, or -1 when it cannot be fetched (any more)."""
+    """The instruction word at PC of the block plus ``offset``, or -1 if it cannot be fetched (any more)."""
     el = level(load64(p + 8 * w.P_PSTATE))
     load_regime(p, el)
     return _word_at(p, el, load64(p + 8 * w.P_PC) + offset)
@@ -141,7 +141,7 @@ def instruction(p: int, offset: int) -> int:
 
 @jit("i8(i8)")
 def uncount(p: int) -> int:
-    """Take back from the counts what the last block has counted but PC has not reached."""
+    """Subtract from the counts the instructions of the last block that PC has not reached."""
     m, pc = load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_PC)
     start, size = load64(p + 8 * w.P_BLOCK_PC), load64(p + 8 * w.P_BLOCK_SIZE)
     if start <= pc < start + size:
@@ -154,7 +154,7 @@ def uncount(p: int) -> int:
 
 @jit("i8(i8)")
 def _is_unprivileged(p: int) -> int:
-    """Whether the instruction at PC is an LDTR or STTR, whose access at EL1 is checked as EL0's."""
+    """True if the instruction at PC is an LDTR or STTR, whose access at EL1 is checked as at EL0."""
     word = _word_at(p, 1, get(p, PC))
     return 1 if word >= 0 and word & 0x3B200C00 == 0x38000800 else 0
 
@@ -185,14 +185,14 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
 
 @callback("i32", "i64")
 def ON_LOOK(p: int) -> int:
-    """The rare part of the block hook, out of its way: 1 when the engine has to stop, and has been told so."""
+    """The rare part of the block hook, kept out of line: returns 1 if the engine must stop, and has told it so."""
     if load64(p + 8 * w.P_NESTED) >= w.NESTED_SUSPECT and _returned(p) != 0:
         store64(p + 8 * w.P_NESTED, 0)
     m = load64(p + 8 * w.P_MACHINE)
     in_time = load64(m + 8 * w.M_RETIRED) < load64(p + 8 * w.P_LIMIT) and timers.counter(m) < load64(p + 8 * w.P_BUDGET)
     if in_time and interrupts.due(p, get(p, PSTATE)) == 0:
         if load64(p + 8 * w.P_SIGNALS) == 0:
-            interrupts.set_budget(p)  # time was skipped: the block at which to look next is another
+            interrupts.set_budget(p)  # time was skipped, so the next check is due at another block
         return 0
     store64(p + 8 * w.P_STOPPED, 1)
     call_address(load64(p + 8 * w.P_UC_EMU_STOP), load64(p + 8 * w.P_UC))
@@ -219,7 +219,7 @@ def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
 
 @jit("i8(i8, i8, i8)")
 def _answer(p: int, register: int, value: int) -> int:
-    """What an MRS reads; the hook then returns 1, and the engine does nothing."""
+    """Set the result of an MRS; the hook then returns 1, and the engine does nothing."""
     if register != XZR:
         put(p, register, value)
     return 1
@@ -239,7 +239,7 @@ def _identify(p: int, register: int, index: int) -> int:
 
 @jit("i8(i8, i8)")
 def _no_random(p: int, register: int) -> int:
-    """RNDR and RNDRRS, where the model has them (it asks the host): no number within reasonable time, 0 and Z."""
+    """RNDR and RNDRRS, if the model has them (it asks the host): report failure, with 0 and Z."""
     if load64(p + 8 * w.P_HAS_PAN) == 0:
         return 0
     put(p, PSTATE, get(p, PSTATE) & ~_NZCV | _Z)
@@ -248,7 +248,7 @@ def _no_random(p: int, register: int) -> int:
 
 @jit("i8(i8, i8, i8)")
 def _el2_control(p: int, register: int, word: int) -> int:
-    """An EL2 control as the block has it, for EL2; the engine sees to the other levels."""
+    """Read an EL2 control from the block, for EL2; the engine handles the other levels."""
     return _answer(p, register, load64(p + 8 * word)) if level(get(p, PSTATE)) == 2 else 0
 
 
@@ -278,7 +278,7 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
 
 @jit("i8(i8, i8)")
 def _set_hcr(p: int, value: int) -> int:
-    """HCR_EL2 is written. Where not all of ``value`` is kept the engine gets that here, and next a flush of its TLB."""
+    """HCR_EL2 is written. If not all of ``value`` is kept, write it to the engine here and flush its TLB next."""
     kept = value & _HCR_BITS | _HCR_RW
     store64(p + 8 * w.P_HCR, kept)
     if value & _HCR_TGE:
@@ -294,9 +294,9 @@ def _set_hcr(p: int, value: int) -> int:
 
 @jit("i8(i8, i8, i8)")
 def _set_return_state(p: int, spsr: int, value: int) -> int:
-    """SPSR_EL1 or SPSR_EL2 is written: note a value whose ERET is an illegal exception return.
+    """SPSR_EL1 or SPSR_EL2 is written: record a value whose ERET is an illegal exception return.
 
-    The engine then sets PSTATE.IL but goes on. It would also run AArch32, which this PE does not have: illegal, too.
+    The engine then sets PSTATE.IL but continues. It would also run AArch32, which is illegal here, too.
     """
     el, highest = level(value), 2 if spsr == _SPSR_EL2 else 1
     if level(get(p, PSTATE)) == 0:
@@ -312,10 +312,10 @@ def _set_return_state(p: int, spsr: int, value: int) -> int:
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN MSR: the timers, and note of writes that change a translation regime."""
+    """UC_HOOK_INSN MSR: handles the timers, and records writes that change a translation regime."""
     crn, crm, op0, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 8), load32(cp + 12), load32(cp + 16)
     if op0 != 3 or (op1 == 4 and level(get(p, PSTATE)) < 2):
-        return 0  # undefined below EL2: the engine sees to it, after this hook
+        return 0  # UNDEFINED below EL2: the engine handles it after this hook
     value = load64(cp + 24)
     encoding = op0 << 16 | op1 << 12 | crn << 8 | crm << 4 | op2
     if crn == 1 or crn == 2 or crn == 10:  # SCTLR, HCR; TTBR, TCR, VTTBR, VTCR; MAIR

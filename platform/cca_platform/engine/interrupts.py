@@ -1,6 +1,6 @@
-"""Which interrupt a PE takes, and when it has to look: native code on the words of its block.
+"""Which interrupt a PE takes, and when it must check: native code on the words of its block.
 
-The interrupt controller keeps P_SIGNALS; routing and masking are by SCR_EL3, HCR_EL2 and PSTATE (DDI 0487, section
+The interrupt controller sets P_SIGNALS; SCR_EL3, HCR_EL2 and PSTATE determine routing and masking (DDI 0487, section
 D1.3.6 "Asynchronous exception types, routing, masking and priorities").
 """
 
@@ -78,7 +78,7 @@ def due(p: int, pstate: int) -> int:
 
 @jit("i8(i8, i8)")
 def pending(p: int, pstate: int) -> int:
-    """ISR_EL1: the bits F, I and A, of the virtual interrupts where EL1 gets those (HCR_EL2.FMO, IMO, AMO)."""
+    """ISR_EL1: the bits F, I and A, of the virtual interrupts if EL1 gets those (HCR_EL2.FMO, IMO, AMO)."""
     signals = load64(p + 8 * w.P_SIGNALS)
     secure = load64(p + 8 * w.P_SECURITY) == _SECURE
     virtual = 0 if secure or level(pstate) != 1 else load64(p + 8 * w.P_HCR)
@@ -96,7 +96,7 @@ def pending(p: int, pstate: int) -> int:
 
 @jit("i8(i8, i8)")
 def wakes(p: int, pstate: int) -> int:
-    """Whether an interrupt ends WFI: a physical one whatever PSTATE masks, a virtual one at EL1 and EL0."""
+    """True if an interrupt ends WFI: a physical one regardless of PSTATE masks, a virtual one at EL1 and EL0."""
     signals = load64(p + 8 * w.P_SIGNALS)
     if signals & (w.SIGNAL_PHYSICAL | w.SIGNAL_SERROR):
         return 1
@@ -123,15 +123,15 @@ def _look_at(m: int, now: int, budget: int, limit: int) -> int:
 
 @jit("i8(i8)")
 def set_budget(p: int) -> int:
-    """Let the PE run until its slice ends, its limit is reached or a timer changes its output.
+    """Set the budget: run until the slice ends, the limit is reached or a timer changes its output.
 
-    With a signal up it looks at each block, and when its exceptions are suspected to come without end.
+    The PE checks at each block while a signal is asserted, or while an endless series of exceptions is suspected.
     """
     m = load64(p + 8 * w.P_MACHINE)
     now = timers.counter(m)
     budget = load64(p + 8 * w.P_SLICE_END)
     if timers.outputs(p, now) != load64(p + 8 * w.P_TIMER_OUTPUTS):
-        budget = now  # the interrupt controller has to be told
+        budget = now  # the interrupt controller must be told
     else:
         budget = min(budget, timers.next_change(p, now))
     store64(p + 8 * w.P_BUDGET, budget)

@@ -1,7 +1,7 @@
-"""SYS instructions as native code: AT answered by the MMU's own walk, DC and IC by VA, IC and TLBI told to other PEs.
+"""SYS instructions as native code: AT with the MMU's own walk, DC and IC by VA, broadcast of IC and TLBI.
 
-The engine would walk tables for AT without stage 2 and granule protection, and translates nothing for DC and IC. Its
-hook comes before it checks the exception level and the traps.
+The engine would walk tables for AT without stage 2 and granule protection, and translates nothing for DC and IC. It
+calls its hook before it checks the exception level and the traps.
 """
 
 from typing import Final
@@ -35,7 +35,7 @@ _BY_VA: Final = (_IC_IVAU, _DC_IVAC, 10, 11, 14)  # and DC CVAC, CVAU, CIVAC
 
 @jit("i8(i8, i8)")
 def _translated(p: int, address: int) -> int:
-    """PAR_EL1 of a translation to ``address``; Device and Non-cacheable memory is outer shareable."""
+    """PAR_EL1 for a translation to ``address``; Device and Non-cacheable memory is outer shareable."""
     attribute = load64(p + 8 * w.P_OUT_ATTR)
     shareability = load64(p + 8 * w.P_OUT_SH)
     if attribute & _MEMORY == 0 or attribute == _NON_CACHEABLE:
@@ -45,14 +45,14 @@ def _translated(p: int, address: int) -> int:
 
 @jit("i8(i8, i8, i8, i8, i8, i8)")
 def _address_translate(p: int, va: int, el: int, access: int, both: int, pan: int) -> int:
-    """AT: the walk of the MMU, its answer in PAR_EL1. ``both`` 0 = stage 1 only, ``pan`` 1 = as PSTATE.PAN has it.
+    """AT: walk the tables and set PAR_EL1. ``both`` 0 = stage 1 only; ``pan`` 1 = according to PSTATE.PAN.
 
-    At EL1 a walk that stage 2 refuses is an abort instead: the engine stops after this instruction, which ends a block.
+    At EL1, a walk that stage 2 refuses aborts instead: the engine stops after this instruction, which ends a block.
     """
     load_regime(p, el)
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, get(p, PSTATE) >> _PAN_BIT & pan)
-    failed = resolve(p, va, access) == REFUSED  # of the address that is found nobody asks what may access it
+    failed = resolve(p, va, access) == REFUSED  # AT does not check the granule of the resulting address
     stage2 = failed and load64(p + 8 * w.P_FAULT_STAGE) == 2
     walk = stage2 and load64(p + 8 * w.P_FAULT_S1PTW) != 0
     if walk and not both and level(get(p, PSTATE)) == 1:
@@ -78,10 +78,10 @@ def _address_translate(p: int, va: int, el: int, access: int, both: int, pan: in
 
 @jit("i8(i8, i8)")
 def _instruction_invalidate(p: int, page: int) -> int:
-    """IC IVAU of the page at physical address ``page``: here its code is dropped now, by other PEs before they run.
+    """IC IVAU of the page at physical address ``page``: drop its code here now, and on other PEs before they run.
 
-    A page of which no code has been translated, which is what most are, costs a look. The same is true of this one
-    from now on: every PE has to fill its TLB first.
+    For a page without translated code, which is the common case, this only costs a check. The same is true of this
+    page from now on, because every PE must fill its TLB first.
     """
     m = load64(p + 8 * w.P_MACHINE)
     index = page_index(m, page)
@@ -102,7 +102,7 @@ def _instruction_invalidate(p: int, page: int) -> int:
 
 @jit("i8(i8)")
 def _tell_tlbs(p: int) -> int:
-    """Have every other PE flush its TLB before it runs; this one sees to its own."""
+    """Make every other PE flush its TLB before it runs; this PE handles its own."""
     m = load64(p + 8 * w.P_MACHINE)
     store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
     store64(p + 8 * w.P_TLBI_SEEN, load64(p + 8 * w.P_TLBI_SEEN) + 1)
@@ -111,7 +111,7 @@ def _tell_tlbs(p: int) -> int:
 
 @jit("i8(i8)")
 def _instruction_invalidate_all(p: int) -> int:
-    """IC IALLU and IALLUIS: all translated code goes, at the end of this block and so before what follows an ISB."""
+    """IC IALLU and IALLUIS: drop all translated code at the end of this block, and so before what follows an ISB."""
     if level(get(p, PSTATE)) == 0:
         return 0
     m = load64(p + 8 * w.P_MACHINE)
@@ -122,9 +122,9 @@ def _instruction_invalidate_all(p: int) -> int:
 
 @jit("i8(i8, i8)")
 def _needed(el: int, invalidates: int) -> int:
-    """The access that DC or IC by VA is checked as (DDI 0487, "MMU fault considerations" of cache maintenance).
+    """The kind of access as which DC or IC by VA is checked (DDI 0487, "MMU fault considerations").
 
-    DC IVAC, which may lose what was stored, as a store. At EL0 the others as a load, above as none. Without PAN.
+    DC IVAC, which may lose stores, counts as a store; the others as a load at EL0, as none above. PAN is ignored.
     """
     if invalidates:
         return WRITE
@@ -133,10 +133,10 @@ def _needed(el: int, invalidates: int) -> int:
 
 @jit("i8(i8, i8, i8, i8)")
 def _maintain(p: int, op1: int, va: int, invalidates: int) -> int:
-    """DC or IC by VA (``op1`` 3: EL0 has it, too): the physical address of its page, or -1.
+    """Translate a DC or IC by VA (``op1`` 3: available at EL0): the physical address of its page, or -1.
 
-    It is translated, and may abort: the engine does neither. It asks this hook before the traps of HCR_EL2, which are
-    how an abort is made of it.
+    The engine neither translates nor aborts. It calls this hook before it checks the traps of HCR_EL2, which are used
+    here to raise the abort.
     """
     pstate = get(p, PSTATE)
     el = level(pstate)
@@ -171,7 +171,7 @@ def _maintain(p: int, op1: int, va: int, invalidates: int) -> int:
 
 @jit("i8(i8)")
 def refused(p: int) -> int:
-    """Whether the instruction that was trapped is a DC or IC that aborts; its state is then as it was."""
+    """True if the trapped instruction is a DC or IC that aborts; restores the state in that case."""
     if load64(p + 8 * w.P_FAULT_KIND) != _MAINTENANCE:
         return 0
     store64(p + 8 * w.P_FAULT_KIND, 0)
@@ -182,7 +182,7 @@ def refused(p: int) -> int:
 
 @jit("i8(i8, i8, i8, i8)")
 def _by_address(p: int, op1: int, crm: int, va: int) -> int:
-    """DC and IC by VA; the engine then sees to traps and to what is undefined."""
+    """DC and IC by VA; the engine then handles traps and UNDEFINED instructions."""
     page = _maintain(p, op1, va, crm == _DC_IVAC)
     if page >= 0 and crm == _IC_IVAU:
         _instruction_invalidate(p, page)
@@ -191,7 +191,7 @@ def _by_address(p: int, op1: int, crm: int, va: int) -> int:
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN SYS: AT is answered here; TLBI and IC are told to the other PEs; DC and IC by VA may abort."""
+    """UC_HOOK_INSN SYS: handles AT, broadcasts TLBI and IC to the other PEs, and aborts DC and IC by VA."""
     crn, crm, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 12), load32(cp + 16)
     if crn == 8:
         if crm == 3 or crm == 1:
@@ -204,7 +204,7 @@ def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
         return _by_address(p, op1, crm, load64(cp + 24))
     if (crm == 1 or crm == 5) and op1 == 0 and op2 == 0:
         return _instruction_invalidate_all(p)
-    if crm == 8 or (crm == 9 and load64(p + 8 * w.P_HAS_PAN)):  # the engine's own walk would know no stage 2 of ours
+    if crm == 8 or (crm == 9 and load64(p + 8 * w.P_HAS_PAN)):  # the engine's own walk would not use our stage 2
         el, access = level(get(p, PSTATE)), WRITE if op2 & 1 else READ
         if el >= 1 and op1 == 0 and op2 < (4 if crm == 8 else 2):
             return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1), access, 0, crm & 1)

@@ -1,7 +1,7 @@
-"""The exclusive monitor of an engine, which no register shows, out of what Unicorn's public calls give.
+"""The exclusive monitor of an engine, which no register exposes, obtained through Unicorn's public calls.
 
-A saved context is memory of unknown layout. Where the monitor is in it is found by looking: a spare engine loads known
-values exclusively from a known address, and exactly those have to be in its context, where there was none before.
+A saved context is memory of unknown layout. To find the monitor in it, a spare engine loads known values exclusively
+from a known address; exactly these must then appear in its context.
 """
 
 import ctypes
@@ -22,13 +22,13 @@ _NONE: Final = (1 << 64) - 1
 _WORD: Final = struct.Struct("<Q")
 
 Claim = tuple[int, int, int]
-"""What the last load exclusive has claimed: the virtual address, and the one or two words that were there."""
+"""The claim of the last load-exclusive: the virtual address, and the one or two words that were there."""
 
 
 
 @cache
 def _places(model: int) -> tuple[int, ...]:
-    """Where address, low and high word of the monitor are in a context of this CPU model."""
+    """The offsets of the monitor's address, low and high word in a context of this CPU model."""
     uc = Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
     uc.ctl_set_cpu_model(model)
     uc.mem_map(_CODE, _SIZE)
@@ -57,7 +57,7 @@ class Monitor:
         self._context: Any = None
 
     def _look(self) -> int:
-        """Host address of a context that is as the engine is now."""
+        """The host address of a context with the engine's present state."""
         if self._context is None:
             self._context = self._uc.context_save()
         else:
@@ -65,13 +65,13 @@ class Monitor:
         return int(self._context.context.value)
 
     def read(self) -> Claim | None:
-        """What is claimed, or None."""
+        """The present claim, or None."""
         places, base = _places(self._model), self._look()
         address, low, high = (ctypes.c_uint64.from_address(base + place).value for place in places)
         return None if address == _NONE else (address, low, high)
 
     def write(self, claim: Claim | None) -> None:
-        """Have this claimed; everything else of the engine stays as it is."""
+        """Set the claim; nothing else of the engine changes."""
         if claim == self.read():
             return
         base = self._look()

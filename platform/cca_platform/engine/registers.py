@@ -1,8 +1,7 @@
-"""Registers of the engine, moved natively: single ones, the general ones, and whole register files.
+"""Native transfer of the engine's registers: single ones, the general-purpose ones, and whole register files.
 
-Unicorn's public C functions are called through the addresses kept in the PE block, so that the compiled code can be
-cached on disk. Nothing here imports Unicorn: the register numbers are constants, which the engine checks against
-Unicorn's own.
+Calls Unicorn's public C functions through the addresses in the PE block, so that the compiled code can be cached on
+disk. Nothing here imports Unicorn: the register numbers are constants, which the engine checks against Unicorn's own.
 """
 
 from typing import Final
@@ -81,7 +80,7 @@ assert [offset(name) // 8 for name in ("x30", "sp_el0", "sp_el1", "pc", "pstate"
 
 @jit("i8(i8, i8)")
 def get(p: int, register: int) -> int:
-    """A register of the engine that fits 64 bits."""
+    """Read a register of the engine of up to 64 bits."""
     scratch = p + 8 * w.P_SCRATCH
     store64(scratch, 0)  # Unicorn writes only 32 bits of PSTATE
     call_reg_read(load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC), register, scratch)
@@ -99,7 +98,7 @@ def put(p: int, register: int, value: int) -> int:
 
 @jit("i8(i8, i8)")
 def _select(p: int, encoding: int) -> int:
-    """Make Unicorn's ``uc_arm64_cp_reg`` in the scratch words; ``encoding`` is op0:op1:CRn:CRm:op2, 4 bits each."""
+    """Build Unicorn's ``uc_arm64_cp_reg`` in the scratch words; ``encoding`` is op0:op1:CRn:CRm:op2, 4 bits each."""
     scratch = p + 8 * w.P_SCRATCH
     store32(scratch, encoding >> 8 & 15)
     store32(scratch + 4, encoding >> 4 & 15)
@@ -111,7 +110,7 @@ def _select(p: int, encoding: int) -> int:
 
 @jit("i8(i8, i8)")
 def get_system(p: int, encoding: int) -> int:
-    """A system register of the engine by its encoding."""
+    """Read a system register of the engine by its encoding."""
     scratch = _select(p, encoding)
     call_reg_read(load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC), CP, scratch)
     return load64(scratch + 24)
@@ -119,7 +118,7 @@ def get_system(p: int, encoding: int) -> int:
 
 @jit("i8(i8, i8, i8)")
 def _write_system(p: int, encoding: int, value: int) -> int:
-    """Write a system register that no EL1&0 frame has, or that the caller accounts for."""
+    """Write a system register that is in no EL1&0 frame, or that the caller accounts for."""
     scratch = _select(p, encoding)
     store64(scratch + 24, value)
     return call_reg_write(load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC), CP, scratch)
@@ -134,7 +133,7 @@ def put_system(p: int, encoding: int, value: int) -> int:
 
 @jit("i8(i8, i8)")
 def load_regime(p: int, el: int) -> int:
-    """Have the control registers of the translation regime of ``el`` in the block; the MSR hook marks them stale."""
+    """Load the control registers of the translation regime of ``el`` into the block; the MSR hook marks them stale."""
     regime = regime_of(el)
     if load64(p + 8 * w.P_REGIME) != regime:
         if regime == EL2:
@@ -154,7 +153,7 @@ def load_regime(p: int, el: int) -> int:
 
 @jit("i8(i8)")
 def read_general(p: int) -> int:
-    """X0..X30, SP, PC and PSTATE of the engine into the words from P_X, and a copy into those from P_HELD."""
+    """Read X0..X30, SP, PC and PSTATE of the engine into the words from P_X on, with a copy from P_HELD on."""
     function, engine = load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC)
     to = p + 8 * w.P_X
     for number in range(29):
@@ -174,13 +173,13 @@ def read_general(p: int) -> int:
 
 @jit("i8(i8)")
 def write_general(p: int) -> int:
-    """Give the engine those of X0..X30, SP, PC and PSTATE that differ from what it holds: code runs next."""
+    """Write those of X0..X30, SP, PC and PSTATE that differ to the engine, before code runs."""
     store64(p + 8 * w.P_SHADOW_VALID, 0)
     function, engine = load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC)
     source, held = p + 8 * w.P_X, p + 8 * w.P_HELD
     if load64(source + 8 * 33) != load64(held + 8 * 33):
         call_reg_write(function, engine, PSTATE, source + 8 * 33)
-        _write_system(p, _TPIDR_EL3, 0)  # any system register write makes Unicorn look at PSTATE again
+        _write_system(p, _TPIDR_EL3, 0)  # any system register write makes Unicorn re-evaluate PSTATE
         store64(held + 8 * 33, load64(source + 8 * 33))
     for number in range(33):
         value = load64(source + 8 * number)
@@ -199,7 +198,7 @@ def write_general(p: int) -> int:
 
 @jit("i8(i8)")
 def flush_tlb(p: int) -> int:
-    """Drop every translation of the engine's TLB, broadcast ones too; 1 when the eras have to start over."""
+    """Drop every translation of the engine's TLB, including broadcasts; returns 1 if the eras must start over."""
     m = load64(p + 8 * w.P_MACHINE)
     call_reg_read(load64(p + 8 * w.P_UC_CTL), load64(p + 8 * w.P_UC), TLB_FLUSH, 0)
     store64(p + 8 * w.P_TLBI_SEEN, load64(m + 8 * w.M_TLBI))
@@ -210,10 +209,10 @@ def flush_tlb(p: int) -> int:
 
 @jit("i8(i8, i8)")
 def drop_code(p: int, page: int) -> int:
-    """Drop what the engine has translated of the page at physical address ``page``, whatever address it was run at.
+    """Drop the engine's translated code of the page at physical address ``page``, for all virtual addresses.
 
-    The engine finds code by virtual address: for a moment the page is at DROP_VA, and then its TLB goes. What comes to
-    the page afterwards has to pass the fill hook.
+    The engine finds code by virtual address, so the page is mapped at DROP_VA for a moment; then the TLB is flushed.
+    Later accesses to the page must pass the fill hook.
     """
     control, engine = load64(p + 8 * w.P_UC_CTL), load64(p + 8 * w.P_UC)
     store64(p + 8 * w.P_FETCHED, page)
@@ -224,7 +223,7 @@ def drop_code(p: int, page: int) -> int:
 
 @jit("i8(i8, i8, i8, i8, i8)")
 def put_el2(p: int, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> int:
-    """HCR_EL2, MDCR_EL2, VMPIDR_EL2 and VPIDR_EL2 of the engine, for an EL2 in Python; CPTR_EL2 traps nothing."""
+    """Set the engine's HCR_EL2, MDCR_EL2, VMPIDR_EL2 and VPIDR_EL2 for a Python EL2; CPTR_EL2 traps nothing."""
     _write_system(p, _HCR_EL2, hcr)
     _write_system(p, _MDCR_EL2, mdcr)
     _write_system(p, _CPTR_EL2, _NO_TRAPS)
@@ -257,7 +256,7 @@ def store_file(p: int, table: int, frame: int) -> int:
 
 @jit("i8(i8, i8, i8)")
 def save_el1(p: int, table: int, frame: int) -> int:
-    """Store the EL1&0 register file to memory: general registers and PC from the block, the others from the engine."""
+    """Store the EL1&0 register file to memory: general registers and PC from the block, all others from the engine."""
     store_file(p, table, frame)
     shadow = load64(p + 8 * w.P_SHADOW)
     for word in range(EL1_FRAME_SIZE >> 3):
@@ -276,7 +275,7 @@ def save_el1(p: int, table: int, frame: int) -> int:
 
 @jit("i8(i8, i8, i8, i8)")
 def load_file(p: int, table: int, frame: int, shadow: int) -> int:
-    """The registers of ``table`` from ``frame``; with a ``shadow`` of what the engine holds only those that differ."""
+    """Load the registers of ``table`` from ``frame``; with a ``shadow`` of the engine's values, only differences."""
     writing, engine = load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC)
     row = table + 8
     for _ in range(load64(table)):
@@ -298,7 +297,7 @@ def load_file(p: int, table: int, frame: int, shadow: int) -> int:
 
 @jit("i8(i8, i8, i8)")
 def load_el1(p: int, table: int, frame: int) -> int:
-    """Load the EL1&0 register file; 1 when the engine's TLB, which has no VMID or ASID, does not serve this one."""
+    """Load the EL1&0 register file; returns 1 if the engine's TLB, without VMID or ASID, is not valid for it."""
     shadow = load64(p + 8 * w.P_SHADOW) if load64(p + 8 * w.P_SHADOW_VALID) else 0
     changed = 0
     row = table + 8
@@ -327,7 +326,7 @@ def load_el1(p: int, table: int, frame: int) -> int:
 
 @jit("i8(i8)")
 def select_sp(p: int) -> int:
-    """Take the SP of the block from the bank that its PSTATE selects."""
+    """Load the SP of the block from the bank that PSTATE selects."""
     pstate = load64(p + 8 * w.P_PSTATE)
     store64(p + 8 * w.P_SP, get(p, SP_EL0 + stack(pstate)))
     return 0

@@ -1,7 +1,7 @@
 """Generic timers of a PE (DDI 0487, chapter D12): counter views, CNTV, CNTP, CNTHP and CNTHV, as native code.
 
-The engine drops writes to its own timers, so they live in the PE block: a control and a compare word each, from
-P_TIMERS on, in the order of :data:`INTIDS`. Their outputs are levels, which the PE hands to the interrupt controller.
+The engine drops writes to its own timers, so they are in the PE block: a control and a compare word each, from P_TIMERS
+on, in the order of :data:`INTIDS`. Their outputs are levels, which the PE passes to the interrupt controller.
 """
 
 from typing import Final
@@ -39,9 +39,9 @@ INTIDS: Final = (int(Ppi.CNTV), int(Ppi.CNTP), int(Ppi.CNTHP), int(Ppi.CNTHV))
 NEVER: Final = 0x7FFF_FFFF_FFFF_FFFF
 _SIGN: Final = -(1 << 63)
 _COUNT: Final = 4
-_COUNTER: Final = 8  # what ``select`` gives for the counter registers
+_COUNTER: Final = 8  # the result of ``select`` for the counter registers
 _ENABLE, _IMASK, _ISTATUS = CntCtl.enable.mask, CntCtl.imask.mask, CntCtl.istatus.mask
-_ON: Final = _ENABLE | _IMASK  # what of a control register tells whether the timer interrupts
+_ON: Final = _ENABLE | _IMASK  # the control bits that decide whether the timer interrupts
 _PCTEN, _VCTEN = Cntkctl.el0pcten.mask, Cntkctl.el0vcten.mask
 _VTEN, _PTEN = Cntkctl.el0vten.mask, Cntkctl.el0pten.mask
 _EL1PCTEN, _EL1PCEN = Cnthctl.el1pcten.mask, Cnthctl.el1pcen.mask
@@ -58,7 +58,7 @@ def counter(m: int) -> int:
 
 @jit("i8(i8, i8, i8)")
 def _remaining(p: int, timer: int, now: int) -> int:
-    """Ticks until the compare value is reached, as an unsigned difference; 0 when the condition is met."""
+    """The ticks until the compare value is reached, as an unsigned difference; 0 if the condition is met."""
     count = now - (load64(p + 8 * w.P_CNTVOFF) if timer == CNTV else 0)
     compare = load64(p + 8 * (w.P_TIMERS + 2 * timer + 1))
     return 0 if count ^ _SIGN >= compare ^ _SIGN else compare - count
@@ -66,7 +66,7 @@ def _remaining(p: int, timer: int, now: int) -> int:
 
 @jit("i8(i8, i8)")
 def asserted(p: int, now: int) -> int:
-    """Which timers assert their interrupt at clock value ``now``, bit ``timer`` each, whatever EL2 masks."""
+    """The timers that assert their interrupt at clock value ``now``, one bit per timer, ignoring EL2's masks."""
     found = 0
     for timer in range(_COUNT):
         if load64(p + 8 * (w.P_TIMERS + 2 * timer)) & _ON == _ENABLE and _remaining(p, timer, now) == 0:
@@ -76,13 +76,13 @@ def asserted(p: int, now: int) -> int:
 
 @jit("i8(i8, i8)")
 def outputs(p: int, now: int) -> int:
-    """The interrupt outputs at clock value ``now``: those of the timers that assert their interrupt, unless masked."""
+    """The interrupt outputs at clock value ``now``: the timers that assert their interrupt, unless masked."""
     return asserted(p, now) & ~load64(p + 8 * w.P_TIMER_MASK)
 
 
 @jit("i8(i8, i8)")
 def next_change(p: int, now: int) -> int:
-    """The first clock value after ``now`` at which a timer asserts its interrupt; NEVER when none will."""
+    """The first clock value after ``now`` at which a timer asserts its interrupt; NEVER if none will."""
     first = NEVER
     mask = load64(p + 8 * w.P_TIMER_MASK)
     for timer in range(_COUNT):
@@ -95,9 +95,9 @@ def next_change(p: int, now: int) -> int:
 
 @jit("i8(i8, i8, i8, i8)")
 def select(p: int, op1: int, crm: int, op2: int) -> int:
-    """Which timer a CNT* register with CRn = 14 belongs to, _COUNTER for the counter, or -1.
+    """The timer that a CNT* register with CRn = 14 belongs to, _COUNTER for the counter, or -1.
 
-    -1 too where the current EL has to be trapped or the register is not there: the engine then sees to it.
+    Also -1 if the access must be trapped or the register does not exist; the engine then handles it.
     """
     el = level(get(p, PSTATE))
     if op1 == 4:
@@ -115,7 +115,7 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
         return _COUNTER
     trapped = load64(p + 8 * w.P_CNTHCTL) & (_EL1PCTEN if crm == 0 else _EL1PCEN) == 0  # with E2H = 0
     if trapped and el < 2 and not virtual and load64(p + 8 * w.P_SECURITY) != _SECURE:
-        put_system(p, _CNTHCTL_EL2, 0)  # for EL0's reads of the counter the engine looks at the other bit
+        put_system(p, _CNTHCTL_EL2, 0)  # for EL0's reads of the counter, the engine checks the other bit
         return -1
     return _COUNTER if crm == 0 else CNTV if crm == 3 else CNTP
 
@@ -150,6 +150,6 @@ def write(p: int, timer: int, op2: int, value: int) -> int:
         store64(words, value & _ON)
     else:
         store64(words + 8, value)
-    if _remaining(p, timer, clock):  # the level that was masked has gone: the next one is news
+    if _remaining(p, timer, clock):  # the masked level is gone: the next one must interrupt
         store64(p + 8 * w.P_TIMER_MASK, load64(p + 8 * w.P_TIMER_MASK) & ~(1 << timer))
     return 0

@@ -1,4 +1,4 @@
-"""What a PE has cached of memory: the translations in its engine's TLB, and the code that the engine has translated."""
+"""A PE's caches of memory: the translations in its engine's TLB, and the code that the engine has translated."""
 
 from typing import Protocol
 
@@ -11,10 +11,10 @@ __all__ = ["Tlb"]
 
 
 class Caches(Protocol):
-    """The engine, which has the caches."""
+    """The engine, which holds the caches."""
 
     def flush_tlb(self) -> bool:
-        """Drop every translation; whether the eras of TLB entries start over."""
+        """Drop every translation; returns True if the eras of TLB entries start over."""
 
     def drop_code(self, page: int) -> None:
         """Drop the translated code of the page at this physical address."""
@@ -31,7 +31,7 @@ class Owner(Protocol):
 
     @property
     def has_engine(self) -> bool:
-        """Whether it has an engine, and so may have cached something."""
+        """True if it has an engine, and so may have cached something."""
 
     @property
     def engine(self) -> Caches:
@@ -39,10 +39,10 @@ class Owner(Protocol):
 
 
 class Tlb:
-    """The invalidations that a PE owes; :meth:`synchronise` does them, at once, before code runs again.
+    """The pending invalidations of a PE; :meth:`synchronise` does them all before code runs again.
 
-    The engine's TLB knows neither VMID nor ASID nor security state and is always flushed whole; ``stale`` says that
-    it has to be. ``vmid`` is the VM whose translations it may hold.
+    The engine's TLB has no VMID, ASID or security state and is always flushed completely; ``stale`` says that it must
+    be. ``vmid`` is the VM whose translations it may hold.
     """
 
     def __init__(self, pe: Owner, memory: Memory) -> None:
@@ -57,16 +57,16 @@ class Tlb:
 
     @property
     def address(self) -> int:
-        """Host address of the byte for each page that fills write (P_TLB_PAGES)."""
+        """The host address of the bytes, one per page, that fills write (P_TLB_PAGES)."""
         return int(self._pages.ctypes.data)
 
     @property
     def code_is_stale(self) -> bool:
-        """Whether translated code has to go, which only a stopped engine can do."""
+        """True if translated code must be dropped, which requires a stopped engine."""
         return self._stale_code or self._shared[w.M_CODE_WRITTEN] != 0
 
     def reset(self) -> None:
-        """As after power-on, with an engine that has cached nothing."""
+        """Reset to the power-on state, with empty caches."""
         self.stale, self._stale_code, self.vmid = True, False, -1
 
     def flush(self) -> None:
@@ -89,7 +89,7 @@ class Tlb:
             self.stale = True
 
     def synchronise(self) -> None:
-        """Do the invalidations that are due."""
+        """Do the pending invalidations."""
         shared, words = self._shared, self._pe.words
         if shared[w.M_CODE_WRITTEN]:
             shared[w.M_CODE_WRITTEN] = 0
@@ -106,7 +106,7 @@ class Tlb:
                 self._pages.fill(0)
 
     def _drop_pages(self) -> None:
-        """What other PEs have invalidated by IC IVAU since this one has run; with each goes a broadcast TLBI."""
+        """Drop what other PEs have invalidated by IC IVAU since this one ran; each implies a broadcast TLBI."""
         shared, words, engine = self._shared, self._pe.words, self._pe.engine
         seen, count = words[w.P_DROPS_SEEN], shared[w.M_DROPS]
         words[w.P_DROPS_SEEN] = count
@@ -117,6 +117,6 @@ class Tlb:
                 engine.drop_code(shared[w.M_DROPPED + number % w.DROPS])
 
     def drop_code(self) -> None:
-        """Code was written: what the engine has translated goes, and code comes through the fill hook again."""
+        """Drop all translated code, because code was written; fetches pass the fill hook again."""
         self._stale_code = self._pe.has_engine
         self.stale = True

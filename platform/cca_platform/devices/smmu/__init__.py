@@ -1,4 +1,4 @@
-"""The SMMUv3 with RME: how devices see memory."""
+"""The SMMUv3 with RME: the devices' view of memory."""
 
 from cca_platform.devices.smmu.client import DmaPort
 from cca_platform.devices.smmu.granules import SmmuRoot

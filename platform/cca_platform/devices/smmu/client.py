@@ -1,4 +1,4 @@
-"""A device's way into memory: through the SMMU and granule protection."""
+"""Device access to memory, through the SMMU and granule protection."""
 
 from typing import Final
 
@@ -12,10 +12,10 @@ _U64: Final = (1 << 64) - 1
 
 
 class DmaPort:
-    """The DMA of the device with StreamID ``stream``; addresses are what its driver gave it (IOVAs).
+    """The DMA of the device with StreamID ``stream``. Addresses are IOVAs, as set by its driver.
 
-    DmaAborted when the SMMU, granule protection or the bus refuses. A transfer over several pages is one transaction
-    for each: a write that is aborted leaves the pages before it written.
+    Raises DmaAborted if the SMMU, granule protection or the bus refuses. A transfer over several pages is one
+    transaction per page, so an aborted write leaves the preceding pages written.
     """
 
     def __init__(self, smmu: Smmu, stream: int) -> None:
@@ -32,7 +32,7 @@ class DmaPort:
         return parts
 
     def read(self, iova: int, size: int) -> bytes:
-        """``size`` bytes at ``iova``."""
+        """Read ``size`` bytes at ``iova``."""
         return b"".join(self._read(at, length) for at, _, length in self._pages(iova, size))
 
     def write(self, iova: int, data: bytes) -> None:

@@ -18,7 +18,7 @@ from cca_platform.state import State
 
 __all__ = ["GranuleProtection", "Reason", "SmmuRoot", "SmmuRootState"]
 
-_CONFIGURATION: Final = 0x500  # beside the GPC_* codes: SMMU_ROOT_GPT_BASE_CFG holds what it must not
+_CONFIGURATION: Final = 0x500  # besides the GPC_* codes: SMMU_ROOT_GPT_BASE_CFG has an invalid value
 _CFG_ERR: Final = {_CONFIGURATION: 0, GPC_EXTERNAL_ABORT: 2, GPC_WALK_FAULT: 3, GPC_ADDRESS_SIZE: 4}
 _BASE_BEYOND_PPS: Final = 1
 _ACCESSEN, _GPCEN = RootCr0.accessen.mask, RootCr0.gpcen.mask
@@ -29,7 +29,7 @@ _CFG_MASK: Final = 0x2_FF07  # GPCP, PGS, SH, ORGN, IRGN, PPS; L0GPTSZ is read-o
 
 
 class Reason(IntEnum):
-    """REASON of the fault address registers, with the FAULTCODE that goes with it in bits 11:4."""
+    """REASON of the fault address registers, with the matching FAULTCODE in bits 11:4."""
 
     STE_FETCH = 0x03 << 4 | 0b001 << 1
     WALK = 0x0B << 4 | 0b001 << 1
@@ -41,9 +41,9 @@ class Reason(IntEnum):
 class GranuleProtection:
     """The granule protection check of one SMMU, by its own SMMU_ROOT_GPT_BASE and SMMU_ROOT_GPT_BASE_CFG.
 
-    ``machine`` is the address of words laid out as the machine block, with the SMMU's tables: the walker takes it.
-    ``blocked`` is what refuses every access before any table is read: accesses are not enabled, or nonsense is
-    configured. ``on_fault()`` is called when a fault becomes active in one of the fault address registers.
+    ``machine`` is the address of words in the layout of the machine block, with the SMMU's tables, for the walker.
+    ``blocked`` refuses every access before any table is read: accesses are disabled, or the configuration is invalid.
+    ``on_fault()`` is called when a fault becomes active in one of the fault address registers.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -57,7 +57,7 @@ class GranuleProtection:
         self.configure(0, 0, 0)
 
     def configure(self, cr0: int, base: int, cfg: int) -> None:
-        """Take over SMMU_ROOT_CR0, SMMU_ROOT_GPT_BASE and SMMU_ROOT_GPT_BASE_CFG."""
+        """Apply SMMU_ROOT_CR0, SMMU_ROOT_GPT_BASE and SMMU_ROOT_GPT_BASE_CFG."""
         self.cr0, self.base, self.cfg = cr0, base, cfg
         control = Gpccr(cfg)
         valid = self._valid(control)
@@ -70,24 +70,24 @@ class GranuleProtection:
         self.port.tlb.clear()
 
     def _valid(self, control: Gpccr) -> bool:
-        """Whether the fields hold nothing reserved: sizes, and cacheability with shareability."""
+        """True if no field has a reserved value: sizes, and cacheability with shareability."""
         if control.pps >= len(PPS_BITS) or PPS_BITS[control.pps] > self._pa_bits:
             return False
         cacheable = control.irgn or control.orgn
         return control.pgs == 0 and control.sh != 1 and bool(cacheable or control.sh == 2)
 
     def code(self, pa: int, pas: int) -> int:
-        """What the check says of an access: 0, or ``GPC_*`` plus the level."""
+        """Check an access: returns 0, or ``GPC_*`` plus the level."""
         return self.blocked or granule_protection_check(self.machine, pa, int(pas))
 
     def check(self, pa: int, pas: Pas, access: Access) -> None:
-        """The check of one access; raises GranuleProtectionFault."""
+        """Check one access; raises GranuleProtectionFault."""
         code = self.code(pa, pas)
         if code:
             raise GranuleProtectionFault(pa, pas, code & 0xFF, access)
 
     def report(self, pa: int, reason: Reason) -> None:
-        """Record that the check refused a Non-secure access of ``pa``, unless an earlier fault is still active."""
+        """Record a refused Non-secure access to ``pa``, unless an earlier fault is still active."""
         code = self.code(pa, Pas.NON_SECURE)
         far = Pas.NON_SECURE << 62 | pa & 0x00FF_FFFF_FFFF_F000 | reason | _FAULT
         if code & ~0xFF == GPC_GPF:
@@ -115,9 +115,9 @@ class SmmuRootState(State, frozen=True, tag="smmu-root/1"):
 
 
 class SmmuRoot(Device):
-    """The SMMU Root Control Page of the SMMU that the board row names with ``smmu``. Its interrupt is that of faults.
+    """The SMMU Root Control Page of the SMMU that ``smmu`` of the board row names. Its interrupt signals faults.
 
-    The board has it answer in the Root PAS alone.
+    The board places it in the Root PAS only.
     """
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
@@ -131,7 +131,7 @@ class SmmuRoot(Device):
         self.wiring.line(False)
 
     def read(self, offset: int, size: int) -> int:
-        """An aligned register of 32 or 64 bits; every other access reads as zero."""
+        """Read an aligned register of 32 or 64 bits; every other access reads as zero."""
         if size not in (4, 8) or offset % size:
             return 0
         own = self._granules
@@ -171,11 +171,11 @@ class SmmuRoot(Device):
         return SmmuRootState(own.cr0, own.base, own.cfg, own.gpf_far, own.gpt_cfg_far)
 
     def restore(self, state: SmmuRootState) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         own = self._granules
         own.gpf_far, own.gpt_cfg_far = state.gpf_far, state.gpt_cfg_far
         own.configure(state.cr0, state.base, state.cfg)
 
     def reset(self) -> None:
-        """Neither accesses nor checks are enabled."""
+        """Disable accesses and checks."""
         self.restore(SmmuRootState(0, 0, 0, 0, 0))

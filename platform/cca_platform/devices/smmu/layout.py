@@ -1,7 +1,7 @@
 """SMMUv3 (IHI 0070): offsets of registers, formats of stream table entries, commands and event records.
 
-What the SMMU here has shows in its IDRs: the Non-secure programming interface, stage 2 with 4 KiB granules, 2-level
-stream tables, wired interrupts and RME. It has no stage 1, no substreams, no stalls, no ATS and no MSIs.
+The IDRs report the features: the Non-secure programming interface, stage 2 with 4 KiB granules, 2-level stream tables,
+wired interrupts and RME; no stage 1, substreams, stalls, ATS or MSIs.
 """
 
 from enum import IntEnum
@@ -35,9 +35,9 @@ __all__ = [
 STREAM_BITS: Final = 16
 """Width of a StreamID (IDR1.SIDSIZE)."""
 QUEUE_BITS: Final = 8
-"""log2 of the most entries that a command or event queue has (IDR1.CMDQS, IDR1.EVENTQS)."""
+"""log2 of the maximum number of entries of a command or event queue (IDR1.CMDQS, IDR1.EVENTQS)."""
 EVENTQ_ENTRY: Final = 32
-"""Bytes of an event record."""
+"""The size of an event record in bytes."""
 
 _OAS: Final = {32: 0, 36: 1, 40: 2, 42: 3, 44: 4, 48: 5}
 _HIGH: Final = 1 << 30 | 0xFF_FFFF  # of a 64-bit base register: RA (bit 62) and ADDR[55:32]
@@ -69,7 +69,7 @@ class Idr3(Bits):
 
 
 class Offset(IntEnum):
-    """Registers of page 0, and those of page 1 less 0x10000: the pages are aliases of each other (6.2)."""
+    """Registers of page 0, and those of page 1 minus 0x10000: the pages are aliases of each other (6.2)."""
 
     IDR0 = 0x00
     IDR1 = 0x04
@@ -132,7 +132,7 @@ WRITABLE: Final = {
     Offset.CR0: Register(Cr0.SMMUEN | Cr0.EVENTQEN | Cr0.CMDQEN),
     Offset.CR1: Register(0xFFF),
     Offset.CR2: Register(1 << 1),  # RECINVSID
-    Offset.GBPA: Register(1 << 20 | 1 << 31),  # ABORT; Update has to be set with it and never reads as set
+    Offset.GBPA: Register(1 << 20 | 1 << 31),  # ABORT; Update must be set with it and never reads as set
     Offset.IRQ_CTRL: Register(1 << 0 | 1 << 2),  # GERROR_IRQEN, EVENTQ_IRQEN
     Offset.GERRORN: Register(Gerror.CMDQ_ERR | Gerror.EVENTQ_ABT_ERR),
     Offset.STRTAB_BASE: Register(0xFFFF_FFC0, Cr0.SMMUEN),
@@ -164,7 +164,7 @@ IDENTIFICATION: Final = {
         for n, byte in enumerate((0x04, 0, 0, 0, 0x84, 0xB4, 0xF0, 0x10, 0x0D, 0xF0, 0x05, 0xB1))
     },
 }
-"""Read-only registers but for IDR5, whose output size is the board's."""
+"""Read-only registers except IDR5, whose output size depends on the board."""
 
 
 def output_size(pa_bits: int) -> int:
@@ -193,7 +193,7 @@ class L1Std(Bits):
 
 
 class SteConfig(IntEnum):
-    """STE.Config: which stages translate; everything below BYPASS aborts."""
+    """STE.Config: the stages that translate; everything below BYPASS aborts."""
 
     BYPASS = 0b100
     STAGE1 = 0b101
@@ -248,7 +248,7 @@ class Event(IntEnum):
 
 
 class EventFlags(Bits):
-    """The second word of an event record: what kind of access, which stage, what for, and whether the GPC refused."""
+    """The second word of an event record: the kind of access, the stage, its purpose, and whether the GPC refused."""
 
     gpcf = Field(16)
     pnu = Field(33)

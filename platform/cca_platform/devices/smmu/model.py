@@ -1,4 +1,4 @@
-"""The SMMUv3 (IHI 0070): its Non-secure programming interface, its caches, and the way of a transaction through it."""
+"""The SMMUv3 (IHI 0070): its Non-secure programming interface, its caches, and the path of a transaction."""
 
 from collections.abc import Callable
 from typing import Final
@@ -49,7 +49,7 @@ _NEEDS: Final = {Access.READ: 1, Access.WRITE: 2}
 
 
 class DmaAborted(Exception):
-    """A transaction of a device was terminated with an abort. ``iova`` is its address as the device gave it."""
+    """A device's transaction was terminated with an abort. ``iova`` is its address from the device."""
 
     def __init__(self, stream: int, iova: int, access: Access) -> None:
         super().__init__(f"DMA of stream {stream:#x} aborted: {access.name} of {iova:#x}")
@@ -111,7 +111,7 @@ class Smmu(Device):
 
     # -- registers ---------------------------------------------------------------------------------------------------
     def read(self, offset: int, size: int) -> int:
-        """An aligned register of 32 or 64 bits; every other access reads as zero."""
+        """Read an aligned register of 32 or 64 bits; every other access reads as zero."""
         if size not in (4, 8) or offset % size:
             return 0
         offset &= ~_PAGE_1
@@ -153,13 +153,13 @@ class Smmu(Device):
         return self._registers[offset] | self._registers[offset + 4] << 32
 
     def _pulse(self, name: str, enable: int = 0) -> None:
-        """An edge on an interrupt, when the bits ``enable`` of IRQ_CTRL are set."""
+        """Send an edge on an interrupt if the bits ``enable`` of IRQ_CTRL are set."""
         if self._registers[Offset.IRQ_CTRL] & enable == enable:
             self.wiring.signal(self._irqs[name], True)
             self.wiring.signal(self._irqs[name], False)
 
     def _error(self, error: Gerror) -> None:
-        """Make a global error active, unless it is (7.5)."""
+        """Make a global error active, unless it already is (7.5)."""
         if not self._active(error):
             self._registers[Offset.GERROR] ^= error
             self._pulse("gerror", _GERROR_IRQEN)
@@ -169,7 +169,7 @@ class Smmu(Device):
 
     # -- command queue -----------------------------------------------------------------------------------------------
     def _consume(self) -> None:
-        """Do the commands that are due; stops at the first that is in error (7.1)."""
+        """Execute the pending commands; stop at the first error (7.1)."""
         registers = self._registers
         queue = Queue(self._long(Offset.CMDQ_BASE), _COMMAND, self._pa_bits)
         while registers[Offset.CR0] & Cr0.CMDQEN and not self._active(Gerror.CMDQ_ERR):
@@ -223,7 +223,7 @@ class Smmu(Device):
         return True
 
     def _drop(self, vmid: int, first: int, last: int) -> None:
-        """Forget the translations of a VMID whose page or block reaches into these IPAs."""
+        """Invalidate the translations of a VMID whose page or block overlaps these IPAs."""
         for key, leaf in list(self._tlb.items()):
             if key[0] == vmid:
                 shift = 39 - 9 * leaf.level
@@ -238,7 +238,7 @@ class Smmu(Device):
 
     # -- transactions ------------------------------------------------------------------------------------------------
     def translate(self, stream: int, iova: int, access: Access) -> int:
-        """The physical address, not yet checked for its granule, that ``iova`` leads to; DmaAborted and an event."""
+        """Translate ``iova`` to a PA, before the granule check; records an event and raises DmaAborted on failure."""
         try:
             if not self._registers[Offset.CR0] & Cr0.SMMUEN:
                 if self._registers[Offset.GBPA] & _GBPA_ABORT or iova >> self._pa_bits:
@@ -247,7 +247,7 @@ class Smmu(Device):
             ste = self._ste(stream)
             if ste.config < SteConfig.BYPASS:
                 raise Refusal(None)
-            if iova >> self._pa_bits:  # stage 1 is bypassed, and its input exceeds what it may put out
+            if iova >> self._pa_bits:  # stage 1 is bypassed, and its input exceeds the output size
                 raise Refusal(Event.F_ADDR_SIZE, EventFlags.make(class_=_IN))
             if ste.config == SteConfig.BYPASS:
                 return iova
@@ -282,7 +282,7 @@ class Smmu(Device):
         return leaf
 
     def refuse(self, stream: int, iova: int, pa: int, access: Access, error: Exception) -> DmaAborted:
-        """The abort of a transaction whose output address ``pa`` the system refused.
+        """Abort a transaction whose output address ``pa`` the system refused.
 
         A granule protection fault is in SMMU_ROOT_GPF_FAR, and no event (3.25.1).
         """
@@ -291,7 +291,7 @@ class Smmu(Device):
         return DmaAborted(stream, iova, access)
 
     def _abort(self, stream: int, iova: int, access: Access, refusal: Refusal) -> None:
-        """Report a transaction that is terminated with an abort."""
+        """Report a transaction terminated with an abort."""
         if self._trace.on:
             event = SmmuAbort(
                 device=self.name, stream=stream, iova=iova, access=access,
@@ -305,7 +305,7 @@ class Smmu(Device):
             self._record(stream, iova, access, refusal.event, refusal.flags, refusal.address)
 
     def _refused(self, pa: int, reason: Reason) -> None:
-        """An access of the SMMU's own, for no transaction, that granule protection refused."""
+        """Report that granule protection refused an access of the SMMU's own, outside a transaction."""
         if self._trace.on:
             self._trace.emit(SmmuAbort(device=self.name, access=reason.name, gpf=True, pa=pa))
         self.granules.report(pa, reason)
@@ -353,11 +353,11 @@ class Smmu(Device):
         )
 
     def restore(self, state: SmmuState) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         self._registers = dict(state.registers)
         self._stes = {stream: Ste.from_bytes(ste, "little") for stream, ste in state.streams}
         self._tlb = {(vmid, page): Leaf(*leaf) for vmid, page, *leaf in state.tlb}
 
     def reset(self) -> None:
-        """Translation and queues are off, traffic passes."""
+        """Disable translation and queues; traffic passes."""
         self.restore(SmmuState({int(offset): 0 for offset in (*WRITABLE, Offset.GERROR)}))

@@ -7,11 +7,11 @@ from cca_platform.devices.smmu.layout import QUEUE_BITS, address
 __all__ = ["Queue"]
 
 _LOG2SIZE: Final = 31
-_SMALLEST: Final = 32  # bytes that a queue is aligned to at least
+_SMALLEST: Final = 32  # minimum alignment of a queue in bytes
 
 
 class Queue(NamedTuple):
-    """A queue by its base register; ``prod`` and ``cons`` are indexes with the wrap bit above them."""
+    """A queue described by its base register; ``prod`` and ``cons`` are indexes with the wrap bit above them."""
 
     base: int
     entry: int
@@ -23,18 +23,18 @@ class Queue(NamedTuple):
         return min(self.base & _LOG2SIZE, QUEUE_BITS)
 
     def position(self, pointer: int) -> int:
-        """The part of a PROD or CONS register that counts: index and wrap bit."""
+        """The valid part of a PROD or CONS register: index and wrap bit."""
         return pointer & (2 << self.bits) - 1
 
     def empty(self, prod: int, cons: int) -> bool:
-        """Whether there is nothing to consume."""
+        """True if there is nothing to consume."""
         return self.position(prod) == self.position(cons)
 
     def full(self, prod: int, cons: int) -> bool:
-        """Whether there is no room: the same index, another wrap bit."""
+        """True if there is no room: equal indexes, different wrap bits."""
         return self.position(prod) ^ self.position(cons) == 1 << self.bits
 
     def place(self, pointer: int) -> int:
-        """Physical address of the entry that a pointer names."""
+        """The physical address of the entry at a pointer."""
         start = address(self.base & ~_LOG2SIZE, max(_SMALLEST, self.entry << self.bits), self.pa_bits)
         return start + self.entry * (pointer & (1 << self.bits) - 1)

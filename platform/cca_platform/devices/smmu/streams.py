@@ -53,7 +53,7 @@ _EVENTS: Final[dict[int, Event]] = {
 
 
 class Refusal(Exception):
-    """A transaction is terminated with an abort. ``event`` is the event to record, None for none.
+    """A transaction is terminated with an abort. ``event`` is the event to record, or None.
 
     ``flags`` and ``address`` are the second and fourth words of its record; ``fetch`` and ``reason`` are what the
     granule protection check refused meanwhile.
@@ -71,7 +71,7 @@ class Refusal(Exception):
 
 
 class Leaf(NamedTuple):
-    """A translation as the TLB keeps it: the page it leads to, what it permits (bits 2:0), its level."""
+    """A TLB entry: the output page, the permissions (bits 2:0), the level."""
 
     page: int
     permitted: int
@@ -79,7 +79,7 @@ class Leaf(NamedTuple):
 
 
 def _start(ste: Ste) -> tuple[int, int]:
-    """Level at which the stage 2 walk of ``ste`` starts, and the bits below the index of that level."""
+    """The starting level of the stage 2 walk of ``ste``, and the bits below the index of that level."""
     level = 2 - ste.s2sl0
     return level, 39 - 9 * level
 
@@ -111,7 +111,7 @@ class StreamTable:
         self._pa_bits = pa_bits
 
     def find(self, base: int, configuration: int, stream: int) -> Ste:
-        """The valid STE of ``stream`` by STRTAB_BASE and STRTAB_BASE_CFG; Refusal when there is none."""
+        """Find the valid STE of ``stream`` by STRTAB_BASE and STRTAB_BASE_CFG; raises Refusal if there is none."""
         cfg = StrtabBaseCfg(configuration)
         log2size = min(cfg.log2size, STREAM_BITS)
         if stream >> log2size:
@@ -134,7 +134,7 @@ class StreamTable:
         return ste
 
     def _fetch(self, pa: int, size: int) -> bytes:
-        """``size`` bytes of the table, which never cross a page."""
+        """Read ``size`` bytes of the table, which never cross a page."""
         try:
             return self._granules.port.read(pa, size)
         except GranuleProtectionFault:
@@ -145,7 +145,7 @@ class StreamTable:
 
 
 class Stage2:
-    """Stage 2 of one SMMU: the walker of the PEs, on words of the SMMU's own."""
+    """Stage 2 of one SMMU: the PEs' walker, on the SMMU's own words."""
 
     def __init__(self, memory: "Memory", granules: GranuleProtection) -> None:
         self._granules = granules
@@ -158,7 +158,7 @@ class Stage2:
         self._words[w.P_HCR] = Hcr.vm.mask
 
     def walk(self, ste: Ste, ipa: int, access: Access) -> Leaf:
-        """Translate ``ipa``, which fits the output size, by the tables of ``ste``; Refusal with the fault."""
+        """Translate ``ipa``, which fits the output size, with the tables of ``ste``; raises Refusal with the fault."""
         words, ttb = self._words, ste.s2ttb << 4
         if self._granules.blocked:
             raise Refusal(Event.F_WALK_EABT, EventFlags.make(s2=1, class_=_IN, gpcf=1), ttb & ~7, ttb, Reason.WALK)
