@@ -151,7 +151,9 @@ class TestKinds:
     def test_scope(self, kinds: Kinds) -> None:
         """A kind is known to the machines that are given it, and to no other."""
         machine_with("my-alarm", kinds).close()
-        with pytest.raises(MachineError, match=r"kind of device mine must be one of .*pl011.*, not 'my-alarm': .*`device_modules`"):
+        with pytest.raises(
+            MachineError, match=r"device mine must be one of .*pl011.*, not 'my-alarm': .*`device_modules`"
+        ):
             machine_with("my-alarm", Kinds())
 
     @pytest.mark.parametrize("kind", ["", "My-Alarm", "my alarm", " alarm"])

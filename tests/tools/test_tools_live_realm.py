@@ -12,6 +12,7 @@ import pytest
 from ns_code import assemble
 
 import realmlab
+from cca_host.kvmtool import RunReason
 from realmlab import Machine, MachineError, NotSeen, Progress, Reason
 
 RAM = 0x8000_0000
@@ -64,6 +65,14 @@ class TestRun:
             assert (last.reason, last.status) == (Reason.EXIT, 0)
             assert last.message == "the console did not show 'no such text'"
             assert realm.console == first.console + last.console
+
+    def test_reason(self) -> None:
+        """One enumeration has the reasons of a run, of a result, and of ``run_realm``; each equals its text."""
+        with Machine() as machine, machine.realm("hello") as realm:
+            reasons = [realm.run().reason, realm.destroy().reason, realm.result.reason]
+            reasons.append(machine.run_realm("hello").reason)
+        assert all(reason is Reason.EXIT and reason == "exit" for reason in reasons)
+        assert {reason.value for reason in RunReason} <= {reason.value for reason in Reason}
 
     def test_ended(self) -> None:
         """What has ended or is gone does not run."""

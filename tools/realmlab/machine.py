@@ -19,7 +19,7 @@ from .hooks import Hook, Hooks
 from .options import BOARD, MachineOptions, RealmOptions, read, takes
 from .payloads import find_payload
 from .realm import Realm
-from .results import Reason
+from .results import Reason, published
 from .session import Session
 
 __all__ = ["Machine"]
@@ -89,7 +89,7 @@ class Machine(Session):
                 vmm.destroy()
                 if realm in self._realms:
                     self._realms.remove(realm)
-        return vmm.result()
+        return published(vmm.result())
 
     def _realm(self, payload: str | os.PathLike[str], given: dict[str, Any]) -> Realm:
         """A Realm that has not been built yet."""

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self, Unpack
+from typing import Final, Protocol, Self, Unpack
 
-from cca_arch.elf import MAGIC, ElfType
+from cca_arch.elf import MAGIC, Elf, ElfType
 from cca_host.kvmtool import Phase, Vmm
 from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.layout import RAM_BASE
@@ -21,13 +21,10 @@ from .console import Expected, NotSeen, sent
 from .cpu import Cpu, pages
 from .hooks import Hook, Hooks, Listener, is_event
 from .options import RealmRunOptions, RunOptions, read, takes
-from .results import Progress, Reason
+from .results import Progress, Reason, published
 from .symbols import Symbols
 from .vcpu import Owner, Vcpu, inspector_of
 from .views import RecView, RttView
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Realm"]
 
@@ -321,7 +318,7 @@ class Realm:
             raise MachineError("a Realm must be destroyed to have a result: call destroy(), or leave its `with` block")
         if vmm.end is None:
             raise MachineError("a Realm must have ended to have a result, not be undone: make another")
-        return vmm.result()
+        return published(vmm.result())
 
     def _files(self) -> list[tuple[bytes, int]]:
         """The payload and its load offset, for symbols."""
@@ -357,6 +354,7 @@ class Realm:
 
 def payload_bias(payload: bytes) -> int:
     """The load offset of a position-independent ELF file that is linked at 0."""
-    if not payload.startswith(MAGIC) or int.from_bytes(payload[16:18], "little") != ElfType.ET_DYN:
+    if not payload.startswith(MAGIC):
         return 0
-    return RAM_BASE if int.from_bytes(payload[24:32], "little") < RAM_BASE else 0
+    elf = Elf(payload)
+    return RAM_BASE if elf.type is ElfType.ET_DYN and elf.entry < RAM_BASE else 0

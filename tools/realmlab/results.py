@@ -5,14 +5,16 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cca_arch.types import SecurityState
+from cca_host.kvmtool.options import RunResult
 from cca_platform.halt import Halt
 from cca_platform.machine.machine import Machine as Platform
 
 from .console import Watch
 
-__all__ = ["End", "NsResult", "Progress", "Reason", "judge"]
+__all__ = ["End", "NsResult", "Progress", "Reason", "judge", "published"]
 
 
 class Reason(StrEnum):
@@ -61,6 +63,11 @@ _STATUS: Final = {
     Reason.INTERRUPTED: 130,
 }
 """The exit status for a run of Non-secure software."""
+
+
+def published(result: RunResult) -> RunResult:
+    """A result of the VMM as the API gives it: its reason is one of ``Reason``."""
+    return replace(result, reason=Reason(result.reason.value))
 
 
 class End(NamedTuple):

@@ -88,7 +88,8 @@ class RunResult(Struct, kw_only=True):
     """
 
     status: int
-    reason: RunReason
+    reason: StrEnum
+    """The VMM's is a ``RunReason``, the API's a ``Reason`` with the same text."""
     message: str
     console: bytes
     calls: Mapping[str, int] = field(default_factory=dict)
