@@ -58,6 +58,15 @@ class Clock:
         count: Instructions = self._words[_RETIRED]
         return count
 
+    @property
+    def exceptions(self) -> int:
+        """Synchronous exceptions that all PEs have taken to real code, for differences: a snapshot has none of it.
+
+        Each takes the host about as long as a thousand instructions; a limit of instructions counts it as one.
+        """
+        count: int = self._words[w.M_TAKEN]
+        return count
+
     def retire(self, count: int) -> None:
         """Account for instructions that no engine has run."""
         self._words[_RETIRED] += count

@@ -1,6 +1,7 @@
 """Whole runs: from a payload file to the last granule back."""
 
 import signal
+import struct
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,15 @@ class TestEnds:
         result = run(host_call(code, 2, 0))
         assert result.reason == "exit"
         assert result.ticks > 490_000_000 > 1000 > result.instructions
+
+    def test_limit_of_exceptions(self, run):
+        """The limit counts an exception as an instruction, at the end of each slice."""
+        adr_vectors, msr_vbar, isb = 0x1000_4001, 0xD518_C001, 0xD503_3FDF
+        svc, back, eret = 0xD400_0001, 0x17FF_FFFF, 0xD69F_03E0
+        start = struct.pack("<5I", adr_vectors, msr_vbar, isb, svc, back).ljust(0xA00, b"\0")
+        result = run(start + struct.pack("<I", eret), vcpus=2, max_insns=400_000)
+        assert (result.status, result.reason) == (4, "limit")
+        assert 290_000 < result.instructions < 360_000  # three instructions for each exception
 
     def test_stuck(self, code, run):
         """A Realm that takes exceptions without end, for want of vectors, ends at once and says why."""

@@ -99,6 +99,13 @@ class TestEnds:
         assert (result.status, result.reason) == (4, "limit") and 100_000 <= result.instructions < 100_100
         assert result.message == "limit of 100000 instructions is reached: PE 0 is at 0x88000000 in non-secure EL2"
 
+    def test_limit_of_exceptions(self) -> None:
+        """The limit counts an exception as an instruction, for it costs the host more than that."""
+        vectors = "b start; .balign 2048; vectors: .space 0x200; eret;"
+        result = run(f"{vectors} start: adr x0, vectors; msr vbar_el2, x0; again: svc #0; b again", max_insns=200_000)
+        assert (result.status, result.reason) == (4, "limit")
+        assert 149_000 < result.instructions < 152_000  # three instructions for each exception
+
     def test_unclaimed(self) -> None:
         """Where there is no device, the result says so: once for each window or page, over resets too."""
         window = "movz x2, #0x1400, lsl #16; ldr w3, [x2]; ldr w3, [x2, #8]"

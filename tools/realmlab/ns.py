@@ -136,10 +136,11 @@ class NsMachine(Session):
     def _run(self, max_insns: int | None, max_resets: int) -> tuple[End, list[int], list[str]]:
         """Return (why the machine stopped or paused, instructions of each PE, resets)."""
         platform, resets, self._why = self.platform, list[str](), None
-        retired = [0] * len(platform.pes)
+        retired, taken = [0] * len(platform.pes), platform.clock.exceptions
         while True:
             before = [pe.retired for pe in platform.pes]
-            end = self._run_on(None if max_insns is None else max_insns - sum(retired))
+            spent = sum(retired) + platform.clock.exceptions - taken
+            end = self._run_on(None if max_insns is None else max_insns - spent)
             for index, pe in enumerate(platform.pes):
                 retired[index] += pe.retired - before[index]
             if end is None:

@@ -78,6 +78,8 @@ class Run:
         self.end: End | None = None
         self.retired = 0
         """Instructions that the Realm has retired."""
+        self.exceptions = 0
+        """Synchronous exceptions that it has taken: a limit counts each as an instruction."""
         self.began = 0
         """The clock value at its start."""
         self.ticks = 0
@@ -99,6 +101,11 @@ class Run:
     def vcpus(self) -> list[Vcpu]:
         """The vCPUs of the Realm."""
         return [] if self.vm is None else self.vm.vcpus
+
+    @property
+    def spent(self) -> int:
+        """What counts against ``max_insns`` of the options, at the end of each slice."""
+        return self.retired + self.exceptions
 
     # -- run ----------------------------------------------------------------------------------------------------
     def advance(self, *, until: Ticks | None = None, max_insns: int | None = None) -> Pause:
@@ -190,7 +197,7 @@ class Run:
                 return None
             self._pe(vcpu).host_timer(Ticks(machine.clock.now + self._slice()))
         pe = self._pe(vcpu)
-        before = pe.retired
+        before, taken = pe.retired, machine.clock.exceptions
         try:
             result = vcpu.run(pe, until, limit, alone)
         except MachineStopped:
@@ -203,6 +210,7 @@ class Run:
             raise
         finally:
             self.retired += pe.retired - before
+            self.exceptions += machine.clock.exceptions - taken
         if isinstance(result, Paused):
             if machine.stopped == BREAKPOINT:  # the limit may be there, too
                 machine.go_on()
@@ -220,7 +228,7 @@ class Run:
     def _slice(self) -> int:
         """The ticks of the next slice: at most what the remaining instructions take."""
         ticks, limit = self.schedule.slice_ticks, self.options.max_insns
-        return ticks if limit is None else min(ticks, self.machine.clock.ticks(limit - self.retired))
+        return ticks if limit is None else min(ticks, self.machine.clock.ticks(max(limit - self.spent, 1)))
 
     def _end_slice(self, pe: "Pe") -> None:
         pe.host_timer(None)
@@ -247,7 +255,7 @@ class Run:
             return
         self._answers[type(result)](vcpu, result)
         limit = self.options.max_insns
-        if limit is not None and self.retired >= limit:
+        if limit is not None and self.spent >= limit:
             self.over(EXIT_LIMIT, RunReason.LIMIT, f"the limit of {limit} instructions is reached")
 
     def _nothing(self, vcpu: Vcpu, result: Exit) -> None:

@@ -76,6 +76,7 @@ class VmmState(State, frozen=True, tag="host.vmm/1"):
     devices: dict[str, AnyState]
     end: EndState | None
     retired: int
+    exceptions: int
     calls: dict[int, int]
     delegated: int
     dirty: int

@@ -180,6 +180,7 @@ class Vmm(Run):
             devices=self.devices.save(),
             end=None if end is None else EndState(end.status, end.reason, end.message),
             retired=self.retired,
+            exceptions=self.exceptions,
             calls=dict(before.calls),
             delegated=before.delegated,
             dirty=before.dirty,
@@ -196,7 +197,7 @@ class Vmm(Run):
         self.devices.restore(state.devices)
         self.notes, self.phase, end = state.notes, Phase.BUILT, state.end
         self.end = None if end is None else End(end.status, end.reason, end.message)
-        self.retired, self.exits = state.retired, Counter()
+        self.retired, self.exceptions, self.exits = state.retired, state.exceptions, Counter()
         self._before = _Before(Counter(state.calls), state.delegated, state.dirty)
         self.began, self.ticks = state.began, state.ticks
         self._register()

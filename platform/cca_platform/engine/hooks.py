@@ -96,10 +96,12 @@ def _nest(p: int) -> int:
     late = retired - load64(p + 8 * w.P_TAKEN) > _SOON
     if late or (nested >= w.NESTED_SUSPECT and _returned(p) != 0):
         nested = 0
+    m = load64(p + 8 * w.P_MACHINE)
+    store64(m + 8 * w.M_TAKEN, load64(m + 8 * w.M_TAKEN) + 1)
     store64(p + 8 * w.P_TAKEN, retired)
     store64(p + 8 * w.P_NESTED, nested + 1)
     if nested + 1 == w.NESTED_SUSPECT:
-        store64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_BUDGET, 0)
+        store64(m + 8 * w.M_BUDGET, 0)
     return 1 if nested + 1 >= w.NESTED_LIMIT else 0
 
 

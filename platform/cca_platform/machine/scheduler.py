@@ -82,13 +82,13 @@ class Scheduler:
     def run(self, max_insns: int | None = None) -> str:
         """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
 
-        InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one. The next run goes on
-        with the PE whose turn it was.
+        InstructionLimit after ``max_insns`` instructions in all; a synchronous exception counts as one, and so does a
+        wait of every PE. The next run goes on with the PE whose turn it was.
         """
         power, clock = self._power, self._clock
         limit = None if max_insns is None else clock.retired + max_insns
         while power.stopped is None:
-            pe, start = self._pes[self._turn], clock.retired
+            pe, start, taken = self._pes[self._turn], clock.retired, clock.exceptions
             if pe.on:
                 end = start + self._rest
                 self._running = True
@@ -97,6 +97,8 @@ class Scheduler:
                 finally:
                     self._running = False
                 self._rest -= clock.retired - start
+                if limit is not None:
+                    limit -= clock.exceptions - taken
                 if power.stopped is None and pe.lost() and self._events.next is None:
                     power.stop(f"PE {pe.index} {_ENDLESS}", Halt.IDLE)
             over = not pe.on or pe.waiting or self._rest <= 0

@@ -32,6 +32,7 @@ M_EXECUTED: Final = MACHINE.word("address of one byte per DRAM page: 1 = some PE
 M_SHADOW: Final = MACHINE.word("address of the pre-image area, 4096 bytes a page in the order of the maps, 0 = none")
 M_CODE_WRITTEN: Final = MACHINE.word("1 = another PE or Python wrote a page with M_EXECUTED: drop translations")
 M_PA_BITS: Final = MACHINE.word("PARange of the PEs in bits: 48 unless the board says less")
+M_TAKEN: Final = MACHINE.word("counts the synchronous exceptions that all PEs have taken to real code")
 M_TLBI: Final = MACHINE.word("counts broadcast TLB invalidations (TLBI ...IS); a PE whose P_TLBI_SEEN differs flushes")
 M_PES_USED: Final = MACHINE.word("number of PEs that ever ran real code: with one, no broadcast is needed")
 M_DROPS: Final = MACHINE.word("counts the pages whose translated code every PE has to drop (IC IVAU with several PEs)")
