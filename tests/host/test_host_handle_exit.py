@@ -3,7 +3,7 @@
 import pytest
 from host_code import SHARED, report
 
-from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
+from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRipas
 from cca_arch.rsi.v1_0 import Rsi
 from cca_host.kvm import Failure, HostCall, Idle, Interrupted, Mmio
 from cca_host.kvmtool.layout import RAM_BASE
@@ -153,6 +153,40 @@ class TestRipasChange:
         code.smc(Rsi.IPA_STATE_SET, 0x1000, 0x2000, RmiRipas.RAM, 0).word(0xAA00_03EA, 0xAA01_03EB, 0xAA02_03EC)
         report(code, 10, 11, 12).loop()
         assert start(code).run().gprs[1:4] == [0, 0x1000, 1]
+
+    @pytest.mark.parametrize("ripas", [RmiRipas.RAM, RmiRipas.EMPTY])
+    @pytest.mark.parametrize(
+        ("first", "last", "held"),
+        [
+            (0, 1, True), (1023, 1024, True), (1024, 1024 + 8, True), (1020, 1024 + 4, True), (1024 + 7, 1024 + 8, True),
+            (-1, 1, False), (-2, 0, False), (1024 + 8, 1024 + 9, False), (1024 + 7, 1024 + 9, False), (0, 2048, False),
+            (1020, 2040, False), (2047, 2049, False), (2048, 2056, True), (2056, 2057, False), (2055, 2057, False),
+        ],
+    )  # fmt: skip
+    def test_edges(self, code, start, system, first, last, held, ripas):
+        """RAM up to the edges of the memory and no page beyond, in each slot; EMPTY anywhere. The RTT tells."""
+        base, top = (RAM_BASE + page * 0x1000 for page in (first, last))
+        if ripas == RmiRipas.EMPTY and first < 2 <= last + 1:
+            base, top = base - 0x4000, RAM_BASE  # not the code itself
+        code.smc(Rsi.IPA_STATE_SET, base, top, ripas, 0).word(0xAA00_03EA, 0xAA01_03EB, 0xAA02_03EC)
+        report(code, 10, 11, 12).loop()
+        vcpu = start(code)
+        vm = vcpu.vm
+        vm.add_memory(RAM_BASE + (4 << 20), 0x8000)  # the next page on
+        vm.add_memory(RAM_BASE + (8 << 20), 0x8000)  # behind a hole
+        before = ripas_of(vm, top - 0x1000)
+        x0, reached, response = vcpu.run().gprs[1:4]
+        assert x0 == 0
+        if ripas == RmiRipas.EMPTY or held:
+            assert (response, ripas_of(vm, reached - 0x1000)) == (0, ripas)
+            assert base < reached <= top
+        else:
+            assert (reached, response, ripas_of(vm, top - 0x1000)) == (base, 1, before)
+
+
+def ripas_of(vm, ipa):
+    """The RIPAS that the RTT has."""
+    return vm.system.rmi(Rmi.RTT_READ_ENTRY, vm.rd, ipa, 3)[4]
 
 
 class TestWaiting:

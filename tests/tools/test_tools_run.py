@@ -5,16 +5,21 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from realm_code import load
+from rmm_host import to_code
 
 import realmlab
 from cca_tools.bench import loops
 from cca_tools.cli import main
 
 GREETING = "Hello from Realm EL1"
+UART = 0x1_0100_0000
 
 
 def raw(folder: Path, words: list[int]) -> str:
@@ -72,24 +77,25 @@ class TestRun:
 
     def test_reader_leaves(self) -> None:
         """A reader that closes stdout does not disturb the run."""
-        with subprocess.Popen(command("hello"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=here()) as process:
+        with running(command("hello")) as process:
             assert process.stdout is not None and process.stderr is not None
             process.stdout.close()
             assert b"exit status 0" in process.stderr.read()
+            process.wait()
         assert process.returncode == 0
 
     def test_interrupt(self, tmp_path: Path) -> None:
         """Ctrl-C ends with status 130, the Realm destroyed."""
-        trace = tmp_path / "t.jsonl"
-        run = command(spin(tmp_path), "--trace", str(trace))
-        with subprocess.Popen(run, stderr=subprocess.PIPE, env=here()) as process:
-            while not trace.exists():
-                time.sleep(0.05)
-            time.sleep(1.5)
+        payload, trace = tmp_path / "payload.bin", tmp_path / "t.jsonl"
+        say = "".join(f"mov w2, #{byte}; strb w2, [x1]; " for byte in b".\n")
+        payload.write_bytes(to_code(f"{load('x1', UART)}; {say} b ."))
+        with running(command(str(payload), "--trace", str(trace))) as process:
+            assert process.stdout is not None
+            assert process.stdout.read(2) == b".\n"  # the Realm runs
             process.send_signal(signal.SIGINT)
-            assert process.stderr is not None
-            err = process.stderr.read()
-        assert process.returncode == 130
+            out, err = process.communicate()
+        assert (process.returncode, out) == (130, b"")
+        assert json.loads(trace.read_text().splitlines()[-1])["reason"] == "interrupted"
         assert b"interrupted" in err and b"Traceback" not in err
 
 
@@ -182,6 +188,19 @@ class TestMachine:
         """A name that is not public is an ordinary AttributeError."""
         with pytest.raises(AttributeError, match="module 'realmlab' has no attribute 'Rmm'"):
             realmlab.Rmm  # noqa: B018 (the access is what raises)
+
+
+@contextmanager
+def running(arguments: list[str], seconds: float = 120) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process, which is killed when it takes too long: then its streams end."""
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=here()) as process:
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        try:
+            yield process
+        finally:
+            timer.cancel()
+            process.kill()
 
 
 def command(*arguments: str) -> list[str]:

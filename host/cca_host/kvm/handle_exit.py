@@ -116,7 +116,7 @@ def _host_call(vcpu: Rec) -> Exit:
 def _ripas_change(vcpu: Rec) -> Exit | None:
     vm = vcpu.vm
     base, top, ripas = vcpu.page.ripas_change
-    if ripas == RmiRipas.RAM and not any(low <= base and top <= high for low, high in vm.slots):
+    if ripas == RmiRipas.RAM and not vm.all_in_memory(base, top):
         vcpu.reject_ripas()
         return None
     reached = vm.stage2.set_ripas(vcpu.rec, base, top)

@@ -22,3 +22,11 @@ class Realm:
     def in_memory(self, ipa: int) -> bool:
         """True if an IPA (without the shared bit) is RAM."""
         return any(base <= ipa < top for base, top in self.slots)
+
+    def all_in_memory(self, base: int, top: int) -> bool:
+        """True if all IPAs from ``base`` to below ``top`` are RAM, in one slot or in several that touch."""
+        reached = base
+        for low, high in sorted(self.slots):
+            if low <= reached:
+                reached = max(reached, high)
+        return top <= reached
