@@ -158,8 +158,8 @@ class TestRipasChange:
     @pytest.mark.parametrize(
         ("first", "last", "held"),
         [
-            (0, 1, True), (1023, 1024, True), (1024, 1024 + 8, True), (1020, 1024 + 4, True), (1024 + 7, 1024 + 8, True),
-            (-1, 1, False), (-2, 0, False), (1024 + 8, 1024 + 9, False), (1024 + 7, 1024 + 9, False), (0, 2048, False),
+            (0, 1, True), (1023, 1024, True), (1024, 1032, True), (1020, 1028, True), (1031, 1032, True),
+            (-1, 1, False), (-2, 0, False), (1032, 1033, False), (1031, 1033, False), (0, 2048, False),
             (1020, 2040, False), (2047, 2049, False), (2048, 2056, True), (2056, 2057, False), (2055, 2057, False),
         ],
     )  # fmt: skip
