@@ -10,9 +10,10 @@ from elf_files import BASE, moved
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cca_arch.elf import Elf
 from cca_host.kvmtool.analysis import analyse, repair
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE
-from cca_host.kvmtool.loader import LoadError, load, load_file
+from cca_host.kvmtool.loader import LoadError, load, load_file, load_offset
 
 MEMORY = 64 << 20
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -69,6 +70,14 @@ class TestElf:
         """A static PIE linked at 0 moves to the start of RAM."""
         image = load(elf([(0, b"code", 4)], entry=0, kind=3), MEMORY)
         assert (image.entry, image.segments[0].base) == (RAM_BASE, RAM_BASE)
+
+    def test_load_offset(self):
+        """What moves a program also moves its symbols: where it is linked decides, not its entry."""
+        offsets = [
+            load_offset(Elf(elf([(base, b"code", 4)], entry=entry, kind=kind)))
+            for base, entry, kind in ((0, 0, 3), (0, RAM_BASE, 3), (RAM_BASE, RAM_BASE, 3), (RAM_BASE, RAM_BASE, 2))
+        ]
+        assert offsets == [RAM_BASE, RAM_BASE, 0, 0]
 
     def test_relocations(self):
         """R_AARCH64_RELATIVE relocations of a static PIE are applied for the place where it is loaded."""

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from ns_code import OFF, assemble, say
+from structlog import DropEvent
 
-from realmlab import Machine, MachineError, NsImage, NsMachine, Reason, Snapshot, Trace
+from realmlab import Listing, Machine, MachineError, NsImage, NsMachine, Reason, Snapshot, Trace
 
 RAM = 0x8000_0000
 EVENTS = ("rmi.call", "rmi.return", "rec.exit", "rsi.call", "rsi.return", "world.switch")
@@ -207,6 +208,25 @@ class TestRaised:
                 realm.run()
             machine.trace.sinks.clear()
             assert realm.run().status == 0
+
+    def test_processor(self) -> None:
+        """And for a processor of it; one that drops events has no fault."""
+        listing, error = Listing(), Exception()
+
+        def process(logger: object, method: str, record: dict[str, Any]) -> dict[str, Any]:
+            if record["event"] == "rsi.call":
+                raise error
+            return record
+
+        def calls() -> int:
+            return sum(record["event"] == "rsi.call" for record in listing)
+
+        with Machine(trace=Trace(listing, processors=(process,))) as machine, machine.realm("hello") as realm:
+            error = Broken()
+            with pytest.raises(Broken):
+                realm.run()
+            before, error = calls(), DropEvent()
+            assert realm.run().status == 0 and calls() == before > 0
 
     def test_hook(self) -> None:
         """And for a hook."""

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self, Unpack
 
-from cca_arch.elf import MAGIC, Elf, ElfType
+from cca_arch.elf import MAGIC, Elf
 from cca_host.kvmtool import Phase, Vmm
 from cca_host.kvmtool.interrupt import interruptible
-from cca_host.kvmtool.layout import RAM_BASE
+from cca_host.kvmtool.loader import load_offset
 from cca_host.kvmtool.options import Pause, RunResult
 from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
@@ -323,7 +323,7 @@ class Realm:
     def _files(self) -> list[tuple[bytes, int]]:
         """The payload and its load offset, for symbols."""
         data = Path(self._vmm.options.payload).read_bytes()
-        return [(data, payload_bias(data))]
+        return [(data, load_offset(Elf(data)) if data.startswith(MAGIC) else 0)]
 
     def _save(self) -> bytes:
         """The console state of a snapshot: the unread output."""
@@ -350,11 +350,3 @@ class Realm:
         if self._vmm.end is not None:
             return f"<Realm {name}: {self._vmm.end.reason} ({self._vmm.end.status})>"
         return f"<Realm {name}: {', '.join(map(repr, self.vcpus))}>"
-
-
-def payload_bias(payload: bytes) -> int:
-    """The load offset of a position-independent ELF file that is linked at 0."""
-    if not payload.startswith(MAGIC):
-        return 0
-    elf = Elf(payload)
-    return RAM_BASE if elf.type is ElfType.ET_DYN and elf.entry < RAM_BASE else 0

@@ -14,7 +14,7 @@ from cca_arch.types import GRANULE_SIZE
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE, dtb_base
 from cca_platform.errors import MachineError
 
-__all__ = ["Image", "LoadError", "Segment", "load", "load_file"]
+__all__ = ["Image", "LoadError", "Segment", "load", "load_file", "load_offset"]
 
 _LINUX_MAGIC = b"ARM\x64"
 _LINUX_HEADER = struct.Struct("<8x3Q24x4s4x")
@@ -117,9 +117,7 @@ def _load_linux(data: bytes, name: str) -> Image:
 def _load_elf(data: bytes, name: str) -> Image:
     try:
         program = elf.Elf(data)
-        # A position-independent file is linked at 0 and relocated to the start of RAM.
-        moved = program.type is elf.ElfType.ET_DYN and min(header.paddr for header in program.segments) < RAM_BASE
-        bias = RAM_BASE if moved else 0
+        bias = load_offset(program)
         contents = relocated(program, bias)
     except elf.ElfError as error:
         raise LoadError(f"{name} {error}") from None
@@ -134,6 +132,12 @@ def _load_elf(data: bytes, name: str) -> Image:
     if entry is None:
         raise LoadError(f"{name} has its entry {program.entry:#x} outside its segments: set ENTRY in its linker script")
     return Image("elf", entry + bias, segments, notes)
+
+
+def load_offset(program: elf.Elf) -> int:
+    """How far a program is moved: a position-independent one is linked at 0, and relocated to the start of RAM."""
+    moved = program.type is elf.ElfType.ET_DYN and min(header.paddr for header in program.segments) < RAM_BASE
+    return RAM_BASE if moved else 0
 
 
 def _check_overlap(segments: list[Segment], name: str) -> None:

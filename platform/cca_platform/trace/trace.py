@@ -120,7 +120,7 @@ class Trace:
         self.tail: deque[Record] = deque(maxlen=_TAIL)
         """The last records, for a report of what went wrong."""
         self.keep: Callable[[BaseException], bool] = _raise
-        """Takes what a sink raises: True if it keeps it for later, so that who emits can finish what it does."""
+        """Takes what a sink or processor raises: True if it keeps it for later, and the emitter goes on."""
         self._processors = processors
         self._log: Any = None
         for sink in sinks:
@@ -134,9 +134,28 @@ class Trace:
         if self._log is None:
             import structlog  # 80 ms that a run without a trace does not pay
 
-            processors: list[Any] = [to_words, *self._processors, to_sinks]
+            processors: list[Any] = [
+                to_words,
+                *(self._guarded(one, structlog.DropEvent) for one in self._processors),
+                to_sinks,
+            ]
             self._log = structlog.BoundLoggerBase(_Fan(self), processors, {})._proxy_to_logger
         self.on = True
+
+    def _guarded(self, processor: Callable[..., Any], drop: type[BaseException]) -> Callable[..., Any]:
+        """The processor of a user: a record that it fails on goes on as it is, if the exception is kept."""
+
+        def process(logger: object, method: str, record: Record) -> Any:
+            try:
+                return processor(logger, method, record)
+            except drop:
+                raise
+            except BaseException as error:
+                if not self.keep(error):
+                    raise
+                return record
+
+        return process
 
     def remove(self, sink: Sink) -> None:
         """Send ``sink`` nothing any more; without another one the trace is off."""
