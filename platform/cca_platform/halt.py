@@ -1,4 +1,4 @@
-"""Why a machine runs no code any more: kinds, for whoever decides what to do next. The text says more, for people."""
+"""Why a machine has stopped: kinds for programs that decide what to do next. The text is for people."""
 
 from enum import StrEnum
 
@@ -15,6 +15,6 @@ class Halt(StrEnum):
     IDLE = "idle"
     """Every PE is off, or waits for an interrupt that cannot come."""
     FAILED = "failed"
-    """It cannot go on."""
+    """The machine cannot continue."""
     PAUSED = "paused"
-    """Somebody wants to look, and will let it go on."""
+    """The run is paused and can be resumed."""

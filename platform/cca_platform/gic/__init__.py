@@ -1,10 +1,11 @@
 """The interrupt controller: GICv3 with two security states, without LPIs (IHI 0069).
 
-Pure of the PE: devices and timers drive lines, software reaches the register frames and the ICC, ICV and ICH system
-registers, and each PE is told which interrupts are signalled to it (``SIGNAL_*`` of ``cca_platform.native.block``).
+Independent of the PE: devices and timers drive lines, software accesses the register frames and the ICC, ICV and ICH
+system registers, and each PE is told which interrupts are signalled to it (``SIGNAL_*`` of
+``cca_platform.native.block``).
 
-After reset everything is Secure, every redistributor sleeps and ICC_PMR_EL1 is 0, so nothing reaches Non-secure
-software until EL3 has given it the interrupts (GICD_IGROUPR, GICR_IGROUPR0, GICR_WAKER, ICC_PMR_EL1).
+After reset everything is Secure, every redistributor sleeps and ICC_PMR_EL1 is 0, so Non-secure software gets no
+interrupts until EL3 assigns them (GICD_IGROUPR, GICR_IGROUPR0, GICR_WAKER, ICC_PMR_EL1).
 """
 
 from cca_platform.gic.cpu import CpuInterface

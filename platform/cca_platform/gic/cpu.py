@@ -1,4 +1,4 @@
-"""The CPU interface of one PE: what it is shown, what it has acknowledged, and the state of its ICC registers."""
+"""The CPU interface of one PE: pending and acknowledged interrupts, and the state of its ICC registers."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CpuInterface", "CpuState"]
 
-_FOR_SECURE, _FOR_NS = FIRST_SPECIAL, FIRST_SPECIAL + 1  # what EL3 reads: the interrupt is for the other state
+_FOR_SECURE, _FOR_NS = FIRST_SPECIAL, FIRST_SPECIAL + 1  # EL3 reads these if the interrupt is for another state
 _SPECIAL: Final = range(FIRST_SPECIAL, SPURIOUS + 1)
 _SIGNALS: Final = {G0: SIGNAL_G0, G1S: SIGNAL_G1S, G1NS: SIGNAL_G1NS}
 _SGIS: Final = 0xFFFF
@@ -55,7 +55,7 @@ class CpuInterface:
     """CPU interface, SGIs and PPIs of one PE.
 
     ``control``, ``bpr1`` and the Group 1 bits of ``enables`` are banked by security state: index or bit 0 Secure (S),
-    1 Non-secure (NS). Realm state is Non-secure to the GIC. ``saved`` is what ``save`` has given since the last change,
+    1 Non-secure (NS). Realm state is Non-secure to the GIC. ``saved`` is what ``save`` returned since the last change,
     or None.
     """
 
@@ -82,7 +82,7 @@ class CpuInterface:
         self.reset()
 
     def reset(self) -> None:
-        """Every register to its reset value; the redistributor sleeps. ``Gic.update_all`` has to follow."""
+        """Reset every register; the redistributor sleeps. ``Gic.update_all`` must follow."""
         self.interrupts.reset()
         self.awake = False
         self.intid, self.priority, self.group = -1, 0, 0
@@ -100,7 +100,7 @@ class CpuInterface:
         self.virtual.reset()
 
     def power_off(self) -> None:
-        """The PE is reset: its ICC and ICH registers are lost, the redistributor keeps the state of its interrupts."""
+        """Reset the ICC and ICH registers with the PE; the redistributor keeps the state of its interrupts."""
         self._reset_registers()
         self.virtual.update()
         self.gic.update_all()
@@ -116,19 +116,19 @@ class CpuInterface:
 
     # -- signals ------------------------------------------------------------------------------------------------------
     def present(self, intid: int, priority: int, group: int) -> None:
-        """The highest priority pending interrupt is this one (-1: none)."""
+        """Set the highest priority pending interrupt (-1: none)."""
         self.intid, self.priority, self.group = intid, priority, group
         self.signal()
 
     def can_preempt(self) -> bool:
-        """Whether the pending interrupt passes the priority mask and the running priority."""
+        """True if the pending interrupt passes the priority mask and the running priority."""
         if self.intid < 0 or self.priority >= self.pmr:
             return False
         mask = group_mask(self.binary_point(self.group))
         return (self.priority & mask) < self.running_priority()
 
     def signal(self) -> None:
-        """Something has changed: tell the PE if what is asserted has."""
+        """Recompute the signals and tell the PE if they have changed."""
         self.saved = None
         physical = _SIGNALS[self.group] if self.intid >= 0 and self.can_preempt() else 0
         signals = physical | self.virtual.signals
@@ -138,18 +138,18 @@ class CpuInterface:
 
     # -- priorities ---------------------------------------------------------------------------------------------------
     def running_priority(self) -> int:
-        """The group priority of the most urgent active interrupt, IDLE without one."""
+        """The group priority of the highest-priority active interrupt, or IDLE."""
         return highest_active(self.active[G0] | self.active[G1S] | self.active[G1NS])
 
     def binary_point(self, group: int) -> int:
-        """The binary point of a group, as ICC_BPR0_EL1 has it."""
+        """The binary point of a group, in the format of ICC_BPR0_EL1."""
         if group == G0 or self.control[group == G1NS] & CBPR:
             return self.bpr0
         return self.bpr1[1] - 1 if group == G1NS else self.bpr1[0]
 
     # -- acknowledge and end of interrupt -----------------------------------------------------------------------------
     def pending_for(self, group1: bool, el: int, ns: int) -> int:
-        """The INTID that ICC_HPPIR0 or ICC_HPPIR1 shows; SPURIOUS for an interrupt of another group."""
+        """The INTID in ICC_HPPIR0 or ICC_HPPIR1; SPURIOUS for an interrupt of another group."""
         if self.intid < 0:
             return SPURIOUS
         if group1:
@@ -160,7 +160,7 @@ class CpuInterface:
         return _FOR_NS if self.group == G1NS else _FOR_SECURE
 
     def acknowledge(self, group1: bool, el: int, ns: int) -> int:
-        """ICC_IAR: activate the pending interrupt and give its INTID."""
+        """ICC_IAR: activate the pending interrupt and return its INTID."""
         if not self.can_preempt():
             return SPURIOUS
         intid = self.pending_for(group1, el, ns)
@@ -213,13 +213,13 @@ class CpuInterface:
         self.changed()
 
     def changed(self) -> None:
-        """A register that bears on the pending interrupt has changed."""
+        """Recompute after a change to a register that affects the pending interrupt."""
         self.gic.touch()
         self.signal()
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def save(self) -> CpuState:
-        """State for a snapshot; the same object as long as nothing changes."""
+        """State for a snapshot; the same object until something changes."""
         if self.saved is None:
             self.saved = CpuState(
                 interrupts=self.interrupts.save(),
@@ -236,7 +236,7 @@ class CpuInterface:
         return self.saved
 
     def restore(self, state: CpuState) -> None:
-        """Put back what ``save`` gave; ``Gic.update_all`` has to follow."""
+        """Restore what ``save`` returned; ``Gic.update_all`` must follow."""
         if state is self.saved:
             return
         self.interrupts.restore(state.interrupts)

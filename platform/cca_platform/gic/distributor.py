@@ -1,7 +1,7 @@
 """The distributor's register frame (IHI 0069, 12.9), as Secure or as Non-secure accesses see it.
 
-Affinity routing is always on, so the registers of GICv2 and those of INTIDs 0 to 31 read as zero. What an access of
-another size than the register's does is RAZ/WI; GICD_IROUTER takes 64 bits or either half.
+Affinity routing is always enabled, so the registers of GICv2 and those of INTIDs 0 to 31 read as zero. Accesses of a
+size other than the register's are RAZ/WI; GICD_IROUTER takes 64 bits or either half.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -29,7 +29,7 @@ _WORD: Final = 0xFFFF_FFFF
 
 
 class Distributor:
-    """One view of GICD, a frame of 64 KiB. The state is the GIC's."""
+    """One view of GICD, a frame of 64 KiB. The state is in the GIC."""
 
     def __init__(self, gic: "Gic", secure: bool) -> None:
         self.name = "gicd"
@@ -39,7 +39,7 @@ class Distributor:
         self._typer = _TYPER_FEATURES | (spis.first + spis.count + 31) // 32 - 1
 
     def read(self, offset: int, size: int) -> int:
-        """A register; what is not implemented or not visible reads as zero."""
+        """Read a register; what is not implemented or not visible reads as zero."""
         if offset % size:
             return 0
         if offset in _IROUTER:
@@ -85,7 +85,7 @@ class Distributor:
         gic.update_all()
 
     def _mine(self, intid: int) -> bool:
-        """Whether this view may see the SPI."""
+        """True if the SPI is visible in this view."""
         spis = self._gic.spis
         return bool((spis.all if self._secure else spis.group) >> intid & 1)
 

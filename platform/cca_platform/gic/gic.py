@@ -1,4 +1,4 @@
-"""The whole interrupt controller: which pending interrupt each PE is shown, and the lines that come in."""
+"""The interrupt controller as a whole: selects the pending interrupt of each PE, and has the input lines."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -19,7 +19,7 @@ _GROUP_BITS: Final = (1 << G0, 1 << G1S, 1 << G1NS)
 
 
 class GicState(State, frozen=True, tag="gic/1"):
-    """The interrupt controller; ``routers`` are the GICD_IROUTER that are not zero, by INTID."""
+    """The interrupt controller; ``routers`` are the non-zero GICD_IROUTER by INTID."""
 
     enables: int
     spis: InterruptsState
@@ -31,7 +31,7 @@ class Gic:
     """GICv3 for PEs with these MPIDRs and ``spis`` shared peripheral interrupts (INTID 32 and up).
 
     ``on_signals(pe_index, bits)`` is called when the set of asserted interrupt exceptions of a PE changes.
-    An SPI for any PE (Interrupt_Routing_Mode 1) goes to the first one that is awake and has its group enabled.
+    An SPI for any PE (Interrupt_Routing_Mode 1) goes to the first PE that is awake and has its group enabled.
     """
 
     def __init__(self, mpidrs: Sequence[int], spis: int, on_signals: Callable[[int, int], object]) -> None:
@@ -42,7 +42,7 @@ class Gic:
         self.enables = 0  # GICD_CTLR: bit G0, G1S, G1NS
         self.cpus = [CpuInterface(self, index, mpidr & MPIDR_AFFINITY) for index, mpidr in enumerate(mpidrs)]
         self._by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
-        self.routers: dict[int, int] = {}  # GICD_IROUTER of the SPIs whose value is not zero
+        self.routers: dict[int, int] = {}  # the non-zero GICD_IROUTER, by INTID
         self._routed = [0] * len(self.cpus)  # by PE: the SPIs that are routed to it
         self._one_of_n = 0  # the SPIs with Interrupt_Routing_Mode 1
         self._takers: list[int | None] = [None, None, None]  # by group: the PE that takes 1 of N interrupts
@@ -55,7 +55,7 @@ class Gic:
         self.reset()
 
     def reset(self) -> None:
-        """Every register to its reset value, every line low."""
+        """Reset every register; every line is low."""
         self.enables = 0
         self.spis.reset()
         self.routers.clear()
@@ -67,7 +67,7 @@ class Gic:
 
     # -- lines --------------------------------------------------------------------------------------------------------
     def set_line(self, intid: int, level: bool) -> None:
-        """The input of an SPI from its peripheral."""
+        """Set the input of an SPI."""
         spis = self.spis
         if not spis.all >> intid & 1:
             raise ValueError(f"an SPI must be {FIRST_SPI} to {FIRST_SPI + spis.count - 1}, not {intid}")
@@ -76,7 +76,7 @@ class Gic:
             self.update_spi(intid)
 
     def set_ppi(self, pe_index: int, intid: int, level: bool) -> None:
-        """The input of a PPI of one PE."""
+        """Set the input of a PPI of one PE."""
         if not 16 <= intid < FIRST_SPI:
             raise ValueError(f"a PPI must be 16 to 31, not {intid}")
         cpu = self.cpus[pe_index]
@@ -97,7 +97,7 @@ class Gic:
         self.update_all()
 
     def _route(self, intid: int) -> None:
-        """Put an SPI into the set of its target. One for a PE that is not there goes nowhere."""
+        """Add an SPI to the set of its target, if that PE exists."""
         bit, value = 1 << intid, self.routers[intid]
         self._one_of_n = self._one_of_n & ~bit | (bit if value & _IRM else 0)
         for cpu in self.cpus:
@@ -112,7 +112,7 @@ class Gic:
 
     # -- the highest priority pending interrupt -----------------------------------------------------------------------
     def update_all(self) -> None:
-        """Something that concerns every PE has changed."""
+        """Update all PEs, after a change that affects every PE."""
         for bit in _GROUP_BITS:
             able = (cpu.index for cpu in self.cpus if cpu.awake and cpu.enables & bit)
             self._takers[bit >> 1] = next(able, None)
@@ -120,7 +120,7 @@ class Gic:
             self.update(cpu)
 
     def update_spi(self, intid: int) -> None:
-        """The state of an SPI has changed."""
+        """Update the PEs affected by a change of an SPI's state."""
         self._saved = None
         if self._one_of_n >> intid & 1:
             self.update_all()
@@ -130,7 +130,7 @@ class Gic:
                     self.update(cpu)
 
     def update(self, cpu: CpuInterface) -> None:
-        """Show a PE its highest priority pending interrupt; of equal priorities the lowest INTID is first."""
+        """Select the highest priority pending interrupt of a PE; of equal priorities, the lowest INTID."""
         self._saved = None
         private, spis, index = cpu.interrupts, self.spis, cpu.index
         ready = private.ready | spis.ready & (self._routed[index] | self._one_of_n)
@@ -156,7 +156,7 @@ class Gic:
 
     # -- what CPU interfaces do to interrupts -------------------------------------------------------------------------
     def interrupts_of(self, cpu: CpuInterface, intid: int) -> Interrupts | None:
-        """Where the state of an INTID is for a PE; None for one that does not exist."""
+        """The range that holds the state of an INTID for a PE; None if the INTID does not exist."""
         if intid < FIRST_SPI:
             return cpu.interrupts
         return self.spis if self.spis.all >> intid & 1 else None
@@ -181,7 +181,7 @@ class Gic:
                 self.update_spi(intid)
 
     def send_sgi(self, sender: CpuInterface, value: int, groups: int) -> None:
-        """Make an SGI pending where it is in one of ``groups``; ``value`` as of ICC_SGI1R_EL1."""
+        """Make an SGI pending where it is in one of ``groups``; ``value`` has the format of ICC_SGI1R_EL1."""
         sgi = IccSgi(value)
         intid = sgi.intid
         if sgi.irm:
@@ -197,11 +197,11 @@ class Gic:
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def touch(self) -> None:
-        """State has changed that concerns no signal."""
+        """Record a change of state that affects no signal."""
         self._saved = None
 
     def save(self) -> GicState:
-        """State for a snapshot; the same object as long as nothing changes."""
+        """State for a snapshot; the same object until something changes."""
         if self._saved is None:
             cpus = tuple(cpu.save() for cpu in self.cpus)
             self._saved = GicState(self.enables, self.spis.save(), self._router_state(), cpus)
@@ -213,7 +213,7 @@ class Gic:
         return self._saved_routers
 
     def restore(self, state: GicState) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         if state is self._saved:
             return
         self.enables = state.enables

@@ -1,4 +1,4 @@
-"""The state of a range of interrupts, and the registers that distributor and redistributors lay out alike.
+"""The state of a range of interrupts, and the registers that distributor and redistributors share.
 
 A set of interrupts is an int with bit INTID set, so the SPIs and the private interrupts of a PE can be joined by OR.
 """
@@ -18,7 +18,7 @@ _ICFGR: Final = range(Gicd.ICFGR, Gicd.IGRPMODR)
 
 
 class InterruptsState(State, frozen=True, tag="gic.interrupts/1"):
-    """A range of interrupts: words of 32 of them, from the first of the range, and a priority each."""
+    """A range of interrupts: words of 32 interrupts from the first of the range on, and their priorities."""
 
     group: tuple[int, ...]
     modifier: tuple[int, ...]
@@ -34,8 +34,8 @@ class InterruptsState(State, frozen=True, tag="gic.interrupts/1"):
 class Interrupts:
     """Interrupts ``first`` to ``first + count - 1``; ``edge_only`` is the set whose trigger cannot be changed (SGIs).
 
-    ``ready`` is the set that is pending, enabled and not active; ``refresh`` must follow a change of the others.
-    ``saved`` is what ``save`` has given since, or None.
+    ``ready`` is the set that is pending, enabled and not active; ``refresh`` must follow a change to the others.
+    ``saved`` is what ``save`` has returned since, or None.
     """
 
     saved: InterruptsState | None
@@ -48,7 +48,7 @@ class Interrupts:
         self.reset()
 
     def reset(self) -> None:
-        """Everything inactive, disabled, Group 0, priority 0 and level-sensitive, every line low."""
+        """Reset: everything is inactive, disabled, Group 0, priority 0 and level-sensitive; every line is low."""
         self.group = self.modifier = self.enable = self.active = self.ready = 0
         self.latch = self.wire = self.message = 0
         self.edge = self.edge_only
@@ -59,11 +59,11 @@ class Interrupts:
 
     @property
     def pending(self) -> int:
-        """The set that is pending: latched, or level-sensitive with the line high."""
+        """The pending set: latched, or level-sensitive with the line high."""
         return self.latch | (self.wire | self.message) & ~self.edge
 
     def refresh(self) -> None:
-        """Compute ``ready`` again."""
+        """Recompute ``ready``."""
         self.saved = None
         self.ready = (self.latch | (self.wire | self.message) & ~self.edge) & self.enable & ~self.active
 
@@ -75,7 +75,7 @@ class Interrupts:
 
     # -- events -------------------------------------------------------------------------------------------------------
     def set_wire(self, intid: int, level: bool) -> None:
-        """The input of a peripheral has changed; a rising edge latches an edge-triggered interrupt."""
+        """Set the input of a peripheral; a rising edge latches an edge-triggered interrupt."""
         bit = 1 << intid
         if level:
             self.latch |= bit & self.edge
@@ -85,7 +85,7 @@ class Interrupts:
         self.refresh()
 
     def set_message(self, intid: int, level: bool) -> None:
-        """A write to GICD_SETSPI or GICD_CLRSPI: an input of its own when the SPI is level-sensitive."""
+        """Handle a write to GICD_SETSPI or GICD_CLRSPI, a separate input if the SPI is level-sensitive."""
         bit = 1 << intid
         if not level:
             self.message &= ~bit
@@ -102,18 +102,18 @@ class Interrupts:
         self.refresh()
 
     def activate(self, intid: int) -> None:
-        """Acknowledged: active, and pending only while its line is high."""
+        """Acknowledge: the interrupt becomes active, and stays pending only while its line is high."""
         self.latch &= ~(1 << intid)
         self.active |= 1 << intid
         self.refresh()
 
     def deactivate(self, intid: int) -> None:
-        """No longer active."""
+        """Deactivate."""
         self.active &= ~(1 << intid)
         self.refresh()
 
     def set_priority(self, intid: int, priority: int) -> None:
-        """A priority in the Secure view; unimplemented bits are ignored."""
+        """Set a priority in the Secure view; unimplemented bits are ignored."""
         index, bit = intid - self.first, 1 << intid
         self.levels[self.priority[index] >> LEVEL_SHIFT] &= ~bit
         self.priority[index] = priority & PRIORITY_MASK
@@ -121,7 +121,7 @@ class Interrupts:
 
     # -- registers ----------------------------------------------------------------------------------------------------
     def read(self, offset: int, size: int, secure: bool) -> int:
-        """A register at 0x80 to 0xEFF of GICD or of the SGI frame; what may not be seen reads as zero."""
+        """Read a register at 0x80 to 0xEFF of GICD or of the SGI frame; invisible bits read as zero."""
         visible = self.all if secure else self.group
         if offset in _PRIORITY:
             return self._read_priorities(offset - _PRIORITY.start, size, visible, secure) if size in (1, 4) else 0
@@ -136,7 +136,7 @@ class Interrupts:
         return (row.read(self) & visible) >> 8 * (offset & 0x7F) & _WORD
 
     def write(self, offset: int, size: int, value: int, secure: bool) -> None:
-        """Write a register at 0x80 to 0xEFF; what may not be changed stays."""
+        """Write a register at 0x80 to 0xEFF; bits that may not be changed are preserved."""
         mine = self.all if secure else self.group
         if offset in _PRIORITY:
             if size in (1, 4):
@@ -171,14 +171,14 @@ class Interrupts:
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def save(self) -> InterruptsState:
-        """State for a snapshot; the same object as long as nothing changes."""
+        """State for a snapshot; the same object until something changes."""
         if self.saved is None:
             sets = {name: to_words(getattr(self, name) >> self.first, self.count) for name in _SETS}
             self.saved = InterruptsState(**sets, priority=bytes(self.priority))
         return self.saved
 
     def restore(self, state: InterruptsState) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         if state is self.saved:
             return
         for name in _SETS:
@@ -196,7 +196,7 @@ _SETS: Final = ("group", "modifier", "enable", "active", "latch", "wire", "messa
 
 
 class _Bitmap(NamedTuple):
-    """Registers with a bit for each interrupt; ``write(interrupts, ones, written)`` gets sets."""
+    """Registers with one bit per interrupt; ``write(interrupts, ones, written)`` gets sets."""
 
     name: str
     read: Callable[[Interrupts], int]

@@ -1,7 +1,7 @@
-"""Groups, priorities and active priorities, as the physical and the virtual CPU interface share them.
+"""Groups, priorities and active priorities, shared by the physical and the virtual CPU interface.
 
-Priorities are 8 bits in the Secure view, of which the upper 5 are implemented; lower values are more urgent. An active
-priorities register has one bit for each of the 32 group priorities.
+Priorities are 8 bits in the Secure view, of which the upper 5 are implemented; lower values mean higher priority. An
+active priorities register has one bit per group priority, 32 in all.
 """
 
 from typing import Final
@@ -37,12 +37,12 @@ LEVELS: Final = 1 << PRIORITY_BITS
 LEVEL_SHIFT: Final = 8 - PRIORITY_BITS
 """A priority shifted right by this is its level, 0 to LEVELS - 1."""
 IDLE: Final = 0xFF
-"""The running priority when no interrupt is active."""
+"""The running priority if no interrupt is active."""
 MIN_BPR: Final = 7 - PRIORITY_BITS
 """The lowest binary point of Group 0; one more for a Non-secure or virtual Group 1."""
 
 CBPR: Final = IccCtlr.cbpr.mask
-"""Of ICC_CTLR_EL1: the binary point of Group 0 serves Group 1 too."""
+"""Of ICC_CTLR_EL1: the binary point of Group 0 also applies to Group 1."""
 EOIMODE: Final = IccCtlr.eoimode.mask
 """Of ICC_CTLR_EL1: EOIR only drops the priority, DIR deactivates."""
 
@@ -50,7 +50,7 @@ _GROUP_MASKS: Final = tuple(0xFF << point + 1 & 0xFF for point in range(8))
 
 
 def group_mask(binary_point: int) -> int:
-    """The bits of a priority that decide preemption, by a binary point as ICC_BPR0_EL1 has it."""
+    """The bits of a priority that decide preemption, for a binary point in the format of ICC_BPR0_EL1."""
     return _GROUP_MASKS[binary_point]
 
 
@@ -70,5 +70,5 @@ def ns_read(priority: int) -> int:
 
 
 def ns_write(priority: int) -> int:
-    """The priority that Non-secure software asks for, in the Secure view."""
+    """The Secure view of a priority set by Non-secure software."""
     return (0x80 | priority >> 1) & PRIORITY_MASK

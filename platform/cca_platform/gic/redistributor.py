@@ -21,7 +21,7 @@ _WORD: Final = 0xFFFF_FFFF
 
 
 class Redistributors:
-    """One view of the frames of all PEs, in the order of the board. The state is the GIC's."""
+    """One view of the frames of all PEs, in board order. The state is in the GIC."""
 
     def __init__(self, gic: "Gic", secure: bool) -> None:
         self.name = "gicr"
@@ -30,7 +30,7 @@ class Redistributors:
         self.size = GICR_STRIDE * len(gic.cpus)
 
     def read(self, offset: int, size: int) -> int:
-        """A register; what is not implemented or not visible reads as zero."""
+        """Read a register; what is not implemented or not visible reads as zero."""
         if offset % size or offset >= self.size:
             return 0
         cpu, offset = self._gic.cpus[offset // GICR_STRIDE], offset % GICR_STRIDE

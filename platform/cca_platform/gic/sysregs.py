@@ -1,8 +1,8 @@
-"""The system registers of the CPU interface: one row each, and the rule that decides who may use it.
+"""The system registers of the CPU interface: a row each, with its access rules.
 
 At EL1 of a state with EL2, HCR_EL2.IMO and FMO turn ICC registers into the ICV ones of the virtual CPU interface, and
-ICH_HCR_EL2 traps them. SCR_EL3.FIQ is taken to be 1, as the monitor has it in every state: Non-secure software sees the
-lower half of the priorities, and Group 0 registers belong to EL3. Its trap of them is given as UNDEFINED.
+ICH_HCR_EL2 traps them. SCR_EL3.FIQ is assumed to be 1, as the monitor sets it in every state: Non-secure software sees
+the lower half of the priorities, and Group 0 registers belong to EL3. Traps to EL3 are reported as UNDEFINED.
 """
 
 from collections.abc import Callable
@@ -49,10 +49,10 @@ _VirtualWrite = Callable[["VirtualInterface", int], None]
 
 
 class _Register(NamedTuple):
-    """A register: who may use it, and what it does.
+    """A register: its access rules and its effect.
 
-    At EL1, ICH_HCR_EL2 bits ``trap`` send it to EL2; HCR_EL2 bits ``route`` make it virtual, or trap it when there is
-    no virtual one. ``el`` is the lowest level that may use the physical one.
+    At EL1, ICH_HCR_EL2 bits ``trap`` trap it to EL2; HCR_EL2 bits ``route`` make it virtual, or trap it if there is no
+    virtual one. ``el`` is the lowest level that may use the physical one.
     """
 
     el: int
@@ -150,7 +150,7 @@ def _write_control_el3(cpu: "CpuInterface", value: int, el: int, ns: int) -> Non
 
 def _enable(cpu: "CpuInterface", group: int, value: int) -> None:
     cpu.enables = cpu.enables & ~(1 << group) | (value & 1) << group
-    cpu.gic.update_all()  # which PE takes a 1 of N interrupt depends on it
+    cpu.gic.update_all()  # it affects which PE takes a 1 of N interrupt
 
 
 def _read_enables_el3(cpu: "CpuInterface", el: int, ns: int) -> int:
@@ -167,7 +167,7 @@ def _write_active(cpu: "CpuInterface", group: int, value: int) -> None:
     cpu.changed()
 
 
-# An SGI of another group than asked for is not sent; of those for Group 1 Secure, one configured as Group 0 is.
+# An SGI is not sent in another group than requested, except that one for Group 1 Secure may be in Group 0.
 # Non-secure software sends Group 1 Non-secure ones only, for GICD_NSACR and GICR_NSACR are zero.
 def _send_sgi1(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
     cpu.gic.send_sgi(cpu, value, 1 << G1NS if ns else 1 << G1S | 1 << G0)
@@ -182,7 +182,7 @@ def _send_sgi0(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
 
 
 def _nothing(cpu: "CpuInterface", value: int, el: int, ns: int) -> None:
-    """A register whose every bit is read-only."""
+    """A register with only read-only bits."""
 
 
 # -- the table --------------------------------------------------------------------------------------------------------

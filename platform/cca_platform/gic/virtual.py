@@ -1,4 +1,4 @@
-"""The virtual CPU interface of one PE: list registers and the other ICH registers, and what a VM does by ICV ones.
+"""The virtual CPU interface of one PE: list registers and other ICH registers, and a VM's ICV registers.
 
 Virtual priorities have 5 bits and no Secure half. Group 0 is G0; a virtual Group 1 behaves as Non-secure (G1NS).
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LIST_REGISTERS", "VMCR_RESET", "VirtualInterface", "VirtualState"]
 
 LIST_REGISTERS: Final = 4
-"""How many ICH_LR<n>_EL2 there are."""
+"""The number of ICH_LR<n>_EL2."""
 
 _SPECIAL: Final = range(FIRST_SPECIAL, SPURIOUS + 1)
 _AP: Final = (1 << LEVELS) - 1
@@ -111,7 +111,7 @@ class VirtualInterface:
         return value | hcr & enabled
 
     def eisr(self) -> int:
-        """ICH_EISR_EL2: the list registers whose interrupt has ended and asked for a maintenance interrupt."""
+        """ICH_EISR_EL2: the list registers whose interrupt has ended and requested a maintenance interrupt."""
         return sum(1 << n for n, lr in enumerate(self.lrs) if lr & (_LR_STATE | _LR_HW | _LR_EOI) == _LR_EOI)
 
     def elrsr(self) -> int:
@@ -140,7 +140,7 @@ class VirtualInterface:
 
     # -- what the VM is shown -----------------------------------------------------------------------------------------
     def update(self) -> None:
-        """Something has changed: VIRQ, VFIQ and the maintenance interrupt follow."""
+        """Update VIRQ, VFIQ and the maintenance interrupt after a change."""
         cpu = self._cpu
         self.signals = 0
         index = self._highest()
@@ -150,7 +150,7 @@ class VirtualInterface:
         cpu.gic.set_ppi(cpu.index, Ppi.MAINTENANCE, bool(self.hcr & _EN and self.misr()))
 
     def _highest(self) -> int:
-        """The list register of the highest priority pending virtual interrupt, the lowest of equals; -1 without one."""
+        """The list register of the highest priority pending virtual interrupt, the lowest of equals, or -1."""
         if not self.hcr & _EN:
             return -1
         best, index = IDLE + 1, -1
@@ -210,7 +210,7 @@ class VirtualInterface:
         self.update()
 
     def deactivate(self, intid: int) -> None:
-        """ICV_DIR_EL1; without EOImode it is ignored."""
+        """ICV_DIR_EL1, which is ignored without EOImode."""
         if self.vmcr & _VEOIM and intid not in _SPECIAL:
             index = self._active_lr(intid)
             if index < 0:
@@ -220,14 +220,14 @@ class VirtualInterface:
             self.update()
 
     def _active_lr(self, intid: int) -> int:
-        """The list register where this interrupt is active; -1 when none is."""
+        """The list register in which this interrupt is active, or -1."""
         for n, lr in enumerate(self.lrs):
             if lr & _LR_ACTIVE and lr & _LR_VINTID == intid:
                 return n
         return -1
 
     def _count_eoi(self, intid: int) -> None:
-        """An interrupt ends that is in no list register; an LPI has nothing to deactivate."""
+        """End an interrupt that is in no list register; an LPI has nothing to deactivate."""
         if intid < FIRST_LPI:
             self.hcr = (self.hcr + (1 << _EOICOUNT)) & _HCR_MASK
 
@@ -281,7 +281,7 @@ class VirtualInterface:
         return VirtualState(self.hcr, tuple(self.lrs), self.vmcr, *self.active)
 
     def restore(self, state: VirtualState) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         self.load(state.hcr, state.lrs, state.vmcr, state.ap0r, state.ap1r)
 
 

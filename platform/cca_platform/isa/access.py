@@ -1,7 +1,7 @@
-"""One load, store or operation by address: what it touches, what it returns, and the syndrome when it aborts.
+"""One load, store or operation by address: what it accesses, its result, and the syndrome if it aborts.
 
-A :class:`MemoryAccess` is the decoded template of an instruction word (see :mod:`cca_platform.isa.decoder`); everything
-here combines it with register values. Clauses are those of the Arm ARM (DDI 0487): ESR_ELx "ISS encoding for an
+A :class:`MemoryAccess` is the decoded template of an instruction word (see :mod:`cca_platform.isa.decoder`); this
+module combines it with register values. Clauses refer to the Arm ARM (DDI 0487): ESR_ELx "ISS encoding for an
 exception from a Data Abort", FAR_ELx, and the pseudocode of each instruction.
 """
 
@@ -42,7 +42,7 @@ _CM, _S1PTW, _WNR = DataAbortEsr.cm.low, DataAbortEsr.s1ptw.low, DataAbortEsr.wn
 
 
 class Kind(Enum):
-    """What an access does to memory."""
+    """The effect of an access on memory."""
 
     LOAD = "load"
     STORE = "store"
@@ -103,12 +103,12 @@ class MemoryAccess(NamedTuple):
 
     @property
     def total(self) -> int:
-        """Bytes touched from the address upwards."""
+        """The bytes accessed from the address upwards."""
         return self.size * self.pieces
 
     @property
     def cm(self) -> bool:
-        """True for cache maintenance and address translation, ISS.CM; DC ZVA is neither."""
+        """True for cache maintenance and address translation (ISS.CM), not for DC ZVA."""
         return self.kind in _MAINTENANCE
 
     @property
@@ -118,7 +118,7 @@ class MemoryAccess(NamedTuple):
 
     @property
     def aborts(self) -> bool:
-        """False for what never raises a data abort of its own: PRFM."""
+        """False for PRFM, which never raises a data abort."""
         return self.kind is not Kind.PREFETCH
 
 
@@ -158,7 +158,7 @@ def address(access: MemoryAccess, x: Sequence[int], sp: int, pc: int) -> int:
 
 
 def writeback(access: MemoryAccess, x: Sequence[int], sp: int) -> int:
-    """The new value of Rn, from the register values before the access; ValueError when nothing is written back."""
+    """The new value of Rn, from the register values before the access; raises ValueError without writeback."""
     if not access.writeback:
         raise ValueError(f"{access.name} must be a writeback form, not {access.mode.name}")
     base = sp if access.rn == 31 else x[access.rn]
@@ -166,9 +166,9 @@ def writeback(access: MemoryAccess, x: Sequence[int], sp: int) -> int:
 
 
 def elements(access: MemoryAccess, address: int) -> Iterator[Element]:
-    """The pieces of an access in memory order; nothing for prefetches and cache maintenance.
+    """The pieces of an access in memory order; none for prefetches and cache maintenance.
 
-    An atomic gives the places it touches with its Rt: the caller does the arithmetic, or refuses it.
+    For an atomic, these are the locations it accesses, with its Rt; the caller does the arithmetic, or refuses it.
     """
     size, fp = access.size, access.fp
     if access.kind is Kind.ZERO:
@@ -190,7 +190,7 @@ def elements(access: MemoryAccess, address: int) -> Iterator[Element]:
 
 
 def emulate_load(access: MemoryAccess, value: int) -> int:
-    """What a general register holds after ``value`` was read from memory: cut to size, extended to the register."""
+    """The value of a general register after ``value`` is loaded: truncated to size, extended to the register."""
     bits = 8 * access.size
     value &= (1 << bits) - 1
     if access.sign_extend and value >> (bits - 1):
@@ -200,7 +200,7 @@ def emulate_load(access: MemoryAccess, value: int) -> int:
 
 
 def emulate_vector_load(access: MemoryAccess, element: Element, register: int, value: int) -> int:
-    """The 128 bits of a vector register that held ``register``, after ``element`` was loaded with ``value``."""
+    """The 128 bits of the vector register ``register`` after ``element`` is loaded with ``value``."""
     bits = 8 * element.size
     ones = (1 << bits) - 1
     value &= ones
@@ -215,13 +215,13 @@ def emulate_vector_load(access: MemoryAccess, element: Element, register: int, v
 
 
 def vector_store_value(element: Element, register: int) -> int:
-    """What a store writes to memory for ``element`` from a vector register that holds ``register``."""
+    """The value that a store writes for ``element`` from the vector register value ``register``."""
     bits = 8 * element.size
     return register >> bits * element.lane & ((1 << bits) - 1)
 
 
 def store_value(access: MemoryAccess, x: Sequence[int], register: int | None = None) -> int:
-    """What a store writes to memory from a general register, by default Rt; the zero register gives 0."""
+    """The value that a store writes from a general register, by default Rt; the zero register is 0."""
     source = access.rt if register is None else register
     return 0 if source == 31 else x[source] & ((1 << 8 * access.size) - 1)
 
@@ -234,11 +234,11 @@ def touches(access: MemoryAccess, base: int, fault_page: int) -> bool:
 
 
 def faulting_address(access: MemoryAccess, base: int, fault_page: int) -> int:
-    """FAR: the first byte of the access, which starts at ``base``, that lies in the page which faulted.
+    """FAR: the first byte, of the access that starts at ``base``, in the page that faulted.
 
-    ``fault_page`` is any address in that page, without the tag if top byte ignore is on; ``base`` keeps its tag, and so
-    does the result. A maintenance operation or DC ZVA reports the address in its register. An authenticated pointer
-    takes its top bits from ``fault_page``, for only the PE knows the result of the authentication.
+    ``fault_page`` is any address in that page, without the tag if top byte ignore is enabled; ``base`` and the result
+    keep the tag. A maintenance operation or DC ZVA reports the address in its register. An authenticated pointer takes
+    its top bits from ``fault_page``, because only the PE knows the result of the authentication.
     """
     if access.mode is Mode.VALUE:
         return base
@@ -264,10 +264,10 @@ def iss(
     ea: int = 0,
     stage2: bool,
 ) -> int:
-    """The ISS of the Data Abort that ``access`` takes with fault status ``fsc``.
+    """The ISS of the Data Abort for ``access`` with fault status ``fsc``.
 
-    ISV and the register's description are given for stage 2 faults on the access itself. ``wnr`` says that an atomic
-    would have been refused its write only; for anything else the instruction decides: 1 for stores, DC, IC and AT.
+    ISV and the register fields are set for stage 2 faults on the access itself. ``wnr`` says that only the write of an
+    atomic was refused; for all else the instruction decides: 1 for stores, DC, IC and AT.
     """
     is_write = bool(wnr) if access.kind is Kind.ATOMIC else access.is_write or access.cm
     value = ea << _EA | access.cm << _CM | s1ptw << _S1PTW | is_write << _WNR | fnv << _FNV | fsc

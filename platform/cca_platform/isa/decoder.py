@@ -1,9 +1,9 @@
 """The A64 load and store decoder: instruction word -> :class:`MemoryAccess`.
 
-One row for each encoding class of "Loads and Stores" (DDI 0487 C4.1) and for the SYS operations by address: mask,
-value, and a function that reads the rest of the fields. A word that the architecture leaves unallocated decodes to
-None, as do SVE, MTE tag, MOPS and 64-byte accesses, which are none of this decoder's. CONSTRAINED UNPREDICTABLE
-register choices (a base that is also loaded) decode as if they were different registers, which is what the PE does.
+One row per encoding class of "Loads and Stores" (DDI 0487 C4.1) and of the SYS operations by address: mask, value, and
+a function that decodes the other fields. Unallocated words decode to None, as do SVE, MTE tag, MOPS and 64-byte
+accesses, which this decoder does not handle. CONSTRAINED UNPREDICTABLE register choices (a base that is also loaded)
+decode as if the registers were different, which is what the PE does.
 """
 
 from collections.abc import Callable
@@ -377,7 +377,7 @@ _ENCODINGS: Final[tuple[tuple[int, int, Callable[[int], MemoryAccess | None]], .
 
 @lru_cache(maxsize=1 << 16)
 def decode(word: int) -> MemoryAccess | None:
-    """The access of an instruction word, or None when it does not address memory by a register."""
+    """Decode an instruction word; returns None if it does not address memory by a register."""
     for mask, value, build in _ENCODINGS:
         if word & mask == value:
             return build(word)

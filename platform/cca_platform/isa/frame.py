@@ -1,4 +1,4 @@
-"""Register files in memory: the layout that world switches save and restore, register by register.
+"""Register files in memory: the layout in which world switches save and restore registers.
 
 A frame is plain memory of the level that owns it (a REC granule of the RMM, a context of the monitor). Every register
 takes 8 bytes, a vector register 16, in the order of the tables below.
@@ -51,13 +51,13 @@ EL1_FRAME: Final[tuple[str, ...]] = (
     *VECTORS,
 )
 CONTROLS: Final = ("hcr", "vtcr", "vttbr", "cnthctl", "cntvoff")
-"""EL2 controls as software wrote them, which the PE keeps beside the engine's copies."""
+"""EL2 controls as written by software, which the PE keeps in addition to the engine's copies."""
 EL2_FRAME: Final[tuple[str, ...]] = ("sp_el2", *CONTROLS, *_EL2)
 EL2_REPLACED: Final = ("sp_el2", *CONTROLS, "hcr_el2", "mdcr_el2", "cptr_el2", "vmpidr_el2", "vpidr_el2")
-"""What of the EL2 frame an EL2 in Python puts its own values in place of."""
+"""The part of the EL2 frame that a Python EL2 replaces with its own values."""
 
 SAVED_OF_MAX: Final = ("ttbr1_el2", "contextidr_el2", "cnthv_cval_el2", "zcr_el2")
-"""What only the CPU model "max" has, of features that its identification registers do not claim here."""
+"""Registers that only the CPU model "max" has, of features that its identification registers do not report here."""
 SAVED: Final[tuple[str, ...]] = (
     *("sp_el0", "sp_el1", "sp_el2"),
     *_EL1,
@@ -67,7 +67,7 @@ SAVED: Final[tuple[str, ...]] = (
     *("fpcr", "fpsr"),
     *VECTORS,
 )
-"""What saved state has of the engine beside the PE block: every register that code can write, or EL3 for it."""
+"""The engine registers in saved state besides the PE block: all that code, or EL3 on its behalf, can write."""
 
 
 def _layout(names: tuple[str, ...]) -> tuple[dict[str, int], int]:
@@ -86,15 +86,15 @@ _SAVED_OFFSETS, SAVED_SIZE = _layout(SAVED)
 
 
 def offset(name: str) -> int:
-    """Byte offset of a register in the EL1&0 frame."""
+    """The byte offset of a register in the EL1&0 frame."""
     return _EL1_OFFSETS[name]
 
 
 def offset_el2(name: str) -> int:
-    """Byte offset of a register in the EL2 frame."""
+    """The byte offset of a register in the EL2 frame."""
     return _EL2_OFFSETS[name]
 
 
 def offset_saved(name: str) -> int:
-    """Byte offset of a register among those of saved state."""
+    """The byte offset of a register in the saved state."""
     return _SAVED_OFFSETS[name]

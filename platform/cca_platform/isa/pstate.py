@@ -1,4 +1,4 @@
-"""PSTATE as native code looks at it."""
+"""PSTATE for native code."""
 
 from typing import Final
 

@@ -32,7 +32,7 @@ class SystemKind(Enum):
 
 
 class SystemInstruction(NamedTuple):
-    """A decoded system instruction; ``rt`` is 31 and the register fields are 0 where an instruction has none."""
+    """A decoded system instruction; ``rt`` is 31 and the register fields are 0 if the instruction has none."""
 
     kind: SystemKind
     op0: int = 0
@@ -46,7 +46,7 @@ class SystemInstruction(NamedTuple):
 
     @property
     def encoding(self) -> Encoding:
-        """What names the register or operation."""
+        """The encoding of the register or operation."""
         return Encoding(self.op0, self.op1, self.crn, self.crm, self.op2)
 
 
@@ -81,7 +81,7 @@ _CRN_PSTATE: Final = 4  # CRn of MSR (immediate)
 
 @lru_cache(maxsize=1 << 12)
 def decode_system(word: int) -> SystemInstruction | None:
-    """The system instruction of a word; None for every other instruction, hints and barriers among them."""
+    """Decode a system instruction; returns None for any other word, including hints and barriers."""
     if word in _WHOLE:
         return _WHOLE[word]
     if (kind := _EXCEPTION.get(word & 0xFFE0001F)) is not None:
@@ -114,6 +114,6 @@ def iss_sysreg(instruction: SystemInstruction) -> int:
 
 
 def iss_wfx(instruction: SystemInstruction) -> int:
-    """ISS of a trapped WFI, WFE, WFIT or WFET: from AArch64 the condition is valid and always."""
+    """ISS of a trapped WFI, WFE, WFIT or WFET: from AArch64, the condition is valid and AL."""
     timed = instruction.kind in _TIMED.values()
     return _CONDITION | (instruction.rt << _RN | _RV if timed else 0) | _TI[instruction.kind]

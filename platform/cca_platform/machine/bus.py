@@ -1,4 +1,4 @@
-"""The device side of the physical address space: who answers where, in which PAS, and when a device acts by itself."""
+"""The device side of the physical address space: which device responds where and in which PAS, and timed actions."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from cca_platform.trace.trace import Source, Trace
 
 __all__ = ["Bus", "BusState"]
 
-_LOGGED: Final = 1_000  # places that are logged before a guest that tries them all is not news any more
+_LOGGED: Final = 1_000  # limit of logged places, for guests that try them all
 
 _Frame = tuple[int, int, Registers]
 
@@ -32,18 +32,18 @@ def _ignore(intid: int, level: bool) -> None:
 
 
 class BusState(State, frozen=True, tag="bus/1"):
-    """The devices by name, and where software has looked in vain."""
+    """The devices by name, and the unclaimed places that software has accessed."""
 
     devices: dict[str, AnyState]
     logged: tuple[str, ...]
 
 
 class Bus:
-    """Finds the device that answers a physical address in a PAS.
+    """Finds the device that responds at a physical address in a PAS.
 
-    Nobody claims an address where a board has nothing, or only a ``window`` without a model: BusError, or zero, by the
-    ``unmapped`` of the board. ``devices`` are those of the board by name. ``signal(intid, level)`` is where their
-    interrupt lines end. What a device does of its own accord is in the event queue.
+    An address where the board has nothing, or only a ``window`` without a model, is unclaimed: BusError or zero,
+    depending on the board's ``unmapped``. ``devices`` are those of the board by name. ``signal(intid, level)`` takes
+    their interrupt lines. The event queue has their timed actions.
     """
 
     def __init__(
@@ -106,9 +106,9 @@ class Bus:
         return self.devices[name]
 
     def attach(self, name: str, base: int, size: int, model: Registers, pases: Sequence[Pas] = tuple(Pas)) -> None:
-        """Let ``model`` answer ``size`` bytes at ``base`` in these PASes; its owner keeps its state.
+        """Place ``model`` at ``base``, ``size`` bytes, in these PASes; its owner keeps its state.
 
-        ValueError where something answers already.
+        Raises ValueError if the range is taken.
         """
         for pas in pases:
             frames = self._frames[pas]
@@ -126,7 +126,7 @@ class Bus:
 
     # -- accesses ----------------------------------------------------------------------------------------------------
     def _find(self, pa: int, pas: Pas) -> tuple[Registers, int] | None:
-        """The model that answers ``pa`` in a PAS, and the offset in its registers."""
+        """The model that responds at ``pa`` in a PAS, and the offset in its registers."""
         at = bisect_right(self._bases[pas], pa) - 1
         if at >= 0:
             base, top, model = self._frames[pas][at]
@@ -135,7 +135,7 @@ class Bus:
         return None
 
     def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE, pe: Source | None = None) -> int:
-        """``size`` bytes of a device register, little-endian; ``pe`` is the one whose code reads."""
+        """Read ``size`` bytes of a device register, little-endian; ``pe`` is the PE whose code reads."""
         found = self._find(pa, pas)
         if found is None:
             self._unclaimed(pa, size, pas, pe, Access.READ)
@@ -161,11 +161,11 @@ class Bus:
 
     @property
     def unclaimed(self) -> list[str]:
-        """Where software looked for devices and there is none: names of windows and addresses of pages."""
+        """The places where software accessed devices that do not exist: names of windows and addresses of pages."""
         return sorted(self._logged)
 
     def _unclaimed(self, pa: int, size: int, pas: Pas, pe: Source | None, access: Access) -> None:
-        """Log the first access to a place that nobody claims; BusError unless it reads as zero there."""
+        """Log the first access to an unclaimed place; raises BusError unless it reads as zero there."""
         window = next((one for one in self._windows if one.base <= pa < one.top and pas in one.pases), None)
         raz = self._raz if window is None else window.options.get("unmapped", "raz") == "raz"
         place = f"{pa & ~0xFFF:#x}" if window is None else window.name
@@ -182,7 +182,7 @@ class Bus:
 
     # -- time --------------------------------------------------------------------------------------------------------
     def _changed(self, name: str) -> None:
-        """The state of a device is not what it was saved as, and it may act at another time."""
+        """Record that a device's state has changed, and read its deadline again."""
         device = self.devices.get(name)
         if device is not None:
             self._kept.pop(name, None)
@@ -198,13 +198,13 @@ class Bus:
             self._schedule(name, device)
 
     def _advance(self, name: str, now: Ticks) -> None:
-        """Have a device do what is due."""
+        """Let a device do what is due."""
         self.devices[name].advance(now)
         self._changed(name)
 
     # -- state -------------------------------------------------------------------------------------------------------
     def save(self) -> BusState:
-        """State of every device; the same object until something changes."""
+        """The state of every device; the same object until something changes."""
         if self._saved is None:
             for name, device in self.devices.items():
                 if name not in self._kept:
@@ -213,7 +213,7 @@ class Bus:
         return self._saved
 
     def restore(self, state: BusState) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         if state is self._saved:
             return
         if state.devices.keys() != self.devices.keys():
@@ -227,7 +227,7 @@ class Bus:
         self._schedule_all()
 
     def reset(self) -> None:
-        """Every device is as after power-on."""
+        """Reset every device to its power-on state."""
         for device in self.devices.values():
             device.reset()
         self._kept.clear()

@@ -1,13 +1,13 @@
-"""The one door for everything that is not deterministic.
+"""The only path for everything that is not deterministic.
 
-What a machine does follows from its state and its inputs: bytes that a user or a socket sends, the host's clock, random
-numbers, files, results of threads. Each input passes here and is stamped with the virtual time at which the machine
-noticed it. A machine that records keeps them as a journal; one that replays takes them from there at the same places,
-and the run is the same to the last event. Three ways lead in:
+What a machine does depends only on its state and its inputs: bytes from a user or a socket, the host's clock, random
+numbers, files, results of threads. Every input passes here and is stamped with the virtual time at which the machine
+noticed it. A recording machine keeps inputs in a journal; a replaying one takes them from there at the same places, and
+every event of the run is the same. There are three ways in:
 
-- ``push``: somebody outside has something for a source, whenever he likes. It is noticed at the next look (``poll``).
+- ``push``: input for a source from outside, at any time. The machine notices it at the next ``poll``.
 - ``ask``: the machine needs something now, such as a random number.
-- ``submit``: a thread works for a device. Its result comes at a time that is fixed when the work is given to it; the
+- ``submit``: a thread works for a device. Its result arrives at a time that is fixed when the work is submitted; the
   machine waits for the thread then, so the result's time does not depend on how fast the host is.
 """
 
@@ -69,7 +69,7 @@ class PendingState(State, frozen=True, tag="pending/1"):
 
 
 class InputsState(State, frozen=True, tag="inputs/1"):
-    """Where the next input stands in the run, the last one that was recorded, and what is on its way."""
+    """The position of the next input in the run, the last recorded input, and pending inputs."""
 
     retired: int
     look: int
@@ -119,7 +119,7 @@ class Inputs:
 
     # -- journals ----------------------------------------------------------------------------------------------------
     def journal(self) -> Journal:
-        """What has been recorded on the way to the present; a restored snapshot has the way to that."""
+        """The journal up to the present; after a restore, the journal up to that snapshot."""
         found, entry = list[Input](), self._last
         while entry in self._log:
             entry, one = self._log[entry]
@@ -134,11 +134,11 @@ class Inputs:
 
     @property
     def replaying(self) -> bool:
-        """Whether there are inputs of a journal still to come."""
+        """True if inputs of a journal remain."""
         return bool(self._replay)
 
     def limit(self, limit: Instructions | None) -> Instructions | None:
-        """How far code may run: to the place of the next input, if that comes before ``limit``."""
+        """The limit for code: the place of the next input, if that comes before ``limit``."""
         if self._replay:
             one = self._replay[0]
             if one.way is Way.PUSHED and one.retired > self._clock.retired:
@@ -160,7 +160,7 @@ class Inputs:
         self._count += 1
 
     def _next(self, way: Way, source: str) -> bytes | int:
-        """The next input of the journal, which has to be this one, and now."""
+        """Take the next input of the journal, which must be this one, at this time."""
         one, clock = self._replay[0], self._clock
         if (one.way, one.source, one.retired, one.time) != (way, source, clock.retired, clock.now):
             raise MachineError(
@@ -176,7 +176,7 @@ class Inputs:
 
     # -- inputs that come when they like -----------------------------------------------------------------------------
     def attach(self, source: str, arrive: Callable[[bytes], None]) -> None:
-        """Have ``arrive`` called with what comes for ``source``."""
+        """Call ``arrive`` with the input for ``source``."""
         self._arrive[source] = arrive
 
     def push(self, source: str, data: bytes) -> None:
@@ -194,7 +194,7 @@ class Inputs:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """While this is entered, code may be in the middle of something, and what is pushed waits for the next look."""
+        """A context in which code may be running, so that pushed input waits for the next ``poll``."""
         self._runs += 1
         try:
             yield
@@ -202,7 +202,7 @@ class Inputs:
             self._runs -= 1
 
     def poll(self) -> None:
-        """Look, before code runs: let in what waits, and follow the host's clock."""
+        """Let in pending inputs and follow the host's clock, before code runs."""
         self._retired, self._look = here = self._place()
         self.still = False
         while self._replay:
@@ -233,14 +233,14 @@ class Inputs:
 
     # -- inputs that the machine asks for ----------------------------------------------------------------------------
     def ask(self, source: str, answer: Callable[[], int]) -> int:
-        """What the world says now."""
+        """Ask the outside world now."""
         data = int(self._next(Way.ASKED, source)) if self._replay else answer()
         self._note(Way.ASKED, source, data)
         return data
 
     # -- results of threads ------------------------------------------------------------------------------------------
     def submit(self, source: str, work: Callable[[], bytes], due: Ticks) -> None:
-        """Have a thread do ``work``; ``source`` gets the result when the counter reads ``due``, and not before."""
+        """Run ``work`` in a thread; ``source`` gets the result exactly when the counter reads ``due``."""
         result = None
         if not self._replay:
             if self._threads is None:
@@ -256,7 +256,7 @@ class Inputs:
         self._events.call_at("results of threads", due, self._finish)
 
     def _finish(self, now: Ticks) -> None:
-        """Hand over the results that are due, in the order in which the work was given."""
+        """Deliver the results that are due, in order of submission."""
         for work in [work for work in self._works if work.due <= now]:
             self._works.remove(work)
             if work.result is None:
@@ -285,7 +285,7 @@ class Inputs:
         )
 
     def restore(self, state: InputsState) -> None:
-        """Put back what ``save`` gave; a journal that is being replayed goes on from there."""
+        """Restore what ``save`` returned; a replay continues from there."""
         self._retired, self._look, self.still = state.retired, state.look, state.still
         self._count, self._last = state.count, state.last
         self._queued = [(one.source, one.data) for one in state.queued]
@@ -294,12 +294,12 @@ class Inputs:
         self.replay(self._journal)
 
     def reset(self) -> None:
-        """A system reset: what devices have asked for is lost."""
+        """Handle a system reset: pending results for devices are lost."""
         self._works.clear()
         self._schedule()
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Release the threads."""
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
 

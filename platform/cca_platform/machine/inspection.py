@@ -1,7 +1,7 @@
-"""What an RMM can tell whoever looks at its machine: an adapter that the RMM brings.
+"""The inspection interface of an RMM: an adapter that the RMM provides.
 
-Everything else is read from architectural memory and registers. An RMM that brings no adapter is inspected as well;
-what only it knows is then missing.
+Everything else is read from architectural memory and registers. A machine whose RMM provides no adapter can be
+inspected, too, without what only the RMM knows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ __all__ = ["RealmFacts", "RecFacts", "RmmInspector"]
 
 
 class RealmFacts(Struct, frozen=True, kw_only=True):
-    """What is in a Realm Descriptor. ``rim`` and ``rems`` are as long as the hash; ``rpv`` has 64 bytes."""
+    """The contents of a Realm Descriptor. ``rim`` and ``rems`` have the length of the hash; ``rpv`` has 64 bytes."""
 
     rd: int
     state: str
@@ -30,10 +30,10 @@ class RealmFacts(Struct, frozen=True, kw_only=True):
 
 
 class RecFacts(Struct, frozen=True, kw_only=True):
-    """What is in a Realm Execution Context.
+    """The contents of a Realm Execution Context.
 
-    ``registers`` is the physical address of each of its registers that memory has, by the names of the architecture;
-    while the REC runs, the PE has them. ``pending`` says what its next entry has to answer.
+    ``registers`` has the physical address of each register in memory, by architectural name; while the REC runs, the PE
+    has them. ``pending`` says what its next entry must complete.
     """
 
     pa: int
@@ -47,22 +47,22 @@ class RecFacts(Struct, frozen=True, kw_only=True):
 
 
 class RmmInspector(Protocol):
-    """The adapter. Addresses are physical; KeyError for one at which there is no such object."""
+    """The adapter. Addresses are physical; raises KeyError if there is no such object at an address."""
 
     def granule(self, pa: int) -> str | None:
-        """The state of a granule by the specification's name, or None for one that is not tracked."""
+        """The state of a granule by the specification's name, or None if it is not tracked."""
 
     def realms(self) -> Sequence[int]:
-        """The RDs of every Realm, ascending."""
+        """The RDs of all Realms, ascending."""
 
     def realm(self, rd: int) -> RealmFacts:
-        """What is in an RD."""
+        """The contents of an RD."""
 
     def recs(self, rd: int) -> Sequence[int]:
         """The RECs of a Realm, ascending by index."""
 
     def rec(self, pa: int) -> RecFacts:
-        """What is in a REC."""
+        """The contents of a REC."""
 
     def rtt_entry(self, entry: int, level: int) -> str:
-        """The state of an RTT entry in words, such as ``ASSIGNED,RAM``."""
+        """The state of an RTT entry as text, such as ``ASSIGNED,RAM``."""

@@ -29,23 +29,23 @@ __all__ = ["Machine", "Part"]
 
 
 class Part(Protocol):
-    """State in Python that a snapshot has to keep, as plain data."""
+    """Python state that a snapshot must keep, as plain data."""
 
     def save(self) -> AnyState | None:
-        """State for a snapshot; None when memory has it all."""
+        """State for a snapshot; None if all of it is in memory."""
 
     def restore(self, data: Any) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
 
 
 class Machine:
     """The hardware of one board, without any software.
 
-    ``clock`` is "virtual" or "host" (see :class:`cca_platform.clock.Clock`). ``programs`` are the exception
-    levels that Python implements; every other level runs AArch64 code on the PE's engine. ``parts`` are what else a
-    snapshot keeps. ``scr`` is the SCR_EL3 under which EL3 runs each security state. ``kinds`` are the devices that the
-    board can have, those of Realmlab by default. ``record`` keeps a journal of all inputs, ``replay`` is one to take
-    them from (see :mod:`cca_platform.machine.inputs`).
+    ``clock`` is "virtual" or "host" (see :class:`cca_platform.clock.Clock`). ``programs`` are the exception levels
+    implemented in Python; every other level runs AArch64 code on the PE's engine. ``parts`` have further state for
+    snapshots. ``scr`` is the SCR_EL3 of each security state. ``kinds`` are the device kinds that the board may use, by
+    default those of Realmlab. ``record`` keeps a journal of all inputs; ``replay`` is a journal to take them from (see
+    :mod:`cca_platform.machine.inputs`).
     """
 
     def __init__(
@@ -84,30 +84,30 @@ class Machine:
         self._snapshots = Snapshots(self)
 
     def install(self, state: SecurityState, el: int, program: Program) -> None:
-        """Let ``program`` be exception level ``el`` of a security state."""
+        """Install ``program`` as exception level ``el`` of a security state."""
         self.programs[int(state), el] = program
 
     def program(self, state: SecurityState, el: int) -> Program | None:
-        """The Python program of a level, or None where AArch64 code runs."""
+        """The Python program of a level, or None if AArch64 code runs there."""
         return self.programs.get((int(state), el))
 
     def stop(self, reason: str, halt: Halt = Halt.FAILED) -> None:
-        """Let nothing run any more: whoever waits for a PE gets MachineStopped. What comes first counts.
+        """Stop the machine: callers that wait for a PE get MachineStopped. The first reason counts.
 
-        ``reason`` is for people; ``halt`` says whether the system is off, is to be reset, or only pauses.
+        ``reason`` is for people; ``halt`` says whether the system is off, requests a reset, or only pauses.
         """
         if self.stopped is None:
             self.stopped, self.halt = reason, halt
 
     def go_on(self) -> None:
-        """Let a machine that is paused run again."""
+        """Resume a paused machine."""
         if self.stopped is not None and self.halt is Halt.PAUSED:
             self.stopped = None
 
     def reset(self, reason: str) -> None:
-        """A system reset: everything is as after power-on, DRAM too but for ``nonvolatile``; only time goes on.
+        """Reset the system: everything returns to its power-on state, DRAM too except ``nonvolatile``; time continues.
 
-        No software is left, so ``boot`` has to be called again. Snapshots from before can still be restored.
+        No software is left, so ``boot`` must be called again. Earlier snapshots can still be restored.
         """
         if self.trace.on:
             self.trace.emit(SystemReset(reason=reason))
@@ -126,7 +126,7 @@ class Machine:
 
     @property
     def nonvolatile(self) -> tuple[Bank, ...]:
-        """The DRAM that a reset keeps, at first that of the board; MachineError for anything but Non-secure DRAM."""
+        """Set the DRAM that a reset keeps, initially the board's; raises MachineError unless it is Non-secure DRAM."""
         return self._nonvolatile
 
     @nonvolatile.setter
@@ -148,16 +148,16 @@ class Machine:
         bus.signal = gic.set_line
 
     def _signal(self, index: int, signals: int) -> None:
-        """The interrupt controller changes what it signals to a PE; the one that has its turn makes way for another."""
+        """Set the signals of the interrupt controller to a PE; if it is not that PE's turn, the turn ends early."""
         self.pes[index].signal(signals)
         if signals:
             self.scheduler.make_way(index)
 
     def run(self, max_insns: int | None = None) -> str:
-        """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
+        """Run the PEs that have code to run in turn until the machine stops; returns the reason.
 
-        InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one. The next run goes on
-        with the PE whose turn it was.
+        Raises InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one. The next run
+        continues with the PE whose turn it was.
         """
         with self.inputs.running():
             return self.scheduler.run(max_insns)
@@ -175,22 +175,22 @@ class Machine:
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
-        """The whole machine as it is now; costs what has been touched since the last snapshot or restore."""
+        """Save the whole machine; the cost depends on what has changed since the last snapshot or restore."""
         return self._snapshots.take()
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put the machine back; every other snapshot stays. ValueError for a snapshot of another machine."""
+        """Restore a snapshot; all others remain. Raises ValueError for a snapshot of another machine."""
         self._snapshots.restore(snapshot)
 
     def checkpoint(self) -> Checkpoint:
-        """The whole machine as plain data, which another machine of the same board and software can ``adopt``."""
+        """The whole machine as plain data, for ``adopt`` of another machine with the same board and software."""
         return self._snapshots.checkpoint()
 
     def adopt(self, checkpoint: Checkpoint, resume: Callable[[str, Any], Part] | None = None) -> None:
         """Be the machine that ``checkpoint`` is of; StateError, and nothing has changed, when it is another one's.
 
-        The levels in Python have to be installed: a machine that has booted the same way. ``resume(name, state)`` makes
-        a part that this machine has not; without it every part has to be there.
+        The Python levels must be installed, as on a machine that has booted the same way. ``resume(name, state)``
+        creates a part that this machine lacks; without it, every part must exist.
         """
         self._snapshots.adopt(checkpoint, resume)
 
@@ -199,11 +199,11 @@ class Machine:
         return saved.save(self)
 
     def load(self, state: MachineState) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         saved.restore(self, state)
 
     def close(self) -> None:
-        """Give engines and memory back; nothing of the machine may be used afterwards."""
+        """Release engines and memory; the machine must not be used afterwards."""
         self.stop("closed")
         self.inputs.close()
         for pe in self.pes:

@@ -1,4 +1,4 @@
-"""The saved state of a whole machine: without DRAM, whose pages snapshots keep, and with it, for another machine."""
+"""The saved state of a whole machine: without DRAM for snapshots, which keep pages, and with DRAM for checkpoints."""
 
 import hashlib
 from collections.abc import Callable
@@ -23,7 +23,7 @@ __all__ = ["Checkpoint", "MachineState", "check", "fingerprint", "restore", "sav
 
 
 class MachineState(State, frozen=True, tag="machine/1"):
-    """Hardware, and the parts of software in Python that have state of their own.
+    """The hardware, and the Python software that has state of its own.
 
     ``board`` and ``programs`` say which machine it fits: the fingerprint of the board and CPU model, and who implements
     each exception level in Python ("3/2 cca_rmm.rmm.Rmm" is Realm EL2). ``scr`` is SCR_EL3 by security state.
@@ -46,14 +46,14 @@ class MachineState(State, frozen=True, tag="machine/1"):
 
 
 class Checkpoint(State, frozen=True, tag="checkpoint/1"):
-    """A machine with its DRAM, by the address of each page of 4 KiB that is not zero."""
+    """A machine with its DRAM: the non-zero 4 KiB pages by address."""
 
     machine: MachineState
     pages: dict[int, bytes]
 
 
 def fingerprint(board: Board, cpu: str) -> str:
-    """What two machines that can exchange their states have in common: the board, and the model of its CPUs."""
+    """The fingerprint that machines with interchangeable states share: the board and its CPU model."""
     digest = hashlib.sha256(repr((board, cpu)).encode()).hexdigest()[:16]
     return f"{board.name} {cpu} {digest}"
 
@@ -64,7 +64,7 @@ def _programs(machine: "Machine") -> tuple[str, ...]:
 
 
 def save(machine: "Machine") -> MachineState:
-    """Everything of the machine but DRAM, as plain data."""
+    """The state of the machine without DRAM, as plain data."""
     return MachineState(
         board=machine.fingerprint,
         programs=_programs(machine),
@@ -84,9 +84,9 @@ def save(machine: "Machine") -> MachineState:
 
 
 def check(machine: "Machine", state: MachineState, more: bool) -> None:
-    """StateError unless ``state`` is of a machine like this one: same board, CPU model, software in Python.
+    """Raise StateError unless ``state`` fits this machine: same board, CPU model and Python software.
 
-    With ``more`` it may have parts that this machine has not.
+    With ``more``, it may have parts that this machine lacks.
     """
     parts = [name for name in state.parts if name in machine.parts or not more]
     for what, own, other in (
@@ -99,7 +99,7 @@ def check(machine: "Machine", state: MachineState, more: bool) -> None:
 
 
 def restore(machine: "Machine", state: MachineState, resume: "Callable[[str, Any], Part] | None" = None) -> None:
-    """Put back what ``save`` gave; ``resume(name, state)`` makes a part that the machine has not."""
+    """Restore what ``save`` returned; ``resume(name, state)`` creates a part that the machine lacks."""
     machine.clock.restore(state.clock)
     machine.memory.restore(state.memory)
     machine.stopped, machine.halt = state.stopped, Halt(state.halt)

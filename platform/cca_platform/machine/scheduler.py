@@ -1,7 +1,7 @@
-"""The scheduler: the one place that decides what runs next: a PE, an event of the queue, or idle time.
+"""The scheduler, the only place that decides what runs next: a PE, an event of the queue, or idle time.
 
-PEs take turns, one at a time, of equally many instructions, so that equal inputs give equal runs. An interrupt
-for another PE ends a turn early. When every PE waits, time passes to the first event: of the queue, which has the
+PEs take turns of equal numbers of instructions, one at a time, so that equal inputs give equal runs. An interrupt for
+another PE ends a turn early. When every PE waits, time skips to the first event: of the queue, which has those of the
 devices, or of a PE's timers.
 """
 
@@ -18,13 +18,13 @@ from cca_platform.state import State
 
 __all__ = ["Scheduler", "SchedulerState"]
 
-_TURN: Final = 50_000  # instructions that a PE runs before the next one has its turn
+_TURN: Final = 50_000  # instructions of a turn
 _ENDLESS: Final = "takes exceptions without end"
-_NAP: Final = 0.001  # seconds between two looks at the host's clock while nothing happens
+_NAP: Final = 0.001  # seconds between two checks of the host's clock while idle
 
 
 class Runner(Protocol):
-    """A PE, as the scheduler sees it."""
+    """The scheduler's view of a PE."""
 
     index: int
     on: bool
@@ -32,13 +32,13 @@ class Runner(Protocol):
     stuck: bool
 
     def run(self, *, limit: Instructions) -> None:
-        """Run code until all PEs have retired ``limit`` instructions, or nothing is to run."""
+        """Run code until all PEs have retired ``limit`` instructions, or there is none to run."""
 
     def end_turn(self) -> None:
-        """Let ``run`` return at the next block."""
+        """Make ``run`` return at the next block."""
 
     def asleep(self) -> bool:
-        """Whether it waits, and no interrupt wakes it."""
+        """True if it waits and no interrupt wakes it."""
 
     def lost(self) -> bool:
         """Whether it takes exceptions without end, and no interrupt can change that."""
@@ -51,23 +51,23 @@ class Runner(Protocol):
 
 
 class Power(Protocol):
-    """The machine, as the scheduler sees it: ``stopped`` is why nothing runs any more, or None."""
+    """The scheduler's view of the machine: ``stopped`` is why nothing runs any more, or None."""
 
     stopped: str | None
 
     def stop(self, reason: str, halt: Halt = Halt.FAILED) -> None:
-        """Let nothing run any more."""
+        """Stop the machine."""
 
 
 class SchedulerState(State, frozen=True, tag="scheduler/1"):
-    """The PE that has its turn, and the instructions that are left of it."""
+    """The PE whose turn it is, and the remaining instructions of the turn."""
 
     turn: int
     rest: int
 
 
 class Scheduler:
-    """Whose turn it is on one machine."""
+    """The turns of the PEs of one machine."""
 
     def __init__(self, power: Power, clock: Clock, events: EventQueue, pes: Sequence[Runner]) -> None:
         self._power = power
@@ -80,7 +80,7 @@ class Scheduler:
 
     # -- turns -------------------------------------------------------------------------------------------------------
     def run(self, max_insns: int | None = None) -> str:
-        """Run the PEs that have code to run, in turn, until the machine stops; gives the reason.
+        """Run the PEs that have code to run in turn until the machine stops; returns the reason.
 
         InstructionLimit after ``max_insns`` instructions in all; a synchronous exception counts as one, and so does a
         wait of every PE. The next run goes on with the PE whose turn it was.
@@ -109,7 +109,7 @@ class Scheduler:
         return power.stopped
 
     def _pass_turn(self) -> bool:
-        """The next PE has its turn; whether every PE waited, and time had to pass."""
+        """Pass the turn to the next PE; returns True if every PE waited, so that idle time was skipped."""
         pes = self._pes
         last = pes[self._turn]
         if last.on and not last.waiting and any(pe.on for pe in pes if pe is not last):
@@ -130,24 +130,24 @@ class Scheduler:
         return True
 
     def make_way(self, index: int) -> None:
-        """A PE has an interrupt: if it is another's turn, that ends at the next block."""
+        """End another PE's turn at the next block, because a PE has an interrupt."""
         if index != self._turn and self._running:
             self._rest = 0
             self._pes[self._turn].end_turn()
 
     def reset(self) -> None:
-        """The first PE has its turn."""
+        """Give the turn to the first PE."""
         self._turn, self._rest = 0, _TURN
 
     # -- idle time ---------------------------------------------------------------------------------------------------
     def wait(self, pe: Runner) -> None:
-        """Time passes for a PE that waits while no other one runs: a host in Python has started it alone."""
+        """Skip idle time for a waiting PE that a Python host runs alone."""
         if pe.asleep() and not self._idle([pe]):
             what = _ENDLESS if pe.stuck else "waits for an interrupt that cannot come"
             self._power.stop(f"PE {pe.index} {what}")
 
     def _idle(self, pes: Sequence[Runner]) -> bool:
-        """Let time pass until the next event for these PEs; whether there is one."""
+        """Skip idle time to the next event for these PEs; returns True if there is one."""
         due = [ticks for ticks in (self._events.next, *(pe.deadline() for pe in pes)) if ticks is not None]
         if due:
             self._clock.skip_to(min(due))
@@ -159,5 +159,5 @@ class Scheduler:
         return SchedulerState(turn=self._turn, rest=self._rest)
 
     def restore(self, state: SchedulerState) -> None:
-        """Put back what ``save`` gave."""
+        """Restore what ``save`` returned."""
         self._turn, self._rest = state.turn, state.rest

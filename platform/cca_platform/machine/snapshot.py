@@ -1,12 +1,13 @@
-"""Snapshots: DRAM by the pages that differ, everything else as saved state.
+"""Snapshots: DRAM as differing pages, everything else as saved state.
 
-The fill hook and the ports keep the first contents of every page written after a snapshot (see ``mark_written`` and
-``Memory.touch``). So taking one costs nothing for memory, and going back costs the pages that changed.
+The fill hook and the ports save the contents of every page before its first write after a snapshot (see
+``mark_written`` and ``Memory.touch``). So taking a snapshot costs nothing for memory, and restoring one costs the pages
+that changed.
 
-Snapshots form a tree, and DRAM is always at one of its nodes, or has been written since. Every other node keeps the
-pages in which it differs from its neighbour on the way there. To move DRAM to that neighbour's other side, the pages of
-the two are exchanged, and the difference is kept the other way round. So no restore loses another snapshot, and a node
-that nobody holds goes, together with its pages, or leaves them to the one node that still needs them.
+Snapshots form a tree. DRAM is always at one of its nodes, or has been written since. Every other node keeps the pages
+in which it differs from its neighbour on the path to DRAM. To move DRAM to a neighbour, the pages of the two are
+exchanged, and the difference is kept in reverse. So no restore loses another snapshot. A node that is no longer
+referenced is freed with its pages, or leaves them to the one node that still needs them.
 """
 
 import ctypes
@@ -33,9 +34,9 @@ _ROWS = 64
 
 
 class _Node:
-    """DRAM at the moment of a snapshot: ``pages`` where it differs from ``toward``, the neighbour on the way to DRAM.
+    """DRAM at a snapshot: ``pages`` where it differs from ``toward``, the neighbour on the path to DRAM.
 
-    ``sources`` are the neighbours on the other sides; ``held`` is None when nobody has the snapshot any more.
+    ``sources`` are the other neighbours; ``held`` is None once the snapshot is no longer referenced.
     """
 
     __slots__ = ("held", "pages", "sources", "toward")
@@ -48,9 +49,9 @@ class _Node:
 
 
 class Snapshot:
-    """A moment of one machine. ``state`` is everything but DRAM, ``parent`` the number of the one it was taken after.
+    """A snapshot of one machine. ``state`` is everything but DRAM, ``parent`` the number of the preceding one.
 
-    It can be restored as often as wanted, whatever was restored in between; its memory is free when nobody holds it.
+    It can be restored any number of times, in any order. Its memory is freed once it is no longer referenced.
     """
 
     def __init__(self, machine: "Machine", node: _Node, number: int, parent: int | None) -> None:
@@ -68,7 +69,7 @@ class Snapshot:
 
 
 class Snapshots:
-    """The tree of snapshots of a machine. ``_head`` is where DRAM is but for what is in the shadow area."""
+    """The tree of snapshots of a machine. DRAM is at ``_head``, except for the pages in the shadow area."""
 
     def __init__(self, machine: "Machine") -> None:
         self._machine = machine
@@ -80,7 +81,7 @@ class Snapshots:
         self._dropped: list[_Node] = []
 
     def take(self) -> Snapshot:
-        """A snapshot of the machine as it is, which is the head from then on."""
+        """Take a snapshot of the machine, which becomes the head."""
         memory = self._machine.memory
         self._busy = True
         dirty = self._dirty()
@@ -105,7 +106,7 @@ class Snapshots:
         return snapshot
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back, or over, to ``snapshot``; ValueError for one of another machine."""
+        """Restore ``snapshot``; raises ValueError if it is of another machine."""
         way = self._way(snapshot.node)
         machine, memory = self._machine, self._machine.memory
         assert memory.shadow is not None
@@ -134,7 +135,7 @@ class Snapshots:
         return way
 
     def _move(self, node: _Node) -> None:
-        """Have DRAM at ``node``, a neighbour of the head, which has not been written since."""
+        """Move DRAM to ``node``, a neighbour of the head; the head has not been written since."""
         head, dram = self._head, self._machine.memory.dram
         assert head is not None
         if head.held is not None or head.sources != {node}:
@@ -146,9 +147,9 @@ class Snapshots:
         node.sources.add(head)
         self._head = node
 
-    # -- nodes that nobody holds ----------------------------------------------------------------------------------
+    # -- unreferenced nodes ---------------------------------------------------------------------------------------
     def _drop(self, node: _Node) -> None:
-        """Nobody has the snapshot any more."""
+        """Record that the snapshot is no longer referenced."""
         node.held = None
         if self._busy:
             self._dropped.append(node)
@@ -156,7 +157,7 @@ class Snapshots:
             self._prune(node)
 
     def _settle(self, nodes: list[_Node]) -> None:
-        """Free what can be freed of ``nodes``, and of those dropped meanwhile: a cycle of objects may end anywhere."""
+        """Free what can be freed of ``nodes`` and of those dropped meanwhile: a cycle of objects may end anywhere."""
         self._busy = False
         nodes += self._dropped
         self._dropped = []
@@ -164,7 +165,7 @@ class Snapshots:
             self._prune(node)
 
     def _prune(self, node: _Node) -> None:
-        """Free a node that is neither held nor needed for more than one other."""
+        """Free a node that is neither referenced nor needed by more than one other."""
         while node.held is None and node.toward is not None and len(node.sources) <= 1:
             after = node.toward
             after.sources.discard(node)
@@ -177,12 +178,12 @@ class Snapshots:
 
     # -- pages ----------------------------------------------------------------------------------------------------
     def touch_all(self) -> None:
-        """Account for a write to every page that may hold something: all of them are about to be lost."""
+        """Account for a write to every page that may be non-zero: all of them are about to be lost."""
         for page in np.flatnonzero(self._used).tolist():
             self._machine.memory.touch(page)
 
     def _written(self) -> list[int]:
-        """Every page that may hold something."""
+        """Every page that may be non-zero."""
         dirty = self._machine.memory.dirty
         pages: list[int] = np.flatnonzero(dirty | self._used if len(self._used) else dirty).tolist()
         return pages
@@ -200,7 +201,7 @@ class Snapshots:
         return pages
 
     def _put(self, pages: Iterable[int], contents: Iterable[bytes]) -> None:
-        """Have these contents in DRAM, past everything that accounts for writes."""
+        """Store these contents in DRAM, bypassing the tracking of writes."""
         memory = self._machine.memory
         dram, executed = memory.dram, memory.executed
         for page, data in zip(pages, contents, strict=True):
@@ -210,7 +211,7 @@ class Snapshots:
                 memory.block[w.M_CODE_WRITTEN] = 1
 
     def _clean(self, dirty: list[int]) -> None:
-        """Let the next write to every page be noticed again."""
+        """Track the next write to every page again."""
         memory = self._machine.memory
         for page in dirty:
             memory.dirty[page] = 0
@@ -220,7 +221,7 @@ class Snapshots:
 
     # -- machines -------------------------------------------------------------------------------------------------
     def checkpoint(self) -> Checkpoint:
-        """The machine as it is, with the pages of DRAM that are not zero."""
+        """The state of the machine, with the non-zero pages of DRAM."""
         memory, pages = self._machine.memory, {}
         for page in self._written():
             data = memory.dram[page * GRANULE_SIZE : (page + 1) * GRANULE_SIZE]

@@ -1,1 +1,1 @@
-"""Physical memory, as each security state sees it."""
+"""Physical memory as each security state sees it."""

@@ -1,4 +1,4 @@
-"""DRAM as one sparse mapping, and the maps of its pages that snapshots and translation caches need."""
+"""DRAM as one sparse mapping, and the page maps for snapshots and translation caches."""
 
 import ctypes
 import mmap
@@ -16,7 +16,7 @@ PAGE: Final = 4096
 
 
 def reserve(size: int) -> mmap.mmap:
-    """A zero-filled mapping of ``size`` bytes that takes host memory only where it is touched."""
+    """A zero-filled mapping of ``size`` bytes that uses host memory only where it is accessed."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
     try:
         return mmap.mmap(-1, size, flags=flags)
@@ -31,9 +31,9 @@ def _address(buffer: Any) -> int:
 class Dram:
     """The DRAM of a board: host memory behind physical addresses, by banks.
 
-    ``block`` is the machine block (see :mod:`cca_platform.native.block`) that native hooks share. ``dirty`` has a byte
-    for each page, 1 when it was written since the last snapshot, ``executed`` one that is 1 when a PE may hold
-    translated code of it; ``shadow`` is where pre-images of written pages go, from the first snapshot on.
+    ``block`` is the machine block (see :mod:`cca_platform.native.block`) that native hooks share. ``dirty`` has one
+    byte per page: 1 if it was written since the last snapshot. ``executed`` has 1 if a PE may have translated code of
+    the page. ``shadow`` takes the pre-images of written pages, from the first snapshot on.
     """
 
     def __init__(self, board: Board) -> None:
@@ -60,27 +60,27 @@ class Dram:
 
     @property
     def block_address(self) -> int:
-        """Host address of the machine block."""
+        """The host address of the machine block."""
         return int(self.block.ctypes.data)
 
     @property
     def shadow_address(self) -> int:
-        """Host address of the pre-image area, 0 before the first snapshot."""
+        """The host address of the pre-image area; 0 before the first snapshot."""
         return 0 if self.shadow is None else _address(self.shadow)
 
     def offset(self, pa: int) -> int:
-        """Offset of ``pa`` in the DRAM mapping, or -1 when it is not DRAM."""
+        """The offset of ``pa`` in the DRAM mapping, or -1 if it is not DRAM."""
         for base, top, delta in self._banks:
             if base <= pa < top:
                 return pa + delta
         return -1
 
     def page_index(self, pa: int) -> int:
-        """Index of the page of ``pa`` in the page maps, or -1 when it is not DRAM."""
+        """The index of the page of ``pa`` in the page maps, or -1 if it is not DRAM."""
         return self.offset(pa) >> 12
 
     def page_address(self, index: int) -> int:
-        """Physical address of the page with this index in the page maps."""
+        """The physical address of the page with this index in the page maps."""
         for base, top, delta in self._banks:
             pa = index * PAGE - delta
             if base <= pa < top:

@@ -1,9 +1,8 @@
-"""Physical memory: DRAM, the granule protection check, and the ports that pass it.
+"""Physical memory: DRAM, the granule protection check, and the ports that are subject to it.
 
-A :class:`~cca_platform.memory.ports.Port` is a requester on the bus (firmware, RMM, host, a device): it names the
-physical address space of its accesses and every access passes the check. What a port has been granted it keeps, as a
-TLB does, until someone invalidates it (``tlbi_pa``). The one way around the check is ``memory.backdoor``, for debuggers
-and tests.
+A :class:`~cca_platform.memory.ports.Port` is a requester on the bus (firmware, RMM, host, a device). It names the
+physical address space of its accesses, and every access passes the check. Like a TLB, a port caches what it has been
+granted until that is invalidated (``tlbi_pa``). Only ``memory.backdoor``, for debuggers and tests, bypasses the check.
 """
 
 import ctypes
@@ -34,17 +33,17 @@ _MAY_USE: Final = {
 
 
 class Requester(Protocol):
-    """Something with caches of its own over physical addresses: a PE."""
+    """A requester with its own caches of physical addresses: a PE."""
 
     def tlbi_pages(self, first: int, count: int) -> None:
         """Drop the translations to ``count`` pages from the page with index ``first``."""
 
     def drop_code(self) -> None:
-        """Drop what was made of code."""
+        """Drop translated code."""
 
 
 class MemoryState(State, frozen=True, tag="memory/1"):
-    """Granule protection registers, and what the keys of memory encryption are made of."""
+    """The granule protection registers, and the inputs of the memory encryption keys."""
 
     gptbr: int
     gpccr: int
@@ -55,8 +54,8 @@ class MemoryState(State, frozen=True, tag="memory/1"):
 class Memory(Dram):
     """The DRAM of a board behind its granule protection check.
 
-    ``requesters`` are the PEs, which remember what the check has granted. ``boots`` counts resets; it and ``key_seed``
-    make the keys of memory encryption (see :mod:`cca_platform.memory.probe`).
+    ``requesters`` are the PEs, which cache what the check has granted. ``boots`` counts resets; it and ``key_seed``
+    determine the memory encryption keys (see :mod:`cca_platform.memory.probe`).
     """
 
     def __init__(self, board: Board) -> None:
@@ -72,7 +71,7 @@ class Memory(Dram):
 
     @property
     def gptbr(self) -> int:
-        """GPTBR_EL3, which EL3 gives the same value in every PE."""
+        """GPTBR_EL3, which EL3 sets to the same value on every PE."""
         return self._gptbr
 
     @gptbr.setter
@@ -82,7 +81,7 @@ class Memory(Dram):
 
     @property
     def gpccr(self) -> int:
-        """GPCCR_EL3, which EL3 gives the same value in every PE; bit 16 turns the check on."""
+        """GPCCR_EL3, which EL3 sets to the same value on every PE; bit 16 enables the check."""
         return self._gpccr
 
     @gpccr.setter
@@ -100,7 +99,7 @@ class Memory(Dram):
         self.block[w.M_L0GPTSZ_BITS] = L0GPTSZ_BITS[control.l0gptsz]
 
     def port(self, state: SecurityState, pas: Pas | None = None) -> Port:
-        """The port of a security state into a physical address space (its own when ``pas`` is None)."""
+        """The port of a security state into a physical address space (its own if ``pas`` is None)."""
         space = Pas(state) if pas is None else pas
         if space not in _MAY_USE[state]:
             raise ValueError(f"{state.name} state cannot make accesses in the {space.name} PAS")
@@ -110,20 +109,20 @@ class Memory(Dram):
         return found
 
     def client(self, check: Callable[[int, Pas, Access], None]) -> Port:
-        """The Non-secure port of a requester that has a granule protection ``check`` of its own: an SMMU."""
+        """The Non-secure port of a requester with its own granule protection ``check``: an SMMU."""
         port = self._ports[check] = Port(self, SecurityState.NON_SECURE, Pas.NON_SECURE, check)
         return port
 
     def check(self, pa: int, pas: Pas, access: Access) -> None:
-        """The granule protection check of one access; raises GranuleProtectionFault."""
+        """Check one access against granule protection; raises GranuleProtectionFault."""
         code = granule_protection_check(self._machine, pa - (pa >> 63 << 64), int(pas))
         if code:
             raise GranuleProtectionFault(pa, pas, code & 0xFF, access)
 
     def gpi(self, pa: int) -> Gpi | None:
-        """The GPI that governs ``pa``, as the check lets the four PASs know; None when the tables cannot be walked.
+        """The GPI that governs ``pa``, derived from the check for the four PASs; None if the tables cannot be walked.
 
-        ``ANY`` while the check is off, ``NON_SECURE`` beyond the protected space.
+        ``ANY`` while the check is disabled, ``NON_SECURE`` beyond the protected space.
         """
         codes = [granule_protection_check(self._machine, pa - (pa >> 63 << 64), int(pas)) for pas in Pas]
         if any(code >= GPC_WALK_FAULT for code in codes):
@@ -136,12 +135,12 @@ class Memory(Dram):
     def probe(self, pa: int, size: int) -> bytes:
         """What a probe on the memory bus sees at ``pa``: ciphertext under the key of the granule's PAS.
 
-        BusError where there is no DRAM.
+        Raises BusError if there is no DRAM.
         """
         return ciphertext(self, pa, size)
 
     def tlbi_pa(self, pa: int, size: int) -> None:
-        """TLBI RPA(LOS): drop what ports and PEs remember of ``size`` bytes at ``pa``."""
+        """TLBI RPA(LOS): drop what ports and PEs have cached of ``size`` bytes at ``pa``."""
         first = self.page_index(pa)
         for page in range(pa >> 12, (pa + size + 0xFFF) >> 12):
             for port in self._ports.values():
@@ -151,16 +150,16 @@ class Memory(Dram):
                 requester.tlbi_pages(first, (size + 0xFFF) >> 12)
 
     def tlbi_paall(self) -> None:
-        """TLBI PAALL: drop everything that ports and PEs remember of granule protection."""
+        """TLBI PAALL: drop everything that ports and PEs have cached of granule protection."""
         for port in self._ports.values():
             port.tlb.clear()
         for requester in self.requesters:
             requester.tlbi_pages(0, self.pages)
 
     def lose(self, kept: Sequence[Bank]) -> None:
-        """A reset: no protection, new keys, and DRAM is zero but for Non-secure pages in ``kept``.
+        """Reset: no protection, new keys, and DRAM is zero except Non-secure pages in ``kept``.
 
-        Every page that is not zero must be among the dirty ones, and nothing may hold a translation.
+        Every non-zero page must be marked dirty, and no cached translation may exist.
         """
         lost = self.dirty != 0
         for bank in kept:
@@ -184,16 +183,16 @@ class Memory(Dram):
         return True
 
     def save(self) -> MemoryState:
-        """The registers, for a snapshot; it keeps DRAM page by page."""
+        """The registers, for a snapshot, which keeps DRAM itself."""
         return MemoryState(int(self.gptbr), int(self.gpccr), self.boots, self.key_seed)
 
     def restore(self, state: MemoryState) -> None:
-        """Put back what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.gptbr, self.gpccr = state.gptbr, state.gpccr
         self.boots, self.key_seed = state.boots, state.key_seed
 
     def close(self) -> None:
-        """Give the memory back; nothing may use it afterwards."""
+        """Release the memory, which must not be used afterwards."""
         for port in (*self._ports.values(), self.backdoor):
             port.release()
         self._ports.clear()

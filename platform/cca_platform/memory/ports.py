@@ -1,4 +1,4 @@
-"""Ports: the ways of requesters into memory, each with a security state, behind the granule protection check."""
+"""Ports: the accesses of requesters to memory, each with a security state, subject to the granule protection check."""
 
 import struct
 from collections.abc import Callable, Iterable
@@ -15,10 +15,10 @@ _ZEROES: Final = memoryview(bytes(PAGE))
 
 
 class Port:
-    """A requester's way into memory: a security state and the PAS of its accesses.
+    """A requester's access to memory: a security state and the PAS of its accesses.
 
-    Every method takes physical addresses. ``GranuleProtectionFault`` when the granule is in another PAS, ``BusError``
-    where nothing answers. ``check`` is the granule protection check, None for the backdoor: its accesses pass none.
+    Methods take physical addresses. They raise ``GranuleProtectionFault`` if the granule is in another PAS, and
+    ``BusError`` if nothing responds. ``check`` is the granule protection check; None for the backdoor, which has none.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Port:
         return f"Port({'backdoor' if self.state is None else self.state.name}, {self.pas.name})"
 
     def release(self) -> None:
-        """Let go of the mapping."""
+        """Release the mapping."""
         self.tlb.clear()
         self._words.release()
         self._bytes.release()
@@ -51,7 +51,7 @@ class Port:
         self._executed.release()
 
     def _find(self, pa: int, access: Access) -> int:
-        """Offset in DRAM of ``pa``, after the granule protection check."""
+        """Check granule protection and return the offset of ``pa`` in DRAM."""
         offset = self.tlb.get(pa >> 12)
         if offset is None:
             if self._check is not None:
@@ -80,7 +80,7 @@ class Port:
         return parts
 
     def read(self, pa: int, size: int) -> bytes:
-        """``size`` bytes at ``pa``."""
+        """Read ``size`` bytes at ``pa``."""
         start = pa & 0xFFF
         if start + size > PAGE:
             return b"".join(self.read(at, length) for at, _, length in self._parts(pa, size))
@@ -89,7 +89,7 @@ class Port:
         return self._dram[start : start + size]
 
     def write(self, pa: int, data: bytes | bytearray | memoryview) -> None:
-        """Write ``data`` at ``pa``; a fault in the middle of a range leaves the pages before it written."""
+        """Write ``data`` at ``pa``; a fault in the middle of a range leaves the preceding pages written."""
         size, start = len(data), pa & 0xFFF
         if start + size > PAGE:
             source = memoryview(data)
@@ -125,7 +125,7 @@ class Port:
         return self.memory.host + offsets[0]
 
     def read64(self, pa: int) -> int:
-        """An aligned or unaligned 64-bit little-endian word."""
+        """Read a 64-bit little-endian word, aligned or unaligned."""
         if pa & 7:
             return int.from_bytes(self.read(pa, 8), "little")
         offset = self.tlb.get(pa >> 12)
@@ -147,7 +147,7 @@ class Port:
             memory[first + number] = value
 
     def read32(self, pa: int) -> int:
-        """A 32-bit little-endian word."""
+        """Read a 32-bit little-endian word."""
         return int.from_bytes(self.read(pa, 4), "little")
 
     def write32(self, pa: int, value: int) -> None:
@@ -155,7 +155,7 @@ class Port:
         self.write(pa, _U32.pack(value))
 
     def read16(self, pa: int) -> int:
-        """A 16-bit little-endian word."""
+        """Read a 16-bit little-endian word."""
         return int.from_bytes(self.read(pa, 2), "little")
 
     def write16(self, pa: int, value: int) -> None:

@@ -1,10 +1,10 @@
-"""Memory encryption, seen from outside: what a probe on the memory bus gets to see of DRAM.
+"""Memory encryption as seen from outside: what a probe on the memory bus sees of DRAM.
 
-The memory controller encrypts each granule with AES-XTS under the key of the physical address space that it is
-assigned to, the tweak is the number of the granule. There is a key for each PAS and each boot, derived from
-``Memory.key_seed``, so that equal runs show equal ciphertexts. Nothing is kept encrypted: the ciphertext is made, when
-somebody looks, of what the granule holds and of its PAS at that time. Hence a granule that has just changed its PAS
-shows old contents under the new key, where on hardware the new owner would read noise until it writes.
+The memory controller encrypts each granule with AES-XTS under the key of its physical address space; the tweak is the
+number of the granule. There is a key per PAS and boot, derived from ``Memory.key_seed``, so that equal runs show equal
+ciphertext. Memory is stored as plaintext and encrypted on each probe, according to the granule's PAS at that time. So a
+granule that has just changed its PAS shows old contents under the new key, whereas on hardware the new owner would read
+noise until it writes.
 """
 
 import hashlib
@@ -41,15 +41,15 @@ def key(seed: bytes, boot: int, pas: Pas) -> bytes:
 
 
 def space(memory: Observed, pa: int) -> Pas:
-    """The PAS under whose key the granule of ``pa`` is: that of its GPI, Root's when no PAS may access it.
+    """The PAS whose key encrypts the granule of ``pa``: that of its GPI, or Root if no PAS may access it.
 
-    Non-secure before granule protection is on, and for granules of any PAS or beyond the protected space.
+    Non-secure while granule protection is disabled, and for granules of any PAS or beyond the protected space.
     """
     return _SPACES.get(memory.gpi(pa), Pas.ROOT)
 
 
 def ciphertext(memory: Observed, pa: int, size: int) -> bytes:
-    """``size`` bytes at ``pa`` as they are on the bus; BusError where there is no DRAM."""
+    """The ``size`` bytes at ``pa`` as they appear on the bus; raises BusError if there is no DRAM."""
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
     first, shown = pa & -GRANULE_SIZE, []
