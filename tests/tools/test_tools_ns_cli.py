@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from ns_code import FOREVER, OFF, RESET, UART0, assemble, constant, say
+from secure_code import payload
 
+from cca_firmware import boot
 from cca_tools.cli import main
 
 UART1 = 0x1C0A_0000
@@ -71,6 +73,59 @@ class TestRun:
         assert ns(image(say("one") + say("two", UART1) + OFF), "-q", *options) == 0
         assert (first.read_text(), second.read_text(), third.read_text()) == ("one", "two", "two")
         assert capfd.readouterr().out == "one"
+
+    def test_stdout(self, image: Image, capfd: pytest.CaptureFixture[str]) -> None:
+        """--uart N=- shows what another UART sends, and the lines of two UARTs stay whole."""
+        sent = [("a", UART0), ("one\ntw", UART1), ("b\n", UART0), ("o\n", UART1), ("c", UART0), ("!", UART1)]
+        code = image("".join(say(text, uart) for text, uart in sent) + OFF)
+        assert ns(code, "-q", "--uart", "1=-", "--uart", "-") == 0
+        assert capfd.readouterr().out == "ab\none\ntwo\nc\n!"
+        assert ns(code, "-q") == 0
+        assert capfd.readouterr().out == "ab\nc"
+
+    @pytest.mark.parametrize(
+        ("source", "options", "told"),
+        [
+            (say("one", UART1), [], True),
+            (say("one", UART1), ["--uart", "1=-"], False),
+            (say("one", UART1) + say("two"), [], False),
+            ("", [], False),
+        ],
+        ids=["another", "shown", "both", "none"],
+    )
+    def test_only_another(
+        self, image: Image, source: str, options: list[str], told: bool, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """If only another UART spoke, the summary says which, and how to see it."""
+        assert ns(image(source + OFF), *options) == 0
+        err = capfd.readouterr().err
+        assert ("uart1 sent 3 bytes; uart0 nothing: --uart uart1=- shows it" in err) == told
+        assert ("consoles" in err) == told
+
+    @pytest.mark.parametrize("ready", [True, False], ids=["lives", "dies"])
+    def test_boot(
+        self,
+        image: Image,
+        tmp_path: Path,
+        ready: bool,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        """UARTs are heard from the boot on: the last line of a Secure payload that dies is on stdout and in files."""
+        monkeypatch.setattr(boot, "_START_LIMIT", 50_000)
+        code, log, secure = image(say("NS\n") + OFF), tmp_path / "log.txt", tmp_path / "secure.bin"
+        secure.write_bytes(payload(start=say("Secure\n") + ("" if ready else ".word 0;")))
+        options = ["--secure", str(secure), "--uart", str(log), "--expect", "^Secure$"]
+        assert ns(code, "-q", *options) == (0 if ready else 2)
+        out, err = capfd.readouterr()
+        assert out == log.read_text() == ("Secure\nNS\n" if ready else "Secure\n")
+        assert err.count("\n") == (0 if ready else 1)
+        if ready:
+            assert ns(code, "--json", *options) == 0
+            assert json.loads(capfd.readouterr().out)["console"] == "Secure\nNS\n"
+            assert ns(code, "-q", "--secure", str(secure), "--until", "Secure") == 0
+            assert capfd.readouterr().out == "Secure\n"
+            assert ns(code, "-q", "--secure", str(secure), "--reject", "Secure") == 1
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
     def test_full_file(self, image: Image, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from ns_code import ENTRY, FOREVER, OFF, RESET, UART0, assemble, constant, say
+from secure_code import payload
 
 import realmlab
 from cca_platform.board import Board
@@ -238,3 +239,47 @@ class TestReset:
         """Only whole granules of Non-secure DRAM can be kept."""
         with pytest.raises(realmlab.MachineError, match="nonvolatile memory"):
             NsMachine(NsImage(b"code"), nonvolatile=[kept])
+
+
+class TestBoot:
+    """What is sent while the machine boots belongs to the first run."""
+
+    SECURE = "Secure one\nSecure two\n"
+
+    def machine(self, tmp_path: Path, **options: object) -> NsMachine:
+        """A machine whose Secure payload speaks as it starts."""
+        path = tmp_path / "secure.bin"
+        path.write_bytes(payload(start=say(self.SECURE)))
+        code = NsImage(assemble(say("NS\n") + OFF))
+        return NsMachine(code, secure=path, **options)  # type: ignore[arg-type] # options of several types
+
+    def test_run(self, tmp_path: Path) -> None:
+        """Its patterns look at it, its result and its callback have it; a later run starts anew."""
+        heard: list[bytes] = []
+        with self.machine(tmp_path) as machine:
+            first = machine.run(until="NS", expect=["^Secure one$"], on_output=lambda uart, data: heard.append(data))
+            second = machine.run()
+        assert (first.status, first.reason, first.missing) == (0, "until", [])
+        assert first.console.decode() == b"".join(heard).decode() == self.SECURE + "NS"
+        assert second.console == b"\n"
+
+    def test_until(self, tmp_path: Path) -> None:
+        """A text that the boot has shown ends the first run before it begins."""
+        with self.machine(tmp_path) as machine:
+            first, second = machine.run(until="Secure two"), machine.run()
+        assert (first.status, first.reason, first.instructions) == (0, "until", 0)
+        assert (second.reason, second.console) == ("system_off", b"NS\n")
+
+    def test_reject(self, tmp_path: Path) -> None:
+        """A pattern that must not appear may not appear in the boot either."""
+        with self.machine(tmp_path) as machine:
+            assert machine.run(reject=["two"]).reason == "rejected"
+
+    def test_on_output(self, tmp_path: Path) -> None:
+        """The machine's own callback gets everything as it is sent, from the boot on."""
+        heard: list[tuple[str, bytes]] = []
+        with self.machine(tmp_path, on_output=lambda uart, data: heard.append((uart, data))) as machine:
+            assert b"".join(data for _, data in heard).decode() == self.SECURE
+            machine.run()
+        assert b"".join(data for _, data in heard).decode() == self.SECURE + "NS\n"
+        assert {uart for uart, _ in heard} == {"uart0"}

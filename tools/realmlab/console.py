@@ -103,11 +103,16 @@ class Expected:
 class Consoles:
     """The UARTs of a machine by name, in board order. ``sent`` is their output since :meth:`start`.
 
-    ``seen()`` is called once a run can end because it has seen what it looks for.
+    ``seen()`` is called once a run can end because it has seen what it looks for; ``always(uart, bytes)`` gets all
+    output. What the boot shows, before any run, belongs to the first run.
     """
 
-    def __init__(self, platform: Platform, seen: Callable[[], object]) -> None:
+    def __init__(
+        self, platform: Platform, seen: Callable[[], object], always: Callable[[str, bytes], object] | None = None
+    ) -> None:
         self._seen = seen
+        self._always = always
+        self._early: list[tuple[str, str]] | None = []
         self._trace = platform.trace
         self.uarts = {name: device for name, device in platform.bus.devices.items() if isinstance(device, Pl011)}
         self.sent = {name: bytearray() for name in self.uarts}
@@ -123,8 +128,19 @@ class Consoles:
     def start(self, watch: Watch, tell: Callable[[str, bytes], object] | None) -> None:
         """Start matching the patterns of ``watch`` and pass all output to ``tell(uart, bytes)``."""
         self._watch, self._tell = watch, tell
-        for sent in self.sent.values():
-            sent.clear()
+        if self._early is None:
+            for sent in self.sent.values():
+                sent.clear()
+            return
+        for name, sent in self.sent.items():
+            if sent and tell is not None:
+                tell(name, bytes(sent))
+        early, self._early = self._early, None
+        for name, line in early:
+            watch.look(name, line)
+            watch.reached = watch.reached or (watch.until is not None and watch.until in line)
+        if watch.over:
+            self._seen()
 
     def expect(self, name: str, pattern: str | re.Pattern[str]) -> Expected:
         """Stop the machine when UART ``name`` shows the pattern; raises MachineError for an unknown UART."""
@@ -173,8 +189,9 @@ class Consoles:
                 del unread[:-_UNREAD]
                 if expected is not None:
                     expected.restart()
-            if self._tell is not None:
-                self._tell(name, data)
+            for tell in (self._always, self._tell):
+                if tell is not None:
+                    tell(name, data)
             if data == b"\n":
                 self._end_line(name, line)
             else:
@@ -192,4 +209,6 @@ class Consoles:
         line.clear()
         if self._trace.on:
             self._trace.emit(ConsoleWrite(device=name, text=text, size=len(text)))
+        if self._early is not None:
+            self._early.append((name, text))
         self._watch.look(name, text)

@@ -74,7 +74,8 @@ class NsMachine(Session):
         super().__init__(board, given)
         kept = (Bank(base, size) for base, size in given["nonvolatile"])
         self._why: Reason | None = None
-        self._consoles = Consoles(self.platform, self._seen)
+        tell = given["on_output"]
+        self._consoles = Consoles(self.platform, self._seen, None if tell is None else self._calls.guarded(tell))
         try:
             self.platform.nonvolatile = (*self.platform.board.nonvolatile, *kept)
             self._start()
@@ -100,7 +101,8 @@ class NsMachine(Session):
         ``until``: a console line contains this string. ``reject``: a line matches one of these regular expressions;
         ``expect`` are those that must appear by the end. ``max_insns``: the PEs retired this many instructions in all.
         ``max_resets``: one reset more than this; with 0, a reset is a normal end. ``on_output(uart, bytes)`` gets what
-        the UARTs send, as they send it. After ``until``, a breakpoint or a limit, the next call resumes the run.
+        the UARTs send, as they send it. The first run has what they sent in the boot, too. After ``until``, a
+        breakpoint or a limit, the next call resumes the run.
         """
         given = read(NsRunOptions, options)
         max_insns, max_resets = given["max_insns"], given["max_resets"]
@@ -108,6 +110,7 @@ class NsMachine(Session):
         tell = given["on_output"]
         platform, consoles = self.platform, self._consoles
         self._calls.must_be_free("run")
+        self._why = None
         consoles.start(watch, None if tell is None else self._calls.guarded(tell))
         if self.trace.on:
             names = " ".join(image.name for image in self._images)
@@ -135,7 +138,7 @@ class NsMachine(Session):
 
     def _run(self, max_insns: int | None, max_resets: int) -> tuple[End, list[int], list[str]]:
         """Return (why the machine stopped or paused, instructions of each PE, resets)."""
-        platform, resets, self._why = self.platform, list[str](), None
+        platform, resets = self.platform, list[str]()
         retired, taken = [0] * len(platform.pes), platform.clock.exceptions
         while True:
             before = [pe.retired for pe in platform.pes]
@@ -207,6 +210,7 @@ class NsMachine(Session):
         limit = read(RunOptions, {"max_insns": max_insns})["max_insns"]
         self._calls.must_be_free("expect")
         expected = consoles.expect(name, pattern)
+        self._why = None
         consoles.start(Watch(), None)
         end = End(Reason.UNTIL, "")
         try:

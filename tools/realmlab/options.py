@@ -239,6 +239,14 @@ class NsMachineOptions(MachineOptions, total=False):
         Iterable[tuple[int, int] | str],
         Option(default=(), help="DRAM that survives a system reset.", metavar="BASE:SIZE", many=True, check=ranges),
     ]
+    on_output: Annotated[
+        Callable[[str, bytes], object] | None,
+        Option(
+            default=None,
+            help="Called with the name of a UART and what it sends, as it sends it, from the boot on.",
+            python_only="the command sends the first UART to stdout, and --uart any to a file",
+        ),
+    ]
 
 
 class NsRunOptions(RunOptions, total=False):

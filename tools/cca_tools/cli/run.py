@@ -58,7 +58,7 @@ ONLY: Final = {
 
 _UART: Final = Option(
     default=(),
-    help="Also write what a UART sends to a file: the first UART, or the one with number or name N.",
+    help="Also write what a UART sends to a file, or to stdout (-): the first UART, or the one with number or name N.",
     metavar="[N=]FILE",
     many=True,
 )
