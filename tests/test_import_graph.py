@@ -74,14 +74,12 @@ class TestFolders:
     def test_layers(self) -> None:
         """A package imports those of the layers below it, and no other."""
         assert {package for layer in LAYERS for package in layer} == set(PACKAGES)
+        stands_on: dict[str, set[str]] = {package: set() for package in PACKAGES}
+        for name, targets in graph(*PACKAGES, types=True).items():
+            package = name.partition(".")[0]
+            stands_on[package] |= {target.partition(".")[0] for target in targets} - {package}
         below: set[str] = set()
         for layer in reversed(LAYERS):
             for package in layer:
-                outside = {name.partition(".")[0] for targets in _of(package) for name in targets} - {package}
-                assert outside <= below, package
+                assert stands_on[package] <= below, package
             below |= set(layer)
-
-
-def _of(package: str) -> list[set[str]]:
-    """What each module of a package imports, of any package."""
-    return [targets for name, targets in graph(*PACKAGES, types=True).items() if name.partition(".")[0] == package]

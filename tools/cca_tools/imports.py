@@ -7,6 +7,7 @@ too. Imports for type checkers alone do not, unless ``types`` is set.
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import Final
@@ -63,13 +64,18 @@ def _package_of(name: str, path: Path) -> str:
     return name if path.name == "__init__.py" else name.rpartition(".")[0]
 
 
+@cache
+def _statements(path: Path, types: bool) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    return tuple(imports(ast.parse(path.read_text(encoding="utf-8")), types))
+
+
 def graph(*packages: str, types: bool = False) -> Graph:
     """The modules of ``packages`` that each of them imports: the file itself, not its parent packages."""
     found = {name: path for package in packages for name, path in modules(package).items()}
     result: Graph = {}
     for name, path in found.items():
         targets = set()
-        for statement in imports(ast.parse(path.read_text(encoding="utf-8")), types):
+        for statement in _statements(path, types):
             if isinstance(statement, ast.Import):
                 targets |= {alias.name for alias in statement.names}
             else:
