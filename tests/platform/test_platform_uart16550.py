@@ -87,6 +87,16 @@ class TestUart16550:
         write(0x100 + SCR, 0x77)
         assert read(SCR) == read(0xFF8 + SCR) == 0x77
 
+    def test_wide(self, machine: Machine, uart: Uart16550, write: Any) -> None:
+        """A word's low byte counts; an access of eight bytes reads zero, sends nothing and takes no input."""
+        out: list[bytes] = []
+        uart.on_output = out.append
+        for size in (8, 4, 2, 1):
+            machine.bus.write(BASE + DATA, size, 0x41 + size)
+        assert b"".join(out) == b"ECB"
+        uart.receive(b"x")
+        assert [machine.bus.read(BASE + DATA, size) for size in (8, 4)] == [0, 0x78]
+
     def test_snapshot(self, machine: Machine, uart: Uart16550, read: Any, write: Any) -> None:
         """Registers and input that nobody has read come back."""
         uart.receive(b"xy")

@@ -11,6 +11,7 @@ from cca_platform.state import State
 __all__ = ["Uart16550"]
 
 _LAST: Final = 7
+_WIDEST: Final = 4  # bytes of an access on the bus of such a UART
 _LCR: Final = 3
 _LCR_DLAB: Final = 1 << 7  # registers 0 and 1 are the divisor
 _BYTE: Final = 0xFF
@@ -35,12 +36,13 @@ class Uart16550(Device):
         self._received = bytearray()
 
     def read(self, offset: int, size: int) -> int:
-        """Read a register; the eight registers repeat throughout the frame."""
-        return super().read(offset & _LAST, size)
+        """Read a register; the eight registers repeat throughout the frame. Wider accesses than a word read 0."""
+        return super().read(offset & _LAST, size) if size <= _WIDEST else 0
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Write a register."""
-        super().write(offset & _LAST, size, value)
+        """Write a register; wider accesses than a word are ignored."""
+        if size <= _WIDEST:
+            super().write(offset & _LAST, size, value)
 
     def receive(self, data: bytes) -> None:
         """Send bytes to the UART from outside the machine."""
