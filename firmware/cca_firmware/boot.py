@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.el3 import RMM_EL3_VERSION
+from cca_arch.sysregs import Ec, Esr
 from cca_arch.types import SecurityState
 from cca_firmware.base.carveout import required_region
 from cca_firmware.base.errors import BootError
@@ -23,6 +24,7 @@ from cca_platform.errors import MachineStopped
 if TYPE_CHECKING:
     from cca_platform.board import Board
     from cca_platform.machine.machine import Machine
+    from cca_platform.pe.pe import Pe
 
 __all__ = ["Firmware", "boot"]
 
@@ -85,8 +87,18 @@ def _drive(firmware: Firmware) -> None:
         if pe is firmware.starting and (pe.waiting or pe.retired > _START_LIMIT):
             raise BootError(
                 f"the Secure payload must become ready on PE {pe.index} within {_START_LIMIT} instructions "
-                f"and without waiting, not be at {pe.elr:#x}; see cca_arch/tsp.py for how it says so"
+                f"and without waiting, not be at {pe.elr:#x}{_exception(pe)}; see cca_arch/tsp.py for how it says so"
             )
+
+
+def _exception(pe: "Pe") -> str:
+    """The exception that the payload has taken last, if it takes them without end."""
+    if not pe.stuck:
+        return ""
+    esr, elr, far = (pe.read_sysreg(f"{name}_el1") for name in ("esr", "elr", "far"))
+    kind = Esr(esr).ec
+    name = Ec(kind).name.lower().replace("_", " ") if kind in set(Ec) else f"class {kind:#x}"
+    return f", where it takes exceptions without end: {name}, ESR {esr:#x}, ELR {elr:#x}, FAR {far:#x}"
 
 
 def _program_layout(program: Any, board: "Board") -> Layout:

@@ -100,10 +100,14 @@ ATTEST_CURVE_P384: Final = 0
 
 
 def scr_of(state: SecurityState) -> Scr:
-    """SCR_EL3 of a world below EL3: {NSE, NS}, and FIQ if that signals a Secure interrupt. Root is EL3 itself."""
+    """SCR_EL3 of a world below EL3. Root is EL3 itself.
+
+    {NSE, NS}; FIQ if that signals a Secure interrupt; ST, which gives Secure EL1 its physical timer.
+    """
     if state is SecurityState.ROOT:
         raise ValueError("the world below EL3 must be Secure, Non-secure or Realm, not Root")
-    return Scr.make(ns=state & 1, fiq=state != SecurityState.SECURE, nse=state >> 1)
+    secure = state is SecurityState.SECURE
+    return Scr.make(ns=state & 1, fiq=not secure, st=secure, nse=state >> 1)
 
 
 CORE_MANIFEST: Final = Struct(

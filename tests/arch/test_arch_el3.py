@@ -49,6 +49,7 @@ class TestValues:
     def test_scr(self, state: SecurityState, nse: int, ns: int) -> None:
         """SCR_EL3 {NSE, NS} selects the world below EL3."""
         assert (el3.scr_of(state).nse, el3.scr_of(state).ns) == (nse, ns)
+        assert (el3.scr_of(state).st, el3.scr_of(state).fiq) == ((1, 0) if state is SecurityState.SECURE else (0, 1))
 
     def test_root_is_not_below_el3(self) -> None:
         """The reserved encoding {1, 0} is refused."""

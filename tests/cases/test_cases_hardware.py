@@ -144,7 +144,6 @@ class TestBoard:
         source = f"{constant('x1', CNTBASE1)} ldr x2, [x1]; mov w9, #70; cbz x2, end; mov w9, #80;"
         assert run(f"{source} end: {PRINT} {OFF}").console == b"P"
 
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="CNTPS_CTL_EL1 is UNDEFINED")
     def test_secure_physical_timer(self, tmp_path: Path) -> None:
         """CNTPS_*_EL1 exist at S-EL1."""
         skip = f"{say('U', SECURE_UART)} mrs x1, elr_el1; add x1, x1, #4; msr elr_el1, x1; eret;"

@@ -106,7 +106,7 @@ class TestStart:
         [
             (payload(start="b never;"), "within 50000 instructions and without waiting, not be at 0xfc0000"),
             (payload(start="wfi;"), "without waiting"),
-            (payload(start=".word 0;"), "without waiting"),
+            (payload(start=".word 0;"), "without end: instruction abort same, ESR 0x86000010, ELR 0x200"),
             (payload(start="smc #1; b never;"), "within 50000"),
             (b"\xff" * 64, "without waiting"),
         ],

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 
 from cca_arch.types import SecurityState
-from cca_platform.engine import interrupts
+from cca_platform.engine import interrupts, timers
 from cca_platform.native import block as w
 
 NS, SECURE, REALM = SecurityState.NON_SECURE, SecurityState.SECURE, SecurityState.REALM
@@ -165,6 +165,57 @@ class TestReal:
         x = bench.run(source, el=2)
         assert 4096 - 20 < x[4] - x[2] < 4096 + 20
         assert 4080 < x[5] <= 4096
+
+
+class TestSecurePhysicalTimer:
+    """CNTPS_*_EL1: the timer of Secure EL1, where SCR_EL3.ST gives it that."""
+
+    TVAL, CTL, CVAL = "s3_7_c14_c2_0", "s3_7_c14_c2_1", "s3_7_c14_c2_2"
+    ST = 1 << 11
+
+    def test_interrupt(self, bench: Any) -> None:
+        """It signals PPI 29, and its registers read as those of the other timers."""
+        bench.enable_interrupts(29)
+        bench.machine.scr[SecurityState.SECURE] = self.ST
+        arm = f"mrs x0, cntpct_el0; add x0, x0, #100; msr {self.CVAL}, x0; mov x2, #1; msr {self.CTL}, x2"
+        early = f"mrs x3, {self.CTL}; mrs x4, isr_el1; mrs x5, {self.TVAL}; mrs x6, {self.CVAL}"
+        late = f"mov x7, #200; loop: subs x7, x7, #1; b.ne loop; mrs x8, {self.CTL}; mrs x9, isr_el1"
+        off = f"mov x2, #3; msr {self.CTL}, x2; isb; b on; on: mrs x10, isr_el1; mrs x11, {self.CTL}"
+        x = bench.run(f"{arm}; {early}; {late}; {off}; smc #0", SecurityState.SECURE)
+        assert (x[3], x[4], x[6]) == (1, 0, x[0])
+        assert 80 < x[5] <= 100
+        assert (x[8], x[9]) == (5, MASK_F)  # an interrupt of Non-secure Group 1 is an FIQ here
+        assert (x[10], x[11]) == (0, 7)
+
+    def test_turn_of_another_world(self, bench: Any) -> None:
+        """What it is set to stays while other worlds run, and the virtual offset is not its."""
+        bench.machine.scr[SecurityState.SECURE] = self.ST
+        bench.run(f"mov x0, #77; msr {self.CVAL}, x0; mov x0, #2; msr {self.CTL}, x0; smc #0", SecurityState.SECURE)
+        bench.run("mov x0, #5; msr cntp_cval_el0, x0; msr cntv_cval_el0, x0; msr cntvoff_el2, x0; smc #0", el=2)
+        x = bench.run(f"mrs x1, {self.CVAL}; mrs x2, {self.CTL}; smc #0", SecurityState.SECURE)
+        assert x[1:3] == [77, 2]
+
+    @pytest.mark.parametrize(
+        ("state", "el", "scr"),
+        [
+            (SecurityState.SECURE, 1, 0),
+            (SecurityState.SECURE, 0, ST),
+            (SecurityState.NON_SECURE, 1, ST),
+            (SecurityState.NON_SECURE, 2, ST),
+            (SecurityState.REALM, 1, ST),
+        ],
+    )
+    @pytest.mark.parametrize("access", ["mrs x5, {}", "msr {}, x5"])
+    def test_not_for_others(self, bench: Any, state: SecurityState, el: int, scr: int, access: str) -> None:
+        """Everybody else gets the exception of an undefined instruction, and changes nothing."""
+        bench.machine.scr[state] = scr
+        bench.vectors()
+        vectors_el2(bench, "mrs x20, esr_el2; smc #0")
+        for register in (self.TVAL, self.CTL, self.CVAL):
+            x = bench.run(f"{access.format(register)}; smc #0", state, el, x5=99, x20=1)
+            assert (x[20] >> 26, x[5]) == (0, 99)
+        words = w.P_TIMERS + 2 * timers.CNTPS
+        assert bench.pe.words[words : words + 2].tolist() == [0, 0]
 
 
 class TestVirtual:

@@ -1,4 +1,4 @@
-"""Generic timers of a PE (DDI 0487, chapter D12): counter views, CNTV, CNTP, CNTHP and CNTHV, as native code.
+"""Generic timers of a PE (DDI 0487, chapter D12): counter views, CNTV, CNTP, CNTHP, CNTHV and CNTPS, as native code.
 
 The engine drops writes to its own timers, so they are in the PE block: a control and a compare word each, from P_TIMERS
 on, in the order of :data:`INTIDS`. Their outputs are levels, which the PE passes to the interrupt controller.
@@ -7,7 +7,7 @@ on, in the order of :data:`INTIDS`. Their outputs are levels, which the PE passe
 from typing import Final
 
 from cca_arch.gic import Ppi
-from cca_arch.sysregs import CntCtl, Cnthctl, Cntkctl, encodings
+from cca_arch.sysregs import CntCtl, Cnthctl, Cntkctl, Scr, encodings
 from cca_arch.types import SecurityState
 from cca_platform.engine.registers import PSTATE, get, get_system, put_system
 from cca_platform.isa.pstate import level
@@ -18,6 +18,7 @@ __all__ = [
     "CNTHP",
     "CNTHV",
     "CNTP",
+    "CNTPS",
     "CNTV",
     "INTIDS",
     "NEVER",
@@ -34,11 +35,12 @@ CNTV: Final = 0
 CNTP: Final = 1
 CNTHP: Final = 2
 CNTHV: Final = 3
-INTIDS: Final = (int(Ppi.CNTV), int(Ppi.CNTP), int(Ppi.CNTHP), int(Ppi.CNTHV))
+CNTPS: Final = 4
+INTIDS: Final = (int(Ppi.CNTV), int(Ppi.CNTP), int(Ppi.CNTHP), int(Ppi.CNTHV), int(Ppi.CNTPS))
 """The PPI of each timer."""
 NEVER: Final = 0x7FFF_FFFF_FFFF_FFFF
 _SIGN: Final = -(1 << 63)
-_COUNT: Final = 4
+_COUNT: Final = 5
 _COUNTER: Final = 8  # the result of ``select`` for the counter registers
 _ENABLE, _IMASK, _ISTATUS = CntCtl.enable.mask, CntCtl.imask.mask, CntCtl.istatus.mask
 _ON: Final = _ENABLE | _IMASK  # the control bits that decide whether the timer interrupts
@@ -47,6 +49,7 @@ _VTEN, _PTEN = Cntkctl.el0vten.mask, Cntkctl.el0pten.mask
 _EL1PCTEN, _EL1PCEN = Cnthctl.el1pcten.mask, Cnthctl.el1pcen.mask
 _CNTKCTL_EL1: Final = encodings.CNTKCTL_EL1.packed
 _CNTHCTL_EL2: Final = encodings.CNTHCTL_EL2.packed
+_ST: Final = Scr.st.mask
 _SECURE: Final = int(SecurityState.SECURE)
 
 
@@ -100,6 +103,9 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
     Also -1 if the access must be trapped or the register does not exist; the engine then handles it.
     """
     el = level(get(p, PSTATE))
+    if op1 == 7:  # of the Secure world alone, where EL3 gives it that
+        secure = load64(p + 8 * w.P_SECURITY) == _SECURE and load64(p + 8 * w.P_SCR) & _ST != 0
+        return CNTPS if el == 1 and secure and crm == 2 and op2 <= 2 else -1
     if op1 == 4:
         return CNTHP if el == 2 and crm == 2 and op2 <= 2 else -1
     if op1 != 3 or (crm != 0 and crm != 2 and crm != 3) or op2 > 2:

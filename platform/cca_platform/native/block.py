@@ -133,9 +133,9 @@ P_HELD: Final = PE.words(34, "the same 34 as the engine holds them: only what di
 
 # -- PE block: timers and interrupts ------------------------------------------------------------------------------
 P_TIMERS: Final = PE.words(
-    8,
-    "2 words each (control, compare value) of CNTV, CNTP, CNTHP and CNTHV",
-    "cntv_ctl cntv_cval cntp_ctl cntp_cval cnthp_ctl cnthp_cval cnthv_ctl cnthv_cval",
+    10,
+    "2 words each (control, compare value) of CNTV, CNTP, CNTHP, CNTHV and CNTPS",
+    "cntv_ctl cntv_cval cntp_ctl cntp_cval cnthp_ctl cnthp_cval cnthv_ctl cnthv_cval cntps_ctl cntps_cval",
 )
 P_CNTV_CTL: Final = P_TIMERS
 P_CNTV_CVAL: Final = P_TIMERS + 1
