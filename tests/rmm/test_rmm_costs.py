@@ -45,6 +45,13 @@ class TestCosts:
         got = spent(host, Rmi.DATA_CREATE, realm.rd, second, RAM + PAGE, page, 1)
         assert got == extend + costs.HASH_PAGE[algorithm]
 
+    @pytest.mark.parametrize(("runnable", "hashes"), [(1, 1), (0, 0)])
+    def test_rec(self, realm: Realm, host: Host, runnable: int, hashes: int) -> None:
+        """The parameters of a REC are a page to hash, if it is runnable: else it is not measured."""
+        rec, params, _ = realm.rec_params(flags=runnable)
+        got = spent(host, Rmi.REC_CREATE, realm.rd, rec, params)
+        assert got == hashes * (costs.HASH_PAGE[SHA_256] + costs.EXTEND[SHA_256])
+
     def test_destroy(self, realm: Realm, host: Host) -> None:
         """A Realm and its RECs give their granules back scrubbed, each at its price."""
         rec = realm.rec()

@@ -79,7 +79,8 @@ def realm_noise(seed: int) -> bytes:
 
 def _value(source: random.Random) -> int:
     """A number that a call or an access may have a use for."""
-    near = (RAM_BASE + _PLAY, UART_BASE, DISTRIBUTOR_BASE, _HALF, _HALF | UART_BASE, _HIGH, RAM_BASE, 0)
+    devices = (UART_BASE, DISTRIBUTOR_BASE, _HALF, _HALF | UART_BASE)
+    near = (*devices, RAM_BASE + _PLAY, RAM_BASE, RAM_BASE + _NOISE, _HIGH, 0)
     choice = source.randrange(9)
     if choice == 8:
         return RAM_BASE + _PLAY + source.randrange(64) * 0x1000

@@ -159,7 +159,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "Traces": ("Trace", "Sink", "JsonLines", "Console", "Listing", "Counts"),
     "Numbers and names": ("Rmi", "Rsi", "Pas", "SecurityState", "find_payload", "payload_names", "parse_size"),
-    "Errors": ("MachineError", "NotSeen", "GranuleProtectionFault", "BusError"),
+    "Errors": ("MachineError", "InternalError", "NotSeen", "GranuleProtectionFault", "BusError"),
 }  # fmt: skip
 """The public classes and functions, in reading order."""
 

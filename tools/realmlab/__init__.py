@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cca_platform.devices.base import Device, DeviceState, Register, RegisterTable
     from cca_platform.devices.smmu import DmaAborted, DmaPort
     from cca_platform.devices.wiring import Wiring
-    from cca_platform.errors import BusError, GranuleProtectionFault, MachineError
+    from cca_platform.errors import BusError, GranuleProtectionFault, InternalError, MachineError
     from cca_platform.machine.inspection import RealmFacts, RecFacts, RmmInspector
     from cca_platform.machine.machine import Machine as Platform
     from cca_platform.state import State
@@ -69,6 +69,7 @@ __all__ = [
     "GranuleProtectionFault",
     "GranuleView",
     "Hook",
+    "InternalError",
     "JsonLines",
     "Listener",
     "Listing",
@@ -125,6 +126,7 @@ _HOMES = {
     "GranuleProtectionFault": "cca_platform.errors",
     "GranuleView": "realmlab.views",
     "Hook": "realmlab.hooks",
+    "InternalError": "cca_platform.errors",
     "JsonLines": "cca_platform.trace.sinks",
     "Listener": "realmlab.hooks",
     "Listing": "cca_platform.trace.sinks",

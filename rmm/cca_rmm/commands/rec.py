@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from cca_arch.fields import Record
 from cca_arch.psci import AffinityInfo, PsciStatus
-from cca_arch.rmi.v1_0 import MAX_AUX, RecCreateFlags, RecMpidr, Rmi, RmiRecParams, rec_index
+from cca_arch.rmi.v1_0 import MAX_AUX, HashAlgorithm, RecCreateFlags, RecMpidr, Rmi, RmiRecParams, rec_index
 from cca_arch.smccc import Fid
 from cca_arch.sysregs import Sctlr
 from cca_arch.types import GRANULE_SIZE
@@ -14,6 +14,7 @@ from cca_rmm.base.command import Call, Check, Command, Result, loaded
 from cca_rmm.commands.calls import RealmCall, read_ns
 from cca_rmm.commands.conditions import RD, REALM_ERROR, REALM_NEW, REC_ERROR, granule
 from cca_rmm.commands.psci import CPU_ON_FIDS
+from cca_rmm.costs import HASH_PAGE, spend
 from cca_rmm.objects import measurement
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.realm import REALM
@@ -119,6 +120,7 @@ def rec_create(call: CreateCall) -> Result:
     rmm.granules.move(call.pe, pa, "REC_CREATE")
     REALM.write(rmm.port, call.rd, rec_index=realm.rec_index + 1, num_recs=realm.num_recs + 1)
     if rec.runnable:
+        spend(call.pe.clock, HASH_PAGE[HashAlgorithm(realm.hash_algo)])
         content = measurement.rec_digest(realm.hash_algo, params)
         rim = measurement.rim_rec(realm.hash_algo, measurement.load(rmm.port, call.rd, 0), content)
         measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "REC_CREATE", content=content)
