@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def machines() -> Iterator[list[Machine]]:
         machine.close()
 
 
+@cache
 def _length(kind: str, payload: str) -> int:
     run = fresh.make(kind, payload, built=True)
     start = run.machine.clock.retired
