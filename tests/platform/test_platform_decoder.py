@@ -18,6 +18,7 @@ from cca_platform.isa.access import (
     faulting_address,
     iss,
     store_value,
+    touches,
     vector_store_value,
     writeback,
 )
@@ -296,6 +297,28 @@ class TestSyndrome:
         """FnV and EA are passed through."""
         got = DataAbortEsr(iss(known(0xF9400020), 0x10, fnv=1, ea=1, stage2=False))
         assert got == DataAbortEsr.make(fnv=1, ea=1, fsc=0x10)
+
+
+class TestTouches:
+    """Whether an instruction can have faulted in a page: one that was overwritten meanwhile tells nothing of it."""
+
+    def test_pages(self) -> None:
+        """Its own page, the next one if it reaches there, and no other; tags and the top of the address space apart."""
+        access = known(0xA9400440)  # 16 bytes
+        for base, page, expected in (
+            (0x4000, 0x4000, True), (0x4FF8, 0x5000, True), (0x4FF0, 0x5000, False), (0x4000, 0x3000, False),
+            (0x5A << 56 | 0x4FF8, 0x5ABC, True), (U64 - 7, 0, True), (0x4000, 0x9000_4000, False),
+        ):  # fmt: skip
+            assert touches(access, base, page) is expected
+
+    def test_value(self) -> None:
+        """Maintenance touches the page of its register alone."""
+        assert touches(known(0xD50B7E23), 0x5037, 0x5000)
+        assert not touches(known(0xD50B7E23), 0x4FFF, 0x5000)
+
+    def test_prefetch(self) -> None:
+        """A prefetch never aborts, so it was another instruction that did."""
+        assert not touches(known(0xF9800020), 0x5000, 0x5000)
 
 
 class TestFaultingAddress:
