@@ -1,4 +1,4 @@
-"""Text of others on its way to a terminal."""
+"""Untrusted text for a terminal."""
 
 __all__ = ["printable"]
 

@@ -1,9 +1,8 @@
-"""Saved state: what a component is, as plain data under a declared schema with a version.
+"""Saved state: the state of a component as plain data under a declared schema with a version.
 
-Every component that has state gives it as a :class:`State` of its own (``save``) and takes it back (``restore``). From
-these records the machine makes everything that needs its state: snapshots, a restore into another machine of the same
-board, differences. A record holds integers of 64 bits, bytes, text, tuples, dictionaries and other records, and
-nothing that means something in this process alone.
+Every component with state returns it as its own :class:`State` (``save``) and takes it back (``restore``). The machine
+uses these records for snapshots, restores into another machine of the same board, and differences. A record holds
+64-bit integers, bytes, text, tuples, dictionaries and other records, and nothing that is specific to the process.
 """
 
 import struct
@@ -25,7 +24,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=_
     """The saved state of one kind of component.
 
     A subclass declares the fields, and its ``tag``, "NAME/VERSION": ``class UartState(State, frozen=True,
-    tag="uart/1")``. A change of the fields or of what they mean takes the next version.
+    tag="uart/1")``. Changing the fields or their meaning increments the version.
     """
 
     @classmethod
@@ -48,7 +47,7 @@ S = TypeVar("S", bound=State)
 
 
 class Difference(NamedTuple):
-    """One place at which two states differ; a place that only one of them has is None in the other."""
+    """One difference between two states; a field that only one of them has is None in the other."""
 
     path: str
     old: Any
@@ -56,12 +55,12 @@ class Difference(NamedTuple):
 
 
 def encode(state: State) -> bytes:
-    """The state as MessagePack."""
+    """Encode the state as MessagePack."""
     return msgspec.msgpack.encode(state)
 
 
 def decode(data: bytes, kind: type[S]) -> S:
-    """The state that ``encode`` has written; StateError for anything but a state of this kind and version."""
+    """Decode what ``encode`` wrote; raises StateError unless it is a state of this kind and version."""
     try:
         plain = msgspec.msgpack.decode(data)
     except msgspec.DecodeError as error:
@@ -73,7 +72,7 @@ def decode(data: bytes, kind: type[S]) -> S:
 
 
 def diff(old: object, new: object, path: str = "") -> Iterator[Difference]:
-    """Where two states differ, in the order of their fields: "gic.cpus[1].pmr" with both values."""
+    """The differences of two states in field order: "gic.cpus[1].pmr" with both values."""
     if old is new:
         return
     if isinstance(old, State) and type(old) is type(new):
@@ -90,13 +89,13 @@ def diff(old: object, new: object, path: str = "") -> Iterator[Difference]:
 
 
 def to_words(bits: int, count: int) -> tuple[int, ...]:
-    """A set of ``count`` numbers, kept as an integer with a bit each, as the 32-bit words of its registers."""
+    """Split a set of ``count`` numbers, an integer with one bit each, into 32-bit words."""
     words = -(-count // _WORD)
     return struct.unpack(f"<{words}I", bits.to_bytes(4 * words, "little"))
 
 
 def from_words(words: tuple[int, ...]) -> int:
-    """The set that ``to_words`` has split."""
+    """Join the words of ``to_words`` into a set."""
     return int.from_bytes(struct.pack(f"<{len(words)}I", *words), "little")
 
 
@@ -125,7 +124,7 @@ def _name(found: object) -> str:
 
 @cache
 def _class_of(tag: str) -> type[State]:
-    """The class with this tag among those that have been declared."""
+    """The declared class with this tag."""
     classes = {str(one.__struct_config__.tag): one for one in _declared(State)}
     if tag in classes:
         return classes[tag]

@@ -1,4 +1,4 @@
-"""The version of Realmlab: of every package here, for they are one distribution."""
+"""The version of Realmlab, shared by all packages of the distribution."""
 
 __all__ = ["__version__"]
 

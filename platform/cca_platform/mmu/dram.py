@@ -1,4 +1,4 @@
-"""DRAM as native code sees it: where a physical address lies on the host, and what a store leaves behind.
+"""DRAM for native code: the host address of a physical address, and the tracking of stores.
 
 Each function takes ``m``, the address of the machine block, and runs natively or as plain Python (see
 :mod:`cca_platform.native.jit`).
@@ -12,7 +12,7 @@ __all__ = ["host_address", "mark_written", "page_index", "update_descriptor"]
 
 @jit("i8(i8, i8)")
 def host_address(m: int, pa: int) -> int:
-    """The host address of ``pa``, or 0 when no DRAM bank holds it."""
+    """The host address of ``pa``, or 0 if it is in no DRAM bank."""
     for bank in range(load64(m + 8 * M_BANKS)):
         entry = m + 8 * M_BANK + 32 * bank
         offset = pa - load64(entry)
@@ -23,7 +23,7 @@ def host_address(m: int, pa: int) -> int:
 
 @jit("i8(i8, i8)")
 def page_index(m: int, pa: int) -> int:
-    """The index of the page of ``pa`` in the page maps, or -1 when no DRAM bank holds it."""
+    """The index of the page of ``pa`` in the page maps, or -1 if it is in no DRAM bank."""
     for bank in range(load64(m + 8 * M_BANKS)):
         entry = m + 8 * M_BANK + 32 * bank
         offset = pa - load64(entry)
@@ -34,7 +34,7 @@ def page_index(m: int, pa: int) -> int:
 
 @jit("i8(i8, i8)")
 def mark_written(m: int, page: int) -> int:
-    """Record that page ``page`` is about to be written; to be called before the first byte changes.
+    """Record that page ``page`` is about to be written; call this before the first byte changes.
 
     Under a snapshot the first write saves the page's pre-image. Returns 0.
     """

@@ -1,7 +1,7 @@
-"""The granule protection check: one, for PEs, SMMUs, ports and whoever only looks (DDI 0487, D9.4; 4 KiB granules).
+"""The granule protection check, shared by PEs, SMMUs, ports and inspection (DDI 0487, D9.4; 4 KiB granules).
 
-It takes ``m``, the address of a machine block with GPTBR_EL3 and GPCCR_EL3 (an SMMU has one of its own), and reads the
-tables out of DRAM as the hardware does, natively or as plain Python.
+It takes ``m``, the address of a machine block with GPTBR_EL3 and GPCCR_EL3 (an SMMU has its own), and reads the tables
+from DRAM as the hardware does, natively or as plain Python.
 """
 
 from typing import Final
@@ -20,8 +20,8 @@ __all__ = [
     "granule_protection_check",
 ]
 
-# What a check returns beside 0 (pass): one of these, plus the level of the GPT entry.
-GPC_GPF: Final = 0x100  # the GPI is another one: a granule protection fault
+# What a check returns other than 0 (pass): one of these, plus the level of the GPT entry.
+GPC_GPF: Final = 0x100  # the GPI does not match: a granule protection fault
 GPC_WALK_FAULT: Final = 0x200  # a reserved value in GPCCR_EL3 or in an entry: GPT walk fault
 GPC_ADDRESS_SIZE: Final = 0x300  # a table beyond the protected space
 GPC_EXTERNAL_ABORT: Final = 0x400  # a table outside DRAM
@@ -43,7 +43,7 @@ _DEFINED: Final = sum(1 << gpi for gpi in Gpi)
 
 @jit("i8(i8, i8, i8)")
 def _judge(gpi: int, pas: int, level: int) -> int:
-    """0 when an entry at ``level`` with this GPI admits ``pas``, else the fault."""
+    """0 if an entry at ``level`` with this GPI admits ``pas``, else the fault."""
     if gpi == (8 | pas) or gpi == _ANY:
         return 0
     return (GPC_GPF if _DEFINED >> gpi & 1 != 0 else GPC_WALK_FAULT) | level
@@ -51,7 +51,7 @@ def _judge(gpi: int, pas: int, level: int) -> int:
 
 @jit("i8(i8, i8, i8)")
 def granule_protection_check(m: int, pa: int, pas: int) -> int:
-    """Whether an access in ``pas`` may reach ``pa``: 0, or ``GPC_*`` plus the level.
+    """Check an access to ``pa`` in ``pas``: returns 0, or ``GPC_*`` plus the level.
 
     Beyond the protected space (PPS) only the Non-secure PAS passes.
     """

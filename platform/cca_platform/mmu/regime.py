@@ -1,8 +1,8 @@
-"""Which translation regime an exception level uses: the one place where that is chosen.
+"""The translation regime of an exception level, which is selected only here.
 
-P_REGIME holds the choice together with the registers of the regime (see
-:func:`cca_platform.engine.registers.load_regime`), from one change of controls to the next. There is no FEAT_VHE:
-HCR_EL2.E2H is 0, so that EL2 always has the regime with one range of addresses and one level of privilege.
+P_REGIME has the selection and the regime's registers (see :func:`cca_platform.engine.registers.load_regime`) until the
+controls change. There is no FEAT_VHE: HCR_EL2.E2H is 0, so EL2 always uses the regime with one address range and one
+privilege level.
 """
 
 from typing import Final
@@ -12,12 +12,12 @@ from cca_platform.native.jit import jit
 __all__ = ["EL2", "EL10", "regime_of"]
 
 EL10: Final = 1
-"""EL1&0: two ranges of addresses; what EL0 may do is told apart."""
+"""EL1&0: two address ranges, with separate permissions for EL0."""
 EL2: Final = 2
-"""EL2: one range, one level of privilege."""
+"""EL2: one address range, one privilege level."""
 
 
 @jit("i8(i8)")
 def regime_of(el: int) -> int:
-    """The regime by which ``el`` translates."""
+    """The regime that ``el`` uses."""
     return EL2 if el == 2 else EL10

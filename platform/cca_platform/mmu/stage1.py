@@ -1,6 +1,6 @@
-"""Stage 1: from the virtual address to the intermediate physical one, at EL1&0 and EL2 (E2H = 0), 4K granule.
+"""Stage 1: translates virtual to intermediate physical addresses, at EL1&0 and EL2 (E2H = 0), 4K granule.
 
-Choices where the architecture leaves one:
+Choices that the architecture leaves open:
 
 * a TG0/TG1 of another granule, reserved or not implemented, counts as 4K for all purposes but reading it back
   (so the ID registers must not offer 16K or 64K);
@@ -60,7 +60,7 @@ _DC: Final = Hcr.dc.mask
 _STAGE1_OFF: Final = Hcr.dc.mask | Hcr.tge.mask  # either turns stage 1 of EL1&0 off
 _M, _I, _WXN = Sctlr.m.mask, Sctlr.i.mask, Sctlr.wxn.mask
 _SIZE_ONES: Final = Tcr.t0sz.ones
-_T1SZ: Final = Tcr.t1sz.low  # T0SZ is at 0, at EL2 too
+_T1SZ: Final = Tcr.t1sz.low  # T0SZ is at 0, also at EL2
 _EPD0: Final = Tcr.epd0.low
 _TBI0, _TBID0, _HPD0 = Tcr.tbi0.low, Tcr.tbid0.low, Tcr.hpd0.low  # those of the upper range come next
 assert Tcr.epd1.low == _EPD0 + _T1SZ
@@ -87,7 +87,7 @@ _NSTABLE: Final = Stage1Table.nstable.low
 
 @jit("i8(i8, i8, i8, i8)")
 def _flat(p: int, va: int, top: int, access: int) -> int:
-    """Stage 1 is off: the address is its own translation, if the PE has that many bits (else address size, level 0)."""
+    """Stage 1 is off: the address translates to itself if the PE has enough bits (else address size, level 0)."""
     pa_bits = load64(load64(p + 8 * P_MACHINE) + 8 * M_PA_BITS)
     if (va >> pa_bits) & ((1 << (top - pa_bits + 1)) - 1) != 0:
         return refuse(p, ADDRESS_SIZE, 1, 0, va)
@@ -104,7 +104,7 @@ def _flat(p: int, va: int, top: int, access: int) -> int:
 
 @jit("i8(i8, i8, i8, i8)")
 def _permitted(p: int, leaf: int, tables: int, clean: int) -> int:
-    """What a leaf descriptor permits at P_EL: 1 read, 2 write, 4 execute.
+    """The permissions of a leaf descriptor at P_EL: 1 read, 2 write, 4 execute.
 
     ``tables`` is the OR of the table descriptors above it; ``clean`` = 1: hardware may make the page writable (DBM).
     """
@@ -120,7 +120,7 @@ def _permitted(p: int, leaf: int, tables: int, clean: int) -> int:
             writable = writable and user
             execute = leaf & _UXN == 0 and tables & _UXNTABLE == 0
         else:
-            # What EL0 may write EL1 never executes.
+            # EL1 never executes what EL0 may write.
             execute = leaf & _PXN == 0 and tables & _PXNTABLE == 0 and not (user and writable)
     if writable and load64(p + 8 * P_SCTLR) & _WXN != 0:
         execute = False
@@ -131,7 +131,7 @@ def _permitted(p: int, leaf: int, tables: int, clean: int) -> int:
 
 @jit("i8(i8, i8, i8, i8, i8)")
 def _update(p: int, entry: int, descriptor: int, ipa: int, staged: int) -> int:
-    """Write a descriptor back (access flag, dirty state): a store, which stage 2 must permit. 0, or -1 for a fault."""
+    """Write a descriptor back (access flag, dirty state); stage 2 must permit the store. 0, or -1 for a fault."""
     if staged != 0 and walk_stage2(p, ipa, WRITE, 1) < 0:
         return -1
     return update_descriptor(load64(p + 8 * P_MACHINE), entry, descriptor)
@@ -225,7 +225,7 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     if updated != descriptor and _update(p, entry, updated, ipa, staged) < 0:
         return -1
     pas = security
-    # NS selects the PAS where stage 1 has the last word: Secure EL1&0 and Realm EL2.
+    # NS selects the PAS where stage 1 decides it: Secure EL1&0 and Realm EL2.
     if security == _SECURE:
         pas = (descriptor >> _NS) & 1 | nstable
     elif security == _REALM and regime == EL2 and (descriptor >> _NS) & 1 == 1:

@@ -1,7 +1,7 @@
-"""Stage 2: from the intermediate physical address to the physical one, and what every table walk has in common.
+"""Stage 2: translates intermediate physical to physical addresses.
 
-A walk returns one word: the page of the output address (bits 47:12) with flags below, or -1 when it was refused and
-the reason is in the P_FAULT words::
+A walk returns one word: the page of the output address (bits 47:12) with flags below it, or -1 if it was refused, with
+the reason in the P_FAULT words::
 
     2:0   1 read, 2 write, 4 execute permitted        4:3   Pas of the output
     8:5   MemAttr of the stage 2 leaf                 10:9  SH of the stage 2 leaf
@@ -63,10 +63,10 @@ _NS: Final = Stage2Descriptor.ns.mask
 
 @jit("i8(i8, i8, i8, i8)")
 def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
-    """Translate ``ipa`` by VTCR_EL2 and VTTBR_EL2 (4K granule, levels 0 to 3, concatenated start tables, XNX).
+    """Translate ``ipa`` with VTCR_EL2 and VTTBR_EL2 (4K granule, levels 0 to 3, concatenated start tables, XNX).
 
     ``s1ptw`` = 1 for an access to a stage 1 table. Tables are in the security state's own PAS. VTCR_EL2.HA and HD
-    manage the access flag and dirty state, but not for an access that fails.
+    manage the access flag and dirty state, but not for failing accesses.
     """
     vtcr = load64(p + 8 * P_VTCR)
     hcr = load64(p + 8 * P_HCR)
@@ -83,7 +83,7 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
     table = load64(p + 8 * P_VTTBR) & _BASE & ~((8 << (bits - shift)) - 1)
     if table >> oa_bits != 0:
         return refuse(p, ADDRESS_SIZE, 2, s1ptw, fault_ipa)
-    # Within one translation the tables that the last walk went through are known to be good: go on from there.
+    # Within one translation, the tables of the last walk are known to be valid: continue from there.
     differs = ipa ^ load64(p + 8 * P_WALK_IPA)
     common = 3 if differs >> 21 == 0 else 2 if differs >> 30 == 0 else 1 if differs >> 39 == 0 else 0
     common = min(common, load64(p + 8 * P_WALK_DEPTH))

@@ -1,7 +1,7 @@
-"""The MMU: one function translates for every regime, and one fills a TLB entry.
+"""The MMU: one function translates for every regime, another fills a TLB entry.
 
-``p`` is the address of the PE block. Before a call its P_SECURITY .. P_VTTBR words hold the regime's registers; the
-answer is in its P_OUT words, or the reason of a refusal in its P_FAULT words (see :mod:`cca_platform.native.block`).
+``p`` is the address of the PE block. Before a call, its P_SECURITY .. P_VTTBR words hold the regime's registers; the
+result is in its P_OUT words, or the reason of a refusal in its P_FAULT words (see :mod:`cca_platform.native.block`).
 The order is the architecture's: stage 1, stage 2 for each of its table accesses and for the result, granule protection
 check for every table access and for the final address. Nothing is cached here; the TLB is the engine's.
 """
@@ -47,8 +47,8 @@ __all__ = [
     "translate",
 ]
 
-OK: Final = 0  # what translate returns: P_OUT_PA is DRAM
-REFUSED: Final = 1  # P_FAULT_* say why
+OK: Final = 0  # results of translate: P_OUT_PA is DRAM
+REFUSED: Final = 1  # P_FAULT_* tell why
 DEVICE: Final = 2  # permitted, but P_OUT_PA is not DRAM: a device or nothing
 
 _SECURE: Final = int(SecurityState.SECURE)
@@ -89,9 +89,9 @@ def combine_attributes(one: int, two: int, fwb: int) -> int:
 
 @jit("i8(i8, i8, i8)")
 def resolve(p: int, va: int, access: int) -> int:
-    """Both stages for ``va`` (signed 64 bits), and no granule protection check of the address that they give.
+    """Translate ``va`` (signed 64 bits) through both stages, without a granule protection check of the result.
 
-    ``access`` is a types.Access or ``MAPPED``. OK, whatever answers at the address, or REFUSED.
+    ``access`` is a types.Access or ``MAPPED``. Returns OK, whatever responds at the address, or REFUSED.
     """
     hcr = load64(p + 8 * P_HCR)
     staged = 0
@@ -135,10 +135,10 @@ def translate(p: int, va: int, access: int) -> int:
 
 @jit("i8(i8, i8, i8)")
 def fill(p: int, va: int, access: int) -> int:
-    """The permissions of a new TLB entry for ``va``, its address in P_OUT_PA; 0 when refused or a device.
+    """The permissions of a new TLB entry for ``va``, with its address in P_OUT_PA; 0 if refused or a device.
 
-    Write xor execute: a read fill gives read, a write fill adds write (and marks the page written), a fetch fill gives
-    execute, each with read only where the translation permits reading. P_FAULT_KIND tells a refusal from a device.
+    Write xor execute: a read fill grants read; a write fill adds write (and marks the page written); a fetch fill
+    grants execute, each with read only if the translation permits reading. P_FAULT_KIND tells a refusal from a device.
     """
     status = translate(p, va, access)
     if status != OK:

@@ -1,4 +1,4 @@
-"""What every table walk has in common: accesses, fault codes, refusals, and the way to a descriptor."""
+"""Shared by all table walks: accesses, fault codes, refusals, and descriptor addresses."""
 
 from typing import Final
 
@@ -41,11 +41,11 @@ __all__ = [
     "table_entry",
 ]
 
-# Enumerations of cca_arch as plain numbers, which is what native code takes.
+# Enumerations of cca_arch as plain numbers, as native code requires.
 READ: Final = int(Access.READ)
 WRITE: Final = int(Access.WRITE)
 FETCH: Final = int(Access.FETCH)
-MAPPED: Final = 0  # no access: a valid translation is all that it needs, which is so for most cache maintenance
+MAPPED: Final = 0  # no access: requires only a valid translation, as most cache maintenance does
 ADDRESS_SIZE: Final = int(Fsc.ADDRESS_SIZE)
 TRANSLATION: Final = int(Fsc.TRANSLATION)
 ACCESS_FLAG: Final = int(Fsc.ACCESS_FLAG)
@@ -73,7 +73,7 @@ def refuse(p: int, fsc: int, stage: int, s1ptw: int, address: int) -> int:
 
 @jit("i8(i8, i8, i8, i8)")
 def refuse_gpc(p: int, code: int, pa: int, pas: int) -> int:
-    """Add to a fault what the granule protection check said (``code``) of ``pa`` in ``pas``. -1."""
+    """Add the result of the granule protection check (``code``) of ``pa`` in ``pas`` to a fault. -1."""
     store64(p + 8 * P_FAULT_PA, pa)
     store64(p + 8 * P_FAULT_PAS, pas)
     store64(p + 8 * P_FAULT_GPF, code >> 8)
@@ -89,14 +89,14 @@ def needed(access: int) -> int:
 
 @jit("i8(i8, i8)")
 def output_bits(p: int, ps: int) -> int:
-    """The width of output addresses for a PS or IPS field (bits 2:0), never more than the PE has."""
+    """The width of output addresses for a PS or IPS field (bits 2:0), at most that of the PE."""
     bits = (_OUTPUT_BITS >> (8 * (ps & 7))) & 0xFF
     return min(bits, load64(load64(p + 8 * P_MACHINE) + 8 * M_PA_BITS))
 
 
 @jit("i8(i8, i8, i8, i8, i8, i8, i8)")
 def table_entry(p: int, pa: int, pas: int, level: int, stage: int, s1ptw: int, ipa: int) -> int:
-    """The host address of a descriptor, or 0: the GPC refused it (FSC 0x24 + level), or no DRAM (0x14 + level)."""
+    """The host address of a descriptor; 0 if the GPC refused it (FSC 0x24 + level) or it is not DRAM (0x14 + level)."""
     m = load64(p + 8 * P_MACHINE)
     code = granule_protection_check(m, pa, pas)
     if code != 0:

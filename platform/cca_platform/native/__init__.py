@@ -1,1 +1,1 @@
-"""Native code: what compiles it, and the blocks of words it works on."""
+"""Native code: its compiler, and the blocks of words that it works on."""

@@ -1,8 +1,8 @@
-"""Where compiled code is kept: a folder for exactly the sources that are in it.
+"""The cache of compiled code: one folder per version of the sources.
 
-Numba compiles again when the file of a function changes. But compiled code also holds what the function calls in other
-files and every constant that it names: words of ``block``, fields of ``cca_arch``. So the folder's name is a digest of
-each file with native functions and of all that those import.
+Numba recompiles when the file of a function changes. But compiled code also contains the functions that it calls in
+other files and every constant that it uses: words of ``block``, fields of ``cca_arch``. So the folder's name is a
+digest of each file with native functions and of all that those import.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _NAME: Final = re.compile(r"\w+")
 
 
 def sources(root: str = _ROOT) -> dict[str, bytes]:
-    """The files below ``root`` that compiled code depends on, with their content."""
+    """The files below ``root`` that compiled code depends on, with their contents."""
     waiting = list(_native(f"{root}/cca_platform"))
     found: dict[str, bytes] = {}
     while waiting:
@@ -37,7 +37,7 @@ def _read(path: str) -> bytes:
 
 
 def _native(package: str) -> Iterator[str]:
-    """The files with native functions, and those that make them so."""
+    """The files with native functions, and those that compile them."""
     for folder, inner, names in os.walk(package):
         inner[:] = [name for name in inner if name != "__pycache__"]
         every = os.path.basename(folder) == "native"
@@ -48,7 +48,7 @@ def _native(package: str) -> Iterator[str]:
 
 
 def _imported(root: str, text: bytes) -> Iterator[str]:
-    """The files of ours that a module imports at its top level."""
+    """The project's files that a module imports at its top level."""
     for statement in (b"\n" + text).split(b"\nfrom cca_")[1:]:
         module, _, rest = statement.partition(b" import ")
         names = rest.partition(b")" if rest[:1] == b"(" else b"\n")[0]
@@ -61,7 +61,7 @@ def _imported(root: str, text: bytes) -> Iterator[str]:
 
 
 def folder() -> str:
-    """The folder for the sources as they are now."""
+    """The folder for the present sources."""
     digest = hashlib.sha256()
     for path, text in sorted(sources().items()):
         digest.update(f"{os.path.relpath(path, _ROOT)} {len(text)}\n".encode() + text)

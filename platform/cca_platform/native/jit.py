@@ -1,4 +1,4 @@
-"""Native code written in Python: numba functions over raw addresses, and the same source as plain Python.
+"""Native code written in Python: numba functions on raw addresses, or the same source as plain Python.
 
 Everything is int64: an address with bit 63 set is negative, and masks and shifts still work. With the environment
 variable ``NUMBA_DISABLE_JIT=1`` nothing is compiled and every function here and every ``@jit`` function runs as
@@ -19,15 +19,15 @@ __all__ = [
 
 NATIVE = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 F = TypeVar("F", bound=Callable[..., Any])
-_KEPT: list[Any] = []  # callbacks live as long as the process: an engine holds their addresses
+_KEPT: list[Any] = []  # keeps callbacks alive, because engines hold their addresses
 
 
 def _import_numba() -> None:
-    """Import numba on a stack of its own.
+    """Import numba on a separate stack.
 
-    CPython gives call frames memory in chunks of 16 KiB. Numba fills its tables in a loop of calls; where the import
-    happens to be nested so deep that this loop straddles two chunks, each call maps and unmaps one: 0.2 s lost. A new
-    thread starts with an empty chunk.
+    CPython allocates call frames in chunks of 16 KiB. Numba fills its tables in a loop of calls. If the import nests
+    so deeply that this loop straddles two chunks, each call maps and unmaps one, which costs 0.2 s. A new thread starts
+    with an empty chunk.
     """
     import threading
 
@@ -160,7 +160,7 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
         return make
 
     def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], int]:
-        """Compile a C callback; gives its address. Types: "bool", "void", "i32", "i64" (pointers are i64)."""
+        """Compile a C callback; returns its address. Types: "bool", "void", "i32", "i64" (pointers are i64)."""
         kinds = {"bool": types.boolean, "void": types.void, "i32": types.int32, "i64": types.int64}
         signature = kinds[result](*(kinds[argument] for argument in arguments))
 
@@ -223,7 +223,7 @@ else:
         return lambda function: function
 
     def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], int]:
-        """A ctypes callback around plain Python; gives its address."""
+        """Create a ctypes callback around plain Python; returns its address."""
         kinds: dict[str, Any] = {"bool": ctypes.c_bool, "void": None, "i32": ctypes.c_int32, "i64": ctypes.c_int64}
         signature = ctypes.CFUNCTYPE(kinds[result], *(kinds[argument] for argument in arguments))
 

@@ -1,7 +1,7 @@
-"""Layout of a block of words that native code and Python share, made from declarations in their order.
+"""The layout of a block of words that native code and Python share, generated from declarations in order.
 
-A declaration gives the number of its word, a plain integer as native code needs it. The same declaration says whether
-the word is state, and by what name it is saved; every other word is derived, or of this process alone.
+A declaration returns the number of its word as a plain integer, as native code requires. It also says whether the word
+is state and under what name it is saved; all other words are derived or specific to the process.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ __all__ = ["Layout", "Words"]
 
 
 class Words(NamedTuple):
-    """One declaration: ``size`` words from word ``first``. ``saved`` are their names in saved state, or none."""
+    """One declaration: ``size`` words from word ``first`` on. ``saved`` are their names in saved state, if any."""
 
     first: int
     size: int

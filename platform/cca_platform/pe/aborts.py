@@ -1,4 +1,4 @@
-"""From a refused access to its exception: ESR, FAR and HPFAR, and the level it belongs to."""
+"""Converts a refused access to its exception: ESR, FAR and HPFAR, and the target level."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -27,7 +27,7 @@ _GPCSC: Final = {GPC_ADDRESS_SIZE: 0x00, GPC_WALK_FAULT: 0x04, GPC_GPF: 0x0C, GP
 
 
 class Abort(NamedTuple):
-    """An abort: the level it is taken to, and its syndrome; ``hpfar`` None where there is no faulting IPA."""
+    """An abort: its target level and syndrome; ``hpfar`` is None if there is no faulting IPA."""
 
     target: int
     esr: int
@@ -38,8 +38,8 @@ class Abort(NamedTuple):
 def abort(words: Sequence[int], x: Sequence[int], el: int, word: int, wnr: bool | None = None) -> Abort:
     """The exception that the P_FAULT words of a PE block describe.
 
-    ``words`` is the PE block, ``el`` the level of the interrupted code, ``word`` its instruction or -1; ``wnr`` is what
-    ``access.iss`` wants to know of an atomic.
+    ``words`` is the PE block, ``el`` the level of the interrupted code, ``word`` its instruction or -1; ``wnr`` as in
+    ``access.iss``.
     """
     fsc, stage2, s1ptw = words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] == 2, words[w.P_FAULT_S1PTW]
     gpf, hcr = words[w.P_FAULT_GPF], words[w.P_HCR]

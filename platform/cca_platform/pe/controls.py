@@ -1,4 +1,4 @@
-"""What a level in Python sets for the code below it: EL2 controls, whole register files, SCR_EL3."""
+"""What a Python level sets for the code below it: EL2 controls, whole register files, SCR_EL3."""
 
 import ctypes
 from typing import TYPE_CHECKING, Final
@@ -30,7 +30,7 @@ CNTHCTL_RESET: Final = Cnthctl.el1pcen.mask | Cnthctl.el1pcten.mask
 """EL1PCEN, EL1PCTEN."""
 _HCR_TWI: Final = Hcr.twi.mask
 _HCR_TID3: Final = Hcr.tid3.mask
-_ENGINE_HCR: Final = HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself has to trap for a level above in Python
+_ENGINE_HCR: Final = HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself must trap for a Python level above
 _NO_VMPIDR: Final = (1 << 64) - 1
 
 
@@ -49,7 +49,7 @@ def restore_el1(pe: "Pe", address: int) -> None:
 def save_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
     """Store the EL2 registers of real EL2 code (``frame.EL2_FRAME``) to host memory.
 
-    ``replaced``: only those that an EL2 in Python will have values of its own for (``frame.EL2_REPLACED``).
+    ``replaced``: only those that a Python EL2 replaces with its own values (``frame.EL2_REPLACED``).
     """
     pe.engine.save_el2(address, replaced)
     if stack(pe.words[w.P_PSTATE]) == 2:
@@ -57,14 +57,14 @@ def save_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
 
 
 def restore_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
-    """Load the EL2 registers of real EL2 code from host memory; ``elr`` and ``spsr`` are the caller's to set."""
+    """Load the EL2 registers of real EL2 code from host memory; the caller sets ``elr`` and ``spsr``."""
     pe.engine.load_el2(address, replaced)
     pe.words[w.P_VMPIDR] = _NO_VMPIDR  # EL2 code has a value of its own
     pe.reloaded = True
 
 
 def set_el2(pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = 0) -> None:
-    """The EL2 controls under which lower levels run, set by an EL2 in Python; CPTR_EL2 traps nothing."""
+    """Set the EL2 controls of lower levels, for a Python EL2; CPTR_EL2 traps nothing."""
     words = pe.words
     hcr |= HCR_RW
     words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
@@ -76,13 +76,13 @@ def set_el2(pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = 
 
 
 def run_under(pe: "Pe", scr: int) -> None:
-    """SCR_EL3 of the security state that EL3 has returned to just now, until it leaves: not ``machine.scr``'s."""
+    """Override ``machine.scr`` with this SCR_EL3 until the security state that EL3 has just entered is left."""
     pe.words[w.P_SECURITY], pe.words[w.P_SCR] = pe.security, scr
     pe.tlb.stale = True
 
 
 def read_sysreg(pe: "Pe", name: str) -> int:
-    """An EL1 or EL2 system register of the interrupted code, by its name in :data:`cca_arch.sysregs.REGISTERS`."""
+    """Read an EL1 or EL2 system register of the interrupted code, by name in :data:`cca_arch.sysregs.REGISTERS`."""
     return pe.engine.read_system(REGISTERS[name])
 
 

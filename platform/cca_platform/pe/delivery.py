@@ -1,4 +1,4 @@
-"""Interrupts and timers of a PE: what waits for it, what wakes it, and how it takes an interrupt."""
+"""Interrupts and timers of a PE: what is pending, what wakes it, and how it takes an interrupt."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -37,13 +37,13 @@ _NO_FAR: Final = -(1 << 63)
 _SERROR: Final = syndrome(Ec.SERROR)
 _ILLEGAL_STATE: Final = syndrome(Ec.ILLEGAL_STATE)
 _KINDS: Final = {interrupts.IRQ: "IRQ", interrupts.FIQ: "FIQ", interrupts.SERROR: "SError"}
-_KIND, _VIRTUAL = interrupts.IRQ | interrupts.FIQ, 1 << 16  # of what interrupts.due gives
+_KIND, _VIRTUAL = interrupts.IRQ | interrupts.FIQ, 1 << 16  # parts of the result of interrupts.due
 _EL1_TIMERS: Final = 1 << timers.CNTV | 1 << timers.CNTP
 _ROOT: Final = int(SecurityState.ROOT)
 
 
 def tell_timers(pe: "Pe") -> None:
-    """Give the interrupt controller the outputs of the timers, which are levels."""
+    """Pass the outputs of the timers, which are levels, to the interrupt controller."""
     words = pe.words
     now = int(timers.outputs(pe.address, pe.clock.now))
     changed = words[w.P_TIMER_OUTPUTS] ^ now
@@ -55,13 +55,13 @@ def tell_timers(pe: "Pe") -> None:
 
 
 def signal(pe: "Pe", bits: int) -> None:
-    """What the interrupt controller signals to this PE now: ``block.SIGNAL_*`` of it."""
+    """Set what the interrupt controller signals to this PE: its ``block.SIGNAL_*``."""
     words = pe.words
     words[w.P_SIGNALS] = words[w.P_SIGNALS] & ~w.SIGNAL_GIC | bits
 
 
 def clear_exclusive(pe: "Pe") -> None:
-    """Clear the exclusive monitor: what the code has loaded by now, another PE may write before it goes on."""
+    """Clear the exclusive monitor: another PE may write what the code has loaded before it resumes."""
     if pe.has_engine:
         pe.engine.clear_exclusive()
 
@@ -73,13 +73,13 @@ def raise_serror(pe: "Pe", iss: int = 0) -> None:
 
 
 def raise_virtual_serror(pe: "Pe", iss: int) -> None:
-    """HCR_EL2.VSE, by an EL2 in Python: EL1 takes an SError with this ISS once it does not mask it."""
+    """HCR_EL2.VSE, for a Python EL2: EL1 takes an SError with this ISS once it is unmasked."""
     pe.words[w.P_VSERROR] = iss
     pe.words[w.P_HCR] |= _HCR_VSE
 
 
 def withdraw_virtual_serror(pe: "Pe") -> bool:
-    """Take back the virtual SError of an EL2 in Python: whether it was still pending."""
+    """Withdraw the virtual SError of a Python EL2; returns True if it was still pending."""
     words = pe.words
     pending = words[w.P_HCR] & _HCR_VSE
     words[w.P_VSERROR], words[w.P_HCR] = 0, words[w.P_HCR] & ~_HCR_VSE
@@ -87,33 +87,33 @@ def withdraw_virtual_serror(pe: "Pe") -> bool:
 
 
 def host_timer(pe: "Pe", deadline: Ticks | None) -> None:
-    """CNTHP: its interrupt (INTID 26) from clock value ``deadline`` on; None turns it off."""
+    """Set CNTHP: it interrupts (INTID 26) from clock value ``deadline`` on; None disables it."""
     words = pe.words
     words[w.P_CNTHP_CTL] = deadline is not None
     words[w.P_CNTHP_CVAL] = deadline or 0
 
 
 def deadline(pe: "Pe") -> Ticks | None:
-    """Clock value at which a timer of this PE next asserts its interrupt, or None."""
+    """The clock value at which a timer of this PE next asserts its interrupt, or None."""
     ticks = int(timers.next_change(pe.address, pe.clock.now))
     return None if ticks == timers.NEVER else Ticks(ticks)
 
 
 def interrupted(pe: "Pe") -> bool:
-    """Whether a physical interrupt waits for this PE, whatever it masks."""
+    """True if a physical interrupt is pending for this PE, masked or not."""
     tell_timers(pe)
     return bool(pe.words[w.P_SIGNALS] & w.SIGNAL_PHYSICAL)
 
 
 def asleep(pe: "Pe") -> bool:
-    """Whether this PE waits, and no interrupt wakes it; one that is stuck needs an interrupt that it takes."""
+    """True if this PE waits and no interrupt wakes it; a stuck PE needs an interrupt that it takes."""
     if not pe.waiting:
         return False
     return pe.stuck or not awake(pe)
 
 
 def awake(pe: "Pe") -> bool:
-    """Whether an interrupt ends WFI on this PE, or keeps it from waiting."""
+    """True if an interrupt ends WFI on this PE, or keeps it from waiting."""
     tell_timers(pe)  # another PE may have run past what this one waits for
     return bool(interrupts.wakes(pe.address, pe.words[w.P_PSTATE]))
 
@@ -128,17 +128,17 @@ def lost(pe: "Pe") -> bool:
 
 
 def mask_timers(pe: "Pe", virtual: bool, physical: bool) -> None:
-    """CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: keep an EL1 timer that asserts its interrupt already from interrupting."""
+    """Set CNTHCTL_EL2.{CNTVMASK, CNTPMASK}: mask EL1 timers that already assert their interrupts."""
     pe.words[w.P_TIMER_MASK] = virtual | physical << 1
 
 
 def el1_timers(pe: "Pe") -> int:
-    """Which EL1 timers assert their interrupt now, masked or not: bit 0 for CNTV, bit 1 for CNTP."""
+    """The EL1 timers that assert their interrupt now, masked or not: bit 0 for CNTV, bit 1 for CNTP."""
     return int(timers.asserted(pe.address, pe.clock.now)) & _EL1_TIMERS
 
 
 def _intid(pe: "Pe", kind: int, virtual: bool) -> int | UnsetType:
-    """The interrupt that is about to be taken; an SError, and a virtual one of HCR_EL2.VI or VF, has no number."""
+    """The INTID of the interrupt to take; None for an SError and for HCR_EL2.VI and VF."""
     if kind == interrupts.SERROR:
         return UNSET
     cpu = pe.cpu_interface
@@ -147,7 +147,7 @@ def _intid(pe: "Pe", kind: int, virtual: bool) -> int | UnsetType:
 
 
 def take_interrupt(pe: "Pe", taken: int) -> None:
-    """Take an interrupt that ``interrupts.due`` found: to a program in Python or to the vector of real code."""
+    """Take an interrupt that ``interrupts.due`` found, to a Python program or to the vector of real code."""
     words = pe.words
     target, kind = taken & 3, taken & _KIND
     if taken & interrupts.ILLEGAL:
@@ -165,7 +165,7 @@ def take_interrupt(pe: "Pe", taken: int) -> None:
         if taken & _VIRTUAL:
             hcr = words[w.P_HCR] & ~_HCR_VSE
             words[w.P_HCR] = hcr
-            if not pe.is_python(2):  # the register of an EL2 in Python holds other things
+            if not pe.is_python(2):  # a Python EL2 uses the register for other purposes
                 pe.engine.write_system(encodings.HCR_EL2, hcr)
             esr |= words[w.P_VSERROR]
             words[w.P_VSERROR] = 0

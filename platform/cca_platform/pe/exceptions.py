@@ -1,7 +1,7 @@
-"""From what the engine reports to exceptions: their class, syndrome and target level, as the architecture has them.
+"""Converts the engine's reports to architectural exceptions: their class, syndrome and target level.
 
-The engine makes no exception entry of its own. It reports an interrupt number, with PC at or after the instruction, or
-that a TLB fill refused an access. Each is taken with ESR, FAR and HPFAR (DDI 0487, ESR_ELx).
+The engine itself does not enter exceptions. It reports an interrupt number, with PC at or past the instruction, or that
+a TLB fill refused an access. Each is taken with ESR, FAR and HPFAR (DDI 0487, ESR_ELx).
 """
 
 from collections.abc import Iterator
@@ -53,10 +53,10 @@ _TRANSLATION: Final = slice(w.P_OUT_PA, w.P_FAULT_GPT_LEVEL + 1)  # words of the
 
 
 def interrupt(pe: "Pe", number: int) -> None:
-    """What UC_HOOK_INTR reported, with the registers in the block."""
+    """Handle what UC_HOOK_INTR reported, with the registers in the block."""
     if number == SMC:
         _smc(pe)
-    elif number in (_SVC, _HVC):  # PC is after the instruction
+    elif number in (_SVC, _HVC):  # PC is past the instruction
         esr = (_SVC_0 if number == _SVC else _HVC_0) | _immediate(pe, -4)
         pe.take(esr, 2 if number == _HVC or pe.el == 2 else 1)
     else:  # PC is at the instruction, which has not been retired
@@ -71,14 +71,14 @@ def _immediate(pe: "Pe", offset: int) -> int:
 
 
 def _smc(pe: "Pe") -> None:
-    """SMC goes to EL3, unless EL2 in Python traps that of EL1: then it has not been executed.
+    """Handle SMC: it goes to EL3 unless a Python EL2 traps EL1's, which then has not been executed.
 
-    The calls of Realms and of Non-secure code come through here, so this is short.
+    All calls of Realms and Non-secure code pass here, so this is short.
     """
     words, security = pe.words, pe.security
     if pe.el == 1 and words[w.P_HCR] & _HCR_TSC and (security, 2) in pe.programs:
         pe.elr -= 4
-        take_program(pe, security, 2, SMC_0)  # the SMCCC knows no other immediate, and the RMM does not look at it
+        take_program(pe, security, 2, SMC_0)  # the SMCCC defines no other immediate, and the RMM ignores it
     else:
         take_program(pe, _ROOT, 3, SMC_0 | _immediate(pe, -4))
 
@@ -122,19 +122,19 @@ def _debug_target(pe: "Pe") -> int:
 
 
 def misaligned(pe: "Pe") -> None:
-    """PC is no multiple of 4."""
+    """Handle a PC that is not a multiple of 4."""
     pe.count_fruitless()
     pe.take(_PC_ALIGNMENT, max(pe.el, 1), pe.elr)
 
 
 def _control(pe: "Pe", register: str) -> int:
-    """A register that traps: those that the engine has no full copy of are in the block."""
+    """Read a register that controls traps; those that the engine does not keep in full are in the block."""
     word = _IN_BLOCK.get(register)
     return pe.engine.read_system(REGISTERS[register]) if word is None else pe.words[word]
 
 
 def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
-    """Do an MRS or MSR of a register that the engine lacks, the GIC's or CNTHV's; False when it is undefined."""
+    """Do an MRS or MSR of a register that the engine lacks (GIC, CNTHV); returns False if it is UNDEFINED."""
     op0, op1, crn, crm, op2 = encoding = instruction.encoding
     if instruction.kind not in _MOVES or op0 != 3:
         return False
@@ -166,14 +166,14 @@ def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
 
 
 def _step_over(pe: "Pe") -> None:
-    """The instruction at PC is done."""
+    """Complete the instruction at PC."""
     pe.elr += 4
     pe.retire_one()
     interrupts.set_budget(pe.address)
 
 
 def refused(pe: "Pe") -> None:
-    """A TLB fill refused an access: a device register to emulate, or an abort."""
+    """Handle an access refused by a TLB fill: emulate a device register, or take an abort."""
     words = pe.words
     if words[w.P_FAULT_ACCESS] == Access.FETCH and words[w.P_PC] & 3:
         misaligned(pe)
@@ -192,7 +192,7 @@ def refused(pe: "Pe") -> None:
 
 
 def walk_refused(pe: "Pe") -> None:
-    """Stage 2 refused the walk of an AT at EL1: the abort is that instruction's, before PC."""
+    """Take the abort of an AT at EL1 whose walk stage 2 refused; the instruction is before PC."""
     pe.words[w.P_FAULT_KIND] = 0
     pe.elr -= 4
     _abort(pe, _instruction(pe))
@@ -200,14 +200,14 @@ def walk_refused(pe: "Pe") -> None:
 
 @contextmanager
 def _translation_kept(pe: "Pe") -> Iterator[None]:
-    """What is translated meanwhile leaves nothing in the words of the last translation."""
+    """A context that preserves the words of the last translation."""
     kept = bytes(pe.words[_TRANSLATION])
     yield
     pe.words[_TRANSLATION] = memoryview(kept).cast("Q")
 
 
 def _instruction(pe: "Pe") -> int:
-    """The instruction word at PC or -1."""
+    """The instruction word at PC, or -1."""
     with _translation_kept(pe):
         return int(hooks.instruction(pe.address, 0))
 
@@ -221,7 +221,7 @@ def _abort(pe: "Pe", word: int) -> None:
 
 
 def _only_written(pe: "Pe", word: int) -> bool:
-    """Whether an atomic was refused for its write alone: a read of the place would not have been."""
+    """True if only the write of an atomic was refused; a read would have been permitted."""
     decoded = decode(word)
     if decoded is None or decoded.kind is not la.Kind.ATOMIC:
         return False

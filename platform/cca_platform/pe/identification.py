@@ -1,7 +1,7 @@
-"""Identification registers: what the CPU model says, with what this machine adds to or takes from it.
+"""Identification registers: those of the CPU model, with this machine's additions and removals.
 
-A field claims nothing that the machine does not do, but for what has no encoding for "absent": watchpoints and software
-step, which the engine leaves out.
+No field reports a feature that the machine lacks, except those without an encoding for "absent": watchpoints and
+software step, which the engine does not implement.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ _ISAR1: Final = {"apa": 0, "api": 0, "gpa": 0, "gpi": 0}  # EL3 keeps pointer au
 _MMFR0: Final = {"bigend": 0, "bigendel0": 0, "tgran16": 0, "tgran64": 0xF, "tgran4": 0}
 _MMFR1: Final = {"hafdbs": 2, "vmidbits": 2, "vh": 0, "hpds": 1, "lo": 0, "xnx": 1}
 _CHANGED: Final[dict[Encoding, tuple[type[Bits], dict[str, int]]]] = {
-    encodings.ID_AA64PFR0_EL1: (Pfr0, _PFR0),  # levels are AArch64 alone
+    encodings.ID_AA64PFR0_EL1: (Pfr0, _PFR0),  # all levels are AArch64 only
     encodings.ID_AA64PFR1_EL1: (Pfr1, {"bt": 0}),  # no guarded pages
     encodings.ID_AA64DFR0_EL1: (Dfr0, {"tracever": 0, "pmuver": 0}),
     encodings.ID_AA64DFR1_EL1: (Dfr1, {}),
@@ -44,13 +44,13 @@ _CHANGED: Final[dict[Encoding, tuple[type[Bits], dict[str, int]]]] = {
     encodings.ID_AA64MMFR1_EL1: (Mmfr1, _MMFR1),
     encodings.ID_AA64MMFR2_EL1: (Mmfr2, {"cnp": 1, "fwb": 1, "ttl": 1}),
 }
-"""Fields that are not as the CPU model has them; an ID register that is not here reads as zero, also of AArch32."""
+"""Fields that differ from the CPU model. ID registers not listed read as zero, including those of AArch32."""
 _MIDR: Final = Midr.make(implementer=0x41, architecture=0xF, partnum=0xD0F)
 """Arm, the architecture envelope model of the Base FVP."""
 
 
 class IdRegisters:
-    """The ID space (op0 3, op1 0, CRn 0) of one PE; ``read_model`` gives what its CPU model has."""
+    """The ID space (op0 3, op1 0, CRn 0) of one PE; ``read_model`` reads the CPU model's registers."""
 
     def __init__(self, board: Board, mpidr: int, read_model: Callable[[Encoding], int]) -> None:
         self.midr = int(_MIDR)
@@ -65,7 +65,7 @@ class IdRegisters:
         return np.array(values, np.uint64)
 
     def reset(self) -> dict[str, int]:
-        """What EL1 reads in place of MIDR_EL1 and MPIDR_EL1, at reset."""
+        """The reset values that EL1 reads for MIDR_EL1 and MPIDR_EL1."""
         return {"vpidr_el2": self.midr, "vmpidr_el2": self._fixed[encodings.MPIDR_EL1]}
 
     def read(self, *encoding: int) -> int:

@@ -1,4 +1,4 @@
-"""From one exception level to another: calls of levels in Python, exceptions taken, exception returns.
+"""Changes of exception level: calls of Python levels, exceptions, exception returns.
 
 The functions that are methods of :class:`cca_platform.pe.pe.Pe` are documented for its callers.
 """
@@ -39,28 +39,28 @@ _SECURE: Final = int(SecurityState.SECURE)
 
 
 def _signed(far: int | None) -> int:
-    """FAR as the hooks take it."""
+    """FAR in the form that the hooks take."""
     return _NO_FAR if far is None else far - (far >> 63 << 64)
 
 
 class Program(Protocol):
-    """An exception level that Python implements."""
+    """An exception level implemented in Python."""
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-        """A synchronous exception or an SError was taken to this level; returning resumes the interrupted code."""
+        """Handle a synchronous exception or an SError; returning resumes the interrupted code."""
 
     def on_irq(self, pe: "Pe") -> None:
-        """A physical interrupt, IRQ or FIQ, was taken to this level."""
+        """Handle a physical interrupt, IRQ or FIQ."""
 
     def on_eret(self, pe: "Pe") -> None:
-        """A higher level returned to this one."""
+        """Handle the return of a higher level to this one."""
 
 
 def smc(pe: "Pe", *args: int) -> list[int]:
-    """SMC #0 from the current level in Python, which has the PE again when this returns: X0..X4.
+    """SMC #0 from the current Python level, which has the PE again when this returns; returns X0..X4.
 
-    For calls that run no code in between, which are all but RMI_REC_ENTER and those that a Secure payload serves:
-    ``start_call`` begins those. MachineStopped when the call has powered the machine off.
+    For calls that run no code in between: all except RMI_REC_ENTER and those that a Secure payload serves, which
+    ``start_call`` begins. Raises MachineStopped if the call has powered the machine off.
     """
     x, security, el = pe.x, pe.security, pe.el
     for at, value in enumerate(args):
@@ -74,10 +74,10 @@ def smc(pe: "Pe", *args: int) -> list[int]:
 
 
 def start_call(pe: "Pe", *args: int) -> None:
-    """SMC #0 from the current level in Python, without waiting for its end.
+    """SMC #0 from the current Python level, without waiting for its completion.
 
-    ``step`` runs the code that the call starts. When ``call_done`` is true the level has the PE again, and the results
-    are in ``x``; until then the call is state of the PE as any other, and no Python code waits for it.
+    ``step`` runs the code that the call starts. Once ``call_done`` is true, the level has the PE again and the results
+    are in ``x``. Until then, the call is ordinary PE state, and no Python code waits for it.
     """
     x = pe.x
     for at, value in enumerate(args):
@@ -86,7 +86,7 @@ def start_call(pe: "Pe", *args: int) -> None:
 
 
 def _call(pe: "Pe") -> None:
-    """An SMC of a level in Python, with its arguments in place."""
+    """Make an SMC from a Python level, with its arguments in place."""
     try:
         take_program(pe, _ROOT, 3, SMC_0)
     except Exception as error:
@@ -97,16 +97,16 @@ def _call(pe: "Pe") -> None:
 
 
 leave = start_call
-"""The same for a call that does not come back to its caller, who must return at once."""
+"""Make a call that does not return to its caller, which must return at once."""
 
 
 def call_done(pe: "Pe") -> bool:
-    """Whether a level in Python has the PE: none of its calls is in progress, no code runs."""
+    """True if a Python level has the PE: none of its calls is in progress, and no code runs."""
     return (pe.security, pe.el) in pe.programs
 
 
 def eret(pe: "Pe", security: SecurityState, el: int) -> None:
-    """Exception return from the current level in Python to a lower one; the caller must return at once."""
+    """Return from the current Python level to a lower one (ERET). The caller must return at once."""
     pe.moves += 1
     pe.security = security
     pe.el = el
@@ -122,7 +122,7 @@ def eret(pe: "Pe", security: SecurityState, el: int) -> None:
 
 
 def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0, hpfar: int = 0) -> None:
-    """An exception to a level in Python, an interrupt without ``esr``; it may resume the code or move on."""
+    """Take an exception, or an interrupt without ``esr``, to a Python level, which may resume the code or move on."""
     came, moves = pe.el, pe.moves
     pe.el = el
     program = pe.programs[security, el]
@@ -137,8 +137,8 @@ def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0
 def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | None = None) -> None:
     """Take a synchronous exception from the current code to exception level ``target``.
 
-    To a program in Python, or architecturally into the vector table of real code. ``far`` or ``hpfar`` None leaves
-    that register alone.
+    To a Python program, or architecturally into the vector table of real code. ``far`` or ``hpfar`` None leaves
+    that register unchanged.
     """
     if target == 1 and pe.words[w.P_HCR] & _HCR_TGE and pe.security != _SECURE:
         target = 2
@@ -165,5 +165,5 @@ def inject(pe: "Pe", esr: int, far: int | None = None) -> None:
 
 
 def is_python(pe: "Pe", el: int) -> bool:
-    """Whether a level of the current security state is a Python program."""
+    """True if a level of the current security state is a Python program."""
     return (pe.security, el) in pe.programs

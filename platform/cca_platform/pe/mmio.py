@@ -1,4 +1,4 @@
-"""An access to a device: emulated from the instruction at PC, on the bus."""
+"""Device accesses, emulated on the bus from the instruction at PC."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,7 @@ _BUS: Final = 8  # bytes of one access to a device
 
 
 def emulate(pe: "Pe", word: int) -> int:
-    """Do the access at PC on the bus and step over it: 0, or the fault status when it cannot be done there."""
+    """Do the access at PC on the bus and step over it; returns 0, or the fault status if it is not possible."""
     decoded = decode(word)
     if decoded is None:
         return EXTERNAL_ABORT
@@ -56,7 +56,7 @@ def emulate(pe: "Pe", word: int) -> int:
 
 
 def _refusal(pe: "Pe", decoded: la.MemoryAccess, elements: list[la.Element]) -> int:
-    """The fault status of an access that no device gets to see, or 0: all of it has to be in one page."""
+    """The fault status of an access that reaches no device, or 0; the access must be within one page."""
     words = pe.words
     zeroes, is_device = decoded.kind is la.Kind.ZERO, words[w.P_OUT_ATTR] & MAIR_MEMORY == 0
     if is_device and (zeroes or any(element.address & element.size - 1 for element in elements)):
@@ -85,7 +85,7 @@ def _store(pe: "Pe", decoded: la.MemoryAccess, elements: list[la.Element], vecto
 def _load(
     pe: "Pe", decoded: la.MemoryAccess, elements: list[la.Element], vectors: dict[int, int]
 ) -> list[tuple[int, int]]:
-    """General registers and what was loaded to them; what was loaded to vector registers goes to ``vectors``."""
+    """The general registers and their loaded values; values for vector registers go to ``vectors``."""
     loaded: list[tuple[int, int]] = []
     for element in elements:
         value, register = _read(pe, *_place(pe, element)), element.register
@@ -97,7 +97,7 @@ def _load(
 
 
 def _write_back(pe: "Pe", decoded: la.MemoryAccess) -> None:
-    """The base register of an access that moves it."""
+    """The base register of an access with writeback, and its new value."""
     if decoded.writeback:
         value = la.writeback(decoded, pe.x, pe.words[w.P_SP])
         if decoded.rn == _ZERO_REGISTER:
@@ -107,7 +107,7 @@ def _write_back(pe: "Pe", decoded: la.MemoryAccess) -> None:
 
 
 def _read(pe: "Pe", at: int, size: int, pas: Pas) -> int:
-    """What a device gives; the bus is 64 bits wide."""
+    """Read from a device; the bus is 64 bits wide."""
     bus = pe.machine.bus
     if size <= _BUS:
         return bus.read(at, size, pas, pe)
@@ -115,6 +115,6 @@ def _read(pe: "Pe", at: int, size: int, pas: Pas) -> int:
 
 
 def _write(pe: "Pe", at: int, size: int, pas: Pas, value: int) -> None:
-    """Write to a device, in halves what is wider than the bus."""
+    """Write to a device; accesses wider than the bus are split in halves."""
     for part in range(0, size, _BUS):
         pe.machine.bus.write(at + part, min(size, _BUS), value >> 8 * part & _U64, pas, pe)

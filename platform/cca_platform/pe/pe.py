@@ -1,8 +1,8 @@
 """A processing element: one engine, four worlds, and the exceptions that move it between them.
 
 A level is either a Python program (the monitor at EL3, the RMM at R-EL2, the host at NS-EL2) or AArch64 code on the
-engine. Both are reached the same way: by an exception, and left the same way: by ERET. While Python has the PE, its
-general registers are ``x``, and ``elr``/``spsr`` are the return address and PSTATE of the code that was interrupted.
+engine. Both are entered by an exception and left by ERET. While Python has the PE, its general registers are ``x``, and
+``elr``/``spsr`` are the return address and PSTATE of the interrupted code.
 """
 
 from collections.abc import Collection
@@ -29,11 +29,11 @@ _U64: Final = (1 << 64) - 1
 
 
 class Pe:
-    """One PE of a machine. ``security`` and ``el`` are its current state; SCR_EL3 of EL3 itself shows in ``security``.
+    """One PE of a machine. ``security`` and ``el`` are its current state; at EL3, ``security`` reflects SCR_EL3.
 
     ``on`` says whether it runs code of its own (PSCI), ``waiting`` whether that code sits in WFI, ``stuck`` whether it
     takes exceptions without end: then, as in WFI, only an interrupt changes anything.
-    ``paused`` is set where it has stopped before an instruction; whoever deals with that clears it.
+    ``paused`` is set when it stops before an instruction; the code that handles the stop clears it.
     ``x`` are X0..X30 and ``interrupted_at`` is (``elr``, ``spsr``), both in place.
 
     This class holds the state; what a PE does stands in a module for each reason: :mod:`~cca_platform.pe.levels`,
@@ -113,7 +113,7 @@ class Pe:
 
     @property
     def elr(self) -> int:
-        """Return address of the exception that is being handled: where the interrupted code goes on."""
+        """The return address of the exception that is being handled, where the interrupted code resumes."""
         return self.words[w.P_PC]
 
     @elr.setter
@@ -122,7 +122,7 @@ class Pe:
 
     @property
     def spsr(self) -> int:
-        """PSTATE of the interrupted code."""
+        """The PSTATE of the interrupted code."""
         return self.words[w.P_PSTATE]
 
     @spsr.setter
@@ -131,12 +131,12 @@ class Pe:
 
     @property
     def retired(self) -> Instructions:
-        """Instructions that this PE has retired."""
+        """The number of instructions that this PE has retired."""
         return Instructions(self.words[w.P_RETIRED])
 
     @property
     def engine(self) -> "Engine":
-        """The processor; made when it is first needed."""
+        """The processor, created on first use."""
         if self._engine is None:
             from cca_platform.engine.engine import Engine
 
@@ -155,13 +155,13 @@ class Pe:
 
     @property
     def has_engine(self) -> bool:
-        """Whether code has run on this PE since its reset."""
+        """True if code has run on this PE since its reset."""
         return self._engine is not None
 
     def stop_before(self, addresses: Collection[int]) -> None:
         """Stop the machine, with the reason ``BREAKPOINT``, before each instruction at these virtual addresses.
 
-        In whatever world and translation regime; the next run does the instruction. Code elsewhere runs as fast.
+        In any world and translation regime; the next run executes the instruction. Other code does not run slower.
         """
         self._stops = frozenset(addresses)
         if self._engine is not None:
@@ -179,26 +179,26 @@ class Pe:
 
     @property
     def resumes(self) -> bool:
-        """Whether it has stopped before an instruction in the middle of a block: the rest of that comes first."""
+        """True if it has stopped in the middle of a block, the rest of which runs first."""
         words = self.words
         return words[w.P_BLOCK_END] != 0 and words[w.P_BLOCK_PC] < words[w.P_PC] < words[w.P_BLOCK_END]
 
     def rearm(self) -> None:
-        """Stop again where the last stop was: the PC is another now, or is to be looked at anew."""
+        """Stop again at the last stop, because the PC has changed or must be checked again."""
         self.stop_before(self._stops)
 
     def id_register(self, op0: int, op1: int, crn: int, crm: int, op2: int) -> int:
-        """An identification register as the PE itself has it; encodings without a register read as zero."""
+        """The PE's own value of an identification register; unallocated encodings read as zero."""
         return self.ids.read(op0, op1, crn, crm, op2)
 
     @property
     def gic(self) -> "CpuInterface":
-        """The CPU interface of the interrupt controller, which knows what the timers of this PE signal now."""
+        """The CPU interface of the interrupt controller, updated with the signals of this PE's timers."""
         delivery.tell_timers(self)
         return self.cpu_interface
 
     def power_off(self) -> None:
-        """Run no code any more; what it has of timers and SErrors is lost."""
+        """Turn the PE off; its timers and pending SErrors are lost."""
         self.on = False
         words = self.words
         for timer in range(len(timers.INTIDS)):
@@ -208,14 +208,14 @@ class Pe:
         delivery.tell_timers(self)
 
     def reset(self) -> None:
-        """As after power-on: off, without a register, a translation or a pending exception of before."""
+        """Reset to the power-on state: off, without previous registers, translations or pending exceptions."""
         self.close()
         self._power_on()
         self.tlb.reset()
         self.moves += 1
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Release the engine."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None

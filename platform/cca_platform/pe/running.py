@@ -1,4 +1,4 @@
-"""Running and stepping: code of a PE until something happens, and what the engine's interrupt hook does meanwhile."""
+"""Running and stepping the code of a PE, and the engine's interrupt hook."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["BREAKPOINT", "count_fruitless", "end_turn", "interrupt", "retire_one", "run", "step"]
 
 BREAKPOINT: Final = "breakpoint"
-"""Why a machine stops before an instruction that ``Pe.stop_before`` names."""
+"""The reason of a stop before an instruction that ``Pe.stop_before`` names."""
 _HCR_VSE: Final = Hcr.vse.mask
 _EL_LOW, _EL_ONES = Pstate.el.low, Pstate.el.ones
 _LAST: Final = (1 << 64) - 1  # the last address
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
-_SLICE: Final = 4_000_000  # instructions without a look at signals: about 10 ms
+_SLICE: Final = 4_000_000  # instructions without a check for signals: about 10 ms
 _NON_SECURE: Final = int(SecurityState.NON_SECURE)
 
 
 def run(pe: "Pe", until: Ticks | None = None, limit: Instructions | None = None) -> None:
     """Run code of this PE until the counter reads ``until`` or all PEs have retired ``limit``.
 
-    It returns earlier when there is none to run: the PE waits or is off, or the machine stops.
+    It returns earlier if there is none to run: the PE waits or is off, or the machine stops.
     """
     pe.turn_over = False
     clock = pe.clock
@@ -44,7 +44,7 @@ def run(pe: "Pe", until: Ticks | None = None, limit: Instructions | None = None)
 
 
 def end_turn(pe: "Pe") -> None:
-    """Let ``run`` return at the next block: another PE has an interrupt."""
+    """Make ``run`` return at the next block, because another PE has an interrupt."""
     pe.turn_over = True
     pe.words[w.P_SLICE_END] = 0
     interrupts.set_budget(pe.address)
@@ -53,7 +53,7 @@ def end_turn(pe: "Pe") -> None:
 def step(
     pe: "Pe", until: Ticks | None = None, limit: Instructions | None = None, alone: bool = False
 ) -> None:
-    """Run the code of the current level until something happens, and deal with that.
+    """Run the code of the current level until an event, and handle the event.
 
     At most until the counter reads ``until`` or all PEs have retired ``limit``, which is no event: the next step goes
     on as if it had never paused. Neither is a stop before an instruction: the rest of its block comes before anything
@@ -74,7 +74,7 @@ def step(
 
 
 def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool) -> None:
-    """A step of code that there is."""
+    """Do a step, when there is code to run."""
     machine = pe.machine
     inputs, words = machine.inputs, pe.words
     resumes = words[w.P_BLOCK_END] != 0 and pe.resumes
@@ -137,7 +137,7 @@ def _comes_first(pe: "Pe", resumes: bool) -> bool:
 
 
 def _set_bounds(pe: "Pe", until: Ticks | None, limit: Instructions | None, resumes: bool) -> None:
-    """How far the engine may run: the next event, what the caller says, and what is left of a block in any case."""
+    """How far the engine may run: to the next event or the caller's limit, but at least to the end of a block."""
     machine, clock, words = pe.machine, pe.clock, pe.words
     due = timers.NEVER if machine.events.next is None else machine.events.next
     words[w.P_SLICE_END] = due if until is None else min(until, due)
@@ -156,7 +156,7 @@ def _stopped_before(pe: "Pe", start: int, retired: int) -> None:
     end = min(block + words[w.P_BLOCK_SIZE], _LAST)
     hooks.uncount(pe.address)
     if words[w.P_RETIRED] == retired:
-        return  # it stands where it stood
+        return  # it has not moved
     if pc == block:
         end = 0
     elif block == start and pc < words[w.P_BLOCK_END]:
@@ -184,7 +184,7 @@ def _wait(pe: "Pe") -> None:
 
 
 def interrupt(pe: "Pe", number: int) -> bool:
-    """The engine's interrupt hook: whether it may go on with what the block now holds."""
+    """The engine's interrupt hook; returns True if it may continue with the contents of the block."""
     pe.reloaded = False
     pe.el = el = pe.words[w.P_PSTATE] >> _EL_LOW & _EL_ONES
     security = pe.security
@@ -208,7 +208,7 @@ def _settle(pe: "Pe") -> int:
     if words[w.P_SECURITY] != security:
         words[w.P_SECURITY] = security
         words[w.P_SCR] = pe.machine.scr[security]
-        pe.tlb.stale = True  # the engine's TLB does not know security states
+        pe.tlb.stale = True  # the engine's TLB has no security states
     if words[w.P_SIGNALS] or words[w.P_HCR] & _HCR_VSE:
         return int(interrupts.due(pe.address, words[w.P_PSTATE]))
     return 0
@@ -224,6 +224,6 @@ def count_fruitless(pe: "Pe") -> None:
 
 
 def retire_one(pe: "Pe") -> None:
-    """Account for an instruction that was done on the engine's behalf."""
+    """Account for an instruction that was emulated for the engine."""
     pe.words[w.P_RETIRED] += 1
     pe.clock.retire(1)

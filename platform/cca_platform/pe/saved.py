@@ -1,4 +1,4 @@
-"""The saved state of a PE: registers by name, and what beside them code or a level in Python can tell."""
+"""The saved state of a PE: registers by name, and all else that code or a Python level can observe."""
 
 import ctypes
 import struct
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
     class WordsState(State, frozen=True, tag="pe.words/1"):
-        """The words of the PE block that are state, by their names in its layout."""
+        """The words of the PE block that are state, by name in its layout."""
 
         def __init__(self, *values: int) -> None: ...
 
     class RegistersState(State, frozen=True, tag="pe.registers/1"):
-        """The registers that the engine holds, by the names of ``frame.SAVED``; a vector register is 16 bytes."""
+        """The registers of the engine by name in ``frame.SAVED``; a vector register is 16 bytes."""
 
         def __init__(self, *values: int | bytes) -> None: ...
 
@@ -47,7 +47,7 @@ __all__ = ["EngineState", "PeState", "RegistersState", "WordsState", "restore", 
 
 
 class EngineState(State, frozen=True, tag="pe.engine/1"):
-    """A PE that has run code. ``claimed`` is what its exclusive monitor holds: address, low word, high word."""
+    """A PE that has run code. ``claimed`` is the state of its exclusive monitor: address, low word, high word."""
 
     registers: RegistersState
     os_lock: bool
@@ -89,7 +89,7 @@ _address: Final = ctypes.addressof(_buffer)
 
 
 def save(pe: "Pe") -> PeState:
-    """Everything of the PE, as plain data."""
+    """The state of the PE, as plain data."""
     return PeState(
         security=int(pe.security),
         el=pe.el,
@@ -113,7 +113,7 @@ def _save_engine(pe: "Pe") -> EngineState:
 
 
 def restore(pe: "Pe", state: PeState) -> None:
-    """Put back what ``save`` gave, of this PE or of its like in another machine."""
+    """Restore what ``save`` returned, for this PE or its counterpart in another machine."""
     pe.security = _STATES[state.security]
     pe.el, pe.on, pe.waiting = state.el, state.on, state.waiting
     pe.stuck, pe.fruitless, pe.progress = state.stuck, state.fruitless, state.progress

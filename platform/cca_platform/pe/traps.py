@@ -1,7 +1,7 @@
-"""Instruction traps: what EL2 keeps from EL1 and EL0, and EL1 from EL0, by their control registers.
+"""Instruction traps of EL2 for EL1 and EL0, and of EL1 for EL0, by their control registers.
 
-One row for each control (DDI 0487, D1.3.6 "Configurable instruction controls"), the rows for EL1 before those for EL2.
-The engine refuses such an instruction as undefined; the rows tell where it goes, and with which syndrome.
+One row per control (DDI 0487, D1.3.6 "Configurable instruction controls"), the rows for EL1 before those for EL2. The
+engine reports such an instruction as undefined; the rows determine its target level and syndrome.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ _WFI: Final = frozenset((SystemKind.WFI,))
 
 
 class Control(NamedTuple):
-    """One control: ``kinds`` of instructions on ``encodings``, at ``levels``, trap while the bit reads ``active``."""
+    """One control: ``kinds`` of instructions on ``encodings`` trap at ``levels`` while the bit reads ``active``."""
 
     name: str
     register: str  # of cca_arch.sysregs.REGISTERS
@@ -115,15 +115,15 @@ CONTROLS: Final[tuple[Control, ...]] = (
 
 @lru_cache(maxsize=1 << 10)
 def _controls(instruction: SystemInstruction) -> tuple[Control, ...]:
-    """The rows that an instruction meets."""
+    """The rows that apply to an instruction."""
     kind, encoding = instruction.kind, instruction.encoding
     return tuple(control for control in CONTROLS if kind in control.kinds and encoding in control.encodings)
 
 
 def trap(instruction: SystemInstruction, el: int, has_el2: bool, read: Callable[[str], int]) -> tuple[int, int] | None:
-    """(ESR, target level) of an instruction at ``el`` that a control traps; None when it is undefined.
+    """(ESR, target level) of an instruction at ``el`` that a control traps; None if it is UNDEFINED.
 
-    ``read(register)`` gives a control register; ``has_el2`` says that EL2 is enabled in the security state.
+    ``read(register)`` returns a control register; ``has_el2`` says that EL2 is enabled in the security state.
     """
     for control in _controls(instruction):
         enabled = el in control.levels and (has_el2 or control.target == 1)

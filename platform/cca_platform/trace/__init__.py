@@ -1,1 +1,1 @@
-"""The stream of typed events, and where it goes."""
+"""The stream of typed events, and its sinks."""

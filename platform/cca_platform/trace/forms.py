@@ -1,7 +1,7 @@
-"""The kinds of fields that events have, and how the values of each stand in a record.
+"""The kinds of event fields, and their written form in records.
 
-An address, a register or a size is a string ``"0x..."``, a count is a number, a member of an enumeration its name,
-bytes are hexadecimal digits. The kind is part of a field's annotation, so what is written depends on nothing else::
+An address, a register or a size is a string ``"0x..."``, a count is a number, a member of an enumeration is its name,
+bytes are hexadecimal digits. The kind is part of a field's annotation and alone determines the written form::
 
     level: Annotated[Count, "level of the table"]
     ipa: Annotated[Address | UnsetType, "faulting IPA"] = UNSET   # not every event of this type has it
@@ -37,7 +37,7 @@ Written = Callable[[Any], Any]
 
 
 class Form(NamedTuple):
-    """A kind of field: its name in the reference, and the function from a value to what stands in the record."""
+    """A kind of field: its name in the reference, and the function from a value to its written form."""
 
     name: str
     written: Written
@@ -68,23 +68,23 @@ def _arguments(values: Sequence[int] | Mapping[str, int]) -> list[str] | dict[st
 Address = Annotated[int, Form("address", hex)]
 """PA, IPA, VA or the address of a device register."""
 Word = Annotated[int, Form("word", hex)]
-"""The content of a register, a size, flags."""
+"""The contents of a register, a size, flags."""
 Fid = Annotated[int, Form("FID", hex)]
-"""A function identifier: its number, even where the emitter has a member of an enumeration."""
+"""A function identifier as a number, even if the emitter passes a member of an enumeration."""
 Count = Annotated[int, Form("number", int)]
-"""What people count: levels, indexes, instructions, exit statuses."""
+"""A decimal number: levels, indexes, instructions, exit statuses."""
 Flag = Annotated[bool, Form("true or false", bool)]
-"""Yes or no."""
+"""A Boolean."""
 Name = Annotated[str | Enum, Form("name", _name)]
 """A text, or a member of an enumeration of the specifications."""
 Status = Annotated[int | Enum, Form("number or name", _status)]
-"""A status by its name where the emitter knows it, else its number."""
+"""A status: its name if the emitter knows it, else its number."""
 Octets = Annotated[bytes, Form("bytes", bytes.hex)]
 """A digest or a measurement."""
 Words = Annotated[Sequence[int], Form("words", _words)]
 """Several registers, in order."""
 Arguments = Annotated[Sequence[int] | Mapping[str, int], Form("words", _arguments)]
-"""Arguments or results: registers in order, or by the names of the specification; enumerations by their members."""
+"""Arguments or results: registers in order, or by the specification's names; enumerations by member name."""
 
 
 class FieldType(NamedTuple):
@@ -94,20 +94,20 @@ class FieldType(NamedTuple):
     form: Form
     meaning: str
     optional: bool
-    """Whether events may come without it."""
+    """True if events may lack it."""
     nullable: bool
-    """Whether None stands for "there is none"."""
+    """True if it can be null."""
 
     @property
     def written(self) -> Written:
-        """The function from a value that is there to what stands in the record."""
+        """The function from a value to its written form."""
         write = self.form.written
         return (lambda value: None if value is None else write(value)) if self.nullable else write
 
 
 @cache
 def fields_of(event: type) -> tuple[FieldType, ...]:
-    """The fields of an event type, in the order in which they stand in a record."""
+    """The fields of an event type in record order."""
     return tuple(_field(name, hint) for name, hint in get_type_hints(event, include_extras=True).items())
 
 

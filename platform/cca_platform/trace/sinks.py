@@ -1,4 +1,4 @@
-"""Where trace records go: a JSON Lines file, a terminal, a list, a counter."""
+"""Trace sinks: a JSON Lines file, a terminal, a list, a counter."""
 
 import contextlib
 import os
@@ -15,10 +15,10 @@ __all__ = ["Console", "Counts", "JsonLines", "Listing", "render"]
 
 
 class JsonLines:
-    """A file with one JSON object a line. Each record is in the file at once, so a killed run loses nothing.
+    """A file with one JSON object per line. Each record is in the file at once, so a killed run loses nothing.
 
-    MachineError when the file cannot be opened. A file that stops taking bytes (disk full) does not disturb the run:
-    it keeps every whole line up to there, nothing is added after it, and ``close`` says so.
+    Raises MachineError if the file cannot be opened. If the file cannot be written any further (disk full), the run
+    continues: the file keeps every complete line up to that point, and ``close`` reports the error.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -78,11 +78,11 @@ class Listing(list[Record]):
         self.append(record)
 
     def close(self) -> None:
-        """Nothing to do: the list stays."""
+        """Do nothing: the list stays available."""
 
 
 class Counts:
-    """How often each event came: ``counts.events["smc.call"]``, and each command: ``counts.commands["REC_ENTER"]``."""
+    """Counts of each event, ``counts.events["smc.call"]``, and each command, ``counts.commands["REC_ENTER"]``."""
 
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()
@@ -95,7 +95,7 @@ class Counts:
             self.commands[str(record["cmd"])] += 1
 
     def close(self) -> None:
-        """Nothing to do: the counts stay."""
+        """Do nothing: the counts stay available."""
 
 
 _RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
@@ -115,7 +115,7 @@ def _text(value: Any) -> str:
 
 
 def render(record: Record, colour: bool = False) -> str:
-    """One line for people: time, PE, world and level, event, fields."""
+    """Format a record as one line: time, PE, world and level, event, fields."""
     fields = dict(record)
     _, time, pe, world, el, event = (fields.pop(key, None) for key in ("seq", "time", "pe", "world", "el", "event"))
     time, event = ("-" if value is None else _text(value) for value in (time, event))
@@ -141,7 +141,7 @@ class Console:
         self._failed: OSError | None = None
 
     def write(self, record: Record) -> None:
-        """Show a record."""
+        """Print a record."""
         if self._failed is None and not self.gone:
             try:
                 self.stream.write(render(record, self.colour) + "\n")
@@ -151,7 +151,7 @@ class Console:
                 self._failed = error
 
     def close(self) -> None:
-        """Bring everything to the stream; MachineError when it failed."""
+        """Flush the stream; raises MachineError if writing has failed."""
         if self._failed is not None:
             raise MachineError(f"the trace must have a stream that takes it, not one with {self._failed.strerror}")
         if not self.gone:

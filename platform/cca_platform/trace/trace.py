@@ -1,13 +1,13 @@
-"""One stream of typed events: what happened, when, on which PE, in which world.
+"""A stream of typed events: what happened, when, on which PE, in which world.
 
-Whoever emits pays nothing while tracing is off::
+Emitters cost almost nothing while tracing is off::
 
     if trace.on:
         trace.emit(GptChange(pa=pa, size=GRANULE_SIZE, old=Gpi.NON_SECURE, new=Gpi.REALM), pe=pe)
 
-An event becomes a record ``seq, time, pe, world, el, event`` followed by its fields in their written form: the classes
-are in :mod:`cca_platform.trace.events`, the forms in :mod:`cca_platform.trace.forms`. Times are ticks of the machine's
-counter. Nothing in a record depends on the host, so two runs with the same inputs give the same bytes.
+An event becomes a record ``seq, time, pe, world, el, event`` followed by its fields in their written form. The classes
+are in :mod:`cca_platform.trace.events`, the forms in :mod:`cca_platform.trace.forms`. Times are ticks of the system
+counter. Nothing in a record depends on the host, so two runs with the same inputs write the same bytes.
 """
 
 from collections import deque
@@ -36,17 +36,17 @@ WORLDS = {
 
 
 class Sink(Protocol):
-    """Where records go: the ready record, in order; ``close`` reports what could not be kept as a MachineError."""
+    """Takes finished records in order; ``close`` raises MachineError if some could not be kept."""
 
     def write(self, record: Record) -> None:
         """Take a record."""
 
     def close(self) -> None:
-        """The stream is over."""
+        """End the stream."""
 
 
 class Source(Protocol):
-    """The PE that an event is about."""
+    """The PE of an event."""
 
     @property
     def index(self) -> int:
@@ -63,12 +63,12 @@ class Source(Protocol):
 
 @cache
 def _plan(event: type[Event]) -> tuple[str, tuple[tuple[str, Written], ...]]:
-    """How to write events of a type: their name, and the written form of each field."""
+    """The written form of an event type: its name, and the form of each field."""
     return name_of(event), tuple((field.name, field.written) for field in fields_of(event))
 
 
 def to_words(logger: object, method: str, record: Record) -> Record:
-    """The first structlog processor: the typed event, which comes as ``event``, in its written form."""
+    """The first structlog processor: converts the typed event in ``event`` to its written form."""
     event: Event = record["event"]
     record["event"], plan = _plan(type(event))
     for name, written in plan:
@@ -79,7 +79,7 @@ def to_words(logger: object, method: str, record: Record) -> Record:
 
 
 def to_sinks(logger: object, method: str, record: Record) -> tuple[tuple[Record], dict[str, Any]]:
-    """The last structlog processor: hand the record over as it is."""
+    """The last structlog processor: passes the record on unchanged."""
     return (record,), {}
 
 
@@ -89,7 +89,7 @@ def _raise(error: BaseException) -> bool:
 
 
 class _Fan:
-    """The structlog logger that gives a record to every sink."""
+    """The structlog logger, which passes records to every sink."""
 
     def __init__(self, trace: "Trace") -> None:
         self.trace = trace
@@ -118,7 +118,7 @@ class Trace:
         self.seq = 0
         self.sinks: list[Sink] = []
         self.tail: deque[Record] = deque(maxlen=_TAIL)
-        """The last records, for a report of what went wrong."""
+        """The last records, for error reports."""
         self.keep: Callable[[BaseException], bool] = _raise
         """Takes what a sink or processor raises: True if it keeps it for later, and the emitter goes on."""
         self._processors = processors
@@ -127,12 +127,12 @@ class Trace:
             self.add(sink)
 
     def add(self, sink: Sink) -> None:
-        """Send the events from now on to ``sink`` too, which first gets the head of the trace."""
+        """Add ``sink``, which gets the head of the trace and all events from now on."""
         self.sinks.append(sink)
         head = {"seq": None, "time": self.clock(), "pe": None, "world": None, "el": None}
         sink.write(to_words(None, "", {**head, "event": TraceStart(schema=SCHEMA, realmlab=__version__)}))
         if self._log is None:
-            import structlog  # 80 ms that a run without a trace does not pay
+            import structlog  # takes 80 ms, which a run without a trace saves
 
             processors: list[Any] = [
                 to_words,
@@ -158,7 +158,7 @@ class Trace:
         return process
 
     def remove(self, sink: Sink) -> None:
-        """Send ``sink`` nothing any more; without another one the trace is off."""
+        """Remove ``sink``; without sinks, the trace is off."""
         if sink in self.sinks:
             self.sinks.remove(sink)
         self.on = bool(self.sinks)
@@ -166,9 +166,9 @@ class Trace:
     def emit(
         self, event: Event, pe: Source | None = None, world: SecurityState | None = None, el: int | None = None
     ) -> None:
-        """Add an event; call it, and make the event, only ``if trace.on``.
+        """Emit an event; create and emit events only ``if trace.on``.
 
-        ``world`` and ``el`` are those of ``pe`` unless they are given.
+        ``world`` and ``el`` default to those of ``pe``.
         """
         if not self.on:
             return
@@ -182,7 +182,7 @@ class Trace:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """No events inside the ``with`` block, for instance while a debugger looks around."""
+        """Emit no events inside the ``with`` block, for example while a debugger inspects the machine."""
         was, self.on = self.on, False
         try:
             yield
@@ -190,7 +190,7 @@ class Trace:
             self.on = was
 
     def close(self) -> None:
-        """Close every sink; the first MachineError of one of them is raised when all are closed."""
+        """Close every sink; then raise the first MachineError of any of them."""
         self.on = False
         sinks, self.sinks[:] = list(self.sinks), []
         failed: MachineError | None = None
