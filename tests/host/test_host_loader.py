@@ -142,7 +142,7 @@ class TestRefusals:
             (elf(segments=()), "no loadable segments (PT_LOAD)"),
             (
                 elf([(RAM_BASE, bytes(16), 0x20), (RAM_BASE + 0x10, bytes(16), 16)]),
-                "overlapping segments, 0x80000000..0x80000020 and 0x80000010..0x80000020: mend its linker script",
+                "overlapping segments, 0x80000000..0x80000020 and 0x80000010..0x80000020: fix its linker script",
             ),
             (elf(entry=0x1000), "has its entry 0x1000 outside its segments: set ENTRY in its linker script"),
             (elf([(RAM_BASE, bytes(16), 8)]), "has a segment of 0x10 bytes in the file, 0x8 in memory: link it again"),

@@ -66,7 +66,7 @@ _STATUS: Final = {
 
 
 def published(result: RunResult) -> RunResult:
-    """A result of the VMM as the API gives it: its reason is one of ``Reason``."""
+    """A result of the VMM as the API returns it: its reason is a ``Reason``."""
     return replace(result, reason=Reason(result.reason.value))
 
 

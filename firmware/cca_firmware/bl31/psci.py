@@ -66,7 +66,7 @@ class PsciService:
         return PsciState(tuple(int(state) for state in self.power))
 
     def restore(self, state: PsciState) -> None:
-        """Put back what :meth:`save` gave."""
+        """Restore what :meth:`save` returned."""
         self.power[:] = [AffinityInfo(power) for power in state.power]
 
     def _version(self, pe: "Pe", x: memoryview) -> None:

@@ -146,7 +146,7 @@ def _check_overlap(segments: list[Segment], name: str) -> None:
         if low.top > high.base:
             raise LoadError(
                 f"{name} has overlapping segments, {low.base:#x}..{low.top:#x} and {high.base:#x}..{high.top:#x}: "
-                "mend its linker script"
+                "fix its linker script"
             )
 
 

@@ -106,7 +106,7 @@ class Vmm(Run):
     def destroy(self) -> None:
         """Destroy the Realm, return its granules to the host, and check that they are zero.
 
-        On a machine that runs nothing any more there is nobody to return them.
+        On a stopped machine, the RMM cannot return them.
         """
         if self.phase is Phase.DESTROYED:
             return

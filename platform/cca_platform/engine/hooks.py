@@ -76,7 +76,7 @@ def _word_at(p: int, el: int, pc: int) -> int:
 
 @jit("i8(i8)")
 def _returned(p: int) -> int:
-    """Whether the block that ran last ended with an exception return, be it at EL1 or EL2."""
+    """True if the last block ended with an exception return, at EL1 or EL2."""
     last = load64(p + 8 * w.P_BLOCK_PC) + load64(p + 8 * w.P_BLOCK_SIZE) - 4
     for el in range(1, 3):
         load_regime(p, el)

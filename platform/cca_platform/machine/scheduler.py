@@ -41,7 +41,7 @@ class Runner(Protocol):
         """True if it waits and no interrupt wakes it."""
 
     def lost(self) -> bool:
-        """Whether it takes exceptions without end, and no interrupt can change that."""
+        """True if it takes exceptions endlessly and no interrupt can change that."""
 
     def deadline(self) -> Ticks | None:
         """When one of its timers next changes what it signals."""

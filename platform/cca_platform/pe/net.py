@@ -1,8 +1,8 @@
-"""The net below everything that software can set off: what falls into it is a fault of the model.
+"""The safety net below everything that software can cause: what it catches is a fault of the model.
 
-Whatever a guest does, it gets a status or a fault. An exception of Python that comes out of a call or a run all the
-same becomes InternalError, with a bundle for whoever mends the fault: the error, what ran and for how long, the inputs,
-the end of the trace and the registers of every PE.
+Whatever a guest does, it gets a status or a fault. A Python exception that nevertheless leaves a call or a run becomes
+InternalError, with a bundle for the bug report: the error, what ran and for how long, the inputs, the end of the trace
+and the registers of every PE.
 """
 
 import sys
@@ -44,7 +44,7 @@ def internal_error(machine: "Machine", error: Exception) -> InternalError | None
 
 
 def _outside(frames: TracebackType | None) -> bool:
-    """Whether code that is no part of Realmlab, nor of what it stands on, has raised an exception or passed it on."""
+    """True if code outside Realmlab and its dependencies has raised an exception or passed it on."""
     while frames is not None:
         root = str(frames.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
         if root not in _OWN and root not in _LIBRARIES and root not in sys.stdlib_module_names:
@@ -90,7 +90,7 @@ def _libraries() -> dict[str, str]:
 
 
 def _had(get: Callable[[], object]) -> object:
-    """What ``get`` gives, or why it cannot: a bundle without it is better than none."""
+    """The result of ``get``, or why it failed: an incomplete bundle is better than none."""
     try:
         return get()
     except Exception as error:

@@ -220,7 +220,7 @@ class RsiReturn(Event, frozen=True, kw_only=True, tag="rsi.return"):
 
     fid: Annotated[Fid, "X0 of the call"]
     cmd: Annotated[Name, "the command"]
-    status: Annotated[Status, "X0 of the answer"]
+    status: Annotated[Status, "X0 of the result"]
     results: Annotated[Arguments, "its results"]
     failed: Annotated[Name | None, "the failure condition that held"]
     rec: Annotated[Address, "the calling REC"]

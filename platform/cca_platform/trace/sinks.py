@@ -129,9 +129,9 @@ def render(record: Record, colour: bool = False) -> str:
 
 
 class Console:
-    """Lines for people on a text stream; in colour when the stream is a terminal, unless ``colour`` says otherwise.
+    """Readable lines on a text stream, in colour if it is a terminal, unless ``colour`` says otherwise.
 
-    ``gone`` says that nobody reads the stream any more (``| head``), which is no error.
+    ``gone`` says that the reader has closed the stream (``| head``), which is not an error.
     """
 
     def __init__(self, stream: TextIO, colour: bool | None = None) -> None:

@@ -59,4 +59,4 @@ def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
     for symbol in found.symbols:
         print(f"  {symbol.address:#014x}  {symbol.size:#10x}  {symbol.name}{'()' if symbol.function else ''}")
     if repaired is not None:
-        print(f"mended copy: {repaired}", file=sys.stderr)
+        print(f"repaired copy: {repaired}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """The output of commands: messages on stderr, guest output on stdout, and the exit statuses.
 
-Whoever reads the output may stop at any time (``| head``): that is a quiet end, for every command. A stream that takes
-no more for another reason, such as a full disk, is status 2 and one line.
+The reader of the output may stop at any time (``| head``); every command then ends quietly. A stream that fails for
+another reason, such as a full disk, causes status 2 and one line.
 """
 
 import os
@@ -36,7 +36,7 @@ def _discard(stream: TextIO) -> None:
 
 @contextmanager
 def quietly(stream: TextIO | None) -> Iterator[None]:
-    """A block that writes to ``stream``, and ends without an error when nobody reads it any more."""
+    """A block that writes to ``stream`` and ends without an error if the reader closes it."""
     try:
         yield
         if stream is not None:

@@ -108,7 +108,7 @@ class Uarts:
                 self.lost = f"file {file.name!r} must take everything that {uart} sends ({error.strerror})"
 
     def unseen(self, sent: Iterable[str]) -> list[str]:
-        """Those of the UARTs that nobody sees on stdout, if none of them is seen there."""
+        """The UARTs whose output does not go to stdout, if none of them goes there."""
         speaking = list(sent)
         return [] if self._shown & set(speaking) else speaking
 

@@ -1,4 +1,4 @@
-"""Look at a token that nobody trusts: as much of it as can be read, and everything that is odd about it."""
+"""Look at an untrusted token: reads as much as possible, and lists everything that is odd."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
