@@ -20,6 +20,7 @@ from realmlab.options import (
     MachineOptions,
     NsMachineOptions,
     NsRunOptions,
+    RealmJobOptions,
     RealmOptions,
     RealmRunOptions,
     declared,
@@ -29,7 +30,7 @@ from realmlab.options import (
 
 API: list[tuple[Callable[..., Any], tuple[type, ...], set[str]]] = [
     (realmlab.Machine.__init__, (MachineOptions,), {"self", "board"}),
-    (realmlab.Machine.run_realm, (RealmOptions,), {"self", "payload"}),
+    (realmlab.Machine.run_realm, (RealmJobOptions,), {"self", "payload"}),
     (realmlab.Machine.realm, (RealmOptions,), {"self", "payload"}),
     (realmlab.Realm.run, (RealmRunOptions,), {"self"}),
     (realmlab.NsMachine.__init__, (NsMachineOptions,), {"self", "images", "board"}),

@@ -5,6 +5,7 @@ An invalid value raises MachineError, which names the parameter between backquot
 
 import os
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +68,13 @@ def address(name: str, value: Any) -> int:
 def ranges(name: str, value: Any) -> list[tuple[int, int]]:
     """A list of (base, size) pairs or strings such as 0x90000000:64K."""
     return [parse_range(one) if isinstance(one, str) else (one[0], one[1]) for one in value]
+
+
+def seconds(name: str, value: Any) -> float:
+    """A time in seconds, more than none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= threading.TIMEOUT_MAX:
+        raise MachineError(f"`{name}` must be a number of seconds, more than 0, not {value!r}")
+    return float(value)
 
 
 def several(name: str, value: Any) -> tuple[Any, ...]:

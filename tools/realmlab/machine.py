@@ -10,13 +10,14 @@ from cca_firmware.boot import boot
 from cca_host.kvm import RmiError, System
 from cca_host.kvmtool import RunOptions, RunResult, Vmm
 from cca_host.kvmtool.interrupt import interruptible
+from cca_host.kvmtool.options import EXIT_LIMIT, RunReason
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
 from cca_rmm.rmm import Rmm
 
 from .cpu import Cpu
 from .hooks import Hook, Hooks
-from .options import BOARD, MachineOptions, RealmOptions, read, takes
+from .options import BOARD, MachineOptions, RealmJobOptions, RealmOptions, read, takes
 from .payloads import find_payload
 from .realm import Realm
 from .results import Reason, published
@@ -69,20 +70,29 @@ class Machine(Session):
         self._add(realm)
         return realm
 
-    @takes(RealmOptions)
-    def run_realm(self, payload: str | os.PathLike[str], **options: Unpack[RealmOptions]) -> RunResult:
+    @takes(RealmJobOptions)
+    def run_realm(self, payload: str | os.PathLike[str], **options: Unpack[RealmJobOptions]) -> RunResult:
         """Build a Realm for ``payload``, run it to its end, and destroy it. All its granules return to the host.
 
         ``payload`` is as for ``realm``. Raises MachineError if the options cannot be met; what happens inside the Realm
         is in the result. A breakpoint or a ``stop`` ends the Realm here; to continue from one, use ``realm``.
         """
-        realm = self._realm(payload, read(RealmOptions, options))
+        given = read(RealmJobOptions, options)
+        timeout, silence = given.pop("timeout"), given.pop("silence")
+        realm = self._realm(payload, given)
         vmm = realm._vmm
-        with self._calls.call("run_realm"), interruptible(vmm.interrupt), self._running(realm) as hooks:
+        with (
+            self._calls.call("run_realm"),
+            interruptible(vmm.interrupt),
+            self._running(realm) as hooks,
+            realm._within(timeout, silence) as wall,
+        ):
             try:
                 vmm.build()
                 self._add(realm)
                 realm._go(hooks)
+                if wall.text:
+                    vmm.over(EXIT_LIMIT, RunReason.LIMIT, wall.text)
             except RmiError as error:
                 vmm.fail(str(error))
             finally:

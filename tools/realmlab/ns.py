@@ -25,9 +25,11 @@ from .images import load_bias, parse_image
 from .options import BOARD, NsMachineOptions, NsRunOptions, RunOptions, read, takes
 from .results import End, NsResult, Reason, judge
 from .session import Session
+from .wall import WallLimits
 
 __all__ = ["NsMachine"]
 
+_NO_WALL = WallLimits(None, None, lambda: None)
 _RESETS = 16  # in a run that waits for a string
 
 Image = str | os.PathLike[str] | NsImage
@@ -74,6 +76,7 @@ class NsMachine(Session):
         super().__init__(board, given)
         kept = (Bank(base, size) for base, size in given["nonvolatile"])
         self._why: Reason | None = None
+        self._wall = _NO_WALL
         tell = given["on_output"]
         self._consoles = Consoles(self.platform, self._seen, None if tell is None else self._calls.guarded(tell))
         try:
@@ -102,7 +105,7 @@ class NsMachine(Session):
         ``expect`` are those that must appear by the end. ``max_insns``: the PEs retired this many instructions in all.
         ``max_resets``: one reset more than this; with 0, a reset is a normal end. ``on_output(uart, bytes)`` gets what
         the UARTs send, as they send it. The first run has what they sent in the boot, too. After ``until``, a
-        breakpoint or a limit, the next call resumes the run.
+        breakpoint or a limit, the next call resumes the run. ``timeout`` and ``silence`` are in seconds of wall time.
         """
         given = read(NsRunOptions, options)
         max_insns, max_resets = given["max_insns"], given["max_resets"]
@@ -111,13 +114,22 @@ class NsMachine(Session):
         platform, consoles = self.platform, self._consoles
         self._calls.must_be_free("run")
         self._why = None
-        consoles.start(watch, None if tell is None else self._calls.guarded(tell))
+        guarded = None if tell is None else self._calls.guarded(tell)
+        self._wall = wall = WallLimits(given["timeout"], given["silence"], lambda: self._pause(Reason.LIMIT))
+
+        def heard(uart: str, data: bytes) -> None:
+            wall.heard()
+            if guarded is not None:
+                guarded(uart, data)
+
+        consoles.start(watch, guarded if given["silence"] is None else heard)
         if self.trace.on:
             names = " ".join(image.name for image in self._images)
             self.trace.emit(RunStart(board=platform.board.name, payload=names, clock=platform.clock.mode))
         start, ticks = perf_counter(), platform.clock.now
-        with self._calls.call("run"), _interruptible(self._pause):
+        with self._calls.call("run"), _interruptible(self._pause), wall:
             end, retired, resets = self._run(max_insns, max_resets)
+        platform.go_on()  # a limit that came too late
         consoles.end_lines()
         status, reason, message = judge(platform, end, watch, max_resets)
         if self.trace.on:
@@ -149,7 +161,8 @@ class NsMachine(Session):
             if end is None:
                 continue
             if end.reason is Reason.LIMIT:
-                return end._replace(text=f"limit of {max_insns} instructions is reached"), retired, resets
+                reached = self._wall.text or f"limit of {max_insns} instructions is reached"
+                return end._replace(text=reached), retired, resets
             if end.reason is not Reason.SYSTEM_RESET:
                 return end, retired, resets
             resets.append(end.text.removeprefix("system reset").removeprefix(": "))
@@ -210,7 +223,7 @@ class NsMachine(Session):
         limit = read(RunOptions, {"max_insns": max_insns})["max_insns"]
         self._calls.must_be_free("expect")
         expected = consoles.expect(name, pattern)
-        self._why = None
+        self._why, self._wall = None, _NO_WALL
         consoles.start(Watch(), None)
         end = End(Reason.UNTIL, "")
         try:

@@ -20,6 +20,7 @@ from .checks import (
     paths,
     patterns,
     ranges,
+    seconds,
     several,
     size,
     text,
@@ -36,9 +37,11 @@ __all__ = [
     "NsMachineOptions",
     "NsRunOptions",
     "Option",
+    "RealmJobOptions",
     "RealmOptions",
     "RealmRunOptions",
     "RunOptions",
+    "WallOptions",
     "declared",
     "payload_completion",
     "read",
@@ -126,7 +129,32 @@ class RunOptions(TypedDict, total=False):
     ]
 
 
-class RealmRunOptions(RunOptions, total=False):
+class WallOptions(RunOptions, total=False):
+    """What a run takes that lasts until something ends it."""
+
+    timeout: Annotated[
+        float | None,
+        Option(
+            default=None,
+            help="End the run (exit status 4) after this many seconds of wall time.",
+            metavar="SECONDS",
+            kind=float,
+            check=optional(seconds),
+        ),
+    ]
+    silence: Annotated[
+        float | None,
+        Option(
+            default=None,
+            help="End the run (exit status 4) when no console sends anything for this many seconds of wall time.",
+            metavar="SECONDS",
+            kind=float,
+            check=optional(seconds),
+        ),
+    ]
+
+
+class RealmRunOptions(WallOptions, total=False):
     """What a run of a live Realm takes."""
 
     until: Annotated[
@@ -213,6 +241,10 @@ class RealmOptions(RunOptions, total=False):
     ]
 
 
+class RealmJobOptions(RealmOptions, WallOptions, total=False):
+    """What a Realm takes that is built, run to its end and destroyed."""
+
+
 class NsMachineOptions(MachineOptions, total=False):
     """What a machine with Non-secure images takes."""
 
@@ -249,7 +281,7 @@ class NsMachineOptions(MachineOptions, total=False):
     ]
 
 
-class NsRunOptions(RunOptions, total=False):
+class NsRunOptions(WallOptions, total=False):
     """What a run of Non-secure images takes."""
 
     until: Annotated[
@@ -298,7 +330,7 @@ class NsRunOptions(RunOptions, total=False):
 
 
 # -- messages --------------------------------------------------------------------------------------------------------
-_TABLES: Final = (MachineOptions, RealmOptions, NsMachineOptions, NsRunOptions)
+_TABLES: Final = (MachineOptions, RealmJobOptions, NsMachineOptions, NsRunOptions)
 
 
 def spelled(message: str) -> str:

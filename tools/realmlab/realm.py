@@ -25,6 +25,7 @@ from .results import Progress, Reason, published
 from .symbols import Symbols
 from .vcpu import Owner, Vcpu, inspector_of
 from .views import RecView, RttView
+from .wall import WallLimits
 
 __all__ = ["Realm"]
 
@@ -72,6 +73,7 @@ class Realm:
         self._expected: Expected | None = None
         self._until = b""
         self._why: Reason | None = None
+        self._wall = WallLimits(None, None, lambda: None)
 
     # -- state --------------------------------------------------------------------------------------------------
     @property
@@ -153,11 +155,13 @@ class Realm:
         """Run until the Realm ends, a breakpoint, a ``stop``, Ctrl-C, or one of these conditions.
 
         ``until``: its console shows this string. ``max_insns``: it retired this many instructions in this run, or up
-        to a block of code more. Pauses do not change what the Realm does.
+        to a block of code more. ``timeout``, ``silence``: seconds of wall time are over. Pauses do not change what the
+        Realm does.
         """
         given = read(RealmRunOptions, options)
         with self.machine._calls.call("run"):
-            return self._run(given["max_insns"], given["until"], self._interrupted)
+            wall = self._within(given["timeout"], given["silence"])
+            return self._run(given["max_insns"], given["until"], self._interrupted, wall)
 
     def step(self, count: int = 1) -> Vcpu:
         """Run ``count`` instructions on the vCPU whose turn it is, and return that vCPU.
@@ -181,13 +185,15 @@ class Realm:
         assert running is not None
         return Vcpu(self.machine, running, self.symbols)
 
-    def _run(self, max_insns: int | None, until: str | None, interrupt: Callable[[], object]) -> Progress:
+    def _run(
+        self, max_insns: int | None, until: str | None, interrupt: Callable[[], object], wall: WallLimits
+    ) -> Progress:
         self._must_be_alive()
         machine, vmm, clock = self.machine, self._vmm, self.machine.platform.clock
         retired, ticks = vmm.retired, clock.now
         self._output.clear()
         self._until, self._why = (until or "").encode(), None
-        with interruptible(interrupt), machine._running(self) as hooks:
+        with interruptible(interrupt), machine._running(self) as hooks, wall:
             machine._calls.raise_kept()  # of the exit of another Realm
             reason = self._go(hooks, None if max_insns is None else vmm.retired + max_insns)
         self._until = b""
@@ -196,7 +202,7 @@ class Realm:
         return Progress(
             reason=reason,
             status=None if end is None else end.status,
-            message="; ".join(filter(None, ("" if end is None else end.message, unseen))),
+            message="; ".join(filter(None, ("" if end is None else end.message, wall.text, unseen))),
             console=bytes(self._output),
             instructions=vmm.retired - retired,
             ticks=clock.now - ticks,
@@ -221,7 +227,12 @@ class Realm:
     def _pause(self, why: Reason) -> None:
         """Pause the run as soon as possible, for this reason."""
         self._why = self._why or why
-        self._vmm.pause(at_once=why is not Reason.INTERRUPTED)
+        self._vmm.pause(at_once=why not in (Reason.INTERRUPTED, Reason.LIMIT))  # of a signal handler, a thread
+
+    def _within(self, timeout: float | None, silence: float | None) -> WallLimits:
+        """The limits of wall time for a run, as a block."""
+        self._wall = WallLimits(timeout, silence, lambda: self._pause(Reason.LIMIT))
+        return self._wall
 
     def _interrupted(self) -> None:
         """Ctrl-C, in a signal handler."""
@@ -251,7 +262,7 @@ class Realm:
             self._expected = expected
             try:
                 with self.machine._calls.call("expect"):
-                    progress = self._run(limit, None, self._interrupted)
+                    progress = self._run(limit, None, self._interrupted, self._within(None, None))
             finally:
                 self._expected = None
             if expected.match is None:
@@ -270,6 +281,7 @@ class Realm:
 
     def _heard(self, data: bytes) -> None:
         """Take output of the Realm and look for the pattern that a run waits for."""
+        self._wall.heard()
         self._output += data
         self._unread += data
         expected = self._expected

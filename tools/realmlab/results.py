@@ -40,7 +40,7 @@ class Reason(StrEnum):
     STOPPED = "stopped"
     """A callback or another thread asked for it."""
     LIMIT = "limit"
-    """The limit of instructions or of resets was reached."""
+    """A limit was reached: of instructions, of resets, of wall time."""
     INTERRUPTED = "interrupted"
     """Ctrl-C."""
 
@@ -86,7 +86,7 @@ class NsResult(Struct, kw_only=True):
     """The result of a run of Non-secure software.
 
     ``status`` is the exit status for a command: 0 turned off, or ``until`` appeared; 1 a console showed a rejected
-    pattern or not an expected one; 3 failed; 4 instruction limit or too many resets; 130 interrupted.
+    pattern or not an expected one; 3 failed; 4 a limit; 130 interrupted.
     ``message`` explains any other than a normal end in one line, else it is empty.
     """
 

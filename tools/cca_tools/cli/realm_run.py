@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cca_tools.cli.summary import Outcome, counts, seconds, select
 from realmlab.machine import Machine
-from realmlab.options import MachineOptions, RealmOptions, declared
+from realmlab.options import MachineOptions, RealmJobOptions, declared
 
 if TYPE_CHECKING:
     from cca_host.kvmtool.options import RunResult
@@ -19,7 +19,7 @@ def run_in_realm(payload: str, options: Mapping[str, Any], tell: Callable[[bytes
     with Machine(**select(options, "board", *declared(MachineOptions))) as booted:
         gc.freeze()
         gc.enable()
-        result = booted.run_realm(payload, on_console=tell, **select(options, *declared(RealmOptions)))
+        result = booted.run_realm(payload, on_console=tell, **select(options, *declared(RealmJobOptions)))
     return Outcome(result.status, result.message, rows(payload, result), _facts(payload, result))
 
 

@@ -18,7 +18,7 @@ from realmlab.options import (
     NsMachineOptions,
     NsRunOptions,
     Option,
-    RealmOptions,
+    RealmJobOptions,
     declared,
     payload_completion,
 )
@@ -37,7 +37,7 @@ class World(StrEnum):
     NS_EL2 = "ns-el2"
 
 
-_TABLES: Final = {World.REALM: (RealmOptions,), World.NS_EL2: (NsMachineOptions, NsRunOptions)}
+_TABLES: Final = {World.REALM: (RealmJobOptions,), World.NS_EL2: (NsMachineOptions, NsRunOptions)}
 _PANELS: Final = {World.REALM: "Realms", World.NS_EL2: "Firmware-level images (--world ns-el2)"}
 
 
@@ -189,7 +189,7 @@ def run(
 ) -> int:
     """Run a payload and print its output, then a summary on stderr.
 
-    The exit status is the payload's; 2: bad input; 3: the guest failed; 4: instruction limit; 130: interrupted. With
+    The exit status is the payload's; 2: bad input; 3: the guest failed; 4: a limit; 130: interrupted. With
     --world ns-el2: 0 if the system is turned off, is reset with --no-reset, or --until appears; 1 if --until or an
     --expect did not appear on a console, or a --reject did; 4 also for too many resets.
 
