@@ -167,6 +167,12 @@ class TestEnds:
         source = f"{constant('x2', UART0)} mov w1, #45; again: str w1, [x2]; b again"
         assert run(source, reject=["^-{4096}$"], max_insns=20_000).reason == "rejected"
 
+    def test_endless_line_of_characters(self) -> None:
+        """No part of such a line ends within a character: 4098 bytes here."""
+        bytes_of = "".join(f"mov w1, #{byte}; str w1, [x2]; " for byte in "€".encode())
+        source = f"{constant('x2', UART0)} again: {bytes_of} b again"
+        assert run(source, reject=["^€{1366}$"], max_insns=20_000).reason == "rejected"
+
     def test_input(self) -> None:
         """What arrives at a UART is there to be read."""
         source = f"{constant('x2', UART0)} ldr w1, [x2]; str w1, [x2]; {OFF}"

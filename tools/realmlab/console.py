@@ -1,6 +1,7 @@
 """The consoles of a machine that runs real code: what its UARTs send, and the patterns that a run looks for."""
 
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -15,6 +16,13 @@ _LINE: Final = 4096  # bytes without a newline before they count as a line
 _EXACT: Final = "surrogateescape"  # non-text bytes round-trip
 _UNREAD: Final = 0x1_0000  # bytes of unread output to keep
 _TAIL: Final = 200  # bytes of output in a message
+
+
+def _within_character(data: bytearray) -> bool:
+    """True if bytes end with the beginning of a character in UTF-8."""
+    decoder = getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data)
+    return bool(decoder.getstate()[0])
 
 
 class Watch:
@@ -197,7 +205,7 @@ class Consoles:
             else:
                 line.extend(data)
                 self._watch.look_within(line)
-                if len(line) >= _LINE:
+                if len(line) >= _LINE and not _within_character(line):
                     self._end_line(name, line)
             if self._watch.over or (expected is not None and expected.look()):
                 self._seen()
