@@ -1,6 +1,5 @@
 """The Realm Execution Context (REC): its granules, and what an exit stores in them for the next entry."""
 
-from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -17,7 +16,6 @@ __all__ = [
     "ExitKind",
     "Rec",
     "RecState",
-    "keep",
     "kept_words",
     "psci_index",
     "vmpidr",
@@ -82,12 +80,6 @@ REC_RESET: Final[dict[str, int]] = {
     "pstate": EL1H_MASKED, "sctlr_el1": SCTLR_EL1_RES1, "mdscr_el1": int(Mdscr.make(tdcc=1))
 }  # fmt: skip
 """The non-zero registers of a new REC."""
-
-
-def keep(kept: Sequence[int]) -> dict[str, int]:
-    """The words of a REC that keep the Host's X4 to X7 while it runs."""
-    x4, x5, x6, x7 = kept
-    return {"x4": x4, "x5": x5, "x6": x6, "x7": x7}
 
 
 def kept_words(rec: Rec) -> tuple[int, int, int, int]:
