@@ -62,7 +62,7 @@ class EndState(State, frozen=True, tag="host.end/1"):
     message: str
 
 
-class VmmState(State, frozen=True, tag="host.vmm/1"):
+class VmmState(State, frozen=True, tag="host.vmm/2"):
     """Saved state of a run between two calls of ``advance``; ``rd`` names its VM.
 
     ``calls``, ``delegated``, ``dirty`` and ``began`` are the host's counts and the clock value when it was built.

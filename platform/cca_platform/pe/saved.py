@@ -15,7 +15,7 @@ from cca_platform.state import State
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-    class WordsState(State, frozen=True, tag="pe.words/1"):
+    class WordsState(State, frozen=True, tag="pe.words/2"):
         """The words of the PE block that are state, by name in its layout."""
 
         def __init__(self, *values: int) -> None: ...
@@ -32,7 +32,7 @@ else:
         bases=(State,),
         module=__name__,
         frozen=True,
-        tag="pe.words/1",
+        tag="pe.words/2",
     )
     RegistersState = msgspec.defstruct(
         "RegistersState",
