@@ -38,14 +38,15 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def start(name: str, trace: str, **streams: Any) -> "subprocess.CompletedProcess[bytes]":
-    """Run a command in a process of its own, with these streams."""
+def start(name: str, trace: str, *before: str, **streams: Any) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command in a process of its own, with these streams; ``before`` are words in front of it."""
     arguments = [*name.split(), *(trace if word == "TRACE" else word for word in COMMANDS[name])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment.pop("PYTHONUNBUFFERED", None)
     return subprocess.run(
-        [sys.executable, "-m", "cca_tools", *arguments], check=False, env=environment, timeout=60, **streams
-    )
+        [*before, sys.executable, "-m", "cca_tools", *arguments],
+        check=False, env=environment, timeout=60, **streams,
+    )  # fmt: skip
 
 
 def closed_pipe() -> int:
@@ -117,6 +118,6 @@ class TestOtherStreams:
     @pytest.mark.parametrize("name", ["run", "payloads"])
     def test_no_stdout(self, name: str, trace: str) -> None:
         """A stdout that was closed before the start is one that nobody reads."""
-        done = start(name, trace, stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1))
+        done = start(name, trace, "sh", "-c", 'exec "$@" >&-', "sh", stderr=subprocess.PIPE)
         assert done.returncode == 0, done.stderr
         assert b"Traceback" not in done.stderr
