@@ -7,7 +7,8 @@ RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TRACE := build/demo.jsonl
-PYTEST_ARGS ?= -q
+WORKERS ?= auto
+PYTEST_ARGS ?= -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types layers tests random payloads bench docs picture locks clean
@@ -30,11 +31,11 @@ types: $(DEV) ## mypy --strict
 layers: $(DEV) ## import-linter: imports point down
 	$(BIN)/lint-imports --no-cache
 
-tests: $(DEV) ## pytest; PYTEST_ARGS chooses
+tests: $(DEV) ## pytest on every core; WORKERS and PYTEST_ARGS choose
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 random: $(DEV) ## all 1,000 random programs at Non-secure EL2, about 10 minutes; make test plays 24 of them
-	$(BIN)/python -m pytest -q tests/guests/test_guests_ns_random.py --ns-seeds 1000
+	$(BIN)/python -m pytest -q -n $(WORKERS) tests/guests/test_guests_ns_random.py --ns-seeds 1000
 
 payloads: $(DEV) ## rebuild the committed payloads from their sources
 	$(BIN)/python realm_payloads/build.py
