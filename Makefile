@@ -34,7 +34,7 @@ layers: $(DEV) ## import-linter: imports point down
 tests: $(DEV) ## pytest on every core; WORKERS and PYTEST_ARGS choose
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-random: $(DEV) ## all 1,000 random programs at Non-secure EL2, about 10 minutes; make test plays 24 of them
+random: $(DEV) ## all 1,000 random programs at Non-secure EL2, 4 minutes on two cores; make test runs 24 of them
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests/guests/test_guests_ns_random.py --ns-seeds 1000
 
 payloads: $(DEV) ## rebuild the committed payloads from their sources

@@ -5,6 +5,7 @@ All its state is in Realm memory: objects in their granules, the rest in the dat
 """
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -101,7 +102,7 @@ class Row(Protocol):
         """The number of result registers that the command defines."""
 
 
-class Core:
+class Core(ABC):
     """The RMM's own memory, its caches, and the results that it returns to EL3."""
 
     port: "Port"  # the RMM's own memory: Realm PAS
@@ -179,9 +180,9 @@ class Core:
             self.write_head(rmi=number)
             self.adopt(number)
 
+    @abstractmethod
     def adopt(self, number: int) -> None:
         """Adopt the facts and tables of a version; the RMM has booted."""
-        raise NotImplementedError
 
     # -- results ----------------------------------------------------------------------------------------------------
     def answer(self, pe: "Pe", row: Row, result: Sequence[int], kept: Sequence[int], failed: str | None = None) -> None:
