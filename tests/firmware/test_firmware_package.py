@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from abc import ABC
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,14 @@ class TestComponents:
         """A program of a module without a package is measured by that file, and by what it runs of cca_arch."""
         found = names(component(TestArchive()))
         assert found == [Path(__file__).name]
+
+    def test_library(self) -> None:
+        """A base class of Python's own library adds nothing: the interpreter is no part of an image."""
+
+        class Abstract(TestArchive, ABC):
+            pass
+
+        assert component(Abstract()) == component(TestArchive())
 
     def test_derived(self) -> None:
         """A class that derives from the RMM's is measured with all that the RMM runs."""

@@ -6,6 +6,7 @@ the package of its classes for a program at R-EL2 or Non-secure EL2, and ``cca_a
 is hardware, which is neither loaded nor measured. The image of a payload is its file.
 """
 
+import sys
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -53,10 +54,11 @@ def _image(roots: frozenset[str], packages: frozenset[str]) -> bytes:
 def component(program: Any) -> bytes:
     """The image of a Python program: what its class and base classes run, from their packages.
 
-    A program with code from elsewhere names those modules in its attribute ``modules``; they are roots, too.
+    A program with code from elsewhere names those modules in its attribute ``modules``; they are roots, too. Python's
+    own library belongs to the interpreter and is not measured.
     """
-    roots = frozenset(kind.__module__ for kind in type(program).__mro__ if kind is not object)
-    roots |= frozenset(getattr(program, "modules", ()))
+    named = {kind.__module__ for kind in type(program).__mro__} | {*getattr(program, "modules", ())}
+    roots = frozenset(name for name in named if name.partition(".")[0] not in sys.stdlib_module_names)
     return _image(roots, frozenset({_SHARED, *(root.partition(".")[0] for root in roots)}))
 
 
