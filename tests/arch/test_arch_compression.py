@@ -12,7 +12,7 @@ from cca_arch.compression import compressed
 DATA = bytes(64)
 ZBOOT = b"MZ\0\0zimg".ljust(24, b"\0") + b"zstd22".ljust(32, b"\0") + b"\xcd\x23\x82\x81"
 FILES = {
-    "gzip": (gzip.compress(DATA), "gunzip"),
+    "gzip": (gzip.compress(DATA, mtime=0), "gunzip"),
     "xz": (lzma.compress(DATA), "unxz"),
     "bzip2": (bz2.compress(DATA), "bunzip2"),
     "lzma": (lzma.compress(DATA, lzma.FORMAT_ALONE), "unlzma"),
