@@ -4,6 +4,7 @@ from cca_arch.types import Access, Pas
 
 __all__ = [
     "BusError",
+    "CacheWarning",
     "GranuleProtectionFault",
     "InstructionLimit",
     "InternalError",
@@ -33,6 +34,10 @@ class InternalError(Exception):
             f"internal error: {what}: a fault of Realmlab, not of the software that runs; report it with its bundle"
         )
         self.bundle = bundle
+
+
+class CacheWarning(RuntimeWarning):
+    """Compiled code cannot be kept, or what was kept is damaged: starts take longer, results are the same."""
 
 
 class StateError(MachineError):

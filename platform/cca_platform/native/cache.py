@@ -1,8 +1,8 @@
 """The cache of compiled code: one folder per version of the sources.
 
-Numba recompiles when the file of a function changes. But compiled code also contains the functions that it calls in
-other files and every constant that it uses: words of ``block``, fields of ``cca_arch``. So the folder's name is a
-digest of each file with native functions and of all that those import.
+Compiled code contains the functions that it calls in other files and every constant that it uses: words of ``block``,
+fields of ``cca_arch``. So the folder's name is a digest of each file with native functions and of all that those
+import.
 """
 
 import hashlib
@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-__all__ = ["folder", "sources"]
+from cca_platform.native.store import Store, places
+
+__all__ = ["folder", "sources", "store"]
 
 _ROOT: Final = str(Path(__file__).parents[2])
 _NATIVE: Final = (b"\n@jit(", b"\n@callback(")
@@ -61,13 +63,14 @@ def _imported(root: str, text: bytes) -> Iterator[str]:
 
 
 def folder() -> str:
-    """The folder for the present sources."""
+    """The name of the folder for the present sources."""
     digest = hashlib.sha256()
     for path, text in sorted(sources().items()):
         digest.update(f"{os.path.relpath(path, _ROOT)} {len(text)}\n".encode() + text)
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    package = Path(__file__).parents[1]
-    base = Path(given) if given else package / "__pycache__"
-    if not given and not os.access(package, os.W_OK):
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "realmlab"
-    return str(base / f"native-{digest.hexdigest()[:16]}")
+    return f"native-{digest.hexdigest()[:16]}"
+
+
+def store() -> Store:
+    """The entries for the present sources."""
+    name = folder()
+    return Store(place / name for place in places(Path(__file__).parents[1]))

@@ -6,7 +6,10 @@ ordinary Python on the same memory, which is how the walkers are debugged and un
 """
 
 import ctypes
+import hashlib
 import os
+import pickle
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,11 +41,36 @@ def _import_numba() -> None:
 
 if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
     _import_numba()
+    import numba
     from llvmlite import ir
-    from numba import cfunc, config, njit, types
+    from numba import njit, types
+    from numba.core.ccallback import CFunc
+    from numba.core.compiler import CompileResult
+    from numba.core.serialize import dumps
     from numba.extending import intrinsic
 
-    config.CACHE_DIR = cache.folder()
+    _STORE = cache.store()
+
+    class _Kept:
+        """What numba asks for compiled code, and hands it to: the entries of one function."""
+
+        def __init__(self, function: Any) -> None:
+            self.name = f"{function.__module__}.{function.__qualname__}"
+
+        def _entry(self, signature: Any, codegen: Any) -> str:
+            """A name of its own for each function, signature, compiler, processor and Python."""
+            what = repr((signature, codegen.magic_tuple(), numba.__version__, sys.version))
+            return f"{self.name}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+
+        def load_overload(self, signature: Any, context: Any) -> Any:
+            """The compiled function, or None."""
+            context.refresh()
+            data = _STORE.load(self._entry(signature, context.codegen()))
+            return data and CompileResult._rebuild(context, *pickle.loads(data))
+
+        def save_overload(self, signature: Any, compiled: Any) -> None:
+            """Keep the compiled function."""
+            _STORE.save(self._entry(signature, compiled.codegen), dumps(compiled._reduce()))
 
     _I64 = types.int64
 
@@ -136,7 +164,8 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
         """
 
         def make(function: F) -> F:
-            compiled = njit(cache=True, error_model="numpy")(function)
+            compiled = njit(error_model="numpy")(function)
+            compiled._cache = _Kept(function)
             find = compiled.get_call_template
 
             def ensure() -> None:
@@ -162,10 +191,12 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
     def callback(result: str, *arguments: str) -> Callable[[Callable[..., Any]], int]:
         """Compile a C callback; returns its address. Types: "bool", "void", "i32", "i64" (pointers are i64)."""
         kinds = {"bool": types.boolean, "void": types.void, "i32": types.int32, "i64": types.int64}
-        signature = kinds[result](*(kinds[argument] for argument in arguments))
+        signature = tuple(kinds[argument] for argument in arguments), kinds[result]
 
         def make(function: Callable[..., Any]) -> int:
-            compiled = cfunc(signature, cache=True, error_model="numpy")(function)
+            compiled = CFunc(function, signature, locals={}, options={"error_model": "numpy"})
+            compiled._cache = _Kept(function)
+            compiled.compile()
             _KEPT.append(compiled)
             return int(compiled.address or 0)
 

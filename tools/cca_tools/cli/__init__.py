@@ -8,12 +8,14 @@ Commands import what they need inside the function, because start-up time is par
 import errno
 import gc
 import sys
+import warnings
 from pathlib import Path
+from typing import TextIO
 
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cca_platform.errors import InternalError, MachineError
+from cca_platform.errors import CacheWarning, InternalError, MachineError
 from cca_tools.cli import attest, bench, inspect, payloads, run, trace, version
 from cca_tools.cli.output import INTERNAL, INTERRUPTED, USAGE, finish, lose, quietly, say
 
@@ -48,9 +50,27 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` and return the exit status. A user error prints one line on stderr; status 2."""
     gc.disable()  # modules are not garbage, and collecting while they load takes 0.15 s
     try:
-        return finish(_run(argv))
+        with warnings.catch_warnings():
+            _in_a_line(CacheWarning)
+            return finish(_run(argv))
     finally:
         gc.enable()
+
+
+def _in_a_line(own: type[Warning]) -> None:
+    """Show warnings of the class ``own`` as the one line that a user wants, without a place in the code."""
+    show = warnings.showwarning
+
+    def say_it(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        if issubclass(category, own):
+            say(str(message))
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = say_it
 
 
 def _run(argv: list[str] | None) -> int:
