@@ -151,7 +151,6 @@ class TestMachines:
             assert machine.run_realm("hello").status == 0
 
     @linux
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="the address space waits for the cyclic collector")
     def test_close_gives_the_address_space_back(self) -> None:
         """A machine that is closed keeps no address space, without the cyclic collector."""
         code = (

@@ -42,7 +42,7 @@ class RunPage:
     def __init__(self, port: Port, pa: int) -> None:
         self.port = port
         self.pa = pa
-        self._exit = port.view(pa + _EXIT, GRANULE_SIZE - _EXIT).cast("Q")
+        self._exit = port.words(pa + _EXIT, GRANULE_SIZE - _EXIT)
         self._flags = port.read64(pa)
         self._interrupts: tuple[int, ...] = _GIC_CODEC.unpack(port.read(pa + _ENTER_GIC, _GIC_CODEC.size))
 

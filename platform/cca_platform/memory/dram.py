@@ -96,3 +96,11 @@ class Dram:
             self.dirty[index] = 1
         if self.executed[index]:
             self.block[w.M_CODE_WRITTEN] = 1
+
+    def unmap(self) -> None:
+        """Give the address space back at once; from now on no address is DRAM."""
+        self.block[w.M_BANKS] = 0
+        self._banks.clear()
+        self.dram.close()
+        if self.shadow is not None:
+            self.shadow.close()

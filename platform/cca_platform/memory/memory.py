@@ -196,3 +196,4 @@ class Memory(Dram):
         for port in (*self._ports.values(), self.backdoor):
             port.release()
         self._ports.clear()
+        self.unmap()

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterable
 from typing import Final
+from weakref import WeakValueDictionary
 
 from cca_arch.types import Access, Pas, SecurityState
 from cca_platform.errors import BusError
@@ -38,13 +39,16 @@ class Port:
         self._words = self._bytes.cast("Q")
         self._dirty = memoryview(memory.dirty.data)
         self._executed = memoryview(memory.executed.data)
+        self._lent: WeakValueDictionary[int, memoryview] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         return f"Port({'backdoor' if self.state is None else self.state.name}, {self.pas.name})"
 
     def release(self) -> None:
-        """Release the mapping."""
+        """Release the mapping, and what :meth:`words` has lent."""
         self.tlb.clear()
+        for view in self._lent.values():
+            view.release()
         self._words.release()
         self._bytes.release()
         self._dirty.release()
@@ -115,6 +119,12 @@ class Port:
             raise ValueError(f"a view must stay inside one page, not {size:#x} bytes at {pa:#x}")
         start = self._find(pa, Access.READ)
         return self._bytes[start : start + size].toreadonly()
+
+    def words(self, pa: int, size: int) -> memoryview:
+        """A view of 64-bit words, as :meth:`view`, to keep: it is released with the port at the latest."""
+        lent = self.view(pa, size).cast("Q")
+        self._lent[id(lent)] = lent
+        return lent
 
     def host_address(self, pa: int, size: int, write: bool = True) -> int:
         """Host address of ``size`` bytes in consecutive pages of one bank, for bulk transfers; counts as a write."""
