@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cca_arch.smccc import PSCI_FIDS, Fid
+from cca_platform.models import COMMON, HIDDEN, MODELS, Feature
 from cca_platform.trace.events import EVENTS, SCHEMA
 from cca_platform.trace.forms import FieldType, fields_of
 
@@ -237,7 +238,34 @@ def _first_line(item: object) -> str:
     return (item.__doc__ or "").strip().partition("\n")[0]
 
 
-PAGES: dict[str, Callable[[], str]] = {"rmi.md": rmi, "rsi.md": rsi, "psci.md": psci, "trace.md": trace, "api.md": api}
+def cpu() -> str:
+    """The page of the CPU models."""
+    head = ("Feature", "ID register", "Fields", "By", "What it is")
+    parts = [
+        f"{_NOTE}\n# CPU models\n\n`--cpu NAME` of `realmlab run`, `cpu=` of the API. Every PE of a machine is of one "
+        "model. What an ID register reads as follows from these tables: all else is zero.\n\n",
+        _table(("Model", "What it is"), ((f"`{one.name}`", one.about) for one in MODELS.values())),
+        "\n*By* is who implements a feature: the engine, this machine, or *soft*: the machine keeps the registers and "
+        "PSTATE bits of something that the engine does not know.\n",
+        "\n## Every model\n\n" + _table(head, map(_feature, COMMON)),
+    ]
+    parts += [
+        f"\n## {one.name}\n\n" + _table(head, map(_feature, one.features)) for one in MODELS.values() if one.features
+    ]
+    hidden = ((one.name, f"`{one.register.upper()}.{one.field}`", one.reason) for one in HIDDEN)
+    parts.append("\n## Not shown\n\nWhat the engine could do, and no model has.\n\n")
+    parts.append(_table(("Feature", "Field", "Reason"), hidden))
+    return "".join(parts)
+
+
+def _feature(one: Feature) -> tuple[str, ...]:
+    fields = ", ".join(f"{name} = {value:#x}" for name, value in one.fields.items())
+    return one.name, f"`{one.register.upper()}`", fields, one.source.value, one.about
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "rmi.md": rmi, "rsi.md": rsi, "psci.md": psci, "trace.md": trace, "api.md": api, "cpu.md": cpu,
+}  # fmt: skip
 """File name -> text."""
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Final, TypedDict
 
+from cca_platform.models import DEFAULT, MODELS
+
 from .checks import (
     address,
     at_least,
@@ -90,6 +92,15 @@ class MachineOptions(TypedDict, total=False):
             help="Source of time: retired instructions (repeatable) or the host's clock.",
             check=one_of(*_CLOCKS),
             choices=_CLOCKS,
+        ),
+    ]
+    cpu: Annotated[
+        str,
+        Option(
+            default=DEFAULT,
+            help="The CPU model of every PE: a72 boots Linux fastest; max has LSE, PAN and more.",
+            check=one_of(*MODELS),
+            choices=tuple(MODELS),
         ),
     ]
     device_modules: Annotated[

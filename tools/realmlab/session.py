@@ -87,7 +87,7 @@ class Session:
             self.trace = trace
         else:
             self.trace = Trace() if trace is None else Trace(JsonLines(trace))
-        self.platform = Platform(loaded, trace=self.trace, clock=given["clock"], kinds=kinds)
+        self.platform = Platform(loaded, trace=self.trace, clock=given["clock"], cpu=given["cpu"], kinds=kinds)
         self._calls = Calls(lambda: self._pause(Reason.STOPPED))
         self._hooks = Hooks(self.platform, Symbols(self._files), self._pause, self._calls.hook)
         self.trace.keep = self._calls.keep

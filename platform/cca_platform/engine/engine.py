@@ -42,6 +42,7 @@ from cca_platform.isa.frame import (
     offset_saved,
 )
 from cca_platform.memory.memory import Memory
+from cca_platform.models import Model
 from cca_platform.native import block as w
 
 __all__ = ["Engine", "Stop"]
@@ -142,7 +143,7 @@ class Engine:
     BEFORE: Final = Stop.BEFORE
 
     def __init__(
-        self, memory: Memory, block: np.ndarray, on_interrupt: Callable[[int], bool], model: str = "a72"
+        self, memory: Memory, block: np.ndarray, on_interrupt: Callable[[int], bool], model: Model
     ) -> None:
         self.block = block
         self._words = memoryview(block.data).cast("B").cast("Q")
@@ -151,10 +152,10 @@ class Engine:
         self._on_interrupt = on_interrupt
         self._left = False
         uc = self._uc = Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
-        number = getattr(arm64_const, f"UC_CPU_ARM64_{model.upper()}")
+        number = getattr(arm64_const, f"UC_CPU_ARM64_{model.engine}")
         uc.ctl_set_cpu_model(number)
         self.monitor = Monitor(uc, number)
-        self._saved_rows = int((_SAVED_OF_MAX_TABLE if model == "max" else _SAVED_TABLE).ctypes.data)
+        self._saved_rows = int((_SAVED_OF_MAX_TABLE if model.name == "max" else _SAVED_TABLE).ctypes.data)
         uc.ctl_set_page_size(4096)
         uc.ctl_exits_enabled(True)
         machine = memory.block

@@ -19,6 +19,7 @@ from cca_platform.machine.saved import Checkpoint, MachineState
 from cca_platform.machine.scheduler import Scheduler
 from cca_platform.machine.snapshot import Snapshot, Snapshots
 from cca_platform.memory.memory import Memory
+from cca_platform.models import DEFAULT, MODELS
 from cca_platform.pe.levels import Program
 from cca_platform.pe.pe import Pe
 from cca_platform.state import AnyState
@@ -41,11 +42,11 @@ class Part(Protocol):
 class Machine:
     """The hardware of one board, without any software.
 
-    ``clock`` is "virtual" or "host" (see :class:`cca_platform.clock.Clock`). ``programs`` are the exception levels
-    implemented in Python; every other level runs AArch64 code on the PE's engine. ``parts`` have further state for
-    snapshots. ``scr`` is the SCR_EL3 of each security state. ``kinds`` are the device kinds that the board may use, by
-    default those of Realmlab. ``record`` keeps a journal of all inputs; ``replay`` is a journal to take them from (see
-    :mod:`cca_platform.machine.inputs`).
+    ``clock`` is "virtual" or "host" (see :class:`cca_platform.clock.Clock`). ``cpu`` is the model of every PE, one of
+    :data:`cca_platform.models.MODELS`. ``programs`` are the exception levels implemented in Python; every other level
+    runs AArch64 code on the PE's engine. ``parts`` have further state for snapshots. ``scr`` is the SCR_EL3 of each
+    security state. ``kinds`` are the device kinds that the board may use, by default those of Realmlab. ``record``
+    keeps a journal of all inputs; ``replay`` is a journal to take them from (see :mod:`cca_platform.machine.inputs`).
     """
 
     def __init__(
@@ -53,13 +54,16 @@ class Machine:
         board: Board,
         trace: Trace | None = None,
         clock: str = "virtual",
-        cpu: str = "a72",
+        cpu: str = DEFAULT,
         kinds: Kinds | None = None,
         record: bool = False,
         replay: Journal | None = None,
     ) -> None:
         self.board = board
+        if cpu not in MODELS:
+            raise MachineError(f"`cpu` must be {' or '.join(MODELS)}, not {cpu!r}")
         self.cpu = cpu
+        self.model = MODELS[cpu]
         self.trace = Trace() if trace is None else trace
         self.memory = Memory(board)
         self.clock = Clock(self.memory, board.counter_hz, clock)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cca_arch.sysregs import REGISTERS, Encoding
+from cca_arch.sysregs import REGISTERS
 from cca_arch.types import Instructions, SecurityState
 from cca_platform.engine import timers
 from cca_platform.engine.tlb import Tlb
@@ -84,7 +84,7 @@ class Pe:
         self.moves = 0
         self.restored: tuple[saved.WordsState, memoryview] | None = None
         self._power_on()
-        self.ids = IdRegisters(machine.board, mpidr, self._model_register)
+        self.ids = IdRegisters(machine.board, mpidr, machine.model)
 
     def _power_on(self) -> None:
         self.security = SecurityState.NON_SECURE
@@ -106,7 +106,7 @@ class Pe:
         block[w.P_HCR] = controls.HCR_RW
         block[w.P_CNTHCTL] = controls.CNTHCTL_RESET
         block[w.P_SECURITY] = -1
-        block[w.P_HAS_PAN] = self.machine.cpu != "a72"
+        block[w.P_HAS_PAN] = self.machine.model.has("FEAT_PAN2")
 
     def __repr__(self) -> str:
         return f"Pe({self.index}, {SecurityState(self.security).name}, EL{self.el}, elr={self.elr:#x})"
@@ -140,7 +140,7 @@ class Pe:
         if self._engine is None:
             from cca_platform.engine.engine import Engine
 
-            self._engine = Engine(self.machine.memory, self.block, self.interrupt, self.machine.cpu)
+            self._engine = Engine(self.machine.memory, self.block, self.interrupt, self.machine.model)
             self.machine.memory.block[w.M_PES_USED] += 1
             self.machine.memory.requesters.append(self.tlb)
             self._id_table = self.ids.table()
@@ -149,9 +149,6 @@ class Pe:
                 self._engine.write_system(REGISTERS[name], value)
             self._engine.stop_before(self._stops)
         return self._engine
-
-    def _model_register(self, register: Encoding) -> int:
-        return self.engine.read_system(register)
 
     @property
     def has_engine(self) -> bool:
