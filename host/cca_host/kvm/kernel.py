@@ -109,16 +109,22 @@ class Kernel:
         return pa
 
     def delegate_run(self, count: int) -> int:
-        """Allocate ``count`` consecutive pages, aligned to their size, and delegate them."""
+        """Allocate ``count`` consecutive pages, aligned to their size, and delegate them, all or none."""
         base = self.pages.take_run(count)
         for i in range(count):
-            self._delegate(base + i * GRANULE_SIZE)
+            try:
+                self._delegate(base + i * GRANULE_SIZE)
+            except RmiError:
+                for done in range(i):
+                    self.undelegate(base + done * GRANULE_SIZE)
+                self.pages.give(base + (i + 1) * GRANULE_SIZE, count - i - 1)
+                raise
         return base
 
     def _delegate(self, pa: int) -> None:
         x0 = self.rmi(_DELEGATE, pa)[0]
         if x0:
-            self.pages.lose(pa)
+            self.pages.give(pa)
             raise RmiError(_DELEGATE, x0, f"PA {pa:#x}")
         self.delegated += 1
         if self.delegated > self.delegated_peak:

@@ -136,15 +136,18 @@ class Stage2:
     def _assign(self, ipa: int, fid: int, *rest: int) -> None:
         system = self.system
         page = system.delegate()
-        while True:
-            x0 = system.rmi(fid, self.rd, page, ipa, *rest)[0]
-            if not x0:
-                self.data[ipa] = page
-                return
-            if x0 & 0xFF != _RTT or x0 >> 8 >= 3:
-                system.undelegate(page)
-                raise RmiError(fid, x0, f"IPA {ipa:#x}")
-            self.create_tables(ipa, x0 >> 8, 3)
+        try:
+            while True:
+                x0 = system.rmi(fid, self.rd, page, ipa, *rest)[0]
+                if not x0:
+                    self.data[ipa] = page
+                    return
+                if x0 & 0xFF != _RTT or x0 >> 8 >= 3:
+                    raise RmiError(fid, x0, f"IPA {ipa:#x}")
+                self.create_tables(ipa, x0 >> 8, 3)
+        except BaseException:
+            system.undelegate(page)
+            raise
 
     def destroy_data(self, base: int, top: int) -> None:
         """Return every protected page between two IPAs to the host."""
@@ -167,15 +170,26 @@ class Stage2:
     def share(self, ipa: int) -> int:
         """Map a host page at ``ipa`` (without the shared bit) in the unprotected half, if needed; returns its PA."""
         pa = self.shared.get(ipa)
-        if pa is None:
-            pa = self.system.pages.take()
+        if pa is not None:
+            self._map(ipa, pa)
+            return pa
+        pa = self.system.pages.take()
+        try:
             self.system.port.zero(pa, GRANULE_SIZE)
-            self.shared[ipa] = pa
+            self._map(ipa, pa)
+        except BaseException:
+            self.system.pages.give(pa)
+            raise
+        self.shared[ipa] = pa
+        return pa
+
+    def _map(self, ipa: int, pa: int) -> None:
+        """Map a host page, unless the RMM has a mapping there."""
         alias = ipa | self.half
         while True:
             x0 = self.system.rmi(Rmi.RTT_MAP_UNPROTECTED, self.rd, alias, 3, pa | rtte.HOST_NORMAL)[0]
             if not x0 or x0 == _RTT | 3 << 8:  # the second: mapped already
-                return pa
+                return
             if x0 & 0xFF != _RTT:
                 raise RmiError(Rmi.RTT_MAP_UNPROTECTED, x0, f"IPA {alias:#x}")
             self.create_tables(alias, x0 >> 8, 3)

@@ -69,18 +69,18 @@ class Vm(Realm):
         self.gic_frames: VgicMmio | None = None
         self.troubles: list[str] = []
         """What went wrong during destruction; empty if nothing did."""
-        self.rd = 0
-        self.staging = system.pages.take()
+        self.rd = self.staging = 0
         self.vmid = system.take_vmid()
         self.root_count = start_level(ipa_width)[1]
         self.root = 0
         self.aux_count = 0
         try:
+            self.staging = system.pages.take()
             self.rd = system.delegate()
             self.root = system.delegate_run(self.root_count)
             self.stage2 = Stage2(system, self.rd, ipa_width)
             self._create(features.NUM_BPS, features.NUM_WPS, rpv)
-        except Exception:
+        except BaseException:
             self._give_back()
             raise
         system.guests.append(self)
@@ -104,6 +104,7 @@ class Vm(Realm):
             raise RmiError(Rmi.REALM_CREATE, x0, f"IPA width {self.ipa_width}")
         x0, self.aux_count = system.rmi(Rmi.REC_AUX_COUNT, self.rd)[:2]
         if x0:
+            self._destroy_realm()
             raise RmiError(Rmi.REC_AUX_COUNT, x0)
 
     def __enter__(self) -> Self:
@@ -133,6 +134,10 @@ class Vm(Realm):
         """Load initial contents at a page-aligned IPA; zeroes fill the last page."""
         if ipa % GRANULE_SIZE:
             raise MachineError(f"contents must start at a page, not at {ipa:#x}")
+        if not self.all_in_memory(ipa, ipa + len(data)):
+            raise MachineError(
+                f"contents must lie in memory, not at {ipa:#x} to {ipa + len(data):#x}: use more `memory`"
+            )
         write, staging, populate, flags = self.system.port.write, self.staging, self.stage2.populate, int(measure)
         source = memoryview(data)
         for at in range(0, len(source), GRANULE_SIZE):
@@ -166,10 +171,11 @@ class Vm(Realm):
                 f"a Realm must have at most {system.max_vcpus} vCPUs, not {index + 1}: use fewer `vcpus`"
             )
         mpidr = int(mpidr_of(index))
-        rec = system.delegate()
-        aux: list[int] = []
+        page = system.pages.take()
+        granules: list[int] = []
         try:
-            aux.extend(system.delegate() for _ in range(self.aux_count))
+            granules.extend(system.delegate() for _ in range(1 + self.aux_count))
+            rec, *aux = granules
             params = RmiRecParams.pack(
                 flags=RecCreateFlags.make(runnable=runnable),
                 mpidr=mpidr,
@@ -182,11 +188,11 @@ class Vm(Realm):
             x0 = system.rmi(Rmi.REC_CREATE, self.rd, rec, self.staging)[0]
             if x0:
                 raise RmiError(Rmi.REC_CREATE, x0, f"vCPU {index}")
-        except Exception:
-            for page in (rec, *aux):
-                system.undelegate(page)
+        except BaseException:
+            for granule in granules:
+                system.undelegate(granule)
+            system.pages.give(page)
             raise
-        page = system.pages.take()
         system.port.zero(page, GRANULE_SIZE)
         vcpu = Vcpu(self, self.vcpus, index, mpidr, rec, aux, runnable, page)
         self.vcpus.append(vcpu)
@@ -235,7 +241,8 @@ class Vm(Realm):
         if self.root:
             for i in range(self.root_count):
                 system.undelegate(self.root + i * GRANULE_SIZE)
-        system.pages.give(self.staging)
+        if self.staging:
+            system.pages.give(self.staging)
         system.give_vmid(self.vmid)
 
     # -- snapshots ----------------------------------------------------------------------------------------------

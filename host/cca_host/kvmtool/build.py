@@ -4,12 +4,12 @@ from cca_arch.rmi.v1_0 import mpidr_of
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm import System, Vm
 from cca_host.kvmtool.devicetree import flatten, realm_tree
-from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
+from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
 from cca_host.kvmtool.loader import Image
 from cca_host.kvmtool.options import RunOptions
 from cca_platform.errors import MachineError
 
-__all__ = ["check", "create_vm", "fill_vm"]
+__all__ = ["check", "create_vm", "fill_vm", "make_tree"]
 
 
 def check(options: RunOptions, system: System) -> None:
@@ -41,15 +41,26 @@ def create_vm(system: System, options: RunOptions) -> Vm:
     return Vm(system, ipa_width=options.ipa_width, hash_algo=options.hash_algo, rpv=options.rpv)
 
 
-def fill_vm(vm: Vm, options: RunOptions, image: Image) -> None:
+def make_tree(options: RunOptions) -> bytes:
+    """The device tree of the Realm, with the arguments; raises MachineError if they are too long for its place."""
+    mpidrs = [int(mpidr_of(index)) for index in range(options.vcpus)]
+    tree = flatten(realm_tree(options.memory, mpidrs, " ".join(options.args)))
+    if len(tree) > DTB_SIZE:
+        raise MachineError(
+            f"`args` must fit with the device tree into {DTB_SIZE >> 20} MiB, not {len(tree) - DTB_SIZE} bytes too "
+            "much: shorten them"
+        )
+    return tree
+
+
+def fill_vm(vm: Vm, options: RunOptions, image: Image, tree: bytes) -> None:
     """Fill the Realm: RIPAS, image and device tree (measured, in address order), vCPUs, activation."""
     vm.add_memory(RAM_BASE, options.memory)
     vm.init_ripas()
     for ipa, page in image.pages():
         vm.populate(ipa, page)
-    mpidrs = [int(mpidr_of(index)) for index in range(options.vcpus)]
     dtb = dtb_base(options.memory)
-    vm.populate(dtb, flatten(realm_tree(options.memory, mpidrs, " ".join(options.args))))
+    vm.populate(dtb, tree)
     vm.create_vgic(DISTRIBUTOR_BASE, redistributor_base(options.vcpus))
     for index in range(options.vcpus):
         vcpu = vm.create_vcpu(image.entry, [dtb]) if index == 0 else vm.create_vcpu(runnable=False)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi
 from cca_host.kvm import RmiError, System, Vm
-from cca_host.kvmtool.build import check, create_vm, fill_vm
+from cca_host.kvmtool.build import check, create_vm, fill_vm, make_tree
 from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.loader import load_file
 from cca_host.kvmtool.options import EXIT_INTERRUPTED, RunOptions, RunReason, RunResult
@@ -72,7 +72,7 @@ class Vmm(Run):
         system, machine, options = self.system, self.machine, self.options
         check(options, system)
         image = load_file(options.payload, options.memory)
-        start, self.notes = perf_counter(), tuple(image.notes)
+        start, self.notes, tree = perf_counter(), tuple(image.notes), make_tree(options)
         self._before = _Before(Counter(system.calls), system.delegated, system.dirty)
         system.delegated_peak = system.delegated
         if machine.trace.on:
@@ -88,7 +88,7 @@ class Vmm(Run):
             )
         try:
             vm = self.vm = create_vm(system, options)
-            fill_vm(vm, options, image)
+            fill_vm(vm, options, image, tree)
         finally:
             self._build_seconds = perf_counter() - start
         self.schedule = Schedule(vm.vcpus)
