@@ -10,7 +10,7 @@ from cca_arch.psci import PSCI_VERSION
 from cca_arch.types import Pas, SecurityState
 from cca_firmware.base.carveout import required_region
 from cca_firmware.base.stages import stage
-from cca_firmware.bl31 import gic, manifest
+from cca_firmware.bl31 import devices, gic, manifest
 from cca_firmware.bl31.attestation import PlatformAttestation
 from cca_firmware.bl31.contexts import WORLDS, Contexts
 from cca_firmware.bl31.gpts import GranuleTables
@@ -57,7 +57,7 @@ class Firmware:
         self.event_log = handover.event_log
         self.shared_page = manifest.shared_page(machine.board)
         self.tables = GranuleTables(machine.memory)
-        gic.init(machine.gic)
+        devices.init(machine)
         self.contexts = contexts = Contexts(machine.memory, handover.root, len(machine.pes))
         machine.scr = [contexts.row(state)[0].scr if state in WORLDS else 0 for state in SecurityState]
         attestation = PlatformAttestation(machine, handover.root, self.shared_page, handover.event_log)

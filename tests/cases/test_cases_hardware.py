@@ -138,7 +138,6 @@ class TestAlignment:
 
 
 class TestBoard:
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="the frames of the generic timer are windows")
     def test_memory_mapped_counter(self) -> None:
         """CNTPCT counts in the Non-secure frame of the FVP's generic timer, as drivers read it: 64 bits at once."""
         source = f"{constant('x1', CNTBASE1)} ldr x2, [x1]; mov w9, #70; cbz x2, end; mov w9, #80;"

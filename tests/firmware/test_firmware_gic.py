@@ -2,8 +2,11 @@
 
 import pytest
 
+from cca_firmware.bl31 import devices
 from cca_firmware.bl31 import gic as driver
+from cca_platform.board import Board
 from cca_platform.gic import Gic
+from cca_platform.machine.machine import Machine
 from cca_platform.native.block import SIGNAL_G1NS, SIGNAL_G1S
 
 PMR, IAR1, IGRPEN1 = (3, 0, 4, 6, 0), (3, 0, 12, 12, 0), (3, 0, 12, 12, 7)
@@ -57,6 +60,28 @@ class TestColdBoot:
         """The Secure physical timer is Secure Group 1."""
         gic.set_ppi(0, 29, True)
         assert signals[0] == SIGNAL_G1S
+
+
+class TestSecureSpis:
+    """Interrupts of the devices that only the Secure world reaches."""
+
+    @pytest.mark.parametrize(("name", "expected"), [("fvp", {57}), ("virt", {40})])
+    def test_board(self, name: str, expected: set[int]) -> None:
+        """They are Secure Group 1, enabled, of the highest priority and the primary PE's; all others are Non-secure."""
+        machine = Machine(Board.load(name))
+        devices.init(machine)
+        frame, found = machine.gic.secure_distributor, set()
+        for intid in range(32, 32 + machine.board.gic.spis):
+            word, bit = 4 * (intid >> 5), intid & 31
+            is_ns = frame.read(0x80 + word, 4) >> bit & 1
+            state = [frame.read(at + word, 4) >> bit & 1 for at in (0xD00, 0x100)]  # IGRPMODR, ISENABLER
+            assert state == [0, 0] if is_ns else state == [1, 1]
+            if not is_ns:
+                found.add(intid)
+                assert frame.read(0x400 + intid, 1) == 0
+                assert frame.read(0x6000 + 8 * intid, 8) == machine.board.pes[0] & 0xFF_00FF_FFFF
+        assert found == expected
+        machine.close()
 
 
 class TestPower:

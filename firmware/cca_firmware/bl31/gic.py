@@ -1,10 +1,10 @@
 """The set-up of the interrupt controller for the Non-secure world, as TF-A's GICv3 driver does on the Base FVP.
 
-Everything is Non-secure Group 1 except SGIs 8 to 15 and the Secure physical timer's PPI. For the Non-secure world, its
-interrupts and its group are disabled and the priority mask is open.
+Everything is Non-secure Group 1 except SGIs 8 to 15, the Secure physical timer's PPI and the SPIs of Secure devices.
+For the Non-secure world, its interrupts and its group are disabled and the priority mask is open.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.gic import GICR_SGI_BASE, GICR_STRIDE, Gicd, GicdCtlr, GicdTyper, Gicr, GicrWaker, Ppi
@@ -25,14 +25,24 @@ _GROUP1_SECURE: Final = 1 << Ppi.CNTPS | 0xBE00  # the Secure physical timer, an
 _NON_SECURE: Final = _WORD & ~(_GROUP0 | _GROUP1_SECURE)
 
 
-def init(gic: "Gic") -> None:
-    """Set up the distributor at cold boot: SPIs are Non-secure, the Secure groups are enabled."""
+def init(gic: "Gic", secure: Iterable[int] = (), primary: int = 0) -> None:
+    """Set up the distributor at cold boot: SPIs are Non-secure, the Secure groups are enabled.
+
+    The SPIs ``secure`` are of Secure Group 1 and enabled, with the highest priority and routed to affinity ``primary``.
+    """
     frame = gic.secure_distributor
     lines = GicdTyper(frame.read(Gicd.TYPER, 4)).itlinesnumber + 1
     for word in range(1, lines):
         frame.write(Gicd.IGROUPR + 4 * word, 4, _WORD)
     for word in range(8, 8 * lines):
         frame.write(Gicd.IPRIORITYR + 4 * word, 4, _NS_PRIORITY)
+    for intid in secure:
+        word, bit = 4 * (intid >> 5), 1 << (intid & 31)
+        frame.write(Gicd.IGROUPR + word, 4, frame.read(Gicd.IGROUPR + word, 4) & ~bit)
+        frame.write(Gicd.IGRPMODR + word, 4, frame.read(Gicd.IGRPMODR + word, 4) | bit)
+        frame.write(Gicd.IPRIORITYR + intid, 1, 0)
+        frame.write(Gicd.IROUTER + 8 * intid, 8, primary)
+        frame.write(Gicd.ISENABLER + word, 4, bit)
     frame.write(Gicd.CTLR, 4, _ENABLE_SECURE)
 
 

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
+from cca_arch.types import Pas
 from cca_platform.board import DeviceRow
-from cca_platform.devices.wiring import Wiring
+from cca_platform.devices.wiring import Registers, Wiring
 from cca_platform.state import AnyState, State
 
 __all__ = ["WORD", "Device", "DeviceState", "Register", "RegisterTable"]
@@ -93,6 +94,10 @@ class Device:
         self.values = self.registers.reset()
 
     # -- accesses ----------------------------------------------------------------------------------------------------
+    def view(self, pas: Pas) -> Registers:
+        """The registers, under the device's name, as accesses in this PAS see them. Default: the same in each."""
+        return self
+
     def read(self, offset: int, size: int) -> int:
         """Read ``size`` bytes at ``offset`` in the frame. Default: the register at that offset."""
         self.settle()

@@ -5,9 +5,10 @@ from typing import Final
 
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.board import DeviceRow
-from cca_platform.devices.base import WORD, Device, Register, RegisterTable
+from cca_platform.devices.base import WORD, Register, RegisterTable
 from cca_platform.devices.smmu import DmaAborted, DmaPort
 from cca_platform.devices.wiring import Wiring
+from cca_platform.devices.words import WordDevice
 
 __all__ = ["LENGTH_LIMIT", "DmaCommand", "DmaEngine", "DmaOffset", "DmaStatus"]
 
@@ -56,27 +57,12 @@ def _ignored(engine: "DmaEngine", value: int) -> None:
     """A register that only the engine writes."""
 
 
-class DmaEngine(Device):
+class DmaEngine(WordDevice):
     """The engine. The options ``smmu`` and ``stream`` of its row are its SMMU and its StreamID."""
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
         self.port = DmaPort(wiring.device(row.options["smmu"]), row.options["stream"])
-
-    def read(self, offset: int, size: int) -> int:
-        """Read an aligned register of 32 or 64 bits; every other access reads as zero."""
-        if size not in (4, 8) or offset % size:
-            return 0
-        low = self.registers.read(self, offset)
-        return low | self.registers.read(self, offset + 4) << 32 if size == 8 else low
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        """Write an aligned register of 32 or 64 bits; every other access is ignored."""
-        if size not in (4, 8) or offset % size:
-            return
-        for at in range(offset, offset + size, 4):
-            self.registers.write(self, at, value >> 8 * (at - offset) & WORD)
-        self.drive()
 
     def drive(self) -> None:
         """Assert the interrupt while STATUS is not zero and the interrupt is enabled."""

@@ -18,6 +18,7 @@ from cca_platform.devices.pl011 import Pl011
 from cca_platform.devices.pl031 import Pl031
 from cca_platform.devices.smmu import Smmu, SmmuRoot
 from cca_platform.devices.sp805 import Sp805
+from cca_platform.devices.timer_frames import TimerControl, TimerFrame
 from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.devices.vexpress_sysreg import VexpressSysreg
 from cca_platform.devices.wiring import Wiring
@@ -36,6 +37,8 @@ _MODELS: Final[Mapping[str, Factory]] = {
     "sp805": Sp805,
     "uart16550": Uart16550,
     "vexpress-sysreg": VexpressSysreg,
+    "generic-timer": TimerControl,
+    "generic-timer-frame": TimerFrame,
     "realmlab-dma": DmaEngine,
     "smmuv3": Smmu,
     "smmuv3-root": SmmuRoot,

@@ -98,7 +98,8 @@ class Bus:
             self._inputs.attach(row.name, model.arrive)
         self.devices[row.name] = model
         self._calls[row.name] = partial(self._advance, row.name)
-        self.attach(row.name, row.base, row.size, model, row.pases)
+        for pas in row.pases:
+            self.attach(row.name, row.base, row.size, model.view(pas), (pas,))
 
     def _device(self, name: str) -> Device:
         if name not in self.devices:
