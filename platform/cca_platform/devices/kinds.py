@@ -17,7 +17,10 @@ from cca_platform.devices.generic_watchdog import GenericWatchdog
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.devices.pl031 import Pl031
 from cca_platform.devices.smmu import Smmu, SmmuRoot
+from cca_platform.devices.sp804 import Sp804
 from cca_platform.devices.sp805 import Sp805
+from cca_platform.devices.sp810 import Sp810
+from cca_platform.devices.system_counter import CounterControl, CounterRead
 from cca_platform.devices.timer_frames import TimerControl, TimerFrame
 from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.devices.vexpress_sysreg import VexpressSysreg
@@ -34,9 +37,13 @@ _MODELS: Final[Mapping[str, Factory]] = {
     "pcie-ecam": EmptyEcam,
     "pl011": Pl011,
     "pl031": Pl031,
+    "sp804": Sp804,
     "sp805": Sp805,
+    "sp810": Sp810,
     "uart16550": Uart16550,
     "vexpress-sysreg": VexpressSysreg,
+    "counter-control": CounterControl,
+    "counter-read": CounterRead,
     "generic-timer": TimerControl,
     "generic-timer-frame": TimerFrame,
     "realmlab-dma": DmaEngine,
