@@ -7,6 +7,7 @@ import pytest
 from cca_arch.types import Pas
 from cca_platform.engine import timers
 from cca_platform.errors import BusError
+from cca_platform.native import block as w
 
 CNTCR, CNTSR, CNTCV, CNTFID0, CONTROL = 0x0, 0x4, 0x8, 0x20, 0x2A43_0000
 
@@ -18,8 +19,8 @@ class TestSystemCounter:
         """Both frames read what CNTPCT_EL0 of each PE does, whole or in halves."""
         rig.go(0x7_0000_0005)
         control, read = rig.device("counter-control"), rig.device("counter-read")
-        pe = rig.machine.memory.block.address
-        assert control.read(CNTCV, 8) == read.read(0, 8) == timers.counter(pe) == 0x7_0000_0005
+        pe = rig.machine.pes[0]
+        assert control.read(CNTCV, 8) == read.read(0, 8) == timers.counter(pe.words[w.P_MACHINE]) == 0x7_0000_0005
         assert [control.read(CNTCV), control.read(CNTCV + 4), read.read(0), read.read(4)] == [5, 7, 5, 7]
 
     def test_control(self, rig: Any) -> None:
