@@ -95,13 +95,11 @@ class TestTranslation:
 
 class TestAlignment:
     @pytest.mark.parametrize("address", [REALM_UART + 1, 0x1_0200_0001], ids=["uart", "nobody"])
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="stage 2 is asked before alignment")
     def test_device_access_with_the_mmu_off(self, address: int, tmp_path: Path) -> None:
         """With stage 1 off an unaligned access is an alignment fault of the Realm's own EL, and no exit."""
         dumps, _ = realm_dumps(f"{load('x1', address)}; ldr w3, [x1]; {DUMP}", tmp_path)
         assert dumps[0][20] & SYNDROME == ALIGNMENT_FAULT
 
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="an unaligned access to a device is emulated")
     def test_device_access_with_the_mmu_on(self, tmp_path: Path) -> None:
         """An unaligned access that stage 1 makes Device is an alignment fault of the Realm's own EL, and no exit."""
         root = RAM + 0x30_0000

@@ -15,6 +15,8 @@ TRANSLATION, ACCESS_FLAG, PERMISSION, EXTERNAL, GPF = 0x04, 0x08, 0x0C, 0x14, 0x
 AF, READ_ONLY, WRITE_ONLY, NO_ACCESS = 1 << 10, ~(1 << 7), ~(1 << 6), ~(3 << 6)
 BYTE, HALF, WORD, DOUBLE = range(4)
 NOWHERE = 0x6000_0000
+DEFAULT_CACHEABLE = 1 << 12  # HCR_EL2.DC: with stage 1 off memory is Normal, so alignment does not matter
+ONES = (1 << 64) - 1
 
 # source, SAS, SSE, SRT, SF, AR, WnR of instructions whose syndrome is valid; X0 is the address, X2 an offset of 8
 _VALID = [
@@ -85,7 +87,7 @@ class TestInstructions:
     ) -> None:
         """An access of one general register without writeback describes it."""
         guest.map(DATA + 0x2000, DATA, guest.S2)  # a table down to level 3
-        got = guest.enter(source, el, x0=DATA + 0x120, x2=8)
+        got = guest.enter(source, el, x0=DATA + 0x120, x2=8, x10=guest.HCR | DEFAULT_CACHEABLE)
         expected = data_abort(TRANSLATION | 3, isv=1, sas=sas, sse=sse, srt=srt, sf=sf, ar=ar, wnr=wnr)
         assert (got.level, got.esr, got.hpfar) == (2, expected, DATA >> 8)
         far = DATA + 0x120
@@ -97,7 +99,7 @@ class TestInstructions:
     def test_invalid(self, guest: Any, source: str, wnr: int) -> None:
         """Pairs, writeback, exclusives, vectors and DC ZVA leave ISV zero, and no register changed."""
         guest.map(DATA + 0x2000, DATA, guest.S2)
-        got = guest.enter(source, x0=DATA + 0x120, x5=0x55)
+        got = guest.enter(source, x0=DATA + 0x120, x5=0x55, x10=guest.HCR | DEFAULT_CACHEABLE)
         assert (got.level, got.esr, got.hpfar) == (2, data_abort(TRANSLATION | 3, wnr=wnr), DATA >> 8)
         far = DATA + 0x120 + {"#1]!": 1, "#8]!": 8, "#16]!": 16}.get(source.rpartition(" ")[2], 0)
         assert (got.far, got.x[0], got.x[5]) == (far, DATA + 0x120, 0x55)
@@ -214,7 +216,7 @@ class TestPageCrossing:
             guest.map(DATA + 0x1000 * page, DATA + 0x1000 * page, guest.S2)
         for before in {1, size // 2, size - 1}:
             start = DATA + 0x1000 - before
-            got = guest.enter(source, x0=start, x5=(1 << 64) - 1, x6=(1 << 64) - 1)
+            got = guest.enter(source, x0=start, x5=ONES, x6=ONES, x10=guest.HCR | DEFAULT_CACHEABLE)
             second = 0 in mapped
             assert got.far == (DATA + 0x1000 if second else start)
             assert got.hpfar == (DATA + 0x1000 * second) >> 8

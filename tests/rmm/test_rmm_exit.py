@@ -25,6 +25,12 @@ from cca_arch.rsi.v1_0 import Rsi
 
 Running = Callable[..., Any]
 
+NORMAL_MEMORY = (
+    f"{load('x9', RAM + PAGE)}; msr ttbr0_el1, x9; {load('x9', 25 | 0x3500 | 1 << 23 | 5 << 32)}; msr tcr_el1, x9; "
+    "mov x9, #0xff; msr mair_el1, x9; isb; mrs x9, sctlr_el1; orr x9, x9, #1; msr sctlr_el1, x9; isb;"
+)
+"""Turn stage 1 on, with a table at RAM + PAGE, so that unaligned accesses are no alignment faults. Uses X9."""
+
 
 EXITS: dict[str, tuple[str, dict[str, Any]]] = {
     "data-protected-read": (at(MISSING + 0x128, "ldr x3, [x9]"), {"esr": DATA | 7, "hpfar": MISSING >> 8}),
@@ -98,7 +104,8 @@ class TestSanitised:
         last = UNPROTECTED - PAGE
         realm.table(UNPROTECTED - 0x20_0000, 3)
         host.ok(Rmi.RTT_INIT_RIPAS, realm.rd, last, UNPROTECTED)
-        realm.write(RAM, assemble(at(UNPROTECTED - 4, "ldr x3, [x9]")))
+        realm.write(RAM, assemble(f"{NORMAL_MEMORY} {at(UNPROTECTED - 4, 'ldr x3, [x9]')}"))
+        realm.write(RAM + PAGE, b"".join((gib << 30 | 0x701).to_bytes(8, "little") for gib in range(8)))
         realm.rec()
         realm.activate()
         assert whole(host, realm) == record(esr=DATA | 7, hpfar=last >> 8)

@@ -111,11 +111,11 @@ class TestInjected:
     @pytest.mark.parametrize("instruction", ["ldr w3, [x9]", "str w3, [x9]", "ldp x3, x4, [x9]", "ldrsb x3, [x9], #1"])
     def test_sea(self, running: Running, instruction: str, flags: int) -> None:
         """With and without a syndrome; the SEA wins over emul_mmio; FAR is whole; the access is not done."""
-        realm = running(with_vectors(f"{load('x9', UNPROTECTED + 0xABC)}; {instruction}"))
+        realm = running(with_vectors(f"{load('x9', UNPROTECTED + 0xAB8)}; {instruction}"))
         realm.enter()
         esr, far, elr, spsr, vector = reported(realm.enter(flags=flags, gprs=(ONES,)))[:5]
         assert (esr >> 26, esr & 0x3F, esr >> 9 & 1, esr >> 10 & 1, esr >> 7 & 1) == (0x25, 0x10, 1, 0, 0)
-        assert (far, vector, spsr & 0xF) == (UNPROTECTED + 0xABC, 0x200, 5)
+        assert (far, vector, spsr & 0xF) == (UNPROTECTED + 0xAB8, 0x200, 5)
         assert RAM < elr < RAM + 0x100
 
     @pytest.mark.parametrize("kind", ["protected", "host_call"])

@@ -11,7 +11,7 @@ from cca_platform.engine import interrupts, timers
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
 from cca_platform.mmu.dram import host_address
-from cca_platform.mmu.translate import fill, translate
+from cca_platform.mmu.translate import DEVICE, OK, fill, grant, translate
 from cca_platform.mmu.walk import FETCH
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_address, callback, jit, load32, load64, store32, store64
@@ -61,6 +61,7 @@ _FAR_EL1, _FAR_EL2 = encodings.FAR_EL1.packed, encodings.FAR_EL2.packed
 _VBAR_EL1, _VBAR_EL2 = encodings.VBAR_EL1.packed, encodings.VBAR_EL2.packed
 _NO_FAR: Final = -(1 << 63)
 _RETURNS: Final = (0xD69F03E0, 0xD69F0BFF, 0xD69F0FFF)  # ERET, ERETAA, ERETAB
+_BY_DESCRIPTOR: Final = 2  # P_OUT_DEVICE
 _SOON: Final = 4096  # instructions: a handler that does its work takes more, or it returns
 
 
@@ -161,6 +162,29 @@ def _is_unprivileged(p: int) -> int:
     return 1 if word >= 0 and word & 0x3B200C00 == 0x38000800 else 0
 
 
+@jit("i8(i8, i8, i8)")
+def _let_pass(p: int, va: int, access: int) -> int:
+    """The permissions for an exclusive or atomic access to DRAM that a descriptor makes Device; 0 for all others.
+
+    These check their alignment themselves, and nothing emulates them. The entry goes at the end of this block.
+    """
+    m = load64(p + 8 * w.P_MACHINE)
+    if load64(p + 8 * w.P_FAULT_KIND) != DEVICE or host_address(m, load64(p + 8 * w.P_OUT_PA)) == 0:
+        return 0
+    el = load64(p + 8 * w.P_EL)
+    word = _word_at(p, level(get(p, PSTATE)), get(p, PC))
+    store64(p + 8 * w.P_EL, el)
+    exclusive = word & 0x3F000000 == 0x08000000 and word & 0x00A00000 != 0x00800000  # CAS, too; no LDAR, STLR
+    atomic = word & 0x3F200C00 == 0x38200000 and word & 0xF000 != 0xC000  # no LDAPR
+    if not (exclusive or atomic) or translate(p, va, access) != OK:
+        return fill(p, va, access)  # which it has been refused: to look at the instruction was a translation, too
+    store64(p + 8 * w.P_FAULT_KIND, 0)
+    store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
+    store64(p + 8 * w.P_SLICE_END, 0)
+    interrupts.set_budget(p)
+    return grant(p, access)
+
+
 @callback("bool", "i64", "i64", "i32", "i64", "i64")
 def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     """UC_HOOK_TLB_FILL: ``entry`` is a uc_tlb_entry (paddr, perms); False refuses the access."""
@@ -178,6 +202,8 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     store64(p + 8 * w.P_EL, el)
     store64(p + 8 * w.P_PAN, pan if el else 0)
     permissions = fill(p, va, access)
+    if permissions == 0 and load64(p + 8 * w.P_OUT_DEVICE) == _BY_DESCRIPTOR:
+        permissions = _let_pass(p, va, access)
     if permissions == 0:
         return False
     store64(entry, load64(p + 8 * w.P_OUT_PA) & ~0xFFF)

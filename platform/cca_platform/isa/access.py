@@ -19,6 +19,7 @@ __all__ = [
     "MemoryAccess",
     "Mode",
     "address",
+    "aligned",
     "elements",
     "emulate_load",
     "emulate_vector_load",
@@ -187,6 +188,18 @@ def elements(access: MemoryAccess, address: int) -> Iterator[Element]:
             lane, member = divmod(place, selem)
             register = (access.rt + group * selem + member) % 32
             yield Element(register, (address + n * size) & _U64, size, fp, lane + access.lane)
+
+
+def aligned(access: MemoryAccess, base: int) -> bool:
+    """Whether an access at ``base`` has the alignment that Device memory requires: DC ZVA never has.
+
+    A pair that is exclusive or atomic is one access, any other is one for each register.
+    """
+    if access.kind is Kind.ZERO:
+        return False
+    single = access.exclusive or access.kind is Kind.ATOMIC
+    size = access.total if single else access.size
+    return access.cm or not access.aborts or not base & size - 1
 
 
 def emulate_load(access: MemoryAccess, value: int) -> int:

@@ -12,7 +12,7 @@ Choices that the architecture leaves open:
 from typing import Final
 
 from cca_arch.descriptors.stage1 import BLOCK, PAGE, TABLE, Stage1Leaf, Stage1Table
-from cca_arch.sysregs import MAIR_NORMAL_NC, MAIR_NORMAL_WB, MAIR_NORMAL_WT, Hcr, Sctlr, Tcr, TcrEl2, Ttbr
+from cca_arch.sysregs import MAIR_MEMORY, MAIR_NORMAL_NC, MAIR_NORMAL_WB, MAIR_NORMAL_WT, Hcr, Sctlr, Tcr, TcrEl2, Ttbr
 from cca_arch.types import Pas, SecurityState
 from cca_platform.mmu.dram import update_descriptor
 from cca_platform.mmu.regime import EL2
@@ -38,6 +38,7 @@ from cca_platform.native.block import (
     P_MACHINE,
     P_MAIR,
     P_OUT_ATTR,
+    P_OUT_DEVICE,
     P_OUT_NG,
     P_OUT_SH,
     P_PAN,
@@ -55,6 +56,7 @@ __all__ = ["walk_stage1"]
 _SECURE: Final = int(SecurityState.SECURE)
 _REALM: Final = int(SecurityState.REALM)
 _PAS_NON_SECURE: Final = int(Pas.NON_SECURE)
+_MEMORY: Final = MAIR_MEMORY
 _NORMAL_NC, _NORMAL_WT, _NORMAL_WB = MAIR_NORMAL_NC, MAIR_NORMAL_WT, MAIR_NORMAL_WB
 _DC: Final = Hcr.dc.mask
 _STAGE1_OFF: Final = Hcr.dc.mask | Hcr.tge.mask  # either turns stage 1 of EL1&0 off
@@ -97,6 +99,7 @@ def _flat(p: int, va: int, top: int, access: int) -> int:
     elif access == FETCH:
         attribute = _NORMAL_WT if load64(p + 8 * P_SCTLR) & _I != 0 else _NORMAL_NC
     store64(p + 8 * P_OUT_ATTR, attribute)
+    store64(p + 8 * P_OUT_DEVICE, 1 if attribute & _MEMORY == 0 else 0)
     store64(p + 8 * P_OUT_NG, 0)
     store64(p + 8 * P_OUT_SH, 0 if attribute == _NORMAL_WB else 2)
     return va & OUTPUT | load64(p + 8 * P_SECURITY) << 3 | 7
@@ -142,8 +145,9 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
     """Translate ``va``; ``staged`` = 1: stage 2 applies to every table access. The result word is as in stage2.
 
     Sets P_OUT_ATTR, P_OUT_NG and P_OUT_SH. Faults at a level, in this order: address size, translation, access flag,
-    permission.
+    permission. P_OUT_DEVICE is set for a permission fault, too: alignment faults by the memory type come before it.
     """
+    store64(p + 8 * P_OUT_DEVICE, 0)
     regime = load64(p + 8 * P_REGIME)
     tcr = load64(p + 8 * P_TCR)
     security = load64(p + 8 * P_SECURITY)
@@ -215,6 +219,8 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
         return refuse(p, ACCESS_FLAG + level, 1, 0, 0)
     # Dirty state is managed when HA, HD and the descriptor's DBM are set; AP[2] then means "not written yet".
     clean = (descriptor >> _CLEAN) & (descriptor >> _DBM) & 1 if flags & 3 == _HA_ON | _HD_ON else 0
+    attribute = (load64(p + 8 * P_MAIR) >> (8 * ((descriptor >> _ATTRINDX) & _ATTRINDX_ONES))) & 0xFF
+    store64(p + 8 * P_OUT_DEVICE, 2 if attribute & _MEMORY == 0 else 0)
     nstable = (tables >> _NSTABLE) & 1
     permitted = _permitted(p, descriptor, 0 if flags & _FLAT != 0 else tables, clean)
     if needed(access) & ~permitted != 0:
@@ -230,7 +236,7 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
         pas = (descriptor >> _NS) & 1 | nstable
     elif security == _REALM and regime == EL2 and (descriptor >> _NS) & 1 == 1:
         pas = _PAS_NON_SECURE
-    store64(p + 8 * P_OUT_ATTR, (load64(p + 8 * P_MAIR) >> (8 * ((descriptor >> _ATTRINDX) & _ATTRINDX_ONES))) & 0xFF)
+    store64(p + 8 * P_OUT_ATTR, attribute)
     store64(p + 8 * P_OUT_SH, (descriptor >> _SH) & _SH_ONES)
     store64(p + 8 * P_OUT_NG, (descriptor >> _NG) & 1 | (nstable if security == _SECURE else 0))
     return oa | pas << 3 | permitted

@@ -24,6 +24,7 @@ from cca_platform.native.block import (
     P_HCR,
     P_MACHINE,
     P_OUT_ATTR,
+    P_OUT_DEVICE,
     P_OUT_IPA,
     P_OUT_PA,
     P_OUT_PAS,
@@ -43,6 +44,7 @@ __all__ = [
     "REFUSED",
     "combine_attributes",
     "fill",
+    "grant",
     "resolve",
     "translate",
 ]
@@ -133,19 +135,13 @@ def translate(p: int, va: int, access: int) -> int:
     return OK if host_address(m, pa) != 0 else DEVICE
 
 
-@jit("i8(i8, i8, i8)")
-def fill(p: int, va: int, access: int) -> int:
-    """The permissions of a new TLB entry for ``va``, with its address in P_OUT_PA; 0 if refused or a device.
+@jit("i8(i8, i8)")
+def grant(p: int, access: int) -> int:
+    """The permissions of a new TLB entry for the DRAM page that ``translate`` has found.
 
     Write xor execute: a read fill grants read; a write fill adds write (and marks the page written); a fetch fill
-    grants execute, each with read only if the translation permits reading. P_FAULT_KIND tells a refusal from a device.
+    grants execute, each with read only if the translation permits reading.
     """
-    status = translate(p, va, access)
-    if status != OK:
-        store64(p + 8 * P_FAULT_KIND, status)
-        store64(p + 8 * P_FAULT_VA, va)
-        store64(p + 8 * P_FAULT_ACCESS, access)
-        return 0
     m = load64(p + 8 * P_MACHINE)
     page = page_index(m, load64(p + 8 * P_OUT_PA))
     store8(load64(p + 8 * P_TLB_PAGES) + page, load64(p + 8 * P_TLB_ERA))
@@ -157,3 +153,21 @@ def fill(p: int, va: int, access: int) -> int:
         store8(load64(m + 8 * M_EXECUTED) + page, 1)
         given |= 4
     return given
+
+
+@jit("i8(i8, i8, i8)")
+def fill(p: int, va: int, access: int) -> int:
+    """The permissions of a new TLB entry for ``va``, with its address in P_OUT_PA; 0 if there is none.
+
+    There is none if the translation is refused, for a device, and for data in DRAM that a descriptor makes Device: the
+    alignment of each access must be checked. P_FAULT_KIND tells a refusal from a device.
+    """
+    status = translate(p, va, access)
+    if status == OK and access != FETCH and load64(p + 8 * P_OUT_DEVICE) == 2:
+        status = DEVICE
+    if status == OK:
+        return grant(p, access)
+    store64(p + 8 * P_FAULT_KIND, status)
+    store64(p + 8 * P_FAULT_VA, va)
+    store64(p + 8 * P_FAULT_ACCESS, access)
+    return 0

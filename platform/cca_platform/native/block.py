@@ -62,6 +62,7 @@ P_OUT_ATTR: Final = PE.word("resulting memory type: MAIR-style byte (0x00..0x0C 
 P_OUT_IPA: Final = PE.word("the intermediate physical address (equals the PA without stage 2)")
 P_OUT_NG: Final = PE.word("nG of the stage 1 leaf")
 P_OUT_SH: Final = PE.word("shareability of the access: 0 none, 2 outer, 3 inner")
+P_OUT_DEVICE: Final = PE.word("0 = not Device for stage 1, 1 = Device as stage 1 is off, 2 = by its descriptor")
 
 # -- PE block: why a translation failed --------------------------------------------------------------------------
 P_FAULT_FSC: Final = PE.word("DFSC/IFSC, 6 bits")

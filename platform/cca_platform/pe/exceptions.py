@@ -20,7 +20,7 @@ from cca_platform.native import block as w
 from cca_platform.pe import delivery
 from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
 from cca_platform.pe.levels import SMC_0, take_program
-from cca_platform.pe.mmio import emulate
+from cca_platform.pe.mmio import ELSEWHERE, emulate
 from cca_platform.pe.traps import trap
 from cca_platform.trace.events import FaultGpf, FaultStage2
 from cca_platform.trace.forms import UNSET
@@ -94,12 +94,7 @@ def _not_executed(pe: "Pe", number: int) -> None:
     elif number == _TRAPPED_SMC:
         pe.take(SMC_0 | _immediate(pe, 0), 2)
     elif number == _DATA_ALIGNMENT:
-        decoded = decode(int(hooks.instruction(pe.address, 0)))
-        far, iss = 0, int(Fsc.ALIGNMENT)
-        if decoded is not None:  # the code has not been overwritten meanwhile
-            far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
-            iss = la.iss(decoded, Fsc.ALIGNMENT, stage2=False)
-        pe.take(syndrome(Ec.DATA_ABORT | (own == pe.el), iss), own, far)
+        _unaligned(pe, decode(int(hooks.instruction(pe.address, 0))))
     elif maintenance.refused(pe.address):
         pe.el = pe.spsr >> _EL_LOW & _EL_ONES
         _abort(pe, _instruction(pe))
@@ -113,6 +108,16 @@ def _not_executed(pe: "Pe", number: int) -> None:
                 _step_over(pe)  # what would not wait is not trapped
             else:
                 pe.take(*(found or (_UNKNOWN, own)))
+
+
+def _unaligned(pe: "Pe", decoded: la.MemoryAccess | None) -> None:
+    """Take an alignment fault; ``decoded`` is None if the code has been overwritten meanwhile."""
+    own = max(pe.el, 1)
+    far, iss = 0, int(Fsc.ALIGNMENT)
+    if decoded is not None:
+        far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
+        iss = la.iss(decoded, Fsc.ALIGNMENT, stage2=False)
+    pe.take(syndrome(Ec.DATA_ABORT | (own == pe.el), iss), own, far)
 
 
 def _debug_target(pe: "Pe") -> int:
@@ -182,12 +187,17 @@ def refused(pe: "Pe") -> None:
     if words[w.P_FAULT_ACCESS] != Access.FETCH:
         hooks.uncount(pe.address)
         word = _instruction(pe)
+        decoded = decode(word) if word >= 0 and words[w.P_OUT_DEVICE] else None
+        if decoded is not None and not la.aligned(decoded, la.address(decoded, pe.x, words[w.P_SP], pe.elr)):
+            _unaligned(pe, decoded)  # before permission faults and stage 2 (rule XCHFJ)
+            return
     if is_device:
         status = EXTERNAL_ABORT if word < 0 else emulate(pe, word)
         if status == 0:
             return
-        words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = status, 1
-        words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
+        if status != ELSEWHERE:
+            words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = status, 1
+            words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
     _abort(pe, word)
 
 

@@ -1,0 +1,144 @@
+"""Alignment faults: which accesses they are of, and what they come before."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from realm_code import load
+
+from cca_arch.sysregs import Esr, Fsc
+from cca_arch.types import Gpi
+
+DATA, TABLE, VECTORS = 0x8012_0000, 0x8050_0000, 0x8011_0000
+LEAF, READ_ONLY = 1 << 10 | 3 << 8 | 1, 1 << 7  # AF, inner shareable; a block
+NORMAL, DEVICE = 0 << 2, 1 << 2  # AttrIndx
+MAIR = 0x04FF
+FLAT, REMOTE = 0x8000_0000, 0x4000_0000  # virtual addresses of the first GiB of DRAM
+NOWHERE = 0xC000_0000  # an address that the tests do not map in stage 2
+THERE = REMOTE + DATA - FLAT
+SAME, LOWER = 0x25, 0x24  # Data Abort
+ACCESSES = (
+    "ldr x3, [x2]", "ldrh w3, [x2]", "str w3, [x2]", "ldp w3, w4, [x2]", "stp x3, x4, [x2]", "ldr q3, [x2]",
+    "ldrsw x3, [x2]", "ldr x3, [x2], #8", "ldtr x3, [x2]", "st1 {v3.4s}, [x2]", "dc zva, x2", "ldar x3, [x2]",
+    "ldxr x3, [x2]", "ldaxp x3, x4, [x2]",
+)  # fmt: skip
+
+
+def stage1(el: int) -> str:
+    """Turn stage 1 of EL1 or EL2 on, with the tables of :func:`mapped`. Uses X8."""
+    sizes = 25 | 0x3500 | 1 << 23 | (5 << 32 if el == 1 else 5 << 16 | 1 << 31)
+    moves = ((TABLE, f"ttbr0_el{el}"), (sizes, f"tcr_el{el}"), (MAIR, f"mair_el{el}"))
+    control = f"isb; mrs x8, sctlr_el{el}; orr x8, x8, #1; orr x8, x8, #4; msr sctlr_el{el}, x8; isb; "
+    return "".join(f"{load('x8', value)}; msr {register}, x8; " for value, register in moves) + control
+
+
+def mapped(bench: Any, remote: int = DEVICE, nowhere: int = DEVICE) -> None:
+    """Tables of stage 1: DRAM flat as Normal memory, and with other attributes at REMOTE; NOWHERE is flat, too."""
+    raw = bench.machine.memory.backdoor
+    for va, pa, attributes in ((FLAT, FLAT, NORMAL), (REMOTE, FLAT, remote), (NOWHERE, NOWHERE, nowhere)):
+        raw.write64(TABLE + 8 * (va >> 30), pa | LEAF | attributes)
+
+
+def vectors(bench: Any) -> str:
+    """Let EL2 report ESR and FAR in X20 and X21; the code that says where. Uses X8."""
+    for offset in (0x200, 0x400):
+        bench.place(VECTORS + offset, "mrs x20, esr_el2; mrs x21, far_el2; smc #0")
+    return f"{load('x8', VECTORS)}; msr vbar_el2, x8; isb; "
+
+
+def kind(report: Any) -> tuple[int, int, int]:
+    """The level that got an exception, its class and its fault status."""
+    return report.level, Esr(report.esr).ec, report.esr & 0x3F
+
+
+@pytest.fixture
+def guest(guests: Callable[..., Any]) -> Any:
+    """A VM with the tables of stage 1, and the memory for them."""
+    made = guests()
+    made.map(0x8040_0000, 0x8040_0000, made.S2, level=2)
+    mapped(made)
+    return made
+
+
+class TestUnderStage2:
+    """The memory type of stage 1 decides, before permissions and before stage 2 (rule XCHFJ)."""
+
+    @pytest.mark.parametrize("code", ACCESSES)
+    def test_stage_1_off(self, guest: Any, code: str) -> None:
+        """With stage 1 off an unaligned access to what stage 2 does not map is an alignment fault of EL1."""
+        report = guest.enter(code, x2=NOWHERE + 1)
+        assert (kind(report), report.far) == ((1, SAME, Fsc.ALIGNMENT), NOWHERE + 1)
+
+    @pytest.mark.parametrize("code", ACCESSES)
+    def test_device(self, guest: Any, code: str) -> None:
+        """The same holds for what a descriptor of stage 1 makes Device."""
+        report = guest.enter(stage1(1) + code, x2=NOWHERE + 1)
+        assert (kind(report), report.far) == ((1, SAME, Fsc.ALIGNMENT), NOWHERE + 1)
+
+    def test_normal(self, guest: Any) -> None:
+        """What stage 1 makes Normal is a fault of stage 2."""
+        mapped(guest, nowhere=NORMAL)
+        assert kind(guest.enter(f"{stage1(1)} ldr x3, [x2]", x2=NOWHERE + 1)) == (2, LOWER, Fsc.TRANSLATION + 1)
+
+    @pytest.mark.parametrize("code", ["ldr x3, [x2]", "ldrb w3, [x2, #1]", "ldp w3, w4, [x2, #4]"])
+    def test_aligned(self, guest: Any, code: str) -> None:
+        """So is an aligned access."""
+        assert kind(guest.enter(code, x2=NOWHERE)) == (2, LOWER, Fsc.TRANSLATION + 1)
+
+    def test_el0(self, guest: Any) -> None:
+        """A fault of EL0 goes to EL1 as one of a lower level."""
+        assert kind(guest.enter("ldr w3, [x2]", el=0, x2=NOWHERE + 2)) == (1, LOWER, Fsc.ALIGNMENT)
+
+
+class TestDeviceDram:
+    """DRAM that stage 1 makes Device."""
+
+    @pytest.mark.parametrize("code", ACCESSES)
+    def test_unaligned(self, guest: Any, code: str) -> None:
+        """Each unaligned access faults, also after an aligned one to the same page."""
+        report = guest.enter(f"{stage1(1)} ldr x3, [x2]; str x3, [x2, #8]; add x2, x2, #1; {code}", x2=THERE)
+        assert (kind(report), report.far) == ((1, SAME, Fsc.ALIGNMENT), THERE + 1)
+
+    def test_values(self, bench: Any) -> None:
+        """Aligned accesses load and store as they do in Normal memory, in two pages, too."""
+        mapped(bench)
+        x = bench.run(
+            f"{stage1(2)} stp x5, x6, [x2]; ldp x7, x9, [x2]; ldrsh x10, [x2, #8]; "
+            "mov v0.d[0], x5; mov v0.d[1], x6; str q0, [x2, #-8]!; ldr q1, [x2]; mov x11, v1.d[1]; smc #0",
+            el=2, x2=THERE + 0xFF8, x5=0x1122_3344_5566_7788, x6=0x99AA_BBCC_DDEE_FF00,
+        )  # fmt: skip
+        assert (x[7], x[9], x[10], x[11]) == (x[5], x[6], 0xFFFF_FFFF_FFFF_FF00, x[6])
+        assert x[2] == THERE + 0xFF0
+        assert struct.unpack("<3Q", bench.machine.memory.backdoor.read(DATA + 0xFF0, 24)) == (x[5], x[6], x[6])
+
+    def test_exclusives(self, bench: Any) -> None:
+        """Exclusive accesses work there, and the next access is checked again."""
+        mapped(bench)
+        x = bench.run(
+            f"{vectors(bench)}{stage1(2)} mov x5, #7; str x5, [x2]; again: ldxr x6, [x2]; add x6, x6, #1; "
+            "stxr w7, x6, [x2]; cbnz w7, again; ldr x9, [x2]; ldr x10, [x2, #1]",
+            el=2, x2=THERE,
+        )  # fmt: skip
+        assert (x[7], x[9], x[20] & 0x3F) == (0, 8, Fsc.ALIGNMENT)
+
+    @pytest.mark.parametrize(("offset", "status"), [(1, Fsc.ALIGNMENT), (0, Fsc.PERMISSION + 1)])
+    def test_read_only(self, bench: Any, offset: int, status: int) -> None:
+        """An alignment fault comes before a permission fault, which an aligned access gets."""
+        mapped(bench, DEVICE | READ_ONLY)
+        assert bench.run(f"{vectors(bench)}{stage1(2)} str x3, [x2]", el=2, x2=THERE + offset)[20] & 0x3F == status
+
+    @pytest.mark.parametrize(("offset", "status"), [(1, Fsc.ALIGNMENT), (0, Fsc.GPF)])
+    def test_granule_protection(self, bench: Any, offset: int, status: int) -> None:
+        """It comes before a granule protection fault, too."""
+        mapped(bench)
+        bench.protect({DATA: Gpi.REALM})
+        assert bench.run(f"{vectors(bench)}{stage1(2)} ldr x3, [x2]", el=2, x2=THERE + offset)[20] & 0x3F == status
+
+    def test_second_page(self, bench: Any) -> None:
+        """A pair that reaches into a page of another world tells that page in FAR, and stores nothing."""
+        mapped(bench)
+        bench.protect({DATA + 0x1000: Gpi.REALM})
+        x = bench.run(f"{vectors(bench)}{stage1(2)} mov x3, #1; stp x3, x3, [x2]", el=2, x2=THERE + 0xFF8)
+        assert (x[20] & 0x3F, x[21]) == (Fsc.GPF, THERE + 0x1000)
+        assert bench.machine.memory.backdoor.read64(DATA + 0xFF8) == 0
