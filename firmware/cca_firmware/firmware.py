@@ -62,12 +62,15 @@ class Firmware:
         machine.scr = [contexts.row(state)[0].scr if state in WORLDS else 0 for state in SecurityState]
         attestation = PlatformAttestation(machine, handover.root, self.shared_page, handover.event_log)
         rmmd = RmmDispatcher(machine, self.tables, self.shared_page, attestation, ns_entry, rmm_el3)
-        self.psci = PsciService(machine, self._turned_on if ns_entry.is_code else None)
+        if ns_entry.is_code:
+            self.psci = PsciService(machine, self._turned_on, ns_entry.enter)
+        else:
+            self.psci = PsciService(machine)
         self._secure = None
         if handover.secure is not None:
             region = required_region(machine.board, "secure")
             self._secure = SecureDispatcher(
-                machine, contexts, region, ns_entry.is_code, self.psci.handlers, self._payload_started
+                machine, contexts, region, ns_entry.is_code, self.psci, self._payload_started
             )
         self.monitor = Monitor(machine, contexts, rmmd, self.psci, ns_is_code=ns_entry.is_code, secure=self._secure)
         self._starting: int | None = None

@@ -3,14 +3,18 @@
 from enum import IntEnum
 from typing import Final
 
+from cca_arch.fields import Bits, Field
 from cca_arch.smccc import REGISTER_MASK
 from cca_arch.sysregs import MPIDR_AFFINITY
 
 __all__ = [
     "PSCI_VERSION",
     "AffinityInfo",
+    "ExtendedPowerState",
+    "PowerState",
     "Psci",
     "PsciStatus",
+    "SuspendFeatures",
     "mpidr_affinity",
 ]
 
@@ -33,6 +37,7 @@ class Psci(IntEnum):
     FEATURES = 0x8400_000A
     NODE_HW_STATE = 0x8400_000D
     SYSTEM_SUSPEND = 0x8400_000E
+    SET_SUSPEND_MODE = 0x8400_000F
     STAT_RESIDENCY = 0x8400_0010
     STAT_COUNT = 0x8400_0011
     SYSTEM_RESET2 = 0x8400_0012
@@ -72,6 +77,28 @@ class AffinityInfo(IntEnum):
     ON = 0
     OFF = 1
     ON_PENDING = 2
+
+
+class PowerState(Bits):
+    """The ``power_state`` of CPU_SUSPEND in the original format. ``power_down`` is StateType: 0 is standby."""
+
+    state_id = Field(15, 0)
+    power_down = Field(16)
+    level = Field(25, 24)
+
+
+class ExtendedPowerState(Bits):
+    """The ``power_state`` of CPU_SUSPEND in the extended StateID format."""
+
+    state_id = Field(27, 0)
+    power_down = Field(30)
+
+
+class SuspendFeatures(Bits):
+    """The result of PSCI_FEATURES for CPU_SUSPEND: OS-initiated mode, and the extended StateID format."""
+
+    os_initiated = Field(0)
+    extended = Field(1)
 
 
 def mpidr_affinity(mpidr: int) -> int:

@@ -43,6 +43,10 @@ class Tsp(IntEnum):
     """A PE that was turned on is ready."""
     OFF_DONE = 0xF200_0002
     """The PE may be turned off."""
+    SUSPEND_DONE = 0xF200_0003
+    """The PE may be powered down until it wakes."""
+    RESUME_DONE = 0xF200_0004
+    """The payload is as before the power-down."""
     PREEMPTED = 0xF200_0005
     """The payload itself suspends a yielding call or a message; the SMC returns when it is resumed."""
     HANDLED_S_EL1_INTR = 0xF200_0006

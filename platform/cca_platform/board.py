@@ -85,7 +85,8 @@ class Board:
 
     The system counter advances by one tick per ``instructions_per_tick`` instructions that the PEs retire.
     ``nonvolatile`` is the DRAM that survives a system reset. ``unmapped`` is the response to accesses that no device
-    claims: "abort" or "raz" (RAZ/WI). ``rmm_console`` is the UART that firmware assigns to the RMM.
+    claims: "abort" or "raz" (RAZ/WI). ``rmm_console`` is the UART that firmware assigns to the RMM. With
+    ``extended_state_id``, CPU_SUSPEND takes power states in the extended StateID format.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Board:
     pps_bits: int
     ns_entry: int
     rmm_console: str = ""
+    extended_state_id: bool = False
 
     @classmethod
     def load(cls, name: str | Path) -> "Board":
@@ -139,6 +141,7 @@ class Board:
             pps_bits=data["pe"]["pps_bits"],
             ns_entry=data["boot"]["ns_entry"],
             rmm_console=data["boot"].get("rmm_console", ""),
+            extended_state_id=data.get("psci", {}).get("extended_state_id", False),
         )
         board._check()
         return board
@@ -178,6 +181,9 @@ class Board:
             raise ValueError(f"unmapped must be one of {', '.join(_UNMAPPED)}, not {self.unmapped!r}")
         if self.gic.spis % 32 or not 0 < self.gic.spis <= 960:
             raise ValueError(f"spis of the GIC must be a multiple of 32 up to 960, not {self.gic.spis}")
+        extended: object = self.extended_state_id
+        if not isinstance(extended, bool):
+            raise ValueError(f"extended_state_id of psci must be true or false, not {extended!r}")
         if self.rmm_console not in ("", *(device.name for device in self.devices)):
             raise ValueError(f"rmm_console must be the name of a device of the board, not {self.rmm_console!r}")
         self._check_frames()

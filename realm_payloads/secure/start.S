@@ -10,6 +10,8 @@
 #define ENTRY_DONE      0xf2000000
 #define ON_DONE         0xf2000001
 #define OFF_DONE        0xf2000002
+#define SUSPEND_DONE    0xf2000003
+#define RESUME_DONE     0xf2000004
 #define HANDLED         0xf2000006
 #define ABORT_DONE      0xf2000007
 #define OFF_SYSTEM_DONE 0xf2000008
@@ -59,8 +61,8 @@ entries:
         b       fast_entry
         b       on_entry
         b       off_entry
-        b       never                   // CPU_SUSPEND is not offered
-        b       never
+        b       resume_entry
+        b       suspend_entry
         b       interrupt_entry
         b       system_off_entry
         b       system_reset_entry
@@ -113,6 +115,13 @@ off_entry:
         afresh
         bl      pe_off
         done    OFF_DONE
+
+// EL3 keeps the registers while the PE is powered down.
+suspend_entry:
+        afresh
+        done    SUSPEND_DONE
+resume_entry:
+        done    RESUME_DONE
 system_off_entry:
         afresh
         bl      system_off

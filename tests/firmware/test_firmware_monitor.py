@@ -36,6 +36,7 @@ OWN = {  # what a call answers when the monitor serves it itself, with X1 = 0
     Psci.CPU_SUSPEND: PsciStatus.DENIED,
     Psci.CPU_SUSPEND_64: PsciStatus.DENIED,
     Psci.CPU_OFF: PsciStatus.DENIED,
+    **dict.fromkeys((Psci.STAT_COUNT, Psci.STAT_COUNT_64, Psci.STAT_RESIDENCY, Psci.STAT_RESIDENCY_64), 0),
     RmmEl3.GTSI_DELEGATE: RmmEl3Status.BAD_ADDR,
     RmmEl3.GTSI_UNDELEGATE: RmmEl3Status.BAD_ADDR,
     RmmEl3.ATTEST_GET_REALM_KEY: RmmEl3Status.BAD_ADDR,

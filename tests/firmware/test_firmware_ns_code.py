@@ -168,7 +168,7 @@ class TestEl1:
 
 class TestPower:
     @pytest.mark.parametrize(
-        ("state", "result", "slept"), [(0, 0, True), (1 << 16, PsciStatus.INVALID_PARAMETERS, False)]
+        ("state", "result", "slept"), [(0, 0, True), (1, PsciStatus.INVALID_PARAMETERS, False)]
     )
     def test_cpu_suspend(self, boot_machine: Any, state: int, result: int, slept: bool) -> None:
         """CPU_SUSPEND to standby returns when an interrupt is pending; a state that is not there is refused."""

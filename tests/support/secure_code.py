@@ -15,9 +15,12 @@ FAST = 0xB200_2000
 YIELDING = 0x3200_2000
 PREEMPT = f"{constant('x0', Tsp.PREEMPTED)} smc #0;"
 _VECTORS = (
-    "yielding", "fast", "cpu_on", "cpu_off", "never", "never", "interrupt", "system_off", "system_reset", "aborted",
+    "yielding", "fast", "cpu_on", "cpu_off", "resume", "suspend", "interrupt", "system_off", "system_reset", "aborted",
 )  # fmt: skip
-_DONE = {"cpu_on": 1, "cpu_off": 2, "interrupt": 6, "aborted": 7, "system_off": 8, "system_reset": 9}
+_DONE = {
+    "cpu_on": 1, "cpu_off": 2, "suspend": 3, "resume": 4, "interrupt": 6, "aborted": 7, "system_off": 8,
+    "system_reset": 9,
+}  # fmt: skip
 
 
 def payload(start: str = "", ready: str = "adr x1, entries;", **entries: str) -> bytes:
@@ -27,15 +30,13 @@ def payload(start: str = "", ready: str = "adr x1, entries;", **entries: str) ->
     """
     echo = "mov x4, x3; mov x3, x2; mov x2, x1; mov x1, #0;"
     body = ""
-    for name in dict.fromkeys(_VECTORS):
-        if name == "never":
-            body += "never: b never;"
-        elif name in _DONE:
+    for name in _VECTORS:
+        if name in _DONE:
             body += f"{name}: {entries.get(name, '')} {constant('x0', 0xF200_0000 + _DONE[name])} smc #0; b never;"
         else:
             body += f"{name}: {entries.get(name, echo)} smc #0; b never;"
     table = "".join(f"b {name};" for name in _VECTORS)
-    begin = f"{start} {ready} {constant('x0', 0xF200_0000)} smc #0; b never;"
+    begin = f"{start} {ready} {constant('x0', 0xF200_0000)} smc #0; never: b never;"
     return assemble(f"{begin} entries: {table} {body} {entries.get('more', '')}", BASE)
 
 

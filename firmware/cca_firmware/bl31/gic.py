@@ -56,16 +56,32 @@ def pe_on(gic: "Gic", index: int) -> None:
     for intid in _of(_NON_SECURE):
         frame.write(private + Gicd.IPRIORITYR + intid, 1, _NS_PRIORITY & 0xFF)
     frame.write(private + Gicd.ISENABLER, 4, _GROUP0 | _GROUP1_SECURE)
-    cpu = gic.cpus[index]
-    _write(cpu, encodings.ICC_PMR_EL1, 0xFF)
-    _write(cpu, encodings.ICC_IGRPEN0_EL1, 1)
-    _write(cpu, encodings.ICC_IGRPEN1_EL3, IccIgrpen1El3.enablegrp1s.mask)
+    _enable(gic.cpus[index], IccIgrpen1El3.enablegrp1s.mask)
 
 
 def pe_off(gic: "Gic", index: int) -> None:
     """Disable the interrupts of a PE that is turned off; pending ones stay pending."""
     gic.cpus[index].power_off()
     gic.secure_redistributors.write(index * GICR_STRIDE + Gicr.WAKER, 4, GicrWaker.processorsleep.mask)
+
+
+def pe_asleep(gic: "Gic", index: int) -> None:
+    """Let every interrupt that is enabled for a PE wake it while it is powered down, as the redistributor does."""
+    gic.cpus[index].power_off()
+    _enable(gic.cpus[index], IccIgrpen1El3.enablegrp1s.mask | IccIgrpen1El3.enablegrp1ns.mask)
+
+
+def pe_awake(gic: "Gic", index: int) -> None:
+    """Set up the CPU interface of a PE that was powered down; its private interrupts are as they were."""
+    gic.cpus[index].power_off()
+    _enable(gic.cpus[index], IccIgrpen1El3.enablegrp1s.mask)
+
+
+def _enable(cpu: "CpuInterface", group1: int) -> None:
+    """Set up a CPU interface after its reset, with these groups 1 in ICC_IGRPEN1_EL3."""
+    _write(cpu, encodings.ICC_PMR_EL1, 0xFF)
+    _write(cpu, encodings.ICC_IGRPEN0_EL1, 1)
+    _write(cpu, encodings.ICC_IGRPEN1_EL3, group1)
 
 
 def _of(interrupts: int) -> Iterator[int]:

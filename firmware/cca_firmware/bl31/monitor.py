@@ -83,6 +83,7 @@ class Monitor:
         self._entering = frozenset({int(Rmi.REC_ENTER)}) if rmmd.interface < RMM_EL3_VERSION_2 else _RMI
         """The calls that may run a Realm. EL3 does not know which ones do in a later RMI."""
         self._ns_is_code = ns_is_code
+        self._suspend = psci.suspend
         self.rmmd = rmmd
         self.secure = secure
         arch: dict[int, Handler] = {
@@ -124,7 +125,9 @@ class Monitor:
             handler(pe, x)
 
     def on_irq(self, pe: "Pe") -> None:
-        """Handle an interrupt of the Secure world, or of Non-secure software while that waits for the payload."""
+        """Handle an interrupt that wakes a PE, of the Secure world, or of Non-secure software that waits for it."""
+        if self._suspend.wake(pe):
+            return
         if self.secure is not None:
             self.secure.on_interrupt(pe)
         else:
@@ -138,6 +141,9 @@ class Monitor:
         kind = Esr(esr).ec
         if kind == Ec.SMC:
             unknown(pe, pe.x)
+            return
+        if kind == Ec.SERROR and self._suspend.wake(pe):
+            pe.raise_serror(Esr(esr).iss)  # for the software that it wakes
             return
         self._machine.stop(f"EL3 panic: exception of class {kind:#x} at {pe.elr:#x}, ESR {esr:#x}, FAR {far:#x}")
 
@@ -159,7 +165,7 @@ class Monitor:
         elif fid & FUNCTION not in _NO_RETURN:
             world = pe.security
             handler(pe, x)
-            if pe.security == world:
+            if pe.security == world and not self._suspend.powered_down(pe.index):
                 emit(SmcReturn(fid=fid, name=name, results=list(x[0:4])), pe=pe)
             return
         handler(pe, x)

@@ -37,7 +37,6 @@ class TosCalls:
         self.secure_handlers: dict[int, Handler] = {
             Tsp.ENTRY_DONE: self._started,
             Tsp.ON_DONE: self._started,
-            Tsp.ABORT_DONE: self._aborted,
             Tsp.GET_ARGS: self._get_args,
         }
 
@@ -89,7 +88,8 @@ class TosCalls:
     def _get_args(self, pe: "Pe", x: memoryview) -> None:
         x[0:2] = self._world.caller(pe)[1:3]
 
-    def _aborted(self, pe: "Pe", x: memoryview) -> None:
+    def aborted(self, pe: "Pe", x: memoryview) -> None:
+        """Handle ABORT_DONE: the call that ABORT has dropped."""
         if self._world.state[pe.index] is SecureState.ABORTING:
             self._world.leave(pe, SecureState.IDLE, 0)
         else:

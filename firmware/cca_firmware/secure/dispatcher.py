@@ -14,14 +14,15 @@ from cca_arch.types import SecurityState
 from cca_firmware.bl31.functions import Handler, unknown
 from cca_firmware.secure.calls import TosCalls
 from cca_firmware.secure.ffa import FfaService
-from cca_firmware.secure.power import PowerOff
+from cca_firmware.secure.power import PowerCalls
 from cca_firmware.secure.start import PayloadStart
 from cca_firmware.secure.world import PREEMPTIBLE, SecureState, SecureWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from cca_firmware.bl31.contexts import Contexts
+    from cca_firmware.bl31.psci import PsciService
     from cca_platform.board import Region
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
@@ -32,7 +33,7 @@ _SECURE: Final = SecurityState.SECURE
 
 
 class SecureDispatcher:
-    """The services around the payload in ``region``. ``psci`` are the handlers of PSCI without it, and
+    """The services around the payload in ``region``. ``psci`` is PSCI without it, and
     ``then(pe, hand_over)`` continues with a PE on which the payload has started (see :class:`PayloadStart`).
 
     ``ns_handlers`` and ``secure_handlers`` are the functions that the worlds may call, ``ns_other`` and
@@ -45,7 +46,7 @@ class SecureDispatcher:
         contexts: "Contexts",
         region: "Region",
         ns_is_code: bool,
-        psci: "Mapping[int, Handler]",
+        psci: "PsciService",
         then: "Callable[[Pe, tuple[int, int] | None], None]",
     ) -> None:
         self._machine = machine
@@ -53,7 +54,7 @@ class SecureDispatcher:
         self.start = start = PayloadStart(world, region, then)
         self._calls = calls = TosCalls(world, start)
         self._ffa = ffa = FfaService(world, start, len(machine.pes))
-        power = PowerOff(world, psci)
+        power = PowerCalls(world, psci, calls.aborted)
         interrupts: dict[int, Handler] = {
             Tsp.PREEMPTED: self._gives_up,
             Tsp.HANDLED_S_EL1_INTR: self._interrupt_handled,

@@ -49,7 +49,12 @@ class SecureState(IntEnum):
     MESSAGE_PREEMPTED = 8
     INTERRUPT = 9
     POWER = 10
-    """It prepares for CPU_OFF, SYSTEM_OFF or SYSTEM_RESET."""
+    """It prepares for CPU_OFF, SYSTEM_OFF, SYSTEM_RESET or the power-down of CPU_SUSPEND."""
+    DROPPING = 11
+    """It abandons a preempted call before it prepares for one of those."""
+    SUSPENDED = 12
+    """Its PE is powered down until it wakes."""
+    RESUMING = 13
 
 
 PREEMPTIBLE: Final = frozenset({SecureState.YIELDING, SecureState.MESSAGE})

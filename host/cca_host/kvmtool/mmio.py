@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cca_host.kvm import Mmio, Vcpu
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Receiver, Wiring
+from cca_platform.power import Power
 from cca_platform.state import AnyState
 from cca_platform.trace.events import MmioRead, MmioWrite
 
@@ -29,6 +30,7 @@ class Devices:
         return Wiring(
             clock=machine.clock,
             memory=machine.memory,
+            power=Power(()),
             trace=machine.trace,
             line=_nothing,
             signal=_nothing,

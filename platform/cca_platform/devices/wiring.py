@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from cca_platform.clock import Clock
 from cca_platform.memory.memory import Memory
+from cca_platform.power import Power
 from cca_platform.trace.trace import Trace
 
 __all__ = ["Receiver", "Registers", "Wiring"]
@@ -36,15 +37,16 @@ class Wiring(Struct, frozen=True):
     """The board around one device.
 
     ``line(level)`` drives its interrupt, ``signal(intid, level)`` any shared one. ``device(name)`` is another device,
-    whose row comes earlier in the board. Call ``changed()`` if its state changes other than in ``read``, ``write`` and
-    ``advance``: the machine then reads its deadline and state again. ``reset(reason)`` requests a system reset;
-    ``power_off(reason)`` ends the run. ``receive(data)`` is the door for what comes from outside the
-    machine, which then calls the model's ``arrive``; ``ask(answer)`` lets in what the world says now (see
-    :mod:`cca_platform.machine.inputs`).
+    whose row comes earlier in the board. ``power`` tells which PEs are on. Call ``changed()`` if its state changes
+    other than in ``read``, ``write`` and ``advance``: the machine then reads its deadline and state again.
+    ``reset(reason)`` requests a system reset; ``power_off(reason)`` ends the run. ``receive(data)`` is the door for
+    what comes from outside the machine, which then calls the model's ``arrive``; ``ask(answer)`` lets in what the world
+    says now (see :mod:`cca_platform.machine.inputs`).
     """
 
     clock: Clock
     memory: Memory
+    power: Power
     trace: Trace
     line: Callable[[bool], None]
     signal: Callable[[int, bool], None]

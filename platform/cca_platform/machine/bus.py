@@ -16,6 +16,7 @@ from cca_platform.halt import Halt
 from cca_platform.machine.events import EventQueue
 from cca_platform.machine.inputs import Inputs
 from cca_platform.memory.memory import Memory
+from cca_platform.power import Power
 from cca_platform.state import AnyState, State
 from cca_platform.trace.events import BusUnclaimed, MmioRead, MmioWrite
 from cca_platform.trace.trace import Source, Trace
@@ -53,6 +54,7 @@ class Bus:
         clock: Clock,
         events: EventQueue,
         inputs: Inputs,
+        power: Power,
         trace: Trace,
         kinds: Kinds,
         stop: Callable[[str, Halt], None],
@@ -62,6 +64,7 @@ class Bus:
         self._clock = clock
         self._events = events
         self._inputs = inputs
+        self._power = power
         self._kinds = kinds
         self._stop = stop
         self._raz = board.unmapped == "raz"
@@ -83,6 +86,7 @@ class Bus:
         wiring = Wiring(
             clock=self._clock,
             memory=self._memory,
+            power=self._power,
             trace=self._trace,
             line=partial(self._line, row.irq),
             signal=self._line,

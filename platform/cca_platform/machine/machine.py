@@ -22,6 +22,7 @@ from cca_platform.memory.memory import Memory
 from cca_platform.models import DEFAULT, MODELS
 from cca_platform.pe.levels import Program
 from cca_platform.pe.pe import Pe
+from cca_platform.power import Power
 from cca_platform.state import AnyState
 from cca_platform.trace.events import SystemReset
 from cca_platform.trace.trace import Trace
@@ -44,9 +45,10 @@ class Machine:
 
     ``clock`` is "virtual" or "host" (see :class:`cca_platform.clock.Clock`). ``cpu`` is the model of every PE, one of
     :data:`cca_platform.models.MODELS`. ``programs`` are the exception levels implemented in Python; every other level
-    runs AArch64 code on the PE's engine. ``parts`` have further state for snapshots. ``scr`` is the SCR_EL3 of each
-    security state. ``kinds`` are the device kinds that the board may use, by default those of Realmlab. ``record``
-    keeps a journal of all inputs; ``replay`` is a journal to take them from (see :mod:`cca_platform.machine.inputs`).
+    runs AArch64 code on the PE's engine. ``power`` tells which PEs are on. ``parts`` have further state for snapshots.
+    ``scr`` is the SCR_EL3 of each security state. ``kinds`` are the device kinds that the board may use, by default
+    those of Realmlab. ``record`` keeps a journal of all inputs; ``replay`` is a journal to take them from (see
+    :mod:`cca_platform.machine.inputs`).
     """
 
     def __init__(
@@ -70,8 +72,17 @@ class Machine:
         self.trace.clock = lambda: self.clock.now
         self.events = EventQueue()
         self.inputs = Inputs(self.clock, self.events, record, replay)
+        self.power = Power(board.pes)
         self.bus = Bus(
-            board, self.memory, self.clock, self.events, self.inputs, self.trace, kinds or Kinds(), self.stop
+            board,
+            self.memory,
+            self.clock,
+            self.events,
+            self.inputs,
+            self.power,
+            self.trace,
+            kinds or Kinds(),
+            self.stop,
         )
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
@@ -122,6 +133,7 @@ class Machine:
         self.programs.clear()
         self.parts.clear()
         self.scr[:] = [0] * len(self.scr)
+        self.power.reset()
         self.bus.reset()
         self.inputs.reset()
         self.gic.reset()

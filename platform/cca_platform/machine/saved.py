@@ -14,6 +14,7 @@ from cca_platform.machine.inputs import InputsState
 from cca_platform.machine.scheduler import SchedulerState
 from cca_platform.memory.memory import MemoryState
 from cca_platform.pe.saved import PeState
+from cca_platform.power import PowerState
 from cca_platform.state import AnyState, State
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "MachineState", "check", "fingerprint", "restore", "save"]
 
 
-class MachineState(State, frozen=True, tag="machine/1"):
+class MachineState(State, frozen=True, tag="machine/2"):
     """The hardware, and the Python software that has state of its own.
 
     ``board`` and ``programs`` say which machine it fits: the fingerprint of the board and CPU model, and who implements
@@ -37,6 +38,7 @@ class MachineState(State, frozen=True, tag="machine/1"):
     halt: str
     scheduler: SchedulerState
     inputs: InputsState
+    power: PowerState
     scr: tuple[int, ...]
     memory: MemoryState
     bus: BusState
@@ -74,6 +76,7 @@ def save(machine: "Machine") -> MachineState:
         halt=machine.halt.value,
         scheduler=machine.scheduler.save(),
         inputs=machine.inputs.save(),
+        power=machine.power.save(),
         scr=tuple(machine.scr),
         memory=machine.memory.save(),
         bus=machine.bus.save(),
@@ -105,6 +108,7 @@ def restore(machine: "Machine", state: MachineState, resume: "Callable[[str, Any
     machine.stopped, machine.halt = state.stopped, Halt(state.halt)
     machine.scheduler.restore(state.scheduler)
     machine.inputs.restore(state.inputs)
+    machine.power.restore(state.power)
     machine.scr[:] = state.scr
     machine.trace.seq = state.trace_seq
     machine.bus.restore(state.bus)

@@ -123,7 +123,7 @@ static void sleep(void)
     timer->set_compare(start + LATER);
     want("CPU_SUSPEND to standby succeeds", psci(PSCI_CPU_SUSPEND, 0, 0, 0), 0);
     want("and sleeps as WFI does", now() - start - LATER < SOON, true);
-    want("to a state that is not there it does not", psci(PSCI_CPU_SUSPEND, 1 << 16, IMAGE, 0), PSCI_INVALID_PARAMETERS);
+    want("to a state that is not there it does not", psci(PSCI_CPU_SUSPEND, 1, IMAGE, 0), PSCI_INVALID_PARAMETERS);
     timer->set_control(0);
     gic_disable(timer->intid);
 }
