@@ -189,8 +189,9 @@ class TestRun:
         assert [event["text"] for event in events if event["event"] == "console.write"] == ["hello"]
         assert events[-1]["event"] == "run.stop" and events[-1]["reason"] == "system_off"
 
-    def test_interrupt(self, image: Image, tmp_path: Path) -> None:
-        """Ctrl-C ends with status 130; what was sent is there, and the trace is whole."""
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_interrupt(self, image: Image, tmp_path: Path, number: signal.Signals) -> None:
+        """Ctrl-C, a kill or a closed terminal end the run in order: what was sent is there, and the trace is whole."""
         trace, log = tmp_path / "t.jsonl", tmp_path / "uart.txt"
         command = [sys.executable, "-m", "cca_tools", "run", "--world", "ns-el2", image(say("here") + FOREVER)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -201,9 +202,9 @@ class TestRun:
             while not (log.exists() and log.read_text() == "here"):
                 time.sleep(0.05)
                 assert process.poll() is None
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             out, err = process.communicate()
-        assert process.returncode == 130 and out == b"here"
+        assert process.returncode == 128 + number and out == b"here"
         assert b"interrupted: PE 0 is at 0x8800" in err and b"Traceback" not in err
         assert json.loads(trace.read_text().splitlines()[-1])["reason"] == "interrupted"
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from cca_tools.cli import main
+from cca_tools.start import main
 
 sys.exit(main())

@@ -17,12 +17,13 @@ from typer.exceptions import Abort, TyperException
 
 from cca_platform.errors import CacheWarning, InternalError, MachineError
 from cca_tools.cli import attest, bench, inspect, payloads, run, trace, version
-from cca_tools.cli.output import INTERNAL, INTERRUPTED, USAGE, finish, lose, quietly, say
+from cca_tools.cli.output import INTERNAL, INTERRUPTED, USAGE, Interrupted, finish, lose, quietly, say
 
-__all__ = ["BUNDLE", "app", "main"]
+__all__ = ["BUNDLE", "INTERRUPTED", "Interrupted", "app", "main"]
 
 BUNDLE = "realmlab-internal-error.json"
 """The file for the bundle of an internal error."""
+
 
 app = typer.Typer(
     name="realmlab",
@@ -87,7 +88,7 @@ def _run(argv: list[str] | None) -> int:
     except InternalError as error:
         say(f"{error} ({keep_bundle(error.bundle)})")
         return INTERNAL
-    except (KeyboardInterrupt, Abort):
+    except (KeyboardInterrupt, Interrupted, Abort):
         say("interrupted")
         return INTERRUPTED
     except SystemExit as end:

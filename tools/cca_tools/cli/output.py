@@ -15,13 +15,18 @@ import typer
 from cca_platform.printable import printable
 from realmlab.options import spelled
 
-__all__ = ["INTERNAL", "INTERRUPTED", "USAGE", "Json", "finish", "lose", "quietly", "say", "write"]
+__all__ = ["INTERNAL", "INTERRUPTED", "USAGE", "Interrupted", "Json", "finish", "lose", "quietly", "say", "write"]
 
 USAGE: Final = 2
 INTERNAL: Final = 70
 INTERRUPTED: Final = 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, or a signal like it. Typer would make an exit status of KeyboardInterrupt, without a word."""
+
 
 _lost: list[str] = []  # why stdout is incomplete
 
