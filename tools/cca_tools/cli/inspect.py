@@ -35,7 +35,10 @@ def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
     Raises MachineError if it cannot be read, parsed or written.
     """
     from cca_host.kvmtool.analysis import analyse, repair
+    from cca_tools.cli.files import part, replace
 
+    if repaired is not None:
+        part([str(path)], {"--repair": [str(repaired)]})
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -43,7 +46,7 @@ def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
     if repaired is not None:
         data = repair(data)
         try:
-            repaired.write_bytes(data)
+            replace(repaired, data)
         except OSError as error:
             raise MachineError(f"{repaired} must be writable ({error.strerror}): name another file") from None
     found = analyse(data)

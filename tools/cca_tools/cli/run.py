@@ -3,7 +3,7 @@
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -140,6 +140,14 @@ def _open_trace(path: str | None) -> "Trace":
     return Trace(Console(sys.stderr) if path == "-" else JsonLines(path))
 
 
+def _part_files(inputs: list[Any], trace: str | None, uarts: Sequence[str]) -> None:
+    from cca_tools.cli.files import named, part
+    from cca_tools.cli.uarts import STDOUT, file_of
+
+    outputs = {"--trace": filter(None, [trace]), "--uart": map(file_of, uarts)}
+    part(named(inputs), {option: [path for path in paths if path != STDOUT] for option, paths in outputs.items()})
+
+
 def _chosen(ctx: typer.Context, world: World, given: dict[str, Any]) -> dict[str, Any]:
     """The API options that were given; raises MachineError for an option of another world."""
     named = {
@@ -200,7 +208,8 @@ def run(
     [bold]realmlab run --world ns-el2 tests.elf data.bin@0x90000000 --expect "0 failed" --timeout-insns 100000000[/bold]
     """
     options = _chosen(ctx, world, given)
-    trace = options.pop("trace", None)
+    trace, uarts = options.pop("trace", None), options.pop("uart", ())
+    _part_files([payload, *(args or ()), *options.values()], trace, uarts)
     stream = _open_trace(trace)
     options["trace"] = stream
     lost = False
@@ -216,7 +225,7 @@ def run(
             with _without("cffi"):
                 from cca_tools.cli.ns_run import run_images
 
-            outcome = run_images([payload, *(args or ())], options, tell, options.pop("uart", ()))
+            outcome = run_images([payload, *(args or ())], options, tell, uarts)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED

@@ -8,9 +8,9 @@ from cca_platform.board import Board
 from cca_platform.devices.kinds import Kinds
 from cca_platform.errors import MachineError
 
-__all__ = ["Screen", "Uarts", "uart_names"]
+__all__ = ["STDOUT", "Screen", "Uarts", "file_of", "uart_names"]
 
-_STDOUT: Final = "-"
+STDOUT: Final = "-"
 _UART: Final = "pl011"
 
 
@@ -19,6 +19,12 @@ def uart_names(board: Board) -> list[str]:
     ours = Kinds().names
     uarts = [row.name for row in board.devices if row.kind == _UART]
     return uarts + [row.name for row in board.devices if row.kind not in ours]
+
+
+def file_of(text: str) -> str:
+    """The file of ``FILE`` or ``N=FILE``, before the names of the UARTs are known."""
+    name, _, path = text.partition("=")
+    return path if path and (name.isdigit() or name.startswith("uart")) else text
 
 
 class Screen:
@@ -72,7 +78,7 @@ class Uarts:
         with ExitStack() as stack:
             for text in wanted:
                 name, path = self._parse(text, uarts)
-                if path == _STDOUT:
+                if path == STDOUT:
                     self._shown.add(name)
                     continue
                 try:

@@ -1,0 +1,108 @@
+"""What a command writes is never what it reads, and two outputs are never one file."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ns_code import OFF, assemble
+
+from cca_tools.cli import main
+from cca_tools.cli.files import replace
+from realmlab.payloads import find_payload
+
+Refused = Callable[..., None]
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Run a command in ``tmp_path``, where it must be refused with a message and change no file."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(message: str, *arguments: str) -> None:
+        before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+        assert main([*arguments]) == 2
+        assert message in capfd.readouterr().err
+        assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+    return run
+
+
+class TestInputs:
+    """An output that is an input is refused before it is opened."""
+
+    @pytest.mark.parametrize("name", ["x.elf", "./x.elf", "folder/../x.elf", "link.elf", "hard.elf"])
+    @pytest.mark.parametrize("option", ["--trace", "--uart"])
+    def test_payload(self, refused: Refused, tmp_path: Path, name: str, option: str) -> None:
+        """Whatever its name there: another path, a link."""
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "x.elf").write_bytes(find_payload("ns_gpf").read_bytes())
+        (tmp_path / "link.elf").symlink_to("x.elf")
+        (tmp_path / "hard.elf").hardlink_to(tmp_path / "x.elf")
+        refused(f"{option} must not be {name}, which is the input", "run", "x.elf", "--world", "ns-el2", option, name)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["hello", "--console-input", "FILE"], ["hello", "--board", "FILE"], ["hello", "--device-module", "FILE"],
+            ["--world", "ns-el2", "ns_gpf", "FILE@0x90000000"], ["--world", "ns-el2", "ns_gpf", "--secure", "FILE"],
+        ],
+    )  # fmt: skip
+    def test_others(self, refused: Refused, tmp_path: Path, arguments: list[str]) -> None:
+        """Every file that a run reads."""
+        (tmp_path / "data").write_bytes(b"data")
+        given = [word.replace("FILE", "data") for word in arguments]
+        refused("--trace must not be data, which is the input data", "run", *given, "--trace", "data")
+
+    def test_bundled(self, refused: Refused) -> None:
+        """A bundled payload is a file, too."""
+        path = str(find_payload("hello"))
+        before = find_payload("hello").read_bytes()
+        refused(f"--trace must not be {path}, which is the input", "run", "hello", "--trace", path)
+        assert find_payload("hello").read_bytes() == before
+
+    def test_repair(self, refused: Refused, tmp_path: Path) -> None:
+        """A repair is a copy."""
+        (tmp_path / "x.elf").write_bytes(find_payload("hello").read_bytes())
+        refused("--repair must not be x.elf, which is the input x.elf", "inspect", "x.elf", "--repair", "x.elf")
+
+
+class TestOutputs:
+    """Two outputs are two files."""
+
+    def test_same(self, refused: Refused) -> None:
+        """Also before the file is there."""
+        world = ["run", "spin", "--world", "ns-el2"]
+        refused("--uart must not be b/../a, which --trace already writes", *world, "--trace", "a", "--uart", "b/../a")
+        refused("--uart must not be a, which --uart already writes", *world, "--uart", "0=a", "--uart", "uart1=a")
+
+    def test_devices(self, tmp_path: Path) -> None:
+        """What is no file takes any number of outputs."""
+        (tmp_path / "off").write_bytes(assemble(OFF))
+        world = ["run", str(tmp_path / "off"), "--world", "ns-el2", "-q"]
+        assert main([*world, "--trace", os.devnull, "--uart", f"0={os.devnull}", "--uart", f"1={os.devnull}"]) == 0
+
+
+class TestReplace:
+    """A file is written whole or not at all."""
+
+    def test_whole(self, tmp_path: Path) -> None:
+        """Its permissions stay, a link stays a link, and nothing else is left."""
+        path, link = tmp_path / "file", tmp_path / "link"
+        path.write_bytes(b"before")
+        path.chmod(0o640)
+        link.symlink_to(path)
+        replace(link, b"after")
+        assert path.read_bytes() == b"after" and link.is_symlink() and stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert sorted(tmp_path.iterdir()) == [path, link]
+
+    def test_not_at_all(self, tmp_path: Path) -> None:
+        """Where no file can be, there is none, and the one before is still there."""
+        with pytest.raises(OSError):
+            replace(tmp_path / "no" / "file", b"data")
+        (tmp_path / "file").write_bytes(b"before")
+        (tmp_path / f".file.{os.getpid()}").mkdir()
+        with pytest.raises(OSError):
+            replace(tmp_path / "file", b"after")
+        assert (tmp_path / "file").read_bytes() == b"before"

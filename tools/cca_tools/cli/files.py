@@ -1,0 +1,76 @@
+"""The files of a command: what it writes is never what it reads, and two outputs are never one file."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+from cca_platform.errors import MachineError
+from realmlab.payloads import find_payload
+
+__all__ = ["named", "part", "replace"]
+
+
+def named(values: Iterable[Any]) -> list[str]:
+    """The files among values of arguments and options: ``FILE``, ``IMAGE@ADDRESS``, ``NAME=FILE``, bundled payloads."""
+    found: list[str] = []
+    for value in values:
+        if isinstance(value, list | tuple):
+            found += named(value)
+        elif isinstance(value, str | os.PathLike):
+            text = str(value)
+            found += filter(_identity, (text, text.rpartition("@")[0], text.partition("=")[2], _bundled(text)))
+    return found
+
+
+def _bundled(name: str) -> str:
+    try:
+        return str(find_payload(name))
+    except MachineError:
+        return ""
+
+
+def part(inputs: Iterable[str], outputs: Mapping[str, Iterable[str]]) -> None:
+    """Keep the files apart before any is opened; ``outputs`` are the files of each option.
+
+    Raises MachineError if an output is an input or another output, under whatever name. Devices may be shared.
+    """
+    taken: dict[object, str] = {_identity(path): f"which is the input {path}" for path in inputs}
+    for option, paths in outputs.items():
+        for path in paths:
+            here = _identity(path) or Path(path).resolve()
+            if _special(path):
+                continue
+            if here in taken:
+                raise MachineError(f"{option} must not be {path}, {taken[here]}: name another file")
+            taken[here] = f"which {option} already writes"
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: what was there before stays until then. Raises OSError."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    if _special(path):
+        path.write_bytes(data)
+        return
+    try:
+        new.write_bytes(data)
+        if path.exists():
+            new.chmod(path.stat().st_mode & 0o7777)
+        new.replace(path.resolve())
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """What makes a file the same under all its names; None if there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if S_ISREG(found.st_mode) else None
+
+
+def _special(path: str | os.PathLike[str]) -> bool:
+    """A pipe, a terminal, /dev/null ..."""
+    return os.path.exists(path) and not os.path.isfile(path)
