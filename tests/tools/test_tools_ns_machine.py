@@ -109,9 +109,9 @@ class TestEnds:
 
     def test_unclaimed(self) -> None:
         """Where there is no device, the result says so: once for each window or page, over resets too."""
-        window = "movz x2, #0x1400, lsl #16; ldr w3, [x2]; ldr w3, [x2, #8]"
+        window = "movz x2, #0x1A00, lsl #16; ldr w3, [x2]; ldr w3, [x2, #8]"
         result = run(f"{window}; movz x1, #0x1000, lsl #16; ldr w3, [x1]", max_insns=1_000)
-        name = next(one.name for one in Board.load("fvp").devices if one.base == 0x1400_0000)
+        name = next(one.name for one in Board.load("fvp").devices if one.base == 0x1A00_0000)
         assert result.unclaimed == ["0x10000000", name]
 
     def test_idle(self) -> None:

@@ -1,4 +1,4 @@
-"""The configuration space of a PCIe host bridge without devices."""
+"""A PCIe host bridge without devices: its configuration space, and its windows of memory and I/O."""
 
 from cca_platform.devices.base import Device
 
@@ -6,7 +6,7 @@ __all__ = ["EmptyEcam"]
 
 
 class EmptyEcam(Device):
-    """Every function is absent: reads return all ones, writes are ignored."""
+    """Nothing answers: reads return all ones, writes are ignored."""
 
     def read(self, offset: int, size: int) -> int:
         """All ones: no completion."""

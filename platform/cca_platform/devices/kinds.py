@@ -11,11 +11,15 @@ from typing import Final
 
 from cca_platform.board import WINDOW, DeviceRow
 from cca_platform.devices.base import Device
+from cca_platform.devices.cfi_flash import CfiFlash
 from cca_platform.devices.dma import DmaEngine
 from cca_platform.devices.ecam import EmptyEcam
+from cca_platform.devices.fw_cfg import FwCfg
 from cca_platform.devices.generic_watchdog import GenericWatchdog
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.devices.pl031 import Pl031
+from cca_platform.devices.pl061 import Pl061
+from cca_platform.devices.ram import Ram
 from cca_platform.devices.smmu import Smmu, SmmuRoot
 from cca_platform.devices.sp804 import Sp804
 from cca_platform.devices.sp805 import Sp805
@@ -24,6 +28,7 @@ from cca_platform.devices.system_counter import CounterControl, CounterRead
 from cca_platform.devices.timer_frames import TimerControl, TimerFrame
 from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.devices.vexpress_sysreg import VexpressSysreg
+from cca_platform.devices.virtio_mmio import EmptyVirtio
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import MachineError
 
@@ -33,15 +38,21 @@ Factory = Callable[[DeviceRow, Wiring], Device]
 """Creates the model of a kind from its row of the board and its wiring; usually the class itself."""
 
 _MODELS: Final[Mapping[str, Factory]] = {
+    "fw-cfg": FwCfg,
     "generic-watchdog": GenericWatchdog,
     "pcie-ecam": EmptyEcam,
+    "pcie-window": EmptyEcam,
     "pl011": Pl011,
     "pl031": Pl031,
+    "pl061": Pl061,
+    "ram": Ram,
     "sp804": Sp804,
     "sp805": Sp805,
     "sp810": Sp810,
     "uart16550": Uart16550,
     "vexpress-sysreg": VexpressSysreg,
+    "virtio-mmio": EmptyVirtio,
+    "cfi-flash": CfiFlash,
     "counter-control": CounterControl,
     "counter-read": CounterRead,
     "generic-timer": TimerControl,
