@@ -11,7 +11,7 @@ from typing import Final
 from cca_arch.sysregs import Mpidr
 from cca_platform.state import State
 
-__all__ = ["Level", "Power", "PowerState"]
+__all__ = ["Level", "Power", "PowerState", "Wake"]
 
 _RUNS: Final = -1
 
@@ -24,10 +24,19 @@ class Level(IntEnum):
     SYSTEM = 2
 
 
+class Wake(IntEnum):
+    """Why a PE came up last: the reset of the system, EL3's request, or an interrupt."""
+
+    RESET = 0
+    REQUEST = 2
+    INTERRUPT = 3
+
+
 class PowerState(State, frozen=True, tag="power/1"):
-    """By PE, the level up to which it permits that domains are off; -1 while it runs."""
+    """By PE, the level up to which it permits that domains are off, -1 while it runs, and why it came up last."""
 
     permits: tuple[int, ...]
+    wakes: tuple[int, ...]
 
 
 class Power:
@@ -44,6 +53,7 @@ class Power:
             ((pe,), tuple(other for other in everyone if clusters[other] == clusters[pe]), everyone) for pe in everyone
         )
         self._permits = [int(Level.SYSTEM)] * len(everyone)
+        self._wakes = [int(Wake.RESET)] * len(everyone)
 
     def members(self, pe: int, level: int) -> tuple[int, ...]:
         """The PEs of the domain at ``level`` that PE ``pe`` is in, ascending."""
@@ -57,21 +67,28 @@ class Power:
         """PE ``pe`` goes down, and permits the same of its domains up to ``level``."""
         self._permits[pe] = int(level)
 
-    def up(self, pe: int) -> None:
+    def up(self, pe: int, why: Wake = Wake.RESET) -> None:
         """PE ``pe`` comes up, and with it every domain that it is in."""
         self._permits[pe] = _RUNS
+        self._wakes[pe] = int(why)
+
+    def wake(self, pe: int) -> Wake:
+        """Why PE ``pe`` came up last."""
+        return Wake(self._wakes[pe])
 
     def reset(self) -> None:
         """Handle a system reset: EL3 says which PEs come up."""
         self._permits[:] = [int(Level.SYSTEM)] * len(self._permits)
+        self._wakes[:] = [int(Wake.RESET)] * len(self._wakes)
 
     def save(self) -> PowerState:
         """State for a snapshot."""
-        return PowerState(tuple(self._permits))
+        return PowerState(tuple(self._permits), tuple(self._wakes))
 
     def restore(self, state: PowerState) -> None:
         """Restore what ``save`` returned."""
         self._permits[:] = state.permits
+        self._wakes[:] = state.wakes
 
 
 def _cluster(mpidr: int) -> tuple[int, ...]:

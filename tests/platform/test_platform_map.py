@@ -18,8 +18,8 @@ class TestMap:
 
     @pytest.mark.parametrize(("name", "windows"), [
         ("fvp", {
-            "boot-rom", "ethernet", "usb", "aaci", "mci", "kmi0", "kmi1", "power-controller", "compact-flash", "clcd",
-            "coresight", "tzc400", "smmu-pages", "gicv2-cpu-interface", "cci", "gic-its", "trusted-rng",
+            "boot-rom", "ethernet", "usb", "aaci", "mci", "kmi0", "kmi1", "compact-flash", "clcd", "coresight",
+             "tzc400", "smmu-pages", "gicv2-cpu-interface", "cci", "gic-its", "trusted-rng",
             "trusted-counters", "root-keys",
         }),
         ("virt", {"gic-its", "platform-bus"}),

@@ -4,7 +4,7 @@ import pytest
 
 from cca_platform.board import Board
 from cca_platform.machine.machine import Machine
-from cca_platform.power import Level, Power
+from cca_platform.power import Level, Power, Wake
 
 THREADED = (0x8100_0000, 0x8100_0100, 0x8101_0000, 0x8101_0100)
 PLAIN = (0x8000_0000, 0x8000_0001, 0x8000_0100, 0x8000_0101)
@@ -47,13 +47,15 @@ class TestPower:
         assert power.off(0, Level.SYSTEM) == (min(levels) == Level.SYSTEM)
 
     def test_state(self, mpidrs: tuple[int, ...]) -> None:
-        """Save and restore keep what each PE permits."""
+        """Save and restore keep what each PE permits, and why it came up last."""
         power = Power(mpidrs)
-        power.up(0)
+        power.up(0, Wake.REQUEST)
         power.down(0, Level.CLUSTER)
         saved = power.save()
-        power.up(0)
+        power.up(0, Wake.INTERRUPT)
+        assert power.wake(0) is Wake.INTERRUPT
         power.restore(saved)
+        assert power.wake(0) is Wake.REQUEST
         assert power.off(0, Level.CLUSTER)
         assert not power.off(0, Level.SYSTEM)
 

@@ -12,7 +12,7 @@ from cca_firmware.bl31.statistics import Statistics, StatisticsState
 from cca_firmware.bl31.suspend import Sleep, Suspend, arguments
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.halt import Halt
-from cca_platform.power import Level
+from cca_platform.power import Level, Wake
 from cca_platform.state import State
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class PsciService:
         else:
             self.power[target] = AffinityInfo.ON
             x[0] = PsciStatus.SUCCESS
-            self._statistics.up(target)
+            self._statistics.up(target, Wake.REQUEST)
             gic.pe_on(self._machine.gic, target)
             self._start(self._machine.pes[target], entry, context_id)
 

@@ -7,7 +7,7 @@ PEs has been down since the last of its PEs went down.
 from typing import TYPE_CHECKING, Final
 
 from cca_firmware.bl31.power_states import LocalState
-from cca_platform.power import Level
+from cca_platform.power import Level, Wake
 from cca_platform.state import State
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Statistics:
                 break
             self._last[above, self._first(pe, above)] = pe
 
-    def up(self, pe: int) -> int:
+    def up(self, pe: int, why: Wake) -> int:
         """PE ``pe`` comes up; returns the highest level that was down."""
         self._add(pe, LocalState(Level.PE, True), self._since[pe])
         highest = int(Level.PE)
@@ -85,7 +85,7 @@ class Statistics:
             last = self._last.pop((level, self._first(pe, level)), None)
             if last is not None:  # otherwise it has been down since the reset
                 self._add(pe, LocalState(level, True), self._since[last])
-        self._power.up(pe)
+        self._power.up(pe, why)
         return highest
 
     def _add(self, pe: int, state: LocalState, since: int) -> None:

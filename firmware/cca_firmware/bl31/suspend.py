@@ -15,7 +15,7 @@ from cca_firmware.bl31 import gic
 from cca_firmware.bl31.functions import Handler
 from cca_firmware.bl31.power_states import LocalState, decode
 from cca_firmware.bl31.statistics import Statistics
-from cca_platform.power import Level
+from cca_platform.power import Level, Wake
 from cca_platform.state import State
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Suspend:
         if not sleep.power_down:
             self._statistics.end_standby(pe.index)
             return True
-        level = self._statistics.up(pe.index)
+        level = self._statistics.up(pe.index, Wake.INTERRUPT)
         gic.pe_awake(self._machine.gic, pe.index)
         if self.resumed is None or not self.resumed(pe, level, sleep.entry, sleep.context_id):
             self.start(pe, sleep.entry, sleep.context_id)

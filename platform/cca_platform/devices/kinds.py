@@ -19,6 +19,7 @@ from cca_platform.devices.generic_watchdog import GenericWatchdog
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.devices.pl031 import Pl031
 from cca_platform.devices.pl061 import Pl061
+from cca_platform.devices.power_controller import PowerController
 from cca_platform.devices.ram import Ram
 from cca_platform.devices.smmu import Smmu, SmmuRoot
 from cca_platform.devices.sp804 import Sp804
@@ -38,6 +39,7 @@ Factory = Callable[[DeviceRow, Wiring], Device]
 """Creates the model of a kind from its row of the board and its wiring; usually the class itself."""
 
 _MODELS: Final[Mapping[str, Factory]] = {
+    "fvp-power-controller": PowerController,
     "fw-cfg": FwCfg,
     "generic-watchdog": GenericWatchdog,
     "pcie-ecam": EmptyEcam,
