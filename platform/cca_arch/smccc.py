@@ -21,7 +21,9 @@ __all__ = [
     "SVE_HINT",
     "Fid",
     "Owner",
+    "Query",
     "Smccc",
+    "query",
 ]
 
 REGISTER_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -41,6 +43,8 @@ class Owner(IntEnum):
     STANDARD_HYP = 5
     VENDOR_HYP = 6
     VENDOR_EL3 = 7
+    TRUSTED_OS = 63
+    """The last of the Trusted OS owners, which has the queries of all."""
 
 
 class Fid(Bits):
@@ -67,6 +71,19 @@ RSI_FIDS: Final = range(0xC400_0190, 0xC400_01B0)
 RMM_EL3_FIDS: Final = range(0xC400_01B0, 0xC400_01D0)
 PSCI_FIDS: Final = range(0x8400_0000, 0x8400_0020)
 """The SMC32 range of PSCI; the SMC64 range is the same with bit 30 set."""
+
+
+class Query(IntEnum):
+    """The numbers of the general service queries, which are fast SMC32 calls of each owner."""
+
+    CALL_COUNT = 0xFF00
+    UID = 0xFF01
+    REVISION = 0xFF03
+
+
+def query(owner: Owner, number: Query) -> int:
+    """The function identifier of a general service query."""
+    return int(Fid.make(fast=1, owner=owner, number=number))
 
 
 class Smccc(IntEnum):

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 from msgspec import Struct
 
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE
+from cca_arch.smccc import Owner
 from cca_arch.sysregs import MPIDR_AFFINITY
 from cca_arch.types import GRANULE_SIZE, Pas
 from cca_platform.errors import MachineError
@@ -20,6 +22,11 @@ _FOLDER = Path(__file__).parent / "boards"
 WINDOW: Final = "window"
 """The kind of a frame without a model: no device claims it."""
 _MOST_PER_TICK: Final = 1_000_000
+_UUID: Final = "00112233-4455-6677-8899-aabbccddeeff"
+_UID_OWNERS: Final = tuple(
+    owner.name.lower()
+    for owner in (Owner.ARCH, Owner.SIP, Owner.STANDARD_SECURE, Owner.VENDOR_EL3, Owner.TRUSTED_OS)
+)
 _UNMAPPED: Final = ("abort", "raz")
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
 
@@ -86,7 +93,8 @@ class Board:
     The system counter advances by one tick per ``instructions_per_tick`` instructions that the PEs retire.
     ``nonvolatile`` is the DRAM that survives a system reset. ``unmapped`` is the response to accesses that no device
     claims: "abort" or "raz" (RAZ/WI). ``rmm_console`` is the UART that firmware assigns to the RMM. With
-    ``extended_state_id``, CPU_SUSPEND takes power states in the extended StateID format.
+    ``extended_state_id``, CPU_SUSPEND takes power states in the extended StateID format. ``uids`` are the UIDs of
+    service ranges that EL3 gives instead of its own, by owner.
     """
 
     name: str
@@ -104,6 +112,7 @@ class Board:
     ns_entry: int
     rmm_console: str = ""
     extended_state_id: bool = False
+    uids: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, name: str | Path) -> "Board":
@@ -142,6 +151,7 @@ class Board:
             ns_entry=data["boot"]["ns_entry"],
             rmm_console=data["boot"].get("rmm_console", ""),
             extended_state_id=data.get("psci", {}).get("extended_state_id", False),
+            uids=_uids(data.get("smccc", {}).get("uid", {})),
         )
         board._check()
         return board
@@ -264,6 +274,23 @@ def _device(row: Mapping[str, Any]) -> DeviceRow:
         raise ValueError(f"unmapped of device {row['name']} must be one of {known}, not {unmapped!r}")
     pases = tuple(Pas[name.upper()] for name in spaces)
     return DeviceRow(row["name"], row["kind"], row["base"], row["size"], row.get("irq", 0), pases, options)
+
+
+def _uids(given: object) -> dict[str, str]:
+    """Parse ``uid`` of ``smccc``: one UUID for all ranges, or a table of them by owner."""
+    table: Mapping[str, Any] = given if isinstance(given, Mapping) else dict.fromkeys(_UID_OWNERS, given)
+    uids = {}
+    for owner, text in table.items():
+        if owner not in _UID_OWNERS:
+            raise ValueError(f"a uid of smccc must be for one of {', '.join(_UID_OWNERS)}, not {owner!r}")
+        try:
+            uid = UUID(text)
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"uid of {owner} must be a UUID such as {_UUID}, not {text!r}") from None
+        if uid.bytes[:4] == b"\xff" * 4:
+            raise ValueError(f"uid of {owner} must not begin with ffffffff, which means that there is none")
+        uids[owner] = str(uid)
+    return uids
 
 
 def _range(bank: Bank) -> str:

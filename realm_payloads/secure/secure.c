@@ -8,7 +8,7 @@
 #include "sha256.h"
 #include "smc.h"
 
-#define FAST_FUNCTIONS 8ul
+#define FAST_FUNCTIONS 7ul
 #define VERSION_MAJOR 1ul
 #define VERSION_MINOR 0ul
 #define INTID_OWN 9ul                   // an SGI of Secure Group 1
@@ -17,7 +17,6 @@
 volatile u32 *const console = (volatile u32 *)SECURE_UART;
 
 static u8 secret[SECRET_SIZE] = "Secure memory alone may hold it";
-static const u64 uid[4] = {0x52b8ed5e, 0x43c7a20d, 0x9c8b11f4, 0x6e0f7d31};
 static u64 calls[PES], interrupts;
 
 // -- start and end ----------------------------------------------------------------------------------------------------
@@ -148,9 +147,6 @@ void fast_call(u64 x[8])
     switch (x[0]) {
     case SECURE_COUNT:
         x[1] = FAST_FUNCTIONS;
-        break;
-    case SECURE_UID:
-        memcpy(&x[1], uid, sizeof(uid));
         break;
     case SECURE_VERSION:
         x[1] = VERSION_MAJOR;

@@ -7,7 +7,7 @@
 
 // Calls of the Trusted OS owners: arguments from X1 on, results from X0 on. X0 = 0 is success, -1 an unknown function.
 #define SECURE_COUNT 0xbf00ff00ul       // X0: the number of functions
-#define SECURE_UID 0xbf00ff01ul         // W0..W3: a UUID
+#define SECURE_UID 0xbf00ff01ul         // W0..W3: a UUID; EL3 answers this itself
 #define SECURE_VERSION 0xbf00ff03ul     // X0, X1: major and minor version
 #define SECURE_ADD 0xb2002000ul         // X1: X1 + X2
 #define SECURE_ECHO 0xf2002010ul        // X1..X3: the same

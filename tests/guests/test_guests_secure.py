@@ -37,7 +37,7 @@ secure: PE 1 on
 secure: PE 1 off
 secure: PE 1 on
 secure: PE 1 off
-secure: off after 32 fast calls
+secure: off after 31 fast calls
 """
 ISPENDR0 = 0x1_0200  # of a redistributor
 REDISTRIBUTOR = 0x2_0000

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cca_arch.el3 import RMM_EL3_VERSION_2, RmmEl3, result_count
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
-from cca_arch.smccc import FUNCTION, NOT_SUPPORTED, PSCI_FIDS, RMI_FIDS, RMI_FIDS_LATER, SMCCC_VERSION, Fid, Smccc
+from cca_arch.smccc import (
+    FUNCTION,
+    NOT_SUPPORTED,
+    PSCI_FIDS,
+    RMI_FIDS,
+    RMI_FIDS_LATER,
+    SMCCC_VERSION,
+    Fid,
+    Owner,
+    Smccc,
+)
 from cca_arch.sysregs import Ec, Esr, Pstate, syndrome
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.contexts import Contexts
@@ -17,6 +27,7 @@ from cca_firmware.bl31.functions import Handler, unknown
 from cca_firmware.bl31.names import function_name
 from cca_firmware.bl31.psci import PsciService
 from cca_firmware.bl31.rmmd import RmmDispatcher
+from cca_firmware.bl31.services import queries
 from cca_platform.trace.events import PsciCall, SmcCall, SmcReturn, WorldSwitch
 
 if TYPE_CHECKING:
@@ -90,6 +101,13 @@ class Monitor:
             Smccc.VERSION: self._smccc_version,
             Smccc.ARCH_FEATURES: self._arch_features,
         }
+        counts = {
+            Owner.ARCH: len(arch),
+            Owner.SIP: 0,
+            Owner.STANDARD_SECURE: len(psci.handlers),
+            Owner.VENDOR_EL3: 0,
+        }
+        arch |= queries(machine.board, counts)
         rmi: dict[int, Handler] = dict.fromkeys(_RMI, self._rmi_call)
         routes: dict[SecurityState, dict[int, Handler]] = {
             SecurityState.SECURE: arch,

@@ -7,7 +7,7 @@ from cca_arch.ffa import Ffa
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.rsi.v1_0 import Rsi
-from cca_arch.smccc import FUNCTION, RMI_FIDS, RMI_FIDS_LATER, Smccc
+from cca_arch.smccc import FUNCTION, RMI_FIDS, RMI_FIDS_LATER, Owner, Query, Smccc, query
 from cca_arch.tsp import Tsp
 
 __all__ = ["function_name"]
@@ -28,4 +28,5 @@ def function_name(fid: int, interface: int = 0) -> str:
     if not _NAMES:
         for prefix, names in _INTERFACES.items():
             _NAMES.update({int(member): f"{prefix}_{member.name.removesuffix('_64')}" for member in names})
+        _NAMES.update({query(owner, one): f"{owner.name}_{one.name}" for owner in Owner for one in Query})
     return _NAMES.get(fid & FUNCTION, f"{fid & 0xFFFF_FFFF:#x}")

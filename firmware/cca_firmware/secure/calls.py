@@ -7,13 +7,15 @@ gets PREEMPTED. RESUME continues the payload; ABORT abandons the call.
 
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.smccc import FUNCTION, Fid
+from cca_arch.smccc import FUNCTION, Fid, Owner, Query, query
 from cca_arch.tsp import ABORT, PREEMPTED, RESUME, SMC64, TOS_OWNERS, Tsp, TspVector
 from cca_firmware.bl31.functions import Handler, unknown
+from cca_firmware.bl31.services import uid_handler
 from cca_firmware.secure.world import ARGUMENTS, SecureState, SecureWorld
 
 if TYPE_CHECKING:
     from cca_firmware.secure.start import PayloadStart
+    from cca_platform.board import Board
     from cca_platform.pe.pe import Pe
 
 __all__ = ["TosCalls"]
@@ -26,13 +28,15 @@ class TosCalls:
     other calls from the payload.
     """
 
-    def __init__(self, world: SecureWorld, start: "PayloadStart") -> None:
+    def __init__(self, world: SecureWorld, start: "PayloadStart", board: "Board") -> None:
         self._world = world
         self._start = start
+        self._answer_uid = uid_handler(board, Owner.TRUSTED_OS)
         self.ns_handlers: dict[int, Handler] = {
             **dict.fromkeys(map(int, Tsp), unknown),
             **dict.fromkeys((RESUME, RESUME | SMC64), self._resume),
             **dict.fromkeys((ABORT, ABORT | SMC64), self._abort),
+            query(Owner.TRUSTED_OS, Query.UID): self._uid,
         }
         self.secure_handlers: dict[int, Handler] = {
             Tsp.ENTRY_DONE: self._started,
@@ -53,6 +57,11 @@ class TosCalls:
             world.enter(pe, SecureState.FAST, TspVector.FAST_SMC, *x[:ARGUMENTS])
         else:
             world.enter(pe, SecureState.YIELDING, TspVector.YIELD_SMC, *x[:ARGUMENTS])
+
+    def _uid(self, pe: "Pe", x: memoryview) -> None:
+        """Answer the UID of the Trusted OS without it, so that software finds it whatever it does at the moment."""
+        handler = self._answer_uid if self._world.vectors else unknown
+        handler(pe, x)
 
     def _resume(self, pe: "Pe", x: memoryview) -> None:
         if self._world.state[pe.index] is SecureState.PREEMPTED:

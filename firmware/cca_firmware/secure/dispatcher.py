@@ -52,7 +52,7 @@ class SecureDispatcher:
         self._machine = machine
         self.world = world = SecureWorld(machine, contexts, ns_is_code)
         self.start = start = PayloadStart(world, region, then)
-        self._calls = calls = TosCalls(world, start)
+        self._calls = calls = TosCalls(world, start, machine.board)
         self._ffa = ffa = FfaService(world, start, len(machine.pes))
         power = PowerCalls(world, psci, calls.aborted)
         interrupts: dict[int, Handler] = {
