@@ -128,7 +128,6 @@ class TestFiles:
 
     @linux
     @pytest.mark.parametrize("name", ["insp-14.elf", "insp-39.elf"])
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="a repair takes what the headers ask for")
     def test_repair_is_bounded(self, name: str, tmp_path: Path) -> None:
         """Mending a small file takes little memory and room, or is refused with one line and status 2."""
         code = (

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cca_arch.elf import Elf
-from cca_host.kvmtool.analysis import analyse, repair
+from cca_host.kvmtool.analysis import analyse
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE
 from cca_host.kvmtool.loader import LoadError, load, load_file, load_offset
+from cca_host.kvmtool.repair import repair
 
 MEMORY = 64 << 20
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")

@@ -1,7 +1,6 @@
-"""The contents of an ELF payload, and the repair of broken section headers.
+"""The contents of an ELF payload: pyelftools reads names, as debuggers do.
 
-pyelftools reads names, as debuggers do; lief, which can write ELF files, repairs. Both are slow to import (0.05 s,
-0.3 s) and are imported on use. The loader does not depend on this module.
+It is slow to import (0.05 s) and is imported on use. The loader does not depend on this module.
 """
 
 import struct
@@ -13,7 +12,7 @@ from cca_arch import elf
 from cca_arch.compression import compressed
 from cca_host.kvmtool.loader import LoadError
 
-__all__ = ["Analysis", "Section", "Symbol", "analyse", "repair"]
+__all__ = ["Analysis", "Section", "Symbol", "analyse", "readable"]
 
 _NAMED = frozenset({"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"})
 
@@ -58,12 +57,12 @@ def analyse(data: bytes) -> Analysis:
     from elftools.elf.elffile import ELFFile
 
     try:
-        return _analysis(ELFFile(BytesIO(_readable(data))))
+        return _analysis(ELFFile(BytesIO(readable(data))))
     except (ELFError, struct.error, ValueError, LookupError, ArithmeticError) as error:
         raise LoadError(f"the payload is a damaged ELF ({error}): build or copy it again") from None
 
 
-def _readable(data: bytes) -> bytes:
+def readable(data: bytes) -> bytes:
     """The file without a section header table that libraries would reject."""
     if packed := compressed(data):
         raise LoadError(f"the payload {packed}")
@@ -91,14 +90,3 @@ def _analysis(file: Any) -> Analysis:
         sections=tuple(sorted(placed, key=lambda one: one.address)),
         symbols=tuple(sorted(symbols, key=lambda symbol: (symbol.address, symbol.name))),
     )
-
-
-def repair(data: bytes) -> bytes:
-    """The same program with valid ELF headers; a broken section header table is rebuilt."""
-    import lief
-
-    lief.logging.disable()
-    binary = lief.ELF.parse(list(_readable(data)))
-    if binary is None:
-        raise LoadError("the payload is no ELF that lief understands: build it again")
-    return bytes(binary.write_to_bytes())

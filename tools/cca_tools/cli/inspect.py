@@ -34,7 +34,8 @@ def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
 
     Raises MachineError if it cannot be read, parsed or written.
     """
-    from cca_host.kvmtool.analysis import analyse, repair
+    from cca_host.kvmtool.analysis import analyse
+    from cca_host.kvmtool.repair import repair
     from cca_tools.cli.files import part, replace
 
     if repaired is not None:
