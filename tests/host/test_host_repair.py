@@ -46,5 +46,5 @@ class TestBounds:
 
     def test_no_program(self) -> None:
         """What is no program for this machine is not handed on to lief at all."""
-        with pytest.raises(LoadError, match="^the payload is a truncated ELF"):
+        with pytest.raises(LoadError, match=r"^the payload is a truncated ELF"):
             repair(HELLO[:100])
