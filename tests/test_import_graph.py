@@ -18,7 +18,7 @@ CIRCLES: dict[str, list[tuple[str, str]]] = {
         ),
         (
             "machine.machine machine.saved machine.snapshot pe.controls pe.delivery pe.exceptions pe.levels pe.mmio"
-            " pe.net pe.pe pe.running pe.saved",
+            " pe.net pe.pe pe.pmu pe.running pe.saved",
             "a PE takes the exceptions that its own code raises, and reaches bus, GIC and programs through its machine",
         ),
     ],

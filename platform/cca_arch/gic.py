@@ -45,6 +45,7 @@ IIDR: Final = JEP106_ARM
 class Ppi(IntEnum):
     """The private peripheral interrupts assigned by the Base System Architecture."""
 
+    PMU = 23
     MAINTENANCE = 25
     CNTHP = 26
     CNTV = 27

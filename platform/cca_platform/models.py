@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from cca_arch.sysregs import PMU_V3P5
+
 __all__ = ["COMMON", "DEFAULT", "HIDDEN", "MODELS", "Feature", "Hidden", "Model", "Source"]
 
 
@@ -81,6 +83,7 @@ COMMON: Final = (
         "FEAT_Debugv8", _DFR0, _ENGINE, "breakpoints without linking; watchpoints are registers only",
         debugver=6, brps=5, wrps=3, ctx_cmps=1,
     ),
+    _row("FEAT_PMUv3p5", _DFR0, _MACHINE, "performance monitors: a cycle and 6 event counters, exact", pmuver=PMU_V3P5),
     _row("FEAT_PMULL", _ISAR0, _ENGINE, "AES and PMULL instructions", aes=2),
     _row("FEAT_SHA1", _ISAR0, _ENGINE, "SHA1 instructions", sha1=1),
     _row("FEAT_SHA256", _ISAR0, _ENGINE, "SHA256 instructions", sha2=1),
@@ -123,7 +126,6 @@ _MAX: Final = (
 HIDDEN: Final = (
     Hidden("FEAT_SVE", _PFR0, "sve", "the engine lacks its traps, and its registers are not accessible"),
     Hidden("FEAT_BTI", _PFR1, "bt", "the engine does not take guarded pages from this MMU; BTI itself is a NOP"),
-    Hidden("FEAT_PMUv3", _DFR0, "pmuver", "the engine's counters follow the host's clock"),
     Hidden("FEAT_RNG", _ISAR0, "rndr", "its numbers are the host's, and a run would not be repeatable"),
     Hidden("FEAT_MixedEnd", _MMFR0, "bigend", "device accesses and table walks are little-endian"),
     Hidden("FEAT_VHE", _MMFR1, "vh", "not implemented yet: HCR_EL2.E2H is RES0"),

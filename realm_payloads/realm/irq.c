@@ -3,12 +3,10 @@
 // (default 1). Expects PASS lines only; exit status = number of failures.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "check.h"
-#include "gicv3.h"
-#include "mmu.h"
+#include "gic.h"
 #include "rsi.h"
 #include "runtime.h"
 
-#define GICR_ISENABLER (GICR_SGI + GICD_ISENABLER)
 #define GICR_ICENABLER (GICR_SGI + GICD_ICENABLER)
 #define GICR_ISPENDR (GICR_SGI + GICD_ISPENDR)
 #define GICR_ICPENDR (GICR_SGI + GICD_ICPENDR)
@@ -21,36 +19,11 @@
 enum { SGI_PING = 1, SGI_PONG = 2, SGI_LOW = 3, SGI_HIGH = 4, SGI_FIRST = 5, SGI_COUNT = 7, SGI_OFF = 12 };
 enum { PPI_VIRTUAL = 27, PPI_PHYSICAL = 30, SPI = 40 };
 
-static u64 distributor, redistributors;
 static u64 taken[8];                    // of the first vCPU: INTIDs in the order in which they came
 static volatile u64 count;
 static volatile u64 repeats;            // how often the virtual timer fires again before it is turned off
 static volatile u64 pongs;              // SGIs sent back by other vCPUs
 static volatile bool split;             // EOImode
-
-static u32 read32(u64 at)
-{
-    u32 value;
-
-    __asm__ volatile("ldr %w0, [%1]" : "=r"(value) : "r"(at) : "memory");
-    return value;
-}
-
-static void write32(u64 at, u32 value) { __asm__ volatile("str %w0, [%1]" ::"r"(value), "r"(at) : "memory"); }
-static void write8(u64 at, u32 value) { __asm__ volatile("strb %w0, [%1]" ::"r"(value), "r"(at) : "memory"); }
-
-static u64 read64(u64 at)
-{
-    u64 value;
-
-    __asm__ volatile("ldr %0, [%1]" : "=r"(value) : "r"(at) : "memory");
-    return value;
-}
-
-static void write64(u64 at, u64 value) { __asm__ volatile("str %0, [%1]" ::"r"(value), "r"(at) : "memory"); }
-static void irq_on(void) { __asm__ volatile("msr daifclr, #2" ::: "memory"); }
-static void irq_off(void) { __asm__ volatile("msr daifset, #2" ::: "memory"); }
-static u64 own_frame(void) { return redistributors + this_cpu()->index * GICR_STRIDE; }
 
 static void generate(u64 sgi, u64 target)
 {
@@ -116,34 +89,16 @@ static void forget(void)
     memset(taken, 0, sizeof(taken));
 }
 
-// Redistributor and CPU interface of this vCPU.
+// This vCPU, with one SGI that is off.
 static void cpu_up(void)
 {
-    u64 frame = own_frame();
-
-    write32(frame + GICR_WAKER, 0);
-    for (u64 intid = 0; intid < 32; intid++)
-        write8(frame + GICR_IPRIORITYR + intid, 0xa0);
-    write32(frame + GICR_ISENABLER, ~(1u << SGI_OFF));
-    write32(frame + GICR_ICENABLER, 1u << SGI_OFF);
-    write_sysreg(icc_pmr_el1, 0xf0);
-    write_sysreg(icc_ctlr_el1, 0);
-    write_sysreg(icc_igrpen1_el1, 1);
-    isb();
+    gic_cpu_up();
+    write32(own_frame() + GICR_ICENABLER, 1u << SGI_OFF);
 }
 
 static void find(u64 vcpus)
 {
-    u32 length = 0;
-    u64 shared = realm_shared_bit();
-    const void *reg = fdt_property(device_tree, "intc", "reg", &length);
-
-    if (!reg || length != 32)
-        panic("the device tree has no GICv3");
-    distributor = fdt_cells(reg, 0, 2) | shared;
-    redistributors = fdt_cells(reg, 4, 2) | shared;
-    mmu_map(distributor, distributor, fdt_cells(reg, 2, 2), MAP_DEVICE);
-    mmu_map(redistributors, redistributors, fdt_cells(reg, 6, 2), MAP_DEVICE);
+    gic_find();
     check_equal("GICD_PIDR2.ArchRev is 3", read32(distributor + GIC_PIDR2) >> 4 & 15, 3);
     check("GICD_TYPER has SPIs", (read32(distributor + GICD_TYPER) & 31) >= 1);
     for (u64 index = 0; index < vcpus; index++) {

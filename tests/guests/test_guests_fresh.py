@@ -22,6 +22,7 @@ _SECURE = ("secure", "secure_call_virt")
 _PLACES = [
     *((*_NS, line) for line in ("PASS gic 40: ", "PASS pes ", "PASS realms 20: ")),
     *((*_REALM, share) for share in (0.3, 0.7)),
+    *(("realm", "pmu", share) for share in (0.5, 0.97)),
     *((*_SECURE, share) for share in (0.2, 0.6)),
 ]
 

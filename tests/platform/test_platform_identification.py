@@ -22,7 +22,7 @@ _FIELDS = [
     ("SVE", "pfr0", 32, 0, 0), ("SEL2", "pfr0", 36, 0, 0), ("MPAM", "pfr0", 40, 0, 0), ("AMU", "pfr0", 44, 0, 0),
     ("DIT", "pfr0", 48, 0, 0), ("RME", "pfr0", 52, 1, 1), ("CSV2", "pfr0", 56, 1, 1), ("CSV3", "pfr0", 60, 1, 1),
     ("BT", "pfr1", 0, 0, 0), ("SSBS", "pfr1", 4, 0, 0), ("MTE", "pfr1", 8, 0, 0), ("SME", "pfr1", 24, 0, 0),
-    ("DebugVer", "dfr0", 0, 6, 6), ("TraceVer", "dfr0", 4, 0, 0), ("PMUVer", "dfr0", 8, 0, 0),
+    ("DebugVer", "dfr0", 0, 6, 6), ("TraceVer", "dfr0", 4, 0, 0), ("PMUVer", "dfr0", 8, 6, 6),
     ("BRPs", "dfr0", 12, 5, 5), ("PMSVer", "dfr0", 32, 0, 0),
     ("AES", "isar0", 4, 2, 2), ("SHA1", "isar0", 8, 1, 1), ("SHA2", "isar0", 12, 1, 2), ("CRC32", "isar0", 16, 1, 1),
     ("Atomic", "isar0", 20, 0, 2), ("TLB", "isar0", 56, 0, 0), ("RNDR", "isar0", 60, 0, 0),
@@ -134,6 +134,7 @@ class TestCaches:
 
 
 _CLAIMED = {
+    "PMU": "mrs x1, pmcr_el0; msr pmcr_el0, x1; mrs x1, pmccntr_el0; msr pmuserenr_el0, xzr; mrs x1, s3_0_c9_c14_6",
     "AES": ".word 0x4e284820; .word 0x0ee2e020",  # AESE, PMULL of 64 bits
     "SHA1": ".word 0x5e280820",
     "SHA2": ".word 0x5e282820",
@@ -143,7 +144,6 @@ _CLAIMED = {
     "CnP": "mov x1, #1; mrs x2, ttbr0_el1; orr x1, x1, x2; msr ttbr0_el1, x1",
 }
 _UNCLAIMED = {
-    "PMU": ["mrs x1, pmcr_el0", "msr pmcr_el0, x1", "mrs x1, pmccntr_el0", "msr pmuserenr_el0, xzr"],
     "SVE": [".word 0x04e00000", "mrs x1, s3_0_c1_c2_0"],
     "SME": ["mrs x1, s3_3_c4_c2_2"],
     "MTE": [".word 0xd9200800", "mrs x1, s3_0_c1_c0_5", "mrs x1, s3_3_c4_c2_7", "mrs x1, s3_1_c0_c0_4"],
@@ -231,12 +231,12 @@ class TestRegisters:
             assert bench.run("mrs x1, mpidr_el1; smc #0", el=2)[1] == bench.machine.board.pes[index]
 
     def test_features(self, bench: Any) -> None:
-        """RME is there; the physical address size is the board's; no SVE, no PMU, no LPA2."""
+        """RME is there; the physical address size is the board's; PMUv3p5; no SVE, no LPA2."""
         x = bench.run("mrs x1, id_aa64pfr0_el1; mrs x2, id_aa64mmfr0_el1; mrs x3, id_aa64dfr0_el1; smc #0", el=2)
         assert x[1] >> 52 & 15 == 1
         assert x[1] >> 32 & 15 == 0
         assert x[2] & 15 == 5
-        assert x[3] >> 8 & 15 == 0
+        assert x[3] >> 8 & 15 == 6
 
     @pytest.mark.parametrize("el", [1, 2])
     def test_same_answer_from_python(self, bench: Any, el: int) -> None:

@@ -10,12 +10,15 @@ from cca_platform.pe.traps import CONTROLS, trap
 CODE, VECTORS, VECTORS_EL2, DATA = 0x8010_0000, 0x8011_0000, 0x8013_0000, 0x8012_0000
 IL, RW = 1 << 25, 1 << 31
 _SCTLR = 0x30D0_0800 | 1 << 9 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 26  # EL0 may all that SCTLR_EL1 can forbid
-_OPEN = {"hcr_el2": RW, "cptr_el2": 0x33FF, "mdcr_el2": 0, "cnthctl_el2": 3, "sctlr_el1": _SCTLR, "cntkctl_el1": 0x303}
+_OPEN = {
+    "hcr_el2": RW, "cptr_el2": 0x33FF, "mdcr_el2": 6, "cnthctl_el2": 3, "sctlr_el1": _SCTLR, "cntkctl_el1": 0x303,
+    "pmuserenr_el0": 0xF,
+}
 _SETUP = (
     "msr hcr_el2, x10; msr cptr_el2, x11; msr mdcr_el2, x12; msr cnthctl_el2, x13; msr sctlr_el1, x14; "
-    "msr cntkctl_el1, x15; adr x9, lower; msr elr_el2, x9; msr spsr_el2, x16; eret; lower: "
+    "msr cntkctl_el1, x15; msr pmuserenr_el0, x16; adr x9, lower; msr elr_el2, x9; msr spsr_el2, x17; eret; lower: "
 )
-_SETUP_SIZE = 10 * 4
+_SETUP_SIZE = 11 * 4
 _READ, _WRITE = 1, 0
 # control -> (source, level, (op0, op1, CRn, CRm, op2), direction); X7 is the register of each
 _SAMPLES: dict[str, list[tuple[str, int, tuple[int, int, int, int, int], int]]] = {
@@ -115,6 +118,36 @@ _SAMPLES: dict[str, list[tuple[str, int, tuple[int, int, int, int, int], int]]] 
     ],
     "TDOSA": [("mrs x7, oslsr_el1", 1, (2, 0, 1, 1, 4), _READ), ("msr oslar_el1, x7", 1, (2, 0, 1, 0, 4), _WRITE)],
     "TDRA": [("mrs x7, mdrar_el1", 1, (2, 0, 1, 0, 0), _READ)],
+    "EN": [
+        ("mrs x7, pmcr_el0", 0, (3, 3, 9, 12, 0), _READ),
+        ("msr pmcntenset_el0, x7", 0, (3, 3, 9, 12, 1), _WRITE),
+        ("mrs x7, pmceid0_el0", 0, (3, 3, 9, 12, 6), _READ),
+        ("msr pmccntr_el0, x7", 0, (3, 3, 9, 13, 0), _WRITE),
+        ("msr pmevcntr1_el0, x7", 0, (3, 3, 14, 8, 1), _WRITE),
+        ("mrs x7, pmccfiltr_el0", 0, (3, 3, 14, 15, 7), _READ),
+    ],
+    "EN|SW": [("msr pmswinc_el0, x7", 0, (3, 3, 9, 12, 4), _WRITE)],
+    "EN|CR": [("mrs x7, pmccntr_el0", 0, (3, 3, 9, 13, 0), _READ)],
+    "EN|ER": [
+        ("mrs x7, pmselr_el0", 0, (3, 3, 9, 12, 5), _READ),
+        ("msr pmselr_el0, xzr", 0, (3, 3, 9, 12, 5), _WRITE),
+        ("mrs x7, pmxevcntr_el0", 0, (3, 3, 9, 13, 2), _READ),
+        ("mrs x7, pmevcntr5_el0", 0, (3, 3, 14, 8, 5), _READ),
+    ],
+    "TPMCR": [
+        ("mrs x7, pmcr_el0", 1, (3, 3, 9, 12, 0), _READ),
+        ("msr pmcr_el0, x7", 0, (3, 3, 9, 12, 0), _WRITE),
+    ],
+    "TPM": [
+        ("mrs x7, pmcr_el0", 1, (3, 3, 9, 12, 0), _READ),
+        ("msr pmswinc_el0, x7", 0, (3, 3, 9, 12, 4), _WRITE),
+        ("mrs x7, pmuserenr_el0", 0, (3, 3, 9, 14, 0), _READ),
+        ("msr pmuserenr_el0, x7", 1, (3, 3, 9, 14, 0), _WRITE),
+        ("msr pmintenset_el1, x7", 1, (3, 0, 9, 14, 1), _WRITE),
+        ("mrs x7, s3_0_c9_c14_6", 1, (3, 0, 9, 14, 6), _READ),
+        ("mrs x7, pmceid1_el0", 1, (3, 3, 9, 12, 7), _READ),
+        ("mrs x7, pmevtyper3_el0", 1, (3, 3, 14, 12, 3), _READ),
+    ],
 }
 _SAMPLES["TDE"] = _SAMPLES["TDA"] + _SAMPLES["TDOSA"] + _SAMPLES["TDRA"]
 _CONTROLS = {control.name: control for control in CONTROLS}
@@ -134,7 +167,7 @@ def run(bench: Any, source: str, el: int, **controls: int) -> list[int]:
         bench.pe.write_sysreg(f"vbar_el{level}", vectors)
     values = _OPEN | controls
     registers = {f"x{10 + place}": value for place, value in enumerate(values.values())}
-    registers |= {"x16": 0x3C5 if el else 0x3C0, "x7": DATA, "x24": 0}
+    registers |= {"x17": 0x3C5 if el else 0x3C0, "x7": DATA, "x24": 0}
     end = "smc #0" if el else "hvc #1" if controls.get("hcr_el2", 0) >> 27 & 1 else "svc #1"
     return list(bench.run(_SETUP + source + f"; {end}", el=2, **registers))
 
@@ -151,10 +184,10 @@ class TestControls:
         x = run(bench, source, el)
         assert x[24] == (0 if el else 1)
         assert el or x[20] >> 26 == 0x15
-        value = _OPEN[control.register] ^ 1 << control.bit
+        value = _OPEN[control.register] ^ control.mask
         x = run(bench, source, el, **{control.register: value})
         op0, op1, crn, crm, op2 = encoding
-        rt = 31 if op0 == 0 or "," not in source else 7
+        rt = 31 if op0 == 0 or "," not in source or "xzr" in source else 7
         iss = op0 << 20 | op2 << 17 | op1 << 14 | crn << 10 | rt << 5 | crm << 1 | direction
         assert x[20] == 0x18 << 26 | IL | iss
         assert x[22] == CODE + _SETUP_SIZE

@@ -22,6 +22,6 @@ class TestControls:
     def test_id_registers(self) -> None:
         """SVE, AMU, MTE, SME and trace disappear, the rest stays, unknown encodings read as zero."""
         ones = (1 << 64) - 1
-        assert id_register(encodings.ID_AA64PFR0_EL1, ones) == ones & ~(0xF << 44) & ~(0xF << 32)
-        assert id_register(encodings.ID_AA64MMFR0_EL1, 0x1122) == 0x1122
-        assert id_register((3, 0, 0, 4, 4), ones) == 0 and id_register((3, 0, 0, 3, 7), ones) == 0
+        assert id_register(encodings.ID_AA64PFR0_EL1, ones, False) == ones & ~(0xF << 44) & ~(0xF << 32)
+        assert id_register(encodings.ID_AA64MMFR0_EL1, 0x1122, False) == 0x1122
+        assert id_register((3, 0, 0, 4, 4), ones, False) == 0 and id_register((3, 0, 0, 3, 7), ones, False) == 0

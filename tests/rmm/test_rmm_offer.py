@@ -27,7 +27,12 @@ class TestParameters:
             ({}, True),
             ({"flags": 1}, False),
             ({"flags": 2}, False),
-            ({"flags": 4}, False),
+            ({"flags": 4}, False),  # a PMU has a counter at least: there is no FEAT_HPMN0
+            ({"flags": 4, "pmu_num_ctrs": 1}, True),
+            ({"flags": 4, "pmu_num_ctrs": 6}, True),
+            ({"flags": 4, "pmu_num_ctrs": 7}, False),
+            ({"flags": 4, "pmu_num_ctrs": 255}, False),
+            ({"pmu_num_ctrs": 7}, True),
             ({"flags": 1 << 63}, True),
             ({"s2sz": 31}, False),
             ({"s2sz": 48}, True),
@@ -71,8 +76,8 @@ class TestOffer:
     """Feature register 0."""
 
     def test_feature_register(self) -> None:
-        """48-bit IPA, 6 breakpoints, 4 watchpoints, 4 list registers, both hashes, no PMU, SVE or LPA2."""
-        assert OFFER.register_0 == 0x28F_0031_4030
+        """48-bit IPA, 6 breakpoints, 4 watchpoints, 4 list registers, both hashes, 6 PMU counters, no SVE or LPA2."""
+        assert OFFER.register_0 == 0x28F_3431_4030
 
     @pytest.mark.parametrize("board", ["fvp", "virt"])
     def test_of_the_pe(self, board: str) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cca_arch.sysregs import PMU_COUNTERS
 from cca_firmware.boot import boot
 from cca_host.kvm import System
 from cca_host.kvmtool import Pause, RunOptions, Vmm
@@ -69,7 +70,9 @@ class RealmRun:
         self.system = System(self.machine)
         boot(self.machine, rmm=Rmm(self.machine), ns_program=self.system)
         if built:
-            options = RunOptions(payload=find_payload(payload), vcpus=2, on_console=self.output.extend)
+            counters = PMU_COUNTERS if payload == "pmu" else None
+            file, tell = find_payload(payload), self.output.extend
+            options = RunOptions(payload=file, vcpus=2, pmu_counters=counters, on_console=tell)
             self.vmm = Vmm(self.system, options)
             self.vmm.build()
 

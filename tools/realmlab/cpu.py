@@ -27,7 +27,7 @@ _VECTORS: Final = {f"v{number}": number for number in range(32)}
 _BANKS: Final = {"sp_el0": 0, "sp_el1": 1, "sp_el2": 2}
 _CONTROLS: Final = {
     "hcr_el2": w.P_HCR, "vtcr_el2": w.P_VTCR, "vttbr_el2": w.P_VTTBR, "cnthctl_el2": w.P_CNTHCTL,
-    "cntvoff_el2": w.P_CNTVOFF,
+    "cntvoff_el2": w.P_CNTVOFF, "mdcr_el2": w.P_MDCR,
 }  # fmt: skip
 """EL2 controls as written by software."""
 _TIMERS: Final = {

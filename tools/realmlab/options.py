@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Final, TypedDict
 
+from cca_arch.sysregs import PMU_COUNTERS
 from cca_platform.models import DEFAULT, MODELS
 
 from .checks import (
@@ -219,6 +220,16 @@ class RealmOptions(RunOptions, total=False):
             help="Bits of the Realm's IPA space. The upper half is unprotected.",
             metavar="BITS",
             kind=int,
+        ),
+    ]
+    pmu_counters: Annotated[
+        int | None,
+        Option(
+            default=None,
+            help="Give the Realm a PMU with this many event counters, 1 to 6.",
+            metavar="N",
+            kind=int,
+            constants={"--pmu": (PMU_COUNTERS, "Give the Realm a PMU with all event counters.")},
         ),
     ]
     deny_cpu_on: Annotated[

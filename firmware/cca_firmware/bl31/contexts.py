@@ -10,7 +10,7 @@ from typing import Final
 
 from cca_arch.el3 import scr_of
 from cca_arch.fields import Member, Struct
-from cca_arch.sysregs import CPTR_EL2_RES1, Cnthctl, Hcr
+from cca_arch.sysregs import CPTR_EL2_RES1, PMU_COUNTERS, Cnthctl, Hcr, Mdcr
 from cca_arch.types import GRANULE_SIZE, PA, SecurityState
 from cca_firmware.base.carveout import Carveout
 from cca_platform.isa import frame
@@ -43,6 +43,7 @@ _INTERRUPTED, _GENERAL_SIZE = CPU_CONTEXT.offset("interrupted"), frame.offset("p
 _TIMERS: Final = frame.offset("cntv_ctl_el0")
 _TIMERS_SIZE: Final = frame.offset("cntp_cval_el0") + 8 - _TIMERS
 _CNTHCTL: Final = int(Cnthctl.make(el1pcten=1, el1pcen=1))
+_MDCR: Final = int(Mdcr.make(hpmn=PMU_COUNTERS))
 _NO_EL2: Final = {
     "hcr": Hcr.rw.mask,
     "hcr_el2": Hcr.rw.mask,
@@ -53,7 +54,8 @@ _NO_EL2: Final = {
     "cnthctl": _CNTHCTL,
     "cnthctl_el2": _CNTHCTL,
     "cptr_el2": CPTR_EL2_RES1,
-    "mdcr_el2": 0,
+    "mdcr": _MDCR,
+    "mdcr_el2": _MDCR,
 }
 """EL2 controls that trap, translate and route nothing of EL1 to EL2."""
 

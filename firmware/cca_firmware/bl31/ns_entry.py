@@ -6,11 +6,13 @@ from cca_arch.sysregs import (
     CPTR_EL2_RES1,
     EL1H_MASKED,
     EL2H_MASKED,
+    PMU_COUNTERS,
     SCR_EL3_RES1,
     SCTLR_EL1_RES1,
     SCTLR_EL2_RES1,
     Cnthctl,
     Hcr,
+    Mdcr,
     Scr,
     encodings,
 )
@@ -28,7 +30,7 @@ _SCR_WITHOUT_HCE: Final = int(Scr.make(ns=1, rw=1)) | SCR_EL3_RES1
 _RESET: Final = {
     "sctlr_el2": SCTLR_EL2_RES1,  # MMU, caches and alignment checks off, little-endian
     "cptr_el2": CPTR_EL2_RES1,  # no traps
-    "mdcr_el2": 0,
+    "mdcr_el2": int(Mdcr.make(hpmn=PMU_COUNTERS)),
     "cnthctl_el2": int(Cnthctl.make(el1pcten=1, el1pcen=1)),
     "cntvoff_el2": 0,
     "sctlr_el1": SCTLR_EL1_RES1,

@@ -1,7 +1,8 @@
 """The host's GICv3 driver: initialises the interrupt controller as Linux does, and handles the interrupts of a PE.
 
 Interrupts are the host's own (its EL2 timer), or they end a REC's run so that the host can act: maintenance of the
-virtual CPU interface and the EL1 timers. The latter have served their purpose once the REC has exited.
+virtual CPU interface, the EL1 timers, an overflow of the PMU. The latter have served their purpose once the REC has
+exited.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Irqchip"]
 
-_PPIS: Final = (Ppi.MAINTENANCE, Ppi.CNTHP, Ppi.CNTV, Ppi.CNTP)
+_PPIS: Final = (Ppi.PMU, Ppi.MAINTENANCE, Ppi.CNTHP, Ppi.CNTV, Ppi.CNTP)
 _GICR_ISENABLER0: Final = GICR_SGI_BASE + Gicd.ISENABLER
+_GICR_ICENABLER0: Final = GICR_SGI_BASE + Gicd.ICENABLER
 _GICR_IPRIORITYR: Final = GICR_SGI_BASE + Gicd.IPRIORITYR
 _ENABLED: Final = int(GicdCtlrNs.make(are_ns=1, enablegrp1a=1))
 _PRIORITY: Final = 0xA0
@@ -57,6 +59,11 @@ class Irqchip:
             if intid == Ppi.CNTHP:
                 pe.host_timer(None)
             self._write(pe, ICC_EOIR1_EL1, intid)
+
+    def enable_pmu(self, pe: "Pe", on: bool) -> None:
+        """Enable or disable the overflow interrupt of the performance monitors of ``pe``."""
+        frame = self.machine.board.gic.redistributors + GICR_STRIDE * pe.index
+        self.machine.bus.write(frame + (_GICR_ISENABLER0 if on else _GICR_ICENABLER0), 4, 1 << Ppi.PMU)
 
     def _write(self, pe: "Pe", encoding: Encoding, value: int) -> None:
         pe.gic.write(encoding, value, 2, _NS, 0)

@@ -20,6 +20,7 @@ _TRAP_WFI: Final = int(RecEnterFlags.make(trap_wfi=1))
 _TRAP_WFE: Final = int(RecEnterFlags.make(trap_wfe=1))
 _REJECT: Final = int(RecEnterFlags.make(ripas_response=RmiResponse.REJECT))
 _TIMERS: Final = (int(Ppi.CNTV), int(Ppi.CNTP))
+_PMU: Final = int(Ppi.PMU)
 _MASK: Final = (1 << 64) - 1
 
 
@@ -55,6 +56,8 @@ class Rec:
         self.traps = 0
         self.flags = 0
         self.running: int | None = None
+        self.pmu_masked = False
+        """True while it runs with the PE's overflow interrupt disabled, because the Realm's is asserted already."""
         self.page = RunPage(vm.system.port, page)
 
     @property
@@ -109,6 +112,12 @@ class Rec:
         if cpu.loaded or cpu.acknowledged:
             vgic.store(self.index, page.ich_hcr, page.list_registers, page.splits_end)
         self._drive_timers(vgic)
+        if self.page.pmu_overflow != self.pmu_asserted(vgic):
+            vgic.drive(_PMU, self.page.pmu_overflow, self.index)
+
+    def pmu_asserted(self, vgic: Vgic) -> bool:
+        """True if the Realm's PMU asserts its interrupt, as the last exit reported."""
+        return bool(vgic.cpus[self.index].private.line >> _PMU & 1)
 
     def _drive_timers(self, vgic: Vgic) -> None:
         """Set the lines of the Realm's timers as the last exit reports them."""

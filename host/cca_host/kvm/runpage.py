@@ -30,6 +30,7 @@ def _word(member: str) -> int:
 _ESR, _FAR, _HPFAR, _GPRS, _IMM = (_word(name) for name in ("esr", "far", "hpfar", "gprs", "imm"))
 _GIC, _VMCR = _word("gicv3_hcr"), _word("gicv3_vmcr")
 _TIMERS: Final = tuple((_word(f"{timer}_ctl"), _word(f"{timer}_cval")) for timer in ("cntv", "cntp"))
+_PMU_STATUS: Final = _word("pmu_ovf_status")
 _RIPAS_BASE, _RIPAS_TOP, _RIPAS_VALUE = _word("ripas_base"), _word("ripas_top"), _word("ripas_value")
 
 
@@ -141,6 +142,11 @@ class RunPage:
     def splits_end(self) -> bool:
         """ICC_CTLR_EL1.EOImode: EOIR only drops the priority; DIR deactivates."""
         return bool(self._exit[_VMCR] & _VEOIM)
+
+    @property
+    def pmu_overflow(self) -> bool:
+        """True if a counter of the Realm has overflowed, so that its PMU asserts its interrupt."""
+        return bool(self._exit[_PMU_STATUS] & 1)
 
     def timer_lines(self, now: int) -> tuple[bool, bool]:
         """(virtual, physical): whether each timer asserts its interrupt at clock value ``now``."""

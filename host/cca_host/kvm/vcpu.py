@@ -24,7 +24,7 @@ _REC_ENTER: Final = int(Rmi.REC_ENTER)
 _BY_ANOTHER_VCPU: Final = RmiStatus.ERROR_REALM | 1 << 8  # RMI_REC_ENTER if the Realm is off
 
 
-class VcpuState(State, frozen=True, tag="host.vcpu/1"):
+class VcpuState(State, frozen=True, tag="host.vcpu/2"):
     """Saved state of a :class:`Vcpu`: that of its :class:`Rec`, and ``exits`` by reason."""
 
     index: int
@@ -38,6 +38,7 @@ class VcpuState(State, frozen=True, tag="host.vcpu/1"):
     traps: int
     flags: int
     running: int | None
+    pmu_masked: bool
 
 
 class Vcpu(Rec):
@@ -127,6 +128,9 @@ class Vcpu(Rec):
         page.put_flags(self.flags | self.traps)
         if vm.vgic is not None:
             self.load_interrupts(vm.vgic)
+            if self.pmu_asserted(vm.vgic):
+                self.pmu_masked = True
+                vm.system.irqchip.enable_pmu(pe, False)
         vm.system.calls[_REC_ENTER] += 1
         self.running = pe.index
         pe.start_call(_REC_ENTER, self.rec, page.pa)
@@ -134,6 +138,9 @@ class Vcpu(Rec):
     def _exited(self, pe: "Pe") -> Exit | None:
         """Complete RMI_REC_ENTER and handle the exit."""
         self.running = None
+        if self.pmu_masked:
+            self.pmu_masked = False
+            self.vm.system.irqchip.enable_pmu(pe, True)
         if pe.machine.stopped is not None:
             raise MachineStopped(pe.machine.stopped)
         x0 = pe.x[0]
@@ -175,6 +182,7 @@ class Vcpu(Rec):
             traps=self.traps,
             flags=self.flags,
             running=self.running,
+            pmu_masked=self.pmu_masked,
         )
 
     def restore(self, vm: Realm, siblings: Sequence[Rec], state: VcpuState) -> None:
@@ -184,3 +192,4 @@ class Vcpu(Rec):
         )  # fmt: skip
         self.deny_on, self.exits = state.deny_on, Counter(state.exits)
         self.traps, self.flags, self.running = state.traps, state.flags, state.running
+        self.pmu_masked = state.pmu_masked

@@ -7,7 +7,16 @@ The VMM determines the order, and so the measurement: ``Vm`` -> ``add_memory`` -
 from collections.abc import Callable, Sequence
 from typing import Final, Self
 
-from cca_arch.rmi.v1_0 import HashAlgorithm, RecCreateFlags, Rmi, RmiRealmParams, RmiRecParams, mpidr_of
+from cca_arch.rmi.v1_0 import (
+    FeatureRegister0,
+    HashAlgorithm,
+    RecCreateFlags,
+    Rmi,
+    RmiRealmFlags,
+    RmiRealmParams,
+    RmiRecParams,
+    mpidr_of,
+)
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.kernel import Kernel, RmiError
 from cca_host.kvm.realm import Realm
@@ -57,9 +66,18 @@ class Vm(Realm):
     Raises MachineError if the RMM does not offer what is requested, RmiError if the RMM refuses.
     """
 
-    def __init__(self, system: Kernel, *, ipa_width: int = 33, hash_algo: str = "sha256", rpv: bytes = b"") -> None:
+    def __init__(
+        self,
+        system: Kernel,
+        *,
+        ipa_width: int = 33,
+        hash_algo: str = "sha256",
+        rpv: bytes = b"",
+        pmu_counters: int | None = None,
+    ) -> None:
         features = system.probe()
         _check(features.S2SZ, ipa_width, hash_algo, rpv)
+        _check_pmu(features, pmu_counters)
         self.system = system
         self.ipa_width = ipa_width
         self.hash_algo = hash_algo
@@ -79,18 +97,20 @@ class Vm(Realm):
             self.rd = system.delegate()
             self.root = system.delegate_run(self.root_count)
             self.stage2 = Stage2(system, self.rd, ipa_width)
-            self._create(features.NUM_BPS, features.NUM_WPS, rpv)
+            self._create(features, rpv, pmu_counters)
         except BaseException:
             self._give_back()
             raise
         system.guests.append(self)
 
-    def _create(self, num_bps: int, num_wps: int, rpv: bytes) -> None:
+    def _create(self, features: FeatureRegister0, rpv: bytes, pmu_counters: int | None) -> None:
         system = self.system
         params = RmiRealmParams.pack(
+            flags=RmiRealmFlags.make(pmu=pmu_counters is not None),
             s2sz=self.ipa_width,
-            num_bps=num_bps,
-            num_wps=num_wps,
+            num_bps=features.NUM_BPS,
+            num_wps=features.NUM_WPS,
+            pmu_num_ctrs=pmu_counters or 0,
             hash_algo=HASH_ALGORITHMS[self.hash_algo],
             rpv=rpv,
             vmid=self.vmid,
@@ -291,3 +311,12 @@ def _check(widest: int, ipa_width: int, hash_algo: str, rpv: bytes) -> None:
         raise MachineError(f"the hash algorithm must be {' or '.join(HASH_ALGORITHMS)}, not {hash_algo!r}")
     if len(rpv) > _RPV_SIZE:
         raise MachineError(f"the Realm Personalization Value must be at most {_RPV_SIZE} bytes, not {len(rpv)}")
+
+
+def _check_pmu(features: FeatureRegister0, counters: int | None) -> None:
+    if counters is None:
+        return
+    if not features.PMU_EN:
+        raise MachineError("the RMM must offer a PMU for `pmu_counters`, and this one does not")
+    if not 1 <= counters <= features.PMU_NUM_CTRS:
+        raise MachineError(f"`pmu_counters` must be 1 to {features.PMU_NUM_CTRS}, not {counters}")

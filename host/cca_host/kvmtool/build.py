@@ -38,13 +38,20 @@ def check(options: RunOptions, system: System) -> None:
 
 def create_vm(system: System, options: RunOptions) -> Vm:
     """Create the Realm, without contents."""
-    return Vm(system, ipa_width=options.ipa_width, hash_algo=options.hash_algo, rpv=options.rpv)
+    return Vm(
+        system,
+        ipa_width=options.ipa_width,
+        hash_algo=options.hash_algo,
+        rpv=options.rpv,
+        pmu_counters=options.pmu_counters,
+    )
 
 
 def make_tree(options: RunOptions) -> bytes:
     """The device tree of the Realm, with the arguments; raises MachineError if they are too long for its place."""
     mpidrs = [int(mpidr_of(index)) for index in range(options.vcpus)]
-    tree = flatten(realm_tree(options.memory, mpidrs, " ".join(options.args)))
+    has_pmu = options.pmu_counters is not None
+    tree = flatten(realm_tree(options.memory, mpidrs, " ".join(options.args), has_pmu))
     if len(tree) > DTB_SIZE:
         raise MachineError(
             f"`args` must fit with the device tree into {DTB_SIZE >> 20} MiB, not {len(tree) - DTB_SIZE} bytes too "

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from cca_arch.gic import GICD_SIZE, GICR_STRIDE
+from cca_arch.gic import GICD_SIZE, GICR_STRIDE, Ppi
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, RAM_BASE, UART_BASE, UART_SIZE, redistributor_base
 
 __all__ = ["Node", "flatten", "realm_tree"]
@@ -17,8 +17,10 @@ _HEADER = struct.Struct(">10I")
 
 _GIC_PHANDLE: Final = 1
 _PPI, _LEVEL_HIGH = 1, 4
+_FIRST_PPI: Final = 16
 _TIMERS: Final = [cell for ppi in (13, 14, 11, 10) for cell in (_PPI, ppi, _LEVEL_HIGH)]
 """The EL3, EL1 physical, EL1 virtual and EL2 physical timers as PPI numbers: INTID - 16."""
+_PMU_INTERRUPT: Final = [_PPI, Ppi.PMU - _FIRST_PPI, _LEVEL_HIGH]
 
 Value = None | int | str | bytes | list[int] | tuple[str, ...]
 
@@ -118,7 +120,10 @@ def _interrupt_controller(vcpus: int) -> Node:
     )  # fmt: skip
 
 
-def realm_tree(memory: int, mpidrs: Sequence[int], bootargs: str) -> Node:
+_PMU: Final = Node("pmu", {"compatible": "arm,armv8-pmuv3", "interrupts": _PMU_INTERRUPT})
+
+
+def realm_tree(memory: int, mpidrs: Sequence[int], bootargs: str, pmu: bool = False) -> Node:
     """The tree of a Realm with ``memory`` bytes of RAM and a CPU per MPIDR; device IPAs lack the shared bit."""
     uart = f"serial@{UART_BASE:x}"
     cpus = [
@@ -137,6 +142,7 @@ def realm_tree(memory: int, mpidrs: Sequence[int], bootargs: str) -> Node:
             Node("cpus", {"#address-cells": 1, "#size-cells": 0}, cpus),
             Node("psci", {"compatible": ("arm,psci-1.0", "arm,psci-0.2"), "method": "smc"}),
             _interrupt_controller(len(mpidrs)),
+            *([_PMU] if pmu else []),
             Node("timer", {"compatible": "arm,armv8-timer", "interrupts": _TIMERS, "always-on": None}),
             Node(
                 uart,

@@ -63,6 +63,7 @@ class RunOptions(Struct, kw_only=True):
     joined by blanks. ``ipa_width`` is the Realm's IPA width in bits; the upper half is unprotected. ``max_insns``
     limits the instructions that the Realm retires on all its vCPUs. ``rpv`` is the Realm Personalization Value, at most
     64 bytes.
+    ``pmu_counters`` are the event counters of the Realm's PMU; None gives it no PMU.
     ``deny_cpu_on`` are the vCPUs that the Realm may not turn on (PSCI CPU_ON returns DENIED).
     ``on_console`` gets the Realm's output as it is sent; ``console_input`` is the input of its UART.
     """
@@ -75,6 +76,7 @@ class RunOptions(Struct, kw_only=True):
     rpv: bytes = b""
     ipa_width: int = 33
     max_insns: int | None = None
+    pmu_counters: int | None = None
     deny_cpu_on: Collection[int] = ()
     on_console: Callable[[bytes], object] | None = None
     console_input: bytes = b""

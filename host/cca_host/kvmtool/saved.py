@@ -8,7 +8,7 @@ from cca_platform.state import AnyState, State
 __all__ = ["EndState", "OptionsState", "VmmState"]
 
 
-class OptionsState(State, frozen=True, tag="host.options/1"):
+class OptionsState(State, frozen=True, tag="host.options/2"):
     """The options of a run: :class:`RunOptions` without its callback."""
 
     payload: str
@@ -19,6 +19,7 @@ class OptionsState(State, frozen=True, tag="host.options/1"):
     rpv: bytes
     ipa_width: int
     max_insns: int | None
+    pmu_counters: int | None
     deny_cpu_on: tuple[int, ...]
     console_input: bytes
 
@@ -34,6 +35,7 @@ class OptionsState(State, frozen=True, tag="host.options/1"):
             rpv=options.rpv,
             ipa_width=options.ipa_width,
             max_insns=options.max_insns,
+            pmu_counters=options.pmu_counters,
             deny_cpu_on=tuple(sorted(options.deny_cpu_on)),
             console_input=options.console_input,
         )
@@ -49,6 +51,7 @@ class OptionsState(State, frozen=True, tag="host.options/1"):
             rpv=self.rpv,
             ipa_width=self.ipa_width,
             max_insns=self.max_insns,
+            pmu_counters=self.pmu_counters,
             deny_cpu_on=self.deny_cpu_on,
             console_input=self.console_input,
         )

@@ -43,6 +43,7 @@ from cca_arch.sysregs.identification import (
     Pfr1,
     affinity_word,
 )
+from cca_arch.sysregs.pmu import PMU_COUNTERS, PMU_CYCLES, PMU_V3P5, Pmcr, PmEvent, PmFilter, Pmuserenr
 from cca_arch.sysregs.pstate import EL1H_MASKED, EL2H_MASKED, VECTOR_LOWER, VECTOR_SPX, Mode, Pstate, Vector
 from cca_arch.sysregs.syndrome import (
     FSC_LEVEL,
@@ -89,6 +90,9 @@ __all__ = [
     "MAIR_NORMAL_WT",
     "MPIDR_AFFINITY",
     "OUTPUT_BITS",
+    "PMU_COUNTERS",
+    "PMU_CYCLES",
+    "PMU_V3P5",
     "REGISTERS",
     "SCR_EL3_RES1",
     "SCTLR_EL1_RES1",
@@ -138,6 +142,10 @@ __all__ = [
     "ParFault",
     "Pfr0",
     "Pfr1",
+    "PmEvent",
+    "PmFilter",
+    "Pmcr",
+    "Pmuserenr",
     "Pstate",
     "SErrorEsr",
     "Scr",

@@ -141,6 +141,29 @@ CNTHV_TVAL_EL2: Final = Encoding(3, 4, 14, 3, 0)
 CNTHV_CTL_EL2: Final = Encoding(3, 4, 14, 3, 1)
 CNTHV_CVAL_EL2: Final = Encoding(3, 4, 14, 3, 2)
 
+# -- performance monitors -----------------------------------------------------------------------------------------
+PMINTENSET_EL1: Final = Encoding(3, 0, 9, 14, 1)
+PMINTENCLR_EL1: Final = Encoding(3, 0, 9, 14, 2)
+PMMIR_EL1: Final = Encoding(3, 0, 9, 14, 6)
+PMCR_EL0: Final = Encoding(3, 3, 9, 12, 0)
+PMCNTENSET_EL0: Final = Encoding(3, 3, 9, 12, 1)
+PMCNTENCLR_EL0: Final = Encoding(3, 3, 9, 12, 2)
+PMOVSCLR_EL0: Final = Encoding(3, 3, 9, 12, 3)
+PMSWINC_EL0: Final = Encoding(3, 3, 9, 12, 4)
+PMSELR_EL0: Final = Encoding(3, 3, 9, 12, 5)
+PMCEID0_EL0: Final = Encoding(3, 3, 9, 12, 6)
+PMCEID1_EL0: Final = Encoding(3, 3, 9, 12, 7)
+PMCCNTR_EL0: Final = Encoding(3, 3, 9, 13, 0)
+PMXEVTYPER_EL0: Final = Encoding(3, 3, 9, 13, 1)
+PMXEVCNTR_EL0: Final = Encoding(3, 3, 9, 13, 2)
+PMUSERENR_EL0: Final = Encoding(3, 3, 9, 14, 0)
+PMOVSSET_EL0: Final = Encoding(3, 3, 9, 14, 3)
+PMEVCNTR0_EL0: Final = Encoding(3, 3, 14, 8, 0)
+"""The first event counter: number n has CRm 8 + n // 8 and op2 n % 8."""
+PMEVTYPER0_EL0: Final = Encoding(3, 3, 14, 12, 0)
+"""The first event type: number n has CRm 12 + n // 8 and op2 n % 8."""
+PMCCFILTR_EL0: Final = Encoding(3, 3, 14, 15, 7)
+
 # -- interrupt controller: CPU interface --------------------------------------------------------------------------
 ICC_PMR_EL1: Final = Encoding(3, 0, 4, 6, 0)
 ICC_IAR0_EL1: Final = Encoding(3, 0, 12, 8, 0)

@@ -127,6 +127,8 @@ class Mdcr(Bits):
     tpms = Field(14)
     hpmd = Field(17)
     ttrf = Field(19)
+    hccd = Field(23)
+    hlp = Field(26)
 
 
 class Mdscr(Bits):

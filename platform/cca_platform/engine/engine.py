@@ -18,6 +18,7 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from cca_arch.sysregs import (
     CPTR_EL2_RES1,
+    PMU_COUNTERS,
     REGISTERS,
     SCR_EL3_RES1,
     SCTLR_EL1_RES1,
@@ -53,6 +54,7 @@ _BLOCK_WORDS: Final = {
     "vttbr": w.P_VTTBR,
     "cnthctl": w.P_CNTHCTL,
     "cntvoff": w.P_CNTVOFF,
+    "mdcr": w.P_MDCR,
     "cntv_ctl_el0": w.P_CNTV_CTL,
     "cntv_cval_el0": w.P_CNTV_CVAL,
     "cntp_ctl_el0": w.P_CNTP_CTL,
@@ -65,10 +67,11 @@ _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, 
 _ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 _ARGUMENT: Final = 0x0400_0000  # one of a control, in its number
 _EVERYWHERE: Final = (1, 0)  # the range of a hook: from above to means no bounds
-# What the model's reset omits: RES1 bits, EL1 without AArch32, and no PMU (MDCR_EL3.TPM makes it UNDEFINED).
+# What the model's reset omits: RES1 bits, EL1 without AArch32, and no PMU of its own (MDCR_EL3.TPM traps every access).
 _RESET: Final = {
     "scr_el3": Scr.make(ns=1, hce=1, rw=1) | SCR_EL3_RES1,
     "mdcr_el3": Mdcr.tpm.mask,
+    "mdcr_el2": Mdcr.make(hpmn=PMU_COUNTERS),
     "hcr_el2": Hcr.rw.mask,
     "sctlr_el2": SCTLR_EL2_RES1,
     "sctlr_el1": SCTLR_EL1_RES1,
@@ -333,11 +336,13 @@ class Engine:
         """Execute CLREX, because other PEs will have run before the code resumes. The TLB is not flushed."""
         block, machine = self.block, self._memory.block
         counted = block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], block[w.P_LIMIT], machine[w.M_RETIRED]
+        look, block[w.P_PMU_LOOK] = block[w.P_PMU_LOOK], 0
         machine[w.M_BUDGET] = block[w.P_LIMIT] = machine[w.M_RETIRED] + 1  # one block
         block[w.P_FETCHED] = w.CLREX_PA
         self._uc.emu_start(w.CLREX_VA, 0)
         block[w.P_FETCHED] = 0
         block[w.P_RETIRED], block[w.P_BLOCK_PC], block[w.P_BLOCK_SIZE], block[w.P_LIMIT], machine[w.M_RETIRED] = counted
+        block[w.P_PMU_LOOK] = look
         block[w.P_HELD + w.P_PC - w.P_X] = w.CLREX_VA
 
     def flush_tlb(self) -> bool:

@@ -7,7 +7,7 @@ Every function works on the words of :mod:`cca_platform.native.block` and access
 from typing import Final
 
 from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, Cnthctl, Hcr, Pstate, Sctlr, Vector, encodings
-from cca_platform.engine import interrupts, timers
+from cca_platform.engine import interrupts, pmu, timers
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
 from cca_platform.mmu.dram import host_address
@@ -49,6 +49,7 @@ _CNTHCTL_BITS: Final = (
 )
 _HCR_EL2: Final = encodings.HCR_EL2.packed
 _SCTLR_EL1: Final = encodings.SCTLR_EL1.packed
+_MDCR_EL2: Final = encodings.MDCR_EL2.packed
 _VTCR_EL2, _VTTBR_EL2 = encodings.VTCR_EL2.packed, encodings.VTTBR_EL2.packed
 _ISR_EL1: Final = encodings.ISR_EL1.packed
 _RNDR, _RNDRRS = encodings.RNDR.packed, encodings.RNDRRS.packed
@@ -217,8 +218,12 @@ def ON_LOOK(p: int) -> int:
     if load64(p + 8 * w.P_NESTED) >= w.NESTED_SUSPECT and _returned(p) != 0:
         store64(p + 8 * w.P_NESTED, 0)
     m = load64(p + 8 * w.P_MACHINE)
+    if load64(p + 8 * w.P_PMU_LOOK):
+        el = level(get(p, PSTATE))
+        if el != load64(p + 8 * w.P_PMU_EL):
+            pmu.update(p, el)
     in_time = load64(m + 8 * w.M_RETIRED) < load64(p + 8 * w.P_LIMIT) and timers.counter(m) < load64(p + 8 * w.P_BUDGET)
-    if in_time and interrupts.due(p, get(p, PSTATE)) == 0:
+    if in_time and pmu.due(p) == 0 and interrupts.due(p, get(p, PSTATE)) == 0:
         if load64(p + 8 * w.P_SIGNALS) == 0:
             interrupts.set_budget(p)  # time was skipped, so the next check is due at another block
         return 0
@@ -320,6 +325,15 @@ def _set_hcr(p: int, value: int) -> int:
     return 1 if kept != value else 0
 
 
+@jit("i8(i8, i8)")
+def _set_mdcr(p: int, value: int) -> int:
+    """MDCR_EL2 is written, as the last instruction of a block: from here on, other counters may count."""
+    pmu.sync(p)
+    store64(p + 8 * w.P_MDCR, value)
+    pmu.update(p, 2)
+    return interrupts.set_budget(p)
+
+
 @jit("i8(i8, i8, i8)")
 def _set_return_state(p: int, spsr: int, value: int) -> int:
     """SPSR_EL1 or SPSR_EL2 is written: record a value whose ERET is an illegal exception return.
@@ -355,6 +369,8 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
             store64(p + 8 * w.P_VTCR, value)
         elif encoding == _VTTBR_EL2:
             store64(p + 8 * w.P_VTTBR, value)
+        elif encoding == _MDCR_EL2:
+            _set_mdcr(p, value)
         return 0
     if encoding in (_SPSR_EL1, _SPSR_EL2):
         return _set_return_state(p, encoding, value)

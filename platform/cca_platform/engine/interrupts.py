@@ -8,7 +8,7 @@ from typing import Final
 
 from cca_arch.sysregs import Hcr, Pstate, Scr, Vector
 from cca_arch.types import SecurityState
-from cca_platform.engine import timers
+from cca_platform.engine import pmu, timers
 from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import jit, load64, store64
@@ -123,19 +123,25 @@ def _look_at(m: int, now: int, budget: int, limit: int) -> int:
 
 @jit("i8(i8)")
 def set_budget(p: int) -> int:
-    """Set the budget: run until the slice ends, the limit is reached or a timer changes its output.
+    """Set the budget: run until the slice ends, the limit is reached, a timer changes its output, a counter overflows.
 
-    The PE checks at each block while a signal is asserted, or while an endless series of exceptions is suspected.
+    The PE checks at each block while a signal is asserted, while an endless series of exceptions is suspected, and
+    while other counters of its PMU count at a lower level.
     """
     m = load64(p + 8 * w.P_MACHINE)
     now = timers.counter(m)
     budget = load64(p + 8 * w.P_SLICE_END)
-    if timers.outputs(p, now) != load64(p + 8 * w.P_TIMER_OUTPUTS):
+    told = timers.outputs(p, now) == load64(p + 8 * w.P_TIMER_OUTPUTS)
+    if not told or pmu.asserted(p) != load64(p + 8 * w.P_PMU_OUTPUT):
         budget = now  # the interrupt controller must be told
     else:
         budget = min(budget, timers.next_change(p, now))
     store64(p + 8 * w.P_BUDGET, budget)
-    looks = load64(p + 8 * w.P_SIGNALS) | load64(p + 8 * w.P_HCR) & _HCR_VSE
+    looks = load64(p + 8 * w.P_SIGNALS) | load64(p + 8 * w.P_HCR) & _HCR_VSE | load64(p + 8 * w.P_PMU_LOOK)
     suspect = load64(p + 8 * w.P_NESTED) >= w.NESTED_SUSPECT
-    store64(m + 8 * w.M_BUDGET, 0 if looks or suspect else _look_at(m, now, budget, load64(p + 8 * w.P_LIMIT)))
+    limit = load64(p + 8 * w.P_LIMIT)
+    if load64(p + 8 * w.P_PMU_DUE):
+        left = load64(p + 8 * w.P_PMU_DUE) - load64(p + 8 * w.P_RETIRED)
+        limit = min(limit, load64(m + 8 * w.M_RETIRED) + max(left, 0))
+    store64(m + 8 * w.M_BUDGET, 0 if looks or suspect else _look_at(m, now, budget, limit))
     return budget

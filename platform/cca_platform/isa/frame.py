@@ -6,6 +6,8 @@ takes 8 bytes, a vector register 16, in the order of the tables below.
 
 from typing import Final
 
+from cca_arch.sysregs import PMU_COUNTERS
+
 __all__ = [
     "CONTROLS",
     "EL1_FRAME",
@@ -13,6 +15,8 @@ __all__ = [
     "EL2_FRAME",
     "EL2_FRAME_SIZE",
     "EL2_REPLACED",
+    "PMU_FRAME",
+    "PMU_FRAME_SIZE",
     "SAVED",
     "SAVED_OF_MAX",
     "SAVED_SIZE",
@@ -50,11 +54,20 @@ EL1_FRAME: Final[tuple[str, ...]] = (
     *("fpcr", "fpsr"),
     *VECTORS,
 )
-CONTROLS: Final = ("hcr", "vtcr", "vttbr", "cnthctl", "cntvoff")
+CONTROLS: Final = ("hcr", "vtcr", "vttbr", "cnthctl", "cntvoff", "mdcr")
 """EL2 controls as written by software, which the PE keeps in addition to the engine's copies."""
 EL2_FRAME: Final[tuple[str, ...]] = ("sp_el2", *CONTROLS, *_EL2)
 EL2_REPLACED: Final = ("sp_el2", *CONTROLS, "hcr_el2", "mdcr_el2", "cptr_el2", "vmpidr_el2", "vpidr_el2")
 """The part of the EL2 frame that a Python EL2 replaces with its own values."""
+
+PMU_FRAME: Final[tuple[str, ...]] = (
+    "pmcr_el0", "pmcntenset_el0", "pmintenset_el1", "pmovsset_el0", "pmselr_el0", "pmuserenr_el0", "pmccfiltr_el0",
+    "pmccntr_el0",
+    *(f"pmevcntr{number}_el0" for number in range(PMU_COUNTERS)),
+    *(f"pmevtyper{number}_el0" for number in range(PMU_COUNTERS)),
+)  # fmt: skip
+"""The registers of the performance monitors. PMCR_EL0 is what software has set of it."""
+PMU_FRAME_SIZE: Final = 8 * len(PMU_FRAME)
 
 SAVED_OF_MAX: Final = ("ttbr1_el2", "contextidr_el2", "cnthv_cval_el2", "zcr_el2")
 """Registers that only the CPU model "max" has, of features that its identification registers do not report here."""

@@ -12,9 +12,9 @@ from cca_platform.native.layout import Layout
 __all__: list[str] = []
 
 M_WORDS: Final = 64
-P_WORDS: Final = 256
+P_WORDS: Final = 320
 MACHINE: Final = Layout(M_WORDS)
-PE: Final = Layout(P_WORDS, kept=80)
+PE: Final = Layout(P_WORDS, kept=112)
 
 # -- machine block -----------------------------------------------------------------------------------------------
 M_RETIRED: Final = MACHINE.word("instructions that all PEs have retired")
@@ -163,6 +163,31 @@ NESTED_SUSPECT: Final = 200
 NESTED_LIMIT: Final = 2_000  # exceptions without end
 P_SERROR: Final = PE.word("ISS of the physical SError that SIGNAL_SERROR announces", "serror")
 P_VSERROR: Final = PE.word("ISS of the virtual SError that HCR_EL2.VSE announces", "vserror")
+
+# -- PE block: performance monitors -------------------------------------------------------------------------------
+P_PMU: Final = PE.words(
+    8,
+    "PMCR_EL0 {E, DP, LP}, PMCNTENSET_EL0, PMINTENSET_EL1, PMOVSSET_EL0, PMSELR_EL0, PMUSERENR_EL0, PMCCFILTR_EL0 "
+    "and PMCCNTR_EL0",
+    "pmcr pmcnten pminten pmovs pmselr pmuserenr pmccfiltr pmccntr",
+)
+P_PMCR: Final = P_PMU
+P_PMCNTEN: Final = P_PMU + 1
+P_PMINTEN: Final = P_PMU + 2
+P_PMOVS: Final = P_PMU + 3
+P_PMSELR: Final = P_PMU + 4
+P_PMUSERENR: Final = P_PMU + 5
+P_PMCCFILTR: Final = P_PMU + 6
+P_PMCCNTR: Final = P_PMU + 7
+P_PMEVCNTR: Final = PE.words(6, "PMEVCNTR<n>_EL0", "pmevcntr")
+P_PMEVTYPER: Final = PE.words(6, "PMEVTYPER<n>_EL0", "pmevtyper")
+P_MDCR: Final = PE.word("MDCR_EL2 as the EL2 software set it", "mdcr")
+P_PMU_OUTPUT: Final = PE.word("the overflow interrupt as the interrupt controller knows it", "pmu_output")
+P_PMU_COUNTS: Final = PE.word("the counters that count what is retired from P_PMU_SINCE on: a bit each")
+P_PMU_SINCE: Final = PE.word("P_RETIRED up to which the counters have counted")
+P_PMU_EL: Final = PE.word("the level of that code")
+P_PMU_LOOK: Final = PE.word("1 = other counters count at a lower level: look at each block whether it has changed")
+P_PMU_DUE: Final = PE.word("P_RETIRED at which a counter overflows whose interrupt is enabled, 0 = none will")
 
 # -- virtual addresses that no regime translates: a guest that goes there gets an exception ------------------------
 CLREX_VA: Final = 0x00F0_0000_0000_0000  # the page that holds CLREX, for :meth:`Engine.clear_exclusive`

@@ -4,9 +4,11 @@ import ctypes
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import REGISTERS, Cnthctl, Hcr
+from cca_platform.engine import pmu
 from cca_platform.isa import frame
 from cca_platform.isa.pstate import stack
 from cca_platform.native import block as w
+from cca_platform.pe.pmu import MDCR_RESET
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -58,20 +60,22 @@ def save_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
 
 def restore_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
     """Load the EL2 registers of real EL2 code from host memory; the caller sets ``elr`` and ``spsr``."""
+    pmu.stop(pe.address)
     pe.engine.load_el2(address, replaced)
     pe.words[w.P_VMPIDR] = _NO_VMPIDR  # EL2 code has a value of its own
     pe.reloaded = True
 
 
-def set_el2(pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = 0) -> None:
+def set_el2(pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = MDCR_RESET) -> None:
     """Set the EL2 controls of lower levels, for a Python EL2; CPTR_EL2 traps nothing."""
     words = pe.words
     hcr |= HCR_RW
     words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
     words[w.P_CNTHCTL], words[w.P_CNTVOFF] = CNTHCTL_RESET, 0
     pe.tlb.vmid = vttbr >> 48
-    if words[w.P_HCR] != hcr or words[w.P_VMPIDR] != vmpidr:
-        words[w.P_HCR], words[w.P_VMPIDR] = hcr, vmpidr
+    if words[w.P_HCR] != hcr or words[w.P_VMPIDR] != vmpidr or words[w.P_MDCR] != mdcr:
+        pmu.stop(pe.address)
+        words[w.P_HCR], words[w.P_VMPIDR], words[w.P_MDCR] = hcr, vmpidr, mdcr
         pe.engine.put_el2(hcr & _ENGINE_HCR, mdcr, vmpidr, pe.ids.midr)
 
 

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.gic import SPURIOUS
+from cca_arch.gic import SPURIOUS, Ppi
 from cca_arch.sysregs import Ec, Hcr, encodings, syndrome
 from cca_arch.types import SecurityState, Ticks
-from cca_platform.engine import hooks, interrupts, timers
+from cca_platform.engine import hooks, interrupts, pmu, timers
 from cca_platform.native import block as w
 from cca_platform.pe.levels import take_program
 from cca_platform.trace.events import InterruptTake
@@ -40,11 +40,19 @@ _KINDS: Final = {interrupts.IRQ: "IRQ", interrupts.FIQ: "FIQ", interrupts.SERROR
 _KIND, _VIRTUAL = interrupts.IRQ | interrupts.FIQ, 1 << 16  # parts of the result of interrupts.due
 _EL1_TIMERS: Final = 1 << timers.CNTV | 1 << timers.CNTP
 _ROOT: Final = int(SecurityState.ROOT)
+_PMU: Final = int(Ppi.PMU)
 
 
 def tell_timers(pe: "Pe") -> None:
-    """Pass the outputs of the timers, which are levels, to the interrupt controller."""
+    """Pass the outputs of the timers and of the PMU, which are levels, to the interrupt controller."""
     words = pe.words
+    if words[w.P_PMU_COUNTS]:
+        pmu.sync(pe.address)
+    if words[w.P_PMOVS] or words[w.P_PMU_OUTPUT]:
+        overflow = int(pmu.asserted(pe.address))
+        if overflow != words[w.P_PMU_OUTPUT]:
+            words[w.P_PMU_OUTPUT] = overflow
+            pe.machine.gic.set_ppi(pe.index, _PMU, bool(overflow))
     now = int(timers.outputs(pe.address, pe.clock.now))
     changed = words[w.P_TIMER_OUTPUTS] ^ now
     if changed:

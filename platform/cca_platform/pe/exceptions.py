@@ -17,7 +17,7 @@ from cca_platform.isa.decoder import decode
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
 from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
-from cca_platform.pe import delivery
+from cca_platform.pe import delivery, pmu
 from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
 from cca_platform.pe.levels import SMC_0, take_program
 from cca_platform.pe.mmio import ELSEWHERE, emulate
@@ -48,7 +48,9 @@ _HCR_TSC: Final = Hcr.tsc.mask
 _ROOT: Final = int(SecurityState.ROOT)
 _MDCR_TDE: Final = Mdcr.tde.mask
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
-_IN_BLOCK: Final = {"hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL}
+_IN_BLOCK: Final = {
+    "hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL, "mdcr_el2": w.P_MDCR, "pmuserenr_el0": w.P_PMUSERENR,
+}  # fmt: skip
 _TRANSLATION: Final = slice(w.P_OUT_PA, w.P_FAULT_GPT_LEVEL + 1)  # words of the last translation, refused or not
 
 
@@ -102,8 +104,7 @@ def _not_executed(pe: "Pe", number: int) -> None:
         word = int(hooks.instruction(pe.address, 0))
         system = None if word < 0 else decode_system(word)
         if system is None or not _moved(pe, system):
-            has_el2 = pe.security != SecurityState.SECURE
-            found = None if system is None else trap(system, pe.el, has_el2, lambda name: _control(pe, name))
+            found = None if system is None else _trapped(pe, system)
             if found and system and system.kind is SystemKind.WFI and delivery.awake(pe):
                 _step_over(pe)  # what would not wait is not trapped
             else:
@@ -118,6 +119,11 @@ def _unaligned(pe: "Pe", decoded: la.MemoryAccess | None) -> None:
         far = la.address(decoded, pe.x, pe.words[w.P_SP], pe.elr)
         iss = la.iss(decoded, Fsc.ALIGNMENT, stage2=False)
     pe.take(syndrome(Ec.DATA_ABORT | (own == pe.el), iss), own, far)
+
+
+def _trapped(pe: "Pe", instruction: SystemInstruction) -> tuple[int, int] | None:
+    """Syndrome and target of an instruction that a control traps, or None."""
+    return trap(instruction, pe.el, pe.security != SecurityState.SECURE, lambda name: _control(pe, name))
 
 
 def _debug_target(pe: "Pe") -> int:
@@ -139,7 +145,10 @@ def _control(pe: "Pe", register: str) -> int:
 
 
 def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
-    """Do an MRS or MSR of a register that the engine lacks (GIC, CNTHV); returns False if it is UNDEFINED."""
+    """Do an MRS or MSR of a register that the engine lacks: GIC, CNTHV, PMU.
+
+    Returns False if it is UNDEFINED, or if a control other than the GIC's traps it.
+    """
     op0, op1, crn, crm, op2 = encoding = instruction.encoding
     if instruction.kind not in _MOVES or op0 != 3:
         return False
@@ -162,6 +171,18 @@ def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
             value = int(timers.read(pe.address, timers.CNTHV, op2)) & _U64
         else:
             timers.write(pe.address, timers.CNTHV, op2, value - (value >> 63 << 64))
+    elif encoding in pmu.REGISTERS:
+        register = None if _trapped(pe, instruction) else pmu.find(pe, encoding, is_read)
+        if register is None:
+            return False
+        if is_read:
+            value = pmu.read(pe, register)
+        else:
+            pe.retire_one()
+            pmu.write(pe, register, value)
+            pe.elr += 4
+            interrupts.set_budget(pe.address)
+            return True
     else:
         return False
     if is_read and rt != 31:

@@ -17,6 +17,7 @@ from cca_platform.engine.tlb import Tlb
 from cca_platform.native import block as w
 from cca_platform.pe import controls, delivery, levels, running, saved
 from cca_platform.pe.identification import IdRegisters
+from cca_platform.pe.pmu import MDCR_RESET, load_pmu, pmu_shows, reset_pmu, save_pmu, withdraw_pmu
 
 if TYPE_CHECKING:
     from cca_platform.engine.engine import Engine
@@ -51,6 +52,8 @@ class Pe:
     save_el1, restore_el1 = controls.save_el1, controls.restore_el1
     save_el2, restore_el2 = controls.save_el2, controls.restore_el2
     set_el2, run_under = controls.set_el2, controls.run_under
+    save_pmu, load_pmu, reset_pmu = save_pmu, load_pmu, reset_pmu
+    pmu_shows, withdraw_pmu = property(pmu_shows), withdraw_pmu
     read_sysreg, write_sysreg = controls.read_sysreg, controls.write_sysreg
 
     signal, raise_serror, clear_exclusive = delivery.signal, delivery.raise_serror, delivery.clear_exclusive
@@ -104,6 +107,7 @@ class Pe:
         block[w.P_TLB_ERA] = max(era, 1)
         block[w.P_COUNTER_HZ] = self.machine.board.counter_hz
         block[w.P_HCR] = controls.HCR_RW
+        block[w.P_MDCR] = MDCR_RESET
         block[w.P_CNTHCTL] = controls.CNTHCTL_RESET
         block[w.P_SECURITY] = -1
         block[w.P_HAS_PAN] = self.machine.model.has("FEAT_PAN2")
@@ -201,6 +205,7 @@ class Pe:
         for timer in range(len(timers.INTIDS)):
             words[w.P_TIMERS + 2 * timer] = 0
         words[w.P_TIMER_MASK] = 0
+        self.reset_pmu()
         words[w.P_SIGNALS] &= ~w.SIGNAL_SERROR
         delivery.tell_timers(self)
 

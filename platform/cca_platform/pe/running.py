@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import Hcr, Pstate
 from cca_arch.types import Instructions, SecurityState, Ticks
-from cca_platform.engine import hooks, interrupts, timers
+from cca_platform.engine import hooks, interrupts, pmu, timers
 from cca_platform.errors import MachineStopped
 from cca_platform.halt import Halt
 from cca_platform.native import block as w
@@ -143,6 +143,8 @@ def _set_bounds(pe: "Pe", until: Ticks | None, limit: Instructions | None, resum
     words[w.P_SLICE_END] = due if until is None else min(until, due)
     slice_end = clock.retired + _SLICE
     words[w.P_LIMIT] = slice_end if limit is None else min(limit, slice_end)
+    if words[w.P_PMCNTEN] or words[w.P_PMU_COUNTS]:
+        pmu.update(pe.address, words[w.P_PSTATE] >> _EL_LOW & _EL_ONES)
     interrupts.set_budget(pe.address)
     if resumes:
         budget = machine.memory.block
@@ -198,6 +200,8 @@ def interrupt(pe: "Pe", number: int) -> bool:
     if _settle(pe) or pe.tlb.code_is_stale:
         return False
     pe.tlb.synchronise()
+    if pe.words[w.P_PMCNTEN] or pe.words[w.P_PMU_COUNTS]:
+        pmu.update(pe.address, pe.words[w.P_PSTATE] >> _EL_LOW & _EL_ONES)
     interrupts.set_budget(pe.address)
     return True
 

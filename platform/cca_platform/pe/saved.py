@@ -8,6 +8,7 @@ import msgspec
 
 from cca_arch.sysregs import REGISTERS
 from cca_arch.types import SecurityState
+from cca_platform.engine import pmu
 from cca_platform.isa import frame
 from cca_platform.native import block as w
 from cca_platform.state import State
@@ -15,7 +16,7 @@ from cca_platform.state import State
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-    class WordsState(State, frozen=True, tag="pe.words/2"):
+    class WordsState(State, frozen=True, tag="pe.words/3"):
         """The words of the PE block that are state, by name in its layout."""
 
         def __init__(self, *values: int) -> None: ...
@@ -32,7 +33,7 @@ else:
         bases=(State,),
         module=__name__,
         frozen=True,
-        tag="pe.words/2",
+        tag="pe.words/3",
     )
     RegistersState = msgspec.defstruct(
         "RegistersState",
@@ -90,6 +91,7 @@ _address: Final = ctypes.addressof(_buffer)
 
 def save(pe: "Pe") -> PeState:
     """The state of the PE, as plain data."""
+    pmu.sync(pe.address)
     return PeState(
         security=int(pe.security),
         el=pe.el,
@@ -126,6 +128,8 @@ def restore(pe: "Pe", state: PeState) -> None:
     if pe.restored is None or pe.restored[0] is not state.words:
         pe.restored = state.words, _packed(state.words)
     pe.words[_WORDS] = pe.restored[1]
+    pe.words[w.P_PMU_COUNTS] = 0
+    pmu.stop(pe.address)
     pe.block[w.P_REGIME] = pe.block[w.P_VMPIDR] = -1
     pe.moves += 1
     pe.tlb.stale = True

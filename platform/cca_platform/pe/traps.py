@@ -10,7 +10,7 @@ from itertools import product
 from typing import Final, NamedTuple
 
 from cca_arch.fields import Bits
-from cca_arch.sysregs import Cnthctl, Cntkctl, Cptr, Ec, Hcr, Mdcr, Sctlr, syndrome
+from cca_arch.sysregs import Cnthctl, Cntkctl, Cptr, Ec, Hcr, Mdcr, Pmuserenr, Sctlr, syndrome
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, iss_sysreg, iss_wfx
 
 __all__ = ["CONTROLS", "Control", "trap"]
@@ -22,6 +22,7 @@ _LAYOUTS: Final[dict[str, type[Bits]]] = {
     "hcr_el2": Hcr,
     "cptr_el2": Cptr,
     "mdcr_el2": Mdcr,
+    "pmuserenr_el0": Pmuserenr,
 }
 _READ: Final = frozenset((SystemKind.MRS, SystemKind.SYSL))
 _WRITE: Final = frozenset((SystemKind.MSR, SystemKind.SYS, SystemKind.MSR_IMMEDIATE))
@@ -30,11 +31,14 @@ _WFI: Final = frozenset((SystemKind.WFI,))
 
 
 class Control(NamedTuple):
-    """One control: ``kinds`` of instructions on ``encodings`` trap at ``levels`` while the bit reads ``active``."""
+    """One control: ``kinds`` of instructions on ``encodings`` trap at ``levels`` while its bits read ``active``.
+
+    ``active`` 1 is the bit that traps; 0 are the bits of which one must be set for an instruction not to trap.
+    """
 
     name: str
     register: str  # of cca_arch.sysregs.REGISTERS
-    bit: int
+    mask: int
     active: int
     target: int
     levels: tuple[int, ...]
@@ -58,11 +62,12 @@ def _of(pattern: str) -> Iterable[tuple[int, ...]]:
 def _control(
     control: str, active: int, target: int, levels: tuple[int, ...], kinds: frozenset[SystemKind], *patterns: str
 ) -> Control:
-    """A row; ``control`` is ``register.field``."""
+    """A row; ``control`` is ``register.field``, or ``register.field|field``."""
     register, _, name = control.partition(".")
-    field = _LAYOUTS[register].fields()[name.lower()]
+    fields = _LAYOUTS[register].fields()
+    mask = sum(fields[part].mask for part in name.lower().split("|"))
     found = frozenset(encoding for pattern in patterns for encoding in _of(pattern))
-    return Control(name, register, field.low, active, target, levels, kinds, found)
+    return Control(name, register, mask, active, target, levels, kinds, found)
 
 
 _VIRTUAL_MEMORY: Final = (
@@ -73,6 +78,14 @@ _DEBUG: Final = (
 )  # fmt: skip
 _OS_LOCK: Final = "2 0 1 0,1,3,4 4"
 _DEBUG_ROM: Final = "2 0 1 0 0"
+_PMU_READ: Final = ("3 3 9 12 6,7",)  # PMCEID
+_PMU_WRITE: Final = ("3 3 9 12 4",)  # PMSWINC
+_PMU_RO_AT_EL0: Final = "3 3 9 14 0"  # PMUSERENR
+_PMU_SELECTION, _PMU_CYCLES = "3 3 9 12 5", "3 3 9 13 0"
+_PMU_EVENTS: Final = ("3 3 9 13 2", "3 3 14 8-11 0-7")
+_PMU_PLAIN: Final = ("3 3 9 12 0-3", "3 3 9 13 1", "3 3 9 14 3", "3 3 14 12-15 0-7")
+_PMU_OF_EL1: Final = "3 0 9 14 1,2"  # PMINTENSET, PMINTENCLR
+_PMMIR: Final = "3 0 9 14 6"
 _NO_ENCODING: Final = "0 0 0 0 0"  # WFI, WFE
 _EL0, _EL1, _BELOW = (0,), (1,), (0, 1)
 
@@ -86,6 +99,13 @@ CONTROLS: Final[tuple[Control, ...]] = (
     _control("cntkctl_el1.EL0VCTEN", 0, 1, _EL0, _READ, "3 3 14 0 2"),
     _control("cntkctl_el1.EL0VTEN", 0, 1, _EL0, _BOTH, "3 3 14 3 0-2"),
     _control("cntkctl_el1.EL0PTEN", 0, 1, _EL0, _BOTH, "3 3 14 2 0-2"),
+    _control("pmuserenr_el0.EN", 0, 1, _EL0, _BOTH, *_PMU_PLAIN),
+    _control("pmuserenr_el0.EN", 0, 1, _EL0, _READ, *_PMU_READ),
+    _control("pmuserenr_el0.EN", 0, 1, _EL0, _WRITE, _PMU_CYCLES, *_PMU_EVENTS),
+    _control("pmuserenr_el0.EN|SW", 0, 1, _EL0, _WRITE, *_PMU_WRITE),
+    _control("pmuserenr_el0.EN|CR", 0, 1, _EL0, _READ, _PMU_CYCLES),
+    _control("pmuserenr_el0.EN|ER", 0, 1, _EL0, _BOTH, _PMU_SELECTION),
+    _control("pmuserenr_el0.EN|ER", 0, 1, _EL0, _READ, *_PMU_EVENTS),
     _control("cnthctl_el2.EL1PCTEN", 0, 2, _BELOW, _READ, "3 3 14 0 1"),
     _control("cnthctl_el2.EL1PCEN", 0, 2, _BELOW, _BOTH, "3 3 14 2 0-2"),
     _control("hcr_el2.TWI", 1, 2, _BELOW, _WFI, _NO_ENCODING),
@@ -110,6 +130,13 @@ CONTROLS: Final[tuple[Control, ...]] = (
     _control("mdcr_el2.TDA", 1, 2, _EL1, _BOTH, *_DEBUG),
     _control("mdcr_el2.TDOSA", 1, 2, _EL1, _BOTH, _OS_LOCK),
     _control("mdcr_el2.TDRA", 1, 2, _EL1, _READ, _DEBUG_ROM),
+    _control("mdcr_el2.TPMCR", 1, 2, _BELOW, _BOTH, "3 3 9 12 0"),
+    _control("mdcr_el2.TPM", 1, 2, _BELOW, _BOTH, *_PMU_PLAIN, _PMU_SELECTION, _PMU_CYCLES, *_PMU_EVENTS),
+    _control("mdcr_el2.TPM", 1, 2, _BELOW, _READ, *_PMU_READ, _PMU_RO_AT_EL0),
+    _control("mdcr_el2.TPM", 1, 2, _BELOW, _WRITE, *_PMU_WRITE),
+    _control("mdcr_el2.TPM", 1, 2, _EL1, _BOTH, _PMU_OF_EL1),
+    _control("mdcr_el2.TPM", 1, 2, _EL1, _READ, _PMMIR),
+    _control("mdcr_el2.TPM", 1, 2, _EL1, _WRITE, _PMU_RO_AT_EL0),
 )
 
 
@@ -127,7 +154,7 @@ def trap(instruction: SystemInstruction, el: int, has_el2: bool, read: Callable[
     """
     for control in _controls(instruction):
         enabled = el in control.levels and (has_el2 or control.target == 1)
-        if enabled and read(control.register) >> control.bit & 1 == control.active:
+        if enabled and bool(read(control.register) & control.mask) == control.active:
             if instruction.kind is SystemKind.WFI:
                 return syndrome(Ec.WFX, iss_wfx(instruction)), control.target
             return syndrome(Ec.SYSREG, iss_sysreg(instruction)), control.target

@@ -35,15 +35,17 @@ _ZEROES: Final = (0,) * 8
 # The RMM's data: offsets from the start of the realm_image region.
 DATA: Final = 0x100_0000
 _HEADER: Final = DATA  # Header, then (base, size) of each bank
-_PE_AREA: Final = DATA + 0x1000  # a page per PE: the running REC; the Host's virtual CPU interface and EL1 state
+_PE_AREA: Final = DATA + 0x1000  # a page per PE: the running REC; the Host's virtual CPU interface, PMU and EL1 state
 _PE_STRIDE: Final = 0x1000
 _HOST_GIC: Final = 0x400
+_HOST_PMU: Final = 0x600
 _HOST_FRAME: Final = 0x800
 _VMIDS: Final = DATA + 0x5_0000  # one bit per VMID
 _KEYS: Final = DATA + 0x6_0000  # attestation: the RAK, and in the next page the platform token
 _STATES: Final = DATA + 0x10_0000  # one byte per granule
 _MAGIC: Final = int.from_bytes(b"RMM data", "little")
 assert _PE_AREA + MAX_PES * _PE_STRIDE <= _VMIDS
+assert frame.PMU_FRAME_SIZE <= _HOST_FRAME - _HOST_PMU
 assert frame.EL1_FRAME_SIZE <= _PE_STRIDE - _HOST_FRAME
 
 
@@ -231,6 +233,10 @@ class Core(ABC):
     def host_gic(self, pe: "Pe") -> int:
         """The PA of the Host's saved virtual CPU interface while a Realm uses the interface."""
         return self.area(pe) + _HOST_GIC
+
+    def host_pmu(self, pe: "Pe") -> int:
+        """The PA of the Host's saved performance monitors while a Realm runs."""
+        return self.area(pe) + _HOST_PMU
 
     def save_host(self, pe: "Pe") -> None:
         """Save the Host's EL1 state while a Realm uses the registers; a Host written in Python has none."""

@@ -34,5 +34,5 @@ class Offer(NamedTuple):
             and 1 <= params.num_bps <= offer.NUM_BPS
             and 1 <= params.num_wps <= offer.NUM_WPS
             and (not flags.sve or (offer.SVE_EN and params.sve_vl <= offer.SVE_VL))
-            and (not flags.pmu or (offer.PMU_EN and params.pmu_num_ctrs <= offer.PMU_NUM_CTRS))
+            and (not flags.pmu or (offer.PMU_EN and 1 <= params.pmu_num_ctrs <= offer.PMU_NUM_CTRS))  # no FEAT_HPMN0
         )

@@ -107,7 +107,7 @@ def rec_create(call: CreateCall) -> Result:
         rd=call.rd, rec_index=realm.rec_index, mpidr=params.mpidr, state=RecState.READY,
         runnable=RecCreateFlags(params.flags).runnable, psci_pending=0, host_call=0, host_call_ipa=0,
         ripas_pending=0, ripas_addr=0, ripas_top=0, ripas_value=0,
-        ripas_destroyed=0, exit_kind=0, esr=0, far=0, hpfar=0, timers=0, serror=0, gic=0, run_ptr=0,
+        ripas_destroyed=0, exit_kind=0, esr=0, far=0, hpfar=0, timers=0, serror=0, gic=0, pmu=0, run_ptr=0,
         x4=0, x5=0, x6=0, x7=0, aux_regs=named[0], aux_attest=named[1],
     )  # fmt: skip
     REC.create(rmm.port, pa, rec)

@@ -10,6 +10,7 @@ from cca_rmm.objects.words import Layout
 __all__ = [
     "AUX_COUNT",
     "GIC_OFFSET",
+    "PMU_OFFSET",
     "REC",
     "REC_RESET",
     "SERROR",
@@ -23,6 +24,7 @@ __all__ = [
 
 AUX_COUNT: Final = 2  # aux[0]: the EL1&0 register file with FP/SIMD; aux[1]: the attestation token under construction
 GIC_OFFSET: Final = 0x400  # ICH_VMCR_EL2 and the active priorities, if gic says that they differ from reset
+PMU_OFFSET: Final = 0x600  # frame.PMU_FRAME, while the REC does not run
 
 SERROR: Final = 1 << 32  # of Rec.serror
 
@@ -65,6 +67,7 @@ class Rec(NamedTuple):
     timers: int  # at the last exit: bit 0 the virtual, bit 1 the physical timer asserted; bit 2 any of them enabled
     serror: int  # a pending virtual SError: SERROR and its ISS; else 0
     gic: int  # gic.USED: its words are at GIC_OFFSET (READY) or loaded (RUNNING). gic.HOSTS: the Host's were saved
+    pmu: int  # while RUNNING: whose performance monitors are where (cca_rmm.world.pmu)
     run_ptr: int  # while RUNNING: the run page, and X4 to X7 of the Host
     x4: int
     x5: int

@@ -5,6 +5,7 @@ from typing import Final
 from cca_arch.el3 import version
 from cca_arch.rmi.v1_0 import ABI_VERSION, FeatureRegister0, Rmi, RmiStatus
 from cca_arch.rsi.v1_0 import Rsi
+from cca_arch.sysregs import PMU_COUNTERS
 from cca_platform.gic.virtual import LIST_REGISTERS
 from cca_rmm.base.command import table
 from cca_rmm.base.offer import Offer
@@ -28,6 +29,8 @@ V1_0: Final = Version(
             HASH_SHA_512=1,
             GICV3_NUM_LRS=LIST_REGISTERS - 1,
             MAX_RECS_ORDER=10,
+            PMU_EN=1,
+            PMU_NUM_CTRS=PMU_COUNTERS,
         )
     ),
     statuses=RmiStatus,

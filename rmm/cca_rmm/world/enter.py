@@ -14,7 +14,7 @@ from cca_rmm.base.core import Core
 from cca_rmm.objects import rtt
 from cca_rmm.objects.realm import Realm
 from cca_rmm.objects.rec import REC, SERROR, ExitKind, Rec, RecState
-from cca_rmm.world import el2, gic, mmio, timers
+from cca_rmm.world import el2, gic, mmio, pmu, timers
 from cca_rmm.world.exit import leave, status, write_exit
 from cca_rmm.world.injection import inject, sea_esr
 from cca_rmm.world.realm_memory import rtt_abort, walk_data
@@ -53,7 +53,8 @@ def enter(
     x4, x5, x6, x7 = kept
     running = REC.replace(
         rec, state=RecState.RUNNING, exit_kind=ExitKind.OTHER, host_call=0, ripas_pending=0, ripas_addr=0, ripas_top=0,
-        gic=gic.switch_in(rmm, pe, rec_pa, rec, record), run_ptr=run_ptr, x4=x4, x5=x5, x6=x6, x7=x7,
+        gic=gic.switch_in(rmm, pe, rec_pa, rec, record), pmu=pmu.switch_in(rmm, pe, rec_pa, realm), run_ptr=run_ptr,
+        x4=x4, x5=x5, x6=x6, x7=x7,
     )  # fmt: skip
     REC.create(rmm.port, rec_pa, running)
     rmm.start(pe, rec_pa, running, realm)

@@ -17,6 +17,7 @@ from cca_rmm.world.exit import leave
 from cca_rmm.world.id_registers import id_register
 from cca_rmm.world.injection import UNDEFINED, inject, sea_esr
 from cca_rmm.world.mmio import RT_NONE, stored_value
+from cca_rmm.world.pmu import has_pmu
 from cca_rmm.world.realm_memory import fault_ipa
 from cca_rmm.world.syndrome import SERROR_VIEW, VIEWS
 
@@ -133,7 +134,10 @@ def system_register(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None
         return
     if is_read and rt != RT_NONE:
         is_id = encoding[:3] == _ID_REGISTERS and encoding[3] > 0
-        pe.x[rt] = id_register(encoding, pe.id_register(*encoding)) if is_id else 0
+        value = 0
+        if is_id:
+            value = id_register(encoding, pe.id_register(*encoding), has_pmu(rmm.running(pe)[2]))
+        pe.x[rt] = value
 
 
 HANDLERS: Final[dict[int, Callable[[Core, "Pe", int, int, int], None]]] = {

@@ -14,7 +14,7 @@ from cca_platform.trace.forms import UNSET
 from cca_rmm.base.command import INPUT
 from cca_rmm.base.core import Core
 from cca_rmm.objects.rec import REC, RecState, kept_words
-from cca_rmm.world import gic, timers
+from cca_rmm.world import gic, pmu, timers
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -66,6 +66,8 @@ def leave(
     if rec.serror and not pe.withdraw_virtual_serror():
         kept = {"serror": 0, **kept}  # the Realm has taken it
     used = gic.switch_out(rmm, pe, rec_pa, rec, record)
+    if rec.pmu:
+        pmu.switch_out(rmm, pe, rec_pa, rec, record)
     fires = timers.store(port, rec.aux_regs, record, now)
     REC.write(port, rec_pa, state=RecState.READY, timers=fires, gic=used, **kept)
     result = status(write_exit(rmm, rec.run_ptr, record))

@@ -31,7 +31,11 @@ _CLEARED: Final[dict[tuple[int, ...], int]] = {
 """Encoding -> the fields that a Realm reads as zero."""
 
 
-def id_register(encoding: tuple[int, ...], physical: int) -> int:
+def id_register(encoding: tuple[int, ...], physical: int, has_pmu: bool) -> int:
     """A Realm's view of an ID register with the value ``physical``; registers not in the table read as zero."""
     cleared = _CLEARED.get(encoding)
-    return 0 if cleared is None else physical & ~cleared
+    if cleared is None:
+        return 0
+    if encoding == encodings.ID_AA64DFR0_EL1 and not has_pmu:
+        cleared |= Dfr0.pmuver.mask
+    return physical & ~cleared
