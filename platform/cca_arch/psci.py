@@ -11,6 +11,7 @@ __all__ = [
     "PSCI_VERSION",
     "AffinityInfo",
     "ExtendedPowerState",
+    "HwState",
     "PowerState",
     "Psci",
     "PsciStatus",
@@ -77,6 +78,14 @@ class AffinityInfo(IntEnum):
     ON = 0
     OFF = 1
     ON_PENDING = 2
+
+
+class HwState(IntEnum):
+    """The result of PSCI_NODE_HW_STATE."""
+
+    ON = 0
+    OFF = 1
+    STANDBY = 2
 
 
 class PowerState(Bits):

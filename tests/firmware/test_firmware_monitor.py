@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cca_arch.el3 import RmmEl3, RmmEl3Status
-from cca_arch.psci import PSCI_VERSION, Psci, PsciStatus
+from cca_arch.psci import PSCI_VERSION, HwState, Psci, PsciStatus
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.smccc import NOT_SUPPORTED, RMI_FIDS, RMI_FIDS_LATER, RMM_EL3_FIDS, RSI_FIDS, SMCCC_VERSION, Smccc
@@ -36,6 +36,8 @@ OWN = {  # what a call answers when the monitor serves it itself, with X1 = 0
     Psci.CPU_SUSPEND: PsciStatus.DENIED,
     Psci.CPU_SUSPEND_64: PsciStatus.DENIED,
     Psci.CPU_OFF: PsciStatus.DENIED,
+    **dict.fromkeys((Psci.SYSTEM_SUSPEND, Psci.SYSTEM_SUSPEND_64), PsciStatus.DENIED),
+    **dict.fromkeys((Psci.NODE_HW_STATE, Psci.NODE_HW_STATE_64), HwState.ON),
     **dict.fromkeys((Psci.STAT_COUNT, Psci.STAT_COUNT_64, Psci.STAT_RESIDENCY, Psci.STAT_RESIDENCY_64), 0),
     RmmEl3.GTSI_DELEGATE: RmmEl3Status.BAD_ADDR,
     RmmEl3.GTSI_UNDELEGATE: RmmEl3Status.BAD_ADDR,

@@ -9,7 +9,7 @@ import pytest
 from ns_code import ENTRY, OFF, assemble, constant
 from secure_code import FAST, NOTES, PREEMPT, YIELDING, notes, payload
 
-from cca_arch.psci import AffinityInfo, Psci, PsciStatus
+from cca_arch.psci import AffinityInfo, HwState, Psci, PsciStatus
 from cca_arch.smccc import REGISTER_MASK
 from cca_arch.sysregs import IccSgi
 from cca_arch.tsp import PREEMPTED
@@ -360,11 +360,62 @@ class TestMeanwhile:
         assert words(booted.machine, 3) == [1, 0, 0]
 
 
+class TestSystemSuspend:
+    def test_wakes(self, boot_machine: Any) -> None:
+        """The last PE that is on powers the system down, and comes back at the entry point; its state counts."""
+        code = f"""
+            {constant("x19", RESULTS)} {GIC} {enable(1 << 26)} {timer(0x10000)}
+            {smc(Psci.SYSTEM_SUSPEND_64, "woken", 0x1_2345_6789)} {OFF}
+        woken: {constant("x19", RESULTS)} str x0, [x19]; mov x20, #0; {stat(Psci.STAT_COUNT_64, SYSTEM, 8)}
+            {stat(Psci.STAT_RESIDENCY_64, SYSTEM, 16)} {OFF}
+        """
+        booted = boot_machine(ns_image=assemble(code))
+        booted.pe.run(limit=200)
+        assert booted.machine.power.off(0, Level.SYSTEM)
+        assert booted.machine.run(1_000_000) == "system off"
+        assert words(booted.machine, 3) == [0x1_2345_6789, 1, 655]
+
+    def test_refused(self, boot_machine: Any) -> None:
+        """DENIED while another PE is on, asleep or not; otherwise the entry point must be good."""
+        call = smc(Psci.SYSTEM_SUSPEND_64, ENTRY + 2, 0)
+        booted = boot_machine(ns_image=two(f"{call} str x0, [x19];", POWER_DOWN))
+        assert booted.machine.run(2_000_000) == "system off"
+        assert words(booted.machine, 1) == [PsciStatus.DENIED]
+        booted = boot_machine(ns_image=assemble(f"{call} {constant('x19', RESULTS)} str x0, [x19]; {OFF}"))
+        assert booted.machine.run(10_000) == "system off"
+        assert words(booted.machine, 1) == [PsciStatus.INVALID_ADDRESS]
+
+    def test_told(self, start: Any) -> None:
+        """A Secure payload prepares, and learns that the whole system was down."""
+        code = payload(resume=f"{constant('x9', NOTES)} str x0, [x9];")
+        image = f"{GIC} {enable(1 << 26)} {timer(0x100)} {smc(Psci.SYSTEM_SUSPEND, 'woken', 0)} b .; woken: {OFF}"
+        booted = start(code, ns_image=assemble(image))
+        assert booted.machine.run(1_000_000) == "system off"
+        assert notes(booted, 1) == [Level.SYSTEM]
+
+
+class TestNodeHwState:
+    def test_state(self, boot_machine: Any) -> None:
+        """Whether a PE or its cluster has power; a PE in standby has."""
+        for state, found in ((STANDBY, [HwState.ON] * 2), (POWER_DOWN, [1, 0]), (CLUSTER, [HwState.OFF] * 2)):
+            calls = (smc(Psci.NODE_HW_STATE_64, "x20", level) for level in (Level.PE, Level.CLUSTER))
+            read = "".join(f"{call} str x0, [x19, #{8 * at}];" for at, call in enumerate(calls))
+            booted = boot_machine(ns_image=two(read, state, 4))
+            assert booted.machine.run(2_000_000) == "system off"
+            assert words(booted.machine, 2) == found
+
+    @pytest.mark.parametrize(("target", "level"), [(0, 2), (0, 3), (0x4_0000, 0)])
+    def test_refused(self, booted: Any, target: int, level: int) -> None:
+        """A level above the cluster, or a PE that there is not."""
+        assert booted.pe.smc(Psci.NODE_HW_STATE, target, level)[0] == PsciStatus.INVALID_PARAMETERS
+
+
 class TestFeatures:
     def test_original(self, booted: Any) -> None:
         """CPU_SUSPEND takes the original format and has no OS-initiated mode; its statistics are there."""
-        for fid in (Psci.CPU_SUSPEND, Psci.CPU_SUSPEND_64, Psci.STAT_COUNT, Psci.STAT_RESIDENCY_64):
-            assert booted.pe.smc(Psci.FEATURES, fid)[0] == 0
+        for name in ("CPU_SUSPEND", "SYSTEM_SUSPEND", "NODE_HW_STATE", "STAT_COUNT", "STAT_RESIDENCY"):
+            for fid in (Psci[name], Psci[f"{name}_64"]):
+                assert booted.pe.smc(Psci.FEATURES, fid)[0] == 0
         assert booted.pe.smc(Psci.FEATURES, Psci.SET_SUSPEND_MODE)[0] == PsciStatus.NOT_SUPPORTED
         assert booted.pe.smc(Psci.SET_SUSPEND_MODE, 1)[0] == PsciStatus.NOT_SUPPORTED
 

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.psci import PSCI_VERSION, AffinityInfo, Psci, PsciStatus, SuspendFeatures, mpidr_affinity
+from cca_arch.psci import PSCI_VERSION, AffinityInfo, HwState, Psci, PsciStatus, SuspendFeatures, mpidr_affinity
 from cca_arch.smccc import Smccc
 from cca_arch.types import SecurityState
 from cca_firmware.bl31 import gic
 from cca_firmware.bl31.functions import Handler
 from cca_firmware.bl31.power_states import decode
 from cca_firmware.bl31.statistics import Statistics, StatisticsState
-from cca_firmware.bl31.suspend import Sleep, Suspend, arguments
+from cca_firmware.bl31.suspend import SUSPEND_FIDS, SYSTEM_SUSPEND_FIDS, Sleep, Suspend, arguments
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.halt import Halt
 from cca_platform.power import Level, Wake
@@ -53,7 +53,7 @@ class PsciService:
         self._machine = machine
         self._start = start
         self._statistics = Statistics(machine)
-        self.suspend = Suspend(machine, self._statistics, self._is_entry, enter)
+        self.suspend = Suspend(machine, self._statistics, self._is_entry, self._is_alone, enter)
         self._index_of = {mpidr_affinity(pe.mpidr): pe.index for pe in machine.pes}
         self.power = [AffinityInfo.ON] + [AffinityInfo.ON if start is None else AffinityInfo.OFF] * (
             len(machine.pes) - 1
@@ -74,6 +74,8 @@ class PsciService:
             Psci.SYSTEM_RESET: self._system_reset,
             Psci.SYSTEM_RESET2: self._system_reset2,
             Psci.SYSTEM_RESET2_64: self._system_reset2,
+            Psci.NODE_HW_STATE: self._node_hw_state,
+            Psci.NODE_HW_STATE_64: self._node_hw_state,
             Psci.STAT_RESIDENCY: self._stat_residency,
             Psci.STAT_RESIDENCY_64: self._stat_residency,
             Psci.STAT_COUNT: self._stat_count,
@@ -99,7 +101,7 @@ class PsciService:
         fid = x[1] & 0xFFFF_FFFF
         if fid not in self._available:
             x[0] = PsciStatus.NOT_SUPPORTED
-        elif fid in self.suspend.handlers:
+        elif fid in SUSPEND_FIDS - SYSTEM_SUSPEND_FIDS:
             x[0] = SuspendFeatures.make(extended=self._machine.board.extended_state_id)
         else:
             x[0] = PsciStatus.SUCCESS
@@ -171,6 +173,19 @@ class PsciService:
         pe.power_off()
         self._statistics.down(pe.index, Level.SYSTEM)
         gic.pe_off(self._machine.gic, pe.index)
+
+    def _is_alone(self, index: int) -> bool:
+        """True if all PEs but the one with this index are off."""
+        return all(state is AffinityInfo.OFF for other, state in enumerate(self.power) if other != index)
+
+    def _node_hw_state(self, pe: "Pe", x: memoryview) -> None:
+        """Whether a PE, or its cluster, has power."""
+        affinity, level, _ = arguments(x)
+        target = self._target(affinity)
+        if target is None or level & 0xFFFF_FFFF > Level.CLUSTER:
+            x[0] = PsciStatus.INVALID_PARAMETERS
+        else:
+            x[0] = HwState.OFF if self._machine.power.off(target, level & 0xFFFF_FFFF) else HwState.ON
 
     def _stat_residency(self, pe: "Pe", x: memoryview) -> None:
         """The microseconds that a PE or its domain was in a state; 0 for a PE or a state that there is not."""

@@ -7,6 +7,7 @@ from cca_arch.smccc import FUNCTION
 from cca_arch.tsp import Tsp, TspVector
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.functions import Handler, unknown
+from cca_firmware.bl31.suspend import SUSPEND_FIDS
 from cca_firmware.secure.world import SecureState, SecureWorld
 
 if TYPE_CHECKING:
@@ -19,14 +20,15 @@ _W: Final = 0xFFFF_FFFF
 _VECTORS: Final = {
     Psci.CPU_SUSPEND: TspVector.CPU_SUSPEND,
     Psci.CPU_SUSPEND_64: TspVector.CPU_SUSPEND,
+    Psci.SYSTEM_SUSPEND: TspVector.CPU_SUSPEND,
+    Psci.SYSTEM_SUSPEND_64: TspVector.CPU_SUSPEND,
     Psci.CPU_OFF: TspVector.CPU_OFF,
     Psci.SYSTEM_OFF: TspVector.SYSTEM_OFF,
     Psci.SYSTEM_RESET: TspVector.SYSTEM_RESET,
     Psci.SYSTEM_RESET2: TspVector.SYSTEM_RESET,
     Psci.SYSTEM_RESET2_64: TspVector.SYSTEM_RESET,
 }
-_SUSPEND: Final = frozenset({Psci.CPU_SUSPEND, Psci.CPU_SUSPEND_64})
-_OF_PE: Final = _SUSPEND | {Psci.CPU_OFF}
+_OF_PE: Final = SUSPEND_FIDS | {Psci.CPU_OFF}
 """Calls for which a Python program at Non-secure EL2 cannot leave its PE, so that the payload is not asked."""
 _TYPED: Final = frozenset({Psci.SYSTEM_RESET2, Psci.SYSTEM_RESET2_64})
 """Resets with a type in W1. Only type 0 exists; any other is refused at once."""
@@ -69,7 +71,7 @@ class PowerCalls:
     def _goes_down(self, pe: "Pe", x: memoryview) -> bool:
         """True if the call is one that the payload is to prepare for."""
         fid = x[0] & FUNCTION
-        if fid in _SUSPEND:
+        if fid in SUSPEND_FIDS:
             return self._suspend.powers_down(pe, x)
         return not (fid in _TYPED and x[1] & _W)
 
@@ -89,7 +91,7 @@ class PowerCalls:
             return
         self._leave(pe, SecureState.OFF, SecureState.POWER)
         fid = pe.x[0] & FUNCTION
-        if fid in _SUSPEND:
+        if fid in SUSPEND_FIDS:
             world.state[pe.index] = SecureState.SUSPENDED
             self._suspend.power_down(pe, pe.x)
         else:
