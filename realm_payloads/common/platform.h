@@ -20,6 +20,16 @@
 #define WATCHDOG_INTID 59u
 #define SP805 0x1c0f0000ul
 #define SP805_INTID 32u
+#define TIMER_CONTROL 0x2a810000ul      // generic timer frames
+#define TIMER_FRAME 0x2a830000ul        // frame 1
+#define TIMER_FRAME_INTID 58u
+#define COUNTER_FRAME 0x2a800000ul
+#define SP804 0x1c110000ul
+#define SP804_INTID 34u
+#define SP810 0x1c020000ul
+#define POWER_CONTROLLER 0x1c100000ul
+#define FLASH 0x0c000000ul
+#define VIRTIO 0x1c130000ul
 #elif defined BOARD_virt
 #define DRAM 0x40000000ul
 #define UART 0x09000000ul
@@ -31,6 +41,10 @@
 #define GICR 0x080a0000ul
 #define ECAM 0x3f000000ul
 #define UNCLAIMED 0x0b000000ul
+#define GPIO 0x09030000ul
+#define FW_CFG 0x09020000ul
+#define FLASH 0x04000000ul
+#define VIRTIO 0x0a000000ul
 #define MPIDR_OF(pe) ((u64)(pe))
 #else
 #error "a board must be chosen: -DBOARD_fvp or -DBOARD_virt"

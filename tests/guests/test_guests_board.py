@@ -26,11 +26,11 @@ _SUITES = ("mmu", "pes", "gic", "timers", *_TIMERS, "vm", "realms", "devices")
 _BOARDS = {
     "fvp": (
         "board",
-        (*_SUITES, "watchdog"),
+        (*_SUITES, "watchdog", "frames"),
         ("system reset: generic watchdog", "system reset: SP805 watchdog", "system reset: PSCI"),
-        910,
+        943,
     ),
-    "virt": ("board_virt", _SUITES, ("system reset: PSCI",), 842),
+    "virt": ("board_virt", (*_SUITES, "config"), ("system reset: PSCI",), 866),
 }
 _LINE = re.compile(r"(?:PASS (?P<suite>\w+) (?P<number>\d+): .+|# .+|board: .+)")
 

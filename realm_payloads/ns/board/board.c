@@ -11,7 +11,10 @@
 static void (*const suites[])(void) = {
     suite_mmu, suite_pes, suite_gic, suite_timers, suite_vm, suite_realms, suite_devices,
 #ifdef WATCHDOG_CONTROL
-    suite_watchdog,
+    suite_watchdog, suite_frames,
+#endif
+#ifdef FW_CFG
+    suite_config,
 #endif
 };
 

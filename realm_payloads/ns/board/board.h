@@ -15,6 +15,9 @@ void suite_vm(void);                    // vm.c
 void suite_realms(void);                // realms.c
 void suite_devices(void);               // devices.c
 void suite_watchdog(void);              // watchdog.c
+void suite_frames(void);                // frames.c
+void suite_config(void);                // config.c
+u32 identity(u64 first);                // devices.c: the number in four identification registers
 void suite_reset(void);                 // lives.c, in each life but the first
 
 #endif

@@ -13,7 +13,7 @@
 
 static struct pe *const self = &pes[0];
 
-static u32 identity(u64 first)
+u32 identity(u64 first)
 {
     u32 value = 0;
 
@@ -152,6 +152,37 @@ static void clock(void)
     self->on_irq = NULL;
 }
 
+// -- flash ------------------------------------------------------------------------------------------------------------
+// Two chips of 16 bits get each command together.
+static void command(u64 offset, u32 value)
+{
+    write32(FLASH + offset, value << 16 | value);
+}
+
+static void flash(void)
+{
+    u32 query[3];
+
+    command(0x55 * 4, FLASH_QUERY);
+    for (u32 n = 0; n < 3; n++)
+        query[n] = read32(FLASH + 4 * (0x10 + n));
+    command(0, FLASH_ARRAY);
+    want("the flash answers a query", query[0] == 0x510051 && query[1] == 0x520052 && query[2] == 0x590059, true);
+    command(FLASH_BLOCK, FLASH_ERASE);
+    command(FLASH_BLOCK, FLASH_CONFIRM);
+    want("it erases a block", read32(FLASH + FLASH_BLOCK), 0x800080);
+    command(0, FLASH_ARRAY);
+    want("which is all ones then", read64(FLASH + FLASH_BLOCK + 0x100), ~0ul);
+    for (u32 n = 0; n < 2; n++) {
+        command(FLASH_BLOCK + 0x100, FLASH_PROGRAM);
+        write32(FLASH + FLASH_BLOCK + 0x100, n ? 0xffff5678 : 0x1234ffff);
+        want(n ? "and once more" : "it programs a word", read32(FLASH), 0x800080);
+    }
+    command(0, FLASH_ARRAY);
+    want("programming clears bits", read32(FLASH + FLASH_BLOCK + 0x100), 0x12345678);
+    want("of that word alone", read32(FLASH + FLASH_BLOCK + 0x104), 0xffffffff);
+}
+
 // -- the rest ---------------------------------------------------------------------------------------------------------
 static void want_external(const char *rule, const struct fault *fault, u64 iss)
 {
@@ -170,6 +201,8 @@ static void empty(void)
     want("and bytes", read8(ECAM + 0x100003), 0xff);
     write32(ECAM + 4, 0);
     want("and keeps nothing", read32(ECAM + 4), 0xffffffff);
+    want("a virtio transport is there", read32(VIRTIO), 0x74726976);
+    want("without a device", read32(VIRTIO + 8), 0);
     CATCH(fault)
         read32(UNCLAIMED + 0x10);
     want_external("a load from an address that nobody claims is an external abort", &fault, FSC_SEA);
@@ -184,5 +217,6 @@ void suite_devices(void)
     uart_registers();
     uart_loop();
     clock();
+    flash();
     empty();
 }
