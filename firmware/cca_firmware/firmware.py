@@ -58,7 +58,9 @@ class Firmware:
         self.shared_page = manifest.shared_page(machine.board)
         self.tables = GranuleTables(machine.memory)
         devices.init(machine)
-        self.contexts = contexts = Contexts(machine.memory, handover.root, len(machine.pes))
+        self.contexts = contexts = Contexts(
+            machine.memory, handover.root, len(machine.pes), machine.model.has("FEAT_PAuth")
+        )
         machine.scr = [contexts.row(state)[0].scr if state in WORLDS else 0 for state in SecurityState]
         attestation = PlatformAttestation(machine, handover.root, self.shared_page, handover.event_log)
         rmmd = RmmDispatcher(machine, self.tables, self.shared_page, attestation, ns_entry, rmm_el3)

@@ -99,15 +99,16 @@ ATTEST_CURVE_P384: Final = 0
 """X3 of ATTEST_GET_REALM_KEY: the only curve."""
 
 
-def scr_of(state: SecurityState) -> Scr:
+def scr_of(state: SecurityState, pauth: bool = False) -> Scr:
     """SCR_EL3 of a world below EL3. Root is EL3 itself.
 
-    {NSE, NS}; FIQ if that signals a Secure interrupt; ST, which gives Secure EL1 its physical timer.
+    {NSE, NS}; FIQ if that signals a Secure interrupt; ST, which gives Secure EL1 its physical timer; APK and API with
+    ``pauth``, for EL3 saves the keys of each world.
     """
     if state is SecurityState.ROOT:
         raise ValueError("the world below EL3 must be Secure, Non-secure or Realm, not Root")
     secure = state is SecurityState.SECURE
-    return Scr.make(ns=state & 1, fiq=not secure, st=secure, nse=state >> 1)
+    return Scr.make(ns=state & 1, fiq=not secure, st=secure, apk=pauth, api=pauth, nse=state >> 1)
 
 
 CORE_MANIFEST: Final = Struct(

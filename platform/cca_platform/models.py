@@ -10,8 +10,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from cca_arch.sysregs import PMU_V3P5
-
 __all__ = ["COMMON", "DEFAULT", "HIDDEN", "MODELS", "Feature", "Hidden", "Model", "Source"]
 
 
@@ -83,7 +81,7 @@ COMMON: Final = (
         "FEAT_Debugv8", _DFR0, _ENGINE, "breakpoints without linking; watchpoints are registers only",
         debugver=6, brps=5, wrps=3, ctx_cmps=1,
     ),
-    _row("FEAT_PMUv3p5", _DFR0, _MACHINE, "performance monitors: a cycle and 6 event counters, exact", pmuver=PMU_V3P5),
+    _row("FEAT_PMUv3p5", _DFR0, _MACHINE, "performance monitors: a cycle and 6 event counters, exact", pmuver=6),
     _row("FEAT_PMULL", _ISAR0, _ENGINE, "AES and PMULL instructions", aes=2),
     _row("FEAT_SHA1", _ISAR0, _ENGINE, "SHA1 instructions", sha1=1),
     _row("FEAT_SHA256", _ISAR0, _ENGINE, "SHA256 instructions", sha2=1),
@@ -113,12 +111,14 @@ _MAX: Final = (
     _row("FEAT_FHM", _ISAR0, _ENGINE, "FMLAL and FMLSL", fhm=1),
     _row("FEAT_FlagM2", _ISAR0, _ENGINE, "CFINV, RMIF, SETF, AXFLAG and XAFLAG", ts=2),
     _row("FEAT_DPB2", _ISAR1, _ENGINE, "DC CVAP and DC CVADP", dpb=2),
+    _row("FEAT_PAuth", _ISAR1, _ENGINE, "pointer authentication by QARMA5, with generic codes", apa=1, gpa=1),
     _row("FEAT_JSCVT", _ISAR1, _ENGINE, "FJCVTZS", jscvt=1),
     _row("FEAT_FCMA", _ISAR1, _ENGINE, "FCADD and FCMLA", fcma=1),
     _row("FEAT_LRCPC2", _ISAR1, _ENGINE, "LDAPR, LDAPUR and STLUR", lrcpc=2),
     _row("FEAT_FRINTTS", _ISAR1, _ENGINE, "FRINT32 and FRINT64", frintts=1),
     _row("FEAT_SB", _ISAR1, _ENGINE, "speculation barrier", sb=1),
     _row("FEAT_SPECRES", _ISAR1, _ENGINE, "CFP, DVP and CPP RCTX", specres=1),
+    _row("FEAT_LOR", _MMFR1, _ENGINE, "the registers of limited ordering regions, of which there are none", lo=1),
     _row("FEAT_PAN2", _MMFR1, _ENGINE, "PSTATE.PAN; AT S1E1RP and S1E1WP", pan=2),
     _row("FEAT_UAO", _MMFR2, _ENGINE, "PSTATE.UAO", uao=1),
 )
@@ -129,9 +129,6 @@ HIDDEN: Final = (
     Hidden("FEAT_RNG", _ISAR0, "rndr", "its numbers are the host's, and a run would not be repeatable"),
     Hidden("FEAT_MixedEnd", _MMFR0, "bigend", "device accesses and table walks are little-endian"),
     Hidden("FEAT_VHE", _MMFR1, "vh", "not implemented yet: HCR_EL2.E2H is RES0"),
-    Hidden("FEAT_PAuth", _ISAR1, "apa", "EL3 keeps pointer authentication off"),
-    Hidden("FEAT_PAuth", _ISAR1, "gpa", "EL3 keeps pointer authentication off"),
-    Hidden("FEAT_LOR", _MMFR1, "lo", "the engine has no regions"),
 )
 """What is left out of the engine's ``max``."""
 
@@ -141,7 +138,7 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
         one.name: one
         for one in (
             Model("a72", "A72", "Armv8.0-A, as Cortex-A72: boots Linux fastest"),
-            Model("max", "MAX", "LSE, PAN, UAO and more instructions: what software for Armv8.5-A expects", _MAX),
+            Model("max", "MAX", "PAuth, LSE, PAN, UAO and more: what software for Armv8.5-A expects", _MAX),
         )
     }
 )

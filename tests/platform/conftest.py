@@ -8,6 +8,7 @@ from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
 
 from cca_arch.descriptors import gpt
 from cca_arch.gic import GICR_STRIDE
+from cca_arch.sysregs import Scr
 from cca_arch.types import Gpi, SecurityState, Ticks
 from cca_platform.board import Board
 from cca_platform.clock import ClockState
@@ -57,6 +58,7 @@ class Bench:
 
     def __init__(self, cpu: str = "a72", board: Board | None = None) -> None:
         self.machine = Machine(board or Board.load("fvp"), cpu=cpu)
+        self.machine.scr = [int(Scr.make(apk=1, api=1))] * len(SecurityState)  # no traps of pointer authentication
         self.pe = self.machine.pes[0]
         self.el3 = Recorder(self.machine)
         self.machine.install(SecurityState.ROOT, 3, self.el3)

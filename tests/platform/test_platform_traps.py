@@ -9,7 +9,7 @@ from cca_platform.pe.traps import CONTROLS, trap
 
 CODE, VECTORS, VECTORS_EL2, DATA = 0x8010_0000, 0x8011_0000, 0x8013_0000, 0x8012_0000
 IL, RW = 1 << 25, 1 << 31
-_SCTLR = 0x30D0_0800 | 1 << 9 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 26  # EL0 may all that SCTLR_EL1 can forbid
+_SCTLR = 0x30D0_0800 | 1 << 9 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 26 | 1 << 10  # EL0 may all that SCTLR_EL1 can forbid
 _OPEN = {
     "hcr_el2": RW, "cptr_el2": 0x33FF, "mdcr_el2": 6, "cnthctl_el2": 3, "sctlr_el1": _SCTLR, "cntkctl_el1": 0x303,
     "pmuserenr_el0": 0xF,
@@ -150,10 +150,25 @@ _SAMPLES: dict[str, list[tuple[str, int, tuple[int, int, int, int, int], int]]] 
     ],
 }
 _SAMPLES["TDE"] = _SAMPLES["TDA"] + _SAMPLES["TDOSA"] + _SAMPLES["TDRA"]
+_SAMPLES_OF_MAX: dict[str, list[tuple[str, int, tuple[int, int, int, int, int], int]]] = {
+    "UCI": [(f"sys #3, c7, c{crm}, #1, x7", 0, (1, 3, 7, crm, 1), _WRITE) for crm in (12, 13)],  # DC CVAP, CVADP
+    "TPCP": [(f"sys #3, c7, c{crm}, #1, x7", 1, (1, 3, 7, crm, 1), _WRITE) for crm in (12, 13)],
+    "EnRCTX": [(f"sys #3, c7, c3, #{op2}, x7", 0, (1, 3, 7, 3, op2), _WRITE) for op2 in (4, 5, 7)],
+    "TLOR": [
+        ("mrs x7, s3_0_c10_c4_7", 1, (3, 0, 10, 4, 7), _READ),
+        ("msr s3_0_c10_c4_1, x7", 1, (3, 0, 10, 4, 1), _WRITE),
+    ],
+}
+"""What the CPU model ``max`` has besides."""
 _CONTROLS = {control.name: control for control in CONTROLS}
 _CASES = [
     pytest.param(name, *sample, id=f"{name}-{sample[0]}-EL{sample[1]}")
     for name, samples in _SAMPLES.items()
+    for sample in samples
+]
+_CASES_OF_MAX = [
+    pytest.param(name, *sample, id=f"{name}-{sample[0]}-EL{sample[1]}")
+    for name, samples in _SAMPLES_OF_MAX.items()
     for sample in samples
 ]
 
@@ -194,9 +209,20 @@ class TestControls:
         assert x[24] == control.target
         assert x[23] & 0xF == (5 if el else 0)
 
+    @pytest.mark.parametrize(("name", "source", "el", "encoding", "direction"), _CASES_OF_MAX)
+    def test_instruction_of_max(
+        self, benches: Any, name: str, source: str, el: int, encoding: tuple[int, ...], direction: int
+    ) -> None:
+        """The same, of what only ``max`` has; on ``a72`` it is UNDEFINED, with the control or without."""
+        self.test_instruction(benches(cpu="max"), name, source, el, encoding, direction)
+        control = _CONTROLS[name]
+        for value in (_OPEN[control.register], _OPEN[control.register] ^ control.mask):
+            x = run(benches(), source, el, **{control.register: value})
+            assert (x[20], x[24]) == (IL, 1)
+
     def test_complete(self) -> None:
         """Every control is sampled here or below."""
-        assert set(_CONTROLS) == {*_SAMPLES, "nTWI", "TWI", "TIDCP"}
+        assert set(_CONTROLS) == {*_SAMPLES, *_SAMPLES_OF_MAX, "nTWI", "TWI", "TIDCP"}
 
     @pytest.mark.parametrize("source", ["mrs x7, s3_1_c11_c0_2", "msr s3_0_c15_c2_0, x7", "mrs x7, s3_7_c15_c15_7"])
     def test_implementation_defined(self, bench: Any, source: str) -> None:

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ns_code import ENTRY, OFF, assemble
 from realm_code import load
@@ -48,11 +48,13 @@ def require(condition: bool, what: str) -> None:
         raise RuntimeError(f"the test needs that {what}")
 
 
-def ns_registers(source: str, data: Mapping[int, bytes] | None = None, max_insns: int = 100_000) -> list[int]:
+def ns_registers(
+    source: str, data: Mapping[int, bytes] | None = None, max_insns: int = 100_000, **options: Any
+) -> list[int]:
     """X0..X28 at the end of code at Non-secure EL2.
 
     After an exception X20..X24 are ESR, FAR, ELR, SPSR and the offset of the vector. ``data`` are more images by
-    address. The code may not use X30.
+    address, ``options`` those of the machine. The code may not use X30.
     """
     save = "".join(f"str x{number}, [x30, #{8 * number}]; " for number in range(_SAVED))
     end = f"{load('x30', _NS_SAVE)}; {save} {OFF} hang: b hang"
@@ -69,7 +71,7 @@ def ns_registers(source: str, data: Mapping[int, bytes] | None = None, max_insns
         **(data or {}),
     }
     images = [realmlab.NsImage(content, at, f"part at {at:#x}") for at, content in parts.items()]
-    with realmlab.NsMachine(images, entry=ENTRY) as machine:
+    with realmlab.NsMachine(images, entry=ENTRY, **options) as machine:
         result = machine.run(max_insns=max_insns)
         require(result.reason == "system_off", f"the code comes to its end, not: {result.message}")
         return list(struct.unpack(f"<{_SAVED}Q", machine.memory.backdoor.read(_NS_SAVE, 8 * _SAVED)))

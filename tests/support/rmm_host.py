@@ -14,6 +14,7 @@ from cca_host.kvm.irqchip import Irqchip
 from cca_platform.board import Board
 from cca_platform.machine.machine import Machine
 from cca_platform.memory.ports import Port
+from cca_platform.models import DEFAULT
 from cca_rmm.base.version import Version
 from cca_rmm.rmm import Rmm
 
@@ -180,13 +181,17 @@ def to_code(source: str, at: int = RAM) -> bytes:
 
 
 def machine_host(
-    secure_image: bytes | None = None, versions: tuple[Version, ...] = (), rmm_el3: int = RMM_EL3_VERSION
+    secure_image: bytes | None = None,
+    versions: tuple[Version, ...] = (),
+    rmm_el3: int = RMM_EL3_VERSION,
+    cpu: str = DEFAULT,
 ) -> Host:
     """A Host on a machine that has just booted, with its GIC up.
 
-    ``secure_image`` is a Secure payload, ``versions`` are those of the RMM, ``rmm_el3`` is EL3's interface to it.
+    ``secure_image`` is a Secure payload, ``versions`` are those of the RMM, ``rmm_el3`` is EL3's interface to it,
+    ``cpu`` is the model of the PEs.
     """
-    machine = Machine(Board.load("fvp"))
+    machine = Machine(Board.load("fvp"), cpu=cpu)
     rmm = Rmm(machine, *versions)
     boot(machine, rmm=rmm, ns_program=Nobody(), secure_image=secure_image, rmm_el3=rmm_el3)
     Irqchip(machine).start()

@@ -69,7 +69,7 @@ class Registers:
             if self._selected() == _BANKS[name]:
                 return int(pe.words[w.P_SP])
             return int(engine_registers.get(pe.address, engine_registers.SP_EL0 + _BANKS[name])) & _U64
-        if name in _SYSTEM:
+        if self._system(name):
             return pe.read_sysreg(name)
         raise AttributeError(_unknown(name))
 
@@ -91,10 +91,14 @@ class Registers:
                 pe.words[w.P_SP] = value & _U64
             else:
                 engine_registers.put(pe.address, engine_registers.SP_EL0 + _BANKS[name], _signed(value))
-        elif name in _SYSTEM:
+        elif self._system(name):
             pe.write_sysreg(name, value)
         else:
             raise AttributeError(_unknown(name))
+
+    def _system(self, name: str) -> bool:
+        """Whether the engine keeps this register: the keys are there if the CPU model has them."""
+        return name in _SYSTEM and (name not in frame.KEYS or bool(self._pe.words[w.P_FEATURES] & w.HAS_PAUTH))
 
     def _selected(self) -> int:
         """The exception level whose SP is in use."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from cca_arch.el3 import scr_of
 from cca_arch.fields import Member, Struct
-from cca_arch.sysregs import CPTR_EL2_RES1, PMU_COUNTERS, Cnthctl, Hcr, Mdcr
+from cca_arch.sysregs import CPTR_EL2_RES1, HCR_EL2_OPEN, PMU_COUNTERS, Cnthctl, Mdcr
 from cca_arch.types import GRANULE_SIZE, PA, SecurityState
 from cca_firmware.base.carveout import Carveout
 from cca_platform.isa import frame
@@ -28,7 +28,7 @@ CPU_CONTEXT: Final = Struct(
     Member("traps", 0x110, 8),
     Member("el2", 0x200, frame.EL2_FRAME_SIZE),
     Member("el1", 0x400, frame.EL1_FRAME_SIZE),
-    Member("interrupted", 0x800, frame.offset("pstate") + 8),
+    Member("interrupted", 0x900, frame.offset("pstate") + 8),
 )
 """``traps``: SCR_EL3 for the engine. ``interrupted``: the general registers of a Secure payload that handles a
 Secure interrupt in the middle of something else."""
@@ -45,8 +45,8 @@ _TIMERS_SIZE: Final = frame.offset("cntp_cval_el0") + 8 - _TIMERS
 _CNTHCTL: Final = int(Cnthctl.make(el1pcten=1, el1pcen=1))
 _MDCR: Final = int(Mdcr.make(hpmn=PMU_COUNTERS))
 _NO_EL2: Final = {
-    "hcr": Hcr.rw.mask,
-    "hcr_el2": Hcr.rw.mask,
+    "hcr": HCR_EL2_OPEN,
+    "hcr_el2": HCR_EL2_OPEN,
     "vtcr": 0,
     "vtcr_el2": 0,
     "vttbr": 0,
@@ -70,7 +70,7 @@ class Context:
 
     __slots__ = ("_host", "el1", "el2", "interrupted_at", "pa", "tail", "words", "x")
 
-    def __init__(self, memory: Memory, pa: PA, state: SecurityState) -> None:
+    def __init__(self, memory: Memory, pa: PA, state: SecurityState, pauth: bool) -> None:
         host = memory.port(SecurityState.ROOT).host_address(pa, GRANULE_SIZE)
         self.pa = pa
         self.words = memoryview((ctypes.c_uint64 * (GRANULE_SIZE // 8)).from_address(host)).cast("B").cast("Q")
@@ -79,7 +79,7 @@ class Context:
         self.interrupted_at = self.words[_ELR : _SPSR + 1]
         self._host = host
         self.el1, self.el2 = host + _EL1, host + _EL2
-        self.words[_SCR] = scr_of(state)
+        self.words[_SCR] = scr_of(state, pauth)
 
     @property
     def elr(self) -> int:
@@ -139,16 +139,20 @@ class Context:
 
 
 class Contexts:
-    """The contexts of every PE and world: ``contexts.of(pe, state)``, or one row per world for the hot path."""
+    """The contexts of every PE and world: ``contexts.of(pe, state)``, or one row per world for the hot path.
 
-    def __init__(self, memory: Memory, root: Carveout, pes: int) -> None:
+    ``pauth``: the PEs have pointer authentication.
+    """
+
+    def __init__(self, memory: Memory, root: Carveout, pes: int, pauth: bool) -> None:
         self._size = pes * len(WORLDS) * GRANULE_SIZE
         base = root.take("EL3 contexts", self._size)
         self.base = PA(base)
         self._host = memory.port(SecurityState.ROOT).host_address(base, self._size)
         self._rows = {
             state: tuple(
-                Context(memory, PA(base + (index * len(WORLDS) + place) * GRANULE_SIZE), state) for index in range(pes)
+                Context(memory, PA(base + (index * len(WORLDS) + place) * GRANULE_SIZE), state, pauth)
+                for index in range(pes)
             )
             for place, state in enumerate(WORLDS)
         }

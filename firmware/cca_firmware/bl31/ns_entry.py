@@ -6,12 +6,12 @@ from cca_arch.sysregs import (
     CPTR_EL2_RES1,
     EL1H_MASKED,
     EL2H_MASKED,
+    HCR_EL2_OPEN,
     PMU_COUNTERS,
     SCR_EL3_RES1,
     SCTLR_EL1_RES1,
     SCTLR_EL2_RES1,
     Cnthctl,
-    Hcr,
     Mdcr,
     Scr,
     encodings,
@@ -60,5 +60,5 @@ class NsEntry:
             pe.write_sysreg("vmpidr_el2", pe.mpidr)
             if self.el == 1:
                 pe.write_sysreg("scr_el3", _SCR_WITHOUT_HCE)
-            pe.set_el2(hcr=0 if self.el == 2 else Hcr.rw.mask, vtcr=0, vttbr=0, vmpidr=pe.mpidr)
+            pe.set_el2(hcr=0 if self.el == 2 else HCR_EL2_OPEN, vtcr=0, vttbr=0, vmpidr=pe.mpidr)
         pe.eret(SecurityState.NON_SECURE, self.el)

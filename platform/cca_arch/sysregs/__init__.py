@@ -26,7 +26,17 @@ from cca_arch.sysregs.gic import (
     IchVtr,
     LrState,
 )
-from cca_arch.sysregs.hypervisor import CPTR_EL2_RES1, SCR_EL3_RES1, Cptr, Hcr, Hpfar, Mdcr, Mdscr, Scr
+from cca_arch.sysregs.hypervisor import (
+    CPTR_EL2_RES1,
+    HCR_EL2_OPEN,
+    SCR_EL3_RES1,
+    Cptr,
+    Hcr,
+    Hpfar,
+    Mdcr,
+    Mdscr,
+    Scr,
+)
 from cca_arch.sysregs.identification import (
     MPIDR_AFFINITY,
     VMID16,
@@ -84,6 +94,7 @@ __all__ = [
     "EL1H_MASKED",
     "EL2H_MASKED",
     "FSC_LEVEL",
+    "HCR_EL2_OPEN",
     "MAIR_MEMORY",
     "MAIR_NORMAL_NC",
     "MAIR_NORMAL_WB",

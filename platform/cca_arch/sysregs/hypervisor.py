@@ -4,7 +4,7 @@ from typing import Final
 
 from cca_arch.fields import Bits, Field
 
-__all__ = ["CPTR_EL2_RES1", "SCR_EL3_RES1", "Cptr", "Hcr", "Hpfar", "Mdcr", "Mdscr", "Scr"]
+__all__ = ["CPTR_EL2_RES1", "HCR_EL2_OPEN", "SCR_EL3_RES1", "Cptr", "Hcr", "Hpfar", "Mdcr", "Mdscr", "Scr"]
 
 
 class Hcr(Bits):
@@ -68,6 +68,10 @@ class Hcr(Bits):
     tid5 = Field(58)
     tweden = Field(59)
     twedel = Field(63, 60)
+
+
+HCR_EL2_OPEN: Final = Hcr.rw.mask | Hcr.apk.mask | Hcr.api.mask
+"""HCR_EL2 that traps, routes and translates nothing of the lower levels, which are AArch64."""
 
 
 class Scr(Bits):

@@ -33,8 +33,10 @@ class Sctlr(Bits):
     sa0 = Field(4)
     naa = Field(6)
     uma = Field(9)
+    enrctx = Field(10)
     eos = Field(11)
     i = Field(12)
+    endb = Field(13)
     dze = Field(14)
     uct = Field(15)
     ntwi = Field(16)
@@ -46,6 +48,10 @@ class Sctlr(Bits):
     e0e = Field(24)
     ee = Field(25)
     uci = Field(26)
+    enda = Field(27)
+    enib = Field(30)
+    enia = Field(31)
+    dssbs = Field(44)
 
 
 SCTLR_EL1_RES1: Final = 0x30D0_0800

@@ -35,6 +35,7 @@ from cca_platform.isa.frame import (
     EL1_FRAME_SIZE,
     EL2_FRAME,
     EL2_REPLACED,
+    KEYS,
     SAVED,
     SAVED_OF_MAX,
     SAVED_SIZE,
@@ -99,12 +100,18 @@ def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
     return np.array([len(rows) // 3, *rows], np.int64)
 
 
-_EL1_TABLE: Final = _table(EL1_FRAME, offset)
+_OF_MAX: Final = frozenset({*SAVED_OF_MAX, *KEYS})
+
+
+def _tables(lacks: frozenset[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The transfer tables of the EL1&0 frame, of the keys in it, and of saved state, without what a model lacks."""
+    el1, keys, saved = (tuple(name for name in names if name not in lacks) for names in (EL1_FRAME, KEYS, SAVED))
+    return _table(el1, offset), _table(keys, offset), _table(saved, offset_saved)
+
+
+_TABLES: Final = {"A72": _tables(_OF_MAX), "MAX": _tables(frozenset())}
 _EL2_TABLE: Final = _table(EL2_FRAME, offset_el2)
 _EL2_REPLACED_TABLE: Final = _table(EL2_REPLACED, offset_el2)
-_SAVED_OF_MAX_TABLE: Final = _table(SAVED, offset_saved)
-_SAVED_TABLE: Final = _table(tuple(name for name in SAVED if name not in SAVED_OF_MAX), offset_saved)
-_EL1_ROWS: Final = int(_EL1_TABLE.ctypes.data)
 _EL2_ROWS: Final = int(_EL2_TABLE.ctypes.data)
 _EL2_REPLACED_ROWS: Final = int(_EL2_REPLACED_TABLE.ctypes.data)
 
@@ -158,7 +165,7 @@ class Engine:
         number = getattr(arm64_const, f"UC_CPU_ARM64_{model.engine}")
         uc.ctl_set_cpu_model(number)
         self.monitor = Monitor(uc, number)
-        self._saved_rows = int((_SAVED_OF_MAX_TABLE if model.name == "max" else _SAVED_TABLE).ctypes.data)
+        self._el1_rows, self._key_rows, self._saved_rows = (int(one.ctypes.data) for one in _TABLES[model.engine])
         uc.ctl_set_page_size(4096)
         uc.ctl_exits_enabled(True)
         machine = memory.block
@@ -286,11 +293,15 @@ class Engine:
 
     def save(self, frame: int) -> None:
         """Store the EL1&0 register file to memory at host address ``frame``."""
-        registers.save_el1(self._address, _EL1_ROWS, frame)
+        registers.save_el1(self._address, self._el1_rows, frame)
 
     def load(self, frame: int) -> bool:
         """Load the EL1&0 register file from memory at host address ``frame``; True if the TLB must be flushed."""
-        return bool(registers.load_el1(self._address, _EL1_ROWS, frame))
+        return bool(registers.load_el1(self._address, self._el1_rows, frame))
+
+    def clear_keys(self) -> None:
+        """Set the keys of pointer authentication to zero."""
+        registers.clear_file(self._address, self._key_rows)
 
     def save_el2(self, frame: int, replaced: bool = False) -> None:
         """Store the EL2 registers to memory, or only those of ``EL2_REPLACED``."""

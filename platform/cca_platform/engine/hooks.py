@@ -31,6 +31,8 @@ _HCR_TID3: Final = Hcr.tid3.mask
 _HCR_TGE: Final = Hcr.tge.mask
 _HCR_RW: Final = Hcr.rw.mask  # RAO/WI: no level has AArch32
 _HCR_BITS: Final = (1 << Hcr.e2h.low) - 1 & ~(Hcr.tid0.mask | Hcr.hcd.mask) | Hcr.tea.mask | Hcr.fwb.mask | Hcr.gpf.mask
+_HCR_PAUTH: Final = Hcr.apk.mask | Hcr.api.mask
+_HCR_TLOR: Final = Hcr.tlor.mask
 _PAN_BIT: Final = Pstate.pan.low
 _PAN: Final = Pstate.pan.mask
 _IL: Final = Pstate.il.mask
@@ -127,7 +129,7 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     if level(pstate) == target:
         offset = _SPX if pstate & _SP else 0
     kept = pstate & _KEPT
-    if load64(p + 8 * w.P_HAS_PAN) and target == 1 and get_system(p, _SCTLR_EL1) & _SPAN == 0:
+    if load64(p + 8 * w.P_FEATURES) & w.HAS_PAN and target == 1 and get_system(p, _SCTLR_EL1) & _SPAN == 0:
         kept |= _PAN
     store64(p + 8 * w.P_PC, get_system(p, _VBAR_EL2 if target == 2 else _VBAR_EL1) + offset + kind)
     store64(p + 8 * w.P_PSTATE, kept | _MASKED | target << _EL_LOW | _SP)
@@ -273,7 +275,7 @@ def _identify(p: int, register: int, index: int) -> int:
 @jit("i8(i8, i8)")
 def _no_random(p: int, register: int) -> int:
     """RNDR and RNDRRS, if the model has them (it asks the host): report failure, with 0 and Z."""
-    if load64(p + 8 * w.P_HAS_PAN) == 0:
+    if load64(p + 8 * w.P_FEATURES) & w.HAS_PAN == 0:
         return 0
     put(p, PSTATE, get(p, PSTATE) & ~_NZCV | _Z)
     return _answer(p, register, 0)
@@ -312,7 +314,12 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
 @jit("i8(i8, i8)")
 def _set_hcr(p: int, value: int) -> int:
     """HCR_EL2 is written. If not all of ``value`` is kept, write it to the engine here and flush its TLB next."""
-    kept = value & _HCR_BITS | _HCR_RW
+    features, bits = load64(p + 8 * w.P_FEATURES), _HCR_BITS
+    if features & w.HAS_PAUTH:
+        bits |= _HCR_PAUTH
+    if features & w.HAS_LOR:
+        bits |= _HCR_TLOR
+    kept = value & bits | _HCR_RW
     store64(p + 8 * w.P_HCR, kept)
     if value & _HCR_TGE:
         store64(p + 8 * w.P_SIGNALS, load64(p + 8 * w.P_SIGNALS) | w.SIGNAL_ILLEGAL)

@@ -31,6 +31,7 @@ _MAINTENANCE, _WALK = 3, 4  # P_FAULT_KIND
 _HCR_EL2: Final = encodings.HCR_EL2.packed
 _IC_IVAU, _DC_IVAC = 5, 6  # CRm, with op2 = 1
 _BY_VA: Final = (_IC_IVAU, _DC_IVAC, 10, 11, 14)  # and DC CVAC, CVAU, CIVAC
+_PERSISTENT: Final = (12, 13)  # DC CVAP, CVADP
 
 
 @jit("i8(i8, i8)")
@@ -200,11 +201,13 @@ def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
         return 0
     if crn != 7:
         return 0
-    if op2 == 1 and crm in _BY_VA:
+    features = load64(p + 8 * w.P_FEATURES)
+    if op2 == 1 and (crm in _BY_VA or (crm in _PERSISTENT and features & w.HAS_DPB)):
         return _by_address(p, op1, crm, load64(cp + 24))
     if (crm == 1 or crm == 5) and op1 == 0 and op2 == 0:
         return _instruction_invalidate_all(p)
-    if crm == 8 or (crm == 9 and load64(p + 8 * w.P_HAS_PAN)):  # the engine's own walk would not use our stage 2
+    # the engine's own walk would not use our stage 2
+    if crm == 8 or (crm == 9 and features & w.HAS_PAN):
         el, access = level(get(p, PSTATE)), WRITE if op2 & 1 else READ
         if el >= 1 and op1 == 0 and op2 < (4 if crm == 8 else 2):
             return _address_translate(p, load64(cp + 24), 1 - (op2 >> 1), access, 0, crm & 1)

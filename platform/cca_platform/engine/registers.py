@@ -23,6 +23,7 @@ __all__ = [
     "UNICORN_REGISTERS",
     "VECTOR",
     "XZR",
+    "clear_file",
     "drop_code",
     "flush_tlb",
     "get",
@@ -292,6 +293,18 @@ def load_file(p: int, table: int, frame: int, shadow: int) -> int:
             call_reg_write(writing, engine, register, at)
     store64(p + 8 * w.P_SHADOW_VALID, 0)
     store64(p + 8 * w.P_REGIME, -1)
+    return 0
+
+
+@jit("i8(i8, i8)")
+def clear_file(p: int, table: int) -> int:
+    """Set the system registers of ``table``, which are of the EL1&0 frame, to zero."""
+    shadow = load64(p + 8 * w.P_SHADOW)
+    row = table + 8
+    for _ in range(load64(table)):
+        _write_system(p, load64(row + 8), 0)
+        store64(shadow + load64(row + 16), 0)
+        row += 24
     return 0
 
 

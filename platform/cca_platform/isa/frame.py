@@ -15,6 +15,7 @@ __all__ = [
     "EL2_FRAME",
     "EL2_FRAME_SIZE",
     "EL2_REPLACED",
+    "KEYS",
     "PMU_FRAME",
     "PMU_FRAME_SIZE",
     "SAVED",
@@ -32,6 +33,8 @@ _EL1: Final = (
     "afsr0_el1", "afsr1_el1", "esr_el1", "far_el1", "par_el1", "mair_el1", "amair_el1", "vbar_el1", "contextidr_el1",
     "tpidr_el1", "tpidr_el0", "tpidrro_el0", "cntkctl_el1",
 )  # fmt: skip
+KEYS: Final = tuple(f"ap{key}key{half}_el1" for key in ("ia", "ib", "da", "db", "ga") for half in ("lo", "hi"))
+"""The keys of pointer authentication. A CPU model without FEAT_PAuth leaves their places zero."""
 _EL2: Final = (
     "sctlr_el2", "hcr_el2", "mdcr_el2", "cptr_el2", "ttbr0_el2", "tcr_el2", "vttbr_el2", "vtcr_el2", "spsr_el2",
     "elr_el2", "esr_el2", "far_el2", "hpfar_el2", "mair_el2", "vbar_el2", "tpidr_el2", "cnthctl_el2", "cntvoff_el2",
@@ -50,6 +53,7 @@ EL1_FRAME: Final[tuple[str, ...]] = (
     *_GENERAL,
     *("sp_el0", "sp_el1", "pc", "pstate"),
     *_EL1,
+    *KEYS,
     *_TIMERS,
     *("fpcr", "fpsr"),
     *VECTORS,
@@ -74,6 +78,7 @@ SAVED_OF_MAX: Final = ("ttbr1_el2", "contextidr_el2", "cnthv_cval_el2", "zcr_el2
 SAVED: Final[tuple[str, ...]] = (
     *("sp_el0", "sp_el1", "sp_el2"),
     *_EL1,
+    *KEYS,
     *_EL2,
     *_NOT_SWITCHED,
     *SAVED_OF_MAX,

@@ -117,7 +117,7 @@ P_MAINTAINED_ERA: Final = PE.word("P_TLB_ERA of that time")
 P_TRAPPED_HCR: Final = PE.word("with P_FAULT_KIND 3: the engine's HCR_EL2, which now traps DC and IC, as it has to be")
 P_TRAPPED_PSTATE: Final = PE.word("likewise its PSTATE: EL2 has no traps, so it traps as EL1")
 P_DROPS_SEEN: Final = PE.word("value of M_DROPS up to which this PE has dropped code")
-P_HAS_PAN: Final = PE.word("1 = the CPU model has FEAT_PAN")
+P_FEATURES: Final = PE.word("what the CPU model has: HAS_*")
 P_ID_TABLE: Final = PE.word("address of 64 words: the ID registers with CRm 0 to 7, op2 0 to 7")
 P_SCRATCH: Final = PE.words(12, "for register transfers")
 P_VMPIDR: Final = PE.word("VMPIDR_EL2 as EL2 in Python set it")
@@ -193,6 +193,12 @@ P_PMU_DUE: Final = PE.word("P_RETIRED at which a counter overflows whose interru
 CLREX_VA: Final = 0x00F0_0000_0000_0000  # the page that holds CLREX, for :meth:`Engine.clear_exclusive`
 DROP_VA: Final = 0x00F0_0000_0000_1000  # a page whose translated code is dropped, and nothing once that is done
 CLREX_PA: Final = 0xFFFF_FFFF_F000
+
+# -- features of CPU models that native code asks for ---------------------------------------------------------------
+HAS_PAN: Final = 1  # FEAT_PAN2
+HAS_PAUTH: Final = 2  # FEAT_PAuth: keys, and the controls of HCR_EL2 and SCR_EL3
+HAS_LOR: Final = 4  # FEAT_LOR
+HAS_DPB: Final = 8  # FEAT_DPB2
 
 # -- signals ------------------------------------------------------------------------------------------------------
 SIGNAL_G0: Final = 1  # from the interrupt controller: a physical interrupt of Group 0,

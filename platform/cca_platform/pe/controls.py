@@ -3,7 +3,7 @@
 import ctypes
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.sysregs import REGISTERS, Cnthctl, Hcr
+from cca_arch.sysregs import HCR_EL2_OPEN, REGISTERS, Cnthctl, Hcr, Scr
 from cca_platform.engine import pmu
 from cca_platform.isa import frame
 from cca_platform.isa.pstate import stack
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CNTHCTL_RESET",
     "HCR_RW",
+    "forget_keys",
+    "load_scr",
     "read_sysreg",
     "restore_el1",
     "restore_el2",
@@ -32,8 +34,10 @@ CNTHCTL_RESET: Final = Cnthctl.el1pcen.mask | Cnthctl.el1pcten.mask
 """EL1PCEN, EL1PCTEN."""
 _HCR_TWI: Final = Hcr.twi.mask
 _HCR_TID3: Final = Hcr.tid3.mask
-_ENGINE_HCR: Final = HCR_RW | _HCR_TWI | _HCR_TID3  # what the engine itself must trap for a Python level above
+_ENGINE_HCR: Final = HCR_EL2_OPEN | _HCR_TWI | _HCR_TID3  # what the engine itself must trap for a Python level above
 _NO_VMPIDR: Final = (1 << 64) - 1
+_SCR_EL3: Final = REGISTERS["scr_el3"]
+_SCR_PAUTH: Final = Scr.apk.mask | Scr.api.mask
 
 
 def save_el1(pe: "Pe", address: int) -> None:
@@ -81,8 +85,24 @@ def set_el2(pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = 
 
 def run_under(pe: "Pe", scr: int) -> None:
     """Override ``machine.scr`` with this SCR_EL3 until the security state that EL3 has just entered is left."""
-    pe.words[w.P_SECURITY], pe.words[w.P_SCR] = pe.security, scr
+    pe.words[w.P_SECURITY] = pe.security
+    load_scr(pe, scr)
     pe.tlb.stale = True
+
+
+def load_scr(pe: "Pe", scr: int) -> None:
+    """Let SCR_EL3 be in force, also for what the engine checks itself: pointer authentication."""
+    words = pe.words
+    words[w.P_SCR] = scr
+    if words[w.P_FEATURES] & w.HAS_PAUTH:
+        held = pe.engine.read_system(_SCR_EL3)
+        pe.engine.write_system(_SCR_EL3, held & ~_SCR_PAUTH | scr & _SCR_PAUTH)
+
+
+def forget_keys(pe: "Pe") -> None:
+    """Set the keys of pointer authentication to zero, if the CPU model has them and code has run."""
+    if pe.words[w.P_FEATURES] & w.HAS_PAUTH and pe.has_engine:
+        pe.engine.clear_keys()
 
 
 def read_sysreg(pe: "Pe", name: str) -> int:

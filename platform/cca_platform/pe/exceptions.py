@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.sysregs import FSC_LEVEL, REGISTERS, Ec, Fsc, Hcr, Mdcr, Pstate, encodings, syndrome
+from cca_arch.sysregs import FSC_LEVEL, REGISTERS, Ec, Fsc, Hcr, Mdcr, Pstate, Scr, encodings, syndrome
 from cca_arch.types import Access, SecurityState
 from cca_platform.engine import hooks, interrupts, maintenance, timers
 from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
+from cca_platform.isa.features import feature_of
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
 from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
@@ -45,6 +46,8 @@ _SVC_0, _HVC_0, _BRK_0 = syndrome(Ec.SVC), syndrome(Ec.HVC), syndrome(Ec.BRK)
 _PC_ALIGNMENT: Final = syndrome(Ec.PC_ALIGNMENT)
 _EL_LOW, _EL_ONES = Pstate.el.low, Pstate.el.ones
 _HCR_TSC: Final = Hcr.tsc.mask
+_HCR_APK, _HCR_API = Hcr.apk.mask, Hcr.api.mask
+_SCR_APK, _SCR_API = Scr.apk.mask, Scr.api.mask
 _ROOT: Final = int(SecurityState.ROOT)
 _MDCR_TDE: Final = Mdcr.tde.mask
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
@@ -104,7 +107,7 @@ def _not_executed(pe: "Pe", number: int) -> None:
         word = int(hooks.instruction(pe.address, 0))
         system = None if word < 0 else decode_system(word)
         if system is None or not _moved(pe, system):
-            found = None if system is None else _trapped(pe, system)
+            found = _trapped(pe, word, system)
             if found and system and system.kind is SystemKind.WFI and delivery.awake(pe):
                 _step_over(pe)  # what would not wait is not trapped
             else:
@@ -121,9 +124,30 @@ def _unaligned(pe: "Pe", decoded: la.MemoryAccess | None) -> None:
     pe.take(syndrome(Ec.DATA_ABORT | (own == pe.el), iss), own, far)
 
 
-def _trapped(pe: "Pe", instruction: SystemInstruction) -> tuple[int, int] | None:
+def _trapped(pe: "Pe", word: int, system: SystemInstruction | None) -> tuple[int, int] | None:
+    """(ESR, target level) of an instruction that a control traps; None if it is UNDEFINED."""
+    feature = feature_of(word)
+    if feature is not None and not pe.machine.model.has(feature):
+        return None
+    if feature == "FEAT_PAuth":
+        return _pauth_trap(pe, system)
+    return None if system is None else _controlled(pe, system)
+
+
+def _controlled(pe: "Pe", instruction: SystemInstruction) -> tuple[int, int] | None:
     """Syndrome and target of an instruction that a control traps, or None."""
     return trap(instruction, pe.el, pe.security != SecurityState.SECURE, lambda name: _control(pe, name))
+
+
+def _pauth_trap(pe: "Pe", key: SystemInstruction | None) -> tuple[int, int] | None:
+    """The trap of pointer authentication: of the ``key`` registers (APK), or of an instruction (API)."""
+    if key is not None and pe.el == 0:
+        return None
+    esr = syndrome(Ec.PAC) if key is None else syndrome(Ec.SYSREG, iss_sysreg(key))
+    in_hcr, in_scr = (_HCR_API, _SCR_API) if key is None else (_HCR_APK, _SCR_APK)
+    if pe.security != SecurityState.SECURE and pe.el < 2 and not pe.words[w.P_HCR] & in_hcr:
+        return esr, 2
+    return None if pe.words[w.P_SCR] & in_scr else (esr, 3)
 
 
 def _debug_target(pe: "Pe") -> int:
@@ -172,7 +196,7 @@ def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
         else:
             timers.write(pe.address, timers.CNTHV, op2, value - (value >> 63 << 64))
     elif encoding in pmu.REGISTERS:
-        register = None if _trapped(pe, instruction) else pmu.find(pe, encoding, is_read)
+        register = None if _controlled(pe, instruction) else pmu.find(pe, encoding, is_read)
         if register is None:
             return False
         if is_read:

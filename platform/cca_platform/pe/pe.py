@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Pe"]
 
 _U64: Final = (1 << 64) - 1
+_FEATURES: Final = {
+    "FEAT_PAN2": w.HAS_PAN, "FEAT_PAuth": w.HAS_PAUTH, "FEAT_LOR": w.HAS_LOR, "FEAT_DPB2": w.HAS_DPB,
+}  # fmt: skip
 
 
 class Pe:
@@ -54,6 +57,7 @@ class Pe:
     set_el2, run_under = controls.set_el2, controls.run_under
     save_pmu, load_pmu, reset_pmu = save_pmu, load_pmu, reset_pmu
     pmu_shows, withdraw_pmu = property(pmu_shows), withdraw_pmu
+    forget_keys = controls.forget_keys
     read_sysreg, write_sysreg = controls.read_sysreg, controls.write_sysreg
 
     signal, raise_serror, clear_exclusive = delivery.signal, delivery.raise_serror, delivery.clear_exclusive
@@ -110,7 +114,7 @@ class Pe:
         block[w.P_MDCR] = MDCR_RESET
         block[w.P_CNTHCTL] = controls.CNTHCTL_RESET
         block[w.P_SECURITY] = -1
-        block[w.P_HAS_PAN] = self.machine.model.has("FEAT_PAN2")
+        block[w.P_FEATURES] = sum(bit for name, bit in _FEATURES.items() if self.machine.model.has(name))
 
     def __repr__(self) -> str:
         return f"Pe({self.index}, {SecurityState(self.security).name}, EL{self.el}, elr={self.elr:#x})"

@@ -8,7 +8,7 @@ from cca_platform.engine import hooks, interrupts, pmu, timers
 from cca_platform.errors import MachineStopped
 from cca_platform.halt import Halt
 from cca_platform.native import block as w
-from cca_platform.pe import exceptions
+from cca_platform.pe import controls, exceptions
 from cca_platform.pe.delivery import take_interrupt, tell_timers
 from cca_platform.pe.net import internal_error
 
@@ -211,7 +211,7 @@ def _settle(pe: "Pe") -> int:
     words, security = pe.words, pe.security
     if words[w.P_SECURITY] != security:
         words[w.P_SECURITY] = security
-        words[w.P_SCR] = pe.machine.scr[security]
+        controls.load_scr(pe, pe.machine.scr[security])
         pe.tlb.stale = True  # the engine's TLB has no security states
     if words[w.P_SIGNALS] or words[w.P_HCR] & _HCR_VSE:
         return int(interrupts.due(pe.address, words[w.P_PSTATE]))

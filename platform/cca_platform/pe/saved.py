@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
         def __init__(self, *values: int) -> None: ...
 
-    class RegistersState(State, frozen=True, tag="pe.registers/1"):
+    class RegistersState(State, frozen=True, tag="pe.registers/2"):
         """The registers of the engine by name in ``frame.SAVED``; a vector register is 16 bytes."""
 
         def __init__(self, *values: int | bytes) -> None: ...
@@ -41,7 +41,7 @@ else:
         bases=(State,),
         module=__name__,
         frozen=True,
-        tag="pe.registers/1",
+        tag="pe.registers/2",
     )
 
 __all__ = ["EngineState", "PeState", "RegistersState", "WordsState", "restore", "save"]
@@ -109,6 +109,7 @@ def save(pe: "Pe") -> PeState:
 
 def _save_engine(pe: "Pe") -> EngineState:
     engine = pe.engine
+    ctypes.memset(_address, 0, frame.SAVED_SIZE)  # the model may lack some of them
     engine.save_state(_address)
     registers = RegistersState(*_REGISTERS.unpack(_buffer))
     return EngineState(registers, bool(engine.read_system(_OSLSR) & _OSLK), engine.monitor.read())

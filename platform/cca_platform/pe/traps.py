@@ -4,13 +4,13 @@ One row per control (DDI 0487, D1.3.6 "Configurable instruction controls"), the 
 engine reports such an instruction as undefined; the rows determine its target level and syndrome.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
-from itertools import product
 from typing import Final, NamedTuple
 
 from cca_arch.fields import Bits
 from cca_arch.sysregs import Cnthctl, Cntkctl, Cptr, Ec, Hcr, Mdcr, Pmuserenr, Sctlr, syndrome
+from cca_platform.isa.features import encodings_of
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, iss_sysreg, iss_wfx
 
 __all__ = ["CONTROLS", "Control", "trap"]
@@ -46,19 +46,6 @@ class Control(NamedTuple):
     encodings: frozenset[tuple[int, ...]]  # which compare equal with an Encoding
 
 
-def _of(pattern: str) -> Iterable[tuple[int, ...]]:
-    """Encodings of ``op0 op1 CRn CRm op2``; ``1,2`` lists values, ``0-7`` is a range."""
-
-    def values(text: str) -> list[int]:
-        found: list[int] = []
-        for part in text.split(","):
-            low, _, high = part.partition("-")
-            found += range(int(low), int(high or low) + 1)
-        return found
-
-    return product(*(values(text) for text in pattern.split()))
-
-
 def _control(
     control: str, active: int, target: int, levels: tuple[int, ...], kinds: frozenset[SystemKind], *patterns: str
 ) -> Control:
@@ -66,7 +53,7 @@ def _control(
     register, _, name = control.partition(".")
     fields = _LAYOUTS[register].fields()
     mask = sum(fields[part].mask for part in name.lower().split("|"))
-    found = frozenset(encoding for pattern in patterns for encoding in _of(pattern))
+    found = frozenset(encoding for pattern in patterns for encoding in encodings_of(pattern))
     return Control(name, register, mask, active, target, levels, kinds, found)
 
 
@@ -94,7 +81,8 @@ CONTROLS: Final[tuple[Control, ...]] = (
     _control("sctlr_el1.DZE", 0, 1, _EL0, _WRITE, "1 3 7 4 1"),
     _control("sctlr_el1.UCT", 0, 1, _EL0, _READ, "3 3 0 0 1"),
     _control("sctlr_el1.nTWI", 0, 1, _EL0, _WFI, _NO_ENCODING),
-    _control("sctlr_el1.UCI", 0, 1, _EL0, _WRITE, "1 3 7 5,10-12,14 1"),
+    _control("sctlr_el1.UCI", 0, 1, _EL0, _WRITE, "1 3 7 5,10-14 1"),
+    _control("sctlr_el1.EnRCTX", 0, 1, _EL0, _WRITE, "1 3 7 3 4,5,7"),
     _control("cntkctl_el1.EL0PCTEN", 0, 1, _EL0, _READ, "3 3 14 0 0,1"),
     _control("cntkctl_el1.EL0VCTEN", 0, 1, _EL0, _READ, "3 3 14 0 2"),
     _control("cntkctl_el1.EL0VTEN", 0, 1, _EL0, _BOTH, "3 3 14 3 0-2"),
@@ -118,13 +106,14 @@ CONTROLS: Final[tuple[Control, ...]] = (
     _control("hcr_el2.TACR", 1, 2, _EL1, _BOTH, "3 0 1 0 1"),
     _control("hcr_el2.TSW", 1, 2, _EL1, _WRITE, "1 0 7 6,10,14 2"),
     _control("hcr_el2.TPCP", 1, 2, _EL1, _WRITE, "1 0 7 6 1"),
-    _control("hcr_el2.TPCP", 1, 2, _BELOW, _WRITE, "1 3 7 10,12,14 1"),
+    _control("hcr_el2.TPCP", 1, 2, _BELOW, _WRITE, "1 3 7 10,12-14 1"),
     _control("hcr_el2.TPU", 1, 2, _EL1, _WRITE, "1 0 7 1,5 0"),
     _control("hcr_el2.TPU", 1, 2, _BELOW, _WRITE, "1 3 7 5,11 1"),
     _control("hcr_el2.TTLB", 1, 2, _EL1, _WRITE, "1 0 8 3,7 0-3,5,7"),
     _control("hcr_el2.TVM", 1, 2, _EL1, _WRITE, *_VIRTUAL_MEMORY),
     _control("hcr_el2.TDZ", 1, 2, _BELOW, _WRITE, "1 3 7 4 1"),
     _control("hcr_el2.TRVM", 1, 2, _EL1, _READ, *_VIRTUAL_MEMORY),
+    _control("hcr_el2.TLOR", 1, 2, _EL1, _BOTH, "3 0 10 4 0-3,7"),
     _control("cptr_el2.TCPAC", 1, 2, _EL1, _BOTH, "3 0 1 0 2"),
     _control("mdcr_el2.TDE", 1, 2, _EL1, _BOTH, *_DEBUG, _OS_LOCK, _DEBUG_ROM),
     _control("mdcr_el2.TDA", 1, 2, _EL1, _BOTH, *_DEBUG),

@@ -244,9 +244,11 @@ class Core(ABC):
             pe.save_el1(self.port.host_address(self.area(pe) + _HOST_FRAME, frame.EL1_FRAME_SIZE))
 
     def restore_host(self, pe: "Pe") -> None:
-        """Restore the Host's EL1 state; if it has none, hide the Realm's timers."""
+        """Restore the Host's EL1 state; if it has none, hide the Realm's timers and keys."""
         in_python = _HOST in self.machine.programs
-        if not in_python:
+        if in_python:
+            pe.forget_keys()
+        else:
             pe.restore_el1(self.port.host_address(self.area(pe) + _HOST_FRAME, frame.EL1_FRAME_SIZE))
         pe.mask_timers(in_python, in_python)
 
