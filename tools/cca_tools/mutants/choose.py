@@ -1,0 +1,58 @@
+"""The tests to run against a mutant: those that run its function, the likeliest killers first."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from cca_tools.mutants.cover import Covering, Runs
+from cca_tools.mutants.operators import MODULE, Mutant
+
+__all__ = ["choose"]
+
+_MOST: Final = 400
+_WAVE: Final = 8  # tests of a file
+_START: Final = 0.3  # seconds that a further file of tests costs
+
+
+def _file(test: Runs) -> str:
+    return test.name.split("::")[0]
+
+
+def _mirrors(test: Runs, module: str) -> bool:
+    """Whether the test's file is named after the module: test_rmm_rtt.py for cca_rmm.commands.rtt."""
+    package, *parts = module.removeprefix("cca_").split(".")
+    name = _file(test).rsplit("/", 1)[-1]
+    area = "attest" if package == "realmlab" else package
+    return area in name and parts[-1] in name
+
+
+def _ranked(tests: Iterable[Runs], module: str) -> list[Runs]:
+    """Some tests of every file, then some more of every file.
+
+    Tests of the module's own file come first, then those that run little else and are quick.
+    """
+    count: Counter[str] = Counter()
+    waves = []
+    for test in sorted(tests, key=lambda test: test.functions * (test.seconds + 0.05)):
+        own = _mirrors(test, module)
+        waves.append((count[_file(test)] // (_WAVE * (4 if own else 1)), not own, len(waves), test))
+        count[_file(test)] += 1
+    return [test for *_, test in sorted(waves)]
+
+
+def choose(mutant: Mutant, covering: Covering, seconds: float) -> list[str]:
+    """Node ids of tests that take at most ``seconds``, file by file."""
+    if mutant.function.endswith(f":{MODULE}"):
+        found = {test for name, tests in covering.items() if name.split(":")[0] == mutant.module for test in tests}
+    else:
+        found = set(covering.get(mutant.function, ()))
+    files: dict[str, list[str]] = {}
+    spent = 0.0
+    count = 0
+    for test in _ranked(sorted(found), mutant.module):
+        cost = test.seconds + _START * (_file(test) not in files)
+        if count < _MOST and spent + cost <= seconds:
+            files.setdefault(_file(test), []).append(test.name)
+            spent += cost
+            count += 1
+    return [name for names in files.values() for name in names]
