@@ -1,6 +1,16 @@
-"""Options of the test suite."""
+"""Options of the test suite, and how hypothesis draws its examples.
+
+Every run draws the same examples, and none has a deadline: how long one takes depends on what else the machine does.
+``--hypothesis-profile=random`` draws others.
+"""
 
 from typing import Any
+
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.register_profile("random", deadline=None, print_blob=True)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: Any) -> None:

@@ -189,7 +189,7 @@ class TestTransitions:
         assert [tables.delegate(GRANULE), tables.delegate(GRANULE)] == [OK, BAD_PAS]
         assert [tables.undelegate(GRANULE), tables.undelegate(GRANULE)] == [OK, BAD_PAS]
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(
         st.lists(
             st.tuples(

@@ -115,7 +115,7 @@ class TestTamper:
             with pytest.raises(BootError):
                 load_all(memory, bytes(data), PACKAGE.root_digest)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.integers(0, len(PACKAGE.fip) - 1))
     def test_truncated(self, length: int) -> None:
         """A package that ends early is refused, wherever it ends."""

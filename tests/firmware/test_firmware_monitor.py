@@ -111,7 +111,7 @@ class TestRouting:
         flip=st.sampled_from([0, *(1 << bit for bit in range(32))]),
         high=st.integers(0, 2**32 - 1),
     )
-    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_any_fid(self, booted: Any, fid: int, flip: int, high: int) -> None:
         """A function identifier is W0: the upper half of X0 and the SVE hint do not matter, every other bit does."""
         names = booted.firmware.monitor.routes(NS)

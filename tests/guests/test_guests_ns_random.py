@@ -5,9 +5,7 @@ the secret, and the same noise does the same again. A million instructions each;
 """
 
 import ctypes
-import signal
 from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -145,20 +143,6 @@ def victim() -> Iterator[Victim]:
     found.machine.close()
 
 
-@pytest.fixture
-def watchdog() -> Iterator[None]:
-    """A seed that hangs fails."""
-
-    def bark(number: int, where: FrameType | None) -> None:
-        raise AssertionError(f"a seed must end within {HANG} s")
-
-    before = signal.signal(signal.SIGALRM, bark)
-    signal.alarm(HANG)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
 def pytest_generate_tests(metafunc: Any) -> None:
     """A test for each seed."""
     if "seed" in metafunc.fixturenames:
@@ -176,7 +160,8 @@ class TestRandom:
         victim.machine.memory.port(NS).write(BASE + 0x1234, SECRET)
         assert victim.leaks() == [f"{BASE + 0x1000:#x}"]
 
-    def test_seed(self, victim: Victim, watchdog: None, seed: int) -> None:
+    @pytest.mark.timeout(HANG)
+    def test_seed(self, victim: Victim, seed: int) -> None:
         """No crash, no hang, no leak; each fifth seed is run again and does the same."""
         outcome = victim.play(seed)
         assert not victim.leaks()

@@ -80,7 +80,7 @@ class TestLifecycle:
             ]
         assert ripas == [RmiRipas.RAM] * 3 + [RmiRipas.EMPTY]
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, suppress_health_check=list(HealthCheck))
     @given(st.sets(st.integers(0, 2000), min_size=1, max_size=12), st.sets(st.integers(0, 2000), max_size=6))
     def test_any_pages(self, system, private, shared):
         """Whatever pages are populated and shared, all come back."""

@@ -184,7 +184,7 @@ class TestState:
         rig.bus.reset()
         assert rig.machine.events.next is None
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(before=st.lists(_ACCESSES, max_size=15), after=st.lists(_ACCESSES, max_size=15))
     @pytest.mark.parametrize("name", ["uart0", "watchdog", "generic-watchdog", "rtc", "sysreg"])
     def test_any_access(self, rig: Any, name: str, before: list[Any], after: list[Any]) -> None:

@@ -171,7 +171,7 @@ class TestBudgets:
         assert (x[7], x[1] <= 1) == (1, True)
         assert clock.now < 9_100
 
-    @settings(max_examples=300, deadline=None, derandomize=True)
+    @settings(max_examples=300)
     @given(
         per_tick=st.integers(1, 1000),
         retired=st.integers(0, 1 << 40),

@@ -79,7 +79,7 @@ class TestAlarm:
         rtc.write(IMSC, 1)
         assert (rtc.read(MIS), rtc.irq) == (1, True)
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.one_of(

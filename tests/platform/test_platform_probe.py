@@ -72,7 +72,7 @@ class TestEncryption:
         machine.restore(snapshot)
         assert machine.memory.probe(PAGE, 64) == before
 
-    @settings(max_examples=50, deadline=None, derandomize=True)
+    @settings(max_examples=50)
     @given(st.integers(0, 0x3000), st.integers(0, 0x2000))
     def test_any_range(self, offset: int, size: int) -> None:
         """A part of a range is that part of what the whole shows."""

@@ -208,7 +208,7 @@ class TestSnapshots:
         machine.restore(first)
         assert raw.read64(DATA) == WORD
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.one_of(

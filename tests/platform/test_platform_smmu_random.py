@@ -28,9 +28,7 @@ EVENTS = {
     PERMISSION: Event.F_PERMISSION,
     EXTERNAL_ABORT_WALK: Event.F_WALK_EABT,
 }
-SETTINGS = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SETTINGS = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 words = st.integers(0, (1 << 64) - 1)
 
 

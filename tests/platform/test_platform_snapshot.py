@@ -142,7 +142,7 @@ class TestRestore:
         assert machine.memory.gpccr == 0
         assert not port.tlb
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         st.lists(
             st.one_of(

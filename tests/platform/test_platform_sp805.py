@@ -168,7 +168,7 @@ class Model:
 class TestAgainstModel:
     """Any sequence of writes and time."""
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.one_of(

@@ -13,9 +13,7 @@ SGIS = ("SGI1", "SGI1", "ASGI1", "SGI0")
 KINDS = ("enabled", "latched", "latched", "active", "edge")
 
 TestGic = GicMachine.TestCase
-TestGic.settings = settings(
-    max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestGic.settings = settings(max_examples=30, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 
 
 class Busy:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 TestVirtualInterface = VirtualMachine.TestCase
 TestVirtualInterface.settings = settings(
-    max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=40, suppress_health_check=list(HealthCheck)
 )
 
 

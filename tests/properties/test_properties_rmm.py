@@ -85,7 +85,7 @@ class TestRandomCalls:
             assert len(statuses) >= 2 * len(set(NAMES))
 
     @given(source=st.randoms(use_true_random=False))
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     def test_shrinking(self, property_host: Host, source: random.Random) -> None:
         """Few calls at a time, drawn by hypothesis: a failure is made small."""
         play(property_host, source, 60)
@@ -140,4 +140,3 @@ class TestMutants:
             for seed in range(10):
                 play(property_host, random.Random(seed), SEQUENCE)
         property_host.machine.restore(before)
-

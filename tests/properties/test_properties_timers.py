@@ -120,9 +120,7 @@ class Timers(RuleBasedStateMachine):
         assert int(timers.outputs(self.p, now)) == model.outputs(now)
 
 
-Timers.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+Timers.TestCase.settings = settings(max_examples=150, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 TestTimers = Timers.TestCase
 
 

@@ -254,4 +254,4 @@ class Model(RuleBasedStateMachine):
 
 
 TestVgic = Model.TestCase
-TestVgic.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
+TestVgic.settings = settings(max_examples=40, stateful_step_count=50)

@@ -1,6 +1,5 @@
 """Realm translation tables in memory: walks, folds, and the rule for ``top``."""
 
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,7 +66,7 @@ class TestTop:
     """``top`` tells the Host how far there is nothing."""
 
     @given(st.lists(st.integers(0, 511), max_size=4, unique=True), st.integers(0, 511))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def test_skip(self, port: Port, used: list[int], slot: int) -> None:
         """The next live entry of the table, or its end; the address itself when something is there."""
         port.zero(TABLE3, 4096)

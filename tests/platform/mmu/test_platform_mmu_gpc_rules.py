@@ -238,7 +238,7 @@ class TestRules:
         assert granule_protection_check(tables.bench.m, case.pa, case.pas) == expected(case)
         undo()
 
-    @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(case=cases())
     @example(case=MALFORMED["L0 block, reserved bit 8"])
     def test_any_tables(self, tables: Tables, case: Case) -> None:
@@ -261,7 +261,7 @@ class TestRules:
 class TestObservers:
     """A PE, an SMMU, a port and whoever only looks agree, for they ask the same check."""
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(case=cases(l0gptsz=(0,), pps=5))
     def test_agree(self, tables: Tables, case: Case) -> None:
         """The same access passes everywhere, or is refused with one kind of fault at one level."""
