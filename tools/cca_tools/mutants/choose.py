@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from cca_tools.mutants.cover import Covering, Runs
-from cca_tools.mutants.operators import MODULE, Mutant
+from cca_tools.mutants.operators import Mutant
 
 __all__ = ["choose"]
 
@@ -32,7 +32,7 @@ def _ranked(tests: Iterable[Runs], module: str) -> list[Runs]:
     Tests of the module's own file come first, then those that run little else and are quick.
     """
     count: Counter[str] = Counter()
-    waves = []
+    waves: list[tuple[int, bool, int, Runs]] = []
     for test in sorted(tests, key=lambda test: test.functions * (test.seconds + 0.05)):
         own = _mirrors(test, module)
         waves.append((count[_file(test)] // (_WAVE * (4 if own else 1)), not own, len(waves), test))
@@ -42,10 +42,9 @@ def _ranked(tests: Iterable[Runs], module: str) -> list[Runs]:
 
 def choose(mutant: Mutant, covering: Covering, seconds: float) -> list[str]:
     """Node ids of tests that take at most ``seconds``, file by file."""
-    if mutant.function.endswith(f":{MODULE}"):
+    found = set(covering.get(mutant.function, ()))
+    if not found:  # it runs at import, or never
         found = {test for name, tests in covering.items() if name.split(":")[0] == mutant.module for test in tests}
-    else:
-        found = set(covering.get(mutant.function, ()))
     files: dict[str, list[str]] = {}
     spent = 0.0
     count = 0
