@@ -39,6 +39,8 @@ OWN = {  # what a call answers when the monitor serves it itself, with X1 = 0
     **dict.fromkeys((Psci.SYSTEM_SUSPEND, Psci.SYSTEM_SUSPEND_64), PsciStatus.DENIED),
     **dict.fromkeys((Psci.NODE_HW_STATE, Psci.NODE_HW_STATE_64), HwState.ON),
     **dict.fromkeys((Psci.STAT_COUNT, Psci.STAT_COUNT_64, Psci.STAT_RESIDENCY, Psci.STAT_RESIDENCY_64), 0),
+    Psci.MEM_PROTECT: 0,
+    **dict.fromkeys((Psci.MEM_PROTECT_CHECK_RANGE, Psci.MEM_PROTECT_CHECK_RANGE_64), PsciStatus.DENIED),
     RmmEl3.GTSI_DELEGATE: RmmEl3Status.BAD_ADDR,
     RmmEl3.GTSI_UNDELEGATE: RmmEl3Status.BAD_ADDR,
     RmmEl3.ATTEST_GET_REALM_KEY: RmmEl3Status.BAD_ADDR,

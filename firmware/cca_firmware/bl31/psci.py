@@ -7,6 +7,7 @@ from cca_arch.smccc import Smccc
 from cca_arch.types import SecurityState
 from cca_firmware.bl31 import gic
 from cca_firmware.bl31.functions import Handler
+from cca_firmware.bl31.memory_protection import MemoryProtection
 from cca_firmware.bl31.power_states import decode
 from cca_firmware.bl31.statistics import Statistics, StatisticsState
 from cca_firmware.bl31.suspend import SUSPEND_FIDS, SYSTEM_SUSPEND_FIDS, Sleep, Suspend, arguments
@@ -28,12 +29,13 @@ _NO_MIGRATION: Final = 2
 """MIGRATE_INFO_TYPE: no Trusted OS requires migration."""
 
 
-class PsciState(State, frozen=True, tag="firmware.psci/2"):
-    """The AffinityInfo of each PE, why it sleeps, and the statistics."""
+class PsciState(State, frozen=True, tag="firmware.psci/3"):
+    """The AffinityInfo of each PE, why it sleeps, the statistics, and whether memory is protected."""
 
     power: tuple[int, ...]
     sleeps: tuple[Sleep | None, ...]
     statistics: StatisticsState
+    protected: bool
 
 
 class PsciService:
@@ -54,6 +56,7 @@ class PsciService:
         self._start = start
         self._statistics = Statistics(machine)
         self.suspend = Suspend(machine, self._statistics, self._is_entry, self._is_alone, enter)
+        self._protection = MemoryProtection(machine)
         self._index_of = {mpidr_affinity(pe.mpidr): pe.index for pe in machine.pes}
         self.power = [AffinityInfo.ON] + [AffinityInfo.ON if start is None else AffinityInfo.OFF] * (
             len(machine.pes) - 1
@@ -64,6 +67,7 @@ class PsciService:
         self.handlers: dict[int, Handler] = {
             Psci.VERSION: self._version,
             **self.suspend.handlers,
+            **self._protection.handlers,
             Psci.CPU_OFF: self._cpu_off,
             Psci.CPU_ON: self._cpu_on,
             Psci.CPU_ON_64: self._cpu_on,
@@ -86,13 +90,19 @@ class PsciService:
 
     def save(self) -> PsciState:
         """The power states, for a snapshot."""
-        return PsciState(tuple(int(state) for state in self.power), self.suspend.save(), self._statistics.save())
+        return PsciState(
+            tuple(int(state) for state in self.power),
+            self.suspend.save(),
+            self._statistics.save(),
+            self._protection.save(),
+        )
 
     def restore(self, state: PsciState) -> None:
         """Restore what :meth:`save` returned."""
         self.power[:] = [AffinityInfo(power) for power in state.power]
         self.suspend.restore(state.sleeps)
         self._statistics.restore(state.statistics)
+        self._protection.restore(state.protected)
 
     def _version(self, pe: "Pe", x: memoryview) -> None:
         x[0] = PSCI_VERSION
@@ -116,10 +126,11 @@ class PsciService:
         self._machine.stop("system reset: PSCI", Halt.RESET)
 
     def _system_reset2(self, pe: "Pe", x: memoryview) -> None:
-        """SYSTEM_WARM_RESET (type 0) acts as SYSTEM_RESET; vendor-specific types do not exist."""
+        """SYSTEM_WARM_RESET (type 0) is SYSTEM_RESET without MEM_PROTECT; vendor-specific types do not exist."""
         if x[1] & 0xFFFF_FFFF:
             x[0] = PsciStatus.INVALID_PARAMETERS
         else:
+            self._protection.disable()
             self._system_reset(pe, x)
 
     def _affinity_info(self, pe: "Pe", x: memoryview) -> None:

@@ -89,6 +89,7 @@ class Machine:
         self.stopped: str | None = None
         self.halt = Halt.PAUSED  # the kind of ``stopped``, while that is not None
         self._nonvolatile = board.nonvolatile
+        self.overwrite = False  # the next reset keeps no DRAM; firmware saves it
         self.fingerprint = saved.fingerprint(board, cpu)
         self.scr = [0] * len(SecurityState)
         self.gic = Gic(board.pes, board.gic.spis, self._signal)
@@ -122,14 +123,16 @@ class Machine:
     def reset(self, reason: str) -> None:
         """Reset the system: everything returns to its power-on state, DRAM too except ``nonvolatile``; time continues.
 
-        No software is left, so ``boot`` must be called again. Earlier snapshots can still be restored.
+        ``overwrite`` is for one reset: it keeps none of DRAM. No software is left, so ``boot`` must be called again.
+        Earlier snapshots can still be restored.
         """
         if self.trace.on:
             self.trace.emit(SystemReset(reason=reason))
         for pe in self.pes:
             pe.reset()
         self._snapshots.touch_all()
-        self.memory.lose(self.nonvolatile)
+        self.memory.lose(() if self.overwrite else self.nonvolatile)
+        self.overwrite = False
         self.programs.clear()
         self.parts.clear()
         self.scr[:] = [0] * len(self.scr)
