@@ -1,8 +1,8 @@
-"""Random calls of several hosts to several Realms: every answer is the model's, and after each call
+"""Random calls of several hosts to several Realms: every answer is the model's (:mod:`rmm_model`), and after each call
 
 * a call that failed has changed nothing, and one that did not has changed nothing that is not its business;
 * the states of the RMM, the GPT and the model agree;
-* a DATA granule and a table are in exactly one table entry, and tables say only what commands put there;
+* a DATA granule and a table are in exactly one table entry; tables hold the descriptors of what the model has there;
 * a DELEGATED granule is zero, and so is one that the Host has got back;
 * no page that the Host can read holds the secret that every DATA granule, REC and Realm register holds.
 """
@@ -10,84 +10,95 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rmm_actions import NAMES, Hosts
+from msgspec import structs
+from rmm_coverage import missing
 from rmm_driver import SECRET, Broken
 from rmm_host import Host
+from rmm_hosts import STARTS, Hosts
+from rmm_shrink import replay, script, shrunk
 
-from cca_platform.errors import MachineStopped
+from cca_arch.descriptors import rtte
+from cca_arch.rmi.v1_0 import Rmi
+from cca_platform.errors import InternalError, MachineStopped
 from cca_platform.memory.ports import Port
-from cca_rmm.objects import rtt
+from cca_rmm.base.command import Command
+from cca_rmm.commands.calls import RealmCall
+from cca_rmm.objects import measurement, rtt
 from cca_rmm.objects.granule import Granules
 from cca_rmm.rmm import Rmm
-from cca_rmm.world import exit
+from cca_rmm.versions.v1_0 import V1_0
+from cca_rmm.world import enter, exit, mmio
 
-SEQUENCE = 2000
-STARTS = {2: Hosts.make_gigabytes, 4: Hosts.make_block}
-"""Seed modulo 5 -> what a sequence starts with: tables that no random calls would fill."""
-
-
-def written(word: int | str) -> str:
-    """A word of the log."""
-    return word if isinstance(word, str) else f"{word:#x}"
+SEQUENCE = 1_500
+PER_CONDITION = 5_000
+"""Each condition has to decide one call in so many."""
+LAST_RESORT = 40
+"""Sequences more, at most, until every condition has been seen."""
 
 
-def play(
-    host: Host,
-    source: Any,
-    calls: int,
-    answers: Counter[tuple[str, int]] | None = None,
-    start: Callable[[Hosts], None] | None = None,
-) -> int:
-    """A sequence from the state after boot, or from what ``start`` makes; the calls made. Broken carries the last."""
+class Differs(Exception):
+    """A sequence that ends in a difference, with the steps that led to it."""
+
+    def __init__(self, what: str, hosts: Hosts) -> None:
+        super().__init__(what)
+        self.steps = list(hosts.done)
+
+
+def play(host: Host, source: Any, calls: int, start: Any = None, focus: list[str] | None = None) -> Hosts:
+    """A sequence of so many random calls from the state after boot, or from what ``start`` makes."""
     hosts = Hosts(host, source)
     try:
-        steps = 0
         if start is not None:
             start(hosts)
-        while hosts.calls < calls and steps < 3 * calls:
+        hosts.focus = focus or []
+        scripted, steps = hosts.calls, 0
+        while hosts.calls < scripted + calls and steps < 4 * calls:
             hosts.step()
             steps += 1
         hosts.everything()
+        hosts.random_calls = hosts.calls - scripted
     except (Broken, MachineStopped) as broken:
-        last = "\n".join(" ".join(map(written, line)) for line in hosts.log[-8:])
-        raise Broken(f"{broken}\nafter {hosts.calls} calls, the last:\n{last}") from broken
+        raise Differs(str(broken), hosts) from broken
     finally:
         hosts.finish()
-    if answers is not None:
-        answers.update(hosts.answers)
-    return hosts.calls
+    return hosts
 
 
 class TestRandomCalls:
-    """Calls with seeds: the failing one can be had again."""
+    """Calls with seeds: the failing ones can be had again, and are few."""
 
-    def test_many(self, property_host: Host, rmm_calls: int, record_property: Any) -> None:
-        """At least --rmm-calls of them; all commands succeed and fail in every way that they have."""
-        total, seed = 0, 0
-        answers: Counter[tuple[str, int]] = Counter()
-        while total < rmm_calls:
+    def test_many(self, property_host: Host, rmm_part: tuple[int, int], record_property: Any) -> None:
+        """None of the calls is answered otherwise than the model says; each condition that can hold has decided one."""
+        part, calls = rmm_part
+        least = max(1, calls // PER_CONDITION)
+        seen: Counter[tuple[str, str]] = Counter()
+        total = number = 0
+        while total < calls or (missing(seen, least) and number < calls // SEQUENCE + LAST_RESORT):
+            seed = part * 1_000 + number
+            focus = [name.lower() for name, _ in missing(seen, least)] if total >= calls else []
+            start = STARTS[number % len(STARTS)]
             try:
-                calls = min(SEQUENCE, rmm_calls - total)
-                total += play(property_host, random.Random(seed), calls, answers, STARTS.get(seed % 5))
-            except Broken as broken:
-                pytest.fail(f"seed {seed}: {broken}")
-            seed += 1
-        record_property("properties.calls", total)
-        if rmm_calls >= 20 * SEQUENCE:
-            for name in {name.upper() for name in NAMES}:
-                assert answers[name, 0] >= 10, f"{name} must succeed now and then"
-            statuses = {(name, status & 0xFF) for name, status in answers}
-            assert len(statuses) >= 2 * len(set(NAMES))
+                hosts = play(property_host, random.Random(seed), SEQUENCE, start, focus)
+            except Differs as differs:
+                steps = shrunk(property_host, differs.steps)
+                pytest.fail(f"seed {seed}: {differs}\n{len(steps)} of {len(differs.steps)} steps do:\n{script(steps)}")
+            total += hosts.random_calls
+            number += 1
+            seen.update(hosts.seen)
+        assert not missing(seen, least), "these conditions decided no call, or too few"
+        record_property("rmm.calls", total)
+        record_property("rmm.least", min(seen.items(), key=lambda item: item[1]))
 
     @given(source=st.randoms(use_true_random=False))
     @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     def test_shrinking(self, property_host: Host, source: random.Random) -> None:
-        """Few calls at a time, drawn by hypothesis: a failure is made small."""
+        """Few calls at a time, drawn by hypothesis."""
         play(property_host, source, 60)
 
 
@@ -113,30 +124,104 @@ def careless(rmm: Rmm, run_ptr: int, record: bytes | bytearray) -> bool:
     return _write_exit(rmm, run_ptr, bytes(record[:0x7F8]) + SECRET.to_bytes(8, "little"))
 
 
-_vmid_free, _write_exit = Rmm.vmid_free, exit.write_exit
+def first_counts(port: Port, at: int, level: int) -> int | None:
+    """A table is what its first entry is."""
+    return int(rtt.entries(port, at)[0])
 
 
-class TestMutants:
-    """The invariants see what they are there for."""
+def empty_children(entry: int, level: int) -> bytes:
+    """A new table forgets the RIPAS that was above it."""
+    return _children(entry if rtte.live(entry) else entry & ~(3 << 5), level)
 
-    @pytest.mark.parametrize(
-        ("target", "name", "mutant", "found"),
-        [
-            (Granules, "release", no_scrub, "is DELEGATED and not zero"),
-            (rtt, "edit", other_entry, "other entries into the RTT"),
-            (rtt, "skip_top", lambda *args, edited=False: 0, "(DESTROY|UNPROTECTED) gave"),
-            (Rmm, "vmid_free", eager, "REALM_CREATE failed and changed"),
-            (exit, "write_exit", careless, "REC_ENTER shows the secret"),
-        ],
-        ids=["no_scrub", "other_entry", "no_top", "half_done", "leak"],
-    )
-    def test_caught(
-        self, property_host: Host, monkeypatch: Any, target: Any, name: str, mutant: Any, found: str
-    ) -> None:
-        """A wrong RMM does not survive a few sequences."""
-        before = property_host.machine.snapshot()
-        monkeypatch.setattr(target, name, mutant)
-        with pytest.raises(Broken, match=found):
-            for seed in range(10):
-                play(property_host, random.Random(seed), SEQUENCE)
-        property_host.machine.restore(before)
+
+_vmid_free, _write_exit, _children = Rmm.vmid_free, exit.write_exit, rtt.children
+_rim_ripas, _finish_ripas = measurement.rim_ripas, enter.finish_ripas
+PATCHES = {
+    "no_scrub": (Granules, "release", no_scrub, "is DELEGATED and not zero"),
+    "other_entry": (rtt, "edit", other_entry, "(has 0x|other entries)"),
+    "no_top": (rtt, "skip_top", lambda *args, edited=False: 0, "(DESTROY|UNPROTECTED) with X0"),
+    "half_done": (Rmm, "vmid_free", eager, "REALM_CREATE failed and changed"),
+    "leak": (exit, "write_exit", careless, "the exit is not"),
+    "fold_anything": (rtt, "common", first_counts, "RTT_FOLD gave 0x0"),
+    "lost_ripas": (rtt, "children", empty_children, "RTT_CREATE: the RTT"),
+    "short_measurement": (
+        measurement, "rim_ripas", lambda algo, rim, base, top: _rim_ripas(algo, rim, base, base), "the RD .* must say"
+    ),
+    "stale_translations": (RealmCall, "invalidate", lambda self, ipa, level: None, "(the exit is not|not zero)"),
+    "no_rejection": (enter, "finish_ripas", lambda rmm, rec, reject: _finish_ripas(rmm, rec, 0), "the exit is not"),
+    "wrong_load": (mmio, "emulated_value", lambda esr, value: value & 0xFFFF_FFFF, "the exit is not"),
+}  # fmt: skip
+"""Defect -> where it is planted, and what says so."""
+
+
+def without(command: Command[Any], *ids: str) -> Command[Any]:
+    """A command that does not ask everything."""
+    return replace(command, checks=tuple(check for check in command.checks if check.id not in ids))
+
+
+def first(command: Command[Any], id: str) -> Command[Any]:
+    """A command that asks one thing too soon."""
+    rest = tuple(check for check in command.checks if check.id != id)
+    named = next(at for at, check in enumerate(rest) if check.id.startswith(("realm_new", "ipa_bound")))
+    return replace(command, checks=(*rest[:named], command.check(id), *rest[named:]))
+
+
+def one_level_up(command: Command[Any], id: str) -> Command[Any]:
+    """A command that answers with the level above."""
+    check = command.check(id)
+    wrong = structs.replace(check, result_index=lambda call: check.result_index(call) - 1)
+    return replace(command, checks=tuple(wrong if it is check else it for it in command.checks))
+
+
+ROWS: dict[str, tuple[Rmi, Callable[[Command[Any]], Command[Any]], str]] = {
+    "order": (Rmi.REC_ENTER, lambda row: first(row, "rec_runnable"), "the specification leaves that open"),
+    "wrong_order": (Rmi.DATA_DESTROY, lambda row: first(row, "rtt_walk"), "DATA_DESTROY gave"),
+    "missing": (Rmi.RTT_SET_RIPAS, lambda row: without(row, "top_bound"), "RTT_SET_RIPAS gave"),
+    "alias": (Rmi.REC_CREATE, lambda row: without(row, "aux_alias"), "REC_CREATE gave"),
+    "running": (Rmi.PSCI_COMPLETE, lambda row: without(row, "target"), "PSCI_COMPLETE gave 0x0"),
+    "fold_level": (Rmi.RTT_FOLD, lambda row: one_level_up(row, "rtt_homo"), "RTT_FOLD gave"),
+    "walk_level": (Rmi.RTT_CREATE, lambda row: one_level_up(row, "rtt_walk"), "RTT_CREATE gave"),
+    "block_level": (Rmi.RTT_FOLD, lambda row: one_level_up(row, "rtt_block_level"), "RTT_FOLD gave"),
+}
+"""Defect -> the row of the command table that has it, and what says so."""
+
+
+class TestDefects:
+    """The run sees what it is there for: a wrong RMM does not survive a few sequences."""
+
+    def found(self, host: Host, says: str) -> None:
+        """Some sequence ends in a difference."""
+        before = host.machine.snapshot()
+        with pytest.raises((Differs, InternalError), match=says):
+            for seed in range(12):
+                play(host, random.Random(seed), 600, STARTS[seed % len(STARTS)])
+        host.machine.restore(before)
+
+    @pytest.mark.parametrize("defect", PATCHES)
+    def test_patched(self, property_host: Host, monkeypatch: Any, defect: str) -> None:
+        """A function of the RMM does something else."""
+        target, name, wrong, says = PATCHES[defect]
+        monkeypatch.setattr(target, name, wrong)
+        self.found(property_host, says)
+
+    @pytest.mark.parametrize("defect", ROWS)
+    def test_rows(self, property_host: Host, monkeypatch: Any, defect: str) -> None:
+        """A row of the command table has another order, misses a check, or answers with another level."""
+        command, wrong, says = ROWS[defect]
+        monkeypatch.setitem(V1_0.commands, command, wrong(V1_0.commands[command]))
+        self.found(property_host, says)
+
+    def test_shrunk(self, property_host: Host, monkeypatch: Any) -> None:
+        """What is left of a sequence that differs is enough to differ, and no step of it can be left out."""
+        command, wrong, _ = ROWS["walk_level"]
+        monkeypatch.setitem(V1_0.commands, command, wrong(V1_0.commands[command]))
+        with pytest.raises(Differs) as caught:
+            for seed in range(4):
+                play(property_host, random.Random(seed), 600)
+        steps = shrunk(property_host, caught.value.steps)
+        assert len(steps) < len(caught.value.steps) // 4
+        scope: dict[str, Any] = {}
+        exec(script(steps), scope)
+        assert replay(property_host, scope["STEPS"]) is not None
+        for at in range(len(steps)):
+            assert replay(property_host, steps[:at] + steps[at + 1 :]) is None
