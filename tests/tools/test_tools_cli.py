@@ -11,7 +11,6 @@ import pytest
 
 from cca_arch.smccc import SMCCC_VERSION
 from cca_tools.cli import main
-from realmlab.payloads import find_payload
 
 Bad = Callable[[Path], list[str]]
 
@@ -117,12 +116,6 @@ class TestSmallCommands:
         assert known["specifications"]["RMM"].startswith("1.0")
         major, minor = SMCCC_VERSION >> 16, SMCCC_VERSION & 0xFFFF
         assert known["specifications"]["SMCCC"].startswith(f"{major}.{minor} ")
-
-    def test_payloads(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Every name that is listed is a file."""
-        assert main(["payloads"]) == 0
-        names = capsys.readouterr().out.split()
-        assert "hello" in names and all(find_payload(name).is_file() for name in names)
 
     def test_trace_show(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A trace file is shown a line an event; --event chooses."""

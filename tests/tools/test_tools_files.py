@@ -73,7 +73,7 @@ class TestOutputs:
 
     def test_same(self, refused: Refused) -> None:
         """Also before the file is there."""
-        world = ["run", "spin", "--world", "ns-el2"]
+        world = ["run", "ns_rmi", "--world", "ns-el2"]
         refused("--uart must not be b/../a, which --trace already writes", *world, "--trace", "a", "--uart", "b/../a")
         refused("--uart must not be a, which --uart already writes", *world, "--uart", "0=a", "--uart", "uart1=a")
 

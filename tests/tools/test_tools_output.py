@@ -15,7 +15,7 @@ COMMANDS: Final[dict[str, list[str]]] = {
     "run": ["hello"],
     "run --json": ["hello", "--json"],
     "run --trace": ["hello", "--trace", "-"],
-    "run --world": ["spin", "--world", "ns-el2", "--max-insns", "1000"],
+    "run --world": ["ns_rmi", "--world", "ns-el2", "--max-insns", "1000"],
     "run --help": [],
     "bench": ["--rows", "no such row"],
     "version": [],

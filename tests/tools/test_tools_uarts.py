@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from cca_platform.board import Board, names
 from cca_tools.cli.uarts import Screen, uart_names
 from realmlab import NsMachine
+from realmlab.payloads import find_payload
 
 PIECES = st.lists(
     st.tuples(st.sampled_from(["uart0", "uart1", "uart2"]), st.sampled_from([b"a", b"b\n", b"\n", b"c\nd"]))
@@ -16,7 +17,7 @@ class TestNames:
     def test_boards(self) -> None:
         """The UARTs of a board are known before the machine is made, in its order."""
         for name in names():
-            with NsMachine("spin", board=name) as machine:
+            with NsMachine(find_payload("spin"), board=name) as machine:
                 assert uart_names(Board.load(name)) == list(machine.uarts)
 
 

@@ -6,21 +6,25 @@ from cca_arch.elf import MAGIC
 from cca_firmware.package.nsimage import NsImage
 from cca_platform.errors import MachineError
 
+from .bundled import World
 from .payloads import find_payload
 from .sizes import parse_address
 
 __all__ = ["load_bias", "parse_image"]
 
 
-def parse_image(text: str) -> NsImage:
-    """Load the image named by ``FILE``, ``FILE@ADDRESS`` or a payload; raises MachineError if there is none."""
+def parse_image(text: str, world: World = "ns-el2") -> NsImage:
+    """Load the image named by ``FILE``, ``FILE@ADDRESS`` or a payload; raises MachineError if there is none.
+
+    A bundled payload without an address must be for ``world``; with one it is data.
+    """
     name, at, number = ("", "", text) if Path(text).is_file() else text.rpartition("@")
     if not at:
         name = number
     elif not name:
         raise MachineError(f"an image must be FILE or FILE@ADDRESS, not {text!r}")
     address = parse_address(number, f"the address of {name}") if at else None
-    path = find_payload(name)
+    path = find_payload(name, None if at else world)
     try:
         return NsImage(path.read_bytes(), address, path.name)
     except FileNotFoundError:

@@ -111,7 +111,7 @@ class Machine(Session):
             if tell is not None:
                 tell(data)
 
-        path = find_payload(payload)
+        path = find_payload(payload, "realm")
         realm = Realm(self, Vmm(self.host, RunOptions(payload=path, on_console=heard, **given)))
         return realm
 

@@ -69,7 +69,7 @@ class NsMachine(Session):
             raise MachineError("there must be an image to run, not none")
         self._boot: dict[str, Any] = {"ns_images": self._images, "ns_entry": given["entry"], "ns_el": given["el"]}
         if given["secure"] is not None:
-            image = parse_image(os.fspath(given["secure"]))
+            image = parse_image(os.fspath(given["secure"]), "secure")
             if image.address is not None:
                 raise MachineError(f"the Secure image must have no address, not {image.address:#x}: the board has it")
             self._boot["secure_image"] = image.data

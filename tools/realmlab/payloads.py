@@ -6,6 +6,8 @@ from pathlib import Path
 
 from cca_platform.errors import MachineError
 
+from .bundled import BUNDLED, PLACES, World
+
 __all__ = ["find_payload", "payload_names"]
 
 _HERE = Path(__file__).resolve().parent
@@ -22,19 +24,31 @@ def payload_names() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*.elf"))
 
 
-def find_payload(payload: str | os.PathLike[str]) -> Path:
+def find_payload(payload: str | os.PathLike[str], world: World | None = None) -> Path:
     """Find the file of a payload: a path, or the name of a bundled payload, with or without ``.elf``.
 
-    A file of that name takes precedence. Raises MachineError for an unknown name.
+    A file of that name takes precedence. Raises MachineError for an unknown name, and for a bundled payload that is not
+    for ``world``.
     """
     path = Path(payload)
     if path.is_file() or not isinstance(payload, str):
         return path
     names = payload_names()
-    if payload.removesuffix(".elf") in names:
-        return _folder() / f"{payload.removesuffix('.elf')}.elf"
+    name = payload.removesuffix(".elf")
+    if name in names:
+        if world is not None:
+            _check_world(name, world)
+        return _folder() / f"{name}.elf"
     if path.exists() or path.name != payload or path.suffix:
         return path
     near = difflib.get_close_matches(payload, names, 1)
     guess = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(names)}"
     raise MachineError(f"payload must be a file or the name of a payload, not {payload!r}; {guess}")
+
+
+def _check_world(name: str, world: World) -> None:
+    known = BUNDLED.get(name)
+    if known is not None and known.world != world:
+        raise MachineError(
+            f"payload {name!r} must run {PLACES[known.world]}, not {PLACES[world]}: {known.command(name)}"
+        )

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cca_platform.board import Board
+from cca_platform.errors import MachineError
 from cca_tools.cli.summary import Outcome, counts, seconds, select
 from cca_tools.cli.uarts import Uarts, uart_names
+from realmlab.bundled import BUNDLED
 from realmlab.ns import NsMachine
 from realmlab.options import BOARD, NsMachineOptions, NsRunOptions, declared
 
@@ -32,6 +34,7 @@ def run_images(
     MachineError for bad input.
     """
     board = Board.load(options.get("board", BOARD.default))
+    _check_needs(images, options)
     with (
         Uarts(uart, uart_names(board), tell) as uarts,
         NsMachine(images, board=board, on_output=uarts.write, **select(options, *declared(NsMachineOptions))) as booted,
@@ -45,6 +48,15 @@ def run_images(
     message = "; ".join(filter(None, (result.message, uarts.lost)))
     rows = _rows(images, result, uarts)
     return Outcome(2 if uarts.lost else result.status, message, rows, _facts(images, result))
+
+
+def _check_needs(images: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Check that a bundled payload has the options that it cannot do without."""
+    for name in images:
+        needed = BUNDLED[name].options.split() if name in BUNDLED else []
+        missing = [word for word in needed if word.startswith("--") and word[2:].replace("-", "_") not in options]
+        if missing:
+            raise MachineError(f"payload {name!r} must have {' and '.join(missing)}: {BUNDLED[name].command(name)}")
 
 
 def _rows(images: Sequence[str], result: "NsResult", uarts: Uarts) -> list[tuple[str, str]]:

@@ -1,11 +1,31 @@
 """``realmlab payloads``."""
 
+import json
+
+from cca_tools.cli.output import Json
+
 __all__ = ["payloads"]
 
 
-def payloads() -> int:
-    """List the bundled payloads."""
+def payloads(as_json: Json = False) -> int:
+    """List the bundled payloads: the world of each, what it shows, its arguments, and how to run it.
+
+    [bold]realmlab run hello[/bold]
+    """
+    from msgspec.structs import asdict
+
+    from realmlab.bundled import BUNDLED, PLACES
     from realmlab.payloads import payload_names
 
-    print("\n".join(payload_names()))
+    known = [(name, BUNDLED[name]) for name in payload_names() if name in BUNDLED]
+    if as_json:
+        rows = [{"name": name, **asdict(one), "command": one.command(name)} for name, one in known]
+        print(json.dumps(rows, indent=2))
+        return 0
+    for world in dict.fromkeys(one.world for one in BUNDLED.values()):
+        print(f"{PLACES[world]}:")
+        for name, one in known:
+            if one.world == world:
+                args = f" [{one.args}]" if one.args else ""
+                print(f"  {name:<17} {one.shows}{args}\n  {'':<17}   {one.command(name)}")
     return 0
