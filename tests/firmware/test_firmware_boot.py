@@ -135,7 +135,7 @@ class TestPsci:
         """PSCI_FEATURES tells success of what is implemented, SMCCC_VERSION included, and of nothing else."""
         known = {fid for fid in (*Psci, 0x8000_0000) if booted.pe.smc(Psci.FEATURES, fid)[0] == PsciStatus.SUCCESS}
         assert {Psci.VERSION, Psci.FEATURES, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET, 0x8000_0000} <= known
-        assert {Psci.MIGRATE, Psci.SET_SUSPEND_MODE, Psci.MEM_PROTECT}.isdisjoint(known)
+        assert {Psci.MIGRATE, Psci.SET_SUSPEND_MODE, Psci.MIGRATE_INFO_UP_CPU}.isdisjoint(known)
 
     @pytest.mark.parametrize(
         ("fid", "reason"),
