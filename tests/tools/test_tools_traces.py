@@ -1,5 +1,6 @@
 """`realmlab trace show`: the head of a trace says whether its events mean what this Realmlab shows."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,84 @@ class TestEvent:
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
         assert main(["trace", "show", str(path), "--event", prefix]) == 0
         assert [line.split()[4] for line in capsys.readouterr().out.splitlines()] == shown
+
+
+CHOICE: list[dict[str, Any]] = [
+    {"seq": seq, "time": time, "pe": pe, "world": world, "el": 2, "event": event}
+    for seq, (time, pe, world, event) in enumerate(
+        [
+            (0, 0, "ns", "rmi.call"), (5, 0, "realm", "rmi.return"), (5, 1, "realm", "rec.enter"),
+            (9, 1, "realm", "rec.exit"), (12, 2, "root", "fault.gpf"), (None, None, None, "run.note"),
+        ]
+    )
+]  # fmt: skip
+
+
+class TestChoice:
+    """Criteria of one kind add up, of several kinds restrict each other."""
+
+    @pytest.mark.parametrize(
+        ("options", "shown"),
+        [
+            ([], [0, 1, 2, 3, 4, 5]),
+            (["--event", "rec.", "--event", "fault"], [2, 3, 4]),
+            (["--pe", "1", "--pe", "2"], [2, 3, 4]),
+            (["--since", "5"], [1, 2, 3, 4]),
+            (["--until", "5"], [0, 1, 2]),
+            (["--since", "5", "--until", "9", "--pe", "1"], [2, 3]),
+            (["--world", "root", "--world", "ns"], [0, 4]),
+            (["--event", "rmi", "--world", "realm"], [1]),
+            (["--pe", "7"], []),
+        ],
+    )
+    def test_options(
+        self, options: list[str], shown: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A record without a time or a PE is shown only if none is asked for."""
+        path = tmp_path / "events.jsonl"
+        path.write_text("".join(json.dumps(record) + "\n" for record in CHOICE))
+        assert main(["trace", "show", str(path), *options]) == 0
+        names = [record["event"] for record in CHOICE]
+        assert capsys.readouterr().out.splitlines() == [render(CHOICE[number]) for number in shown], names
+
+    def test_stdin(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        """A file named - is stdin."""
+        text = json.dumps(CHOICE[0]) + "\n"
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        assert main(["trace", "show", "-"]) == 0
+        assert capsys.readouterr().out == render(CHOICE[0]) + "\n"
+
+
+class TestNotes:
+    """What numbers mean follows after the record."""
+
+    def show(self, capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> list[str]:
+        assert main(["trace", "show", str(path), *options]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    def test_syndrome(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A syndrome is explained; one that is 0 or no number is left alone."""
+        records = [{**PLACE, "event": "rec.exit", "esr": esr} for esr in ("0x92000007", "0x0", "", "0xz", 5, None)]
+        path = tmp_path / "events.jsonl"
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        first, *others = self.show(capsys, path)
+        assert first.endswith(" esr=0x92000007  # data abort from a lower level: translation fault, level 3, on a read")
+        assert not any("#" in line for line in others)
+
+    def test_symbols(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """With the payload, instructions have the names of their functions."""
+        path = tmp_path / "run.jsonl"
+        assert main(["run", "hello", "-q", "--trace", str(path)]) == 0
+        capsys.readouterr()
+        exits = self.show(capsys, path, "--event", "rec.exit", "--symbols", "hello")
+        assert exits and all("; pc is " in line for line in exits if " pc=" in line)
+        assert not any("pc is" in line for line in self.show(capsys, path, "--event", "rec.exit"))
+
+    def test_no_symbols(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """What has none is refused."""
+        for name, message in (("none.elf", "must be a readable file"), (str(tmp_path), "Is a directory")):
+            assert main(["trace", "show", "-", "--symbols", name]) == 2
+            assert message in capsys.readouterr().err
 
 
 JSON = st.recursive(

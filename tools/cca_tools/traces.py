@@ -1,20 +1,27 @@
-"""Read trace files."""
+"""Read trace files, choose from them, and show them with what their numbers mean."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import msgspec
+from msgspec import Struct
 
+from cca_arch.explain import explain_esr
 from cca_platform.errors import MachineError
 from cca_platform.trace.events import SCHEMA, TraceStart, name_of
 from cca_platform.trace.sinks import Console
 from cca_platform.trace.trace import Record
+from realmlab.symbols import Symbols
 
-__all__ = ["read", "show"]
+__all__ = ["Wanted", "note", "read", "show"]
 
 _HEAD: Final = name_of(TraceStart)
 _NONE: Final = type(None)
+_CODE: Final = ("pc", "elr", "vector")
+"""The fields that are addresses of instructions."""
 _PLACE: Final[dict[str, tuple[type, ...]]] = {
     "event": (str,),
     "seq": (int, _NONE),
@@ -26,14 +33,38 @@ _PLACE: Final[dict[str, tuple[type, ...]]] = {
 """What every record begins with."""
 
 
+class Wanted(Struct, frozen=True):
+    """Which records to show: all that are left by each criterion that is given.
+
+    ``events`` are the beginnings of names; ``pes`` are numbers, ``worlds`` names. ``since`` and ``until`` are in ticks,
+    both included. A record without a time or a PE is left out when one is asked for.
+    """
+
+    events: tuple[str, ...] = ()
+    pes: tuple[int, ...] = ()
+    worlds: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+
+    def __contains__(self, record: Record) -> bool:
+        time = record["time"]
+        return (
+            (not self.events or record["event"].startswith(self.events))
+            and (not self.pes or record["pe"] in self.pes)
+            and (not self.worlds or record["world"] in self.worlds)
+            and (self.since is None or (time is not None and time >= self.since))
+            and (self.until is None or (time is not None and time <= self.until))
+        )
+
+
 def read(path: Path) -> Iterator[Record]:
-    """The records of a trace file in order, including its head.
+    """The records of a trace file, or of stdin (``-``), in order, including its head.
 
     Raises MachineError for a line that is not a record, and for another version of the catalogue.
     """
     decode = msgspec.json.Decoder(Record).decode
     try:
-        with path.open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     record = decode(line)
@@ -64,12 +95,37 @@ def _check(path: Path, record: Record) -> None:
         )
 
 
-def show(path: Path, stream: TextIO, prefix: str = "") -> None:
-    """Print the events whose names start with ``prefix`` in readable form."""
+def show(path: Path, stream: TextIO, wanted: Wanted | None = None, symbols: Symbols | None = None) -> None:
+    """Print the records that are wanted in readable form, each with its syndrome in words and its places in the code.
+
+    ``symbols`` are those of the code that ran.
+    """
     sink = Console(stream)
     for record in read(path):
-        if record["event"].startswith(prefix):
-            sink.write(record)
+        if wanted is None or record in wanted:
+            sink.write(record, note(record, symbols))
         if sink.gone:
             return
     sink.close()
+
+
+def note(record: Record, symbols: Symbols | None = None) -> str:
+    """What the numbers of a record mean: a syndrome, and addresses of instructions that ``symbols`` knows."""
+    said = []
+    esr = _number(record.get("esr"))
+    if esr:
+        said.append(explain_esr(esr))
+    for name in _CODE if symbols is not None else ():
+        address = _number(record.get(name))
+        place = None if address is None or symbols is None else symbols.place(address)
+        if place is not None:
+            said.append(f"{name} is {place}")
+    return "; ".join(said)
+
+
+def _number(value: Any) -> int | None:
+    """The number of a word in a record, which is a stranger's: None if there is none."""
+    try:
+        return int(value, 16) if isinstance(value, str) and value.startswith("0x") else None
+    except ValueError:
+        return None

@@ -54,9 +54,13 @@ class Symbols:
         """Format an address as ``0x80000010 <main+0x10>``, or alone if no symbols are loaded or none is near."""
         if "_addresses" not in self.__dict__:
             return f"{address:#x}"
+        place = self.place(address)
+        return f"{address:#x}" if place is None else f"{address:#x} <{place}>"
+
+    def place(self, address: int) -> str | None:
+        """The place of an address, ``main+0x10``; None below the first symbol."""
         at = bisect_right(self._ordered, (address, "\U0010ffff")) - 1
         if at < 0:
-            return f"{address:#x}"
+            return None
         start, name = self._ordered[at]
-        offset = f"+{address - start:#x}" if address != start else ""
-        return f"{address:#x} <{name}{offset}>"
+        return f"{name}+{address - start:#x}" if address != start else name

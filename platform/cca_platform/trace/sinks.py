@@ -140,11 +140,12 @@ class Console:
         self.gone = False
         self._failed: OSError | None = None
 
-    def write(self, record: Record) -> None:
-        """Print a record."""
+    def write(self, record: Record, note: str = "") -> None:
+        """Print a record, and what there is to say of it."""
         if self._failed is None and not self.gone:
+            tail = f"  {_DIM}# {note}{_RESET}" if note and self.colour else f"  # {note}" if note else ""
             try:
-                self.stream.write(render(record, self.colour) + "\n")
+                self.stream.write(render(record, self.colour) + tail + "\n")
             except BrokenPipeError:
                 self.gone = True
             except OSError as error:
