@@ -48,7 +48,8 @@ class TestSyndromes:
     @pytest.mark.parametrize("level", range(4))
     def test_levels(self, level: int) -> None:
         """A fault of a table walk has its level."""
-        for kind in (Fsc.TRANSLATION, Fsc.PERMISSION, Fsc.ACCESS_FLAG, Fsc.ADDRESS_SIZE, Fsc.EXTERNAL_WALK, Fsc.GPF_WALK):
+        walks = Fsc.EXTERNAL_WALK, Fsc.GPF_WALK
+        for kind in (Fsc.TRANSLATION, Fsc.PERMISSION, Fsc.ACCESS_FLAG, Fsc.ADDRESS_SIZE, *walks):
             assert explain_fsc(kind + level).endswith(f", level {level}")
         assert "level" not in explain_fsc(Fsc.EXTERNAL) + explain_fsc(Fsc.ALIGNMENT) + explain_fsc(Fsc.GPF)
 

@@ -148,7 +148,7 @@ class TestNotes:
         assert main(["run", "hello", "-q", "--trace", str(path)]) == 0
         capsys.readouterr()
         exits = self.show(capsys, path, "--event", "rec.exit", "--symbols", "hello")
-        assert exits and all("; pc is " in line for line in exits if " pc=" in line)
+        assert exits and all("pc is " in line for line in exits if " pc=" in line)
         assert not any("pc is" in line for line in self.show(capsys, path, "--event", "rec.exit"))
 
     def test_no_symbols(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
