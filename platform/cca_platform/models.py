@@ -100,6 +100,8 @@ COMMON: Final = (
 """What every model has."""
 
 _MAX: Final = (
+    _row("FEAT_DIT", _PFR0, _SOFT, "PSTATE.DIT; every instruction takes the same time anyway", dit=1),
+    _row("FEAT_SSBS2", _PFR1, _SOFT, "PSTATE.SSBS and SCTLR_ELx.DSSBS; nothing speculates anyway", ssbs=2),
     _row("FEAT_FP16", _PFR0, _ENGINE, "half precision in FP and SIMD", fp=1, advsimd=1),
     _row("FEAT_SHA512", _ISAR0, _ENGINE, "SHA512 instructions", sha2=2),
     _row("FEAT_LSE", _ISAR0, _ENGINE, "atomic operations on memory: CAS, SWP, LDADD and others", atomic=2),
@@ -138,7 +140,7 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
         one.name: one
         for one in (
             Model("a72", "A72", "Armv8.0-A, as Cortex-A72: boots Linux fastest"),
-            Model("max", "MAX", "PAuth, LSE, PAN, UAO and more: what software for Armv8.5-A expects", _MAX),
+            Model("max", "MAX", "PAuth, DIT, SSBS, LSE, PAN and more: what software for Armv8.5-A expects", _MAX),
         )
     }
 )

@@ -166,7 +166,6 @@ class TestBoard:
 class TestCpuModels:
     """``max`` is a CPU with what every RME machine has, so that official builds of test suites run."""
 
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="no model has DIT")
     def test_dit(self) -> None:
         """DIT can be read."""
         assert run(f"{say('A')} .word 0xD53B42A3; {say('D')} {OFF}", cpu="max").console == b"AD"

@@ -57,6 +57,8 @@ class TestTable:
 
 # What each feature lets code do: (words, the lowest level that may). X0 is the address of data, X1 = 0.
 _SAMPLES: dict[str, tuple[int, int]] = {
+    "FEAT_DIT": (0xD503415F, 0),  # MSR DIT, #1
+    "FEAT_SSBS2": (0xD53B42C3, 0),  # MRS X3, SSBS
     "FEAT_FP16": (0x1EE02800, 0),  # FADD H0, H0, H0
     "FEAT_SHA512": (0xCE608020, 0), "FEAT_SHA3": (0xCE000020, 0), "FEAT_SM3": (0xCE60C020, 0),
     "FEAT_SM4": (0xCEC08420, 0), "FEAT_LSE": (0xF8210003, 0),  # LDADD X1, X3, [X0]

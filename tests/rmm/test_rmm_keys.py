@@ -112,6 +112,18 @@ class TestIsolation:
         assert exit.gprs[11] == 1
         assert count > 5
 
+    def test_pstate(self, host: Host) -> None:
+        """PSTATE.DIT and SSBS are a REC's own, too: 0 in a new one, and kept while others run."""
+        read = "mrs x0, s3_3_c4_c2_5; mrs x1, s3_3_c4_c2_6"
+        source = f"{read}; {REPORT}; {load('x5', 1 << 24)}; msr s3_3_c4_c2_5, x5; again: {read}; {REPORT}; b again"
+        realm, other = build(host, source), build(host, source)
+        for one in (realm, other):
+            assert tuple(one.enter().gprs[:2]) == (0, 0)
+        assert tuple(realm.enter().gprs[:2]) == (1 << 24, 0)
+        assert tuple(other.enter().gprs[:2]) == (1 << 24, 0)
+        assert tuple(build(host, source).enter().gprs[:2]) == (0, 0)
+        assert tuple(realm.enter().gprs[:2]) == (1 << 24, 0)
+
     def test_scrubbed(self, host: Host) -> None:
         """After RMI_REC_DESTROY and RMI_GRANULE_UNDELEGATE, no key is in memory that the Host can read."""
         realm = build(host)

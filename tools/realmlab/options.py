@@ -99,7 +99,7 @@ class MachineOptions(TypedDict, total=False):
         str,
         Option(
             default=DEFAULT,
-            help="The CPU model of every PE: a72 boots Linux fastest; max has PAuth, LSE, PAN and more.",
+            help="The CPU model of every PE: a72 boots Linux fastest; max has PAuth, DIT, LSE, PAN and more.",
             check=one_of(*MODELS),
             choices=tuple(MODELS),
         ),

@@ -98,6 +98,8 @@ CONTEXTIDR_EL1: Final = Encoding(3, 0, 13, 0, 1)
 TPIDR_EL1: Final = Encoding(3, 0, 13, 0, 4)
 TPIDR_EL0: Final = Encoding(3, 3, 13, 0, 2)
 TPIDRRO_EL0: Final = Encoding(3, 3, 13, 0, 3)
+DIT: Final = Encoding(3, 3, 4, 2, 5)
+SSBS: Final = Encoding(3, 3, 4, 2, 6)
 RNDR: Final = Encoding(3, 3, 2, 4, 0)
 RNDRRS: Final = Encoding(3, 3, 2, 4, 1)
 

@@ -32,6 +32,7 @@ class Pstate(Bits):
     a = Field(8)
     d = Field(9)
     daif = Field(9, 6)
+    btype = Field(11, 10)
     ssbs = Field(12)
     il = Field(20)
     ss = Field(21)

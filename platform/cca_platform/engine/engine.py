@@ -28,7 +28,7 @@ from cca_arch.sysregs import (
     Mdcr,
     Scr,
 )
-from cca_platform.engine import hooks, maintenance, registers
+from cca_platform.engine import general, hooks, maintenance, registers
 from cca_platform.engine.monitor import Monitor
 from cca_platform.isa.frame import (
     EL1_FRAME,
@@ -204,7 +204,7 @@ class Engine:
         for name, value in _RESET.items():
             self.write_system(REGISTERS[name], value)
         wanted = block[w.P_X : w.P_PSTATE + 1].copy()
-        registers.read_general(self._address)  # its contents: only differences are written back
+        general.read_general(self._address)  # its contents: only differences are written back
         block[w.P_X : w.P_PSTATE + 1] = wanted
 
     def _hook(self, kind: int, callback: int, *extra: int, where: tuple[int, int] = _EVERYWHERE) -> int:
@@ -250,9 +250,9 @@ class Engine:
     def _interrupt(self, uc: int, number: int, data: int) -> None:
         """UC_HOOK_INTR, bypassing the layers of Unicorn's binding, because guest calls are a hot path."""
         try:
-            registers.read_general(self._address)
+            general.read_general(self._address)
             if self._on_interrupt(number):
-                registers.write_general(self._address)
+                general.write_general(self._address)
                 return
         except BaseException as error:  # C code is below, so ``run`` raises it
             self._error = error
@@ -266,7 +266,7 @@ class Engine:
         put there. Exceptions from ``on_interrupt`` are raised here.
         """
         words = self._words
-        registers.write_general(self._address)
+        general.write_general(self._address)
         start, self._before = words[w.P_PC], -1
         if alone or self._stops or self._watched:
             self._watch((_EVERYWHERE,) if alone else [(address, address) for address in self._stops])
@@ -278,14 +278,14 @@ class Engine:
         except UcError:
             if not words[w.P_FAULT_KIND]:
                 raise
-            registers.read_general(self._address)
+            general.read_general(self._address)
             return Stop.REFUSED
         if self._left:
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
             return Stop.LEFT
-        registers.read_general(self._address)
+        general.read_general(self._address)
         if self._before >= 0:
             self.passing = -1 if alone else self._before
             return Stop.BEFORE

@@ -7,7 +7,7 @@ Every function works on the words of :mod:`cca_platform.native.block` and access
 from typing import Final
 
 from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, Cnthctl, Hcr, Pstate, Sctlr, Vector, encodings
-from cca_platform.engine import interrupts, pmu, timers
+from cca_platform.engine import general, interrupts, pmu, timers
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
 from cca_platform.mmu.dram import host_address
@@ -132,6 +132,7 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     if load64(p + 8 * w.P_FEATURES) & w.HAS_PAN and target == 1 and get_system(p, _SCTLR_EL1) & _SPAN == 0:
         kept |= _PAN
     store64(p + 8 * w.P_PC, get_system(p, _VBAR_EL2 if target == 2 else _VBAR_EL1) + offset + kind)
+    kept |= general.speculation(p, target)
     store64(p + 8 * w.P_PSTATE, kept | _MASKED | target << _EL_LOW | _SP)
     store64(p + 8 * w.P_SP, get(p, SP_EL0 + target))
     return endless
@@ -220,6 +221,8 @@ def ON_LOOK(p: int) -> int:
     if load64(p + 8 * w.P_NESTED) >= w.NESTED_SUSPECT and _returned(p) != 0:
         store64(p + 8 * w.P_NESTED, 0)
     m = load64(p + 8 * w.P_MACHINE)
+    if load64(p + 8 * w.P_SIGNALS) & w.SIGNAL_RETURN:
+        general.settle(p)
     if load64(p + 8 * w.P_PMU_LOOK):
         el = level(get(p, PSTATE))
         if el != load64(p + 8 * w.P_PMU_EL):
@@ -287,6 +290,15 @@ def _el2_control(p: int, register: int, word: int) -> int:
     return _answer(p, register, load64(p + 8 * word)) if level(get(p, PSTATE)) == 2 else 0
 
 
+@jit("i8(i8, i8)")
+def _own_mark(p: int, register: int) -> int:
+    """SPSR_EL1 without the mark in PSTATE, if the engine has taken an interrupt with it."""
+    if load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT == 0:
+        return 0
+    spsr = get_system(p, _SPSR_EL1)
+    return _answer(p, register, spsr & ~general.MARK) if spsr & general.MARK and level(get(p, PSTATE)) else 0
+
+
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
     """UC_HOOK_INSN MRS: counter, timers, ISR_EL1, EL2 controls and identification; others are read natively."""
@@ -301,6 +313,8 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
     if encoding == _ISR_EL1:
         pstate = get(p, PSTATE)
         return _answer(p, register, interrupts.pending(p, pstate)) if level(pstate) else 0
+    if encoding == _SPSR_EL1:
+        return _own_mark(p, register)
     if encoding == _HCR_EL2:
         return _el2_control(p, register, w.P_HCR)
     if encoding == _CNTHCTL_EL2:
@@ -350,12 +364,16 @@ def _set_return_state(p: int, spsr: int, value: int) -> int:
     el, highest = level(value), 2 if spsr == _SPSR_EL2 else 1
     if level(get(p, PSTATE)) == 0:
         return 0
+    general.return_ahead(p)
     if value & (_IL | _AARCH32 | _MODE_RESERVED) or el > highest or (el == 0 and value & _SP):
         store64(p + 8 * w.P_SIGNALS, load64(p + 8 * w.P_SIGNALS) | w.SIGNAL_ILLEGAL)
         interrupts.set_budget(p)
-    if value & _AARCH32 == 0:
+    kept = value & ~_AARCH32 | _MODE_RESERVED if value & _AARCH32 else value
+    if load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT:
+        kept &= ~general.MARK
+    if kept == value:
         return 0
-    put_system(p, spsr, value & ~_AARCH32 | _MODE_RESERVED)
+    put_system(p, spsr, kept)
     return 1
 
 

@@ -7,7 +7,7 @@ calls its hook before it checks the exception level and the traps.
 from typing import Final
 
 from cca_arch.sysregs import MAIR_MEMORY, MAIR_NORMAL_NC, Hcr, Par, ParFault, Pstate, Sctlr, encodings
-from cca_platform.engine import interrupts
+from cca_platform.engine import general, interrupts
 from cca_platform.engine.registers import PAR_EL1, PSTATE, drop_code, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level
 from cca_platform.mmu.dram import page_index
@@ -157,6 +157,9 @@ def _maintain(p: int, op1: int, va: int, invalidates: int) -> int:
         store64(p + 8 * w.P_MAINTAINED_PA, page)
         store64(p + 8 * w.P_MAINTAINED_ERA, load64(p + 8 * w.P_TLB_ERA))
         return page
+    if load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT:
+        general.settle(p)
+        pstate = get(p, PSTATE)
     hcr = get_system(p, _HCR_EL2)
     if el == 2 or hcr & (_HCR_TPCP_TPU | _HCR_TGE) == 0:
         store64(p + 8 * w.P_FAULT_VA, va)
@@ -177,7 +180,7 @@ def refused(p: int) -> int:
         return 0
     store64(p + 8 * w.P_FAULT_KIND, 0)
     put_system(p, _HCR_EL2, load64(p + 8 * w.P_TRAPPED_HCR))
-    store64(p + 8 * w.P_PSTATE, load64(p + 8 * w.P_TRAPPED_PSTATE))
+    store64(p + 8 * w.P_PSTATE, load64(p + 8 * w.P_PSTATE) & ~_EL | load64(p + 8 * w.P_TRAPPED_PSTATE) & _EL)
     return 1
 
 

@@ -1,4 +1,4 @@
-"""Native transfer of the engine's registers: single ones, the general-purpose ones, and whole register files.
+"""Native transfer of the engine's registers: single ones, and whole register files.
 
 Calls Unicorn's public C functions through the addresses in the PE block, so that the compiled code can be cached on
 disk. Nothing here imports Unicorn: the register numbers are constants, which the engine checks against Unicorn's own.
@@ -17,11 +17,14 @@ __all__ = [
     "PAR_EL1",
     "PC",
     "PSTATE",
+    "SP",
     "SP_EL0",
     "TB_REMOVE",
     "TLB_FLUSH",
     "UNICORN_REGISTERS",
     "VECTOR",
+    "X0",
+    "X29",
     "XZR",
     "clear_file",
     "drop_code",
@@ -34,11 +37,10 @@ __all__ = [
     "put",
     "put_el2",
     "put_system",
-    "read_general",
     "save_el1",
     "select_sp",
     "store_file",
-    "write_general",
+    "touch",
 ]
 
 X0: Final = 199
@@ -153,48 +155,9 @@ def load_regime(p: int, el: int) -> int:
 
 
 @jit("i8(i8)")
-def read_general(p: int) -> int:
-    """Read X0..X30, SP, PC and PSTATE of the engine into the words from P_X on, with a copy from P_HELD on."""
-    function, engine = load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC)
-    to = p + 8 * w.P_X
-    for number in range(29):
-        call_reg_read(function, engine, X0 + number, to + 8 * number)
-    call_reg_read(function, engine, X29, to + 8 * 29)
-    call_reg_read(function, engine, X29 + 1, to + 8 * 30)
-    call_reg_read(function, engine, SP, to + 8 * 31)
-    call_reg_read(function, engine, PC, to + 8 * 32)
-    store64(to + 8 * 33, 0)
-    call_reg_read(function, engine, PSTATE, to + 8 * 33)
-    store64(p + 8 * w.P_SHADOW_VALID, 0)
-    held = p + 8 * w.P_HELD
-    for number in range(34):
-        store64(held + 8 * number, load64(to + 8 * number))
-    return 0
-
-
-@jit("i8(i8)")
-def write_general(p: int) -> int:
-    """Write those of X0..X30, SP, PC and PSTATE that differ to the engine, before code runs."""
-    store64(p + 8 * w.P_SHADOW_VALID, 0)
-    function, engine = load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC)
-    source, held = p + 8 * w.P_X, p + 8 * w.P_HELD
-    if load64(source + 8 * 33) != load64(held + 8 * 33):
-        call_reg_write(function, engine, PSTATE, source + 8 * 33)
-        _write_system(p, _TPIDR_EL3, 0)  # any system register write makes Unicorn re-evaluate PSTATE
-        store64(held + 8 * 33, load64(source + 8 * 33))
-    for number in range(33):
-        value = load64(source + 8 * number)
-        if value != load64(held + 8 * number):
-            register = X0 + number
-            if number >= 29:
-                register = X29 + number - 29
-            if number == 31:
-                register = SP
-            if number == 32:
-                register = PC
-            call_reg_write(function, engine, register, source + 8 * number)
-            store64(held + 8 * number, value)
-    return 0
+def touch(p: int) -> int:
+    """Make the engine re-evaluate PSTATE, as the write of any system register does."""
+    return _write_system(p, _TPIDR_EL3, 0)
 
 
 @jit("i8(i8)")

@@ -118,6 +118,7 @@ P_TRAPPED_HCR: Final = PE.word("with P_FAULT_KIND 3: the engine's HCR_EL2, which
 P_TRAPPED_PSTATE: Final = PE.word("likewise its PSTATE: EL2 has no traps, so it traps as EL1")
 P_DROPS_SEEN: Final = PE.word("value of M_DROPS up to which this PE has dropped code")
 P_FEATURES: Final = PE.word("what the CPU model has: HAS_*")
+P_SOFT_EL: Final = PE.word("the level when PSTATE was last written with its mark: see engine.general")
 P_ID_TABLE: Final = PE.word("address of 64 words: the ID registers with CRm 0 to 7, op2 0 to 7")
 P_SCRATCH: Final = PE.words(12, "for register transfers")
 P_VMPIDR: Final = PE.word("VMPIDR_EL2 as EL2 in Python set it")
@@ -199,6 +200,7 @@ HAS_PAN: Final = 1  # FEAT_PAN2
 HAS_PAUTH: Final = 2  # FEAT_PAuth: keys, and the controls of HCR_EL2 and SCR_EL3
 HAS_LOR: Final = 4  # FEAT_LOR
 HAS_DPB: Final = 8  # FEAT_DPB2
+HAS_SOFT: Final = 16  # FEAT_DIT and FEAT_SSBS2, which the engine does not know
 
 # -- signals ------------------------------------------------------------------------------------------------------
 SIGNAL_G0: Final = 1  # from the interrupt controller: a physical interrupt of Group 0,
@@ -209,4 +211,5 @@ SIGNAL_VIRQ: Final = 8  # and virtual interrupts of list registers
 SIGNAL_VFIQ: Final = 16
 SIGNAL_GIC: Final = 31  # all of them
 SIGNAL_SERROR: Final = 64  # a physical SError
+SIGNAL_RETURN: Final = 256  # an exception return of EL2 or EL1 has to be noticed: see engine.general
 SIGNAL_ILLEGAL: Final = 128  # an exception return may have set PSTATE.IL: never goes away, so look at every block

@@ -18,7 +18,7 @@ from cca_platform.isa.features import feature_of
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, decode_system, iss_sysreg
 from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
-from cca_platform.pe import delivery, pmu
+from cca_platform.pe import delivery, pmu, soft
 from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
 from cca_platform.pe.levels import SMC_0, take_program
 from cca_platform.pe.mmio import ELSEWHERE, emulate
@@ -175,7 +175,7 @@ def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
     """
     op0, op1, crn, crm, op2 = encoding = instruction.encoding
     if instruction.kind not in _MOVES or op0 != 3:
-        return False
+        return _soft(pe, instruction)
     is_read, rt, x = instruction.kind is SystemKind.MRS, instruction.rt, pe.x
     value = 0 if is_read or rt == 31 else x[rt]
     if (crn == 12 and crm >= 8) or encoding == encodings.ICC_PMR_EL1:
@@ -208,11 +208,19 @@ def _moved(pe: "Pe", instruction: SystemInstruction) -> bool:
             interrupts.set_budget(pe.address)
             return True
     else:
-        return False
+        return _soft(pe, instruction)
     if is_read and rt != 31:
         x[rt] = value
     _step_over(pe)
     return True
+
+
+def _soft(pe: "Pe", instruction: SystemInstruction) -> bool:
+    """Do an MRS or MSR of a PSTATE bit that the engine lacks."""
+    done = soft.moved(pe.words, pe.x, instruction)
+    if done:
+        _step_over(pe)
+    return done
 
 
 def _step_over(pe: "Pe") -> None:
