@@ -11,6 +11,7 @@ from cca_platform.board import Board
 from cca_platform.clock import Clock
 from cca_platform.errors import InstructionLimit
 from cca_platform.halt import Halt
+from cca_platform.machine import scheduler
 from cca_platform.machine.events import EventQueue
 from cca_platform.machine.scheduler import Scheduler
 from cca_platform.memory.memory import Memory
@@ -233,3 +234,17 @@ class TestMachine:
         with pytest.raises(InstructionLimit):
             bench.machine.run(4 * TURN)
         assert [pe.retired for pe in bench.machine.pes[:2]] == [2 * TURN, 2 * TURN]
+
+    def test_long_wait(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A PE may wait for thousands of turns of another: that is not without end, as exceptions are."""
+        monkeypatch.setattr(scheduler, "_TURN", 20)
+        bench.place(0x8010_0000, "loop: b loop")
+        bench.place(0x8010_1000, "wfi; loop: b loop")
+        pes = bench.machine.pes[:2]
+        for pe, code in zip(pes, (0x8010_0000, 0x8010_1000), strict=True):
+            pe.elr, pe.spsr = code, 0x3C5
+            pe.eret(pe.security, 1)
+        with pytest.raises(InstructionLimit):
+            bench.machine.run(300_000)
+        assert pes[1].waiting and not pes[1].stuck
+        assert pes[1].retired == 1 and pes[0].retired > 290_000

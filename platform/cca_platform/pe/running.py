@@ -83,7 +83,8 @@ def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool
         limit = inputs.limit(limit)
     if _comes_first(pe, resumes):
         return
-    pe.count_fruitless()
+    if not pe.waiting:  # a PE that waits is none that is stuck, however long the others run
+        pe.count_fruitless()
     if pe.stuck or pe.asleep():
         _wait(pe)
         return
