@@ -41,6 +41,7 @@ def boot(
     ns_image: bytes | None = None,
     ns_entry: int | None = None,
     ns_el: int = 2,
+    ns_x0: int = 0,
     secure_image: bytes | None = None,
     fip: bytes | None = None,
     root_digest: bytes | None = None,
@@ -51,10 +52,10 @@ def boot(
     ``rmm`` is the RMM as a program. Non-secure EL2 is either ``ns_program`` (Python; every PE is on) or ``ns_images``
     (see :func:`cca_firmware.package.nsimage.lay_out`; the primary PE is ready to run at ``ns_entry`` or at the images'
     entry point, PSCI starts the others). ``ns_image`` is one image without an address. ``ns_el`` is 2, or 1 for images
-    that start at EL1 without EL2 software. ``secure_image`` is a Secure payload for S-EL1, an ELF file or raw bytes
-    (see :mod:`cca_arch.tsp`), started on each PE before Non-secure software. ``fip`` is the package to boot from and
-    ``root_digest`` the hash in BL1's ROM; both default to those of the given programs. ``rmm_el3`` is the version of
-    the RMM-EL3 interface that BL31 is built for, if the RMM needs one other than 0.4.
+    that start at EL1 without EL2 software; they find ``ns_x0`` in X0. ``secure_image`` is a Secure payload for S-EL1,
+    an ELF file or raw bytes (see :mod:`cca_arch.tsp`), started on each PE before Non-secure software. ``fip`` is the
+    package to boot from and ``root_digest`` the hash in BL1's ROM; both default to those of the given programs.
+    ``rmm_el3`` is the version of the RMM-EL3 interface that BL31 is built for, if the RMM needs one other than 0.4.
     """
     ns = [*ns_images] if ns_image is None else [NsImage(ns_image), *ns_images]
     if (ns_program is None) == (not ns):
@@ -71,7 +72,7 @@ def boot(
     machine.install(SecurityState.REALM, 2, rmm)
     if ns_program is not None:
         machine.install(SecurityState.NON_SECURE, 2, ns_program)
-    firmware = Firmware(machine, bl2, NsEntry(ns_el, bool(ns)), rmm_el3)
+    firmware = Firmware(machine, bl2, NsEntry(ns_el, bool(ns)), rmm_el3, ns_x0)
     firmware.start()
     _drive(firmware)
     return firmware

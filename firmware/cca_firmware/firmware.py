@@ -44,16 +44,17 @@ class FirmwareState(State, frozen=True, tag="firmware/1"):
 class Firmware:
     """The resident firmware of a machine: the monitor and its services, the event log, and locations.
 
-    ``rmm_el3`` is the version of the RMM-EL3 interface.
+    ``rmm_el3`` is the version of the RMM-EL3 interface, ``ns_x0`` what Non-secure software finds in X0 on the first PE.
     :meth:`start` begins to start the worlds; ``booted`` tells when that is complete. The machine's part ``firmware``
     keeps the state for snapshots.
     """
 
-    def __init__(self, machine: "Machine", handover: "FromBl2", ns_entry: "NsEntry", rmm_el3: int) -> None:
+    def __init__(self, machine: "Machine", handover: "FromBl2", ns_entry: "NsEntry", rmm_el3: int, ns_x0: int) -> None:
         stage(machine, "BL31", handover.bl31)
         self._machine = machine
         self._handover = handover
         self._ns_is_code = ns_entry.is_code
+        self._ns_x0 = ns_x0
         self.event_log = handover.event_log
         self.shared_page = manifest.shared_page(machine.board)
         self.tables = GranuleTables(machine.memory)
@@ -142,7 +143,7 @@ class Firmware:
         shared.write(page, manifest.build(machine.board, page))
         stage(machine, "RMM", self._handover.rmm, version=self.monitor.rmmd.interface)
         for pe in self._started():
-            self.monitor.rmmd.boot(pe, self._handover.entry, 0)
+            self.monitor.rmmd.boot(pe, self._handover.entry, self._ns_x0)
         stage(machine, "BL33", self._handover.entry, version=PSCI_VERSION)
 
     # -- snapshots --------------------------------------------------------------------------------------------------

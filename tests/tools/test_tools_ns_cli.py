@@ -226,6 +226,8 @@ BAD = {
     "range": (["IMAGE", "--nonvolatile", "4K"], "a range must be BASE:SIZE"),
     "odd size": (["IMAGE", "--nonvolatile", "0x90000000:much"], "a size must be a number"),
     "not DRAM": (["IMAGE", "--nonvolatile", "0:4K"], "nonvolatile memory must lie in"),
+    "no file of it": (["IMAGE", "--nonvolatile", "0x90000000:4K="], "--nonvolatile must be BASE:SIZE or BASE:SIZE="),
+    "no tree": (["IMAGE", "--dtb", "none.dtb"], "--dtb must name a readable file, or be auto, not 'none.dtb'"),
     "expect": (["IMAGE", "--expect", "("], "--expect must be a regular expression, not '('"),
     "reject": (["IMAGE", "--reject", "["], "--reject must be a regular expression, not '['"),
     "limit": (["IMAGE", "--timeout-insns", "0"], "--max-insns must be 1 or more, not 0"),

@@ -132,7 +132,7 @@ class TestRead:
             (RealmOptions, {"memory": 1 << 30}, 1 << 30),
             (RealmOptions, {"deny_cpu_on": [2, 1]}, (2, 1)),
             (NsMachineOptions, {"entry": "0x88000000"}, 0x8800_0000),
-            (NsMachineOptions, {"nonvolatile": ["0x90000000:4K", (5, 6)]}, [(0x9000_0000, 4096), (5, 6)]),
+            (NsMachineOptions, {"nonvolatile": ["0x90000000:4K", (5, 6)]}, [(0x9000_0000, 4096, None), (5, 6, None)]),
         ],
     )
     def test_forms(self, table: type, given: dict[str, Any], value: object) -> None:

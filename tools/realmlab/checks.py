@@ -65,9 +65,31 @@ def address(name: str, value: Any) -> int:
     return value if isinstance(value, int) else parse_address(value, "the entry")
 
 
-def ranges(name: str, value: Any) -> list[tuple[int, int]]:
-    """A list of (base, size) pairs or strings such as 0x90000000:64K."""
-    return [parse_range(one) if isinstance(one, str) else (one[0], one[1]) for one in value]
+def ranges(name: str, value: Any) -> list[tuple[int, int, Path | None]]:
+    """A list of (base, size), (base, size, file), or strings such as 0x90000000:64K or 0x90000000:64K=FILE.
+
+    A file belongs to one range, which shares no memory with another.
+    """
+    found: list[tuple[int, int, Path | None]] = []
+    for one in several(name, value):
+        base, size, file = _range(name, one)
+        for other, others, path in found:
+            if file is not None and path is not None and os.path.realpath(file) == os.path.realpath(path):
+                raise MachineError(f"`{name}` must name each file once, not {str(file)!r} twice")
+            if (file or path) and base < other + others and other < base + size:
+                raise MachineError(f"`{name}` must name ranges apart, not those at {other:#x} and {base:#x}")
+        found.append((base, size, file))
+    return found
+
+
+def _range(name: str, one: Any) -> tuple[int, int, Path | None]:
+    if not isinstance(one, str):
+        base, size, *rest = one
+        return base, size, Path(rest[0]) if rest else None
+    text, named, file = one.partition("=")
+    if named and not file:
+        raise MachineError(f"`{name}` must be BASE:SIZE or BASE:SIZE=FILE, not {one!r}")
+    return (*parse_range(text), Path(file) if file else None)
 
 
 def seconds(name: str, value: Any) -> float:

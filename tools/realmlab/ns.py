@@ -21,7 +21,9 @@ from cca_rmm.rmm import Rmm
 from .checks import COUNT, at_least
 from .console import Consoles, NotSeen, Watch, sent
 from .cpu import Cpu, Registers
+from .devicetree import place, tree
 from .images import load_bias, parse_image
+from .kept import KeptFiles
 from .options import BOARD, NsMachineOptions, NsRunOptions, RunOptions, read, takes
 from .results import End, NsResult, Reason, judge
 from .session import Session
@@ -41,8 +43,10 @@ class NsMachine(Session):
     ``images`` are what to load. Each is the path of an ELF file (loaded where its program headers say) or of a raw
     image, ``FILE@ADDRESS``, the name of a bundled payload, or an ``NsImage``. Execution starts at ``entry``, by default
     the entry point of the first ELF file, else the first raw image. Code that starts at EL1 has no EL2 above it.
-    ``nonvolatile`` are ranges of DRAM: (base, size), or ``BASE:SIZE`` with units. Raises MachineError, which says what
-    is wrong and how to fix it.
+    ``nonvolatile`` are ranges of DRAM: (base, size), or ``BASE:SIZE`` with units; with a file, (base, size, file) or
+    ``BASE:SIZE=FILE``, they begin with its contents, and :meth:`close` writes them back. ``dtb`` is a device tree in a
+    file, or ``"auto"`` for one of the board; X0 points to it. Raises MachineError, which says what is wrong and how to
+    fix it.
 
     ::
 
@@ -73,18 +77,33 @@ class NsMachine(Session):
             if image.address is not None:
                 raise MachineError(f"the Secure image must have no address, not {image.address:#x}: the board has it")
             self._boot["secure_image"] = image.data
+        self._kept = KeptFiles(given["nonvolatile"])
         super().__init__(board, given)
-        kept = (Bank(base, size) for base, size in given["nonvolatile"])
+        kept = [Bank(base, size) for base, size, _ in given["nonvolatile"]]
         self._why: Reason | None = None
         self._wall = _NO_WALL
         tell = given["on_output"]
         self._consoles = Consoles(self.platform, self._seen, None if tell is None else self._calls.guarded(tell))
         try:
             self.platform.nonvolatile = (*self.platform.board.nonvolatile, *kept)
+            if given["dtb"] is not None:
+                self._give_tree(given["dtb"])
+            self._kept.load(self.platform.memory)
             self._start()
         except BaseException:
             self.close()
             raise
+
+    def _give_tree(self, dtb: str | os.PathLike[str]) -> None:
+        """Load a device tree beside the images, and let X0 point to it."""
+        platform, boot = self.platform, self._boot
+        blob = tree(dtb, platform.board)
+        blob = place(blob, self._images, platform.board, boot["ns_entry"], platform.nonvolatile)
+        boot |= {"ns_images": [*self._images, blob], "ns_x0": blob.address}
+
+    def write_nonvolatile(self) -> None:
+        """Write nonvolatile memory that has changed to its files; raises MachineError if that fails."""
+        self._kept.write(self.platform.memory)
 
     def _start(self) -> None:
         """Boot from reset."""
@@ -256,6 +275,9 @@ class NsMachine(Session):
 
     def _files(self) -> Iterable[tuple[bytes, int]]:
         return ((image.data, load_bias(image)) for image in self._images)
+
+    def _leave(self) -> None:
+        self.write_nonvolatile()
 
     def _unfinished(self) -> dict[str, str]:
         """The unfinished line of each UART that has one, usually a prompt."""

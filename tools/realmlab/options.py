@@ -290,8 +290,22 @@ class NsMachineOptions(MachineOptions, total=False):
         Option(default=None, help="Run this at Secure EL1.", metavar="IMAGE", complete=payload_completion),
     ]
     nonvolatile: Annotated[
-        Iterable[tuple[int, int] | str],
-        Option(default=(), help="DRAM that survives a system reset.", metavar="BASE:SIZE", many=True, check=ranges),
+        Iterable[tuple[int, int] | tuple[int, int, str | os.PathLike[str]] | str],
+        Option(
+            default=(),
+            help="DRAM that survives a system reset; with a file, also from one run to the next.",
+            metavar="BASE:SIZE[=FILE]",
+            many=True,
+            check=ranges,
+        ),
+    ]
+    dtb: Annotated[
+        str | os.PathLike[str] | None,
+        Option(
+            default=None,
+            help="Give the images a device tree, by X0: this file, or with auto one of the board.",
+            metavar="FILE|auto",
+        ),
     ]
     on_output: Annotated[
         Callable[[str, bytes], object] | None,

@@ -199,12 +199,21 @@ class Session:
         """Restore what ``_save`` returned."""
 
     def close(self) -> None:
-        """Shut the machine down and free its memory; raises MachineError if the trace file is incomplete."""
+        """Shut the machine down and free its memory; raises MachineError if the trace file is incomplete.
+
+        Or a file of nonvolatile memory.
+        """
         if not self._calls.close():
             return
-        self.platform.close()
-        if self._owns_trace:
-            self.trace.close()
+        try:
+            self._leave()
+        finally:
+            self.platform.close()
+            if self._owns_trace:
+                self.trace.close()
+
+    def _leave(self) -> None:
+        """Keep what outlasts the machine."""
 
     def __enter__(self) -> Self:
         return self

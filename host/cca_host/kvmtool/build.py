@@ -1,9 +1,10 @@
 """Building a Realm for a payload: checks of its options, and construction in the order of measurement."""
 
+from cca_arch.devicetree import flatten
 from cca_arch.rmi.v1_0 import mpidr_of
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm import System, Vm
-from cca_host.kvmtool.devicetree import flatten, realm_tree
+from cca_host.kvmtool.devicetree import realm_tree
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
 from cca_host.kvmtool.loader import Image
 from cca_host.kvmtool.options import RunOptions

@@ -43,11 +43,21 @@ def run_images(
         gc.freeze()
         gc.enable()
         result = booted.run(**select(options, *declared(NsRunOptions)))
+        lost = [uarts.lost, _keep(booted)]
         if tell is not None and sys.stdout.isatty() and not (result.console or b"\n").endswith(b"\n"):
             tell(b"\n")
-    message = "; ".join(filter(None, (result.message, uarts.lost)))
+    message = "; ".join(filter(None, (result.message, *lost)))
     rows = _rows(images, result, uarts)
-    return Outcome(2 if uarts.lost else result.status, message, rows, _facts(images, result))
+    return Outcome(2 if any(lost) else result.status, message, rows, _facts(images, result))
+
+
+def _keep(machine: NsMachine) -> str:
+    """Write the files of nonvolatile memory; returns what went wrong."""
+    try:
+        machine.write_nonvolatile()
+    except MachineError as error:
+        return str(error)
+    return ""
 
 
 def _check_needs(images: Sequence[str], options: Mapping[str, Any]) -> None:

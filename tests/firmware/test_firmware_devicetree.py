@@ -1,0 +1,110 @@
+"""The device tree of a board, read back by an independent parser."""
+
+from dataclasses import replace
+from typing import Any
+
+import fdt
+import pytest
+
+from cca_arch.devicetree import checked, flatten
+from cca_arch.psci import mpidr_affinity
+from cca_firmware.package.devicetree import board_tree
+from cca_platform.board import Board, names
+
+
+def tree(board: Board | str) -> Any:
+    return fdt.parse_dtb(checked(flatten(board_tree(Board.load(board) if isinstance(board, str) else board))))
+
+
+def numbers(cells: list[int]) -> list[int]:
+    """Pairs of cells as 64-bit numbers."""
+    return [high << 32 | low for high, low in zip(cells[::2], cells[1::2], strict=True)]
+
+
+def value(found: Any, path: str, name: str) -> Any:
+    return found.get_node(path).get_property(name).data
+
+
+@pytest.mark.parametrize("name", names())
+class TestBoards:
+    """Every bundled board."""
+
+    def test_cpus(self, name: str) -> None:
+        """A CPU for each PE, by its affinity, started by PSCI."""
+        found, board = tree(name), Board.load(name)
+        cpus = found.get_node("/cpus").nodes
+        assert [node.get_property("reg").data for node in cpus] == [[mpidr_affinity(mpidr)] for mpidr in board.pes]
+        assert {node.get_property("enable-method").data[0] for node in cpus} == {"psci"}
+        assert value(found, "/psci", "method") == ["smc"]
+
+    def test_memory(self, name: str) -> None:
+        """All banks of DRAM; what the firmware has is reserved, and nothing else."""
+        found, board = tree(name), Board.load(name)
+        banks = [
+            numbers(node.get_property("reg").data) for node in found.root.nodes if node.name.startswith("memory@")
+        ]
+        assert banks == [[bank.base, bank.size] for bank in board.banks]
+        reserved = found.get_node("/reserved-memory")
+        assert [numbers(node.get_property("reg").data) for node in reserved.nodes] == [
+            [region.base, region.size] for region in board.regions
+        ]
+        assert all(node.exist_property("no-map") for node in reserved.nodes)
+
+    def test_interrupts(self, name: str) -> None:
+        """The interrupt controller, the timers of a PE and its PMU, as PPIs: INTID - 16."""
+        found, gic = tree(name), Board.load(name).gic
+        node = f"/interrupt-controller@{gic.distributor:x}"
+        assert numbers(value(found, node, "reg")) == [gic.distributor, 0x1_0000, gic.redistributors, 8 * 0x2_0000]
+        assert value(found, "/", "interrupt-parent") == value(found, node, "phandle")
+        assert value(found, "/timer", "interrupts") == [1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4]
+        assert value(found, "/pmu", "interrupts") == [1, 7, 4]
+
+    def test_devices(self, name: str) -> None:
+        """Each UART, clock and watchdog that Non-secure software has, where the board has it, and no other."""
+        found, board = tree(name), Board.load(name)
+        kinds = {"pl011": "arm,pl011", "pl031": "arm,pl031", "sp805": "arm,sp805"}
+        for kind, compatible in kinds.items():
+            rows = [row for row in board.devices if row.kind == kind]
+            mine = [row for row in rows if len(row.pases) == 4]
+            nodes = [node for node in found.root.nodes if _compatible(node) == compatible]
+            assert [numbers(node.get_property("reg").data)[0] for node in nodes] == [row.base for row in mine]
+            assert [node.get_property("interrupts").data for node in nodes] == [[0, row.irq - 32, 4] for row in mine]
+
+    def test_references(self, name: str) -> None:
+        """Every clock that a device names is there, once for each rate; the console is a UART of the tree."""
+        found = tree(name)
+        clocks = [node for node in found.root.nodes if _compatible(node) == "fixed-clock"]
+        handles = [node.get_property("phandle").data[0] for node in clocks]
+        assert len({node.get_property("clock-frequency").data[0] for node in clocks}) == len(clocks)
+        having = (node.get_property("clocks").data for node in found.root.nodes if node.exist_property("clocks"))
+        used = {handle for handles in having for handle in handles}
+        assert used == set(handles)
+        assert found.exist_node(value(found, "/chosen", "stdout-path")[0])
+        assert found.exist_node(value(found, "/aliases", "serial0")[0])
+
+
+class TestFvp:
+    def test_memory_mapped_timer(self) -> None:
+        """The generic timer has its control frame, and the frame that is not Secure."""
+        found = tree("fvp")
+        assert numbers(value(found, "/timer@2a810000", "reg")) == [0x2A81_0000, 0x1_0000]
+        frames = found.get_node("/timer@2a810000").nodes
+        assert [node.name for node in frames] == ["frame@2a830000"]
+        assert frames[0].get_property("frame-number").data == [1]
+        assert frames[0].get_property("interrupts").data == [0, 26, 4]
+
+    def test_generic_watchdog(self) -> None:
+        """Its refresh frame comes first."""
+        assert numbers(value(tree("fvp"), "/watchdog@2a440000", "reg"))[::2] == [0x2A45_0000, 0x2A44_0000]
+
+
+class TestOther:
+    def test_aff3(self) -> None:
+        """An affinity with Aff3 takes two cells."""
+        found = tree(replace(Board.load("virt"), pes=(0x8000_0000, 0x12_8000_0001)))
+        assert value(found, "/cpus", "#address-cells") == [2]
+        assert [node.get_property("reg").data for node in found.get_node("/cpus").nodes] == [[0, 0], [0x12, 1]]
+
+
+def _compatible(node: Any) -> str:
+    return node.get_property("compatible").data[0] if node.exist_property("compatible") else ""
