@@ -69,6 +69,7 @@ class Sp804(Device):
         self._hz: int = row.options.get("clock_hz", 1_000_000)
         self._controller = wiring.device(row.options["controller"]) if "controller" in row.options else None
         self._first: int = row.options.get("first", 0)
+        self._times: dict[tuple[int, int], Timebase] = {}
         if self._controller is not None:
             self._controller.attach(self)
         self._stop()
@@ -87,7 +88,11 @@ class Sp804(Device):
     def _time(self, timer: int) -> Timebase:
         """The clock that a timer counts."""
         hz = self._hz if self._controller is None else self._controller.rate(self._first + timer)
-        return Timebase(self.wiring, hz, _DIVIDERS[self._control(timer) >> _PRESCALE & 3])
+        divider = _DIVIDERS[self._control(timer) >> _PRESCALE & 3]
+        found = self._times.get((hz, divider))
+        if found is None:
+            found = self._times[hz, divider] = Timebase(self.wiring, hz, divider)
+        return found
 
     def _control(self, timer: int) -> int:
         return self.values[_CONTROL + _SECOND * timer]
@@ -111,10 +116,12 @@ class Sp804(Device):
     def settle(self) -> None:
         """Count the edges so far."""
         for timer in (0, 1):
+            if not self._control(timer) & _ENABLE:
+                continue
             edge = self._time(timer).now()
             steps, self._edge[timer] = edge - self._edge[timer], edge
             zero = self._to_zero(timer)
-            if not steps or not self._control(timer) & _ENABLE or zero is None:
+            if not steps or zero is None:
                 continue
             if steps < zero:
                 self._count[timer] = zero - steps

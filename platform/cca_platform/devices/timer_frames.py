@@ -24,22 +24,31 @@ _ENABLE, _IMASK, _ISTATUS = CntCtl.enable.mask, CntCtl.imask.mask, CntCtl.istatu
 _CNTACR: Final = sum(field.mask for field in Cntacr.fields().values())
 _CNTEL0ACR: Final = sum(field.mask for field in Cntel0acr.fields().values())
 _NUMBERS: Final = range(COUNTER_FRAMES)
-_ACR, _VOFF = CntCtlBase.CNTACR, CntCtlBase.CNTVOFF
-_PHYSICAL, _VIRTUAL = CntBase.CNTP_CVAL, CntBase.CNTV_CVAL
+_NSAR, _ACR, _VOFF = int(CntCtlBase.CNTNSAR), int(CntCtlBase.CNTACR), int(CntCtlBase.CNTVOFF)
+_PHYSICAL, _VIRTUAL = int(CntBase.CNTP_CVAL), int(CntBase.CNTV_CVAL)
 _TVAL: Final = CntBase.CNTP_TVAL - CntBase.CNTP_CVAL  # of both timers
 _CTL: Final = CntBase.CNTP_CTL - CntBase.CNTP_CVAL
+_EL0ACR: Final = int(CntBase.CNTEL0ACR)
 
-_NEEDS: Final = {
-    CntBase.CNTPCT: (Cntacr.rpct.mask, Cntel0acr.el0pcten.mask),
-    CntBase.CNTVCT: (Cntacr.rvct.mask, Cntel0acr.el0vcten.mask),
-    CntBase.CNTFRQ: (Cntacr.rfrq.mask, Cntel0acr.el0pcten.mask | Cntel0acr.el0vcten.mask),
-    CntBase.CNTVOFF: (Cntacr.rvoff.mask, 0),
-    **dict.fromkeys((_PHYSICAL, _PHYSICAL + _TVAL, _PHYSICAL + _CTL), (Cntacr.rwpt.mask, Cntel0acr.el0pten.mask)),
-    **dict.fromkeys((_VIRTUAL, _VIRTUAL + _TVAL, _VIRTUAL + _CTL), (Cntacr.rwvt.mask, Cntel0acr.el0vten.mask)),
-}
-"""The bits of CNTACR<n> and CNTEL0ACR, one of which lets software access a register."""
-_OF_VIRTUAL: Final = (CntBase.CNTVCT, CntBase.CNTVOFF, _VIRTUAL, _VIRTUAL + _TVAL, _VIRTUAL + _CTL)
-_WIDE: Final = (CntBase.CNTPCT, CntBase.CNTVCT, CntBase.CNTVOFF, _PHYSICAL, _VIRTUAL)
+
+def _rules() -> dict[int, tuple[int, int, bool]]:
+    """By the offset of a word: the bits of CNTACR<n> and CNTEL0ACR, one of which lets software access it.
+
+    The last item is whether it belongs to the virtual timer.
+    """
+    either = Cntel0acr.el0pcten.mask | Cntel0acr.el0vcten.mask
+    rows = (
+        ((CntBase.CNTPCT, CntBase.CNTPCT + 4), Cntacr.rpct, Cntel0acr.el0pcten.mask, False),
+        ((CntBase.CNTVCT, CntBase.CNTVCT + 4), Cntacr.rvct, Cntel0acr.el0vcten.mask, True),
+        ((CntBase.CNTFRQ,), Cntacr.rfrq, either, False),
+        ((CntBase.CNTVOFF, CntBase.CNTVOFF + 4), Cntacr.rvoff, 0, True),
+        (range(_PHYSICAL, _PHYSICAL + 0x10, 4), Cntacr.rwpt, Cntel0acr.el0pten.mask, False),
+        (range(_VIRTUAL, _VIRTUAL + 0x10, 4), Cntacr.rwvt, Cntel0acr.el0vten.mask, True),
+    )
+    return {int(at): (needs.mask, in_el0, virtual) for words, needs, in_el0, virtual in rows for at in words}
+
+
+_RULES: Final = _rules()
 
 
 def _offset(number: int) -> list[Register]:
@@ -96,7 +105,7 @@ class TimerControl(SecuredDevice):
     # -- for the frames ----------------------------------------------------------------------------------------------
     def is_open(self, number: int, secure: bool) -> bool:
         """True if accesses of this Security state may use the frame and its controls."""
-        return secure or bool(self.values[CntCtlBase.CNTNSAR] >> number & 1)
+        return secure or bool(self.values[_NSAR] >> number & 1)
 
     def access(self, number: int) -> int:
         """CNTACR<n> of the frame."""
@@ -196,7 +205,9 @@ class TimerFrame(SecuredDevice):
     @property
     def deadline(self) -> int | None:
         """The clock value at which an output changes next."""
-        return min((due for due in map(self._next, (_PHYSICAL, _VIRTUAL)) if due is not None), default=None)
+        physical = self._next(_PHYSICAL)
+        virtual = self._next(_VIRTUAL) if self._virtual_irq else None
+        return physical if virtual is None else virtual if physical is None else min(physical, virtual)
 
     def drive(self) -> None:
         """Drive the interrupts: levels, while a timer is enabled, its condition is met, and it is not masked."""
@@ -218,19 +229,17 @@ class TimerFrame(SecuredDevice):
 
     def _allowed(self, at: int, secure: bool) -> int | None:
         """The register at offset ``at`` of the device, if the access reaches one."""
-        in_el0 = self._el0 is not None and self._el0 <= at < self._el0 + GRANULE_SIZE
-        register = at - (self._el0 or 0) if in_el0 else at
-        if not self._control.is_open(self._number, secure):
+        el0, number = self._el0, self._number
+        in_el0 = el0 is not None and el0 <= at < el0 + GRANULE_SIZE
+        register = at - el0 if el0 is not None and in_el0 else at
+        if not self._control.is_open(number, secure):
             return None
-        if register == CntBase.CNTEL0ACR:
-            return None if in_el0 or self._el0 is None else register
-        name = register & ~4 if register & ~4 in _WIDE else register
-        if name not in _NEEDS or (name in _OF_VIRTUAL and not self.has_virtual):
+        if register == _EL0ACR:
+            return None if in_el0 or el0 is None else register
+        rule = _RULES.get(register)
+        if rule is None or (rule[2] and not self._virtual_irq) or not self._control.access(number) & rule[0]:
             return None
-        needs, needs_el0 = _NEEDS[name]
-        if not self._control.access(self._number) & needs:
-            return None
-        return None if in_el0 and not self.values[CntBase.CNTEL0ACR] & needs_el0 else register
+        return None if in_el0 and not self.values[_EL0ACR] & rule[1] else register
 
     def _frequency(self) -> int:
         return self._control.values[CntCtlBase.CNTFRQ]

@@ -51,7 +51,10 @@ class WordDevice(Device):
     def read(self, offset: int, size: int) -> int:
         """Read a word or two."""
         self.settle()
-        return sum(self.registers.read(self, at) << 8 * (at - offset) for at in _words(offset, size))
+        value = 0
+        for at in _words(offset, size):
+            value |= self.registers.read(self, at) << 8 * (at - offset)
+        return value
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write a word or two."""
@@ -82,7 +85,10 @@ class SecuredDevice(WordDevice):
     def read(self, offset: int, size: int, secure: bool = True) -> int:
         """Read a word or two."""
         self.settle()
-        return sum(self.load(at, secure) << 8 * (at - offset) for at in _words(offset, size))
+        value = 0
+        for at in _words(offset, size):
+            value |= self.load(at, secure) << 8 * (at - offset)
+        return value
 
     def write(self, offset: int, size: int, value: int, secure: bool = True) -> None:
         """Write a word or two."""
