@@ -1,9 +1,17 @@
 """The maps of the boards: nothing that software uses reads as zero in silence."""
 
+from random import Random
+
 import pytest
 
+from cca_arch.types import Ticks
 from cca_platform.board import WINDOW, Board, names
 from cca_platform.machine.machine import Machine
+from cca_platform.machine.saved import Checkpoint
+from cca_platform.state import decode, encode
+
+MASTERS = ("dma", "smmu", "smmu-root")
+"""Devices that access memory by themselves, and have tests of their own."""
 
 
 class TestMap:
@@ -38,3 +46,27 @@ class TestMap:
                     machine.bus.read(row.base, 4, pas)
         machine.restore(machine.snapshot())
         machine.close()
+
+    @pytest.mark.parametrize("name", names())
+    @pytest.mark.parametrize("seed", range(3))
+    def test_saved(self, name: str, seed: int) -> None:
+        """After any writes, what is written to a file makes another machine whose devices are the same."""
+        random = Random(seed)
+        one, other = Machine(Board.load(name)), Machine(Board.load(name))
+        for row in one.board.devices:
+            for _ in range(40 if row.kind != WINDOW and row.name not in MASTERS else 0):
+                size = random.choice((1, 2, 4, 4, 4, 8))
+                offset = random.choice((random.randrange(0, 0x80, size), random.randrange(0, 0x1000, size)))
+                value = random.choice((0xFF, 0x1ACC_E551, random.getrandbits(8 * size))) & (1 << 8 * size) - 1
+                one.bus.write(row.base + offset, size, value, random.choice(row.pases))
+                one.clock.skip_to(Ticks(one.clock.now + random.randrange(1000)))
+                one.events.run(one.clock.now)
+        other.adopt(decode(encode(one.checkpoint()), Checkpoint))
+        assert other.bus.save() == one.bus.save()
+        assert other.events.next == one.events.next
+        for machine in (one, other):
+            machine.clock.skip_to(Ticks(one.clock.now + 10_000_000))
+            machine.events.run(machine.clock.now)
+        assert other.bus.save() == one.bus.save()
+        one.close()
+        other.close()
