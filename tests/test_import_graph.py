@@ -17,8 +17,8 @@ CIRCLES: dict[str, list[tuple[str, str]]] = {
             "the parts of an interrupt controller signal each other in both directions",
         ),
         (
-            "machine.machine machine.saved machine.snapshot pe.controls pe.delivery pe.exceptions pe.levels pe.mmio"
-            " pe.net pe.pe pe.pmu pe.running pe.saved",
+            "machine.machine machine.saved machine.snapshot pe.controls pe.delivery pe.events pe.exceptions pe.levels"
+            " pe.mmio pe.net pe.pe pe.pmu pe.running pe.saved",
             "a PE takes the exceptions that its own code raises, and reaches bus, GIC and programs through its machine",
         ),
     ],

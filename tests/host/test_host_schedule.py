@@ -73,3 +73,56 @@ class TestSchedule:
         other.restore(schedule.save())
         assert (other.running, other.waiting) == (vcpus[1], {2: 7})
         assert turns(other, 2) == [0, 1]
+
+
+class TestSpinning:
+    """vCPUs that give up their slices by WFE."""
+
+    def test_all(self, schedule: Schedule, vcpus: list[Any]) -> None:
+        """A round in which all that are on spin or wait is over with the last of them."""
+        schedule.wait(vcpus[2], None)
+        found = []
+        for _ in range(4):
+            vcpu = schedule.begin(0)
+            assert vcpu is not None
+            schedule.end()
+            found.append(schedule.spin(vcpu))
+        assert (found, schedule.rounds) == ([False, True, False, True], 2)
+
+    def test_work(self, schedule: Schedule, vcpus: list[Any]) -> None:
+        """A vCPU that has done some work, or had its whole slice, does not spin."""
+        vcpus[2].on = False
+        schedule.begin(0)
+        schedule.end()
+        assert not schedule.spin(vcpus[0])
+        schedule.begin(0)
+        schedule.work = 5_000
+        schedule.end()
+        assert not schedule.spin(vcpus[1])
+        schedule.begin(0)
+        schedule.end()  # of the first, by its timer
+        schedule.begin(0)
+        schedule.end()
+        assert not schedule.spin(vcpus[1])
+
+    def test_hopeless(self, schedule: Schedule, vcpus: list[Any]) -> None:
+        """After many rounds nothing will come, unless a timer is set."""
+        timer: list[int | None] = [None]
+        for vcpu in vcpus:
+            vcpu.on = vcpu.index == 0
+            vcpu.deadline = lambda: timer[0]
+        for _ in range(20_001):
+            assert not schedule.hopeless
+            schedule.spin(vcpus[0])
+        assert schedule.hopeless
+        timer[0] = 7
+        assert not schedule.hopeless
+
+    def test_saved(self, schedule: Schedule, vcpus: list[Any]) -> None:
+        """All of that is saved."""
+        schedule.begin(0)
+        schedule.spin(vcpus[0])
+        schedule.rounds, schedule.work = 5, 9
+        other = Schedule(vcpus)
+        other.restore(schedule.save())
+        assert (other.spinning, other.rounds, other.work, other.running) == ({0}, 5, 9, vcpus[0])

@@ -145,7 +145,7 @@ class TestInstructionCaches:
         caller.call(0, other, "mov x3, #1; ret")
         caller.call(0, DATA)
         caller.invalidate(0, "ic ivau, x1", DATA)
-        assert [int(memory.executed[memory.page_index(page)]) for page in (DATA, other)] == [0, 1]
+        assert [bool(memory.executed[memory.page_index(page)]) for page in (DATA, other)] == [False, True]
         assert not memory.block[w.M_CODE_WRITTEN]
 
     def test_nothing_stays_behind(self, caller: Caller) -> None:

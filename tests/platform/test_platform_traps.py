@@ -221,7 +221,7 @@ class TestControls:
 
     def test_complete(self) -> None:
         """Every control is sampled here or below."""
-        assert set(_CONTROLS) == {*_SAMPLES, *_SAMPLES_OF_MAX, "nTWI", "TWI", "TIDCP"}
+        assert set(_CONTROLS) == {*_SAMPLES, *_SAMPLES_OF_MAX, "nTWI", "TWI", "nTWE", "TWE", "TIDCP"}
 
     @pytest.mark.parametrize("source", ["mrs x7, s3_1_c11_c0_2", "msr s3_0_c15_c2_0, x7", "mrs x7, s3_7_c15_c15_7"])
     def test_implementation_defined(self, bench: Any, source: str) -> None:

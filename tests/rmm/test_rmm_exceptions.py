@@ -138,6 +138,13 @@ class TestOtherExits:
         realm = running(f"mov x3, #7; wfe; {REPORT}")
         assert reported(realm.enter(flags=RecEnterFlags.make(trap_wfe=1)))[3] == 7
 
+    def test_trapped_wfe(self, running: Running) -> None:
+        """One that would wait exits with TI = 1 when the Host asks for it, and is done."""
+        realm = running(f"mov x3, #7; wfe; wfe; add x3, x3, #1; {REPORT}")
+        exit = realm.enter(flags=RecEnterFlags.make(trap_wfe=1))
+        assert (exit.exit_reason, exit.esr) == (RecExitReason.SYNC, 1 << 26 | 1)
+        assert reported(realm.enter(gprs=(99,) * 31, flags=RecEnterFlags.make(trap_wfe=1)))[3] == 8
+
     def test_irq(self, running: Running, host: Any) -> None:
         """The Host's timer ends the run; the Realm goes on where it was."""
         realm = running(f"mov x3, #0; mov x5, #4000; again: add x3, x3, #1; cmp x3, x5; b.ne again; {REPORT}")

@@ -91,7 +91,7 @@ class Run:
             HostCall: self._host_call,
             SystemEvent: self._system_event,
             Idle: self._idle,
-            Yield: self._nothing,
+            Yield: self._spin,
             CpuOff: self._nothing,
             Interrupted: self._nothing,
             Failure: self._failure,
@@ -210,6 +210,7 @@ class Run:
             raise
         finally:
             self.retired += pe.retired - before
+            self.schedule.work += pe.retired - before
             self.exceptions += machine.clock.exceptions - taken
         if isinstance(result, Paused):
             if machine.stopped == BREAKPOINT:  # the limit may be there, too
@@ -240,8 +241,11 @@ class Run:
         if due is not None:
             self.machine.clock.skip_to(Ticks(due))
             return
+        self._idle_for_ever("interrupt")
+
+    def _idle_for_ever(self, awaited: str) -> None:
         waiting = sum(vcpu.on for vcpu in self.vcpus)
-        what = f"{waiting} vCPUs wait for an interrupt that cannot come" if waiting else "every vCPU is off"
+        what = f"{waiting} vCPUs wait for an {awaited} that cannot come" if waiting else "every vCPU is off"
         self.over(EXIT_FAILED, RunReason.IDLE, f"the Realm is idle for ever: {what}")
 
     # -- exits --------------------------------------------------------------------------------------------------
@@ -260,6 +264,15 @@ class Run:
 
     def _nothing(self, vcpu: Vcpu, result: Exit) -> None:
         """Pass the turn to the next vCPU."""
+
+    def _spin(self, vcpu: Vcpu, result: Yield) -> None:
+        """Pass the turn on; while all vCPUs only do that, time passes as if each of them had used its slice."""
+        schedule, clock = self.schedule, self.machine.clock
+        if schedule.spin(vcpu):
+            due, slice_end = schedule.deadline(), clock.now + schedule.slice_ticks
+            clock.skip_to(Ticks(slice_end if due is None else min(due, slice_end)))
+            if schedule.hopeless:
+                self._idle_for_ever("event")
 
     def _idle(self, vcpu: Vcpu, result: Idle) -> None:
         self.schedule.wait(vcpu, result.deadline)

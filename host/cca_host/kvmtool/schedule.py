@@ -12,12 +12,19 @@ _SLICE_ALONE: Final = 20_000_000  # ticks of a time slice if no other vCPU waits
 _SLICE: Final = 50_000  # ticks of a time slice if vCPUs take turns: the most that a spinning vCPU wastes
 
 
-class ScheduleState(State, frozen=True, tag="host.schedule/1"):
+_WORK: Final = 1_000  # instructions of a slice that is more than a look at what a vCPU spins for
+_ROUNDS: Final = 20_000  # rounds of nothing but WFE, with no timer set, until the Realm counts as idle
+
+
+class ScheduleState(State, frozen=True, tag="host.schedule/2"):
     """Saved state of a :class:`Schedule`: vCPUs by index."""
 
     turn: int
     running: int | None
     waiting: dict[int, int | None]
+    spinning: tuple[int, ...]
+    rounds: int
+    work: int
 
 
 class Schedule:
@@ -25,6 +32,9 @@ class Schedule:
 
     ``waiting`` maps vCPUs that wait for an interrupt, by index, to the clock value that wakes them, if any: when their
     next timer fires. A timer that fired earlier wakes a vCPU only if its interrupt is signalled.
+
+    ``spinning`` are the vCPUs that gave up their last slice by WFE after little ``work`` (instructions of this slice).
+    While all spin or wait, time passes by a slice for each of the ``rounds``.
     """
 
     def __init__(self, vcpus: Sequence[Vcpu]) -> None:
@@ -32,6 +42,9 @@ class Schedule:
         self.turn = 0
         self.running: Vcpu | None = None
         self.waiting: dict[int, int | None] = {}
+        self.spinning: set[int] = set()
+        self.rounds = 0
+        self.work = 0
 
     @property
     def slice_ticks(self) -> int:
@@ -50,13 +63,35 @@ class Schedule:
                 if (deadline is None or deadline > now) and not vcpu.wakes():
                     continue
                 del self.waiting[vcpu.index]
-            self.turn, self.running = vcpu.index + 1, vcpu
+            self.turn, self.running, self.work = vcpu.index + 1, vcpu, 0
             return vcpu
         return None
 
     def end(self) -> None:
         """End the slice of the running vCPU."""
+        if self.running is not None:
+            self.spinning.discard(self.running.index)
         self.running = None
+
+    def spin(self, vcpu: Vcpu) -> bool:
+        """Record that ``vcpu`` has given up its slice by WFE; returns True if no vCPU has done or can do anything else.
+
+        That is asked once a round.
+        """
+        if self.work > _WORK:
+            self.rounds = 0
+            return False
+        self.spinning.add(vcpu.index)
+        if any(one.on and one.index not in self.spinning and one.index not in self.waiting for one in self.vcpus):
+            return False
+        self.spinning.clear()
+        self.rounds += 1
+        return True
+
+    @property
+    def hopeless(self) -> bool:
+        """True if all vCPUs have spun or waited for so long that nothing else will come, and no timer is set."""
+        return self.rounds > _ROUNDS and all(vcpu.deadline() is None for vcpu in self.vcpus if vcpu.on)
 
     def wait(self, vcpu: Vcpu, deadline: int | None) -> None:
         """Record that ``vcpu`` waits for an interrupt."""
@@ -70,9 +105,13 @@ class Schedule:
     def save(self) -> ScheduleState:
         """State for a snapshot."""
         running = None if self.running is None else self.running.index
-        return ScheduleState(turn=self.turn, running=running, waiting=dict(self.waiting))
+        return ScheduleState(
+            turn=self.turn, running=running, waiting=dict(self.waiting), spinning=tuple(sorted(self.spinning)),
+            rounds=self.rounds, work=self.work,
+        )  # fmt: skip
 
     def restore(self, state: ScheduleState) -> None:
         """Restore what :meth:`save` returned."""
         self.turn, self.waiting = state.turn, dict(state.waiting)
+        self.spinning, self.rounds, self.work = set(state.spinning), state.rounds, state.work
         self.running = None if state.running is None else self.vcpus[state.running]

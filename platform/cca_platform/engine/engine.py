@@ -28,7 +28,7 @@ from cca_arch.sysregs import (
     Mdcr,
     Scr,
 )
-from cca_platform.engine import general, hooks, maintenance, registers
+from cca_platform.engine import general, hooks, maintenance, registers, sites
 from cca_platform.engine.monitor import Monitor
 from cca_platform.isa.frame import (
     EL1_FRAME,
@@ -122,6 +122,8 @@ def _check_numbers() -> None:
         if actual != number:
             raise ImportError(f"this Unicorn numbers {name} {actual}, not {number}: install unicorn 2.1.4")
     calls = (unicorn_const.UC_CTL_TLB_FLUSH, 0), (unicorn_const.UC_CTL_TB_REMOVE_CACHE, 2)  # and their arguments
+    if unicorn_const.UC_HOOK_CODE != sites.CODE_HOOK:
+        raise ImportError("this Unicorn numbers its hooks otherwise: install unicorn 2.1.4")
     numbers = [call | count * _ARGUMENT | unicorn_const.UC_CTL_IO_WRITE << 30 for call, count in calls]
     if numbers != [registers.TLB_FLUSH, registers.TB_REMOVE]:
         raise ImportError("this Unicorn numbers its controls otherwise: install unicorn 2.1.4")
@@ -137,6 +139,7 @@ class Stop(Enum):
     REFUSED = "refused"  # a TLB fill refused an access: P_FAULT_* tells why
     BUDGET = "budget"  # its slice, its limit or the time until a timer change has run out
     HALTED = "halted"  # WFI; PC is past it
+    EVENT = "event"  # the next instruction is WFE
     BEFORE = "before"  # the next instruction is one of ``stop_before``, or ``run`` was to execute only one
 
 
@@ -150,6 +153,7 @@ class Engine:
     LEFT: Final = Stop.LEFT
     REFUSED: Final = Stop.REFUSED
     HALTED: Final = Stop.HALTED
+    EVENT: Final = Stop.EVENT
     BEFORE: Final = Stop.BEFORE
 
     def __init__(
@@ -183,7 +187,10 @@ class Engine:
         block[w.P_UC_REG_WRITE] = _function("uc_reg_write")
         block[w.P_UC_EMU_STOP] = _function("uc_emu_stop")
         block[w.P_UC_CTL] = _function("uc_ctl")
-        block[w.P_ON_LOOK] = hooks.ON_LOOK
+        block[w.P_UC_HOOK_ADD] = _function("uc_hook_add")
+        block[w.P_ON_LOOK], block[w.P_ON_SITE] = hooks.ON_LOOK, sites.ON_SITE
+        self._sites = np.zeros(2 * w.SITES, np.int64)
+        block[w.P_SITES], block[w.P_SITES_USED] = self._sites.ctypes.data, 0
         self._shadow = np.zeros(EL1_FRAME_SIZE // 8, np.int64)
         block[w.P_SHADOW], block[w.P_SHADOW_VALID] = self._shadow.ctypes.data, 0
         self._state = np.zeros(SAVED_SIZE // 8, np.int64)
@@ -237,6 +244,13 @@ class Engine:
         self._watched = {one: self._hook(unicorn_const.UC_HOOK_CODE, function, where=one) for one in ranges}
         self.flush_code()
 
+    def forget_sites(self) -> None:
+        """Remove the hooks of :mod:`cca_platform.engine.sites`, which pages set again once the TLB is flushed."""
+        for number in range(min(self._words[w.P_SITES_USED], w.SITES)):
+            _library.uc_hook_del(self._handle, ctypes.c_size_t(int(self._sites[2 * number + 1])))
+        self._words[w.P_SITES_USED] = 0
+        self.flush_code()
+
     def _code(self, uc: int, address: int, size: int, data: int) -> None:
         """UC_HOOK_CODE, before an instruction: stop, unless the last run already stopped here."""
         if self._words[w.P_FETCHED]:
@@ -271,7 +285,8 @@ class Engine:
         if alone or self._stops or self._watched:
             self._watch((_EVERYWHERE,) if alone else [(address, address) for address in self._stops])
             self.passing = start if alone else self.passing
-        words[w.P_FAULT_KIND] = words[w.P_STOPPED] = 0  # not earlier: without a hook, the code is looked up once more
+        # not earlier: without a hook, the code is looked up once more
+        words[w.P_FAULT_KIND] = words[w.P_STOPPED] = words[w.P_WFE] = 0
         self._left = False
         try:
             self._uc.emu_start(start, 0)
@@ -286,10 +301,19 @@ class Engine:
                 raise error
             return Stop.LEFT
         general.read_general(self._address)
+        if words[w.P_WFE]:
+            if not self._stops_at(words[w.P_PC], start, alone):
+                self.passing = -1
+                return Stop.EVENT
+            self._before = words[w.P_PC]
         if self._before >= 0:
             self.passing = -1 if alone else self._before
             return Stop.BEFORE
         return Stop.BUDGET if words[w.P_STOPPED] else Stop.HALTED
+
+    def _stops_at(self, pc: int, start: int, alone: bool) -> bool:
+        """Whether a run from ``start`` must stop before the WFE at ``pc``, whose hook can come before the other one."""
+        return pc != start if alone else pc in self._stops and pc != self.passing
 
     def save(self, frame: int) -> None:
         """Store the EL1&0 register file to memory at host address ``frame``."""

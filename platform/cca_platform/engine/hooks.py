@@ -7,7 +7,7 @@ Every function works on the words of :mod:`cca_platform.native.block` and access
 from typing import Final
 
 from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, Cnthctl, Hcr, Pstate, Sctlr, Vector, encodings
-from cca_platform.engine import general, interrupts, pmu, timers
+from cca_platform.engine import general, interrupts, pmu, sites, timers
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
 from cca_platform.mmu.dram import host_address
@@ -63,7 +63,6 @@ _ESR_EL1, _ESR_EL2 = encodings.ESR_EL1.packed, encodings.ESR_EL2.packed
 _FAR_EL1, _FAR_EL2 = encodings.FAR_EL1.packed, encodings.FAR_EL2.packed
 _VBAR_EL1, _VBAR_EL2 = encodings.VBAR_EL1.packed, encodings.VBAR_EL2.packed
 _NO_FAR: Final = -(1 << 63)
-_RETURNS: Final = (0xD69F03E0, 0xD69F0BFF, 0xD69F0FFF)  # ERET, ERETAA, ERETAB
 _BY_DESCRIPTOR: Final = 2  # P_OUT_DEVICE
 _SOON: Final = 4096  # instructions: a handler that does its work takes more, or it returns
 
@@ -84,7 +83,7 @@ def _returned(p: int) -> int:
     last = load64(p + 8 * w.P_BLOCK_PC) + load64(p + 8 * w.P_BLOCK_SIZE) - 4
     for el in range(1, 3):
         load_regime(p, el)
-        if _word_at(p, el, last) in _RETURNS:
+        if _word_at(p, el, last) in sites.ERETS:
             return 1
     return 0
 
@@ -212,6 +211,8 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
         return False
     store64(entry, load64(p + 8 * w.P_OUT_PA) & ~0xFFF)
     store32(entry + 8, permissions)
+    if access == FETCH:
+        sites.watch(p, va)
     return True
 
 
@@ -388,6 +389,7 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
     if crn == 1 or crn == 2 or crn == 10:  # SCTLR, HCR; TTBR, TCR, VTTBR, VTCR; MAIR
         store64(p + 8 * w.P_REGIME, -1)
         store64(p + 8 * w.P_MAINTAINED, -1)
+        store64(p + 8 * w.P_SITE_ERA, 0)
         if encoding == _HCR_EL2:
             return _set_hcr(p, value)
         if encoding == _VTCR_EL2:

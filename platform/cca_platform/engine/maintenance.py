@@ -201,6 +201,7 @@ def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
         if crm == 3 or crm == 1:
             _tell_tlbs(p)
         store64(p + 8 * w.P_MAINTAINED, -1)
+        store64(p + 8 * w.P_SITE_ERA, 0)
         return 0
     if crn != 7:
         return 0

@@ -25,6 +25,7 @@ __all__ = [
     "asserted",
     "counter",
     "next_change",
+    "next_event",
     "outputs",
     "read",
     "select",
@@ -49,6 +50,9 @@ _VTEN, _PTEN = Cntkctl.el0vten.mask, Cntkctl.el0pten.mask
 _EL1PCTEN, _EL1PCEN = Cnthctl.el1pcten.mask, Cnthctl.el1pcen.mask
 _CNTKCTL_EL1: Final = encodings.CNTKCTL_EL1.packed
 _CNTHCTL_EL2: Final = encodings.CNTHCTL_EL2.packed
+_EVNTEN, _EVNTDIR = Cntkctl.evnten.mask, Cntkctl.evntdir.mask
+_EVNTI, _EVNTI_ONES = Cntkctl.evnti.low, Cntkctl.evnti.ones
+assert (Cnthctl.evnten.mask, Cnthctl.evntdir.mask, Cnthctl.evnti.mask) == (_EVNTEN, _EVNTDIR, Cntkctl.evnti.mask)
 _ST: Final = Scr.st.mask
 _SECURE: Final = int(SecurityState.SECURE)
 
@@ -94,6 +98,24 @@ def next_change(p: int, now: int) -> int:
             if 0 < remaining < NEVER - now:
                 first = min(first, now + remaining)
     return first
+
+
+@jit("i8(i8, i8, i8)")
+def _next_event(control: int, offset: int, since: int) -> int:
+    """The first clock value after ``since`` with an event of a stream, by its control register; NEVER if it is off."""
+    if control & _EVNTEN == 0:
+        return NEVER
+    half = 1 << (control >> _EVNTI & _EVNTI_ONES)
+    count = since - offset
+    phase = 0 if control & _EVNTDIR else half  # of the bit that falls or rises
+    return since + 2 * half - (count - phase & 2 * half - 1)
+
+
+@jit("i8(i8, i8)")
+def next_event(p: int, since: int) -> int:
+    """The first clock value after ``since`` at which an event stream sets the event register; NEVER if none does."""
+    virtual = _next_event(get_system(p, _CNTKCTL_EL1), load64(p + 8 * w.P_CNTVOFF), since)
+    return min(virtual, _next_event(load64(p + 8 * w.P_CNTHCTL), 0, since))
 
 
 @jit("i8(i8, i8, i8, i8)")

@@ -22,6 +22,9 @@ class Caches(Protocol):
     def flush_code(self) -> None:
         """Drop all translated code."""
 
+    def forget_sites(self) -> None:
+        """Remove the hooks on single instructions."""
+
 
 class Owner(Protocol):
     """The PE."""
@@ -63,7 +66,7 @@ class Tlb:
     @property
     def code_is_stale(self) -> bool:
         """True if translated code must be dropped, which requires a stopped engine."""
-        return self._stale_code or self._shared[w.M_CODE_WRITTEN] != 0
+        return self._stale_code or self._shared[w.M_CODE_WRITTEN] != 0 or self._pe.words[w.P_SITES_USED] > w.SITES
 
     def reset(self) -> None:
         """Reset to the power-on state, with empty caches."""
@@ -96,6 +99,9 @@ class Tlb:
             self._memory.executed.fill(0)
             for requester in self._memory.requesters:
                 requester.drop_code()
+        if words[w.P_SITES_USED] > w.SITES:
+            self._pe.engine.forget_sites()
+            self.stale = True
         if self._stale_code:
             self._pe.engine.flush_code()
             self._stale_code = False

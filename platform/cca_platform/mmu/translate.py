@@ -17,6 +17,7 @@ from cca_platform.mmu.stage1 import walk_stage1
 from cca_platform.mmu.stage2 import walk_stage2
 from cca_platform.mmu.walk import FETCH, GPF, OUTPUT, WRITE, refuse, refuse_gpc
 from cca_platform.native.block import (
+    EXECUTED,
     M_EXECUTED,
     P_FAULT_ACCESS,
     P_FAULT_KIND,
@@ -36,7 +37,7 @@ from cca_platform.native.block import (
     P_TLB_PAGES,
     P_WALK_IPA,
 )
-from cca_platform.native.jit import jit, load64, store8, store64
+from cca_platform.native.jit import jit, load8, load64, store8, store64
 
 __all__ = [
     "DEVICE",
@@ -150,7 +151,8 @@ def grant(p: int, access: int) -> int:
         mark_written(m, page)
         given |= 2
     elif access == FETCH:
-        store8(load64(m + 8 * M_EXECUTED) + page, 1)
+        executed = load64(m + 8 * M_EXECUTED) + page
+        store8(executed, load8(executed) | EXECUTED)
         given |= 4
     return given
 

@@ -28,12 +28,19 @@ M_GPCCR: Final = MACHINE.word("GPCCR_EL3, the same in every PE")
 M_PPS_BITS: Final = MACHINE.word("width in bits of the protected physical space (from GPCCR_EL3.PPS)")
 M_L0GPTSZ_BITS: Final = MACHINE.word("bits resolved by one L0 entry: 30, 34, 36 or 39")
 M_DIRTY: Final = MACHINE.word("address of one byte per DRAM page: 1 = written since the last snapshot")
-M_EXECUTED: Final = MACHINE.word("address of one byte per DRAM page: 1 = some PE may hold translated code of it")
+M_EXECUTED: Final = MACHINE.word(
+    "address of one byte per DRAM page: EXECUTED = some PE may hold translated code of it; SEARCHED, HAS_SITES"
+)
+EXECUTED: Final = 1
+SEARCHED: Final = 2  # for the instructions of engine.sites,
+HAS_SITES: Final = 4  # of which there are some
 M_SHADOW: Final = MACHINE.word("address of the pre-image area, 4096 bytes a page in the order of the maps, 0 = none")
 M_CODE_WRITTEN: Final = MACHINE.word("1 = another PE or Python wrote a page with M_EXECUTED: drop translations")
 M_PA_BITS: Final = MACHINE.word("PARange of the PEs in bits: 48 unless the board says less")
 M_TAKEN: Final = MACHINE.word("counts the synchronous exceptions that all PEs have taken to real code")
 M_TLBI: Final = MACHINE.word("counts broadcast TLB invalidations (TLBI ...IS); a PE whose P_TLBI_SEEN differs flushes")
+M_PES: Final = MACHINE.word("address of the addresses of the PE blocks")
+M_PES_COUNT: Final = MACHINE.word("number of PEs")
 M_PES_USED: Final = MACHINE.word("number of PEs that ever ran real code: with one, no broadcast is needed")
 M_DROPS: Final = MACHINE.word("counts the pages whose translated code every PE has to drop (IC IVAU with several PEs)")
 M_DROPPED: Final = MACHINE.words(16, "the physical addresses of the last of them, number n in n modulo DROPS")
@@ -91,6 +98,15 @@ P_UC_REG_READ: Final = PE.word("address of uc_reg_read")
 P_UC_REG_WRITE: Final = PE.word("address of uc_reg_write")
 P_UC_EMU_STOP: Final = PE.word("address of uc_emu_stop")
 P_UC_CTL: Final = PE.word("address of uc_ctl")
+P_UC_HOOK_ADD: Final = PE.word("address of uc_hook_add")
+P_ON_SITE: Final = PE.word("address of sites.ON_SITE")
+P_SITES: Final = PE.word("address of 2 words for each hook of engine.sites: virtual address, handle")
+P_SITES_USED: Final = PE.word("number of these hooks; more than SITES = there was no room for one")
+SITES: Final = 1024  # as many as a page can have
+P_SITE_PAGE: Final = PE.word("the page of the last instruction that had such a hook, and the exception level,")
+P_SITE_ERA: Final = PE.word("P_TLB_ERA of that time, 0 = to be translated again,")
+P_SITE_HOST: Final = PE.word("and its host address")
+P_WFE: Final = PE.word("1 = the engine has stopped before a WFE")
 P_ON_LOOK: Final = PE.word("address of hooks.ON_LOOK")
 P_FILLS: Final = PE.word("TLB fills done")
 P_BLOCK_PC: Final = PE.word("start of the block that was counted last", "block_pc")
@@ -162,6 +178,8 @@ P_NESTED: Final = PE.word(
 )
 NESTED_SUSPECT: Final = 200
 NESTED_LIMIT: Final = 2_000  # exceptions without end
+P_EVENT: Final = PE.word("the event register", "event")
+P_EVENT_TAKEN: Final = PE.word("clock value up to which events of the timers' streams are taken", "event_taken")
 P_SERROR: Final = PE.word("ISS of the physical SError that SIGNAL_SERROR announces", "serror")
 P_VSERROR: Final = PE.word("ISS of the virtual SError that HCR_EL2.VSE announces", "vserror")
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cca_platform.native import cache
 
 __all__ = [
-    "NATIVE", "call_address", "call_control", "call_reg_read", "call_reg_write", "callback", "copy_page", "jit",
-    "load8", "load32", "load64", "store8", "store32", "store64",
+    "NATIVE", "call_address", "call_control", "call_hook_add", "call_reg_read", "call_reg_write", "callback",
+    "copy_page", "jit", "load8", "load32", "load64", "store8", "store32", "store64",
 ]  # fmt: skip
 
 NATIVE = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
@@ -136,6 +136,27 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
         return _I64(_I64, _I64, _I64, _I64, _I64), codegen
 
     @intrinsic
+    def call_hook_add(
+        typing_context: Any, function: Any, engine: Any, handle: Any, kind: Any, called: Any, data: Any, begin: Any,
+        end: Any,
+    ) -> Any:  # fmt: skip
+        """Call ``uc_err uc_hook_add(uc_engine *, uc_hook *, int, void *, void *, uint64_t, uint64_t, ...)``."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer, i32, i64 = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)
+            fixed = [pointer, pointer, i32, pointer, pointer, i64, i64]
+            target = builder.inttoptr(args[0], ir.FunctionType(i32, fixed, var_arg=True).as_pointer())
+            values = list(args[1:])
+            for number, kind in enumerate(fixed):
+                if kind is pointer:
+                    values[number] = builder.inttoptr(values[number], pointer)
+                elif kind is i32:
+                    values[number] = builder.trunc(values[number], i32)
+            return builder.sext(builder.call(target, values), i64)
+
+        return _I64(*(_I64,) * 8), codegen
+
+    @intrinsic
     def copy_page(typing_context: Any, target: Any, source: Any) -> Any:
         """Copy 4096 bytes from address ``source`` to address ``target``."""
 
@@ -205,6 +226,10 @@ if not TYPE_CHECKING and NATIVE:  # the plain variants have the types
 else:
     _REG = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
     _ONE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+    _HOOK_ADD = ctypes.CFUNCTYPE(
+        ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64,
+        ctypes.c_uint64,
+    )  # fmt: skip
     _CONTROL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64)
 
     def load8(address: int) -> int:
@@ -242,6 +267,12 @@ else:
     def call_control(function: int, engine: int, control: int, first: int, end: int) -> int:
         """Call ``uc_err function(uc_engine *, int control, ...)`` through its address, with two 64-bit arguments."""
         return int(_CONTROL(function)(engine, control, first, end))
+
+    def call_hook_add(
+        function: int, engine: int, handle: int, kind: int, called: int, data: int, begin: int, end: int
+    ) -> int:
+        """Call ``uc_hook_add`` through its address; ``handle`` is where it puts the handle."""
+        return int(_HOOK_ADD(function)(engine, handle, kind, called, data, begin, end))
 
     def copy_page(target: int, source: int) -> None:
         """Copy 4096 bytes from address ``source`` to address ``target``."""

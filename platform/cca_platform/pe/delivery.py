@@ -7,6 +7,7 @@ from cca_arch.sysregs import Ec, Hcr, encodings, syndrome
 from cca_arch.types import SecurityState, Ticks
 from cca_platform.engine import hooks, interrupts, pmu, timers
 from cca_platform.native import block as w
+from cca_platform.pe.events import stirred
 from cca_platform.pe.levels import take_program
 from cca_platform.trace.events import InterruptTake
 from cca_platform.trace.forms import UNSET, UnsetType
@@ -69,8 +70,13 @@ def signal(pe: "Pe", bits: int) -> None:
 
 
 def clear_exclusive(pe: "Pe") -> None:
-    """Clear the exclusive monitor: another PE may write what the code has loaded before it resumes."""
+    """Clear the exclusive monitor: another PE may write what the code has loaded before it resumes.
+
+    If it was held, that is an event, as it is when another PE clears the global monitor.
+    """
     if pe.has_engine:
+        if pe.engine.monitor.read() is not None:
+            pe.words[w.P_EVENT] = 1
         pe.engine.clear_exclusive()
 
 
@@ -102,8 +108,10 @@ def host_timer(pe: "Pe", deadline: Ticks | None) -> None:
 
 
 def deadline(pe: "Pe") -> Ticks | None:
-    """The clock value at which a timer of this PE next asserts its interrupt, or None."""
+    """The clock value at which a timer of this PE next asserts its interrupt or, in WFE, sends an event; or None."""
     ticks = int(timers.next_change(pe.address, pe.clock.now))
+    if pe.wfe is not None:
+        ticks = min(ticks, int(timers.next_event(pe.address, pe.clock.now)))
     return None if ticks == timers.NEVER else Ticks(ticks)
 
 
@@ -114,10 +122,13 @@ def interrupted(pe: "Pe") -> bool:
 
 
 def asleep(pe: "Pe") -> bool:
-    """True if this PE waits and no interrupt wakes it; a stuck PE needs an interrupt that it takes."""
+    """True if this PE waits and nothing wakes it; a stuck PE needs an interrupt that it takes."""
     if not pe.waiting:
         return False
-    return pe.stuck or not awake(pe)
+    if pe.wfe is None or pe.stuck:
+        return pe.stuck or not awake(pe)
+    tell_timers(pe)
+    return not stirred(pe, pe.wfe)
 
 
 def awake(pe: "Pe") -> bool:
@@ -161,7 +172,7 @@ def take_interrupt(pe: "Pe", taken: int) -> None:
     if taken & interrupts.ILLEGAL:
         pe.take(_ILLEGAL_STATE, target)
         return
-    pe.waiting = False
+    pe.waiting, pe.wfe = False, None
     if pe.trace.on:
         virtual = bool(words[w.P_SIGNALS] & (w.SIGNAL_VIRQ | w.SIGNAL_VFIQ)) and target == 1
         event = InterruptTake(

@@ -29,7 +29,7 @@ from cca_platform.trace.forms import UNSET
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["SMC", "interrupt", "misaligned", "refused", "walk_refused"]
+__all__ = ["SMC", "interrupt", "misaligned", "refused", "wait_trapped", "walk_refused"]
 
 # What the engine's interrupt hook reports (QEMU's EXCP_ numbers).
 _SVC: Final = 2
@@ -50,6 +50,7 @@ _HCR_APK, _HCR_API = Hcr.apk.mask, Hcr.api.mask
 _SCR_APK, _SCR_API = Scr.apk.mask, Scr.api.mask
 _ROOT: Final = int(SecurityState.ROOT)
 _MDCR_TDE: Final = Mdcr.tde.mask
+_WFE: Final = SystemInstruction(SystemKind.WFE)
 _MOVES: Final = (SystemKind.MRS, SystemKind.MSR)
 _IN_BLOCK: Final = {
     "hcr_el2": w.P_HCR, "cnthctl_el2": w.P_CNTHCTL, "mdcr_el2": w.P_MDCR, "pmuserenr_el0": w.P_PMUSERENR,
@@ -221,6 +222,14 @@ def _soft(pe: "Pe", instruction: SystemInstruction) -> bool:
     if done:
         _step_over(pe)
     return done
+
+
+def wait_trapped(pe: "Pe") -> bool:
+    """Take the trap of the WFE at PC, if there is one."""
+    found = _controlled(pe, _WFE)
+    if found:
+        pe.take(*found)
+    return bool(found)
 
 
 def _step_over(pe: "Pe") -> None:

@@ -108,6 +108,7 @@ def call_done(pe: "Pe") -> bool:
 def eret(pe: "Pe", security: SecurityState, el: int) -> None:
     """Return from the current Python level to a lower one (ERET). The caller must return at once."""
     pe.moves += 1
+    pe.words[w.P_EVENT] = 1  # SendEventLocal()
     pe.security = security
     pe.el = el
     program = pe.programs.get((security, el))
@@ -132,6 +133,7 @@ def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0
         program.on_sync(pe, esr, far, hpfar)
     if pe.moves == moves:
         pe.el = came
+        pe.words[w.P_EVENT] = 1
 
 
 def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | None = None) -> None:

@@ -16,6 +16,7 @@ from cca_platform.engine import timers
 from cca_platform.engine.tlb import Tlb
 from cca_platform.native import block as w
 from cca_platform.pe import controls, delivery, levels, running, saved
+from cca_platform.pe.events import Watch
 from cca_platform.pe.identification import IdRegisters
 from cca_platform.pe.pmu import MDCR_RESET, load_pmu, pmu_shows, reset_pmu, save_pmu, withdraw_pmu
 
@@ -36,8 +37,9 @@ _FEATURES: Final = {
 class Pe:
     """One PE of a machine. ``security`` and ``el`` are its current state; at EL3, ``security`` reflects SCR_EL3.
 
-    ``on`` says whether it runs code of its own (PSCI), ``waiting`` whether that code sits in WFI, ``stuck`` whether it
-    takes exceptions without end: then, as in WFI, only an interrupt changes anything.
+    ``on`` says whether it runs code of its own (PSCI), ``waiting`` whether that code sits in WFI or WFE, ``wfe`` what
+    it watches in WFE, ``stuck`` whether it takes exceptions without end: then, as in WFI, only an interrupt changes
+    anything.
     ``paused`` is set when it stops before an instruction; the code that handles the stop clears it.
     ``x`` are X0..X30 and ``interrupted_at`` is (``elr``, ``spsr``), both in place.
 
@@ -99,6 +101,7 @@ class Pe:
         self.el = 2
         self.on = False
         self.waiting = False
+        self.wfe: Watch | None = None
         self.stuck = False
         self.fruitless = 0
         self.progress = -1

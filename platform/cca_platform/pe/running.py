@@ -8,7 +8,7 @@ from cca_platform.engine import hooks, interrupts, pmu, timers
 from cca_platform.errors import MachineStopped
 from cca_platform.halt import Halt
 from cca_platform.native import block as w
-from cca_platform.pe import controls, exceptions
+from cca_platform.pe import controls, events, exceptions
 from cca_platform.pe.delivery import take_interrupt, tell_timers
 from cca_platform.pe.net import internal_error
 
@@ -88,6 +88,9 @@ def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool
     if pe.stuck or pe.asleep():
         _wait(pe)
         return
+    if pe.wfe is not None:
+        pe.wfe = None
+        events.clear_event(pe)
     pe.waiting = False
     pe.tlb.synchronise()
     _set_bounds(pe, until, limit, resumes)
@@ -108,6 +111,8 @@ def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool
         exceptions.refused(pe)
     elif stop is engine.HALTED:
         _wait(pe)
+    elif stop is engine.EVENT:
+        _wait_for_event(pe)
     elif words[w.P_FAULT_KIND]:
         exceptions.walk_refused(pe)
     elif words[w.P_PC] & 3:
@@ -176,14 +181,33 @@ def _paused(pe: "Pe") -> None:
 
 
 def _wait(pe: "Pe") -> None:
-    """WFI, or a guest that is stuck: nothing happens on this PE before an interrupt.
+    """WFI, WFE, or a guest that is stuck: nothing happens on this PE before an interrupt or, in WFE, an event.
 
-    Where PEs take turns, the scheduler lets idle time pass; under a host in Python this PE is the only one.
+    Where PEs take turns, the scheduler lets idle time pass; under a host in Python this PE is the only one, and a WFE
+    that nothing would end is over at once.
     """
     pe.waiting = True
     if pe.on and pe.programs.get((_NON_SECURE, 2)) is None:
         return
+    if pe.wfe is not None and not pe.stuck and pe.asleep() and events.hopeless(pe):
+        pe.words[w.P_EVENT] = 1
+        return
     pe.machine.scheduler.wait(pe)
+
+
+def _wait_for_event(pe: "Pe") -> None:
+    """WFE at PC: it takes what sets the event register, or waits, unless a control traps that."""
+    hooks.uncount(pe.address)
+    if events.event(pe):
+        events.clear_event(pe)
+    elif exceptions.wait_trapped(pe):
+        return
+    else:
+        pe.wfe = events.watch(pe)
+    pe.elr += 4
+    pe.retire_one()
+    if pe.wfe is not None:
+        _wait(pe)
 
 
 def interrupt(pe: "Pe", number: int) -> bool:

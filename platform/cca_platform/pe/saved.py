@@ -55,13 +55,14 @@ class EngineState(State, frozen=True, tag="pe.engine/1"):
     claimed: tuple[int, int, int] | None
 
 
-class PeState(State, frozen=True, tag="pe/1"):
+class PeState(State, frozen=True, tag="pe/2"):
     """One PE; without ``engine`` it has run no code since its reset."""
 
     security: int
     el: int
     on: bool
     waiting: bool
+    wfe: tuple[int, bytes] | None
     stuck: bool
     fruitless: int
     progress: int
@@ -97,6 +98,7 @@ def save(pe: "Pe") -> PeState:
         el=pe.el,
         on=pe.on,
         waiting=pe.waiting,
+        wfe=pe.wfe,
         stuck=pe.stuck,
         fruitless=pe.fruitless,
         progress=pe.progress,
@@ -119,6 +121,7 @@ def restore(pe: "Pe", state: PeState) -> None:
     """Restore what ``save`` returned, for this PE or its counterpart in another machine."""
     pe.security = _STATES[state.security]
     pe.el, pe.on, pe.waiting = state.el, state.on, state.waiting
+    pe.wfe = state.wfe
     pe.stuck, pe.fruitless, pe.progress = state.stuck, state.fruitless, state.progress
     pe.reloaded = state.reloaded
     pe.tlb.vmid = state.vmid

@@ -28,6 +28,8 @@ _READ: Final = frozenset((SystemKind.MRS, SystemKind.SYSL))
 _WRITE: Final = frozenset((SystemKind.MSR, SystemKind.SYS, SystemKind.MSR_IMMEDIATE))
 _BOTH: Final = _READ | _WRITE
 _WFI: Final = frozenset((SystemKind.WFI,))
+_WFE: Final = frozenset((SystemKind.WFE,))
+_WAITS: Final = _WFI | _WFE
 
 
 class Control(NamedTuple):
@@ -81,6 +83,7 @@ CONTROLS: Final[tuple[Control, ...]] = (
     _control("sctlr_el1.DZE", 0, 1, _EL0, _WRITE, "1 3 7 4 1"),
     _control("sctlr_el1.UCT", 0, 1, _EL0, _READ, "3 3 0 0 1"),
     _control("sctlr_el1.nTWI", 0, 1, _EL0, _WFI, _NO_ENCODING),
+    _control("sctlr_el1.nTWE", 0, 1, _EL0, _WFE, _NO_ENCODING),
     _control("sctlr_el1.UCI", 0, 1, _EL0, _WRITE, "1 3 7 5,10-14 1"),
     _control("sctlr_el1.EnRCTX", 0, 1, _EL0, _WRITE, "1 3 7 3 4,5,7"),
     _control("cntkctl_el1.EL0PCTEN", 0, 1, _EL0, _READ, "3 3 14 0 0,1"),
@@ -97,6 +100,7 @@ CONTROLS: Final[tuple[Control, ...]] = (
     _control("cnthctl_el2.EL1PCTEN", 0, 2, _BELOW, _READ, "3 3 14 0 1"),
     _control("cnthctl_el2.EL1PCEN", 0, 2, _BELOW, _BOTH, "3 3 14 2 0-2"),
     _control("hcr_el2.TWI", 1, 2, _BELOW, _WFI, _NO_ENCODING),
+    _control("hcr_el2.TWE", 1, 2, _BELOW, _WFE, _NO_ENCODING),
     _control("hcr_el2.TID1", 1, 2, _EL1, _READ, "3 0 0 0 6", "3 1 0 0 7"),
     _control("hcr_el2.TID2", 1, 2, _EL1, _READ, "3 1 0 0 0,1"),
     _control("hcr_el2.TID2", 1, 2, _EL1, _BOTH, "3 2 0 0 0"),
@@ -144,7 +148,7 @@ def trap(instruction: SystemInstruction, el: int, has_el2: bool, read: Callable[
     for control in _controls(instruction):
         enabled = el in control.levels and (has_el2 or control.target == 1)
         if enabled and bool(read(control.register) & control.mask) == control.active:
-            if instruction.kind is SystemKind.WFI:
+            if instruction.kind in _WAITS:
                 return syndrome(Ec.WFX, iss_wfx(instruction)), control.target
             return syndrome(Ec.SYSREG, iss_sysreg(instruction)), control.target
     return None
