@@ -53,6 +53,13 @@ class TestLoops:
         engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
         return [f"{one.mnemonic} {one.op_str}".strip() for one in engine.disasm(loops.code(words), 0x1000)]
 
+    def test_stores(self) -> None:
+        """A byte to where X20 points, a number of times or for ever."""
+        text = self.disassemble(loops.store_many(3, 0x1C09_0000))
+        assert text[4] == "mov x19, #3"
+        assert text[8:] == ["strb w21, [x20]", "subs x19, x19, #1", "cbnz x19, #0x1020"]
+        assert self.disassemble(loops.store_forever(1 << 32))[4:] == ["strb w21, [x20]", "b #0x1010"]
+
     def test_call_many(self) -> None:
         """Registers, SMC, count, branch back behind the counter's setup."""
         text = self.disassemble(loops.call_many(3, ((0, 0xC400_0190),)))

@@ -63,6 +63,8 @@ _BLOCK_WORDS: Final = {
 }
 _NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
 _library = ctypes.CDLL(uclib._name)
+_emulate = _library.uc_emu_start  # without the layers of Unicorn's binding: all hooks are ours
+_emulate.argtypes = (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_size_t)
 _CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0)  # CLREX; B .+4; UDF #0
 _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 _ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
@@ -288,11 +290,10 @@ class Engine:
         # not earlier: without a hook, the code is looked up once more
         words[w.P_FAULT_KIND] = words[w.P_STOPPED] = words[w.P_WFE] = 0
         self._left = False
-        try:
-            self._uc.emu_start(start, 0)
-        except UcError:
+        status = _emulate(self._handle, start, 0, 0, 0)
+        if status:
             if not words[w.P_FAULT_KIND]:
-                raise
+                raise UcError(status)
             general.read_general(self._address)
             return Stop.REFUSED
         if self._left:

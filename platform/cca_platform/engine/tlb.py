@@ -91,6 +91,12 @@ class Tlb:
         elif (self._pages[first : first + count] == era).any():
             self.stale = True
 
+    @property
+    def pending(self) -> bool:
+        """True if ``synchronise`` has something to do."""
+        shared, seen = self._shared, self._pe.words[w.P_TLBI_SEEN]
+        return bool(self.stale or self._stale_code or shared[w.M_CODE_WRITTEN] or seen != shared[w.M_TLBI])
+
     def synchronise(self) -> None:
         """Do the pending invalidations."""
         shared, words = self._shared, self._pe.words

@@ -183,6 +183,12 @@ P_EVENT_TAKEN: Final = PE.word("clock value up to which events of the timers' st
 P_SERROR: Final = PE.word("ISS of the physical SError that SIGNAL_SERROR announces", "serror")
 P_VSERROR: Final = PE.word("ISS of the virtual SError that HCR_EL2.VSE announces", "vserror")
 
+# -- PE block: a plain access to a device, while it is done -------------------------------------------------------
+P_ACCESS: Final = PE.word("its instruction")
+P_ACCESS_PA: Final = PE.word("its physical address")
+P_ACCESS_VALUE: Final = PE.word("what it writes, or has read")
+P_KEPT: Final = PE.words(32, "the words of its translation while its instruction is fetched")
+
 # -- PE block: performance monitors -------------------------------------------------------------------------------
 P_PMU: Final = PE.words(
     8,

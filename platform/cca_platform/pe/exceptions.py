@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import FSC_LEVEL, REGISTERS, Ec, Fsc, Hcr, Mdcr, Pstate, Scr, encodings, syndrome
 from cca_arch.types import Access, SecurityState
-from cca_platform.engine import hooks, interrupts, maintenance, timers
+from cca_platform.engine import devices, hooks, interrupts, maintenance, timers
 from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
@@ -21,7 +21,7 @@ from cca_platform.native import block as w
 from cca_platform.pe import delivery, pmu, soft
 from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
 from cca_platform.pe.levels import SMC_0, take_program
-from cca_platform.pe.mmio import ELSEWHERE, emulate
+from cca_platform.pe.mmio import ELSEWHERE, NOT_PLAIN, emulate, plain
 from cca_platform.pe.traps import trap
 from cca_platform.trace.events import FaultGpf, FaultStage2
 from cca_platform.trace.forms import UNSET
@@ -239,12 +239,18 @@ def _step_over(pe: "Pe") -> None:
     interrupts.set_budget(pe.address)
 
 
-def refused(pe: "Pe") -> None:
-    """Handle an access refused by a TLB fill: emulate a device register, or take an abort."""
+def refused(pe: "Pe") -> bool:
+    """Handle an access refused by a TLB fill: emulate a device register, or take an abort.
+
+    True if it was a plain access to a device, and nothing else has come of it.
+    """
     words = pe.words
+    status = plain(pe)
+    if status == 0:
+        return True
     if words[w.P_FAULT_ACCESS] == Access.FETCH and words[w.P_PC] & 3:
         misaligned(pe)
-        return
+        return False
     is_device, word = words[w.P_FAULT_KIND] == DEVICE, -1
     if words[w.P_FAULT_ACCESS] != Access.FETCH:
         hooks.uncount(pe.address)
@@ -252,15 +258,17 @@ def refused(pe: "Pe") -> None:
         decoded = decode(word) if word >= 0 and words[w.P_OUT_DEVICE] else None
         if decoded is not None and not la.aligned(decoded, la.address(decoded, pe.x, words[w.P_SP], pe.elr)):
             _unaligned(pe, decoded)  # before permission faults and stage 2 (rule XCHFJ)
-            return
+            return False
     if is_device:
-        status = EXTERNAL_ABORT if word < 0 else emulate(pe, word)
+        if status == NOT_PLAIN:
+            status = EXTERNAL_ABORT if word < 0 else emulate(pe, word)
         if status == 0:
-            return
+            return False
         if status != ELSEWHERE:
             words[w.P_FAULT_FSC], words[w.P_FAULT_STAGE] = status, 1
             words[w.P_FAULT_S1PTW] = words[w.P_FAULT_GPF] = 0
     _abort(pe, word)
+    return False
 
 
 def walk_refused(pe: "Pe") -> None:
@@ -280,8 +288,7 @@ def _translation_kept(pe: "Pe") -> Iterator[None]:
 
 def _instruction(pe: "Pe") -> int:
     """The instruction word at PC, or -1."""
-    with _translation_kept(pe):
-        return int(hooks.instruction(pe.address, 0))
+    return int(devices.fetched(pe.address))
 
 
 def _abort(pe: "Pe", word: int) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import MAIR_MEMORY, Fsc
 from cca_arch.types import Access, Pas
+from cca_platform.engine import devices
 from cca_platform.errors import BusError
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
@@ -14,11 +15,13 @@ from cca_platform.pe.aborts import EXTERNAL_ABORT
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["ELSEWHERE", "emulate"]
+__all__ = ["ELSEWHERE", "NOT_PLAIN", "emulate", "plain"]
 
 ELSEWHERE: Final = -1
 """Instead of a fault status: the P_FAULT words tell why the access is not possible, in its second page."""
 
+NOT_PLAIN: Final = -2
+"""The access that ``plain`` was asked for is not a plain one."""
 _U64: Final = (1 << 64) - 1
 _ALIGNMENT, _UNSUPPORTED = int(Fsc.ALIGNMENT), int(Fsc.UNSUPPORTED_EXCLUSIVE)
 _PAGE_BITS: Final = 0xFFFF_FFFF_F000
@@ -27,6 +30,31 @@ _BUS: Final = 8  # bytes of one access to a device
 
 _Page = tuple[int, Pas]  # a physical page and its PAS, which the granule protection check has passed
 _Pages = dict[int, _Page]  # by the bits of a virtual address
+
+
+_PAS: Final = {int(pas): pas for pas in Pas}
+_SIZE, _WRITE = devices.SIZE, devices.WRITE
+
+
+def plain(pe: "Pe") -> int:
+    """Do the access at PC and step over it, if it is a plain one to a device; returns 0, or as :func:`emulate`.
+
+    ``NOT_PLAIN`` is for all others, and nothing has been done.
+    """
+    access = devices.plain(pe.address)
+    if not access:
+        return NOT_PLAIN
+    words, bus = pe.words, pe.machine.bus
+    pa, pas = words[w.P_ACCESS_PA], _PAS[words[w.P_OUT_PAS]]
+    try:
+        if access & _WRITE:
+            bus.write(pa, access & _SIZE, words[w.P_ACCESS_VALUE], pas, pe)
+        else:
+            words[w.P_ACCESS_VALUE] = bus.read(pa, access & _SIZE, pas, pe)
+    except BusError:
+        return EXTERNAL_ABORT
+    devices.complete(pe.address)
+    return 0
 
 
 def emulate(pe: "Pe", word: int) -> int:

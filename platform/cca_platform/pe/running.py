@@ -13,6 +13,7 @@ from cca_platform.pe.delivery import take_interrupt, tell_timers
 from cca_platform.pe.net import internal_error
 
 if TYPE_CHECKING:
+    from cca_platform.engine.engine import Stop
     from cca_platform.pe.pe import Pe
 
 __all__ = ["BREAKPOINT", "count_fruitless", "end_turn", "interrupt", "retire_one", "run", "step"]
@@ -24,6 +25,7 @@ _EL_LOW, _EL_ONES = Pstate.el.low, Pstate.el.ones
 _LAST: Final = (1 << 64) - 1  # the last address
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
 _SLICE: Final = 4_000_000  # instructions without a check for signals: about 10 ms
+_ACCESSES: Final = 256  # to devices in a step: a millisecond or two
 _NON_SECURE: Final = int(SecurityState.NON_SECURE)
 
 
@@ -95,20 +97,21 @@ def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool
     pe.tlb.synchronise()
     _set_bounds(pe, until, limit, resumes)
     engine, start, retired = pe.engine, words[w.P_PC], words[w.P_RETIRED]
-    stop = engine.run(alone)
-    if words[w.P_BLOCK_END] and stop is not engine.BEFORE:
-        words[w.P_BLOCK_END] = 0
-    if stop is engine.LEFT:
+    stop, accesses = _run(pe, alone), 1 if alone else _ACCESSES
+    while stop is engine.REFUSED and exceptions.refused(pe):
+        accesses -= 1
+        if not accesses or _has_more(pe, until, limit):
+            return
+        start, retired = words[w.P_PC], words[w.P_RETIRED]
+        stop = _run(pe, alone)
+    if stop in (engine.LEFT, engine.REFUSED):
         return
-    pe.el = words[w.P_PSTATE] >> _EL_LOW & _EL_ONES
     if stop is engine.BEFORE:
         _stopped_before(pe, start, retired)
         if not alone:
             pe.paused = True
             machine.stop(BREAKPOINT, Halt.PAUSED)
         _paused(pe)
-    elif stop is engine.REFUSED:
-        exceptions.refused(pe)
     elif stop is engine.HALTED:
         _wait(pe)
     elif stop is engine.EVENT:
@@ -119,6 +122,41 @@ def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool
         exceptions.misaligned(pe)
     else:
         _paused(pe)
+
+
+def _run(pe: "Pe", alone: bool) -> "Stop":
+    """Run the engine up to an event, which may have changed the level."""
+    words = pe.words
+    stop = pe.engine.run(alone)
+    if words[w.P_BLOCK_END] and stop is not pe.engine.BEFORE:
+        words[w.P_BLOCK_END] = 0
+    if stop is not pe.engine.LEFT:
+        pe.el = words[w.P_PSTATE] >> _EL_LOW & _EL_ONES
+    return stop
+
+
+def _has_more(pe: "Pe", until: Ticks | None, limit: Instructions | None) -> bool:
+    """After an access to a device: whether more than code comes next, which a new step will do.
+
+    It is what most accesses do not cause: an input, an event, an interrupt, a stop, an invalidation. Otherwise code can
+    go on at once, with what it may run bounded as before.
+    """
+    machine, clock, words = pe.machine, pe.clock, pe.words
+    if machine.stopped is not None or machine.inputs.active or pe.turn_over or not pe.on:
+        return True
+    now, due = clock.now, machine.events.next
+    if (due is not None and due <= now) or (until is not None and now >= until):
+        return True
+    if limit is not None and clock.retired >= limit:
+        return True
+    tell_timers(pe)
+    if pe.tlb.pending or _taken(pe):
+        return True
+    pe.count_fruitless()
+    end = timers.NEVER if due is None else due
+    words[w.P_SLICE_END] = end if until is None else min(until, end)
+    interrupts.set_budget(pe.address)
+    return False
 
 
 def _comes_first(pe: "Pe", resumes: bool) -> bool:
@@ -238,6 +276,12 @@ def _settle(pe: "Pe") -> int:
         words[w.P_SECURITY] = security
         controls.load_scr(pe, pe.machine.scr[security])
         pe.tlb.stale = True  # the engine's TLB has no security states
+    return _taken(pe)
+
+
+def _taken(pe: "Pe") -> int:
+    """The interrupt that the PE takes before it runs code, or 0."""
+    words = pe.words
     if words[w.P_SIGNALS] or words[w.P_HCR] & _HCR_VSE:
         return int(interrupts.due(pe.address, words[w.P_PSTATE]))
     return 0

@@ -6,9 +6,21 @@ The same words run in a Realm, at Non-secure EL2 and on Unicorn alone.
 import struct
 from collections.abc import Sequence
 
-__all__ = ["LOOP_LENGTH", "arithmetic", "call", "call_forever", "call_many", "code", "load_store", "move"]
+__all__ = [
+    "LOOP_LENGTH",
+    "arithmetic",
+    "call",
+    "call_forever",
+    "call_many",
+    "code",
+    "load_store",
+    "move",
+    "store_forever",
+    "store_many",
+]
 
 SMC = 0xD4000003
+_STORE_BYTE = 0x39000000 | 20 << 5 | 21  # STRB W21, [X20]
 LOOP_LENGTH = 64
 """Instructions per iteration of the loop of :func:`load_store`."""
 
@@ -50,6 +62,16 @@ def call_forever(setup: Sequence[tuple[int, int]], before: Sequence[int] = ()) -
 def call_many(count: int, setup: Sequence[tuple[int, int]]) -> list[int]:
     """``count`` times: set the registers in ``setup``, SMC. X19 counts."""
     return [*move(19, count), *_turns(19, call(setup))]
+
+
+def store_many(count: int, address: int) -> list[int]:
+    """``count`` times: a byte to ``address``. X19 counts; X20 points."""
+    return [*move(20, address), *move(19, count), *_turns(19, [_STORE_BYTE])]
+
+
+def store_forever(address: int) -> list[int]:
+    """Endlessly: a byte to ``address``. X20 points."""
+    return [*move(20, address), _STORE_BYTE, _branch_back(1)]
 
 
 def arithmetic(turns: int, length: int = 256) -> list[int]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["ROWS"]
 
 _HOST_CALL: Final = ((0, int(Rsi.HOST_CALL)), (1, RAM + CALL_PAGE * PAGE))
+_SHARED: Final = 1 << 32
+"""An IPA of the shared half of the Realms here."""
 _PAYLOAD: Final = "hello"
 _ENTRIES: Final = 0x9400_0000  # the word that tells ns_enter how many times
 
@@ -47,6 +49,26 @@ def _rec_enter_real(bench: Bench) -> float:
     return _ns_each(_entry_images, 2_000) * 1e6
 
 
+def _mmio_real(bench: Bench) -> float:
+    return _ns_each(_store_images, 10_000) * 1e6
+
+
+def _mmio(bench: Bench) -> float:
+    vm, vcpu = bench.realm(loops.store_forever(_SHARED))
+    count = 1000
+
+    def store() -> None:
+        for _ in range(count):
+            vcpu.run()
+            vcpu.mmio_result()
+
+    try:
+        store()
+        return best(store, count) * 1e6
+    finally:
+        vm.destroy()
+
+
 def _ns_each(images: "Callable[[int], list[NsImage]]", count: int) -> float:
     """Seconds per round of a program at NS-EL2, from two runs that differ by ``count`` rounds."""
     few, many = (min(_ns_run(images(rounds)) for _ in range(3)) for rounds in (100, count + 100))
@@ -59,6 +81,16 @@ def _version_images(rounds: int) -> "list[NsImage]":
 
     calls = loops.call_many(rounds, ((0, int(Rmi.VERSION)), (1, ABI_VERSION)))
     return [NsImage(loops.code([*calls, *loops.call_forever(((0, int(Psci.SYSTEM_OFF)),))]))]
+
+
+def _store_images(count: int) -> "list[NsImage]":
+    """Send this many bytes by the first UART."""
+    from cca_firmware.package.nsimage import NsImage
+    from cca_platform.board import Board
+
+    uart = next(row.base for row in Board.load("fvp").devices if row.name == "uart0")
+    stores = loops.store_many(count, uart)
+    return [NsImage(loops.code([*stores, *loops.call_forever(((0, int(Psci.SYSTEM_OFF)),))]))]
 
 
 def _entry_images(rounds: int) -> "list[NsImage]":
@@ -228,6 +260,8 @@ ROWS = (
     Row("build-destroy", "small Realm: build and destroy", "ms", 2.5, 1, _build_destroy),
     Row("rec-enter", "REC_ENTER, RSI_HOST_CALL, exit", "us", 60, 25, _rec_enter),
     Row("rec-enter-real", "the same from real NS-EL2 code", "us", 60, 25, _rec_enter_real),
+    Row("mmio-real", "a byte from real NS-EL2 code to a UART", "us", 20, 10, _mmio_real),
+    Row("mmio", "a Realm's access to a device, up to the VMM", "us", 100, 50, _mmio),
     Row("rsi-version", "RSI_VERSION inside a Realm", "us", 6, 2, _rsi_version),
     Row("token", "attestation token, complete", "ms", 6, 2, _token),
     Row("restore", "snapshot restore", "ms", 1, 0.1, _restore),
