@@ -117,7 +117,6 @@ class TestAlignment:
         assert dumps[0][20] & SYNDROME == ALIGNMENT_FAULT
 
     @pytest.mark.parametrize("code", ["ldar x3, [x2]", "ldarh w3, [x2]", "stlr x3, [x2]"])
-    @pytest.mark.xfail(strict=True, raises=AssertionError, reason="LDAR and STLR take any address")
     def test_ordered_access(self, code: str) -> None:
         """LDAR and STLR of an unaligned address in Normal memory are alignment faults, whatever SCTLR.A is (v8.0)."""
         x = ns_registers(f"{STAGE_1} mov x20, #0; {load('x2', MAPPED + 1)}; {code}", flat_tables())

@@ -142,3 +142,56 @@ class TestDeviceDram:
         x = bench.run(f"{vectors(bench)}{stage1(2)} mov x3, #1; stp x3, x3, [x2]", el=2, x2=THERE + 0xFF8)
         assert (x[20] & 0x3F, x[21]) == (Fsc.GPF, THERE + 0x1000)
         assert bench.machine.memory.backdoor.read64(DATA + 0xFF8) == 0
+
+
+class TestOrdered:
+    """Loads that acquire and stores that release require alignment of any memory, whatever SCTLR_ELx.A is."""
+
+    @pytest.mark.parametrize("code", ["ldar x3, [x2]", "ldar w3, [x2]", "ldarh w3, [x2]", "stlr x3, [x2]",
+                                      "stlr w3, [x2]", "stlrh w3, [x2]"])  # fmt: skip
+    def test_unaligned(self, guest: Any, code: str) -> None:
+        """An unaligned one is an alignment fault of its own level, after an aligned one as well."""
+        report = guest.enter(f"{stage1(1)} {code}; add x2, x2, #1; {code}", x2=DATA)
+        assert (kind(report), report.far) == ((1, SAME, Fsc.ALIGNMENT), DATA + 1)
+        assert Esr(report.esr).iss >> 6 & 1 == code.startswith("st")
+
+    @pytest.mark.parametrize("code", ["ldarb w3, [x2]", "stlrb w3, [x2]"])
+    def test_bytes(self, guest: Any, code: str) -> None:
+        """A byte is aligned."""
+        assert guest.enter(f"{stage1(1)} {code}", x2=DATA + 1).level == 0
+
+    def test_stack_pointer(self, bench: Any) -> None:
+        """SP as the base is looked at, too."""
+        code = f"{vectors(bench)}mov sp, x2; ldar x3, [sp]"
+        assert bench.run(code, el=2, x2=DATA + 4)[20:22] == [0x25 << 26 | 1 << 25 | Fsc.ALIGNMENT, DATA + 4]
+
+    @pytest.mark.parametrize(
+        ("word", "offset", "faults"),
+        [(0x78BFC043, 1, True), (0xD95F0043, 16, False), (0x99001043, 3, False), (0x99003043, 2, True)],
+    )
+    def test_of_max(self, benches: Callable[..., Any], word: int, offset: int, faults: bool) -> None:
+        """LDAPRH; LDAPUR of [X2, #-16]; STLUR of [X2, #1] and [X2, #3]: where a model has them, they are checked."""
+        for cpu, esr in (("max", 0x25 << 26 | 1 << 25 | Fsc.ALIGNMENT if faults else 0), ("a72", 1 << 25)):
+            bench = benches(cpu=cpu)
+            code = f"{vectors(bench)} mov x20, #0; .word {word:#x}; smc #0"
+            assert bench.run(code, el=2, x2=DATA + offset)[20] & ~(1 << 6) == esr
+
+    def test_many(self, bench: Any) -> None:
+        """A program with more of them than 64 is not checked: each would need a hook. All bytes are right."""
+        many = "; ".join(["ldar x3, [x2]"] * 65)
+        code = f"{vectors(bench)} mov x20, #0; b go; {many}; go: add x2, x2, #1; ldar x3, [x2]; smc #0"
+        assert bench.run(code, el=2, x2=DATA)[20] == 0
+
+    def test_state(self, bench: Any) -> None:
+        """What is checked is state: after a restore it is decided as before."""
+        code = f"{vectors(bench)} mov x20, #0; add x2, x2, #1; ldar x3, [x2]; smc #0"
+        saved = bench.machine.snapshot()
+        assert bench.run(code, el=2, x2=DATA)[20] & 0x3F == Fsc.ALIGNMENT
+        checked = bench.machine.snapshot()
+        self.test_many(bench)
+        assert bench.pe.save().engine.ordered is None
+        bench.machine.restore(checked)
+        assert len(bench.pe.save().engine.ordered) == 1
+        assert bench.run(code, el=2, x2=DATA)[20] & 0x3F == Fsc.ALIGNMENT
+        bench.machine.restore(saved)
+        assert bench.run(code, el=2, x2=DATA)[20] & 0x3F == Fsc.ALIGNMENT

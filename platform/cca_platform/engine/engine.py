@@ -69,6 +69,7 @@ _CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0)  # CLREX; B .+4;
 _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 _ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 _ARGUMENT: Final = 0x0400_0000  # one of a control, in its number
+_AT_WFE: Final = 1  # P_AT_SITE
 _EVERYWHERE: Final = (1, 0)  # the range of a hook: from above to means no bounds
 # What the model's reset omits: RES1 bits, EL1 without AArch32, and no PMU of its own (MDCR_EL3.TPM traps every access).
 _RESET: Final = {
@@ -141,6 +142,7 @@ class Stop(Enum):
     REFUSED = "refused"  # a TLB fill refused an access: P_FAULT_* tells why
     BUDGET = "budget"  # its slice, its limit or the time until a timer change has run out
     HALTED = "halted"  # WFI; PC is past it
+    UNALIGNED = "unaligned"  # the next instruction is an ordered access that is not aligned
     EVENT = "event"  # the next instruction is WFE
     BEFORE = "before"  # the next instruction is one of ``stop_before``, or ``run`` was to execute only one
 
@@ -156,6 +158,7 @@ class Engine:
     REFUSED: Final = Stop.REFUSED
     HALTED: Final = Stop.HALTED
     EVENT: Final = Stop.EVENT
+    UNALIGNED: Final = Stop.UNALIGNED
     BEFORE: Final = Stop.BEFORE
 
     def __init__(
@@ -191,7 +194,8 @@ class Engine:
         block[w.P_UC_CTL] = _function("uc_ctl")
         block[w.P_UC_HOOK_ADD] = _function("uc_hook_add")
         block[w.P_ON_LOOK], block[w.P_ON_SITE] = hooks.ON_LOOK, sites.ON_SITE
-        self._sites = np.zeros(2 * w.SITES, np.int64)
+        self._sites, self._ordered = np.zeros(2 * w.SITES, np.int64), np.zeros(w.ORDERED, np.int64)
+        block[w.P_ORDERED], block[w.P_ORDERED_USED] = self._ordered.ctypes.data, 0
         block[w.P_SITES], block[w.P_SITES_USED] = self._sites.ctypes.data, 0
         self._shadow = np.zeros(EL1_FRAME_SIZE // 8, np.int64)
         block[w.P_SHADOW], block[w.P_SHADOW_VALID] = self._shadow.ctypes.data, 0
@@ -253,6 +257,19 @@ class Engine:
         self._words[w.P_SITES_USED] = 0
         self.flush_code()
 
+    @property
+    def ordered(self) -> tuple[int, ...] | None:
+        """The addresses of ordered accesses whose alignment is checked; None if that were too many."""
+        used = self._words[w.P_ORDERED_USED]
+        return None if used > w.ORDERED else tuple(int(address) for address in self._ordered[:used])
+
+    @ordered.setter
+    def ordered(self, addresses: tuple[int, ...] | None) -> None:
+        if addresses != self.ordered:
+            self._words[w.P_ORDERED_USED] = w.ORDERED + 1 if addresses is None else len(addresses)
+            self._ordered[: len(addresses or ())] = addresses or ()
+            self.forget_sites()
+
     def _code(self, uc: int, address: int, size: int, data: int) -> None:
         """UC_HOOK_CODE, before an instruction: stop, unless the last run already stopped here."""
         if self._words[w.P_FETCHED]:
@@ -288,7 +305,7 @@ class Engine:
             self._watch((_EVERYWHERE,) if alone else [(address, address) for address in self._stops])
             self.passing = start if alone else self.passing
         # not earlier: without a hook, the code is looked up once more
-        words[w.P_FAULT_KIND] = words[w.P_STOPPED] = words[w.P_WFE] = 0
+        words[w.P_FAULT_KIND] = words[w.P_STOPPED] = words[w.P_AT_SITE] = 0
         self._left = False
         status = _emulate(self._handle, start, 0, 0, 0)
         if status:
@@ -302,10 +319,10 @@ class Engine:
                 raise error
             return Stop.LEFT
         general.read_general(self._address)
-        if words[w.P_WFE]:
+        if words[w.P_AT_SITE]:
             if not self._stops_at(words[w.P_PC], start, alone):
                 self.passing = -1
-                return Stop.EVENT
+                return Stop.EVENT if words[w.P_AT_SITE] == _AT_WFE else Stop.UNALIGNED
             self._before = words[w.P_PC]
         if self._before >= 0:
             self.passing = -1 if alone else self._before
@@ -313,7 +330,7 @@ class Engine:
         return Stop.BUDGET if words[w.P_STOPPED] else Stop.HALTED
 
     def _stops_at(self, pc: int, start: int, alone: bool) -> bool:
-        """Whether a run from ``start`` must stop before the WFE at ``pc``, whose hook can come before the other one."""
+        """Whether a run from ``start`` must stop before ``pc``, an instruction whose own hook came first."""
         return pc != start if alone else pc in self._stops and pc != self.passing
 
     def save(self, frame: int) -> None:

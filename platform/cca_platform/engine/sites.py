@@ -1,13 +1,13 @@
-"""Instructions that the engine takes for others: WFE, SEV, SEVL and ERET, found when their page is first fetched.
+"""Instructions that the engine takes for others, found when their page is first fetched.
 
 To the engine WFE is a yield, SEV and SEVL do nothing, and ERET is nobody's business. They are rare, so a code hook on
 the address of each costs nothing elsewhere. A hook is on a virtual address, where other code may come to be: it reads
-the instruction again.
+the instruction again. Ordered accesses (:mod:`cca_platform.engine.ordered`) have hooks while there are few of them.
 """
 
 from typing import Final
 
-from cca_platform.engine import interrupts
+from cca_platform.engine import interrupts, ordered
 from cca_platform.engine.registers import PSTATE, get, load_regime
 from cca_platform.isa.pstate import level
 from cca_platform.mmu.dram import host_address, page_index
@@ -37,9 +37,17 @@ CODE_HOOK: Final = 4  # UC_HOOK_CODE, which the engine checks against Unicorn's 
 
 
 @jit("i8(i8)")
-def _is_site(word: int) -> int:
-    """True for an instruction that needs a hook."""
+def _is_event(word: int) -> int:
+    """True for an instruction that has to do with the event register."""
     return 1 if word in (WFE, SEV, SEVL) or word in ERETS else 0
+
+
+@jit("i8(i8)")
+def _empty(p: int) -> int:
+    """Have all hooks removed at the next block; pages that are fetched afterwards set theirs again."""
+    store64(p + 8 * w.P_SITES_USED, w.SITES + 1)
+    store64(p + 8 * w.P_SLICE_END, 0)
+    return interrupts.set_budget(p)
 
 
 @jit("i8(i8, i8)")
@@ -50,9 +58,7 @@ def _add(p: int, address: int) -> int:
         if load64(table + 16 * number) == address:
             return 0
     if count >= w.SITES:
-        store64(p + 8 * w.P_SITES_USED, w.SITES + 1)
-        store64(p + 8 * w.P_SLICE_END, 0)
-        return interrupts.set_budget(p)
+        return _empty(p)
     store64(table + 16 * count, address)
     store64(p + 8 * w.P_SITES_USED, count + 1)
     return call_hook_add(
@@ -75,9 +81,16 @@ def watch(p: int, va: int) -> int:
         return 0
     found, host, page = w.EXECUTED | w.SEARCHED, host_address(m, pa), va & ~0xFFF
     for number in range(_WORDS):
-        if _is_site(load32(host + 4 * number)):
+        word, address = load32(host + 4 * number), page + 4 * number
+        if _is_event(word):
             found |= w.HAS_SITES
-            _add(p, page + 4 * number)
+            _add(p, address)
+        elif ordered.is_ordered(p, word):
+            found |= w.HAS_SITES
+            if ordered.note(p, address):
+                _add(p, address)
+            else:
+                _empty(p)
     store8(executed, found)
     return 0
 
@@ -110,10 +123,13 @@ def send_event(m: int) -> int:
 
 @callback("void", "i64", "i64", "i32", "i64")
 def ON_SITE(uc: int, address: int, size: int, p: int) -> None:
-    """UC_HOOK_CODE, before such an instruction. Before WFE the engine stops: Python decides what becomes of it."""
+    """UC_HOOK_CODE, before such an instruction.
+
+    Before WFE, and an access that is not aligned, the engine stops: Python decides what becomes of it.
+    """
     word = _word(p, address)
-    if word == WFE:
-        store64(p + 8 * w.P_WFE, 1)
+    if word == WFE or (ordered.is_ordered(p, word) and ordered.unaligned(p, word)):
+        store64(p + 8 * w.P_AT_SITE, 1 if word == WFE else 2)
         call_address(load64(p + 8 * w.P_UC_EMU_STOP), load64(p + 8 * w.P_UC))
     elif word == SEV:
         send_event(load64(p + 8 * w.P_MACHINE))

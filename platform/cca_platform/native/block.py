@@ -106,7 +106,10 @@ SITES: Final = 1024  # as many as a page can have
 P_SITE_PAGE: Final = PE.word("the page of the last instruction that had such a hook, and the exception level,")
 P_SITE_ERA: Final = PE.word("P_TLB_ERA of that time, 0 = to be translated again,")
 P_SITE_HOST: Final = PE.word("and its host address")
-P_WFE: Final = PE.word("1 = the engine has stopped before a WFE")
+P_AT_SITE: Final = PE.word("the engine has stopped before 1 a WFE, 2 an ordered access that is not aligned; 0 no")
+P_ORDERED: Final = PE.word("address of the addresses of ordered accesses, one word each")
+P_ORDERED_USED: Final = PE.word("number of them; more than ORDERED = none is checked any more")
+ORDERED: Final = 64
 P_ON_LOOK: Final = PE.word("address of hooks.ON_LOOK")
 P_FILLS: Final = PE.word("TLB fills done")
 P_BLOCK_PC: Final = PE.word("start of the block that was counted last", "block_pc")
@@ -224,6 +227,7 @@ HAS_PAN: Final = 1  # FEAT_PAN2
 HAS_PAUTH: Final = 2  # FEAT_PAuth: keys, and the controls of HCR_EL2 and SCR_EL3
 HAS_LOR: Final = 4  # FEAT_LOR
 HAS_DPB: Final = 8  # FEAT_DPB2
+HAS_RCPC: Final = 32  # FEAT_LRCPC2
 HAS_SOFT: Final = 16  # FEAT_DIT and FEAT_SSBS2, which the engine does not know
 
 # -- signals ------------------------------------------------------------------------------------------------------

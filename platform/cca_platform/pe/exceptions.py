@@ -29,7 +29,7 @@ from cca_platform.trace.forms import UNSET
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["SMC", "interrupt", "misaligned", "refused", "wait_trapped", "walk_refused"]
+__all__ = ["SMC", "interrupt", "misaligned", "refused", "unaligned", "wait_trapped", "walk_refused"]
 
 # What the engine's interrupt hook reports (QEMU's EXCP_ numbers).
 _SVC: Final = 2
@@ -113,6 +113,12 @@ def _not_executed(pe: "Pe", number: int) -> None:
                 _step_over(pe)  # what would not wait is not trapped
             else:
                 pe.take(*(found or (_UNKNOWN, own)))
+
+
+def unaligned(pe: "Pe") -> None:
+    """Take the alignment fault of the ordered access at PC."""
+    hooks.uncount(pe.address)
+    _unaligned(pe, decode(_instruction(pe)))
 
 
 def _unaligned(pe: "Pe", decoded: la.MemoryAccess | None) -> None:

@@ -30,7 +30,7 @@ __all__ = ["Pe"]
 _U64: Final = (1 << 64) - 1
 _FEATURES: Final = {
     "FEAT_PAN2": w.HAS_PAN, "FEAT_PAuth": w.HAS_PAUTH, "FEAT_LOR": w.HAS_LOR, "FEAT_DPB2": w.HAS_DPB,
-    "FEAT_DIT": w.HAS_SOFT,
+    "FEAT_DIT": w.HAS_SOFT, "FEAT_LRCPC2": w.HAS_RCPC,
 }  # fmt: skip
 
 

@@ -116,6 +116,8 @@ def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool
         _wait(pe)
     elif stop is engine.EVENT:
         _wait_for_event(pe)
+    elif stop is engine.UNALIGNED:
+        exceptions.unaligned(pe)
     elif words[w.P_FAULT_KIND]:
         exceptions.walk_refused(pe)
     elif words[w.P_PC] & 3:

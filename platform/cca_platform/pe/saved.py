@@ -47,12 +47,16 @@ else:
 __all__ = ["EngineState", "PeState", "RegistersState", "WordsState", "restore", "save"]
 
 
-class EngineState(State, frozen=True, tag="pe.engine/1"):
-    """A PE that has run code. ``claimed`` is the state of its exclusive monitor: address, low word, high word."""
+class EngineState(State, frozen=True, tag="pe.engine/2"):
+    """A PE that has run code. ``claimed`` is the state of its exclusive monitor: address, low word, high word.
+
+    ``ordered`` are the ordered accesses whose alignment is checked, None for none any more.
+    """
 
     registers: RegistersState
     os_lock: bool
     claimed: tuple[int, int, int] | None
+    ordered: tuple[int, ...] | None
 
 
 class PeState(State, frozen=True, tag="pe/2"):
@@ -114,7 +118,7 @@ def _save_engine(pe: "Pe") -> EngineState:
     ctypes.memset(_address, 0, frame.SAVED_SIZE)  # the model may lack some of them
     engine.save_state(_address)
     registers = RegistersState(*_REGISTERS.unpack(_buffer))
-    return EngineState(registers, bool(engine.read_system(_OSLSR) & _OSLK), engine.monitor.read())
+    return EngineState(registers, bool(engine.read_system(_OSLSR) & _OSLK), engine.monitor.read(), engine.ordered)
 
 
 def restore(pe: "Pe", state: PeState) -> None:
@@ -150,6 +154,7 @@ def _restore_engine(pe: "Pe", state: EngineState) -> None:
     engine.load_state(_address)
     engine.write_system(_OSLAR, state.os_lock)
     engine.monitor.write(state.claimed)
+    engine.ordered = state.ordered
 
 
 def _values(state: State) -> tuple[Any, ...]:
