@@ -38,12 +38,12 @@ class TestBoards:
         assert value(found, "/psci", "method") == ["smc"]
 
     def test_memory(self, name: str) -> None:
-        """All banks of DRAM; what the firmware has is reserved, and nothing else."""
+        """The DRAM of Non-secure software; what the firmware has is left out of it, and reserved besides."""
         found, board = tree(name), Board.load(name)
         banks = [
             numbers(node.get_property("reg").data) for node in found.root.nodes if node.name.startswith("memory@")
         ]
-        assert banks == [[bank.base, bank.size] for bank in board.banks]
+        assert banks == [[bank.base, bank.size] for bank in board.ns_banks()]
         reserved = found.get_node("/reserved-memory")
         assert [numbers(node.get_property("reg").data) for node in reserved.nodes] == [
             [region.base, region.size] for region in board.regions

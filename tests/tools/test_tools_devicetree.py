@@ -14,8 +14,10 @@ from cca_tools.cli import main
 from realmlab.ns import NsMachine
 
 BLOB = flatten(Node("", {"mine": 7}))
-PLACE = 0xFBE0_0000
-"""The last multiple of 2 MiB below the firmware's memory of fvp."""
+PLACE = 0x8000_0000
+"""The start of the DRAM of fvp."""
+HIGH = 0xFBE0_0000
+"""The last multiple of 2 MiB below the firmware's memory."""
 KEEP = f"{constant('x9', 0x9000_0000)} str x0, [x9]; ldr x1, [x0]; str x1, [x9, #8];"
 
 
@@ -35,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 class TestFound:
     def test_auto(self) -> None:
-        """X0 points to a tree of the board, high in the DRAM of the image."""
+        """X0 points to a tree of the board, at the start of the DRAM of the image."""
         with NsMachine(NsImage(assemble(KEEP + OFF)), dtb="auto") as machine:
             assert machine.run().reason == "system_off"
             at, data = found(machine)
@@ -79,20 +81,22 @@ class TestFound:
 
 
 class TestPlace:
-    """It lies beside the images and what is nonvolatile, aligned to 2 MiB."""
+    """It lies beside the images and what is nonvolatile, aligned to 2 MiB, where QEMU has it or else high."""
 
     @pytest.mark.parametrize(
         ("image", "nonvolatile", "place"),
         [
             (None, [], PLACE),
-            (NsImage(b"data", PLACE + 0x20), [], PLACE - (2 << 20)),
+            (NsImage(b"data", PLACE + 0x20), [], HIGH),
             (NsImage(b"data", PLACE + len(BLOB)), [], PLACE),
-            (NsImage(b"data", PLACE - 0x10), [(PLACE, 0x1000)], PLACE - (2 << 20)),
+            (NsImage(b"data", HIGH + 0x20), [(PLACE, 0x1000)], HIGH - (2 << 20)),
+            (NsImage(b"data", HIGH + len(BLOB)), [(PLACE, 0x1000)], HIGH),
+            (NsImage(b"data", PLACE), [(HIGH, 0x1000)], HIGH - (2 << 20)),
             (NsImage(b"data", 0x8_8000_0000), [], PLACE),
         ],
     )
     def test_free(self, file: Path, image: NsImage | None, nonvolatile: list[tuple[int, int]], place: int) -> None:
-        """As high as possible, where nothing else is."""
+        """Where nothing else is."""
         images = [NsImage(assemble(KEEP + OFF)), *([] if image is None else [image])]
         with NsMachine(images, dtb=file, nonvolatile=nonvolatile) as machine:
             machine.run()
@@ -100,14 +104,15 @@ class TestPlace:
 
     def test_second_bank(self, file: Path) -> None:
         """In the DRAM that the entry point is in."""
-        code = NsImage(assemble(KEEP + OFF), 0x8_8000_0000)
-        with NsMachine(code, dtb=file) as machine:
-            machine.run()
-            assert found(machine) == (0x8_FFE0_0000, BLOB)
+        code = assemble(KEEP + OFF)
+        for address, place in ((0x8_9000_0000, 0x8_8000_0000), (0x8_8000_0000, 0x8_FFE0_0000)):
+            with NsMachine(NsImage(code, address), dtb=file) as machine:
+                machine.run()
+                assert found(machine) == (place, BLOB)
 
     def test_full(self, file: Path) -> None:
         """If the images leave no room, the boot says so."""
-        kept = [(0x8_8020_0000, 0x7FE0_0000)]
+        kept = [(0x8_8000_1000, 0x7FFF_F000)]
         message = r"my\.dtb, \d+ B, must fit into 0x880000000\.\.0x8ffffffff beside the images"
         with pytest.raises(realmlab.MachineError, match=message):
             NsMachine(NsImage(assemble(OFF), 0x8_8000_0000), dtb=file, nonvolatile=kept)

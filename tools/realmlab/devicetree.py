@@ -41,13 +41,22 @@ def tree(given: str | os.PathLike[str], board: Board) -> NsImage:
 
 
 def place(blob: NsImage, images: Sequence[NsImage], board: Board, entry: int | None, kept: Iterable[Bank]) -> NsImage:
-    """Put a device tree as high as possible into the DRAM that the entry point is in, beside images and ``kept``."""
+    """Put a device tree into the DRAM that the entry point is in, beside images and ``kept``.
+
+    At its start, where software looks that expects QEMU's board, or else as high as possible.
+    """
     layout: Layout = lay_out(images, board, entry)
     bank = next(bank for bank in board.ns_banks() if bank.base <= layout.entry < bank.top)
     taken = [*((part.address, part.top) for part in layout.parts), *((one.base, one.top) for one in kept)]
+
+    def in_the_way(at: int) -> list[int]:
+        return [base for base, top in taken if base < at + len(blob.data) and at < top]
+
+    if bank.base % _ALIGNED == 0 and len(blob.data) <= bank.size and not in_the_way(bank.base):
+        return blob._replace(address=bank.base)
     at = (bank.top - len(blob.data)) // _ALIGNED * _ALIGNED
     while at >= bank.base:
-        below = [base for base, top in taken if base < at + len(blob.data) and at < top]
+        below = in_the_way(at)
         if not below:
             return blob._replace(address=at)
         at = (min(below) - len(blob.data)) // _ALIGNED * _ALIGNED

@@ -131,8 +131,8 @@ def _cpus(board: Board) -> Node:
 
 
 def _memory(board: Board) -> Iterator[Node]:
-    """All DRAM, and what of it Non-secure software cannot have."""
-    for bank in board.banks:
+    """The DRAM of Non-secure software. What it cannot have is left out, and reserved for those who know better."""
+    for bank in board.ns_banks():
         yield Node(f"memory@{bank.base:x}", {"device_type": "memory", "reg": _reg((bank.base, bank.size))})
     reserved = [
         Node(f"{region.name}@{region.base:x}", {"reg": _reg((region.base, region.size)), "no-map": None})
