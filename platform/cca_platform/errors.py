@@ -11,11 +11,21 @@ __all__ = [
     "MachineError",
     "MachineStopped",
     "StateError",
+    "WrongType",
+    "WrongValue",
 ]
 
 
 class MachineError(Exception):
     """The user asked for something impossible; the message says how to fix it."""
+
+
+class WrongType(MachineError, TypeError):
+    """An argument of the API has a type that cannot be."""
+
+
+class WrongValue(MachineError, ValueError):
+    """An argument of the API has a value that cannot be."""
 
 
 class MachineStopped(Exception):

@@ -15,6 +15,7 @@ from secure_code import payload
 
 from cca_firmware import boot
 from cca_tools.cli import main
+from realmlab.payloads import find_payload
 
 UART1 = 0x1C0A_0000
 Image = Callable[[str], str]
@@ -222,7 +223,7 @@ BAD = {
     "level": (["IMAGE", "--el", "3"], "--el must be 1 or 2, not 3"),
     "no Secure image": (["IMAGE", "--secure", "none.elf"], "image none.elf does not exist"),
     "Secure address": (["IMAGE", "--secure", "secure@0xfc000000"], "must have no address"),
-    "other Secure image": (["IMAGE", "--secure", "hello"], "Secure payload must be linked to start at"),
+    "other Secure image": (["IMAGE", "--secure", str(find_payload("hello"))], "Secure payload must be linked to"),
     "range": (["IMAGE", "--nonvolatile", "4K"], "a range must be BASE:SIZE"),
     "odd size": (["IMAGE", "--nonvolatile", "0x90000000:much"], "a size must be a number"),
     "not DRAM": (["IMAGE", "--nonvolatile", "0:4K"], "nonvolatile memory must lie in"),

@@ -1,36 +1,46 @@
 """Checks of user input: each takes the name of a parameter and a value, and returns the value to use.
 
-An invalid value raises MachineError, which names the parameter between backquotes.
+An invalid value raises WrongType or WrongValue, which name the parameter between backquotes.
 """
 
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cca_platform.errors import MachineError
+from cca_platform.errors import MachineError, WrongType, WrongValue
 
 from .sizes import parse_address, parse_range, parse_size
 
 __all__ = [
-    "COUNT", "address", "at_least", "bytes_or_file", "hex_bytes", "one_of", "optional", "paths", "patterns", "ranges",
-    "several", "size", "text",
+    "COUNT", "address", "at_least", "bytes_or_file", "each", "function", "hex_bytes", "image", "instance", "mapping",
+    "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges", "seconds", "several", "size", "text",
+    "trace_or_path", "whole",
 ]  # fmt: skip
+
+
+def _wrong(name: str, wanted: str, value: Any) -> WrongType:
+    return WrongType(f"`{name}` must be {wanted}, not {value!r}")
+
+
+def whole(name: str, value: Any) -> int:
+    """A whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(name, "a whole number", value)
+    return value
 
 
 def at_least(least: int, most: int | None = None) -> Callable[[str, Any], int]:
     """A whole number from ``least`` to ``most``."""
 
     def check(name: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise MachineError(f"`{name}` must be a whole number, not {value!r}")
-        if value < least:
-            raise MachineError(f"`{name}` must be {least} or more, not {value}")
+        if whole(name, value) < least:
+            raise WrongValue(f"`{name}` must be {least} or more, not {value}")
         if most is not None and value > most:
-            raise MachineError(f"`{name}` must be {most} or less, not {value}")
-        return value
+            raise WrongValue(f"`{name}` must be {most} or less, not {value}")
+        return int(value)
 
     return check
 
@@ -48,21 +58,73 @@ def one_of(*values: Any) -> Callable[[str, Any], Any]:
     """One of these values."""
 
     def check(name: str, value: Any) -> Any:
-        if value not in values:
-            raise MachineError(f"`{name}` must be {' or '.join(map(str, values))}, not {value!r}")
+        if value not in values or isinstance(value, bool):
+            kind = WrongValue if isinstance(value, type(values[0])) else WrongType
+            raise kind(f"`{name}` must be {' or '.join(map(str, values))}, not {value!r}")
         return values[values.index(value)]
 
     return check
 
 
+def instance(kind: type, wanted: str) -> Callable[[str, Any], Any]:
+    """An object of this class, ``wanted`` in words."""
+
+    def check(name: str, value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise _wrong(name, wanted, value)
+        return value
+
+    return check
+
+
+def function(name: str, value: Any) -> Any:
+    """Something that can be called."""
+    if not callable(value):
+        raise _wrong(name, "a function", value)
+    return value
+
+
+def mapping(name: str, value: Any) -> Any:
+    """A mapping from names to something that can be called."""
+    if not isinstance(value, Mapping):
+        raise _wrong(name, "a mapping from names to classes", value)
+    for key, one in value.items():
+        instance(str, "a name")(name, key)
+        function(name, one)
+    return value
+
+
+def name_or_path(name: str, value: Any) -> Any:
+    """The path of a file, or a name that stands for one."""
+    if not isinstance(value, str | os.PathLike):
+        raise _wrong(name, "a name or the path of a file", value)
+    return value
+
+
+def image(name: str, value: Any) -> Any:
+    """An image in memory (``NsImage``), or as :func:`name_or_path`."""
+    from cca_firmware.package.nsimage import NsImage
+
+    return value if isinstance(value, NsImage) else name_or_path(name, value)
+
+
+def trace_or_path(name: str, value: Any) -> Any:
+    """A ``Trace``, or the path of its file."""
+    from cca_platform.trace.trace import Trace
+
+    if not isinstance(value, Trace | str | os.PathLike):
+        raise _wrong(name, "a Trace or the path of a file", value)
+    return value
+
+
 def size(name: str, value: Any) -> int:
     """A number of bytes, or a string such as 64M."""
-    return parse_size(value)
+    return parse_size(value) if isinstance(value, str) else whole(name, value)
 
 
 def address(name: str, value: Any) -> int:
     """An address, or a string such as 0x88000000."""
-    return value if isinstance(value, int) else parse_address(value, "the entry")
+    return parse_address(value, "the entry") if isinstance(value, str) else whole(name, value)
 
 
 def ranges(name: str, value: Any) -> list[tuple[int, int, Path | None]]:
@@ -84,8 +146,10 @@ def ranges(name: str, value: Any) -> list[tuple[int, int, Path | None]]:
 
 def _range(name: str, one: Any) -> tuple[int, int, Path | None]:
     if not isinstance(one, str):
+        if not isinstance(one, tuple | list) or len(one) not in (2, 3):
+            raise _wrong(name, "ranges: BASE:SIZE[=FILE], or base, size and perhaps a file", one)
         base, size, *rest = one
-        return base, size, Path(rest[0]) if rest else None
+        return whole(name, base), whole(name, size), Path(name_or_path(name, rest[0])) if rest else None
     text, named, file = one.partition("=")
     if named and not file:
         raise MachineError(f"`{name}` must be BASE:SIZE or BASE:SIZE=FILE, not {one!r}")
@@ -94,38 +158,45 @@ def _range(name: str, one: Any) -> tuple[int, int, Path | None]:
 
 def seconds(name: str, value: Any) -> float:
     """A time in seconds, more than none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= threading.TIMEOUT_MAX:
-        raise MachineError(f"`{name}` must be a number of seconds, more than 0, not {value!r}")
+    number = not isinstance(value, bool) and isinstance(value, int | float)
+    if not number or not 0 < value <= threading.TIMEOUT_MAX:
+        kind = WrongValue if number else WrongType
+        raise kind(f"`{name}` must be a number of seconds, more than 0, not {value!r}")
     return float(value)
 
 
-def several(name: str, value: Any) -> tuple[Any, ...]:
-    """A list, not a string."""
-    if isinstance(value, str | bytes):
-        raise MachineError(f"`{name}` must be a list, not {value!r}")
-    return tuple(value)
+def several(name: str, value: Any, one: Callable[[str, Any], Any] | None = None) -> tuple[Any, ...]:
+    """A list, not a string, of what ``one`` accepts."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise _wrong(name, "a list", value)
+    return tuple(value) if one is None else tuple(one(name, item) for item in value)
+
+
+def each(one: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple[Any, ...]]:
+    """A list of what ``one`` accepts."""
+    return lambda name, value: several(name, value, one)
 
 
 def paths(name: str, value: Any) -> tuple[Path, ...]:
     """A path, or several."""
-    several = (value,) if isinstance(value, str | os.PathLike) else value
-    return tuple(Path(one) for one in several)
+    given = (value,) if isinstance(value, str | os.PathLike) else value
+    return tuple(Path(one) for one in several(name, given, name_or_path))
 
 
 def hex_bytes(name: str, value: Any) -> bytes:
     """Bytes, or their hex digits."""
     if not isinstance(value, str):
-        return bytes(value)
+        return octets(name, value, "bytes or hex digits")
     try:
         return bytes.fromhex(value)
     except ValueError:
-        raise MachineError(f"`{name}` must be hex digits, two for each byte, not {value!r}") from None
+        raise WrongValue(f"`{name}` must be hex digits, two for each byte, not {value!r}") from None
 
 
 def bytes_or_file(name: str, value: Any) -> bytes:
     """Bytes, or the path of a file that holds them."""
     if not isinstance(value, os.PathLike):
-        return bytes(value)
+        return octets(name, value, "bytes or a Path")
     path = Path(value)
     try:
         return path.read_bytes()
@@ -133,19 +204,28 @@ def bytes_or_file(name: str, value: Any) -> bytes:
         raise MachineError(f"`{name}` must name a readable file, not {str(path)!r} ({error.strerror})") from None
 
 
+def octets(name: str, value: Any, wanted: str = "bytes") -> bytes:
+    """Bytes, ``wanted`` in words."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise _wrong(name, wanted, value)
+    return bytes(value)
+
+
+def text(name: str, value: Any) -> Any:
+    """A string that is not empty."""
+    if not isinstance(value, str):
+        raise _wrong(name, "a text", value)
+    if not value:
+        raise WrongValue(f"`{name}` must be a text to wait for, not an empty one")
+    return value
+
+
 def patterns(name: str, value: Any) -> tuple[str, ...]:
     """Regular expressions."""
-    patterns: tuple[str, ...] = several(name, value)
+    patterns: tuple[str, ...] = several(name, value, instance(str, "a list of texts"))
     for pattern in patterns:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise MachineError(f"`{name}` must be a regular expression, not {pattern!r}: {error}") from None
+            raise WrongValue(f"`{name}` must be a regular expression, not {pattern!r}: {error}") from None
     return patterns
-
-
-def text(name: str, value: Any) -> Any:
-    """A non-empty string, or None."""
-    if value == "":
-        raise MachineError(f"`{name}` must be a text to wait for, not an empty one")
-    return value

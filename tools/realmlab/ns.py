@@ -18,7 +18,8 @@ from cca_platform.halt import Halt
 from cca_platform.trace.events import RunStart, RunStop
 from cca_rmm.rmm import Rmm
 
-from .checks import COUNT, at_least
+from .bundled import World
+from .checks import COUNT, at_least, image, octets, optional, several, whole
 from .console import Consoles, NotSeen, Watch, sent
 from .cpu import Cpu, Registers
 from .devicetree import place, tree
@@ -67,16 +68,15 @@ class NsMachine(Session):
         **options: Unpack[NsMachineOptions],
     ) -> None:
         given = read(NsMachineOptions, options)
-        several = [images] if isinstance(images, str | os.PathLike | NsImage) else list(images)
-        self._images = [one if isinstance(one, NsImage) else parse_image(os.fspath(one)) for one in several]
+        self._images = _images(images)
         if not self._images:
             raise MachineError("there must be an image to run, not none")
         self._boot: dict[str, Any] = {"ns_images": self._images, "ns_entry": given["entry"], "ns_el": given["el"]}
         if given["secure"] is not None:
-            image = parse_image(os.fspath(given["secure"]), "secure")
-            if image.address is not None:
-                raise MachineError(f"the Secure image must have no address, not {image.address:#x}: the board has it")
-            self._boot["secure_image"] = image.data
+            secure = _image("secure", given["secure"], "secure")
+            if secure.address is not None:
+                raise MachineError(f"the Secure image must have no address, not {secure.address:#x}: the board has it")
+            self._boot["secure_image"] = secure.data
         self._kept = KeptFiles(given["nonvolatile"])
         super().__init__(board, given)
         kept = [Bank(base, size) for base, size, _ in given["nonvolatile"]]
@@ -300,6 +300,21 @@ class NsMachine(Session):
         names = " ".join(image.name for image in self._images)
         state = self.platform.stopped or ", ".join(map(repr, (cpu for cpu in self.cpus if cpu.on)))
         return f"<NsMachine {self.platform.board.name}, {names}: {state}>"
+
+
+def _images(images: Image | Iterable[Image]) -> list[NsImage]:
+    """The images to run; raises MachineError unless each is a path, a name or an image in memory."""
+    one = isinstance(images, bytes | str | os.PathLike | NsImage)
+    return [_image("images", image) for image in several("images", [images] if one else images)]
+
+
+def _image(name: str, value: Image, world: World = "ns-el2") -> NsImage:
+    checked = image(name, value)
+    if not isinstance(checked, NsImage):
+        return parse_image(os.fspath(checked), world)
+    octets(name, checked.data, "images of bytes")
+    optional(whole)(name, checked.address)
+    return checked
 
 
 @contextmanager

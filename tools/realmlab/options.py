@@ -17,20 +17,28 @@ from .checks import (
     address,
     at_least,
     bytes_or_file,
+    each,
+    function,
     hex_bytes,
+    image,
+    instance,
+    mapping,
+    name_or_path,
     one_of,
     optional,
     paths,
     patterns,
     ranges,
     seconds,
-    several,
     size,
     text,
+    trace_or_path,
+    whole,
 )
 from .declare import Option, declared, read, takes
 
 if TYPE_CHECKING:
+    from cca_firmware.package.nsimage import NsImage
     from cca_platform.devices.kinds import Factory
     from cca_platform.trace.trace import Trace
 
@@ -71,8 +79,9 @@ def payload_completion(incomplete: str) -> list[str]:
 
 # -- the tables -----------------------------------------------------------------------------------------------------
 BOARD: Final = Option(
-    default="fvp", help="The board: fvp, virt, or a board's TOML file.", metavar="NAME|FILE", complete=_boards
-)
+    default="fvp", help="The board: fvp, virt, or a board's TOML file.", metavar="NAME|FILE", complete=_boards,
+    check=name_or_path,
+)  # fmt: skip
 """The board of every machine, which is its first argument."""
 
 _CLOCKS: Final = ("virtual", "host")
@@ -84,7 +93,12 @@ class MachineOptions(TypedDict, total=False):
 
     trace: Annotated[
         "str | os.PathLike[str] | Trace | None",
-        Option(default=None, help="Write every event to this file as JSON Lines; -: print them.", metavar="FILE"),
+        Option(
+            default=None,
+            help="Write every event to this file as JSON Lines; -: print them.",
+            metavar="FILE",
+            check=optional(trace_or_path),
+        ),
     ]
     clock: Annotated[
         str,
@@ -120,6 +134,7 @@ class MachineOptions(TypedDict, total=False):
         Option(
             default=MappingProxyType({}),
             help="Device kinds that the board may name, each with its class.",
+            check=mapping,
             python_only="the command loads them from files: --device-module",
         ),
     ]
@@ -174,7 +189,7 @@ class RealmRunOptions(WallOptions, total=False):
         Option(
             default=None,
             help="Pause when the console shows this.",
-            check=text,
+            check=optional(text),
             python_only="the command runs a Realm to its end",
         ),
     ]
@@ -183,7 +198,7 @@ class RealmRunOptions(WallOptions, total=False):
 class RealmOptions(RunOptions, total=False):
     """What a Realm takes."""
 
-    vcpus: Annotated[int, Option(default=1, help="Number of vCPUs (RECs).", metavar="N", kind=int)]
+    vcpus: Annotated[int, Option(default=1, help="Number of vCPUs (RECs).", metavar="N", kind=int, check=whole)]
     memory: Annotated[
         str | int, Option(default="64M", help="RAM of the Realm: 64M, 1G ...", metavar="SIZE", check=size)
     ]
@@ -193,7 +208,7 @@ class RealmOptions(RunOptions, total=False):
             default=(),
             help="The Realm's boot arguments.",
             metavar="[-- ARGS...]",
-            check=several,
+            check=each(instance(str, "a list of texts")),
             many=True,
             positional=True,
         ),
@@ -220,6 +235,7 @@ class RealmOptions(RunOptions, total=False):
             help="Bits of the Realm's IPA space. The upper half is unprotected.",
             metavar="BITS",
             kind=int,
+            check=whole,
         ),
     ]
     pmu_counters: Annotated[
@@ -229,6 +245,7 @@ class RealmOptions(RunOptions, total=False):
             help="Give the Realm a PMU with this many event counters, 1 to 6.",
             metavar="N",
             kind=int,
+            check=optional(at_least(0)),
             constants={"--pmu": (PMU_COUNTERS, "Give the Realm a PMU with all event counters.")},
         ),
     ]
@@ -240,7 +257,7 @@ class RealmOptions(RunOptions, total=False):
             metavar="N",
             kind=int,
             many=True,
-            check=several,
+            check=each(whole),
         ),
     ]
     console_input: Annotated[
@@ -258,6 +275,7 @@ class RealmOptions(RunOptions, total=False):
         Option(
             default=None,
             help="Called with the Realm's output as it is sent.",
+            check=optional(function),
             python_only="the command sends the output to stdout",
         ),
     ]
@@ -286,8 +304,14 @@ class NsMachineOptions(MachineOptions, total=False):
         ),
     ]
     secure: Annotated[
-        str | os.PathLike[str] | None,
-        Option(default=None, help="Run this at Secure EL1.", metavar="IMAGE", complete=payload_completion),
+        "str | os.PathLike[str] | NsImage | None",
+        Option(
+            default=None,
+            help="Run this at Secure EL1.",
+            metavar="IMAGE",
+            check=optional(image),
+            complete=payload_completion,
+        ),
     ]
     nonvolatile: Annotated[
         Iterable[tuple[int, int] | tuple[int, int, str | os.PathLike[str]] | str],
@@ -305,6 +329,7 @@ class NsMachineOptions(MachineOptions, total=False):
             default=None,
             help="Give the images a device tree, by X0: this file, or with auto one of the board.",
             metavar="FILE|auto",
+            check=optional(name_or_path),
         ),
     ]
     on_output: Annotated[
@@ -312,6 +337,7 @@ class NsMachineOptions(MachineOptions, total=False):
         Option(
             default=None,
             help="Called with the name of a UART and what it sends, as it sends it, from the boot on.",
+            check=optional(function),
             python_only="the command sends the first UART to stdout, and --uart any to a file",
         ),
     ]
@@ -322,7 +348,12 @@ class NsRunOptions(WallOptions, total=False):
 
     until: Annotated[
         str | None,
-        Option(default=None, help="Stop with status 0 when a console shows this.", metavar="TEXT", check=text),
+        Option(
+            default=None,
+            help="Stop with status 0 when a console shows this.",
+            metavar="TEXT",
+            check=optional(text),
+        ),
     ]
     expect: Annotated[
         Sequence[str],
@@ -360,6 +391,7 @@ class NsRunOptions(WallOptions, total=False):
         Option(
             default=None,
             help="Called with the name of a UART and what it sends, as it sends it.",
+            check=optional(function),
             python_only="the command sends the first UART to stdout, and --uart any to a file",
         ),
     ]

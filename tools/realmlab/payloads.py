@@ -7,6 +7,7 @@ from pathlib import Path
 from cca_platform.errors import MachineError
 
 from .bundled import BUNDLED, PLACES, World
+from .checks import name_or_path
 
 __all__ = ["find_payload", "payload_names"]
 
@@ -30,7 +31,7 @@ def find_payload(payload: str | os.PathLike[str], world: World | None = None) ->
     A file of that name takes precedence. Raises MachineError for an unknown name, and for a bundled payload that is not
     for ``world``.
     """
-    path = Path(payload)
+    path = Path(name_or_path("payload", payload))
     if path.is_file() or not isinstance(payload, str):
         return path
     names = payload_names()

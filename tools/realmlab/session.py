@@ -20,6 +20,7 @@ from cca_platform.trace.sinks import JsonLines
 from cca_platform.trace.trace import Record, Trace
 
 from .calls import Calls
+from .checks import at_least, function, instance, name_or_path, octets, optional, whole
 from .cpu import Cpu
 from .hooks import Hook, Hooks, Listener, is_event
 from .results import Reason
@@ -62,6 +63,11 @@ class Snapshot(Struct, frozen=True):
         return f"<Snapshot {self.number}{after} at tick {self.time:,}>"
 
 
+def _world(world: SecurityState) -> SecurityState:
+    found: SecurityState = instance(SecurityState, "a SecurityState")("world", world)
+    return found
+
+
 class Session:
     """The hardware of ``board``, with the options of ``MachineOptions``.
 
@@ -76,7 +82,7 @@ class Session:
     """The RMM's view of its objects; None before it has booted, or if it brings no inspector."""
 
     def __init__(self, board: str | os.PathLike[str] | Board, given: Mapping[str, Any]) -> None:
-        loaded = board if isinstance(board, Board) else Board.load(os.fspath(board))
+        loaded = board if isinstance(board, Board) else Board.load(os.fspath(name_or_path("board", board)))
         trace, kinds = given["trace"], Kinds()
         for path in given["device_modules"]:
             kinds.load(path)
@@ -114,7 +120,7 @@ class Session:
     def granule(self, pa: int) -> GranuleView:
         """The granule at a physical address: its GPT entry, its state in the RMM, its bytes."""
         self._calls.must_be_open("granule()")
-        return GranuleView(self.platform, self.inspector, pa)
+        return GranuleView(self.platform, self.inspector, whole("pa", pa))
 
     def read(self, pa: int, size: int, world: SecurityState = SecurityState.NON_SECURE) -> bytes:
         """Read ``size`` bytes at a physical address, as ``world`` sees them.
@@ -122,12 +128,12 @@ class Session:
         Raises GranuleProtectionFault for another world's memory, BusError if there is no memory.
         """
         self._calls.must_be_open("read()")
-        return self.memory.port(world).read(pa, size)
+        return self.memory.port(_world(world)).read(whole("pa", pa), at_least(0)("size", size))
 
     def write(self, pa: int, data: bytes, world: SecurityState = SecurityState.NON_SECURE) -> None:
         """Write bytes at a physical address, with the access rights of ``world``."""
         self._calls.must_be_open("write()")
-        self.memory.port(world).write(pa, data)
+        self.memory.port(_world(world)).write(whole("pa", pa), octets("data", data))
 
     # -- hooks --------------------------------------------------------------------------------------------------
     def on(self, event: str | None, callback: Callable[[Record], object]) -> Listener:
@@ -137,7 +143,8 @@ class Session:
         The callback may read, and call ``stop``; what it raises pauses the run, which then raises it. Raises
         MachineError for an unknown event.
         """
-        return self._hooks.listen(event, callback)
+        name = optional(instance(str, "the name of an event"))("event", event)
+        return self._hooks.listen(name, function("callback", callback))
 
     def hook(self, where: int | str, callback: Callable[[Cpu], object], *, world: SecurityState | None = None) -> Hook:
         """Call ``callback(cpu)`` each time before the instruction at ``where`` is executed.
@@ -146,7 +153,7 @@ class Session:
         callback may read and change registers and memory, take a snapshot, and call ``stop``. Other code does not run
         slower.
         """
-        return self._hooks.add(where, callback, world)
+        return self._hooks.add(where, function("callback", callback), world)
 
     def break_on(self, where: int | str, *, world: SecurityState | None = None) -> Hook | Listener:
         """Pause runs before the instruction at ``where`` or after events of that name; the next run continues."""
@@ -177,6 +184,7 @@ class Session:
 
         Raises MachineError for a snapshot of another machine, and in a callback.
         """
+        instance(Snapshot, "a snapshot of this machine")("snapshot", snapshot)
         with self._calls.call("restore"):
             try:
                 self.platform.restore(snapshot.machine)

@@ -8,6 +8,8 @@ from functools import cached_property
 from cca_arch.elf import MAGIC
 from cca_platform.errors import MachineError
 
+from .checks import instance
+
 __all__ = ["Symbols"]
 
 
@@ -42,13 +44,14 @@ class Symbols:
 
     def address(self, where: int | str) -> int:
         """Resolve a symbol to its address; addresses pass through. Raises MachineError for an unknown name."""
-        if isinstance(where, int):
+        if isinstance(where, int) and not isinstance(where, bool):
             return where
-        if where not in self._addresses:
-            near = difflib.get_close_matches(where, self._addresses, 1)
+        name: str = instance(str, "an address or a symbol")("where", where)
+        if name not in self._addresses:
+            near = difflib.get_close_matches(name, self._addresses, 1)
             guess = f"did you mean {near[0]!r}?" if near else "give an address"
-            raise MachineError(f"a place must be an address or a symbol of what runs, not {where!r}; {guess}")
-        return self._addresses[where]
+            raise MachineError(f"a place must be an address or a symbol of what runs, not {name!r}; {guess}")
+        return self._addresses[name]
 
     def describe(self, address: int) -> str:
         """Format an address as ``0x80000010 <main+0x10>``, or alone if no symbols are loaded or none is near."""
