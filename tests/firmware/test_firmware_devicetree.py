@@ -62,7 +62,7 @@ class TestBoards:
     def test_devices(self, name: str) -> None:
         """Each UART, clock and watchdog that Non-secure software has, where the board has it, and no other."""
         found, board = tree(name), Board.load(name)
-        kinds = {"pl011": "arm,pl011", "pl031": "arm,pl031", "sp805": "arm,sp805"}
+        kinds = {kind: f"arm,{kind}" for kind in ("pl011", "pl031", "pl061", "sp804", "sp805")}
         for kind, compatible in kinds.items():
             rows = [row for row in board.devices if row.kind == kind]
             mine = [row for row in rows if len(row.pases) == 4]
@@ -96,6 +96,41 @@ class TestFvp:
     def test_generic_watchdog(self) -> None:
         """Its refresh frame comes first."""
         assert numbers(value(tree("fvp"), "/watchdog@2a440000", "reg"))[::2] == [0x2A45_0000, 0x2A44_0000]
+
+
+    def test_dual_timers(self) -> None:
+        """They have the clock that the system controller selects after a reset, twice, and that of the bus."""
+        found = tree("fvp")
+        rates = {
+            node.get_property("phandle").data[0]: node.get_property("clock-frequency").data[0]
+            for node in found.root.nodes
+            if _compatible(node) == "fixed-clock"
+        }
+        for base in (0x1C11_0000, 0x1C12_0000):
+            handles = value(found, f"/timer@{base:x}", "clocks")
+            assert [rates[handle] for handle in handles] == [32_768, 32_768, 24_000_000]
+
+
+class TestVirt:
+    def test_fw_cfg(self) -> None:
+        """fw_cfg has the size of its registers."""
+        assert numbers(value(tree("virt"), "/fw-cfg@9020000", "reg")) == [0x0902_0000, 0x18]
+
+    @pytest.mark.parametrize(("name", "banks"), [("virt", [0x0400_0000]), ("fvp", [0x0800_0000, 0x0C00_0000])])
+    def test_flash(self, name: str, banks: list[int]) -> None:
+        """Each bank of flash that is not Secure, with a bus of four bytes."""
+        found = tree(name)
+        nodes = [node for node in found.root.nodes if _compatible(node) == "cfi-flash"]
+        assert [numbers(node.get_property("reg").data) for node in nodes] == [[base, 0x0400_0000] for base in banks]
+        assert [node.get_property("bank-width").data for node in nodes] == [[4]] * len(banks)
+
+    def test_power_button(self) -> None:
+        """The button is at a pin of the GPIO."""
+        found = tree("virt")
+        handle, pin, flags = value(found, "/gpio-keys/poweroff", "gpios")
+        assert [handle] == value(found, "/gpio@9030000", "phandle")
+        assert (pin, flags, value(found, "/gpio-keys/poweroff", "linux,code")) == (3, 0, [116])
+        assert not found.exist_node("/gpio@90b0000")  # Secure
 
 
 class TestOther:

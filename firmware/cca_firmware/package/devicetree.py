@@ -11,13 +11,18 @@ from cca_platform.board import Board, DeviceRow
 
 __all__ = ["board_tree"]
 
-_GIC, _CLOCKS = 1, 2  # phandles: the interrupt controller, and clocks from this one on
+_GIC, _CLOCKS, _GPIOS = 1, 2, 0x100  # phandles: the interrupt controller; clocks and GPIOs from these on
 _SPI, _PPI, _LEVEL_HIGH = 0, 1, 4
 _FIRST_PPI: Final = 16
 _UART_HZ: Final = 24_000_000
 _APB_HZ: Final = 24_000_000
 _WATCHDOG_HZ: Final = 32_768
 _WATCHDOG_PAGE: Final = 0x1_0000
+_SP804_HZ: Final = 1_000_000
+_REFERENCE_HZ: Final = 32_768
+_FW_CFG_SIZE: Final = 0x18
+_FLASH_BYTES: Final = 4  # of its bus
+_KEY_POWER: Final = 116  # of Linux
 
 
 class _Clocks:
@@ -97,11 +102,40 @@ def _generic_timer(row: DeviceRow, clocks: _Clocks, board: Board) -> Node:
     return node
 
 
+def _sp804(row: DeviceRow, clocks: _Clocks, board: Board) -> Node:
+    """Behind a system controller, the clocks are those that it selects after a reset."""
+    rate = row.options.get("clock_hz", _SP804_HZ)
+    if "controller" in row.options:
+        rate = board.device(row.options["controller"]).options.get("reference_hz", _REFERENCE_HZ)
+    rates = clocks(rate, rate, _APB_HZ)
+    names = ("timer1", "timer2", "apb_pclk")
+    return _node("timer", row, ("arm,sp804", "arm,primecell"), clocks=rates, clock_names=names)
+
+
+def _pl061(row: DeviceRow, clocks: _Clocks, board: Board) -> Node:
+    node = _node("gpio", row, ("arm,pl061", "arm,primecell"), clocks=clocks(_APB_HZ), clock_names="apb_pclk")
+    node.props |= {"gpio-controller": None, "#gpio-cells": 2, "interrupt-controller": None, "#interrupt-cells": 2}
+    node.props["phandle"] = _GPIOS + board.devices.index(row)
+    return node
+
+
+def _fw_cfg(row: DeviceRow, clocks: _Clocks, board: Board) -> Node:
+    return _node("fw-cfg", row, "qemu,fw-cfg-mmio", reg=_reg((row.base, _FW_CFG_SIZE)), dma_coherent=None)
+
+
+def _cfi_flash(row: DeviceRow, clocks: _Clocks, board: Board) -> Node:
+    return _node("flash", row, "cfi-flash", bank_width=_FLASH_BYTES)
+
+
 _MAKERS: Final[dict[str, Callable[[DeviceRow, _Clocks, Board], Node]]] = {
+    "cfi-flash": _cfi_flash,
+    "fw-cfg": _fw_cfg,
     "generic-timer": _generic_timer,
     "generic-watchdog": _generic_watchdog,
     "pl011": _pl011,
     "pl031": _pl031,
+    "pl061": _pl061,
+    "sp804": _sp804,
     "sp805": _sp805,
 }
 """The nodes by kind of device; all others have none."""
@@ -172,6 +206,15 @@ def _private() -> Iterator[Node]:
     yield Node("pmu", {"compatible": "arm,armv8-pmuv3", "interrupts": _ppis(Ppi.PMU)})
 
 
+def _buttons(board: Board) -> Iterator[Node]:
+    """The power button, where a GPIO has one."""
+    for index, row in enumerate(board.devices):
+        if row.kind == "pl061" and _is_ns(row) and "power_button" in row.options:
+            props: dict[str, Value] = {"label": "Power button", "linux,code": _KEY_POWER}
+            button = Node("poweroff", props | {"gpios": [_GPIOS + index, row.options["power_button"], 0]})
+            yield Node("gpio-keys", {"compatible": "gpio-keys"}, [button])
+
+
 def board_tree(board: Board) -> Node:
     """The tree: CPUs, PSCI, interrupt controller, timers, PMU, memory, and the devices that Linux has drivers for."""
     clocks = _Clocks()
@@ -185,4 +228,4 @@ def board_tree(board: Board) -> Node:
         "interrupt-parent": _GIC,
     }
     nodes = (*_general(devices), _cpus(board), *_memory(board), _gic(board), *_private(), *clocks.nodes())
-    return Node("", root, [*nodes, *(node for _, node in devices)])
+    return Node("", root, [*nodes, *(node for _, node in devices), *_buttons(board)])

@@ -29,7 +29,8 @@ class Pl061State(State, frozen=True, tag="pl061/1"):
 class Pl061(Device):
     """One GPIO. Inputs are low until ``set_pin`` raises them.
 
-    ``power_off`` and ``reset`` in its row are the pins whose rise, as outputs, turns the system off or resets it.
+    ``power_off`` and ``reset`` in its row are the pins whose rise, as outputs, turns the system off or resets it;
+    ``power_button`` is the input that a button is wired to.
     """
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
