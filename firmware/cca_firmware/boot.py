@@ -20,6 +20,7 @@ from cca_firmware.package.nsimage import Layout, NsImage, Part, lay_out
 from cca_firmware.package.package import component, package
 from cca_firmware.package.secure_image import flatten
 from cca_platform.errors import MachineStopped
+from cca_platform.pe.hint import missing
 
 if TYPE_CHECKING:
     from cca_platform.board import Board
@@ -88,7 +89,8 @@ def _drive(firmware: Firmware) -> None:
         if pe is firmware.starting and (pe.waiting or pe.retired > _START_LIMIT):
             raise BootError(
                 f"the Secure payload must become ready on PE {pe.index} within {_START_LIMIT} instructions "
-                f"and without waiting, not be at {pe.elr:#x}{_exception(pe)}; see cca_arch/tsp.py for how it says so"
+                f"and without waiting, not be at {pe.elr:#x}{_exception(pe)}{missing([pe])}; "
+                "see cca_arch/tsp.py for how it says so"
             )
 
 

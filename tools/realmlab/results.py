@@ -11,6 +11,7 @@ from cca_arch.types import SecurityState
 from cca_host.kvmtool.options import RunResult
 from cca_platform.halt import Halt
 from cca_platform.machine.machine import Machine as Platform
+from cca_platform.pe.hint import missing
 
 from .console import Watch
 
@@ -170,6 +171,8 @@ def judge(platform: Platform, end: End, watch: Watch, max_resets: int) -> tuple[
     elif reason is Reason.SYSTEM_RESET and max_resets:
         status, reason = 4, Reason.LIMIT
         messages = [f"the system must be reset at most {max_resets} times: allow more with `max_resets`"]
+    if messages:
+        messages[-1] += missing(platform.pes)
     unseen = [*watch.missing, *([] if watch.until is None or watch.reached else [watch.until])]
     if unseen:
         status = status or 1

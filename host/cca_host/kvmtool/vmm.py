@@ -17,6 +17,7 @@ from cca_host.kvmtool.run import End, Phase, Run
 from cca_host.kvmtool.saved import EndState, OptionsState, VmmState
 from cca_host.kvmtool.schedule import Schedule
 from cca_platform.halt import Halt
+from cca_platform.pe.hint import forget
 from cca_platform.trace.events import RunStart, RunStop
 
 __all__ = ["Vmm", "run_realm"]
@@ -72,6 +73,7 @@ class Vmm(Run):
         system, machine, options = self.system, self.machine, self.options
         check(options, system)
         image = load_file(options.payload, options.memory)
+        forget(machine.pes)
         start, self.notes, tree = perf_counter(), tuple(image.notes), make_tree(options)
         self._before = _Before(Counter(system.calls), system.delegated, system.dirty)
         system.delegated_peak = system.delegated

@@ -183,6 +183,8 @@ NESTED_SUSPECT: Final = 200
 NESTED_LIMIT: Final = 2_000  # exceptions without end
 P_EVENT: Final = PE.word("the event register", "event")
 P_EVENT_TAKEN: Final = PE.word("clock value up to which events of the timers' streams are taken", "event_taken")
+P_UNKNOWN: Final = PE.word("the last undefined instruction that is of a feature which the CPU model lacks", "unknown")
+P_UNKNOWN_PC: Final = PE.word("its address", "unknown_pc")
 P_SERROR: Final = PE.word("ISS of the physical SError that SIGNAL_SERROR announces", "serror")
 P_VSERROR: Final = PE.word("ISS of the virtual SError that HCR_EL2.VSE announces", "vserror")
 

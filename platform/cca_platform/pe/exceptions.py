@@ -135,6 +135,7 @@ def _trapped(pe: "Pe", word: int, system: SystemInstruction | None) -> tuple[int
     """(ESR, target level) of an instruction that a control traps; None if it is UNDEFINED."""
     feature = feature_of(word)
     if feature is not None and not pe.machine.model.has(feature):
+        pe.words[w.P_UNKNOWN], pe.words[w.P_UNKNOWN_PC] = word, pe.elr
         return None
     if feature == "FEAT_PAuth":
         return _pauth_trap(pe, system)

@@ -16,7 +16,7 @@ from cca_platform.state import State
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-    class WordsState(State, frozen=True, tag="pe.words/3"):
+    class WordsState(State, frozen=True, tag="pe.words/4"):
         """The words of the PE block that are state, by name in its layout."""
 
         def __init__(self, *values: int) -> None: ...
@@ -33,7 +33,7 @@ else:
         bases=(State,),
         module=__name__,
         frozen=True,
-        tag="pe.words/3",
+        tag="pe.words/4",
     )
     RegistersState = msgspec.defstruct(
         "RegistersState",
