@@ -21,7 +21,7 @@ from rmm_model import COMMANDS
 from rmm_model.entries import Hipas, Ripas, Table, span
 from rmm_model.facts import ONES, PAGE, Granule, Realm, RealmState, Rec, mpidr_index
 from rmm_model.guest import CALL, CODE
-from rmm_model.realm_commands import STARTS
+from rmm_model.realm_commands import PMU, STARTS
 
 from cca_arch.rmi.v1_0 import RmiRealmParams, RmiRecParams
 
@@ -93,12 +93,13 @@ class Actions(Driver):
     def near(self, kind: str, value: int, others: list[int]) -> int:
         """What is next to an argument of a kind."""
         if kind in STATES:
-            change = self.random.randrange(6)
-            if change < 2:
-                return int(self.random.choice(GRANULES))
-            return int((value + 8, value + 0x800, self.random.choice(ODD), self.random.choice(others))[change - 2])
+            granule, odd = self.random.choice(GRANULES), self.random.choice(ODD)
+            return int(self.one(granule, granule, value + 8, value + 0x800, odd, odd, self.random.choice(others)))
         if kind in ("ipa", "base", "top"):
-            return int(self.one(value + 8, value + PAGE, value - PAGE, value + BLOCK, value ^ GIB, self.ipa(), ONES, 0))
+            half = 1 << self.one(31, 32, 39, 47)
+            return int(
+                self.one(value + 8, value + PAGE, value - PAGE, value + BLOCK, value ^ GIB, value + half, half, ONES, 0)
+            )
         if kind == "level":
             return int(self.one(value - 1, value + 1, 0, -1, 4, 3))
         if kind == "desc":
@@ -200,7 +201,8 @@ class Actions(Driver):
         values: dict[str, Any] = {
             "s2sz": s2sz, "rtt_level_start": start, "rtt_num_start": count, "rtt_base": base, "vmid": self.new_vmid(),
             "num_bps": self.one(1, 5), "num_wps": self.one(1, 3), "hash_algo": self.random.randrange(2),
-            "flags": self.one(0, 0, 0, 1 << 5), "rpv": bytes([self.random.randrange(256)]) * 64,
+            "flags": self.one(0, 0, 0, 1 << 5, PMU), "pmu_num_ctrs": self.one(1, 6),
+            "rpv": bytes([self.random.randrange(256)]) * 64,
         }  # fmt: skip
         return Page.of(REALM_PARAMS, RmiRealmParams.pack(**values | odd))
 
@@ -217,6 +219,7 @@ class Actions(Driver):
             odd = self.one(
                 {"s2sz": self.one(31, 34, 39, 41, 49)}, {"rtt_num_start": self.one(0, 2, 3, 16, 17)}, {"hash_algo": 2},
                 {"vmid": self.random.choice(used or [0x100])}, {"vmid": 0x101}, {"flags": self.one(1, 2)},
+                {"flags": PMU, "pmu_num_ctrs": self.one(0, 7)},
                 {"num_bps": self.one(0, 6, 63)}, {"num_wps": self.one(0, 4)}, {"rtt_level_start": self.one(-1, 3, 4)},
                 {"rtt_base": base + 8}, {"rtt_base": base + PAGE}, {"rtt_base": LOST}, {"rtt_base": rd},
             )  # fmt: skip
@@ -299,8 +302,10 @@ class Actions(Driver):
             return
         pa, calling = found
         index = mpidr_index(calling.psci[1]) if calling.psci is not None else 0
-        same = [it for it, rec in self.model.recs.items() if rec.rd == calling.rd and rec.index == index]
-        target = self.random.choice(same or list(self.model.recs))
+        family = [it for it, rec in self.model.recs.items() if rec.rd == calling.rd and it != pa]
+        named = [it for it in family if self.model.recs[it].index == index]
+        every = list(self.model.recs)
+        target = self.random.choice(self.one(*(named,) * 6, family, every) or every)
         self.go("PSCI_COMPLETE", pa, target, self.one(0, 0, 0, -3, -3, -1))
 
     def rtt_create(self) -> None:

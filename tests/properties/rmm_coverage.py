@@ -24,9 +24,9 @@ EXITS = {
 """Exits that there have to be: reason, exception class, fault status without its level."""
 
 
-def missing(seen: Counter[tuple[str, str]], least: int = 1) -> list[tuple[str, str]]:
-    """What has happened less often: (command, condition) that decides, (command, "success"), exits of a REC."""
+def missing(seen: Counter[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What has not happened yet: (command, condition) that decides, (command, "success"), exits of a REC."""
     wanted = [(command.name, rule.id) for command in COMMANDS.values() for rule in command.rules]
     wanted += [(name, "success") for name in COMMANDS]
     wanted += [("REC_ENTER", exit) for exit in EXITS]
-    return [one for one in wanted if seen[one] < least and one not in ELSEWHERE]
+    return [one for one in wanted if one not in seen and one not in ELSEWHERE]

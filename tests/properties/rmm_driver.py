@@ -126,6 +126,7 @@ class Driver:
         wide = host.pe.id_register(*encodings.ID_AA64MMFR1_EL1) >> 4 & 0xF == 2
         self.model = Model(Platform(banks, features, AUX_COUNT, 16 if wide else 8), {LOST}, host.peek.read)
         self.model.code = _CODE
+        self.model.shared = frozenset(SHARED)
         own = host.rmm.base + 0x100_0000  # the RMM's data: see cca_rmm.rmm
         states = {host.rmm.granules.slot(pa) & -PAGE for pa in PAGES}
         self.own = [self.memory.page_index(pa) for pa in (*range(own, own + 0x6_0000, PAGE), *states)]

@@ -143,6 +143,8 @@ class Hosts(Runs):
         plan += [still(self.load, CODE, CODE_SOURCE), still(self.load, CALL, SOURCE), still(self.load, BUFFER, SOURCE)]
         plan.append(still(lambda rd: self.call("RTT_INIT_RIPAS", rd, BLOCK, 2 * BLOCK)))
         plan.append(still(lambda rd: self.call("RTT_MAP_UNPROTECTED", rd, half, 3, SHARED[0] | NORMAL)))
+        if self.chance(0.5):
+            plan += [still(self.load, 3 * PAGE, SOURCE), still(lambda rd: self.call("DATA_DESTROY", rd, 3 * PAGE))]
         plan += [still(self.add_rec, flags) for flags in (1, 0, self.one(0, 1))]
         plan.append(still(lambda rd: self.call("REALM_ACTIVATE", rd)))
         return plan + [lambda: self.serve(rd) for _ in range(25)]
@@ -203,7 +205,8 @@ class Hosts(Runs):
         self.call("RTT_UNMAP_UNPROTECTED", rd, base + odd * size, level)
         self.call("RTT_FOLD", rd, base, level)
         self.call("RTT_MAP_UNPROTECTED", rd, base + odd * size, level, odd * size | NORMAL)
-        self.call("RTT_FOLD", rd, base, level)
+        for _ in range(2):  # the second time it is no table any more, unless no block can replace it
+            self.call("RTT_FOLD", rd, base, level)
 
 
 STARTS: tuple[Callable[[Hosts], None] | None, ...] = (

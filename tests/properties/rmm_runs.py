@@ -2,7 +2,7 @@
 
 from rmm_actions import BLOCK, BUFFER, GIB, Actions
 from rmm_driver import GRANULES, RUNS, SHARED, Page, Step
-from rmm_model.entries import Hipas, Ripas, span
+from rmm_model.entries import Hipas, span
 from rmm_model.facts import ONES, PAGE, Granule, Realm, RealmState, Rec
 from rmm_model.guest import ACCESS, CALL, CODE, PAIR, WRITE
 from rmm_model.rec_commands import EMUL_MMIO, INJECT_SEA, REJECT
@@ -140,16 +140,10 @@ class Runs(Actions):
             top = self.one(top, top, top, realm.half, realm.half + PAGE)
             return fid, ipa, top, self.one(0, 1, 1, 0, 2), self.one(0, 1, 3)
         if fid == TOKEN_CONTINUE:
-            if rec.token and self.reaches(realm, ipa):
-                ipa |= 8
             return fid, ipa, self.one(0, PAGE, 8), self.one(0, PAGE, PAGE - 8, ONES)
         if ipa & -PAGE == CODE:
             ipa = BUFFER
         return fid, ipa + (self.one(*STRUCTURES) if fid == HOST_CALL else 0)
-
-    def reaches(self, realm: Realm, ipa: int) -> bool:
-        """A service would find memory there."""
-        return realm.protected(ipa) and self.model.walk(realm, ipa, 3).entry.ripas is not Ripas.EMPTY
 
     def access(self, rec: Rec, realm: Realm) -> tuple[int, ...]:
         """A load or a store, to memory that is nobody's secret."""

@@ -7,14 +7,14 @@ next: "" boots; call, order, smc, access, results; "answered" waits for the answ
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rmm_model.entries import Entry, Hipas, Ripas, span
-from rmm_model.facts import Abort, Realm, Rec
+from rmm_model.facts import PAGE, Abort, Realm, Rec
 from rmm_model.model import Model
 from rmm_model.rec_commands import EMUL_MMIO, INJECT_SEA, REJECT
-from rmm_model.services import SYNC, Exit, Registers, data_abort, serve
+from rmm_model.services import SYNC, Exit, Registers, data_abort, is_token_continue, serve
 
 __all__ = ["ACCESS", "CALL", "CODE", "PAIR", "WRITE", "foreseen", "run", "source"]
 
@@ -85,6 +85,19 @@ def foreseen(model: Model, realm: Realm, rec: Rec, enter: dict[str, Any]) -> boo
         assert page is not None
         if not bytes(model.contents[page]).startswith(model.code):
             return False
+    return _order_foreseen(model, realm, rec, enter["gprs"] if rec.phase == "answered" else rec.x)
+
+
+def _order_foreseen(model: Model, realm: Realm, rec: Rec, x: Sequence[int]) -> bool:
+    """An order that leads to no token, and to no memory of which the model knows nothing."""
+    if x[0] & ACCESS:
+        if x[1] + 16 > realm.end:
+            return False
+        w = model.walk(realm, x[1], 3)
+        pa = (w.entry.pa + x[1] % span(w.level)) & -PAGE
+        return w.entry.hipas is not Hipas.ASSIGNED_NS or pa in model.shared or not model.is_ns(pa)
+    if rec.token and is_token_continue(x[0]):
+        return not realm.protected(x[1]) or model.walk(realm, x[1], 3).entry.ripas is Ripas.EMPTY or x[1] % PAGE != 0
     return True
 
 

@@ -35,6 +35,8 @@ class Model:
         """DATA granule -> what is in it."""
         self.touched: set[int] = set()
         """Granules whose state a command has set, until somebody clears it."""
+        self.shared: frozenset[int] = frozenset()
+        """Pages of the Host that Realms may reach."""
         self.code = b""
         """The code that all Realms have."""
         self.host_written: dict[int, bytes] = {}

@@ -8,7 +8,7 @@ from rmm_model.facts import ONES, PAGE, Realm, RealmState, Rec, RipasRequest, mp
 from rmm_model.measurement import extended
 from rmm_model.model import Model
 
-__all__ = ["Exit", "Registers", "data_abort", "serve"]
+__all__ = ["Exit", "Registers", "data_abort", "is_token_continue", "serve"]
 
 SYNC, PSCI, RIPAS_CHANGE, HOST_CALL = 0, 3, 4, 5
 NOT_SUPPORTED, INVALID_PARAMETERS, ALREADY_ON, INVALID_ADDRESS = (code & ONES for code in (-1, -2, -4, -9))
@@ -57,6 +57,11 @@ def _is(code: int, *x: int) -> Registers:
 
 
 BAD = _is(RSI_INPUT)
+
+
+def is_token_continue(x0: int) -> bool:
+    """RSI_ATTESTATION_TOKEN_CONTINUE."""
+    return RSI.get(x0 & 0xFFFF_FFFF & ~SVE_HINT) is _token_continue
 
 
 def serve(model: Model, realm: Realm, rec: Rec) -> Exit | Registers:
