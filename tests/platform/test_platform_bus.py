@@ -116,7 +116,10 @@ class TestUnclaimed:
             machine.bus.read(0x0400_0000, 8)
 
     def test_logged_once(self, machine: Machine) -> None:
-        """The first access is an event, by the name of the window or by the page; a restore forgets it again."""
+        """The first access is an event, by the name of the window or by the page; a restore forgets it again.
+
+        A window says why it is one.
+        """
         events = Listing()
         machine.trace.add(events)
         before = machine.snapshot()
@@ -128,9 +131,9 @@ class TestUnclaimed:
                 with pytest.raises(BusError):
                     machine.bus.read(pa, 4, pas=Pas.REALM)
             found = [event for event in events if event["event"] == "bus.unclaimed"]
-            assert [(event["device"], event["address"], event["response"]) for event in found] == [
-                ("ethernet", "0x1a000000", "raz"),
-                (None, "0x11000000", "abort"),
+            assert [(event["device"], event["address"], event["response"], event["why"]) for event in found] == [
+                ("ethernet", "0x1a000000", "raz", machine.board.device("ethernet").options["why"]),
+                (None, "0x11000000", "abort", None),
             ]
             machine.restore(before)
 

@@ -178,9 +178,11 @@ class Bus:
             self._logged |= {place}
             self._saved = None
             if self._trace.on:
-                name = None if window is None else window.name
+                name, why = (None, None) if window is None else (window.name, window.options.get("why"))
                 response = "raz" if raz else "abort"
-                event = BusUnclaimed(device=name, address=pa, size=size, access=access, pas=pas, response=response)
+                event = BusUnclaimed(
+                    device=name, address=pa, size=size, access=access, pas=pas, response=response, why=why
+                )
                 self._trace.emit(event, pe=pe)
         if not raz:
             raise BusError(pa, access)

@@ -367,6 +367,7 @@ class BusUnclaimed(Event, frozen=True, kw_only=True, tag="bus.unclaimed"):
     access: Annotated[Name, "READ or WRITE"]
     pas: Annotated[Name, "PAS of the access"]
     response: Annotated[Name, "raz (reads as zero, ignores writes) or abort"]
+    why: Annotated[Name | None, "why the window needs no model, as its row of the board says"]
 
 
 class SmmuAbort(Event, frozen=True, kw_only=True, tag="smmu.abort"):
