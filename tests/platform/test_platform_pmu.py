@@ -1,12 +1,16 @@
 """The performance monitors: exact counts by level and state, overflow, interrupts, and who may use what."""
 
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cca_arch.gic import Ppi
 from cca_arch.types import SecurityState
+from cca_platform.engine import pmu
 from cca_platform.machine.saved import Checkpoint
+from cca_platform.native import block as w
 from cca_platform.state import decode, encode
 
 CODE, VECTORS, VECTORS_EL2 = 0x8010_0000, 0x8011_0000, 0x8013_0000
@@ -206,6 +210,33 @@ class TestOverflow:
             registers = dict(pmevtyper0_el0=INST_RETIRED | NSH, pmevcntr0_el0=(1 << 32) - 2)
             source = first + start(1, LP if not mdcr & HLP else 0, **registers)
             assert bench.run(source + "nop; nop; nop; mrs x1, pmovsset_el0; smc #0", el=2)[1] == expected
+
+
+class TestDue:
+    """When an overflow interrupt is due."""
+
+    @pytest.mark.parametrize("seed", range(40))
+    def test_exact(self, seed: int) -> None:
+        """At the instruction that sets a flag whose interrupt is enabled, not one earlier; never if none does."""
+        chosen, block = random.Random(seed), np.zeros(w.P_WORDS, np.int64)
+        p: Any = int(block.ctypes.data)
+        near = (0, 1, 5, 1 << 31, (1 << 32) - 7, (1 << 32) - 1, -1, -4, -(1 << 40))
+        block[w.P_SECURITY], block[w.P_RETIRED] = SecurityState.NON_SECURE, 99
+        block[w.P_MDCR] = chosen.choice((6, 2)) | chosen.choice((0, HPME))
+        block[w.P_PMU_SINCE], block[w.P_PMCR] = 99, E | chosen.choice((0, LP))
+        block[w.P_PMCNTEN] = chosen.choice((ALL, 0x3F, 0x2D, CYCLES | 3))
+        block[w.P_PMINTEN] = chosen.choice((ALL, 0x2A, 0x15, CYCLES))
+        block[w.P_PMCCNTR] = chosen.choice(near)
+        for counter in range(6):
+            block[w.P_PMEVCNTR + counter] = chosen.choice(near)
+            kinds = (INST_RETIRED, CPU_CYCLES, SW_INCR) if counter % 2 == 0 else (INST_RETIRED, CHAIN, CHAIN)
+            block[w.P_PMEVTYPER + counter] = chosen.choice(kinds)
+        pmu.update(p, 1)
+        due, far = int(block[w.P_PMU_DUE]), 99 + (1 << 32) - 1  # as far as one ``sync`` goes
+        for at, flagged in ((due - 1, False), (due, True)) if 0 < due <= far else ((far, False),):
+            block[w.P_RETIRED] = at
+            pmu.sync(p)
+            assert bool(block[w.P_PMOVS] & block[w.P_PMINTEN]) == flagged
 
 
 class TestInterrupt:

@@ -35,6 +35,21 @@ class TestHooks:
         assert seen == [(AGAIN, count) for count in range(5)] and hook.hits == 5
         assert (result.reason, result.retired, result.ticks) == (other.reason, other.retired, other.ticks)
 
+    def test_monitors(self) -> None:
+        """The performance monitors can be read by name, exact at each instruction, and not written."""
+        seen: list[tuple[int, int]] = []
+        start = "mov x9, #1; msr pmcntenset_el0, x9; mov x10, #0x08; movk x10, #0x800, lsl #16; "
+        start += "msr pmevtyper0_el0, x10; msr pmcr_el0, x9; "  # NSH: EL2 is counted
+        with machine(start + COUNT) as m:
+            m.hook(AGAIN + 6 * 4, lambda cpu: seen.append((cpu.regs.x0, cpu.regs.pmevcntr0_el0)))
+            m.run()
+            assert seen == [(count, 1 + 3 * count) for count in range(5)]
+            registers = m.cpus[0].regs
+            assert (registers.pmcntenset_el0, registers.pmceid1_el0) == (1, 0x1000_0018)
+            assert "pmevtyper5_el0" in dir(registers)
+            with pytest.raises(AttributeError, match="pmccntr_el0 must be written by software"):
+                registers.pmccntr_el0 = 1
+
     def test_change(self) -> None:
         """A callback changes registers, and where the code goes on."""
 

@@ -11,6 +11,7 @@ from cca_platform.isa import frame
 from cca_platform.isa.pstate import stack
 from cca_platform.mmu.translate import translate
 from cca_platform.native import block as w
+from cca_platform.pe import pmu
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -45,7 +46,8 @@ class Registers:
 
     ``x0`` to ``x30`` (``fp``, ``lr``), ``w0`` to ``w30`` (their low halves; a write clears the high one), ``sp``,
     ``pc``, ``pstate``, ``v0`` to ``v31`` (128 bits), and system registers such as ``sp_el0``, ``vbar_el1`` or
-    ``esr_el2``. Unknown names, and writes to EL2 controls such as ``hcr_el2``, raise AttributeError.
+    ``esr_el2``. Unknown names, and writes to EL2 controls such as ``hcr_el2`` and to the performance monitors
+    (``pmccntr_el0``), raise AttributeError.
     The repr is a table of the general-purpose registers.
     """
 
@@ -71,12 +73,16 @@ class Registers:
             return int(engine_registers.get(pe.address, engine_registers.SP_EL0 + _BANKS[name])) & _U64
         if self._system(name):
             return pe.read_sysreg(name)
+        if name in pmu.BY_NAME:
+            return pmu.read(pe, pmu.BY_NAME[name])
         raise AttributeError(_unknown(name))
 
     def __setattr__(self, name: str, value: int) -> None:
         pe, name = self._pe, _ALIASES.get(name, name)
         if name in _CONTROLS:
             raise AttributeError(f"{name} must be written by software at EL2: it can be read here, not written")
+        if name in pmu.BY_NAME:
+            raise AttributeError(f"{name} must be written by software: it can be read here, not written")
         word = _WORDS.get(name)
         if word is not None:
             pe.words[word] = value & (0xFFFF_FFFF if name == "pstate" else _U64)
@@ -119,7 +125,7 @@ def _signed(value: int) -> int:
 
 
 def _names() -> set[str]:
-    return {*_ALIASES, *_WORDS, *_VECTORS, *_BANKS, *_CONTROLS, *_SYSTEM}
+    return {*_ALIASES, *_WORDS, *_VECTORS, *_BANKS, *_CONTROLS, *_SYSTEM, *pmu.BY_NAME}
 
 
 def _unknown(name: str) -> str:

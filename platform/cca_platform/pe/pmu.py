@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
 __all__ = [
+    "BY_NAME",
     "MDCR_RESET",
     "REGISTERS",
     "Register",
@@ -188,6 +189,21 @@ REGISTERS: Final[dict[Encoding, Register]] = {
 }
 """Every register of the monitors. Those of counters that the PE lacks do not exist."""
 _BY_SELECTION: Final = frozenset({encodings.PMXEVTYPER_EL0, encodings.PMXEVCNTR_EL0})
+
+
+def _named() -> dict[str, Register]:
+    """The registers that can be read, by their names."""
+    names = {encoding: name for name, encoding in encodings.REGISTERS.items()}
+    found = {names[encoding]: one for encoding, one in REGISTERS.items() if encoding in names and one.counter < 0}
+    for encoding, one in REGISTERS.items():
+        if one.counter >= 0:
+            kind = "pmevtyper" if encoding.crm >= encodings.PMEVTYPER0_EL0.crm else "pmevcntr"
+            found[f"{kind}{one.counter}_el0"] = one
+    return {name: one for name, one in found.items() if one.read is not None}
+
+
+BY_NAME: Final = _named()
+"""Those that can be read, by their lower-case names: ``pmccntr_el0``."""
 
 
 def find(pe: "Pe", encoding: Encoding, is_read: bool) -> Register | None:
