@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from cca_platform.board import DeviceRow
-from cca_platform.devices.base import WORD, Device
+from cca_platform.devices.base import Device
 from cca_platform.devices.store import Store
 from cca_platform.devices.wiring import Wiring
 from cca_platform.state import State
@@ -146,7 +146,7 @@ class CfiFlash(Device):
     def _fill(self, offset: int, data: bytes) -> None:
         """Take the number of words of a buffered program, the words, and the confirmation."""
         if not self._left:
-            words = (data[0] & WORD) + 1
+            words = data[0] + 1
             if words * 2 > _BUFFER:
                 self._status |= _ERASE_FAILED | _PROGRAM_FAILED
                 return
