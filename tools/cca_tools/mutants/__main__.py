@@ -18,11 +18,11 @@ from cca_tools.mutants import trial
 from cca_tools.mutants.areas import AREAS, sample
 from cca_tools.mutants.choose import choose
 from cca_tools.mutants.cover import Covering, read
-from cca_tools.mutants.operators import MODULE, Mutant, find, source
+from cca_tools.mutants.operators import Mutant, find
 from cca_tools.mutants.results import BOUND, Results, equivalent, seen, stale, summary
 from cca_tools.mutants.trial import Result, Status
 
-_BUDGETS: Final = (5.0, 30.0)
+_BUDGETS: Final = (4.0, 16.0)
 """Seconds of tests against a mutant: at first, and once more if it survived."""
 _PLAIN: Final = ("tests/platform", "tests/rmm", "tests/firmware")
 """The tests that also run without the compiler."""
@@ -56,15 +56,14 @@ class Trials:
     def _sound(self, native: bool, covering: Covering) -> None:
         """Without a defect the tests must pass in a trial."""
         tests = sorted({test for found in covering.values() for test in found}, key=lambda test: test.seconds)
-        names = [test.name for test in tests[:: len(tests) // 20 + 1]]
+        names = [test.name for test in tests[: len(tests) // 2 : len(tests) // 20 + 1]]
         result = trial.run("", names, native=native, seconds=300, log=self._log)
         if result.status is not Status.SURVIVED:
             raise RuntimeError(f"the tests must pass, not fail in {result.by}; their output is in {self._log}")
 
     def attempt(self, mutant: Mutant, budgets: Sequence[float] = _BUDGETS) -> Result:
         """Try one mutant, with more tests as long as it survives."""
-        native = mutant.function in self._covering and not mutant.function.endswith(f":{MODULE}")
-        native = native or not trial.plain(source(mutant.module))
+        native = not trial.plain(mutant)
         covering = self._covering if native else self._plain
         result = Result(Status.UNCOVERED)
         done: set[str] = set()

@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from cca_tools.mutants.operators import mutated
+from cca_tools.mutants.operators import MODULE, Mutant, mutated, source
 
 __all__ = ["Result", "Status", "plain", "prepare", "run"]
 
@@ -63,11 +63,17 @@ def prepare() -> None:
         importlib.import_module(name)
 
 
-def plain(path: Path) -> bool:
-    """Whether a file has native functions: its mutants run as plain Python."""
-    marks = [f"\n@{name}(" for name in _NATIVE]
-    text = path.read_text(encoding="utf-8")
-    return any(mark in text for mark in marks)
+def plain(mutant: Mutant) -> bool:
+    """Whether a mutant is in native code, or in what native code is made of: it runs as plain Python."""
+    tree = ast.parse(source(mutant.module).read_text(encoding="utf-8"))
+    native = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and _is_native(node)}
+    return bool(native) and mutant.function.partition(":")[2] in {*native, MODULE}
+
+
+def _is_native(function: ast.FunctionDef) -> bool:
+    """Whether a function is compiled."""
+    names = (one.func for one in function.decorator_list if isinstance(one, ast.Call))
+    return any(isinstance(name, ast.Name) and name.id in _NATIVE for name in names)
 
 
 class _Planted(importlib.machinery.SourceFileLoader):
