@@ -185,6 +185,10 @@ class TestPolicy:
         assert report.verified == (left_out is None)
         assert verify(SUBJECT, KEYS, policy=Policy(components=named)).verified
 
+    def test_exact_components_alone(self) -> None:
+        """A policy that names none, and wants no other, refuses a token that has some."""
+        assert not verify(SUBJECT, KEYS, policy=Policy(exact_components=True)).verified
+
     def test_every_component_of_a_type_counts(self) -> None:
         """A second component of the same type cannot hide behind the first."""
         token = good()

@@ -118,13 +118,18 @@ class Bench:
             raw.write64(_L0 + 8 * index, gpt.l0_block(default))
         raw.write64(_L0 + 8 * (0x8000_0000 >> 30), gpt.l0_table(_L1))
         raw.write(_L1, gpt.l1_granules(default).to_bytes(8, "little") * (gpt.l1_table_size(30) // 8))
+        self.assign(granules)
+        memory.gptbr = _L0 >> 12
+        memory.gpccr = gpt.Gpccr.make(pps=1, gpc=1, sh=3)
+        memory.tlbi_paall()
+
+    def assign(self, granules: dict[int, Gpi]) -> None:
+        """Change the entries of granules, without invalidating what was cached of them."""
+        raw = self.machine.memory.backdoor
         for pa, gpi in granules.items():
             at = _L1 + gpt.l1_entry_offset(pa, 30)
             shift = gpt.gpi_shift(pa)
             raw.write64(at, raw.read64(at) & ~(15 << shift) | gpi << shift)
-        memory.gptbr = _L0 >> 12
-        memory.gpccr = gpt.Gpccr.make(pps=1, gpc=1, sh=3)
-        memory.tlbi_paall()
 
 
 class Report(NamedTuple):

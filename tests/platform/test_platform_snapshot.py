@@ -60,6 +60,17 @@ class TestRestore:
         bench.machine.restore(saved)
         assert bench.run("mrs x1, dbgbvr1_el1; smc #0")[1] == DATA
 
+    def test_pending_serror(self, bench: Any) -> None:
+        """An SError that waits behind its mask is taken after the restore, with its own syndrome."""
+        bench.vectors()
+        bench.pe.raise_serror(0x123)
+        saved = bench.machine.snapshot()
+        bench.pe.raise_serror(0x456)
+        for value in (0x456, 0x123, 0x123):
+            x = bench.run("mov x20, #0; msr daifclr, #4; isb; nop; smc #0")
+            assert x[20] == 0x2F << 26 | 1 << 25 | value
+            bench.machine.restore(saved)
+
     def test_code(self, bench: Any) -> None:
         """Code that was rewritten after the snapshot is the old code again."""
         machine = bench.machine

@@ -168,7 +168,8 @@ class TestKept:
     def test_of_the_host(self, running: Running, host: Any) -> None:
         """What a Host has set up for a VM of its own is there again, and the Realm has seen none of it."""
         virtual = host.pe.gic.virtual
-        virtual.load(1 | NPIE, (lr(PENDING, 50), lr(ACTIVE, 51)), opened(0x80), 0, 1 << 20)
+        lists = (lr(PENDING, 50), lr(ACTIVE, 51), lr(PENDING, 52), lr(ACTIVE, 53))
+        virtual.load(1 | NPIE | UIE | GRP0DIE, lists, opened(0x80), 1 << 9, 1 << 20)
         kept = virtual.save()
         assert reported(running(f"mrs x3, {PMR}; mrs x4, {RPR}; {OPEN}; mrs x5, {IAR1}; {REPORT}").enter())[3:6] == (
             0, 0xFF, SPURIOUS,

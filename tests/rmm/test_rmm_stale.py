@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from realm_code import REPORT, load, reported, smc, with_vectors
 
+from cca_arch.descriptors import rtte
 from cca_arch.descriptors.rtte import HOST_NORMAL
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRipas
 from cca_arch.rsi.v1_0 import Rsi
 from cca_platform.machine.machine import Machine
+from cca_rmm.objects import rtt
+from cca_rmm.objects.realm import REALM
 
 RAM, PAGE = 0x8000_0000, 0x1000
 BUFFER = RAM + 2 * PAGE
@@ -131,6 +134,30 @@ class TestStale:
                 assert vmids == [1]
         exit = realm.enter()
         assert (exit.exit_reason, exit.hpfar) == (RecExitReason.SYNC, target >> 12 << 4)
+
+
+class TestBreakBeforeMake:
+    """A valid entry that another valid one replaces goes first, from memory and from every TLB (DDI 0487 D8.16)."""
+
+    def test_block_and_back(self, running: Running, host: Any, monkeypatch: Any) -> None:
+        """RMI_RTT_FOLD into a block, RMI_RTT_CREATE over it: one invalidation of it each, with nothing mapped there."""
+        base = RAM + BLOCK
+        realm = running(REPORT, block=base)
+        record = REALM.load(host.rmm.port, realm.rd)
+        calls: list[tuple[int, int, int, bool]] = []
+        original = Machine.tlbi_ipas2
+
+        def tlbi_ipas2(self: Machine, vmid: int, ipa: int, size: int) -> None:
+            found = rtt.walk(host.rmm.port, record, base, 2)
+            calls.append((vmid, ipa, size, rtte.valid(found.entry)))
+            original(self, vmid, ipa, size)
+
+        monkeypatch.setattr(Machine, "tlbi_ipas2", tlbi_ipas2)
+        once = (realm.params["vmid"], base, BLOCK, False)
+        table = host.ok(Rmi.RTT_FOLD, realm.rd, base, 3)[0]
+        assert calls == [once]
+        host.ok(Rmi.RTT_CREATE, realm.rd, table, base, 3)
+        assert calls == [once] * 2
 
 
 class TestNotMore:

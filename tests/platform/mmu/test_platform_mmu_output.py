@@ -4,7 +4,7 @@ The file is also run with NUMBA_DISABLE_JIT=1 (test_platform_mmu_plain.py): the 
 """
 
 import pytest
-from mmu_bench import AF, DATA, NS, NSTABLE, Bench
+from mmu_bench import AF, DATA, NS, NSTABLE, S2_RW, S2_WB, Bench
 
 from cca_arch.types import Gpi, Pas, SecurityState
 from cca_platform.mmu.translate import OK, combine_attributes
@@ -39,6 +39,19 @@ class TestAttributes:
     def test_combine(self, stage1: int, memattr: int, fwb: int, result: int) -> None:
         """With FWB stage 2 forces or defers; without it the weaker type wins."""
         assert combine_attributes(stage1, memattr, fwb) == result
+
+    @pytest.mark.parametrize("first", [0, 2, 3])
+    @pytest.mark.parametrize("second", [0, 2, 3])
+    def test_shareability(self, bench: Bench, first: int, second: int) -> None:
+        """The wider of both stages: outer before inner before none (DDI 0487 D8.6.6)."""
+        wider = [0, 3, 2]
+        bench.page(attributes=AF | first << 8)
+        assert bench.translate() == OK
+        assert bench.get("OUT_SH") == first
+        bench.stage2()
+        bench.ipa(DATA, DATA, attributes=AF | S2_RW | S2_WB | second << 8)
+        assert bench.translate() == OK
+        assert bench.get("OUT_SH") == max(first, second, key=wider.index)
 
     def test_translated(self, bench: Bench) -> None:
         """A Realm page under FWB is Write-Back whatever stage 1 says."""
