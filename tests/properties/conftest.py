@@ -7,12 +7,23 @@ import pytest
 from rmm_host import Host, machine_host
 
 PART = 12_500
+MACHINES = (("fvp", "a72"), ("virt", "max"))
+"""Board and PEs of the parts, in turn."""
 
 
 @pytest.fixture(scope="module")
 def property_host() -> Iterator[Host]:
     """One machine."""
     host = machine_host()
+    yield host
+    host.machine.close()
+
+
+@pytest.fixture
+def part_host(rmm_part: tuple[int, int]) -> Iterator[Host]:
+    """The machine of a part."""
+    board, cpu = MACHINES[rmm_part[0] % len(MACHINES)]
+    host = machine_host(board=board, cpu=cpu)
     yield host
     host.machine.close()
 

@@ -71,7 +71,7 @@ def play(host: Host, source: Any, calls: int, start: Any = None, focus: list[str
 class TestRandomCalls:
     """Calls with seeds: the failing ones can be had again, and are few."""
 
-    def test_many(self, property_host: Host, rmm_part: tuple[int, int], record_property: Any) -> None:
+    def test_many(self, part_host: Host, rmm_part: tuple[int, int], record_property: Any) -> None:
         """None of the calls is answered otherwise than the model says; each condition that can hold has decided one."""
         part, calls = rmm_part
         seen: Counter[tuple[str, str]] = Counter()
@@ -81,9 +81,9 @@ class TestRandomCalls:
             focus = ["rec_enter", *(name.lower() for name, _ in missing(seen))] if total >= calls else []
             start = STARTS[number % len(STARTS)]
             try:
-                hosts = play(property_host, random.Random(seed), SEQUENCE, start, focus)
+                hosts = play(part_host, random.Random(seed), SEQUENCE, start, focus)
             except Differs as differs:
-                steps = shrunk(property_host, differs.steps)
+                steps = shrunk(part_host, differs.steps)
                 pytest.fail(f"seed {seed}: {differs}\n{len(steps)} of {len(differs.steps)} steps do:\n{script(steps)}")
             total += hosts.random_calls
             number += 1

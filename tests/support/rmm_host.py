@@ -185,13 +185,14 @@ def machine_host(
     versions: tuple[Version, ...] = (),
     rmm_el3: int = RMM_EL3_VERSION,
     cpu: str = DEFAULT,
+    board: str = "fvp",
 ) -> Host:
     """A Host on a machine that has just booted, with its GIC up.
 
     ``secure_image`` is a Secure payload, ``versions`` are those of the RMM, ``rmm_el3`` is EL3's interface to it,
-    ``cpu`` is the model of the PEs.
+    ``cpu`` is the model of the PEs of a ``board``.
     """
-    machine = Machine(Board.load("fvp"), cpu=cpu)
+    machine = Machine(Board.load(board), cpu=cpu)
     rmm = Rmm(machine, *versions)
     boot(machine, rmm=rmm, ns_program=Nobody(), secure_image=secure_image, rmm_el3=rmm_el3)
     Irqchip(machine).start()
