@@ -17,6 +17,7 @@ EXITS = {
     "exit 0 24 1": "a translation fault of a load or a store, or of a service's memory",
     "exit 0 24 3": "a permission fault at an Unprotected IPA",
     "exit 0 20 1": "a translation fault of an instruction fetch",
+    "exit 0 1 0": "a WFI that the Host traps",
     "exit 3 0 0": "PSCI",
     "exit 4 0 0": "a request to change RIPAS",
     "exit 5 0 0": "a host call",

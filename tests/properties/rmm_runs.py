@@ -4,7 +4,7 @@ from rmm_actions import BLOCK, BUFFER, GIB, Actions
 from rmm_driver import GRANULES, RUNS, SHARED, Page, Step
 from rmm_model.entries import Hipas, span
 from rmm_model.facts import ONES, PAGE, Granule, Realm, RealmState, Rec
-from rmm_model.guest import ACCESS, CALL, CODE, PAIR, WRITE
+from rmm_model.guest import ACCESS, CALL, CODE, PAIR, TRAP_WFI, WAIT, WRITE
 from rmm_model.rec_commands import EMUL_MMIO, INJECT_SEA, REJECT
 
 from cca_arch.rmi.v1_0 import RmiRecEnter
@@ -70,7 +70,10 @@ class Runs(Actions):
         run = int(self.random.choice(RUNS))
         args = self.spoiled("REC_ENTER", (rec, run), 0.1)
         gprs = self.order(entered) if entered is not None else ()
-        pages = (self.enter_page(run, gprs, self.flags(entered)),)
+        flags = self.flags(entered)
+        if gprs and gprs[0] & ACCESS and gprs[0] & WAIT:
+            flags |= TRAP_WFI
+        pages = (self.enter_page(run, gprs, flags),)
         pe = self.random.randrange(2)
         meanwhile = self.meanwhile_steps(rec, 1 - pe) if entered is not None and self.chance(0.04) else ()
         self.play(Step("REC_ENTER", args, pages, pe, meanwhile))
@@ -147,7 +150,7 @@ class Runs(Actions):
 
     def access(self, rec: Rec, realm: Realm) -> tuple[int, ...]:
         """A load or a store, to memory that is nobody's secret."""
-        kind = ACCESS | self.one(0, 0, WRITE, WRITE, PAIR)
+        kind = ACCESS | self.one(0, 0, 0, 0, WRITE, WRITE, WRITE, WRITE, PAIR, PAIR, WAIT)
         if self.chance(0.5):
             ipa = self.ipa(realm, low=True) + 0x40
             return (kind, BUFFER + 0x40 if ipa & -PAGE in (CODE, CALL) else ipa, 0x1234)

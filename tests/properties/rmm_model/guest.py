@@ -1,9 +1,9 @@
 """RMI_REC_ENTER that succeeds: what the Host has answered, the Realm's code up to its next exit, and RmiRecExit.
 
 All Realms have the same code, :func:`source`. For ever it makes a host call with the structure at :data:`CALL`, takes
-X0..X18 from the answer, and does what X0 says: an SMC, or, with bit 63, an access to the address in X1. Then it puts
-X0..X18 into the structure. An exception at EL1 is such a result, too: its ESR and FAR. ``Rec.phase`` is what it does
-next: "" boots; call, order, smc, access, results; "answered" waits for the answer to its own host call.
+X0..X18 from the answer, and does what X0 says: an SMC, or, with bit 63, an access to the address in X1 or a WFI. Then
+it puts X0..X18 into the structure. An exception at EL1 is such a result, too: its ESR and FAR. ``Rec.phase`` is what it
+does next: "" boots; call, order, smc, access, results; "answered" waits for the answer to its own host call.
 """
 
 import struct
@@ -16,12 +16,14 @@ from rmm_model.model import Model
 from rmm_model.rec_commands import EMUL_MMIO, INJECT_SEA, REJECT
 from rmm_model.services import SYNC, Exit, Registers, data_abort, is_token_continue, serve
 
-__all__ = ["ACCESS", "CALL", "CODE", "PAIR", "WRITE", "foreseen", "run", "source"]
+__all__ = ["ACCESS", "CALL", "CODE", "PAIR", "TRAP_WFI", "WAIT", "WRITE", "foreseen", "run", "source"]
 
 CODE, CALL = 0x0, 0x1000
 KEPT = 19
-ACCESS, PAIR, WRITE = 1 << 63, 1 << 1, 1 << 0
-"""Bits of X0: an access; of two registers; a store."""
+ACCESS, WAIT, PAIR, WRITE = 1 << 63, 1 << 2, 1 << 1, 1 << 0
+"""Bits of X0: an access; none but a WFI; of two registers; a store."""
+TRAP_WFI = 1 << 2
+"""The bit of RmiRecEnterFlags."""
 _PAIRS = [(first, first + 1) for first in range(0, KEPT - 1, 2)]
 _RESULTS = " ".join(f"stp x{one}, x{two}, [x20, #{8 + 8 * one}];" for one, two in _PAIRS) + "str x18, [x20, #152];"
 _ORDER = " ".join(f"ldp x{one}, x{two}, [x20, #{8 + 8 * one}];" for one, two in _PAIRS) + "ldr x18, [x20, #152];"
@@ -41,10 +43,11 @@ def source(secret: int) -> str:
     smc #0;
     results: {_RESULTS}
     b again;
-    access: tbnz x0, #1, pair; tbnz x0, #0, store;
+    access: tbnz x0, #2, wait; tbnz x0, #1, pair; tbnz x0, #0, store;
     ldr x2, [x1]; b results;
     store: str x2, [x1]; b results;
     pair: ldp x2, x3, [x1]; b results;
+    wait: wfi; b results;
     @ {VECTORS + SYNCHRONOUS}: mrs x0, esr_el1; mrs x1, far_el1;
     {_RESULTS}
     b #{CODE + _PROLOGUE};
@@ -85,11 +88,24 @@ def foreseen(model: Model, realm: Realm, rec: Rec, enter: dict[str, Any]) -> boo
         assert page is not None
         if not bytes(model.contents[page]).startswith(model.code):
             return False
-    return _order_foreseen(model, realm, rec, enter["gprs"] if rec.phase == "answered" else rec.x)
+    x = _next_order(model, realm, rec, enter["gprs"])
+    return x is None or _order_foreseen(model, realm, rec, x, enter["flags"])
 
 
-def _order_foreseen(model: Model, realm: Realm, rec: Rec, x: Sequence[int]) -> bool:
-    """An order that leads to no token, and to no memory of which the model knows nothing."""
+def _next_order(model: Model, realm: Realm, rec: Rec, gprs: Sequence[int]) -> Sequence[int] | None:
+    """X0.. of what the Realm does next, if that is not its own host call."""
+    if rec.phase == "answered":
+        return gprs
+    if rec.phase == "order":
+        page = model.page(realm, CALL)
+        return None if page is None else struct.unpack(f"<{KEPT}Q", model.read(page + 8, 8 * KEPT))
+    return rec.x if rec.phase in ("access", "smc") else None
+
+
+def _order_foreseen(model: Model, realm: Realm, rec: Rec, x: Sequence[int], flags: int) -> bool:
+    """An order that ends, and that leads to no token, and to no memory of which the model knows nothing."""
+    if x[0] & ACCESS and x[0] & WAIT:
+        return bool(flags & TRAP_WFI)
     if x[0] & ACCESS:
         if x[1] + 16 > realm.end:
             return False
@@ -189,6 +205,9 @@ def _results(model: Model, realm: Realm, rec: Rec) -> Exit | None:
 
 def _access(model: Model, realm: Realm, rec: Rec) -> Exit | None:
     """A load of X2, or of X2 and X3, or a store of X2; stage 1 is off."""
+    if rec.x[0] & WAIT:
+        rec.phase = "results"
+        return Exit(SYNC, esr=0x01 << 26)
     ipa, pair = rec.x[1], bool(rec.x[0] & PAIR)
     write = bool(rec.x[0] & WRITE) and not pair
     w = model.walk(realm, ipa, 3)
