@@ -57,7 +57,7 @@ class Rec:
         self.flags = 0
         self.running: int | None = None
         self.pmu_masked = False
-        """True while it runs with the PE's overflow interrupt disabled, because the Realm's is asserted already."""
+        """True while it runs with the PE's overflow interrupt disabled, as the host knows that it is asserted."""
         self.page = RunPage(vm.system.port, page)
 
     @property
@@ -112,12 +112,8 @@ class Rec:
         if cpu.loaded or cpu.acknowledged:
             vgic.store(self.index, page.ich_hcr, page.list_registers, page.splits_end)
         self._drive_timers(vgic)
-        if self.page.pmu_overflow != self.pmu_asserted(vgic):
-            vgic.drive(_PMU, self.page.pmu_overflow, self.index)
-
-    def pmu_asserted(self, vgic: Vgic) -> bool:
-        """True if the Realm's PMU asserts its interrupt, as the last exit reported."""
-        return bool(vgic.cpus[self.index].private.line >> _PMU & 1)
+        if page.pmu_overflow != cpu.private.line >> _PMU & 1:
+            vgic.drive(_PMU, page.pmu_overflow, self.index)
 
     def _drive_timers(self, vgic: Vgic) -> None:
         """Set the lines of the Realm's timers as the last exit reports them."""

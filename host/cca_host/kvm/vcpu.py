@@ -128,9 +128,9 @@ class Vcpu(Rec):
         page.put_flags(self.flags | self.traps)
         if vm.vgic is not None:
             self.load_interrupts(vm.vgic)
-            if self.pmu_asserted(vm.vgic):
-                self.pmu_masked = True
-                vm.system.irqchip.enable_pmu(pe, False)
+        if page.pmu_overflow:
+            self.pmu_masked = True
+            vm.system.irqchip.enable_pmu(pe, False)
         vm.system.calls[_REC_ENTER] += 1
         self.running = pe.index
         pe.start_call(_REC_ENTER, self.rec, page.pa)
