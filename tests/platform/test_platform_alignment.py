@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 from realm_code import load
+from stage1_code import DEVICE, FLAT, NORMAL, NOWHERE, READ_ONLY, REMOTE, mapped, stage1
 
 from cca_arch.sysregs import Esr, Fsc
 from cca_arch.types import Gpi
 
-DATA, TABLE, VECTORS = 0x8012_0000, 0x8050_0000, 0x8011_0000
-LEAF, READ_ONLY = 1 << 10 | 3 << 8 | 1, 1 << 7  # AF, inner shareable; a block
-NORMAL, DEVICE = 0 << 2, 1 << 2  # AttrIndx
-MAIR = 0x04FF
-FLAT, REMOTE = 0x8000_0000, 0x4000_0000  # virtual addresses of the first GiB of DRAM
-NOWHERE = 0xC000_0000  # an address that the tests do not map in stage 2
+DATA, VECTORS = 0x8012_0000, 0x8011_0000
 THERE = REMOTE + DATA - FLAT
 SAME, LOWER = 0x25, 0x24  # Data Abort
 ACCESSES = (
@@ -23,21 +19,6 @@ ACCESSES = (
     "ldrsw x3, [x2]", "ldr x3, [x2], #8", "ldtr x3, [x2]", "st1 {v3.4s}, [x2]", "dc zva, x2", "ldar x3, [x2]",
     "ldxr x3, [x2]", "ldaxp x3, x4, [x2]",
 )  # fmt: skip
-
-
-def stage1(el: int) -> str:
-    """Turn stage 1 of EL1 or EL2 on, with the tables of :func:`mapped`. Uses X8."""
-    sizes = 25 | 0x3500 | 1 << 23 | (5 << 32 if el == 1 else 5 << 16 | 1 << 31)
-    moves = ((TABLE, f"ttbr0_el{el}"), (sizes, f"tcr_el{el}"), (MAIR, f"mair_el{el}"))
-    control = f"isb; mrs x8, sctlr_el{el}; orr x8, x8, #1; orr x8, x8, #4; msr sctlr_el{el}, x8; isb; "
-    return "".join(f"{load('x8', value)}; msr {register}, x8; " for value, register in moves) + control
-
-
-def mapped(bench: Any, remote: int = DEVICE, nowhere: int = DEVICE) -> None:
-    """Tables of stage 1: DRAM flat as Normal memory, and with other attributes at REMOTE; NOWHERE is flat, too."""
-    raw = bench.machine.memory.backdoor
-    for va, pa, attributes in ((FLAT, FLAT, NORMAL), (REMOTE, FLAT, remote), (NOWHERE, NOWHERE, nowhere)):
-        raw.write64(TABLE + 8 * (va >> 30), pa | LEAF | attributes)
 
 
 def vectors(bench: Any) -> str:

@@ -12,6 +12,7 @@ from cca_arch.smccc import PSCI_FIDS, Fid
 from cca_platform.models import COMMON, HIDDEN, MODELS, Feature
 from cca_platform.trace.events import EVENTS, SCHEMA
 from cca_platform.trace.forms import FieldType, fields_of
+from cca_platform.unmodelled import ELSEWHERE, UNMODELLED
 
 if TYPE_CHECKING:
     from cca_rmm.base.command import Command
@@ -258,6 +259,23 @@ def cpu() -> str:
     return "".join(parts)
 
 
+def not_modelled() -> str:
+    """The page of what is not modelled."""
+    bits = (
+        (f"`{gap.register}`", ", ".join(f"`{name.upper()}`" for name in gap.fields), gap.missing, gap.why)
+        for gap in UNMODELLED
+    )
+    return "".join(
+        (
+            f"{_NOTE}\n# Not modelled\n\nCode that relies on a fault may wait for it in vain. These fields of control "
+            "registers read as they were written and do nothing; every other field works, or reads as zero.\n\n",
+            _table(("Register", "Field", "What is missing", "Why"), bits),
+            "\n## Besides\n\nWhat is different, and no field of a register asks for it.\n\n",
+            _table(("Where", "What", "Why"), ELSEWHERE),
+        )
+    )
+
+
 def _feature(one: Feature) -> tuple[str, ...]:
     fields = ", ".join(f"{name} = {value:#x}" for name, value in one.fields.items())
     return one.name, f"`{one.register.upper()}`", fields, one.source.value, one.about
@@ -265,6 +283,7 @@ def _feature(one: Feature) -> tuple[str, ...]:
 
 PAGES: dict[str, Callable[[], str]] = {
     "rmi.md": rmi, "rsi.md": rsi, "psci.md": psci, "trace.md": trace, "api.md": api, "cpu.md": cpu,
+    "not-modelled.md": not_modelled,
 }  # fmt: skip
 """File name -> text."""
 

@@ -4,7 +4,19 @@ from typing import Final
 
 from cca_arch.fields import Bits, Field
 
-__all__ = ["CPTR_EL2_RES1", "HCR_EL2_OPEN", "SCR_EL3_RES1", "Cptr", "Hcr", "Hpfar", "Mdcr", "Mdscr", "Scr"]
+__all__ = [
+    "CPTR_EL2_RES1",
+    "HCR_EL2_OPEN",
+    "SCR_EL3_RES1",
+    "Cpacr",
+    "Cptr",
+    "Hcr",
+    "Hpfar",
+    "Hstr",
+    "Mdcr",
+    "Mdscr",
+    "Scr",
+]
 
 
 class Hcr(Bits):
@@ -114,6 +126,18 @@ class Cptr(Bits):
 
 CPTR_EL2_RES1: Final = 0x33FF
 """Without SVE and SME, whose trap bits are then RES1."""
+
+
+class Cpacr(Bits):
+    """CPACR_EL1: traps of FP and SVE to EL1."""
+
+    zen = Field(17, 16)
+    fpen = Field(21, 20)
+    tta = Field(28)
+
+
+class Hstr(Bits):
+    """HSTR_EL2: traps of AArch32's CP15, so without AArch32 all of it is RES0."""
 
 
 class Mdcr(Bits):

@@ -7,7 +7,7 @@ Every function works on the words of :mod:`cca_platform.native.block` and access
 from typing import Final
 
 from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, Cnthctl, Hcr, Pstate, Sctlr, Vector, encodings
-from cca_platform.engine import general, interrupts, pmu, sites, timers
+from cca_platform.engine import controls, general, interrupts, pmu, sites, timers
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
 from cca_platform.mmu.dram import host_address
@@ -28,11 +28,6 @@ __all__ = [
 ]
 
 _HCR_TID3: Final = Hcr.tid3.mask
-_HCR_TGE: Final = Hcr.tge.mask
-_HCR_RW: Final = Hcr.rw.mask  # RAO/WI: no level has AArch32
-_HCR_BITS: Final = (1 << Hcr.e2h.low) - 1 & ~(Hcr.tid0.mask | Hcr.hcd.mask) | Hcr.tea.mask | Hcr.fwb.mask | Hcr.gpf.mask
-_HCR_PAUTH: Final = Hcr.apk.mask | Hcr.api.mask
-_HCR_TLOR: Final = Hcr.tlor.mask
 _PAN_BIT: Final = Pstate.pan.low
 _PAN: Final = Pstate.pan.mask
 _IL: Final = Pstate.il.mask
@@ -51,7 +46,6 @@ _CNTHCTL_BITS: Final = (
 )
 _HCR_EL2: Final = encodings.HCR_EL2.packed
 _SCTLR_EL1: Final = encodings.SCTLR_EL1.packed
-_MDCR_EL2: Final = encodings.MDCR_EL2.packed
 _VTCR_EL2, _VTTBR_EL2 = encodings.VTCR_EL2.packed, encodings.VTTBR_EL2.packed
 _ISR_EL1: Final = encodings.ISR_EL1.packed
 _RNDR, _RNDRRS = encodings.RNDR.packed, encodings.RNDRRS.packed
@@ -326,36 +320,6 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
     return _answer(p, register, timers.read(p, timer, op2)) if timer >= 0 else 0
 
 
-@jit("i8(i8, i8)")
-def _set_hcr(p: int, value: int) -> int:
-    """HCR_EL2 is written. If not all of ``value`` is kept, write it to the engine here and flush its TLB next."""
-    features, bits = load64(p + 8 * w.P_FEATURES), _HCR_BITS
-    if features & w.HAS_PAUTH:
-        bits |= _HCR_PAUTH
-    if features & w.HAS_LOR:
-        bits |= _HCR_TLOR
-    kept = value & bits | _HCR_RW
-    store64(p + 8 * w.P_HCR, kept)
-    if value & _HCR_TGE:
-        store64(p + 8 * w.P_SIGNALS, load64(p + 8 * w.P_SIGNALS) | w.SIGNAL_ILLEGAL)
-    if kept != value:
-        put_system(p, _HCR_EL2, kept)
-        m = load64(p + 8 * w.P_MACHINE)
-        store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
-        store64(p + 8 * w.P_SLICE_END, 0)
-    interrupts.set_budget(p)
-    return 1 if kept != value else 0
-
-
-@jit("i8(i8, i8)")
-def _set_mdcr(p: int, value: int) -> int:
-    """MDCR_EL2 is written, as the last instruction of a block: from here on, other counters may count."""
-    pmu.sync(p)
-    store64(p + 8 * w.P_MDCR, value)
-    pmu.update(p, 2)
-    return interrupts.set_budget(p)
-
-
 @jit("i8(i8, i8, i8)")
 def _set_return_state(p: int, spsr: int, value: int) -> int:
     """SPSR_EL1 or SPSR_EL2 is written: record a value whose ERET is an illegal exception return.
@@ -390,14 +354,12 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
         store64(p + 8 * w.P_REGIME, -1)
         store64(p + 8 * w.P_MAINTAINED, -1)
         store64(p + 8 * w.P_SITE_ERA, 0)
-        if encoding == _HCR_EL2:
-            return _set_hcr(p, value)
+        if crn == 1:
+            return controls.write(p, encoding, value)
         if encoding == _VTCR_EL2:
             store64(p + 8 * w.P_VTCR, value)
         elif encoding == _VTTBR_EL2:
             store64(p + 8 * w.P_VTTBR, value)
-        elif encoding == _MDCR_EL2:
-            _set_mdcr(p, value)
         return 0
     if encoding in (_SPSR_EL1, _SPSR_EL2):
         return _set_return_state(p, encoding, value)
@@ -410,6 +372,8 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
             store64(p + 8 * w.P_CNTHCTL, value & _CNTHCTL_BITS)
         interrupts.set_budget(p)
         return 0
+    if op1 == 0:
+        return controls.write(p, encoding, value)
     timer = timers.select(p, op1, crm, op2)
     if timer < 0 or crm == 0:
         return 0

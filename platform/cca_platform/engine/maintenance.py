@@ -7,6 +7,7 @@ calls its hook before it checks the exception level and the traps.
 from typing import Final
 
 from cca_arch.sysregs import MAIR_MEMORY, MAIR_NORMAL_NC, Hcr, Par, ParFault, Pstate, Sctlr, encodings
+from cca_arch.types import SecurityState
 from cca_platform.engine import general, interrupts
 from cca_platform.engine.registers import PAR_EL1, PSTATE, drop_code, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level
@@ -21,7 +22,8 @@ __all__ = ["ON_SYS", "refused"]
 _PAN_BIT: Final = Pstate.pan.low
 _EL, _EL_LOW = Pstate.el.mask, Pstate.el.low
 _HCR_TPCP_TPU: Final = Hcr.tpcp.mask | Hcr.tpu.mask
-_HCR_TGE: Final = Hcr.tge.mask
+_HCR_TGE, _HCR_FB = Hcr.tge.mask, Hcr.fb.mask
+_SECURE: Final = int(SecurityState.SECURE)
 _UCI: Final = Sctlr.uci.mask
 _PAR_ATTR, _PAR_SH, _PAR_PA, _PAR_RES1 = Par.attr.low, Par.sh.low, Par.pa.mask, Par.res1.mask
 _PAR_FAILED: Final = ParFault.res1.mask | ParFault.f.mask
@@ -108,6 +110,13 @@ def _tell_tlbs(p: int) -> int:
     store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
     store64(p + 8 * w.P_TLBI_SEEN, load64(p + 8 * w.P_TLBI_SEEN) + 1)
     return 0
+
+
+@jit("i8(i8)")
+def _broadcasts(p: int) -> int:
+    """True if HCR_EL2.FB makes the maintenance of EL1 that of every PE."""
+    own = level(get(p, PSTATE)) != 1 or load64(p + 8 * w.P_SECURITY) == _SECURE
+    return 0 if own else load64(p + 8 * w.P_HCR) & _HCR_FB
 
 
 @jit("i8(i8)")
@@ -198,7 +207,7 @@ def ON_SYS(uc: int, register: int, cp: int, p: int) -> int:
     """UC_HOOK_INSN SYS: handles AT, broadcasts TLBI and IC to the other PEs, and aborts DC and IC by VA."""
     crn, crm, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 12), load32(cp + 16)
     if crn == 8:
-        if crm == 3 or crm == 1:
+        if crm == 3 or crm == 1 or (crm == 7 and _broadcasts(p)):
             _tell_tlbs(p)
         store64(p + 8 * w.P_MAINTAINED, -1)
         store64(p + 8 * w.P_SITE_ERA, 0)

@@ -164,6 +164,9 @@ P_CNTP_CTL: Final = P_TIMERS + 2
 P_CNTP_CVAL: Final = P_TIMERS + 3
 P_CNTHP_CTL: Final = P_TIMERS + 4
 P_CNTHP_CVAL: Final = P_TIMERS + 5
+P_CONTROLS: Final = PE.words(
+    14, "2 words for each register of unmodelled.CONTROLS: the bits that are kept as written, and those that are 1"
+)
 P_CNTVOFF: Final = PE.word("CNTVOFF_EL2", "cntvoff")
 P_CNTHCTL: Final = PE.word("CNTHCTL_EL2 {EL1PCEN, EL1PCTEN}", "cnthctl")
 P_TIMER_MASK: Final = PE.word(

@@ -14,11 +14,13 @@ from cca_arch.sysregs import REGISTERS
 from cca_arch.types import Instructions, SecurityState
 from cca_platform.engine import timers
 from cca_platform.engine.tlb import Tlb
+from cca_platform.models import COMMON
 from cca_platform.native import block as w
 from cca_platform.pe import controls, delivery, levels, running, saved
 from cca_platform.pe.events import Watch
 from cca_platform.pe.identification import IdRegisters
 from cca_platform.pe.pmu import MDCR_RESET, load_pmu, pmu_shows, reset_pmu, save_pmu, withdraw_pmu
+from cca_platform.unmodelled import CONTROLS
 
 if TYPE_CHECKING:
     from cca_platform.engine.engine import Engine
@@ -118,6 +120,10 @@ class Pe:
         block[w.P_MDCR] = MDCR_RESET
         block[w.P_CNTHCTL] = controls.CNTHCTL_RESET
         block[w.P_SECURITY] = -1
+        features = frozenset(row.name for row in (*COMMON, *self.machine.model.features))
+        for at, (name, register) in enumerate(CONTROLS.items()):
+            kept = register.kept(name, features)
+            block[w.P_CONTROLS + 2 * at], block[w.P_CONTROLS + 2 * at + 1] = kept, register.ones & ~kept
         block[w.P_FEATURES] = sum(bit for name, bit in _FEATURES.items() if self.machine.model.has(name))
 
     def __repr__(self) -> str:
