@@ -2,26 +2,15 @@
 
 from typing import Any, Protocol
 
-from rmm_driver import (
-    CODE_SOURCE,
-    FID,
-    GRANULES,
-    LOST,
-    REALM_PARAMS,
-    REC_PARAMS,
-    SECRET,
-    SHARED,
-    SOURCE,
-    Driver,
-    Page,
-    Step,
-)
+from rmm_driver import Driver
 from rmm_host import Host
 from rmm_model import COMMANDS
 from rmm_model.entries import Hipas, Ripas, Table, span
 from rmm_model.facts import ONES, PAGE, Granule, Realm, RealmState, Rec, mpidr_index
 from rmm_model.guest import CALL, CODE
 from rmm_model.realm_commands import PMU, STARTS
+from rmm_steps import FID, Page, Step
+from rmm_watched import CODE_SOURCE, GRANULES, LOST, REALM_PARAMS, REC_PARAMS, SECRET, SHARED, SOURCE
 
 from cca_arch.rmi.v1_0 import RmiRealmParams, RmiRecParams
 

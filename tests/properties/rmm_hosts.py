@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from rmm_actions import BLOCK, BLOCKS_AT, BUFFER, GIB, SHAPES
-from rmm_driver import BIG, CODE_SOURCE, GRANULES, REALM_PARAMS, REC_PARAMS, SHARED, SOURCE
 from rmm_model.entries import Hipas, Ripas, span
 from rmm_model.facts import PAGE, Granule, RealmState
 from rmm_model.guest import CALL, CODE
 from rmm_runs import Runs
+from rmm_watched import BIG, CODE_SOURCE, GRANULES, REALM_PARAMS, REC_PARAMS, SHARED, SOURCE
 
 __all__ = ["STARTS", "Hosts"]
 

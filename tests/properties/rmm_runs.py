@@ -1,11 +1,12 @@
 """RMI_REC_ENTER, and what the hosts make a Realm do."""
 
 from rmm_actions import BLOCK, BUFFER, GIB, Actions
-from rmm_driver import GRANULES, RUNS, SHARED, Page, Step
 from rmm_model.entries import Hipas, span
 from rmm_model.facts import ONES, PAGE, Granule, Realm, RealmState, Rec
 from rmm_model.guest import ACCESS, CALL, CODE, PAIR, TRAP_WFI, WAIT, WRITE
 from rmm_model.rec_commands import EMUL_MMIO, INJECT_SEA, REJECT
+from rmm_steps import Page, Step
+from rmm_watched import GRANULES, RUNS, SHARED
 
 from cca_arch.rmi.v1_0 import RmiRecEnter
 

@@ -1,7 +1,9 @@
 """From the steps that end in a difference to the few of them that do, too."""
 
-from rmm_driver import Broken, Driver, Step
+from rmm_driver import Driver
 from rmm_host import Host
+from rmm_steps import Step
+from rmm_watched import Broken
 
 from cca_platform.errors import MachineStopped
 
@@ -43,4 +45,4 @@ def shrunk(host: Host, steps: list[Step]) -> list[Step]:
 
 def script(steps: list[Step]) -> str:
     """Python that does it again: the argument of :func:`replay`."""
-    return "\n".join(["from rmm_driver import Page, Step", "STEPS = [", *(f"    {step!r}," for step in steps), "]"])
+    return "\n".join(["from rmm_steps import Page, Step", "STEPS = [", *(f"    {step!r}," for step in steps), "]"])

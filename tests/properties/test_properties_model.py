@@ -11,7 +11,7 @@ import rmm_model
 from rmm_coverage import ELSEWHERE
 from rmm_model import COMMANDS, measurement
 from rmm_model.entries import NS, Entry, Hipas, Ripas, TooLarge, common, encode, span, unfold
-from rmm_model.rules import _names
+from rmm_model.rules import names
 
 VECTORS = Path(__file__).parents[1] / "rmm" / "vectors"
 BOOK: dict[str, Any] = json.loads((VECTORS / "rmm10.json").read_text())["commands"]
@@ -49,7 +49,7 @@ class TestRows:
         ids = [rule.id for rule in COMMANDS[name].rules]
         for at, rule in enumerate(COMMANDS[name].rules):
             for pattern in rule.after.split():
-                named = [other for other, id in enumerate(ids) if _names(pattern, id)]
+                named = [other for other, id in enumerate(ids) if names(pattern, id)]
                 assert named, f"{rule.id} comes after {pattern}, which is none"
                 assert pattern.endswith("*") or max(named) < at
 

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from rmm_coverage import missing
-from rmm_driver import SECRET, Broken
 from rmm_host import Host
 from rmm_hosts import STARTS, Hosts
 from rmm_shrink import replay, script, shrunk
+from rmm_watched import SECRET, Broken
 
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import Rmi

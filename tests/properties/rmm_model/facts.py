@@ -9,7 +9,7 @@ __all__ = [
     "PAGE",
     "Abort",
     "Answer",
-    "AttributeField",
+    "FeatureField",
     "Granule",
     "Platform",
     "Realm",
@@ -69,7 +69,7 @@ class Answer(NamedTuple):
         return self.status | (self.index & 0xFF) << 8
 
 
-class AttributeField(NamedTuple):
+class FeatureField(NamedTuple):
     """A field of feature register 0."""
 
     low: int
@@ -80,11 +80,11 @@ class AttributeField(NamedTuple):
         return value >> self.low & (1 << self.width) - 1
 
 
-S2SZ, LPA2, SVE_EN, SVE_VL = AttributeField(0, 8), AttributeField(8, 1), AttributeField(9, 1), AttributeField(10, 4)
-NUM_BPS, NUM_WPS = AttributeField(14, 6), AttributeField(20, 6)
-PMU_EN, PMU_NUM_CTRS = AttributeField(26, 1), AttributeField(27, 5)
-SHA_256, SHA_512 = AttributeField(32, 1), AttributeField(33, 1)
-NUM_LRS, MAX_RECS_ORDER = AttributeField(34, 4), AttributeField(38, 4)
+S2SZ, LPA2, SVE_EN, SVE_VL = FeatureField(0, 8), FeatureField(8, 1), FeatureField(9, 1), FeatureField(10, 4)
+NUM_BPS, NUM_WPS = FeatureField(14, 6), FeatureField(20, 6)
+PMU_EN, PMU_NUM_CTRS = FeatureField(26, 1), FeatureField(27, 5)
+SHA_256, SHA_512 = FeatureField(32, 1), FeatureField(33, 1)
+NUM_LRS, MAX_RECS_ORDER = FeatureField(34, 4), FeatureField(38, 4)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rmm_model.facts import PAGE, Answer, Granule, Realm, Rec, Status, signed
 if TYPE_CHECKING:
     from rmm_model.model import Model, Walk
 
-__all__ = ["Call", "Command", "Rule", "Verdict", "fails", "granule", "judge", "rtt_fails"]
+__all__ = ["Call", "Command", "Rule", "Verdict", "fails", "granule", "judge", "names", "rtt_fails"]
 
 
 class Call:
@@ -114,7 +114,7 @@ def judge(call: Call) -> Verdict:
     passed_by: list[str] = []
     doubtful = True
     for rule in call.command.rules:
-        if any(_names(pattern, other) for pattern in rule.after.split() for other in passed_by):
+        if any(names(pattern, other) for pattern in rule.after.split() for other in passed_by):
             passed_by.append(rule.id)
         elif rule.holds(call):
             passed_by.append(rule.id)
@@ -123,7 +123,8 @@ def judge(call: Call) -> Verdict:
     return Verdict(call, tuple(found), doubtful)
 
 
-def _names(pattern: str, rule: str) -> bool:
+def names(pattern: str, rule: str) -> bool:
+    """An ``after`` speaks of a rule."""
     return rule.startswith(pattern[:-1]) if pattern.endswith("*") else rule == pattern
 
 
