@@ -195,6 +195,19 @@ class TestPowerDown:
         assert booted.machine.run(1_000_000) == "system off"
         assert words(booted.machine, 10)[8:] == [0x79, 0]
 
+    def test_virtual_interrupt(self, boot_machine: Any) -> None:
+        """A virtual interrupt for the EL1 that called does not wake a PE that is powered down."""
+        code = f"""
+            {constant("x19", RESULTS)} {GIC} {enable(1 << 26)} {timer(0x10000)} {constant("x0", 0x8000_0090)}
+            msr hcr_el2, x0; mov x0, #0x3c5; msr spsr_el2, x0; adr x0, guest; msr elr_el2, x0; isb; eret;
+        guest: {suspend(POWER_DOWN)} mov x0, #1; str x0, [x19]; {OFF}
+        woken: {constant("x19", RESULTS)} mrs x1, cnthp_ctl_el2; mrs x2, currentel; stp x0, x1, [x19];
+            str x2, [x19, #16]; {OFF}
+        """
+        booted = boot_machine(ns_image=assemble(code))
+        assert booted.machine.run(1_000_000) == "system off"
+        assert words(booted.machine, 3) == [0x77, 5, 2 << 2]
+
     def test_serror(self, boot_machine: Any) -> None:
         """An SError wakes a PE, too, and is pending for the software that it wakes."""
         for state, found in ((STANDBY, [0, 1 << 8]), (POWER_DOWN, [0x77, 1 << 8])):
@@ -208,8 +221,13 @@ class TestPowerDown:
 
     def test_snapshot(self, boot_machine: Any) -> None:
         """A sleeping PE, its statistics and its domains are state: it wakes twice to the same end."""
-        booted = boot_machine(ns_image=sleeper(CLUSTER, awake=f"{smc(Psci.STAT_COUNT_64, 0, CLUSTER)} str x0, [x19];"))
-        machine = booted.machine
+        read = (
+            f"{smc(fid, 0, state)} str x0, [x19], #8;"
+            for fid in (Psci.STAT_COUNT_64, Psci.STAT_RESIDENCY_64)
+            for state in (STANDBY, POWER_DOWN, CLUSTER)
+        )
+        awake = f"{GIC} {timer(0x3000)} {suspend(STANDBY)} {''.join(read)}"
+        machine = boot_machine(ns_image=sleeper(CLUSTER, awake=awake)).machine
         machine.pes[0].run(limit=200)
         assert machine.power.off(0, Level.CLUSTER)
         saved = machine.snapshot()
@@ -221,7 +239,7 @@ class TestPowerDown:
             machine.restore(saved)
             assert machine.power.off(0, Level.CLUSTER)
         assert ends[0] == ends[1]
-        assert ends[0][0][0] == 1
+        assert ends[0][0][:6] == [1, 1, 1, 122, 655, 655]
 
 
 class TestRefused:
@@ -278,6 +296,20 @@ def stat(fid: int, state: int, at: int) -> str:
 
 
 class TestMeanwhile:
+    @pytest.mark.parametrize("state", [STANDBY, POWER_DOWN, CLUSTER])
+    def test_residency(self, boot_machine: Any, state: int) -> None:
+        """The residency is the time from the call to the wake-up, in whole microseconds, each time added."""
+        read = f"{stat(Psci.STAT_RESIDENCY_64, state, 0)} {stat(Psci.STAT_COUNT_64, state, 8)} {OFF}"
+        code = f"""
+            mov x21, #2; mov x20, #0;
+        again: {constant("x10", 100_000)} later: sub x10, x10, #1; cbnz x10, later; {GIC} {enable(1 << 26)}
+            {timer(250_010)} {smc(Psci.CPU_SUSPEND_64, state, "woken", "x21")} mov x0, x21;
+        woken: sub x21, x0, #1; mov x20, #0; cbnz x21, again; {constant("x19", RESULTS)} {read}
+        """
+        machine = boot_machine(ns_image=assemble(code)).machine
+        assert machine.run(2_000_000) == "system off"
+        assert words(machine, 2) == [2 * 2500, 2]
+
     @pytest.mark.parametrize("state", [STANDBY, POWER_DOWN])
     def test_others(self, boot_machine: Any, state: int) -> None:
         """A sleeping PE is ON, is not turned on again, and wakes by an SGI."""
@@ -516,9 +548,11 @@ class TestTrace:
     def test_returns(self, boot_machine: Any) -> None:
         """Standby returns in the trace, power-down does not; what wakes the PE is an interrupt to EL3."""
         for state, calls in ((STANDBY, ["smc.call", "smc.return"]), (POWER_DOWN, ["smc.call"])):
-            booted = boot_machine(ns_image=sleeper(state), trace=True)
+            asked = smc(Psci.VERSION)
+            booted = boot_machine(ns_image=sleeper(state, awake=asked, after=asked), trace=True)
             assert booted.machine.run(1_000_000) == "system off"
             records = booted.records
             assert [one["event"] for one in records if one.get("name") == "PSCI_CPU_SUSPEND"] == calls
+            assert [one["event"] for one in records if one.get("name") == "PSCI_VERSION"] == ["smc.call", "smc.return"]
             woke = [one for one in records if one["event"] == "interrupt.take"]
             assert [(one["intid"], one["target"]) for one in woke] == [(26, "0x3")]
