@@ -49,7 +49,9 @@ class Firmware:
     keeps the state for snapshots.
     """
 
-    def __init__(self, machine: "Machine", handover: "FromBl2", ns_entry: "NsEntry", rmm_el3: int, ns_x0: int) -> None:
+    def __init__(
+        self, machine: "Machine", handover: "FromBl2", ns_entry: "NsEntry", rmm_el3: int, ns_x0: int = 0
+    ) -> None:
         stage(machine, "BL31", handover.bl31)
         self._machine = machine
         self._handover = handover
