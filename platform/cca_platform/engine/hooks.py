@@ -317,7 +317,7 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
     if crn != _TIMERS_CRN:
         return 0
     timer = timers.select(p, op1, crm, op2)
-    return _answer(p, register, timers.read(p, timer, op2)) if timer >= 0 else 0
+    return _answer(p, register, timers.read_at(p, timer, op2, timers.running(p))) if timer >= 0 else 0
 
 
 @jit("i8(i8, i8, i8)")
@@ -377,6 +377,6 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
     timer = timers.select(p, op1, crm, op2)
     if timer < 0 or crm == 0:
         return 0
-    timers.write(p, timer, op2, value)
+    timers.write_at(p, timer, op2, value, timers.running(p))
     interrupts.set_budget(p)
     return 1

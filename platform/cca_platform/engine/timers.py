@@ -9,7 +9,7 @@ from typing import Final
 from cca_arch.gic import Ppi
 from cca_arch.sysregs import CntCtl, Cnthctl, Cntkctl, Scr, encodings
 from cca_arch.types import SecurityState
-from cca_platform.engine.registers import PSTATE, get, get_system, put_system
+from cca_platform.engine.registers import PC, PSTATE, get, get_system, put_system
 from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import jit, load64, store64
@@ -28,8 +28,11 @@ __all__ = [
     "next_event",
     "outputs",
     "read",
+    "read_at",
+    "running",
     "select",
     "write",
+    "write_at",
 ]
 
 CNTV: Final = 0
@@ -148,10 +151,21 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
     return _COUNTER if crm == 0 else CNTV if crm == 3 else CNTP
 
 
-@jit("i8(i8, i8, i8)")
-def read(p: int, timer: int, op2: int) -> int:
-    """The value of a register that ``select`` found; ``op2`` 0, 1, 2 are TVAL, CTL and CVAL of a timer."""
-    clock = counter(load64(p + 8 * w.P_MACHINE))
+@jit("i8(i8)")
+def running(p: int) -> int:
+    """The system counter at the instruction that runs: what follows it in its block has been counted in advance."""
+    m, pc = load64(p + 8 * w.P_MACHINE), get(p, PC)
+    start, size = load64(p + 8 * w.P_BLOCK_PC), load64(p + 8 * w.P_BLOCK_SIZE)
+    rest = (start + size - pc) >> 2 if start <= pc < start + size else 0
+    return load64(m + 8 * w.M_SKIPPED) + (load64(m + 8 * w.M_RETIRED) - rest) // load64(m + 8 * w.M_PER_TICK)
+
+
+@jit("i8(i8, i8, i8, i8)")
+def read_at(p: int, timer: int, op2: int, clock: int) -> int:
+    """The value of a register that ``select`` found; ``op2`` 0, 1, 2 are TVAL, CTL and CVAL of a timer.
+
+    ``clock`` is the system counter.
+    """
     if timer == _COUNTER:
         if op2 == 0:
             return load64(p + 8 * w.P_COUNTER_HZ)
@@ -165,10 +179,9 @@ def read(p: int, timer: int, op2: int) -> int:
     return compare
 
 
-@jit("i8(i8, i8, i8, i8)")
-def write(p: int, timer: int, op2: int, value: int) -> int:
-    """Write TVAL, CTL or CVAL of a timer."""
-    clock = counter(load64(p + 8 * w.P_MACHINE))
+@jit("i8(i8, i8, i8, i8, i8)")
+def write_at(p: int, timer: int, op2: int, value: int, clock: int) -> int:
+    """Write TVAL, CTL or CVAL of a timer when the system counter reads ``clock``."""
     words = p + 8 * (w.P_TIMERS + 2 * timer)
     if op2 == 0:
         signed = value & 0xFFFFFFFF
@@ -181,3 +194,15 @@ def write(p: int, timer: int, op2: int, value: int) -> int:
     if _remaining(p, timer, clock):  # the masked level is gone: the next one must interrupt
         store64(p + 8 * w.P_TIMER_MASK, load64(p + 8 * w.P_TIMER_MASK) & ~(1 << timer))
     return 0
+
+
+@jit("i8(i8, i8, i8)")
+def read(p: int, timer: int, op2: int) -> int:
+    """``read_at``, between two blocks."""
+    return read_at(p, timer, op2, counter(load64(p + 8 * w.P_MACHINE)))
+
+
+@jit("i8(i8, i8, i8, i8)")
+def write(p: int, timer: int, op2: int, value: int) -> int:
+    """``write_at``, between two blocks."""
+    return write_at(p, timer, op2, value, counter(load64(p + 8 * w.P_MACHINE)))
