@@ -89,8 +89,8 @@ def _drive(firmware: Firmware) -> None:
         if pe is firmware.starting and (pe.waiting or pe.retired > _START_LIMIT):
             raise BootError(
                 f"the Secure payload must become ready on PE {pe.index} within {_START_LIMIT} instructions "
-                f"and without waiting, not be at {pe.elr:#x}{_exception(pe)}{missing([pe])}; "
-                "see cca_arch/tsp.py for how it says so"
+                f"and without waiting, not be at {pe.elr:#x}{_exception(pe)}; "
+                + "; ".join(filter(None, (missing([pe]), "see cca_arch/tsp.py for how it says so")))
             )
 
 

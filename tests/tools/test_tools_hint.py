@@ -13,7 +13,7 @@ from cca_tools.cli import main
 
 RETAA, DIT, SVE = 0xD65F0BFF, 0xD53B42A3, 0x04E00000
 HANDLED = f"adr x0, vectors; msr vbar_el2, x0; .word {DIT:#x}; {OFF} .balign 2048; vectors: .space 0x200; {{}}"
-_LACKS = "; the instruction {:#010x} at {:#x} is of {}, which PE 0 lacks: "
+_LACKS = "the instruction {:#010x} at {:#x} is of {}, which PE 0 lacks: "
 
 
 def run(source: str, **options: Any) -> realmlab.NsResult:
@@ -58,6 +58,8 @@ class TestNonSecure:
         skip = "mrs x0, elr_el2; add x0, x0, #4; msr elr_el2, x0; eret"
         result = run(HANDLED.format(skip))
         assert (result.status, result.message) == (0, "")
+        assert "FEAT_DIT" in result.lacks
+        assert run(HANDLED.format(skip), cpu="max").lacks == ""
 
     def test_command(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """The command spells the option as it takes it."""
@@ -65,6 +67,15 @@ class TestNonSecure:
         path.write_bytes(assemble(f".word {RETAA:#x}; {OFF}"))
         assert main(["run", "--world", "ns-el2", str(path)]) == 3
         assert "is of FEAT_PAuth, which PE 0 lacks: use --cpu max" in capfd.readouterr().err
+
+    def test_summary(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """Code that turns the system off at such an instruction has no message, but a line in the summary."""
+        path = tmp_path / "code.bin"
+        path.write_bytes(assemble(HANDLED.format(OFF)))
+        assert main(["run", "--world", "ns-el2", str(path)]) == 0
+        rows = capfd.readouterr().err.splitlines()
+        text = "the instruction 0xd53b42a3 at 0x88000008 is of FEAT_DIT, which PE 0 lacks: use --cpu max"
+        assert f"cpu     {text}" in rows
 
     def test_snapshot(self) -> None:
         """The hint belongs to the state: a restored machine tells the same."""

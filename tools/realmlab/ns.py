@@ -15,6 +15,7 @@ from cca_platform.board import Bank, Board
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit, MachineError, MachineStopped
 from cca_platform.halt import Halt
+from cca_platform.pe.hint import missing
 from cca_platform.trace.events import RunStart, RunStop
 from cca_rmm.rmm import Rmm
 
@@ -161,6 +162,7 @@ class NsMachine(Session):
             missing=watch.missing,
             resets=resets,
             unclaimed=platform.bus.unclaimed,
+            lacks=missing(platform.pes),
             retired=retired,
             ticks=platform.clock.now - ticks,
             counter_hz=platform.board.counter_hz,

@@ -102,6 +102,8 @@ class NsResult(Struct, kw_only=True):
     """The reason of each system reset."""
     unclaimed: Sequence[str]
     """Accesses to devices that the machine lacks: names, or addresses of pages."""
+    lacks: str = ""
+    """The last instruction of a feature that its PE lacks, and the CPU model that has it; empty if there was none."""
     retired: Sequence[int]
     """Instructions retired by each PE."""
     ticks: int
@@ -171,8 +173,8 @@ def judge(platform: Platform, end: End, watch: Watch, max_resets: int) -> tuple[
     elif reason is Reason.SYSTEM_RESET and max_resets:
         status, reason = 4, Reason.LIMIT
         messages = [f"the system must be reset at most {max_resets} times: allow more with `max_resets`"]
-    if messages:
-        messages[-1] += missing(platform.pes)
+    if messages and (lacks := missing(platform.pes)):
+        messages.append(lacks)
     unseen = [*watch.missing, *([] if watch.until is None or watch.reached else [watch.until])]
     if unseen:
         status = status or 1

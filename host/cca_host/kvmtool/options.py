@@ -100,6 +100,8 @@ class RunResult(Struct, kw_only=True):
     """REC exits by reason: ``IRQ``, ``PSCI``, ``HOST_CALL``, ``RIPAS_CHANGE``, ``SYNC`` ..."""
     world_switches: int = 0
     """Switches between Non-secure and Realm state at EL2, in either direction."""
+    lacks: str = ""
+    """The last instruction of a feature that its PE lacks, and the CPU model that has it; empty if there was none."""
     granules_peak: int = 0
     """The maximum number of granules delegated at one time."""
     granules_left: int = 0

@@ -296,7 +296,7 @@ class Run:
         """End the run; the first reason counts."""
         if self.end is None:
             hint = missing(self.machine.pes) if reason in _UNFINISHED else ""
-            self.end = End(status, reason, message + hint)
+            self.end = End(status, reason, "; ".join(filter(None, (message, hint))))
             self.console.finish()
             self.ticks = self.machine.clock.now - self.began
 

@@ -17,7 +17,7 @@ from cca_host.kvmtool.run import End, Phase, Run
 from cca_host.kvmtool.saved import EndState, OptionsState, VmmState
 from cca_host.kvmtool.schedule import Schedule
 from cca_platform.halt import Halt
-from cca_platform.pe.hint import forget
+from cca_platform.pe.hint import forget, missing
 from cca_platform.trace.events import RunStart, RunStop
 
 __all__ = ["Vmm", "run_realm"]
@@ -157,6 +157,7 @@ class Vmm(Run):
             calls={f"RMI_{fid.name}": spent[fid] for fid in Rmi if spent[fid]},
             exits={reason.name: self.exits[reason] for reason in RecExitReason if self.exits[reason]},
             world_switches=2 * sum(spent.values()),
+            lacks=missing(self.machine.pes),
             granules_peak=system.delegated_peak,
             granules_left=system.delegated - self._before.delegated,
             granules_dirty=system.dirty - self._before.dirty,

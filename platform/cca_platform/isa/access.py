@@ -20,6 +20,7 @@ __all__ = [
     "Mode",
     "address",
     "aligned",
+    "authentic",
     "elements",
     "emulate_load",
     "emulate_vector_load",
@@ -158,6 +159,14 @@ def address(access: MemoryAccess, x: Sequence[int], sp: int, pc: int) -> int:
     return (base + access.imm) & _U64
 
 
+def authentic(access: MemoryAccess, base: int, fault_page: int) -> int:
+    """``base``, or the address of an LDRAA or LDRAB that faulted in ``fault_page``: only the PE can authenticate.
+
+    So its offset in the page is the instruction's, and all else the PE's.
+    """
+    return fault_page & ~_IN_PAGE | base & _IN_PAGE if access.authenticated else base
+
+
 def writeback(access: MemoryAccess, x: Sequence[int], sp: int) -> int:
     """The new value of Rn, from the register values before the access; raises ValueError without writeback."""
     if not access.writeback:
@@ -241,6 +250,7 @@ def store_value(access: MemoryAccess, x: Sequence[int], register: int | None = N
 
 def touches(access: MemoryAccess, base: int, fault_page: int) -> bool:
     """Whether an access that starts at ``base`` reaches into the page of ``fault_page``, tags apart."""
+    base = authentic(access, base, fault_page)
     distance = ((fault_page & ~_IN_PAGE) - base) & _VA_BITS
     same = not (base ^ fault_page) & _VA_BITS & ~_IN_PAGE
     return access.aborts and (same or (access.mode is not Mode.VALUE and distance < access.total))
@@ -250,20 +260,18 @@ def faulting_address(access: MemoryAccess, base: int, fault_page: int) -> int:
     """FAR: the first byte, of the access that starts at ``base``, in the page that faulted.
 
     ``fault_page`` is any address in that page, without the tag if top byte ignore is enabled; ``base`` and the result
-    keep the tag. A maintenance operation or DC ZVA reports the address in its register. An authenticated pointer takes
-    its top bits from ``fault_page``, because only the PE knows the result of the authentication.
+    keep the tag. A maintenance operation or DC ZVA reports the address in its register. Of an authenticated pointer,
+    it has the bits that the PE found.
     """
     if access.mode is Mode.VALUE:
         return base
     page = fault_page & ~_IN_PAGE
-    far = base
+    far = base = authentic(access, base, fault_page)
     if (base ^ page) & _VA_BITS & ~_IN_PAGE:
         distance = (page - base) & _VA_BITS
         if distance >= access.total:
             raise AssertionError(f"{access.name} at {base:#x} must touch page {page:#x}; it has {access.total} bytes")
         far = (base + distance) & _U64
-    if access.authenticated:
-        far = page & ~_VA_BITS | far & _VA_BITS
     return far
 
 

@@ -20,7 +20,7 @@ def forget(pes: "Iterable[Pe]") -> None:
 
 
 def missing(pes: "Iterable[Pe]") -> str:
-    """The end of a message about a run that failed: the feature that the code on one of these PEs missed last, or "".
+    """What the code on one of these PEs missed last: an instruction, its feature, and the CPU model that has it; or "".
 
     An operating system that emulates or probes goes on after such an instruction. So this explains nothing by itself.
     """
@@ -29,5 +29,5 @@ def missing(pes: "Iterable[Pe]") -> str:
         if word and (feature := feature_of(word)):
             having = [name for name, model in MODELS.items() if model.has(feature)]
             answer = f"use `cpu` {' or '.join(having)}" if having else "no CPU model has it"
-            return f"; the instruction {word:#010x} at {pc:#x} is of {feature}, which PE {pe.index} lacks: {answer}"
+            return f"the instruction {word:#010x} at {pc:#x} is of {feature}, which PE {pe.index} lacks: {answer}"
     return ""

@@ -65,7 +65,8 @@ def emulate(pe: "Pe", word: int) -> int:
     if decoded.exclusive or decoded.kind is la.Kind.ATOMIC:
         return _UNSUPPORTED
     words = pe.words
-    elements = list(la.elements(decoded, la.address(decoded, pe.x, words[w.P_SP], words[w.P_PC])))
+    base = la.authentic(decoded, la.address(decoded, pe.x, words[w.P_SP], words[w.P_PC]), words[w.P_FAULT_VA])
+    elements = list(la.elements(decoded, base))
     vectors = {element.register: pe.engine.read_vector(element.register) for element in elements if element.fp}
     pages = {words[w.P_FAULT_VA] & _PAGE_BITS: _page(pe)}
     status = _refusal(pe, decoded, elements, pages)
@@ -79,7 +80,7 @@ def emulate(pe: "Pe", word: int) -> int:
             loaded = _load(pe, decoded, elements, vectors, pages)
     except BusError:
         return EXTERNAL_ABORT
-    _write_back(pe, decoded)
+    _write_back(pe, decoded, base)
     for register, value in loaded:
         if register != _ZERO_REGISTER:
             pe.x[register] = value
@@ -154,10 +155,10 @@ def _load(
     return loaded
 
 
-def _write_back(pe: "Pe", decoded: la.MemoryAccess) -> None:
-    """The base register of an access with writeback, and its new value."""
+def _write_back(pe: "Pe", decoded: la.MemoryAccess, base: int) -> None:
+    """Set the base register of an access with writeback at ``base``."""
     if decoded.writeback:
-        value = la.writeback(decoded, pe.x, pe.words[w.P_SP])
+        value = base if decoded.authenticated else la.writeback(decoded, pe.x, pe.words[w.P_SP])
         if decoded.rn == _ZERO_REGISTER:
             pe.words[w.P_SP] = value
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
-from cca_tools.cli.summary import Outcome, counts, seconds, select
+from cca_tools.cli.summary import Outcome, counts, lacking, seconds, select
 from cca_tools.cli.uarts import Uarts, uart_names
 from realmlab.bundled import BUNDLED
 from realmlab.ns import NsMachine
@@ -84,6 +84,7 @@ def _rows(images: Sequence[str], result: "NsResult", uarts: Uarts) -> list[tuple
         ("PEs", each or "none retired an instruction"),
         ("resets", f"{len(result.resets)}: {counts(Counter(result.resets))}" if result.resets else "none"),
         *no_device,
+        *lacking(result.lacks, result.message),
         *silent,
         ("time", seconds(result.wall_seconds)),
     ]
@@ -101,6 +102,7 @@ def _facts(images: Sequence[str], result: "NsResult") -> dict[str, Any]:
         "missing": list(result.missing),
         "resets": list(result.resets),
         "unclaimed": list(result.unclaimed),
+        "lacks": result.lacks,
         "instructions": result.instructions,
         "retired": list(result.retired),
         "ticks": result.ticks,

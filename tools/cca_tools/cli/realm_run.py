@@ -4,7 +4,7 @@ import gc
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cca_tools.cli.summary import Outcome, counts, seconds, select
+from cca_tools.cli.summary import Outcome, counts, lacking, seconds, select
 from realmlab.machine import Machine
 from realmlab.options import MachineOptions, RealmJobOptions, declared
 
@@ -34,6 +34,7 @@ def rows(payload: str, result: "RunResult") -> list[tuple[str, str]]:
         ("REC exits", f"{sum(result.exits.values()):,}: {counts(result.exits)}"),
         ("world switches", f"{result.world_switches:,}"),
         ("granules", f"{result.granules_peak:,} delegated at the most; {left}"),
+        *lacking(result.lacks, result.message),
         ("guest", f"{result.instructions:,} instructions in {seconds(result.virtual_seconds)} of its own time"),
         (
             "time",
@@ -54,6 +55,7 @@ def _facts(payload: str, result: "RunResult") -> dict[str, Any]:
         "calls": dict(result.calls),
         "exits": dict(result.exits),
         "world_switches": result.world_switches,
+        "lacks": result.lacks,
         "granules": {
             "peak": result.granules_peak,
             "left": result.granules_left,

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, TextIO
 
 from cca_platform.printable import printable
 from cca_tools.cli.output import quietly
+from realmlab.options import spelled
 
-__all__ = ["Outcome", "counts", "seconds", "select", "show"]
+__all__ = ["Outcome", "counts", "lacking", "seconds", "select", "show"]
 
 
 class Outcome(NamedTuple):
@@ -28,6 +29,11 @@ def counts(numbers: Mapping[str, int], prefix: str = "") -> str:
     """Names without ``prefix``, with their counts, the highest first."""
     ranked = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name.removeprefix(prefix)} {count:,}" for name, count in ranked) or "none"
+
+
+def lacking(lacks: str, message: str) -> list[tuple[str, str]]:
+    """The row about an instruction that the CPU model lacks, unless the message has it."""
+    return [("cpu", spelled(lacks))] if lacks and lacks not in message else []
 
 
 def seconds(time: float) -> str:
