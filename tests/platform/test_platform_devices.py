@@ -168,6 +168,17 @@ class TestKinds:
         with pytest.raises(MachineError, match=f"kind of device '{kind}' exists already: take another name"):
             kinds.register(kind, Alarm)
 
+    @pytest.mark.parametrize(
+        ("kind", "given", "key"),
+        [("generic-timer-frame", {}, "control"), ("generic-timer-frame", {"control": "timer-control"}, "frame"),
+         ("smmuv3-root", {}, "smmu")],
+    )  # fmt: skip
+    def test_missing_key(self, kind: str, given: dict[str, object], key: str) -> None:
+        """A row without a key that its kind needs is refused by the key's name."""
+        row = DeviceRow("mine", kind, _BASE, 0x1000, options=given)
+        with pytest.raises(MachineError, match=f"device mine of kind '{kind}' must have the key '{key}' in its row"):
+            Machine(Board.load("fvp").with_device(row))
+
     def test_factory(self, kinds: Kinds) -> None:
         """What makes a model is callable, and makes a Device."""
         wrong: Any = 3

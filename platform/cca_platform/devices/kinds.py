@@ -112,7 +112,14 @@ class Kinds:
                 f"kind of device {row.name} must be one of {', '.join(self.names)}, not {row.kind!r}: "
                 f"name another, or give `device_modules` that define it"
             )
-        model = factory(row, wiring)
+        try:
+            model = factory(row, wiring)
+        except KeyError as error:
+            key = error.args[0] if error.args else None
+            if not isinstance(key, str) or key in row.options:
+                raise
+            message = f"device {row.name} of kind {row.kind!r} must have the key {key!r} in its row"
+            raise MachineError(message) from error
         if not isinstance(model, Device):
             raise MachineError(f"the model of {row.kind!r} must derive from Device; {type(model).__name__} does not")
         return model
