@@ -11,6 +11,7 @@ from typing import Any, Final
 from realm_code import CALL, REPORT, load
 from rmm_host import PAGE, RAM, Host, Realm, to_code
 
+import realmlab
 from cca_arch.rmi.v1_0 import RecExitReason
 from cca_arch.sysregs import REGISTERS
 from cca_platform.isa import frame
@@ -103,3 +104,17 @@ def test_every_register(host: Any) -> None:
             host.pe.write_sysreg(name, _PARTS.get(name, 0x5555_5555_5555_5555) & 0x5555_5555_5555_5555)
     assert first.enter() == one
     assert second.enter() == two
+
+
+def test_host_of_code() -> None:
+    """A Host in C enters Realms: each EL1 register of its PE, with a number of its own, is as it was."""
+    with realmlab.NsMachine("ns_enter") as machine:
+        regs = machine.cpus[0].regs
+        random = Random(2)
+        names = [name for name in _SYSTEM if name not in _MMU_OFF]
+        for name in names:
+            setattr(regs, name, random.getrandbits(64) & _PARTS.get(name, _ALL))
+        before = {name: getattr(regs, name) for name in names}
+        assert len(set(before.values())) >= len(names) - len(FIXED)
+        assert machine.run(max_insns=20_000_000).status == 0
+        assert {name: getattr(regs, name) for name in names} == before

@@ -3,9 +3,10 @@
 import pytest
 
 from cca_arch.fields import Record
-from cca_arch.rmi.v1_0 import RmiRealmParams
+from cca_arch.rmi.v1_0 import FeatureRegister0, RmiRealmParams
 from cca_platform.board import Board
 from cca_platform.machine.machine import Machine
+from cca_rmm.base.offer import Offer
 from cca_rmm.objects.realm import hash_valid, rtt_shape_valid
 from cca_rmm.versions.v1_0 import V1_0
 
@@ -47,6 +48,19 @@ class TestParameters:
     def test_supported(self, changed: dict[str, int], supported: bool) -> None:
         """Fewer breakpoints than available are accepted, more are refused; reserved flags are ignored."""
         assert OFFER.supports(params(**changed)) == supported
+
+    @pytest.mark.parametrize("length", range(4))
+    def test_vectors(self, length: int) -> None:
+        """A version that offers SVE serves every length up to its own, and none without SVE."""
+        offer = Offer(FeatureRegister0(int(OFFER.register_0) | FeatureRegister0.make(SVE_EN=1, SVE_VL=2)))
+        assert offer.supports(params(flags=2, sve_vl=length)) == (length <= 2)
+        assert offer.supports(params(sve_vl=length))
+        assert not OFFER.supports(params(flags=2, sve_vl=length))
+
+    @pytest.mark.parametrize("order", [0, 1, 8, 15])
+    def test_recs(self, order: int) -> None:
+        """MAX_RECS_ORDER is the order of the first number of RECs that is too many."""
+        assert Offer(FeatureRegister0(FeatureRegister0.make(MAX_RECS_ORDER=order))).max_recs == 2**order - 1
 
     @pytest.mark.parametrize(
         ("s2sz", "level", "tables"),

@@ -12,9 +12,12 @@ from exit_records import (
 from realm_code import CALL, REPORT, load, reported, smc
 from rmm_host import PAGE, RAM
 
+from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import ABI_VERSION, RecEnterFlags, RecExitReason, Rmi, RmiRecExit, RmiRipas, RmiStatus
 from cca_arch.rsi.v1_0 import Rsi, RsiRealmConfig, RsiStatus
 from cca_arch.smccc import NOT_SUPPORTED
+from cca_rmm.objects import rtt
+from cca_rmm.objects.realm import REALM
 
 BUFFER = RAM + 2 * PAGE
 ONES = (1 << 64) - 1
@@ -65,6 +68,17 @@ class TestHostCall:
             assert (exit.esr, exit.far, exit.hpfar) == (0x24 << 26 | 0x07, 0, CALL >> 8)
 
 
+    def test_empty_at_completion(self, running: Running, host: Any) -> None:
+        """The call completes, and what the Host answers goes nowhere: memory that is EMPTY takes nothing."""
+        realm = running(f"{REPORT}; {smc(0x8400_0008)}")
+        realm.enter()
+        found = rtt.walk(host.rmm.port, REALM.load(host.rmm.port, realm.rd), CALL, 3)
+        host.rmm.port.write64(found.pa, rtte.unassigned(RmiRipas.EMPTY))
+        before = host.peek.read(realm.data[CALL], PAGE)
+        assert realm.enter(gprs=(0x5EC2E7,) * 31).exit_reason == RecExitReason.PSCI
+        assert host.peek.read(realm.data[CALL], PAGE) == before
+
+
 class TestRsi:
     """Services that are answered without the Host."""
 
@@ -91,6 +105,9 @@ class TestRsi:
             ((0x8400_0000,), (0x10001, 0, 0, 0)),
             ((0x8400_000A, 0x8000_0000), (0, 0, 0, 0)),
             ((0x8400_000A, 0x8400_0008), (0, 0, 0, 0)),
+            ((0x8400_000A, 0xDEAD_BEEF_8400_0008), (0, 0, 0, 0)),  # SMC32 takes the low half of its arguments
+            ((0xC400_0004, 0xDEAD_BEEF_0000_0000, 0), (-2 & ONES, 0, 0, 0)),  # SMC64 takes all of them
+            ((0x8400_0004, 0xDEAD_BEEF_0000_0000, 0xDEAD_BEEF_0000_0000), (0, 0, 0, 0)),
             ((0x8400_000A, 0x8400_0000), (NOT_SUPPORTED, 0, 0, 0)),
             ((0x8400_0005,), (NOT_SUPPORTED, 0, 0, 0)),
             ((0xC400_0003, 0, RAM, 0), (-4 & ONES, 0, 0, 0)),

@@ -81,3 +81,15 @@ class TestEvents:
         assert sink.named("rsi.call")[0]["cmd"] == Rsi.VERSION.name
         assert sink.named("rsi.return")[0]["results"] == {"lower": "0x10000", "higher": "0x10000"}
         assert sink.named("rec.exit")[0]["reason"] == "SYNC"
+        assert "ipa" not in sink.named("rec.exit")[0]
+
+    def test_page_of_an_exit(self, host: Any, running: Any) -> None:
+        """rec.exit names the page that the Realm did not reach."""
+        page = 0x8000_2000
+        realm = running("movz x9, #0x8000, lsl #16; movk x9, #0x2000; ldr x3, [x9, #0x10]")
+        host.ok(Rmi.DATA_DESTROY, realm.rd, page)
+        sink = traced(host)
+        realm.enter()
+        host.machine.trace.close()
+        found = sink.named("rec.exit")[0]
+        assert (found["reason"], found["ipa"]) == ("SYNC", hex(page))

@@ -22,8 +22,8 @@ from cca_tools.mutants.operators import Mutant, find
 from cca_tools.mutants.results import BOUND, Results, equivalent, seen, stale, summary
 from cca_tools.mutants.trial import Result, Status
 
-_BUDGETS: Final = (4.0, 16.0)
-"""Seconds of tests against a mutant: at first, and once more if it survived."""
+_FIRST: Final = 4.0
+"""Seconds of tests against a mutant at first; more follow if it survives."""
 _PLAIN: Final = ("tests/platform", "tests/rmm", "tests/firmware")
 """The tests that also run without the compiler."""
 _OPTIONS: Final = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist")
@@ -61,13 +61,13 @@ class Trials:
         if result.status is not Status.SURVIVED:
             raise RuntimeError(f"the tests must pass, not fail in {result.by}; their output is in {self._log}")
 
-    def attempt(self, mutant: Mutant, budgets: Sequence[float] = _BUDGETS) -> Result:
-        """Try one mutant, with more tests as long as it survives."""
+    def attempt(self, mutant: Mutant, seconds: float) -> Result:
+        """Try one mutant with few tests, and if it survives with so many that they take ``seconds``."""
         native = not trial.plain(mutant)
         covering = self._covering if native else self._plain
         result = Result(Status.UNCOVERED)
         done: set[str] = set()
-        for budget in budgets:
+        for budget in (min(_FIRST, seconds), seconds):
             tests = [test for test in choose(mutant, covering, budget) if test not in done]
             if tests:
                 result = trial.run(mutant.name, tests, native=native, seconds=3 * budget + 20, log=self._log)
@@ -83,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mutants", help="where results are kept")
     parser.add_argument("--area", action="append", choices=[area.name for area in AREAS], help="only this area")
     parser.add_argument("--scale", type=float, default=1.0, help="the size of the sample, times this")
+    parser.add_argument("--seconds", type=float, default=16.0, help="of tests against one that survives (default: 16)")
     parser.add_argument("--name", action="append", help="only this mutant, whether in the sample or not")
     given = parser.parse_args(arguments)
     os.chdir(ROOT)
@@ -101,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (seen(trials.results.known(mutant)) or mutant.name in table) and not given.name:
             continue
         start = time.monotonic()
-        result = trials.attempt(mutant)
+        result = trials.attempt(mutant, given.seconds)
         trials.results.add(mutant, result, time.monotonic() - start)
         place = f"{mutant.name}  {mutant.before} -> {mutant.after}"
         print(f"{index + 1:4}/{len(every)} {result.status:9} {place}", flush=True)
