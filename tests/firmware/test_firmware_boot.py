@@ -85,6 +85,8 @@ class TestBoot:
         records = boot_machine(trace=True).records
         told = [record.get("stage") or record["image"] for record in records if record["event"].startswith("boot.")]
         assert told == ["BL1", "BL2", "BL2", "BL31", "RMM", "BL33", "BL31", "RMM", "BL33"]
+        where = [(record["world"], record["el"]) for record in records if record.get("stage") in ("BL1", "BL2", "BL31")]
+        assert where == [("root", 3)] * len(where)
 
     def test_deterministic(self, boot_machine: Any) -> None:
         """Two boots give the same trace and the same measurements."""

@@ -140,6 +140,11 @@ class TestRouting:
         assert call(booted, REALM, RmmEl3.EL3_FEATURES, 0)[:2] == [RmmEl3Status.OK, 0]
         assert call(booted, REALM, RmmEl3.EL3_FEATURES, 1)[0] == RmmEl3Status.INVAL
 
+    def test_second_end_of_the_boot(self, booted: Any) -> None:
+        """RMM_BOOT_COMPLETE ends the boot of a PE once; after that it is an unknown call, which changes X0 alone."""
+        assert call(booted, REALM, RmmEl3.BOOT_COMPLETE, 0, 5)[:3] == [NOT_SUPPORTED, 0, 5]
+        assert booted.pe.smc(Rmi.VERSION, 1)[0] == 0
+
     def test_names(self) -> None:
         """Traces name functions as the specifications do."""
         assert function_name(Rmi.VERSION) == "RMI_VERSION"

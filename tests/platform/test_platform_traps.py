@@ -219,6 +219,15 @@ class TestControls:
             x = run(benches(), source, el, **{control.register: value})
             assert (x[20], x[24]) == (IL, 1)
 
+    @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: f"{control.register}.{control.name}")
+    def test_row(self, control: Any) -> None:
+        """A control of EL1 traps EL0 to EL1; one of EL2 traps what is below to EL2. Its bits are in its register."""
+        own = 2 if control.register.endswith("_el2") else 1
+        assert control.target == own
+        assert control.levels and max(control.levels) < own
+        assert 0 < control.mask < 1 << 64 and control.active in (0, 1)
+        assert control.kinds and control.encodings
+
     def test_complete(self) -> None:
         """Every control is sampled here or below."""
         assert set(_CONTROLS) == {*_SAMPLES, *_SAMPLES_OF_MAX, "nTWI", "TWI", "nTWE", "TWE", "TIDCP"}

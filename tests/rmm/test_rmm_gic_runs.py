@@ -257,6 +257,12 @@ class TestTraps:
         assert (exit.gicv3_hcr, exit.gicv3_lrs[0]) == (TDIR, lr(ACTIVE))
         assert reported(realm.enter(gicv3_lrs=(lr(0), *(0,) * 15)))[3] == 27
 
+    @pytest.mark.parametrize("register", [SGI1R, "S3_0_C12_C11_6", "S3_0_C12_C11_7"])
+    def test_sgi_read(self, running: Running, register: str) -> None:
+        """The registers that make SGIs are write-only: to read one is undefined, and no exit."""
+        exit = running(with_vectors(f"mrs x5, {register}")).enter()
+        assert reported(exit)[0] >> 26 == 0
+
     def test_sgi(self, running: Running) -> None:
         """An SGI always exits."""
         realm = running(f"{load('x3', 1 << 40 | 5 << 24)}; msr {SGI1R}, x3; mov x3, #8; {REPORT}")

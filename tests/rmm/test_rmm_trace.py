@@ -3,6 +3,8 @@
 from hashlib import sha256
 from typing import Any
 
+from realm_code import with_vectors
+
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.rsi.v1_0 import Rsi
 from cca_platform.trace.trace import Record
@@ -93,3 +95,13 @@ class TestEvents:
         host.machine.trace.close()
         found = sink.named("rec.exit")[0]
         assert (found["reason"], found["ipa"]) == ("SYNC", hex(page))
+
+    def test_virtual_interrupt(self, host: Any, running: Any) -> None:
+        """interrupt.take tells that the interrupt of a list register is virtual, and which it is."""
+        open_all = "mov x9, #0xf0; msr S3_0_C4_C6_0, x9; mov x9, #1; msr S3_0_C12_C12_7, x9; isb; msr daifclr, #2; nop"
+        realm = running(with_vectors(open_all))
+        sink = traced(host)
+        realm.enter(gicv3_lrs=(1 << 62 | 1 << 60 | 0xA0 << 48 | 50, *(0,) * 15))
+        host.machine.trace.close()
+        (found,) = sink.named("interrupt.take")
+        assert (found["kind"], found["target"], found["virtual"], found["intid"]) == ("IRQ", "0x1", True, 50)
