@@ -9,9 +9,10 @@ from realm_code import load
 from stage1_code import DEVICE, FLAT, NORMAL, NOWHERE, READ_ONLY, REMOTE, mapped, stage1
 
 from cca_arch.sysregs import Esr, Fsc
-from cca_arch.types import Gpi
+from cca_arch.types import Gpi, SecurityState
+from cca_platform.pe.running import BREAKPOINT
 
-DATA, VECTORS = 0x8012_0000, 0x8011_0000
+CODE, DATA, VECTORS = 0x8010_0000, 0x8012_0000, 0x8011_0000
 THERE = REMOTE + DATA - FLAT
 SAME, LOWER = 0x25, 0x24  # Data Abort
 ACCESSES = (
@@ -156,6 +157,21 @@ class TestOrdered:
             bench = benches(cpu=cpu)
             code = f"{vectors(bench)} mov x20, #0; .word {word:#x}; smc #0"
             assert bench.run(code, el=2, x2=DATA + offset)[20] & ~(1 << 6) == esr
+
+    def test_breakpoint(self, bench: Any) -> None:
+        """A stop before one comes before its fault, once for each time that it is reached."""
+        pe, machine = bench.pe, bench.machine
+        bench.place(CODE, f"{vectors(bench)} again: ldar w3, [x2]; add x2, x2, #2; b again")
+        at = CODE + 4 * len(vectors(bench).split("; ")[:-1])
+        pe.x[2], pe.elr, pe.spsr = DATA, CODE, 0x3C9
+        pe.stop_before([at])
+        pe.eret(SecurityState.NON_SECURE, 2)
+        stops = []
+        while machine.run(10_000) == BREAKPOINT:
+            stops.append((pe.elr, pe.x[2]))
+            machine.stopped = None
+        assert stops == [(at, DATA), (at, DATA + 2)]
+        assert bench.el3.calls[-1][20:22] == [0x25 << 26 | 1 << 25 | Fsc.ALIGNMENT, DATA + 2]
 
     def test_many(self, bench: Any) -> None:
         """A program with more of them than 64 is not checked: each would need a hook. All bytes are right."""

@@ -8,6 +8,8 @@ from realm_code import load
 
 from cca_arch.types import SecurityState
 from cca_platform.errors import InstructionLimit
+from cca_platform.native import block as w
+from cca_platform.pe.running import BREAKPOINT
 
 CODE, OTHER, DATA, VECTORS = 0x8010_0000, 0x8010_4000, 0x8012_0000, 0x8011_0000
 TURN = 50_000
@@ -204,3 +206,32 @@ class TestState:
         assert pes.run() == OFF
         pes.start("wfe; wfe; smc #0")
         assert pes.run() == IDLE
+
+
+class TestDebugging:
+    """Stops before these instructions, and steps over them."""
+
+    def test_breakpoint(self, pes: Pes) -> None:
+        """A stop before WFE comes once for each time that it is reached, whether it waits or not."""
+        pes.start("again: sevl; wfe; subs x1, x1, #1; b.ne again; wfe; smc #0")
+        pe = pes.machine.pes[0]
+        pe.x[1] = 3
+        pe.stop_before([CODE + 4, CODE + 16])
+        stops = []
+        while pes.run() == BREAKPOINT:
+            stops.append(pe.elr - CODE)
+            pe.paused = False
+        assert (stops, pes.machine.stopped) == ([4, 4, 4, 16], IDLE)
+
+    def test_steps(self, pes: Pes) -> None:
+        """A step is one instruction; one of a WFE that waits leaves the PE waiting behind it."""
+        pes.start("sevl; wfe; sev; wfe; nop; wfe; smc #0")
+        pe, found = pes.machine.pes[0], []
+        for _ in range(6):
+            before = pe.retired
+            pe.step(alone=True)
+            found.append((pe.elr - CODE, pe.retired - before))
+        assert found == [(4 * number, 1) for number in range(1, 7)]
+        assert (pe.waiting, pe.wfe) == (True, (-1, b""))
+        pe.words[w.P_EVENT] = 1
+        assert pes.run() == OFF

@@ -145,6 +145,21 @@ class TestOtherExits:
         assert (exit.exit_reason, exit.esr) == (RecExitReason.SYNC, 1 << 26 | 1)
         assert reported(realm.enter(gprs=(99,) * 31, flags=RecEnterFlags.make(trap_wfe=1)))[3] == 8
 
+    def test_wfe_alone(self, running: Running, host: Any) -> None:
+        """One that is not trapped, and that only the Host's time slice would end, is over at once."""
+        realm = running(f"mov x3, #7; wfe; wfe; wfe; add x3, x3, #1; {REPORT}")
+        before = host.machine.clock.now
+        host.pe.host_timer(before + 1_000_000)
+        assert reported(realm.enter())[3] == 8
+        assert host.machine.clock.now < before + 1_000_000
+
+    def test_wfe_waits(self, running: Running, host: Any) -> None:
+        """One that an event stream ends waits for that, and time passes."""
+        stream = "mov x3, #0xf4; msr cntkctl_el1, x3"  # bit 15 of the counter
+        realm = running(f"{stream}; wfe; wfe; mrs x3, cntvct_el0; wfe; mrs x4, cntvct_el0; isb; {REPORT}")
+        first, second = reported(realm.enter())[3:5]
+        assert second - first == 1 << 16
+
     def test_irq(self, running: Running, host: Any) -> None:
         """The Host's timer ends the run; the Realm goes on where it was."""
         realm = running(f"mov x3, #0; mov x5, #4000; again: add x3, x3, #1; cmp x3, x5; b.ne again; {REPORT}")

@@ -211,6 +211,7 @@ class Engine:
         self._watched: dict[tuple[int, int], int] = {}  # the range of each code hook, and its handle
         self.passing = -1  # the instruction that the last run stopped before, which the next one passes
         self._before = -1
+        self._passed = (-1, 0)  # the last instruction that was passed, and when
         self._on_code = _ON_CODE(self._code)
         self._callback = _ON_INTERRUPT(self._interrupt)
         self._hook(unicorn_const.UC_HOOK_INTR, ctypes.cast(self._callback, ctypes.c_void_p).value or 0)
@@ -275,7 +276,7 @@ class Engine:
         if self._words[w.P_FETCHED]:
             return  # of clear_exclusive, not of the guest
         if address == self.passing:
-            self.passing = -1
+            self.passing, self._passed = -1, (address, self._words[w.P_RETIRED])
             return
         self._before = address
         _library.uc_emu_stop(self._handle)
@@ -331,7 +332,9 @@ class Engine:
 
     def _stops_at(self, pc: int, start: int, alone: bool) -> bool:
         """Whether a run from ``start`` must stop before ``pc``, an instruction whose own hook came first."""
-        return pc != start if alone else pc in self._stops and pc != self.passing
+        if alone:
+            return pc != start
+        return pc in self._stops and pc != self.passing and (pc, self._words[w.P_RETIRED]) != self._passed
 
     def save(self, frame: int) -> None:
         """Store the EL1&0 register file to memory at host address ``frame``."""
