@@ -70,6 +70,26 @@ class TestBoards:
             assert [numbers(node.get_property("reg").data)[0] for node in nodes] == [row.base for row in mine]
             assert [node.get_property("interrupts").data for node in nodes] == [[0, row.irq - 32, 4] for row in mine]
 
+    def test_cells(self, name: str) -> None:
+        """Each address and size has the cells that the node above says, each interrupt those of the controller."""
+        found = tree(name)
+        gic = value(found, f"/interrupt-controller@{Board.load(name).gic.distributor:x}", "#interrupt-cells")[0]
+
+        def look(node: Any) -> None:
+            for child in node.nodes:
+                if child.exist_property("interrupts"):
+                    assert len(child.get_property("interrupts").data) % gic == 0
+                if child.exist_property("reg"):
+                    reg = child.get_property("reg").data
+                    address, size = (node.get_property(f"#{what}-cells").data[0] for what in ("address", "size"))
+                    assert len(reg) % (address + size) == 0
+                    first = int("".join(f"{cell:08x}" for cell in reg[:address]), 16)
+                    assert child.name.partition("@")[2] in ("", f"{first:x}")
+                look(child)
+
+        look(found.root)
+        assert gic == 3
+
     def test_references(self, name: str) -> None:
         """Every clock that a device names is there, once for each rate; the console is a UART of the tree."""
         found = tree(name)
@@ -95,7 +115,7 @@ class TestFvp:
 
     def test_generic_watchdog(self) -> None:
         """Its refresh frame comes first."""
-        assert numbers(value(tree("fvp"), "/watchdog@2a440000", "reg"))[::2] == [0x2A45_0000, 0x2A44_0000]
+        assert numbers(value(tree("fvp"), "/watchdog@2a450000", "reg"))[::2] == [0x2A45_0000, 0x2A44_0000]
 
 
     def test_dual_timers(self) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from ns_code import ENTRY, OFF, assemble, constant
-from secure_code import FAST, NOTES, PREEMPT, YIELDING, notes, payload
+from secure_code import BASE, FAST, NOTES, PREEMPT, YIELDING, notes, payload
 
+from cca_arch.ffa import PARTITION_ID, Ffa
 from cca_arch.psci import AffinityInfo, HwState, Psci, PsciStatus
 from cca_arch.smccc import REGISTER_MASK
 from cca_arch.sysregs import IccSgi
@@ -303,7 +304,7 @@ class TestMeanwhile:
         code = f"""
             mov x21, #2; mov x20, #0;
         again: {constant("x10", 100_000)} later: sub x10, x10, #1; cbnz x10, later; {GIC} {enable(1 << 26)}
-            {timer(250_010)} {smc(Psci.CPU_SUSPEND_64, state, "woken", "x21")} mov x0, x21;
+            {timer(250_050)} {smc(Psci.CPU_SUSPEND_64, state, "woken", "x21")} mov x0, x21;
         woken: sub x21, x0, #1; mov x20, #0; cbnz x21, again; {constant("x19", RESULTS)} {read}
         """
         machine = boot_machine(ns_image=assemble(code)).machine
@@ -536,6 +537,17 @@ class TestSecure:
         assert found[0] == 9
         assert found[1] in range(ENTRY, ENTRY + 0x1000)
         assert words(booted.machine, 3)[2] == 0x77
+
+    def test_partition(self, start: Any) -> None:
+        """An FF-A partition has no vectors: it is not asked, and waits for messages before and after."""
+        wait = f"{constant('x0', Ffa.MSG_WAIT)} smc #0; again: {constant('x0', Ffa.MSG_SEND_DIRECT_RESP)}"
+        answer = f"{constant('x1', PARTITION_ID << 16)} mov x2, #0; mov x3, #0x33; smc #0; b again;"
+        code = assemble(f"{wait} {answer}", BASE)
+        ask = smc(Ffa.MSG_SEND_DIRECT_REQ, PARTITION_ID, 0)
+        booted = start(code, ns_image=sleeper(POWER_DOWN, awake=f"{ask} stp x0, x3, [x19, #64];"))
+        assert booted.machine.run(1_000_000) == "system off"
+        found = words(booted.machine, 10)
+        assert (found[2], found[8:]) == (0x77, [Ffa.MSG_SEND_DIRECT_RESP, 0x33])
 
     def test_without_vectors(self, start: Any) -> None:
         """A payload that could not start is not asked."""

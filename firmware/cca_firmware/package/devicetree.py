@@ -82,7 +82,9 @@ def _sp805(row: DeviceRow, clocks: _Clocks, board: Board) -> Node:
 
 def _generic_watchdog(row: DeviceRow, clocks: _Clocks, board: Board) -> Node:
     frames = (row.base + row.options.get("refresh", _WATCHDOG_PAGE), row.base + row.options.get("control", 0))
-    return _node("watchdog", row, "arm,sbsa-gwdt", reg=_reg(*((base, _WATCHDOG_PAGE) for base in frames)))
+    node = _node("watchdog", row, "arm,sbsa-gwdt", reg=_reg(*((base, _WATCHDOG_PAGE) for base in frames)))
+    node.name = f"watchdog@{frames[0]:x}"
+    return node
 
 
 def _generic_timer(row: DeviceRow, clocks: _Clocks, board: Board) -> Node:
