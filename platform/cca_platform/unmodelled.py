@@ -62,6 +62,8 @@ ELSEWHERE: Final = (
      "each needs a hook, and a kernel has thousands"),
     ("store exclusive", "fails whenever another PE has had its turn since the load, whether or not it wrote there",
      "the engine compares values, and the same value may have been stored twice"),
+    ("PACIA and its like on a pointer that is no address", "invert bit 63 of the code instead of bit 62; with top byte "
+     "ignore they invert none, and it authenticates", "the engine computes the code"),
     ("WFE after a load exclusive", "does not end when another PE stores the value that is there already",
      "the store is seen by the value that it leaves"),
 )  # fmt: skip

@@ -122,6 +122,15 @@ class TestInstructions:
         x = max_.run(f"{word(PACGA, 0, 1, 2)}; smc #0", x1=0xFB623599DA6E8127, x2=0x477D469DEC0B8762)
         assert x[0] == 0xC003B939 << 32
 
+    @pytest.mark.parametrize(("bits", "pointer"), [(16, 1 << 56), (16, 1 << 54), (25, 1 << 46), (25, 1 << 62)])
+    def test_no_address(self, max_: Any, bits: int, pointer: int) -> None:
+        """A pointer whose upper bits are no sign extension is signed so that it does not authenticate."""
+        on(max_, 1)
+        max_.pe.write_sysreg("tcr_el1", bits | 1 << 23)  # without top byte ignore
+        x = max_.run(f"mov x1, x0; {word(PACIA, 1, 2)}; mov x3, x1; {word(AUTIA, 3, 2)}; smc #0", x0=pointer | 0x1000)
+        assert x[1] >> 48
+        assert x[3] >> 61 & 3 == 1  # the error code of key A
+
     @pytest.mark.parametrize("el", [1, 2])
     def test_keys(self, max_: Any, el: int) -> None:
         """Ten registers, 64 bits each, at EL1 and EL2."""
