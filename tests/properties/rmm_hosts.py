@@ -20,7 +20,7 @@ WEIGHTS = {
     "rtt_set_ripas": 8, "rec_enter": 14,
 }  # fmt: skip
 NAMES = [name for name, weight in WEIGHTS.items() for _ in range(weight)]
-NORMAL = 6 << 2 | 3 << 6
+NORMAL, READ_ONLY, WRITE_ONLY = 6 << 2 | 3 << 6, 6 << 2 | 1 << 6, 6 << 2 | 2 << 6
 Plan = list[Callable[[], Any]]
 
 
@@ -142,7 +142,8 @@ class Hosts(Runs):
         plan += [still(self.add_table, ipa, level) for ipa in (0, half) for level in range(start + 1, 4)]
         plan += [still(self.load, CODE, CODE_SOURCE), still(self.load, CALL, SOURCE), still(self.load, BUFFER, SOURCE)]
         plan.append(still(lambda rd: self.call("RTT_INIT_RIPAS", rd, BLOCK, 2 * BLOCK)))
-        plan.append(still(lambda rd: self.call("RTT_MAP_UNPROTECTED", rd, half, 3, SHARED[0] | NORMAL)))
+        for ipa, desc in ((half, SHARED[0] | NORMAL), (half + PAGE, SHARED[1] | self.one(READ_ONLY, WRITE_ONLY))):
+            plan.append(still(lambda rd, ipa=ipa, desc=desc: self.call("RTT_MAP_UNPROTECTED", rd, ipa, 3, desc)))
         if self.chance(0.5):
             plan += [still(self.load, 3 * PAGE, SOURCE), still(lambda rd: self.call("DATA_DESTROY", rd, 3 * PAGE))]
         plan += [still(self.add_rec, flags) for flags in (1, 0, self.one(0, 1))]

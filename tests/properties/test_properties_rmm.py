@@ -172,7 +172,7 @@ def one_level_up(command: Command[Any], id: str) -> Command[Any]:
 
 ROWS: dict[str, tuple[Rmi, Callable[[Command[Any]], Command[Any]], str]] = {
     "order": (Rmi.REC_ENTER, lambda row: first(row, "rec_runnable"), "the specification leaves that open"),
-    "wrong_order": (Rmi.DATA_DESTROY, lambda row: first(row, "rtt_walk"), "DATA_DESTROY gave"),
+    "wrong_order": (Rmi.DATA_DESTROY, lambda row: first(row, "rtt_walk"), "(DATA_DESTROY gave|internal error)"),
     "missing": (Rmi.RTT_SET_RIPAS, lambda row: without(row, "top_bound"), "RTT_SET_RIPAS gave"),
     "alias": (Rmi.REC_CREATE, lambda row: without(row, "aux_alias"), "REC_CREATE (gave|cannot)"),
     "running": (Rmi.PSCI_COMPLETE, lambda row: without(row, "target"), "PSCI_COMPLETE gave 0x0"),
