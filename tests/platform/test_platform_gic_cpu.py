@@ -1,7 +1,7 @@
 """The physical CPU interface: acknowledge, end, priorities, preemption, SGIs, both security states."""
 
 import pytest
-from gic_bench import Bench
+from gic_bench import REGISTERS, Bench
 
 SPURIOUS = 1023
 G0_SIGNAL, G1S_SIGNAL, G1NS_SIGNAL = 1, 2, 4
@@ -11,6 +11,29 @@ SPI = 40
 @pytest.fixture
 def bench() -> Bench:
     return Bench().start()
+
+
+class TestViews:
+    """The Secure view of a priority mask is that of EL3, too, whatever SCR_EL3.NS says."""
+
+    def test_mask(self, bench: Bench) -> None:
+        """ICC_PMR_EL1 whole for EL3 and Secure EL1; for Non-secure software shifted, and hidden in the Secure half."""
+        cpu, pmr = bench.gic.cpus[0], REGISTERS["ICC_PMR_EL1"]
+        for value, hidden in ((0x48, 0), (0xC8, 0x90)):
+            for security in (0, 1):
+                cpu.write(pmr, value, 3, security, 0)
+                assert [cpu.read(pmr, 3, one, 0) for one in (0, 1)] == [value, value]
+                assert cpu.read(pmr, 1, 0, 0) == value
+                assert cpu.read(pmr, 2, 1, 0) == hidden
+
+    def test_end_of_another_group(self, bench: Bench) -> None:
+        """ICC_EOIR0_EL1 ends nothing of Group 1."""
+        bench.gic.set_line(40, True)
+        assert bench.mrs("NS-EL2", "ICC_IAR1_EL1") == 40
+        bench.msr("EL3", "ICC_EOIR0_EL1", 40)
+        assert bench.mrs("NS-EL2", "ICC_RPR_EL1") != 0xFF
+        bench.msr("NS-EL2", "ICC_EOIR1_EL1", 40)
+        assert bench.mrs("NS-EL2", "ICC_RPR_EL1") == 0xFF
 
 
 class TestAcknowledge:

@@ -3,6 +3,8 @@
 import pytest
 from gic_bench import MPIDRS, Bench
 
+from cca_platform.gic.gic import Gic
+
 SPI = 40
 G1NS_SIGNAL = 4
 
@@ -298,8 +300,34 @@ class TestLines:
             bench.gic.set_ppi(0, intid, True)
 
 
+class TestSize:
+    """A GIC has INTIDs for 988 SPIs."""
+
+    @pytest.mark.parametrize("spis", [-1, 989])
+    def test_refused(self, spis: int) -> None:
+        """More than there are INTIDs."""
+        with pytest.raises(ValueError, match=f"a GIC must have 0 to 988 SPIs, not {spis}"):
+            Gic(MPIDRS, spis, lambda pe, bits: None)
+
+    @pytest.mark.parametrize("spis", [0, 988])
+    def test_accepted(self, spis: int) -> None:
+        """None, and as many as there are."""
+        assert Gic(MPIDRS, spis, lambda pe, bits: None).save()
+
+
 class TestReset:
     """Reset is the state after construction."""
+
+    def test_routes(self, bench: Bench) -> None:
+        """An SPI that was for any PE is for PE 0 again, which does not take it with its group disabled."""
+        bench.gicd(0x6000 + 8 * SPI, 8, 1 << 31)
+        bench.gic.reset()
+        bench.start()
+        bench.msr("NS-EL2", "ICC_IGRPEN1_EL1", 0, pe=0)
+        bench.gic.set_line(SPI, True)
+        assert bench.told == [0, 0, 0]
+        bench.msr("NS-EL2", "ICC_IGRPEN1_EL1", 1, pe=0)
+        assert bench.told == [G1NS_SIGNAL, 0, 0]
 
     def test_reset(self, bench: Bench) -> None:
         """Signals too."""
