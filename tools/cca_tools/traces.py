@@ -47,11 +47,11 @@ class Wanted(Struct, frozen=True):
     until: int | None = None
 
     def __contains__(self, record: Record) -> bool:
-        time = record["time"]
+        time = record.get("time")
         return (
             (not self.events or record["event"].startswith(self.events))
-            and (not self.pes or record["pe"] in self.pes)
-            and (not self.worlds or record["world"] in self.worlds)
+            and (not self.pes or record.get("pe") in self.pes)
+            and (not self.worlds or record.get("world") in self.worlds)
             and (self.since is None or (time is not None and time >= self.since))
             and (self.until is None or (time is not None and time <= self.until))
         )
