@@ -26,6 +26,14 @@ class TestKeys:
         prk = hmac.digest(bytes(48), b"secret", "sha384")
         assert cose.hkdf(b"secret", b"info", 60)[:48] == hmac.digest(prk, b"info\x01", "sha384")
         assert len(cose.hkdf(b"secret", b"info", 60)) == 60
+        first = hmac.digest(prk, b"info\x01", "sha384")
+        assert cose.hkdf(b"secret", b"info", 60)[48:] == hmac.digest(prk, first + b"info\x02", "sha384")[:12]
+
+    def test_scalar(self) -> None:
+        """FIPS 186-5 A.2.1: 64 more bits than the order has, modulo one less than the order, plus 1."""
+        order = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_C7634D81_F4372DDF_581A0DB2_48B0A77A_ECEC196A_CCC52973
+        wide = int.from_bytes(cose.hkdf(b"secret", b"purpose", 56), "big")
+        assert int.from_bytes(KEY, "big") == wide % (order - 1) + 1
 
     def test_keys_differ(self) -> None:
         """Each secret and each purpose has a key of its own, always the same one."""

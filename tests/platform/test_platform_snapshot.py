@@ -60,6 +60,15 @@ class TestRestore:
         bench.machine.restore(saved)
         assert bench.run("mrs x1, dbgbvr1_el1; smc #0")[1] == DATA
 
+    @pytest.mark.parametrize("locked", [0, 1])
+    def test_os_lock(self, bench: Any, locked: int) -> None:
+        """The OS lock is as it was: OSLSR_EL1.OSLK."""
+        assert bench.run("msr oslar_el1, x1; isb; mrs x2, oslsr_el1; smc #0", x1=locked)[2] >> 1 & 1 == locked
+        saved = bench.machine.snapshot()
+        bench.run("msr oslar_el1, x1; isb; smc #0", x1=1 - locked)
+        bench.machine.restore(saved)
+        assert bench.run("mrs x2, oslsr_el1; smc #0")[2] >> 1 & 1 == locked
+
     def test_pending_serror(self, bench: Any) -> None:
         """An SError that waits behind its mask is taken after the restore, with its own syndrome."""
         bench.vectors()

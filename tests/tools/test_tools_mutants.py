@@ -134,6 +134,11 @@ class TestChoice:
         covering = {"cca_rmm.rmm:f": [Runs("a::b", 0.1, 1)], "cca_rmm.rmm:g": [Runs("a::c", 0.1, 2)]}
         assert choose(Mutant("cca_rmm.rmm:<module>:constant:1", "", "", 1), covering, 9) == ["a::b", "a::c"]
 
+    def test_of_names_alone(self) -> None:
+        """A module without a function that runs meets the tests of those that import it."""
+        covering = {"cca_rmm.commands.attestation:f": [Runs("a::b", 0.1, 1)], "cca_rmm.rmm:g": [Runs("a::c", 0.1, 2)]}
+        assert choose(Mutant("cca_arch.cca_token:RealmClaim:constant:1", "", "", 1), covering, 9) == ["a::b"]
+
     def test_measured(self, tmp_path: Path) -> None:
         """The map has each function of the project that a test ran, by the name that mutants have."""
         path = tmp_path / "map"

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
+from cca_tools.imports import PACKAGES, graph
 from cca_tools.mutants.cover import Covering, Runs
 from cca_tools.mutants.operators import Mutant
 
@@ -40,11 +42,22 @@ def _ranked(tests: Iterable[Runs], module: str) -> list[Runs]:
     return [test for *_, test in sorted(waves)]
 
 
+def _of(modules: set[str], covering: Covering) -> set[Runs]:
+    """The tests that run a function of these modules."""
+    return {test for name, tests in covering.items() if name.partition(":")[0] in modules for test in tests}
+
+
+@cache
+def _importers(module: str) -> set[str]:
+    """The modules that import this one."""
+    return {name for name, targets in graph(*PACKAGES).items() if module in targets}
+
+
 def choose(mutant: Mutant, covering: Covering, seconds: float) -> list[str]:
     """Node ids of tests that take at most ``seconds``, file by file."""
     found = set(covering.get(mutant.function, ()))
     if not found:  # it runs at import, or never
-        found = {test for name, tests in covering.items() if name.split(":")[0] == mutant.module for test in tests}
+        found = _of({mutant.module}, covering) or _of(_importers(mutant.module), covering)
     files: dict[str, list[str]] = {}
     spent = 0.0
     count = 0
