@@ -125,6 +125,7 @@ DOCUMENTS = st.recursive(
 )
 BAD_POLICIES = {
     "unknown key": ("rims = 1", "unknown field `rims`"),
+    "unknown key of a component": ('[[components]]\ntype = "RMM"\nsigner = "00"', "unknown field `signer`"),
     "wrong type": ("rim = 1", "rim"),
     "no hex": ('rim = "xy"', "must be hex digits"),
     "no TOML": ("rim", "policy"),

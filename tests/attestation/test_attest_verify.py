@@ -325,6 +325,26 @@ def told(token: bytes) -> Report:
     return report
 
 
+class Terminal(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class TestColours:
+    """On a terminal the verdict has the colour of its meaning."""
+
+    @pytest.mark.parametrize(("keys", "shown"), [(True, "\x1b[32mverified"), (False, "\x1b[1;31mNOT VERIFIED: ")])
+    def test_verdict(self, monkeypatch: pytest.MonkeyPatch, keys: bool, shown: str) -> None:
+        """Green, or bold and red."""
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        with Terminal() as stream:
+            show_report(verify(seal(good()), KEYS if keys else {}), stream)
+            assert shown in stream.getvalue().splitlines()[-1]
+
+
 class TestGarbage:
     """Nothing makes the verifier fail in another way than by saying why."""
 

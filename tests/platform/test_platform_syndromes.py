@@ -198,6 +198,13 @@ class TestInstructions:
         assert (got.level, got.far, got.hpfar) == (2, 8, 0)
 
 
+    def test_no_ipa(self, guest: Any) -> None:
+        """A fault of stage 1 that HCR_EL2.TGE routes to EL2 has no IPA: HPFAR_EL2 stays as it was."""
+        guest.pe.write_sysreg("hpfar_el2", 0xABCD0)
+        got = guest.enter("ldr x1, [x0]", 0, x0=1 << 50, x10=guest.HCR | 1 << 27)
+        assert (got.level, got.esr >> 26, got.far, got.hpfar) == (2, 0x24, 1 << 50, 0xABCD0)
+
+
 class TestPageCrossing:
     """An access over two pages faults on the first of them that is not permitted."""
 

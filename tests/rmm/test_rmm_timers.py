@@ -84,6 +84,16 @@ class TestTurnedOff:
         realm.enter()
         assert realm.enter().exit_reason == RecExitReason.HOST_CALL
 
+    @pytest.mark.parametrize("trap", sorted(HANDLED))
+    @pytest.mark.parametrize("timer", ["cntv", "cntp"])
+    def test_still_on(self, running: Running, timer: str, trap: str) -> None:
+        """What is as the Host knows it ends no run: after a trap the Realm goes on."""
+        arm = f"msr {timer}_cval_el0, xzr; mov x6, #1; msr {timer}_ctl_el0, x6; isb; nop; nop"
+        realm = running(with_vectors(f"{arm}; {HANDLED[trap]}; mov x5, #5; {HANDLED['rsi']}"))
+        assert realm.enter().exit_reason == RecExitReason.IRQ
+        exit = realm.enter()
+        assert (exit.exit_reason, getattr(exit, f"{timer}_ctl")) == (RecExitReason.HOST_CALL, 5)
+
     def test_other_timer(self, running: Running) -> None:
         """What the Host knows of one timer hides no change of the other."""
         arm = "mov x6, #1; msr cntv_cval_el0, xzr; msr cntv_ctl_el0, x6; isb; nop; nop"
