@@ -56,7 +56,7 @@ class Trials:
     def _sound(self, native: bool, covering: Covering) -> None:
         """Without a defect the tests must pass in a trial."""
         tests = sorted({test for found in covering.values() for test in found}, key=lambda test: test.seconds)
-        names = [test.name for test in tests[: len(tests) // 2 : len(tests) // 20 + 1]]
+        names = [test.name for test in tests[: len(tests) // 2 + 1 : len(tests) // 20 + 1]]
         result = trial.run("", names, native=native, seconds=300, log=self._log)
         if result.status is not Status.SURVIVED:
             raise RuntimeError(f"the tests must pass, not fail in {result.by}; their output is in {self._log}")
