@@ -1,5 +1,6 @@
 """The performance monitors: exact counts by level and state, overflow, interrupts, and who may use what."""
 
+import ctypes
 import random
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from cca_arch.gic import Ppi
 from cca_arch.types import SecurityState
 from cca_platform.engine import pmu
+from cca_platform.isa.frame import EL2_FRAME_SIZE, offset_el2
 from cca_platform.machine.saved import Checkpoint
 from cca_platform.native import block as w
 from cca_platform.state import decode, encode
@@ -145,6 +147,28 @@ class TestFilters:
         x = bench.run(source, el=2)
         after = 3 if mdcr & HPME and not mdcr & 31 else 2  # MSR PMCR_EL0 itself, if PMCNTENSET_EL0 was enough
         assert x[1] == at_el2 * after + at_el1 * 12
+
+    def test_main_enables(self, bench: Any) -> None:
+        """PMCR_EL0.E turns on the counters below HPMN and the cycle counter, HPME the others, each those alone."""
+        types = {f"pmevtyper{n}_el0": NSH | INST_RETIRED for n in range(4)}
+        reads = "; ".join(f"mrs x{1 + n}, pmevcntr{n}_el0" for n in range(4)) + "; mrs x5, pmccntr_el0; smc #0"
+        for mdcr, pmcr, expected in ((2 | HPME, 0, [0, 0, 1, 1, 0]), (2, E, [1, 1, 0, 0, 1]), (2 | HPME, E, [1] * 5)):
+            first = f"{load(9, 2)}; msr mdcr_el2, x9; mov x9, #6; msr pmcr_el0, x9; "
+            enable = f"{load(11, mdcr)}; msr mdcr_el2, x11; nop; "
+            source = first + start(ALL, pmcr, **types, pmccfiltr_el0=NSH) + enable
+            assert [value > 0 for value in bench.run(source + reads, el=2)[1:6]] == expected
+
+    def test_world_switch(self, bench: Any) -> None:
+        """What was counted before EL2's controls were replaced was counted by the old ones: LP, not HLP."""
+        near = (1 << 32) - 2
+        bench.run(start(1, E | LP, pmevtyper0_el0=INST_RETIRED, pmevcntr0_el0=near) + f"{loop(100)}; smc #0")
+        buffer = ctypes.create_string_buffer(EL2_FRAME_SIZE)
+        bench.pe.save_el2(ctypes.addressof(buffer))
+        for name in ("mdcr", "mdcr_el2"):
+            ctypes.c_uint64.from_buffer(buffer, offset_el2(name)).value = 0  # every counter is EL2's, of 32 bits
+        bench.pe.restore_el2(ctypes.addressof(buffer))
+        x = bench.run("mrs x1, pmovsset_el0; mrs x2, pmevcntr0_el0; smc #0", el=2)
+        assert x[1:3] == [0, near + 201 + 1]
 
     def test_hccd(self, bench: Any) -> None:
         """MDCR_EL2.HCCD stops the cycle counter at EL2; HPMD does with PMCR_EL0.DP."""

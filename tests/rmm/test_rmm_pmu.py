@@ -194,6 +194,36 @@ class TestHost:
         assert exit.pmu_ovf_status == 0
         assert pe.save_pmu() == before
 
+    @pytest.mark.parametrize("has_pmu", [False, True])
+    def test_no_interrupt(self, counting: Any, running: Running, has_pmu: bool) -> None:
+        """A counter of the Host that is about to overflow does not while the Realm runs."""
+        realm = (counting if has_pmu else running)(f"{TestOverflow.LONG}; {REPORT}")
+        pe = realm.host.pe
+        for name, value in {"pmcr": 1, "pmcnten": CYCLES, "pminten": CYCLES, "pmccntr": (1 << 64) - 100}.items():
+            pe.words[_word(name)] = value
+        assert reported(realm.enter())[3] == 4000
+        assert pe.words[_word("pmccntr")] == (1 << 64) - 100
+
+    def test_no_longer(self, counting: Any) -> None:
+        """A Host that has reset its monitors since the last entry finds them so, not as they once were."""
+        realm = counting(f"{REPORT}; b .")
+        pe = realm.host.pe
+        pe.words[_word("pmccntr")] = 77
+        realm.enter()
+        assert pe.words[_word("pmccntr")] == 77
+        pe.reset_pmu()
+        pe.host_timer(realm.host.machine.clock.now + 100)
+        assert realm.enter().exit_reason == RecExitReason.IRQ
+        assert not any(pe.save_pmu())
+
+    def test_user(self, running: Running) -> None:
+        """What the Host lets its EL0 use, the Realm's cannot: without a PMU, its access traps to its own EL1."""
+        lower = f"{load('x9', RAM + 0x600)}; msr elr_el1, x9; mov x9, #0x3c0; msr spsr_el1, x9; eret"
+        realm = running(with_vectors(lower).replace("@0x700", "@0x600: mrs x7, pmccntr_el0; svc #0 @0x700"))
+        realm.host.pe.words[_word("pmuserenr")] = 0xF
+        x = reported(realm.enter())
+        assert (x[0] >> 26, x[2], x[4]) == (0x18, RAM + 0x600, 0x400)
+
     def test_scrubbed(self, counting: Any) -> None:
         """What the REC kept of them goes with it."""
         realm = counting(f"{start(pmccntr_el0=0x5A5A_5A5A)}; {REPORT}")
