@@ -38,6 +38,7 @@ ALL_LANES: Final = -1  # lane of an element that fills its whole vector register
 _U64: Final = (1 << 64) - 1
 _VA_BITS: Final = (1 << 48) - 1
 _IN_PAGE: Final = 0xFFF
+_NO_CODE: Final = (1 << 25) - 1  # address bits of every translation regime: TnSZ is 39 at most
 _ISV, _SAS, _SSE, _SRT = DataAbortEsr.isv.mask, DataAbortEsr.sas.low, DataAbortEsr.sse.low, DataAbortEsr.srt.low
 _SF, _AR, _FNV, _EA = DataAbortEsr.sf.low, DataAbortEsr.ar.low, DataAbortEsr.fnv.low, DataAbortEsr.ea.low
 _CM, _S1PTW, _WNR = DataAbortEsr.cm.low, DataAbortEsr.s1ptw.low, DataAbortEsr.wnr.low
@@ -162,9 +163,15 @@ def address(access: MemoryAccess, x: Sequence[int], sp: int, pc: int) -> int:
 def authentic(access: MemoryAccess, base: int, fault_page: int) -> int:
     """``base``, or the address of an LDRAA or LDRAB that faulted in ``fault_page``: only the PE can authenticate.
 
-    So its offset in the page is the instruction's, and all else the PE's.
+    So its offset in the page is the instruction's, and all else the PE's. An access over two pages may have faulted in
+    the second: then the low bits of ``base``, where no code is, name the first.
     """
-    return fault_page & ~_IN_PAGE | base & _IN_PAGE if access.authenticated else base
+    if not access.authenticated:
+        return base
+    page = fault_page & ~_IN_PAGE
+    if (base ^ page) & _NO_CODE & ~_IN_PAGE and (base & _IN_PAGE) + access.total > _IN_PAGE + 1:
+        page -= _IN_PAGE + 1
+    return page & _U64 | base & _IN_PAGE
 
 
 def writeback(access: MemoryAccess, x: Sequence[int], sp: int) -> int:
