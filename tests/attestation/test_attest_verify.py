@@ -93,18 +93,22 @@ def regions(token: bytes) -> Callable[[int], set[str]]:
 class TestAlteredBits:
     """No bit of a token can be altered."""
 
-    @pytest.mark.parametrize(("name", "stride"), [("realm", 1), ("legacy", 5), ("rel0", 11)])
-    def test_every_bit(self, samples: Any, name: str, stride: int) -> None:
-        """The token is refused, because of the part that the bit is in."""
+    @pytest.mark.parametrize("name", ["realm", "legacy", "rel0"])
+    def test_every_bit(self, samples: Any, name: str) -> None:
+        """The token is refused, because of the part that the bit is in.
+
+        Every bit of the frame, and of what is signed one of each byte: a signature does not know bits.
+        """
         token, keys = samples[name]
         keys = dict(item for item in keys.items() if verify(token, dict([item])).verified)
         expected, wrong = regions(token), []
-        for bit in range(0, 8 * len(token), stride):
-            altered = bytearray(token)
-            altered[bit >> 3] ^= 1 << (bit & 7)
-            found = reason(verify(bytes(altered), keys))
-            if found not in expected(bit >> 3):
-                wrong.append((bit, found))
+        for byte in range(len(token)):
+            for bit in range(8) if expected(byte) == {"structure"} else (byte * 3 % 8,):
+                altered = bytearray(token)
+                altered[byte] ^= 1 << bit
+                found = reason(verify(bytes(altered), keys))
+                if found not in expected(byte):
+                    wrong.append((byte, bit, found))
         assert not wrong
 
     def test_truncated_and_extended(self, samples: Any) -> None:
