@@ -276,6 +276,14 @@ class TestTrace:
         change = booted.records[3]
         assert (change["pa"], change["old"], change["new"]) == (hex(GRANULE), "NON_SECURE", "REALM")
 
+    def test_psci(self, boot_machine: Any) -> None:
+        """A PSCI call has an event of its own, with its arguments, between SMC in and SMC out."""
+        booted = boot_machine(trace=True)
+        del booted.records[:]
+        booted.pe.smc(Psci.AFFINITY_INFO, 0x100, 0)
+        assert [record["event"] for record in booted.records] == ["smc.call", "psci.call", "smc.return"]
+        assert (booted.records[1]["cmd"], booted.records[1]["args"]) == ("PSCI_AFFINITY_INFO", ["0x100", "0x0", "0x0"])
+
     def test_tracing_changes_nothing(self, boot_machine: Any) -> None:
         """The same calls give the same registers with and without a trace."""
         results = []

@@ -2,11 +2,23 @@
 
 import threading
 
+import pytest
 from host_code import report
 
 from cca_arch.rmi.v1_0 import RecExitReason
 from cca_host.kvm import Interrupted, Paused
 from cca_host.kvmtool.layout import RAM_BASE
+
+
+class TestTraps:
+    """What of the Realm exits at the host's wish."""
+
+    @pytest.mark.parametrize(("wfi", "wfe", "flags"), [(0, 0, 0), (1, 0, 4), (0, 1, 8), (1, 1, 12)])
+    def test_flags(self, code, start, wfi, wfe, flags):
+        """trap_wfi and trap_wfe of RmiRecEnter, each by its own."""
+        vcpu = start(code.loop())
+        vcpu.trap(wfi=bool(wfi), wfe=bool(wfe))
+        assert vcpu.traps == flags
 
 
 class TestResume:
