@@ -40,7 +40,8 @@ class TestTime:
 
     def test_host_clock(self, rigs: Any) -> None:
         """With the clock of the host it shows the time of the host."""
-        rtc, before = rigs(clock="host").device("rtc"), int(time.time())
+        before = int(time.time())
+        rtc = rigs(clock="host").device("rtc")
         shown = rtc.read(DR)
         assert before <= shown <= time.time()
 
