@@ -1,6 +1,8 @@
 """Saved state: plain data under a schema with a version, and what is made of it."""
 
+import importlib
 import re
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from cca_platform import state
 from cca_platform.errors import StateError
 from cca_platform.state import AnyState, Difference, State, decode, diff, encode
+from cca_tools.imports import modules
 
 
 class Lamp(State, frozen=True, tag="test-lamp/2"):
@@ -23,6 +26,31 @@ class Shelf(State, frozen=True, tag="test-shelf/1"):
 
 
 SHELF = Shelf((Lamp(1), Lamp((1 << 64) - 1, "high")), {"left": Lamp(-3)}, {4096: b"\0\1"})
+
+
+
+def states(of: type[State] = State) -> Iterator[type[State]]:
+    """Every State record of the project."""
+    for one in of.__subclasses__():
+        if one.__module__.startswith("cca_"):
+            yield one
+        yield from states(one)
+
+
+class TestEveryRecord:
+    """What the records of all components have in common."""
+
+    def test_frozen(self) -> None:
+        """A record cannot be changed after it was saved, and its tag has a name and a version."""
+        for package in ("cca_platform", "cca_firmware", "cca_rmm", "cca_host"):
+            for module in modules(package):
+                importlib.import_module(module)
+        found = list(states())
+        assert len(found) > 30
+        for record in found:
+            assert record.__struct_config__.frozen, record
+            name, _, version = str(record.__struct_config__.tag).partition("/")
+            assert name and version.isdecimal(), record
 
 
 class TestEncoding:
