@@ -340,8 +340,8 @@ class Actions(Driver):
         pa, rec = found
         base, top = (rec.ripas.reached, rec.ripas.top) if rec.ripas is not None else (0, PAGE)
         top = self.one(*(top,) * 6, base + PAGE, base + PAGE, base + BLOCK, top + PAGE)
-        rd = self.pick(Granule.RD) if self.chance(0.05) else rec.rd
-        self.go("RTT_SET_RIPAS", rd, pa, base, top)
+        rd = self.pick(Granule.RD) if self.chance(0.15) else rec.rd
+        self.call("RTT_SET_RIPAS", *self.spoiled("RTT_SET_RIPAS", (rd, pa, base, top), 0.4))
 
 
 assert set(STARTS) == {start for _, start, _ in SHAPES}

@@ -69,7 +69,8 @@ class Hosts(Runs):
         if rec.psci is not None:
             self.psci_complete()
         elif rec.ripas is not None and self.chance(0.7):
-            self.rtt_set_ripas()
+            for _ in range(self.one(1, 2, 4)):
+                self.rtt_set_ripas()
         elif not self.repair(rd, pa) or self.chance(0.3):
             self.rec_enter(pa)
 

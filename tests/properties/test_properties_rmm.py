@@ -170,17 +170,19 @@ def one_level_up(command: Command[Any], id: str) -> Command[Any]:
     return replace(command, checks=tuple(wrong if it is check else it for it in command.checks))
 
 
-ROWS: dict[str, tuple[Rmi, Callable[[Command[Any]], Command[Any]], str]] = {
-    "order": (Rmi.REC_ENTER, lambda row: first(row, "rec_runnable"), "the specification leaves that open"),
-    "wrong_order": (Rmi.DATA_DESTROY, lambda row: first(row, "rtt_walk"), "(DATA_DESTROY gave|internal error)"),
-    "missing": (Rmi.RTT_SET_RIPAS, lambda row: without(row, "top_bound"), "RTT_SET_RIPAS gave"),
-    "alias": (Rmi.REC_CREATE, lambda row: without(row, "aux_alias"), "REC_CREATE (gave|cannot)"),
-    "running": (Rmi.PSCI_COMPLETE, lambda row: without(row, "target"), "PSCI_COMPLETE gave 0x0"),
-    "fold_level": (Rmi.RTT_FOLD, lambda row: one_level_up(row, "rtt_homo"), "RTT_FOLD gave"),
-    "walk_level": (Rmi.RTT_CREATE, lambda row: one_level_up(row, "rtt_walk"), "RTT_CREATE gave"),
-    "block_level": (Rmi.RTT_FOLD, lambda row: one_level_up(row, "rtt_block_level"), "RTT_FOLD gave"),
+ROWS: dict[str, tuple[Rmi, Callable[[Command[Any]], Command[Any]]]] = {
+    "order": (Rmi.REC_ENTER, lambda row: first(row, "rec_runnable")),
+    "wrong_order": (Rmi.DATA_DESTROY, lambda row: first(row, "rtt_walk")),
+    "missing": (Rmi.RTT_SET_RIPAS, lambda row: without(row, "top_bound")),
+    "alias": (Rmi.REC_CREATE, lambda row: without(row, "aux_alias")),
+    "target": (Rmi.PSCI_COMPLETE, lambda row: without(row, "target")),
+    "fold_level": (Rmi.RTT_FOLD, lambda row: one_level_up(row, "rtt_homo")),
+    "walk_level": (Rmi.RTT_CREATE, lambda row: one_level_up(row, "rtt_walk")),
+    "block_level": (Rmi.RTT_FOLD, lambda row: one_level_up(row, "rtt_block_level")),
 }
-"""Defect -> the row of the command table that has it, and what says so."""
+"""Defect -> the row that has it. What is said names the command, unless the RMM comes to grief."""
+OPEN = "the specification leaves that open"
+"""What is said where only the fact book fixes the order."""
 
 
 class TestDefects:
@@ -204,13 +206,15 @@ class TestDefects:
     @pytest.mark.parametrize("defect", ROWS)
     def test_rows(self, property_host: Host, monkeypatch: Any, defect: str) -> None:
         """A row of the command table has another order, misses a check, or answers with another level."""
-        command, wrong, says = ROWS[defect]
+        command, wrong = ROWS[defect]
         monkeypatch.setitem(V1_0.commands, command, wrong(V1_0.commands[command]))
-        self.found(property_host, says)
+        self.found(
+            property_host, f"{command.name} gave.*{OPEN}" if defect == "order" else f"{command.name}|internal error"
+        )
 
     def test_shrunk(self, property_host: Host, monkeypatch: Any) -> None:
         """What is left of a sequence that differs is enough to differ, and no step of it can be left out."""
-        command, wrong, _ = ROWS["walk_level"]
+        command, wrong = ROWS["walk_level"]
         monkeypatch.setitem(V1_0.commands, command, wrong(V1_0.commands[command]))
         with pytest.raises(Differs) as caught:
             for seed in range(4):
