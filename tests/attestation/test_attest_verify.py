@@ -237,6 +237,10 @@ class TestClaims:
         assert reason(verify(seal(good()), KEYS, challenge)) == expected
 
 
+NO_MAPS: list[Any] = [[], [1, -35], 1, None, "alg", b"", {1: "ES384"}, {1: True}, {}]
+"""What a protected header must not be."""
+
+
 class TestCose:
     """The frame of both halves."""
 
@@ -268,6 +272,7 @@ class TestCose:
             lambda parts: cbor2.CBORTag(18, [cbor2.dumps({1: -35, 2: [99]}), *parts[1:]]),
             lambda parts: cbor2.CBORTag(18, [cbor2.dumps({1: "ES384"}), *parts[1:]]),
             lambda parts: cbor2.CBORTag(18, [*parts[:2], None, parts[3]]),
+            *(lambda parts, header=header: cbor2.CBORTag(18, [cbor2.dumps(header), *parts[1:]]) for header in NO_MAPS),
         ],
     )
     def test_bad_frames(self, frame: Callable[[Any], Any]) -> None:

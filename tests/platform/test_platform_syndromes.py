@@ -163,6 +163,8 @@ class TestInstructions:
         assert (got.level, got.esr >> 26) == (2, 0x18)
         got = guest.enter("dc civac, x0", x0=DATA)
         assert (got.level, got.esr >> 26) == (2, 0x24)
+        got = guest.enter("dc civac, x0", x0=0x8012_0000, x10=guest.HCR | 1 << 23)
+        assert (got.level, got.esr >> 26) == (2, 0x18)
         assert guest.enter("dc civac, x0", x0=0x8012_0000).level == 0
 
     def test_maintenance_is_not_for_el0(self, guest: Any) -> None:
