@@ -24,7 +24,8 @@ class TestNonSecure:
 
     def test_over_a_realm(self) -> None:
         """A host in C enters Realms; its keys are the same afterwards."""
-        with realmlab.NsMachine("ns_enter", cpu="max") as machine:
+        times = realmlab.NsImage((3).to_bytes(8, "little"), 0x9400_0000)  # how often it enters the REC
+        with realmlab.NsMachine(["ns_enter", times], cpu="max") as machine:
             regs = machine.cpus[0].regs
             for number, name in enumerate(KEYS):
                 setattr(regs, name, 0x1000 + number)

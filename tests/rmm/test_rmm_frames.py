@@ -108,7 +108,8 @@ def test_every_register(host: Any) -> None:
 
 def test_host_of_code() -> None:
     """A Host in C enters Realms: each EL1 register of its PE, with a number of its own, is as it was."""
-    with realmlab.NsMachine("ns_enter") as machine:
+    times = realmlab.NsImage((3).to_bytes(8, "little"), 0x9400_0000)  # how often it enters the REC
+    with realmlab.NsMachine(["ns_enter", times]) as machine:
         regs = machine.cpus[0].regs
         random = Random(2)
         names = [name for name in _SYSTEM if name not in _MMU_OFF]
