@@ -9,7 +9,7 @@ from cca_arch.el3 import RmmEl3Status
 from cca_arch.types import GRANULE_SIZE, Gpi, Pas, SecurityState
 from cca_firmware.base.carveout import Carveout, required_region
 from cca_firmware.base.errors import BootError
-from cca_firmware.bl2.gpts import L0_BITS, build, dram_map
+from cca_firmware.bl2.gpts import L0_BITS, _fill, build, dram_map
 from cca_firmware.bl31.gpts import GranuleTables
 from cca_platform.board import Bank, Board, Region, names
 from cca_platform.errors import GranuleProtectionFault
@@ -214,3 +214,19 @@ class TestTransitions:
             if allowed:
                 model[pa] = new
         assert {pa: gpi_of(memory, pa) for pa in watched} == model
+
+
+class TestFill:
+    """Parts of a table, in any order and from any granule on."""
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 31), st.integers(0, 32), st.sampled_from([0, 8, 9, 10, 11, 15])), max_size=6)
+    )
+    def test_model(self, parts: list[tuple[int, int, Gpi]]) -> None:
+        """Each granule has what was said of it last; an odd end spares the neighbour."""
+        table, model = bytearray(16), [0] * 32
+        for first, count, gpi in parts:
+            size = min(count, 32 - first)
+            _fill(table, first, size, gpi)
+            model[first : first + size] = [gpi] * size
+        assert [table[number >> 1] >> 4 * (number & 1) & 15 for number in range(32)] == model

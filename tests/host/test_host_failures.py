@@ -10,6 +10,7 @@ from cca_host.kvm import RmiError, System
 from cca_host.kvmtool import RunOptions, RunReason, Vmm
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE
 from cca_platform.errors import MachineError
+from cca_platform.trace.sinks import Listing
 from realmlab.payloads import find_payload
 
 
@@ -149,3 +150,24 @@ class TestLimits:
         for ipa, size in ((RAM_BASE + (4 << 20) - 4096, 4097), (RAM_BASE - 4096, 1), (0, 1)):
             with pytest.raises(MachineError, match=r"contents must lie in memory, not at 0x.* to 0x"):
                 vm.populate(ipa, bytes(size))
+
+
+class TestTraps:
+    """What of a Realm exits by itself."""
+
+    @pytest.mark.parametrize(("vcpus", "traps"), [(1, 4), (2, 12), (3, 12)])
+    def test_hints(self, system: System, vcpus: int, traps: int) -> None:
+        """WFI always; WFE as soon as another vCPU can send the event."""
+        vmm = Vmm(system, RunOptions(payload=find_payload("hello"), vcpus=vcpus, memory=4 << 20))
+        vmm.build()
+        assert vmm.vm is not None
+        assert [vcpu.traps for vcpu in vmm.vm.vcpus] == [traps] * vcpus
+        vmm.destroy()
+
+    def test_destroyed_before_it_is_built(self, system: System) -> None:
+        """A run that never was has no end to tell of, whether traced or not."""
+        events = Listing()
+        system.machine.trace.add(events)
+        Vmm(system, RunOptions(payload=find_payload("hello"), memory=4 << 20)).destroy()
+        system.machine.trace.close()
+        assert [event for event in events if event["event"] == "run.stop"] == []
