@@ -138,6 +138,7 @@ class TestLimits:
 
     def test_arguments(self, system: System, options: RunOptions) -> None:
         """The device tree with the arguments has its place at the end of memory, and no more."""
+        system.probe()
         before, made = books(system), system.calls.copy()
         given = {"payload": options.payload, "memory": 4 << 20}
         with pytest.raises(MachineError, match=r"`args` must fit .* into 2 MiB, not \d+ bytes too much"):
