@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mutants", help="where results are kept")
     parser.add_argument("--area", action="append", choices=[area.name for area in AREAS], help="only this area")
     parser.add_argument("--scale", type=float, default=1.0, help="the size of the sample, times this")
-    parser.add_argument("--seconds", type=float, default=16.0, help="of tests against one that survives (default: 16)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of tests against one that survives (default: 60)")
     parser.add_argument("--name", action="append", help="only this mutant, whether in the sample or not")
     given = parser.parse_args(arguments)
     os.chdir(ROOT)

@@ -11,7 +11,7 @@ from cca_tools.mutants.operators import Mutant
 
 __all__ = ["choose"]
 
-_MOST: Final = 400
+_MOST: Final = 1500
 _WAVE: Final = 8  # tests of a file
 _START: Final = 0.3  # seconds that a further file of tests costs
 
