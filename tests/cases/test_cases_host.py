@@ -177,9 +177,9 @@ class TestTrace:
 class TestExceptionsWithoutEnd:
     """Exceptions without end in a Realm end the run, and the message says so."""
 
-    def run(self, vector: str, folder: Path) -> realmlab.RunResult:
+    def run(self, vector: str, folder: Path, before: str = "") -> realmlab.RunResult:
         """A Realm whose exceptions come to ``vector``; the first one is an access where nothing is."""
-        start = f"{load('x1', RAM + 0x800)}; msr vbar_el1, x1; isb; {load('x0', 0x100_0000)}; strb w0, [x0]"
+        start = f"{before}{load('x1', RAM + 0x800)}; msr vbar_el1, x1; isb; {load('x0', 0x100_0000)}; strb w0, [x0]"
         path = folder / "storm.bin"
         path.write_bytes(to_code(f"{start} @0xA00: {vector}"))
         with realmlab.Machine() as machine:
@@ -193,4 +193,10 @@ class TestExceptionsWithoutEnd:
     def test_moving_stack(self, tmp_path: Path) -> None:
         """The vector makes room on the stack first, as kernels do, and then faults again."""
         result = self.run("sub sp, sp, #16; strb w0, [x0]", tmp_path)
+        assert (result.status, result.reason) == (3, "stuck")
+
+    @pytest.mark.parametrize("way", ["sub sp, sp, #16", "add sp, sp, #256"])
+    def test_moving_stack_in_new_memory(self, way: str, tmp_path: Path) -> None:
+        """The host gives page after page to the stack of such exceptions; that is no progress."""
+        result = self.run(f"{way}; stp x0, x1, [sp]; .word 0", tmp_path, f"{load('x2', RAM + 0x80_0000)}; mov sp, x2; ")
         assert (result.status, result.reason) == (3, "stuck")

@@ -137,3 +137,19 @@ class TestCounting:
         bench.pe.eret(NS, 1)
         with pytest.raises(MachineStopped, match="system off"):
             bench.pe.step()
+
+
+class TestSteps:
+    """How long a step takes: signals and limits of wall time are seen between two steps."""
+
+    def test_exceptions(self, bench: Any) -> None:
+        """Exceptions take time, so a step has a few thousand of them at most, though each may return."""
+        bench.vectors("add x1, x1, #1; eret")
+        bench.place(CODE, "again: svc #0; b again")
+        pe, clock = bench.pe, bench.machine.clock
+        pe.elr, pe.spsr = CODE, 0x3C5
+        pe.eret(NS, 1)
+        for _ in range(3):
+            before = clock.exceptions
+            pe.step()
+            assert 3_000 < clock.exceptions - before < 8_000

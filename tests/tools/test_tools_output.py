@@ -15,7 +15,7 @@ COMMANDS: Final[dict[str, list[str]]] = {
     "run": ["hello"],
     "run --json": ["hello", "--json"],
     "run --trace": ["hello", "--trace", "-"],
-    "run --world": ["ns_rmi", "--world", "ns-el2", "--max-insns", "1000"],
+    "run --world": ["ns-el2", "ns_rmi", "--max-insns", "1000"],
     "run --help": [],
     "bench": ["--rows", "no such row"],
     "version": [],
@@ -121,3 +121,21 @@ class TestOtherStreams:
         done = start(name, trace, "sh", "-c", 'exec "$@" >&-', "sh", stderr=subprocess.PIPE)
         assert done.returncode == 0, done.stderr
         assert b"Traceback" not in done.stderr
+
+    @pytest.mark.parametrize("name", ["run", "run --trace", "run --world", "inspect", "trace show"])
+    def test_no_stderr(self, name: str, trace: str) -> None:
+        """So is a stderr; stdout and the status are what they are else."""
+        done, other = (
+            start(name, trace, "sh", "-c", f'exec "$@" 2>{where}', "sh", stdout=subprocess.PIPE)
+            for where in ("&-", "/dev/null")
+        )
+        assert (done.returncode, done.stdout) == (other.returncode, other.stdout)
+
+    def test_no_streams(self, trace: str, tmp_path: Path) -> None:
+        """Without any stream at all, nothing of a run ends up in a file that it opens."""
+        uart = tmp_path / "uart"
+        uart.write_bytes(b"")
+        done = start(
+            "run --world", trace, "sh", "-c", f'exec "$@" --uart uart0={uart} --timeout 60 <&- >&- 2>&-', "sh"
+        )
+        assert (done.returncode, uart.read_bytes()) == (4, b"")

@@ -23,8 +23,18 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(_INTERRUPTED + number)
 
 
+def _open_streams() -> None:
+    """What was closed before the start is a stream that nobody reads; no file of a run may take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        setattr(sys, name, os.fdopen(nowhere, "r" if number == 0 else "w", encoding="utf-8"))
+
+
 def main() -> int:
     """Run the command line and return the exit status."""
+    _open_streams()
     heeded = [one for one in (signal.SIGINT, *_OTHERS) if signal.getsignal(one) is not signal.SIG_IGN]  # nohup
     for one in heeded:
         signal.signal(one, _leave)

@@ -58,6 +58,8 @@ _FAR_EL1, _FAR_EL2 = encodings.FAR_EL1.packed, encodings.FAR_EL2.packed
 _VBAR_EL1, _VBAR_EL2 = encodings.VBAR_EL1.packed, encodings.VBAR_EL2.packed
 _NO_FAR: Final = -(1 << 63)
 _BY_DESCRIPTOR: Final = 2  # P_OUT_DEVICE
+_COST: Final = 1_000  # instructions that take the time of an exception: a long step has as many fewer
+_MANY: Final = 10_000
 _SOON: Final = 4096  # instructions: a handler that does its work takes more, or it returns
 
 
@@ -95,6 +97,10 @@ def _nest(p: int) -> int:
         nested = 0
     m = load64(p + 8 * w.P_MACHINE)
     store64(m + 8 * w.M_TAKEN, load64(m + 8 * w.M_TAKEN) + 1)
+    limit = load64(p + 8 * w.P_LIMIT) - _COST
+    if limit - load64(m + 8 * w.M_RETIRED) > _MANY:
+        store64(p + 8 * w.P_LIMIT, limit)
+        store64(m + 8 * w.M_BUDGET, min(load64(m + 8 * w.M_BUDGET), limit))
     store64(p + 8 * w.P_TAKEN, retired)
     store64(p + 8 * w.P_NESTED, nested + 1)
     if nested + 1 == w.NESTED_SUSPECT:

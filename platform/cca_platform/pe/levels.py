@@ -5,7 +5,7 @@ The functions that are methods of :class:`cca_platform.pe.pe.Pe` are documented 
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cca_arch.sysregs import Ec, Hcr, encodings, syndrome
+from cca_arch.sysregs import Ec, Esr, Hcr, encodings, syndrome
 from cca_arch.types import SecurityState
 from cca_platform.engine import hooks, registers
 from cca_platform.errors import MachineStopped
@@ -36,6 +36,8 @@ _NO_FAR: Final = -(1 << 63)
 _HCR_TGE: Final = Hcr.tge.mask
 _ROOT: Final = int(SecurityState.ROOT)
 _SECURE: Final = int(SecurityState.SECURE)
+_EC, _EC_LOW = Esr.ec.mask, Esr.ec.low
+_ABORTS: Final = (Ec.INSTRUCTION_ABORT, Ec.DATA_ABORT)
 
 
 def _signed(far: int | None) -> int:
@@ -119,7 +121,6 @@ def eret(pe: "Pe", security: SecurityState, el: int) -> None:
         if pe.reloaded:
             registers.select_sp(pe.address)
         pe.fruitless, pe.stuck = 0, False
-        pe.words[w.P_NESTED] = 0
 
 
 def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0, hpfar: int = 0) -> None:
@@ -145,6 +146,8 @@ def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | N
     if target == 1 and pe.words[w.P_HCR] & _HCR_TGE and pe.security != _SECURE:
         target = 2
     if target == 3 or (pe.security, target) in pe.programs:
+        if (esr & _EC) >> _EC_LOW not in _ABORTS:  # those come with exceptions without end, too: of a stack that moves
+            pe.words[w.P_NESTED] = 0
         take_program(pe, _ROOT if target == 3 else pe.security, target, esr, far or 0, hpfar or 0)
         return
     elr, spsr = pe.elr, pe.spsr
