@@ -29,6 +29,12 @@ _UID_OWNERS: Final = tuple(
 )
 _UNMAPPED: Final = ("abort", "raz")
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
+_ROWS: Final = ("dram", "region", "device", "nonvolatile")
+_TABLES: Final = ("gic", "pe", "boot", "psci", "smccc")
+_TEXTS: Final = ("name", "kind", "unmapped", "rmm_console")
+_NUMBERS: Final = (
+    "base", "size", "irq", "distributor", "redistributors", "spis", "counter_hz", "pa_bits", "pps_bits", "ns_entry",
+)  # fmt: skip
 
 
 class Bank(Struct, frozen=True):
@@ -133,6 +139,7 @@ class Board:
     @classmethod
     def parse(cls, data: dict[str, Any], name: str) -> "Board":
         """Build a board from parsed TOML; raises ValueError if banks or regions are inconsistent."""
+        _check_types(data)
         board = cls(
             name=data.get("name", name),
             banks=tuple(Bank(item["base"], item["size"]) for item in data["dram"]),
@@ -184,6 +191,8 @@ class Board:
         if not self.pes or len(affinities) < len(self.pes):
             given = ", ".join(map(hex, self.pes)) or "none"
             raise ValueError(f"mpidrs must name each PE by an affinity of its own, not {given}")
+        if self.counter_hz < 1:
+            raise ValueError(f"counter_hz must be at least 1, not {self.counter_hz}")
         per_tick: object = self.instructions_per_tick
         if not isinstance(per_tick, int) or not 1 <= per_tick <= _MOST_PER_TICK:
             raise ValueError(f"instructions_per_tick must be a number from 1 to {_MOST_PER_TICK}, not {per_tick!r}")
@@ -261,6 +270,27 @@ def _with_base(data: dict[str, Any]) -> dict[str, Any]:
     added = {key: [*base.get(key, ()), *rows] for key, rows in data.items() if isinstance(rows, list)}
     merged = {key: base.get(key, {}) | table for key, table in data.items() if isinstance(table, dict)}
     return {**base, **data, **added, **merged}
+
+
+def _check_types(data: Mapping[str, Any]) -> None:
+    """Check that the keys of a board have values of their types; those of a device's kind are its own matter."""
+    for name in _ROWS:
+        rows = data.get(name, [])
+        if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+            raise ValueError(f"{name} must be rows ([[{name}]]), not {rows!r}")
+    for name in _TABLES:
+        if not isinstance(data.get(name, {}), Mapping):
+            raise ValueError(f"{name} must be a table ([{name}]), not {data[name]!r}")
+    tables = [data.get(name, {}) for name in _TABLES]
+    for table in (data, *tables, *(row for name in _ROWS for row in data.get(name, []))):
+        for key, value in table.items():
+            if key in _TEXTS and not isinstance(value, str):
+                raise ValueError(f"{key} must be text, not {value!r}")
+            if key in _NUMBERS and type(value) is not int:
+                raise ValueError(f"{key} must be a whole number, not {value!r}")
+    mpidrs = data["pe"]["mpidrs"]
+    if not isinstance(mpidrs, list) or not all(type(mpidr) is int for mpidr in mpidrs):
+        raise ValueError(f"mpidrs must be a list of numbers, not {mpidrs!r}")
 
 
 def _device(row: Mapping[str, Any]) -> DeviceRow:

@@ -120,7 +120,6 @@ class TestForeignText:
 
 class TestFiles:
     @pytest.mark.parametrize("board", ["board-0", "board-1", "board-2"])
-    @pytest.mark.xfail(strict=True, raises=TypeError, reason="a board file has no types")
     def test_types_of_a_board(self, board: str, capfd: pytest.CaptureFixture[str]) -> None:
         """A board file with a value of another type is one line on stderr and status 2."""
         assert main(["run", "hello", "--board", str(HERE / f"{board}.toml")]) == 2

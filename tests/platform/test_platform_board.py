@@ -129,6 +129,7 @@ class TestParse:
             ({"boot": {"ns_entry": 0, "rmm_console": "uart9"}}, "rmm_console must be .* a device .*, not 'uart9'"),
             ({"pe": _PE | {"instructions_per_tick": 0}}, "instructions_per_tick must be a number from 1 to .*, not 0"),
             ({"pe": _PE | {"instructions_per_tick": 2.5}}, "instructions_per_tick must be a number .*, not 2.5"),
+            ({"pe": _PE | {"counter_hz": 0}}, "counter_hz must be at least 1, not 0"),
             ({"gic": {"distributor": 0, "redistributors": 0x2_0000, "spis": 33}}, "must be a multiple of 32"),
             ({"gic": {"distributor": 0, "redistributors": 0x8000, "spis": 32}}, "must not overlap"),
         ],
@@ -137,6 +138,23 @@ class TestParse:
         """A board that cannot be is refused."""
         with pytest.raises(ValueError, match=message):
             _parse(change)
+
+    @pytest.mark.parametrize("value", [[1], {"a": 1}, True, 1.5, "x", 7], ids=repr)
+    def test_types(self, value: Any) -> None:
+        """A key that has a value of another type is refused by its name, in whatever table it is."""
+        data = tomllib.loads(_BOARD)
+        tables = [(data, key) for key in data]
+        for table in data.values():
+            tables += [(part, key) for part in (table if isinstance(table, list) else [table]) for key in part]
+        for table, key in tables:
+            before = table[key]
+            if (isinstance(before, type(value)) and not isinstance(value, bool)) or key in ("pas", "colour"):
+                continue
+            table[key] = value
+            if (key, value) != ("mpidrs", [1]):
+                with pytest.raises(ValueError, match=f"^{key} must be"):
+                    Board.parse(data, "test")
+            table[key] = before
 
     @pytest.mark.parametrize(
         ("change", "message"),
