@@ -56,7 +56,7 @@ UNMODELLED: Final = (
 """A row for each gap that software can ask for by a control register."""
 
 ELSEWHERE: Final = (
-    ("unaligned accesses to DRAM while the MMU is off", "no alignment fault, though the memory is Device",
+    ("unaligned accesses and DC ZVA to DRAM while the MMU is off", "no alignment fault, though the memory is Device",
      _EACH_ACCESS),
     ("LDAR, STLR, LDAPR and their kind", "are checked for alignment only while a PE has met no more than 64 of them",
      "each needs a hook, and a kernel has thousands"),

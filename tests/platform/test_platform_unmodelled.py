@@ -405,6 +405,20 @@ class TestList:
         mapped(bench)
         assert bench.run(f"mov x20, #0; {stage1(2)} {setup} {code}; smc #0", el=2, x2=DATA)[20] == 0
 
+    def test_debug(self, lab: Lab) -> None:
+        """Registers of debug keep what they are told, and no watchpoint or step comes of it, as their rows say."""
+        listed = {(gap.register, field) for gap in UNMODELLED if gap.register not in LAYOUTS for field in gap.fields}
+        assert listed == {("MDSCR_EL1", "ss"), ("DBGWCR<n>_EL1", "e")}
+        bench = lab.bench()
+        bench.vectors()
+        code = (
+            f"{load('x2', DATA)}; msr dbgwvr0_el1, x2; {load('x3', 0x1FFF)}; msr dbgwcr0_el1, x3; mrs x4, dbgwcr0_el1; "
+            f"{load('x5', 1 << 15 | 1 << 13 | 1)}; msr mdscr_el1, x5; mrs x6, mdscr_el1; mov x20, #0; isb; "
+            "msr daifclr, #8; ldr x7, [x2]; str x7, [x2]; nop; smc #0"
+        )
+        x = bench.run(code, el=1)
+        assert (x[4], x[6], x[20]) == (0x1FFF, 1 << 15 | 1 << 13 | 1, 0)
+
     def test_what_el3_sets(self) -> None:
         """SCR_EL3, which only the monitor in Python writes, has no bit that does nothing."""
         machine = Machine(Board.load("fvp"), cpu="max")
