@@ -53,7 +53,11 @@ class TestExit:
         assert (exit.exit_reason, exit.esr) == (RecExitReason.SERROR, SERROR)
         assert reported(realm.enter())[0] == 7
 
-    @pytest.mark.parametrize("bad", [iss(Aet.UNCONTAINABLE), 1 << 24 | 5], ids=["uncontainable", "implementation"])
+    @pytest.mark.parametrize(
+        "bad",
+        [iss(Aet.UNCONTAINABLE), 1 << 24 | 5, 4 << 10 | 0x11, 5 << 10 | 0x11, 7 << 10 | 0x11],
+        ids=["uncontainable", "implementation", *("reserved",) * 3],
+    )
     def test_fatal(self, own_host: Host, bad: int) -> None:
         """An error that may have reached the RMM itself ends the machine, with a reason."""
         realm = Realm(own_host)

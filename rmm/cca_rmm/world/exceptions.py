@@ -33,6 +33,7 @@ _ISS: Final = Esr.iss.mask
 _EXTERNAL: Final = frozenset({Fsc.EXTERNAL, *range(Fsc.EXTERNAL_WALK - 1, Fsc.EXTERNAL_WALK + 4)})
 """Fault status codes of an external abort: of the access, and of a table walk from level -1 on."""
 _BROKEN: Final = (Aet.UNRECOVERABLE, Aet.RECOVERABLE)
+_CONTAINED: Final = (*_BROKEN, Aet.RESTARTABLE, Aet.CORRECTED)
 _READ: Final = SysregEsr.direction.mask
 _WFE: Final = int(WfxEsr.make(ti=1))
 _WFX_VIEW: Final = _EC | _WFE
@@ -105,12 +106,12 @@ def serror(rmm: Core, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
 
     If the error is uncontained, the RMM's own state may be corrupt, and the RMM stops.
     """
-    found = SErrorEsr(esr)
+    found, aet = SErrorEsr(esr), (esr & SErrorEsr.aet.mask) >> SErrorEsr.aet.low  # which may be a reserved value
     asynchronous = found.dfsc == Fsc.ASYNCHRONOUS
-    if found.ids or (asynchronous and found.aet == Aet.UNCONTAINABLE):
+    if found.ids or (asynchronous and aet not in _CONTAINED):
         pe.machine.stop(f"RMM panic: an SError that is not contained, ESR {esr:#x}, on PE {pe.index}")
         return
-    broken = asynchronous and found.aet in _BROKEN
+    broken = asynchronous and aet in _BROKEN
     state = {"serror": SERROR | esr & _ISS} if broken else None
     leave(rmm, pe, RecExitReason.SERROR, esr=esr & SERROR_VIEW, state=state)
 
