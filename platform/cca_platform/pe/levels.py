@@ -120,6 +120,8 @@ def eret(pe: "Pe", security: SecurityState, el: int) -> None:
         pe.on = True
         if pe.reloaded:
             registers.select_sp(pe.address)
+        if pe.stuck:  # what took exceptions without end was left for good: another starts here
+            pe.words[w.P_NESTED] = 0
         pe.fruitless, pe.stuck = 0, False
 
 
