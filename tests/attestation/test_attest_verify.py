@@ -354,6 +354,12 @@ class TestColours:
             assert shown in stream.getvalue().splitlines()[-1]
 
 
+def named(report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The claims of both halves by their names."""
+    assert report.platform is not None and report.realm is not None
+    return dict(report.platform), dict(report.realm)
+
+
 class TestGarbage:
     """Nothing makes the verifier fail in another way than by saying why."""
 
@@ -370,18 +376,29 @@ class TestGarbage:
 
     @given(value=CBOR, name=st.sampled_from(["platform", "realm"]), claim=st.data())
     def test_claims(self, value: Any, name: str, claim: st.DataObject) -> None:
-        """Random values of a claim, known or not, rightly signed."""
+        """Random values of a claim, rightly signed: a known one keeps its type, an unknown one changes nothing."""
         token = good()
-        token[name][claim.draw(st.sampled_from(sorted(token[name])) | KEYS_OF_MAPS)] = value
-        told(seal(token))
+        key = claim.draw(st.sampled_from(sorted(token[name])) | KEYS_OF_MAPS)
+        known, kind = key in token[name], type(token[name].get(key))
+        token[name][key] = value
+        report = told(seal(token))
+        if known and type(value) is not kind:
+            assert not report.verified
+        if not known:
+            assert report.verified and named(report) == named(told(seal(good())))
 
     @given(value=CBOR, field=KEYS_OF_MAPS, others=CBOR)
     def test_components(self, value: Any, field: Any, others: Any) -> None:
-        """Random fields of a component, and random components, rightly signed."""
+        """Random fields of a component, and random components, rightly signed: a component is a map with all it needs."""
         token = good()
-        token["platform"][2399][0][field] = value
+        first = token["platform"][2399][0]
+        wrong = field in first and type(value) is not type(first[field])
+        first[field] = value
+        assert not (wrong and told(seal(token)).verified)
         token["platform"][2399].append(others)
-        told(seal(token))
+        needed = {row.key for row in COMPONENT if row.mandatory}
+        complete = isinstance(others, dict) and needed <= others.keys()
+        assert complete or not told(seal(token)).verified
 
     @given(value=CBOR, place=st.integers(0, 3), parameter=KEYS_OF_MAPS)
     def test_frames(self, value: Any, place: int, parameter: Any) -> None:
@@ -391,7 +408,8 @@ class TestGarbage:
             parts = cbor2.loads(halves[number]).value
             for part in (value, cbor2.dumps({1: -35, parameter: value})):
                 frame = cbor2.dumps(cbor2.CBORTag(18, [*parts[:place], part, *parts[place + 1 :]]))
-                told(cbor2.dumps(cbor2.CBORTag(399, {**halves, number: frame})))
+                report = told(cbor2.dumps(cbor2.CBORTag(399, {**halves, number: frame})))
+                assert not report.verified or part == parts[place] or place == 1  # the unprotected header is not signed
 
     @given(key=st.dictionaries(st.sampled_from([1, 2, 3, -1, -2, -3]), CBOR, max_size=6) | CBOR, raw=st.booleans())
     def test_keys(self, key: Any, raw: bool) -> None:
