@@ -389,7 +389,7 @@ class TestGarbage:
 
     @given(value=CBOR, field=KEYS_OF_MAPS, others=CBOR)
     def test_components(self, value: Any, field: Any, others: Any) -> None:
-        """Random fields of a component, and random components, rightly signed: a component is a map with all it needs."""
+        """Random fields of a component, and random components, rightly signed: one is a map with all it needs."""
         token = good()
         first = token["platform"][2399][0]
         wrong = field in first and type(value) is not type(first[field])
