@@ -206,8 +206,9 @@ class TestControl:
         straight, stepped = Rig(payload, 2), Rig(payload, 2)
         result = straight.finish()
         (first, *_) = (event for event in straight.events if event["event"] == "interrupt.take")
-        assert first["time"] > 50_000  # the slice is over, but the block is not
-        stepped.vmm.advance(max_insns=50_000 - 42 - before)
+        slice_ticks = straight.vmm.schedule.slice_ticks(straight.vmm.began)
+        assert first["time"] > straight.vmm.began + slice_ticks  # the slice is over, but the block is not
+        stepped.vmm.advance(max_insns=slice_ticks - 42 - before)
         for _ in range(before + 100):
             stepped.vmm.step()
         assert stepped.finish() == result

@@ -62,7 +62,18 @@ class TestSchedule:
 
     def test_slices(self, vcpus: list[Any], schedule: Schedule) -> None:
         """One alone is interrupted seldom."""
-        assert Schedule(vcpus[:1]).slice_ticks > 100 * schedule.slice_ticks
+        assert Schedule(vcpus[:1]).slice_ticks(0) > 100 * schedule.slice_ticks(0)
+
+    @pytest.mark.parametrize("length", [2, 7, 25, 50, 64, 100, 250])
+    def test_no_two_alike(self, schedule: Schedule, length: int) -> None:
+        """A loop of any such length meets the ends of slices everywhere, also where one slice follows the other."""
+        now, ends = 0, set()
+        for _ in range(20 * length):
+            ticks = schedule.slice_ticks(now)
+            assert 49_000 < ticks <= 50_000
+            ends.add(ticks % length)
+            now += ticks
+        assert ends == set(range(length))
 
     def test_saved(self, schedule: Schedule, vcpus: list[Any]) -> None:
         """The turn, the slice that has begun and who waits are saved state."""

@@ -232,7 +232,7 @@ class Run:
 
     def _slice(self) -> int:
         """The ticks of the next slice: at most what the remaining instructions take."""
-        ticks, limit = self.schedule.slice_ticks, self.options.max_insns
+        ticks, limit = self.schedule.slice_ticks(self.machine.clock.now), self.options.max_insns
         return ticks if limit is None else min(ticks, self.machine.clock.ticks(max(limit - self.spent, 1)))
 
     def _end_slice(self, pe: "Pe") -> None:
@@ -273,7 +273,7 @@ class Run:
         """Pass the turn on; while all vCPUs only do that, time passes as if each of them had used its slice."""
         schedule, clock = self.schedule, self.machine.clock
         if schedule.spin(vcpu):
-            due, slice_end = schedule.deadline(), clock.now + schedule.slice_ticks
+            due, slice_end = schedule.deadline(), clock.now + schedule.slice_ticks(clock.now)
             clock.skip_to(Ticks(slice_end if due is None else min(due, slice_end)))
             if schedule.hopeless:
                 self._idle_for_ever("event")
