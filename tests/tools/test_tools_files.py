@@ -9,7 +9,7 @@ import pytest
 from ns_code import OFF, assemble
 
 from cca_tools.cli import main
-from cca_tools.cli.files import replace
+from realmlab.files import replace
 from realmlab.payloads import find_payload
 
 Refused = Callable[..., None]

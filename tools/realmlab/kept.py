@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from cca_arch.types import GRANULE_SIZE, SecurityState
 from cca_platform.board import Bank
 from cca_platform.errors import GranuleProtectionFault, MachineError
 
+from .files import replace
 from .sizes import format_size
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class KeptFiles:
                 continue
             self._contents[path] = (bank, data)
             try:
-                _replace(path, data)
+                replace(path, data)
             except OSError as error:
                 lost = lost or f"nonvolatile memory must be kept in {str(path)!r} ({error.strerror}): check the path"
         if lost:
@@ -83,21 +83,3 @@ def _read(path: Path, size: int) -> bytes | None:
         what = f"{format_size(size)}, the size of its range, not {len(data)} bytes"
         raise MachineError(f"the file of nonvolatile memory {str(path)!r} must have {what}")
     return data
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Replace the contents of a file in one step; a link stays a link."""
-    target = Path(os.path.realpath(path))
-    new = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with open(new, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            os.chmod(new, target.stat().st_mode & 0o7777)
-        os.replace(new, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(new)
-        raise

@@ -24,7 +24,6 @@ __all__ = ["BUNDLE", "INTERRUPTED", "Interrupted", "app", "main"]
 BUNDLE = "realmlab-internal-error.json"
 """The file for the bundle of an internal error."""
 
-
 app = typer.Typer(
     name="realmlab",
     help="Run, trace and measure Realm payloads on the software stack of Arm CCA.",

@@ -7,9 +7,10 @@ from stat import S_ISREG
 from typing import Any
 
 from cca_platform.errors import MachineError
+from realmlab.files import special
 from realmlab.payloads import find_payload
 
-__all__ = ["named", "part", "replace"]
+__all__ = ["named", "part"]
 
 
 def named(values: Iterable[Any]) -> list[str]:
@@ -40,26 +41,11 @@ def part(inputs: Iterable[str], outputs: Mapping[str, Iterable[str]]) -> None:
     for option, paths in outputs.items():
         for path in paths:
             here = _identity(path) or Path(path).resolve()
-            if _special(path):
+            if special(path):
                 continue
             if here in taken:
                 raise MachineError(f"{option} must not be {path}, {taken[here]}: name another file")
             taken[here] = f"which {option} already writes"
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: what was there before stays until then. Raises OSError."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    if _special(path):
-        path.write_bytes(data)
-        return
-    try:
-        new.write_bytes(data)
-        if path.exists():
-            new.chmod(path.stat().st_mode & 0o7777)
-        new.replace(path.resolve())
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
@@ -69,8 +55,3 @@ def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return (found.st_dev, found.st_ino) if S_ISREG(found.st_mode) else None
-
-
-def _special(path: str | os.PathLike[str]) -> bool:
-    """A pipe, a terminal, /dev/null ..."""
-    return os.path.exists(path) and not os.path.isfile(path)

@@ -36,7 +36,8 @@ def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
     """
     from cca_host.kvmtool.analysis import analyse
     from cca_host.kvmtool.repair import repair
-    from cca_tools.cli.files import part, replace
+    from cca_tools.cli.files import part
+    from realmlab.files import replace
 
     if repaired is not None:
         part([str(path)], {"--repair": [str(repaired)]})
