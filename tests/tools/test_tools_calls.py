@@ -103,39 +103,6 @@ class TestRefused:
             result = machine.run_realm("hello", on_console=lambda data: attempt(refusals, machine.snapshot))
             assert result.status == 0 and refusals and "take it in a `hook`" in refusals[0]
 
-    @pytest.mark.skipif(sys.platform != "linux", reason="the size of the address space is read from /proc")
-    @pytest.mark.parametrize("what", ["nothing", "a Realm that waits", "a snapshot", "a failed call"])
-    def test_address_space(self, what: str) -> None:
-        """Its memory is given back at once, whatever it was doing, and not when the cyclic collector comes."""
-
-        def size() -> int:
-            lines = Path("/proc/self/status").read_text().splitlines()
-            return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmSize"))
-
-        def use() -> object:
-            """What stays in the user's hands."""
-            with Machine() as machine:
-                held: list[object] = [machine]
-                if what != "nothing":
-                    realm = machine.realm("hello")
-                    held += [realm, realm.step()]
-                if what == "a snapshot":
-                    held.append(machine.snapshot())
-                if what == "a failed call":
-                    with pytest.raises(MachineError) as failure:
-                        machine.realm("hello", memory="1M")
-                    held.append(failure)
-                return held
-
-        gc.disable()
-        try:
-            first = use()
-            before = size()
-            second = use()
-            assert size() < before + (1 << 30), (first, second)
-        finally:
-            gc.enable()
-
     def test_ns(self) -> None:
         """The same holds for Non-secure software."""
         refusals: list[str] = []
