@@ -67,7 +67,7 @@ def emulate(pe: "Pe", word: int) -> int:
     words = pe.words
     base = la.authentic(decoded, la.address(decoded, pe.x, words[w.P_SP], words[w.P_PC]), words[w.P_FAULT_VA])
     elements = list(la.elements(decoded, base))
-    vectors = {element.register: pe.engine.read_vector(element.register) for element in elements if element.fp}
+    vectors = {register: pe.engine.read_vector(register) for register in {one.register for one in elements if one.fp}}
     pages = {words[w.P_FAULT_VA] & _PAGE_BITS: _page(pe)}
     status = _refusal(pe, decoded, elements, pages)
     if status:
