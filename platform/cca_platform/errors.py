@@ -1,6 +1,7 @@
 """Errors: the user's mistakes, the end of a machine, and the two faults of a physical access."""
 
 from cca_arch.types import Access, Pas
+from cca_platform.printable import printable
 
 __all__ = [
     "BusError",
@@ -16,7 +17,14 @@ __all__ = [
 ]
 
 
-class MachineError(Exception):
+class _OneLine(Exception):
+    """Its message is one line that no terminal obeys, whatever it quotes: names in files, arguments, exceptions."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+class MachineError(_OneLine):
     """The user asked for something impossible; the message says how to fix it."""
 
 
@@ -28,7 +36,7 @@ class WrongValue(MachineError, ValueError):
     """An argument of the API has a value that cannot be."""
 
 
-class MachineStopped(Exception):
+class MachineStopped(_OneLine):
     """The machine was powered off or reset; the message is the reason."""
 
 
@@ -36,7 +44,7 @@ class InstructionLimit(Exception):
     """A run has reached its limit of instructions."""
 
 
-class InternalError(Exception):
+class InternalError(_OneLine):
     """The model failed, which no software on it may cause. ``bundle`` is JSON for a bug report."""
 
     def __init__(self, what: str, bundle: bytes) -> None:

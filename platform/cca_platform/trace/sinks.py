@@ -1,21 +1,30 @@
 """Trace sinks: a JSON Lines file, a terminal, a list, a counter."""
 
 import contextlib
+import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import msgspec
 
 from cca_platform.errors import MachineError
+from cca_platform.printable import printable, visible_json
+from cca_platform.printer import Styled, colourful, joined
 from cca_platform.trace.trace import Record
 
 __all__ = ["Console", "Counts", "JsonLines", "Listing", "render"]
 
 
+def _visible(text: str) -> bytes:
+    return visible_json(text).encode()
+
+
 class JsonLines:
     """A file with one JSON object per line. Each record is in the file at once, so a killed run loses nothing.
+
+    What a terminal would obey is escaped, so that a trace can be looked at with any tool.
 
     Raises MachineError if the file cannot be opened. If the file cannot be written any further (disk full), the run
     continues: the file keeps every complete line up to that point, and ``close`` reports the error.
@@ -40,7 +49,13 @@ class JsonLines:
         if self._failed is not None:
             return
         line = self._line
-        self._encode(record, line)
+        try:
+            self._encode(record, line)
+        except UnicodeEncodeError:  # a name that is not UTF-8
+            line[:] = _visible(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        else:
+            if not line.isascii() or b"\x7f" in line:
+                line[:] = _visible(line.decode())
         line += b"\n"
         try:
             done = os.write(self._fd, line)
@@ -98,9 +113,7 @@ class Counts:
         """Do nothing: the counts stay available."""
 
 
-_RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
-_COLOURS = {"ns": "\x1b[32m", "realm": "\x1b[35m", "root": "\x1b[31m", "secure": "\x1b[34m"}
-_FAULT = "\x1b[31m"
+_COLOURS: Final = {"ns": "green", "realm": "magenta", "root": "red", "secure": "blue"}
 
 
 def _text(value: Any) -> str:
@@ -110,22 +123,30 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + " ".join(f"{_text(key)}={_text(item)}" for key, item in value.items()) + "}"
     text = str(value)
-    plain = text.isprintable() and text and " " not in text
-    return text if plain else repr(text)
+    plain = printable(text) == text and text and " " not in text
+    return text if plain else printable(repr(text))
 
 
-def render(record: Record, colour: bool = False) -> str:
-    """Format a record as one line: time, PE, world and level, event, fields."""
+def _pieces(record: Record, note: str = "") -> list[Styled]:
+    """A record in pieces: time, PE, world and level, event, fields, and what there is to say of it."""
     fields = dict(record)
     _, time, pe, world, el, event = (fields.pop(key, None) for key in ("seq", "time", "pe", "world", "el", "event"))
     time, event = ("-" if value is None else _text(value) for value in (time, event))
     place = "-" if pe is None else f"{_text(pe)} {_text(world)} EL{_text(el)}"
     words = " ".join(f"{_text(key)}={_text(value)}" for key, value in fields.items())
-    if not colour:
-        return f"{time:>12} {place:<12} {event:<18} {words}".rstrip()
-    tint = _COLOURS.get(str(world), "")
-    name = _FAULT if str(event).startswith("fault.") else _BOLD
-    return f"{_DIM}{time:>12}{_RESET} {tint}{place:<12}{_RESET} {name}{event:<18}{_RESET} {words}".rstrip()
+    return [
+        Styled(f"{time:>12}", "dim"),
+        Styled(f"{place:<12}", _COLOURS.get(str(world), "")),
+        Styled(f"{event:<18}" if words or note else event, "red" if event.startswith("fault.") else "bold"),
+        *([Styled(words)] if words else ()),
+        *([Styled(f" # {note}", "dim")] if note else ()),
+    ]
+
+
+def render(record: Record, colour: bool = False, note: str = "") -> str:
+    """Format a record as one line, with what there is to say of it."""
+    first, *others = _pieces(record, note)
+    return joined([first, *(piece for other in others for piece in (" ", other))], colour)
 
 
 class Console:
@@ -136,16 +157,15 @@ class Console:
 
     def __init__(self, stream: TextIO, colour: bool | None = None) -> None:
         self.stream = stream
-        self.colour = stream.isatty() and "NO_COLOR" not in os.environ if colour is None else colour
+        self.colour = colourful(stream) if colour is None else colour
         self.gone = False
         self._failed: OSError | None = None
 
     def write(self, record: Record, note: str = "") -> None:
         """Print a record, and what there is to say of it."""
         if self._failed is None and not self.gone:
-            tail = f"  {_DIM}# {note}{_RESET}" if note and self.colour else f"  # {note}" if note else ""
             try:
-                self.stream.write(render(record, self.colour) + tail + "\n")
+                self.stream.write(render(record, self.colour, note) + "\n")
             except BrokenPipeError:
                 self.gone = True
             except OSError as error:

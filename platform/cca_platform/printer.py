@@ -1,0 +1,162 @@
+"""The door through which text goes to a terminal, a pipe or a file that people read.
+
+Everything that a :class:`Printer` gets is text of strangers unless it is its own: it is shown by
+:func:`~cca_platform.printable.printable`, with no markup in it. Only a :class:`Styled` piece has a look, and only the
+printer makes the escape sequences for it. A new line begins where a call says so, nowhere else.
+"""
+
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, TextIO
+
+from cca_platform.printable import json_text, printable
+
+__all__ = ["Piece", "Printer", "Styled", "colourful", "joined"]
+
+_RESET: Final = "\x1b[0m"
+_STYLES: Final = {
+    "bold": "\x1b[1m",
+    "dim": "\x1b[2m",
+    "red": "\x1b[31m",
+    "green": "\x1b[32m",
+    "yellow": "\x1b[33m",
+    "blue": "\x1b[34m",
+    "magenta": "\x1b[35m",
+    "cyan": "\x1b[36m",
+    "bold red": "\x1b[1;31m",
+    "bold cyan": "\x1b[1;36m",
+}
+_DUMB: Final = ("", "dumb", "unknown")
+_COLUMNS: Final = 80  # of a terminal that does not tell
+_DIGITS: Final = 6  # of a width that can be
+_NARROW: Final = 16  # columns for the text of a row, below which it begins on a line of its own
+
+
+class Styled(NamedTuple):
+    """A piece of text and its look, one of ``bold``, ``dim``, a colour, ``bold red``, ``bold cyan``; "" is none."""
+
+    text: str
+    style: str = ""
+
+
+Piece = str | Styled
+"""What a line is made of."""
+
+
+def colourful(stream: TextIO) -> bool:
+    """True if what is written there may have colours: on a terminal, unless NO_COLOR or TERM say otherwise.
+
+    FORCE_COLOR asks for them elsewhere, too. Variables that are empty are not set (no-color.org).
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "") not in ("", "0"):
+        return True
+    return stream.isatty() and os.environ.get("TERM", "") not in _DUMB
+
+
+def _cells(text: str) -> int:
+    """The columns that printable text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+    )
+
+
+def _cell(piece: Piece) -> Styled:
+    return Styled(printable(piece)) if isinstance(piece, str) else Styled(printable(piece.text), piece.style)
+
+
+def joined(pieces: Iterable[Piece], colour: bool = False) -> str:
+    """A line made of pieces, with escape sequences for their looks if ``colour``."""
+    cells = map(_cell, pieces)
+    if not colour:
+        return "".join(cell.text for cell in cells)
+    return "".join(f"{_STYLES[style]}{text}{_RESET}" if style and text else text for text, style in cells)
+
+
+class Printer:
+    """Lines, rows and JSON on a stream; raises what the stream raises."""
+
+    def __init__(self, stream: TextIO, colour: bool | None = None) -> None:
+        self.stream = stream
+        self.colour = colourful(stream) if colour is None else colour
+
+    def line(self, *pieces: Piece) -> None:
+        """Print one line."""
+        self.stream.write(joined(pieces, self.colour) + "\n")
+
+    def text(self, text: str) -> None:
+        """Print text that may have several lines, each as a line."""
+        for one in text.removesuffix("\n").split("\n"):
+            self.line(one)
+
+    def rows(self, rows: Iterable[Sequence[Piece]]) -> None:
+        """Print a table: columns in line, two spaces between them.
+
+        On a terminal, the last column is folded at its edge; there the text begins on the next line if hardly any
+        room is left.
+        """
+        table = [[_cell(piece) for piece in row] for row in rows]
+        widths = [max(_cells(row[at].text) for row in table) for at in range(len(table[0]) - 1)] if table else []
+        indent, edge = sum(width + 2 for width in widths), self._width()
+        room = None if edge is None else edge - indent
+        for *heads, last in table:
+            padded = [
+                Styled(head.text + " " * (width + 2 - _cells(head.text)), head.style)
+                for head, width in zip(heads, widths, strict=True)
+            ]
+            if room is None or edge is None or _cells(last.text) <= room:
+                self._row(*padded, last)
+            elif room >= _NARROW:
+                first, *rest = _fold(last.text, room)
+                self._row(*padded, Styled(first, last.style))
+                for part in rest:
+                    self._row(Styled(" " * indent + part, last.style))
+            else:
+                self._row(*padded)
+                for part in _fold(last.text, edge):
+                    self._row(Styled(part, last.style))
+
+    def json(self, data: Any) -> None:
+        """Print ``data`` as JSON in ASCII, several lines."""
+        self.stream.write(json_text(data) + "\n")
+
+    def flush(self) -> None:
+        """Bring out what has been printed."""
+        self.stream.flush()
+
+    def _row(self, *pieces: Piece) -> None:
+        self.stream.write(joined(pieces, self.colour).rstrip() + "\n")
+
+    def _width(self) -> int | None:
+        """The columns of a terminal; None for what has no edge."""
+        if not self.stream.isatty():
+            return None
+        try:
+            columns = os.get_terminal_size(self.stream.fileno()).columns
+        except (OSError, ValueError):
+            columns = 0
+        wanted = os.environ.get("COLUMNS", "")
+        if wanted.isascii() and wanted.isdigit() and len(wanted) < _DIGITS and int(wanted):
+            return int(wanted)
+        return columns or _COLUMNS
+
+
+def _fold(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` columns, broken at spaces where there are any; one at least."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        joined = f"{line} {word}" if line else word
+        while _cells(joined) > width:
+            if line:
+                lines.append(line)
+                line, joined = "", word
+                continue
+            cut = next((at for at in range(1, len(joined)) if _cells(joined[: at + 1]) > width), len(joined))
+            lines.append(joined[:cut])
+            joined = joined[cut:]
+        line = joined
+    return [*lines, line] if line or not lines else lines
