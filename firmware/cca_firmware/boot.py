@@ -1,17 +1,19 @@
 """The boot of a machine, as TF-A boots with RME: BL1, BL2, BL31, the RMM on every PE, Non-secure software.
 
 Each stage is a separate program that hands plain data to the next. A Secure payload's start is code that runs on the
-machine; :func:`boot` runs the machine until Non-secure software takes over.
+machine; :func:`boot` runs the machine until Non-secure software takes over. If the machine pauses before, the boot is
+half done, and :func:`finish` goes on with it.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cca_arch.el3 import RMM_EL3_VERSION
 from cca_arch.sysregs import Ec, Esr
-from cca_arch.types import SecurityState
+from cca_arch.types import Instructions, SecurityState
 from cca_firmware.base.carveout import required_region
 from cca_firmware.base.errors import BootError
+from cca_firmware.base.limits import SECURE_INSNS
 from cca_firmware.bl1 import rom
 from cca_firmware.bl2 import load
 from cca_firmware.bl31.ns_entry import NsEntry
@@ -20,6 +22,7 @@ from cca_firmware.package.nsimage import Layout, NsImage, Part, lay_out
 from cca_firmware.package.package import component, package
 from cca_firmware.package.secure_image import flatten
 from cca_platform.errors import MachineStopped
+from cca_platform.halt import Halt
 from cca_platform.pe.hint import missing
 
 if TYPE_CHECKING:
@@ -27,10 +30,7 @@ if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Firmware", "boot"]
-
-_START_LIMIT: Final = 100_000_000
-"""The number of instructions within which a Secure payload must be ready on a PE."""
+__all__ = ["Firmware", "boot", "finish"]
 
 
 def boot(
@@ -47,8 +47,11 @@ def boot(
     fip: bytes | None = None,
     root_digest: bytes | None = None,
     rmm_el3: int = RMM_EL3_VERSION,
+    secure_insns: int = SECURE_INSNS,
 ) -> Firmware:
     """Boot ``machine`` from reset to Non-secure EL2; raises BootError if the chain of trust does not match an image.
+
+    If the machine pauses while the Secure payload starts, ``firmware.starting`` is not None: see :func:`finish`.
 
     ``rmm`` is the RMM as a program. Non-secure EL2 is either ``ns_program`` (Python; every PE is on) or ``ns_images``
     (see :func:`cca_firmware.package.nsimage.lay_out`; the primary PE is ready to run at ``ns_entry`` or at the images'
@@ -57,6 +60,7 @@ def boot(
     an ELF file or raw bytes (see :mod:`cca_arch.tsp`), started on each PE before Non-secure software. ``fip`` is the
     package to boot from and ``root_digest`` the hash in BL1's ROM; both default to those of the given programs.
     ``rmm_el3`` is the version of the RMM-EL3 interface that BL31 is built for, if the RMM needs one other than 0.4.
+    ``secure_insns`` are the instructions that the Secure payload has on each PE until it is ready.
     """
     ns = [*ns_images] if ns_image is None else [NsImage(ns_image), *ns_images]
     if (ns_program is None) == (not ns):
@@ -75,23 +79,38 @@ def boot(
         machine.install(SecurityState.NON_SECURE, 2, ns_program)
     firmware = Firmware(machine, bl2, NsEntry(ns_el, bool(ns)), rmm_el3, ns_x0)
     firmware.start()
-    _drive(firmware)
+    finish(machine, firmware, secure_insns)
     return firmware
 
 
-def _drive(firmware: Firmware) -> None:
-    """Run the Secure payload's start, the only code of the boot; raises BootError if it does not become ready."""
+def finish(machine: "Machine", firmware: Firmware, secure_insns: int = SECURE_INSNS) -> bool:
+    """Run the Secure payload's start, the only code of a boot, to its end; returns False if the machine pauses before.
+
+    Raises BootError if the payload does not become ready. Pauses do not change what it may use: the instructions that
+    each PE has retired since its reset are its start.
+    """
     while (pe := firmware.starting) is not None:
+        if machine.stopped is not None and machine.halt is Halt.PAUSED:
+            return False
+        left = secure_insns - pe.retired
+        if left <= 0:
+            raise BootError(
+                f"the Secure payload used {secure_insns} instructions on PE {pe.index} and has not returned: "
+                f"{_state(pe)}, or give it more with `secure_insns`"
+            )
         try:
-            pe.step()
+            pe.step(limit=Instructions(pe.clock.retired + left))
         except MachineStopped as stopped:
             raise BootError(f"the Secure payload must become ready on PE {pe.index}, not end with {stopped}") from None
-        if pe is firmware.starting and (pe.waiting or pe.retired > _START_LIMIT):
-            raise BootError(
-                f"the Secure payload must become ready on PE {pe.index} within {_START_LIMIT} instructions "
-                f"and without waiting, not be at {pe.elr:#x}{_exception(pe)}; "
-                + "; ".join(filter(None, (missing([pe]), "see cca_arch/tsp.py for how it says so")))
-            )
+        if pe is firmware.starting and pe.waiting:
+            raise BootError(f"the Secure payload must become ready on PE {pe.index} without waiting: {_state(pe)}")
+    return True
+
+
+def _state(pe: "Pe") -> str:
+    """Where the payload is, why, and what it should do."""
+    place = f"it is at {pe.elr:#x}{_exception(pe)}"
+    return "; ".join(filter(None, (place, missing([pe]), "see cca_arch/tsp.py for how it says that it is ready")))
 
 
 def _exception(pe: "Pe") -> str:

@@ -9,6 +9,7 @@ __all__ = [
     "GranuleProtectionFault",
     "InstructionLimit",
     "InternalError",
+    "LimitReached",
     "MachineError",
     "MachineStopped",
     "StateError",
@@ -26,6 +27,10 @@ class _OneLine(Exception):
 
 class MachineError(_OneLine):
     """The user asked for something impossible; the message says how to fix it."""
+
+
+class LimitReached(MachineError):
+    """A limit of the user was reached before there was a run that could tell."""
 
 
 class WrongType(MachineError, TypeError):

@@ -51,7 +51,7 @@ class TestEnds:
         """An endless loop ends at the instruction limit, exactly, and the Realm is destroyed."""
         result = run(code.loop(), max_insns=10_000)
         assert (result.status, result.reason) == (4, "limit")
-        assert result.message == "the limit of 10000 instructions is reached"
+        assert result.message == "the limit of 10000 instructions is reached in the run"
         assert result.instructions == 10_000
 
     def test_idle(self, code, run):

@@ -13,7 +13,6 @@ import pytest
 from ns_code import FOREVER, OFF, RESET, UART0, assemble, constant, say
 from secure_code import payload
 
-from cca_firmware import boot
 from cca_tools.cli import main
 from realmlab.payloads import find_payload
 
@@ -109,14 +108,12 @@ class TestRun:
         image: Image,
         tmp_path: Path,
         ready: bool,
-        monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
         """UARTs are heard from the boot on: the last line of a Secure payload that dies is on stdout and in files."""
-        monkeypatch.setattr(boot, "_START_LIMIT", 50_000)
         code, log, secure = image(say("NS\n") + OFF), tmp_path / "log.txt", tmp_path / "secure.bin"
         secure.write_bytes(payload(start=say("Secure\n") + ("" if ready else ".word 0;")))
-        options = ["--secure", str(secure), "--uart", str(log), "--expect", "^Secure$"]
+        options = ["--secure", str(secure), "--secure-insns", "50000", "--uart", str(log), "--expect", "^Secure$"]
         assert ns(code, "-q", *options) == (0 if ready else 2)
         out, err = capfd.readouterr()
         assert out == log.read_text() == ("Secure\nNS\n" if ready else "Secure\n")

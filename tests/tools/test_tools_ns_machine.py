@@ -98,7 +98,8 @@ class TestEnds:
         """The limit counts the instructions of all PEs, and the message says where they are."""
         result = run(FOREVER, max_insns=100_000)
         assert (result.status, result.reason) == (4, "limit") and 100_000 <= result.instructions < 100_100
-        assert result.message == "limit of 100000 instructions is reached: PE 0 is at 0x88000000 in non-secure EL2"
+        reached = "limit of 100000 instructions is reached in the run"
+        assert result.message == f"{reached}: PE 0 is at 0x88000000 in non-secure EL2"
 
     def test_limit_of_exceptions(self) -> None:
         """The limit counts an exception as an instruction, for it costs the host more than that."""

@@ -41,7 +41,10 @@ class TestLimits:
     @pytest.mark.parametrize("run", RUNS.values(), ids=list(RUNS))
     @pytest.mark.parametrize(
         ("option", "message"),
-        [("timeout", "0.3 s of wall time are over"), ("silence", "no console has sent anything for 0.3 s")],
+        [
+            ("timeout", "0.3 s of wall time are over in the run"),
+            ("silence", "no console has sent anything for 0.3 s in the run"),
+        ],
     )
     def test_endless(self, run: Callable[..., Any], option: str, message: str) -> None:
         """Code without end: status 4, and the message says which limit it was."""
@@ -69,16 +72,17 @@ class TestLimits:
         """The next run goes on, with limits of its own."""
         with NsMachine(NsImage(assemble(FOREVER))) as machine:
             assert machine.run(timeout=0.2).reason == "limit"
-            assert machine.run(max_insns=1000).message.startswith("limit of 1000 instructions")
+            assert machine.run(max_insns=1000).message.startswith("limit of 1000 instructions is reached in the run: ")
             assert machine.run(timeout=0.2).message.startswith("0.2 s")
 
     def test_live_realm(self) -> None:
         """A live Realm pauses there, and goes on."""
         with realmlab.Machine() as machine, machine.realm("spin") as live:
             first = live.run(timeout=0.2)
-            assert (first.reason, first.status, first.message) == ("limit", None, "0.2 s of wall time are over")
-            assert live.run(max_insns=1000).message == ""
-            assert live.run(silence=0.2).message == "no console has sent anything for 0.2 s"
+            assert (first.reason, first.status) == ("limit", None)
+            assert first.message == "0.2 s of wall time are over in the run"
+            assert live.run(max_insns=1000).message == "the limit of 1000 instructions is reached in the run"
+            assert live.run(silence=0.2).message == "no console has sent anything for 0.2 s in the run"
 
     @pytest.mark.parametrize("world", ["realm", "ns-el2"])
     def test_command(self, world: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -112,7 +112,7 @@ class Consoles:
     """The UARTs of a machine by name, in board order. ``sent`` is their output since :meth:`start`.
 
     ``seen()`` is called once a run can end because it has seen what it looks for; ``always(uart, bytes)`` gets all
-    output. What the boot shows, before any run, belongs to the first run.
+    output, and ``heard()`` is called for it. What the boot shows, before any run, belongs to the first run.
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class Consoles:
     ) -> None:
         self._seen = seen
         self._always = always
+        self.heard: Callable[[], object] = lambda: None
         self._early: list[tuple[str, str]] | None = []
         self._trace = platform.trace
         self.uarts = {name: device for name, device in platform.bus.devices.items() if isinstance(device, Pl011)}
@@ -190,6 +191,7 @@ class Consoles:
         line, sent, unread = self._lines[name], self.sent[name], self.unread[name]
 
         def listen(data: bytes) -> None:
+            self.heard()
             sent.extend(data)
             unread.extend(data)
             expected = self._expected.get(name)

@@ -81,16 +81,14 @@ class Machine(Session):
         timeout, silence = given.pop("timeout"), given.pop("silence")
         realm = self._realm(payload, given)
         vmm = realm._vmm
-        with (
-            self._calls.call("run_realm"),
-            interruptible(vmm.interrupt),
-            self._running(realm) as hooks,
-            realm._within(timeout, silence) as wall,
-        ):
+        with self._calls.call("run_realm"), interruptible(vmm.interrupt), self._running(realm) as hooks:
             try:
-                vmm.build()
+                with realm._within(timeout, None, "the build of the Realm") as wall:
+                    vmm.build()
                 self._add(realm)
-                realm._go(hooks)
+                if not wall.text:
+                    with realm._within(timeout, silence) as wall:
+                        realm._go(hooks)
                 if wall.text:
                     vmm.over(EXIT_LIMIT, RunReason.LIMIT, wall.text)
             except RmiError as error:

@@ -4,16 +4,17 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Unpack
 
-from cca_firmware.boot import Firmware, boot
+from cca_firmware.base.errors import BootError
+from cca_firmware.boot import Firmware, boot, finish
 from cca_firmware.package.nsimage import NsImage
 from cca_platform.board import Bank, Board
 from cca_platform.devices.pl011 import Pl011
-from cca_platform.errors import InstructionLimit, MachineError, MachineStopped
+from cca_platform.errors import InstructionLimit, LimitReached, MachineError, MachineStopped
 from cca_platform.halt import Halt
 from cca_platform.pe.hint import missing
 from cca_platform.trace.events import RunStart, RunStop
@@ -27,14 +28,14 @@ from .devicetree import place, tree
 from .images import load_bias, parse_image
 from .kept import KeptFiles
 from .options import BOARD, NsMachineOptions, NsRunOptions, RunOptions, read, takes
-from .results import End, NsResult, Reason, judge
+from .results import End, NsResult, Reason, judge, where
 from .session import Session
 from .wall import WallLimits
 
 __all__ = ["NsMachine"]
 
-_NO_WALL = WallLimits(None, None, lambda: None)
 _RESETS = 16  # in a run that waits for a string
+_RUN, _SECURE = "the run", "the start of the Secure payload"
 
 Image = str | os.PathLike[str] | NsImage
 
@@ -47,8 +48,9 @@ class NsMachine(Session):
     the entry point of the first ELF file, else the first raw image. Code that starts at EL1 has no EL2 above it.
     ``nonvolatile`` are ranges of DRAM: (base, size), or ``BASE:SIZE`` with units; with a file, (base, size, file) or
     ``BASE:SIZE=FILE``, they begin with its contents, and :meth:`close` writes them back. ``dtb`` is a device tree in a
-    file, or ``"auto"`` for one of the board; X0 points to it. Raises MachineError, which says what is wrong and how to
-    fix it.
+    file, or ``"auto"`` for one of the board; X0 points to it. ``timeout`` and ``silence`` limit the start of a Secure
+    payload here, ``secure_insns`` also those after a reset; a run has limits of its own. Raises MachineError, which says
+    what is wrong and how to fix it.
 
     ::
 
@@ -73,6 +75,7 @@ class NsMachine(Session):
         if not self._images:
             raise MachineError("there must be an image to run, not none")
         self._boot: dict[str, Any] = {"ns_images": self._images, "ns_entry": given["entry"], "ns_el": given["el"]}
+        self._boot["secure_insns"] = given["secure_insns"]
         if given["secure"] is not None:
             secure = _image("secure", given["secure"], "secure")
             if secure.address is not None:
@@ -82,15 +85,20 @@ class NsMachine(Session):
         super().__init__(board, given)
         kept = [Bank(base, size) for base, size, _ in given["nonvolatile"]]
         self._why: Reason | None = None
-        self._wall = _NO_WALL
+        self._wall = WallLimits(None, None, lambda: None)
         tell = given["on_output"]
         self._consoles = Consoles(self.platform, self._seen, None if tell is None else self._calls.guarded(tell))
+        self._consoles.heard = self._heard
         try:
             self.platform.nonvolatile = (*self.platform.board.nonvolatile, *kept)
             if given["dtb"] is not None:
                 self._give_tree(given["dtb"])
             self._kept.load(self.platform.memory)
-            self._start()
+            with self._within(given["timeout"], given["silence"], _SECURE):
+                self._start()
+            if self.firmware.starting is not None:
+                raise LimitReached(f"{self._wall.text}: {where(self.platform)}")
+            self.platform.go_on()  # a limit that came too late
         except BaseException:
             self.close()
             raise
@@ -106,10 +114,11 @@ class NsMachine(Session):
         """Write nonvolatile memory that has changed to its files; raises MachineError if that fails."""
         self._kept.write(self.platform.memory)
 
-    def _start(self) -> None:
-        """Boot from reset."""
+    def _start(self, resets: Sequence[str] = ()) -> None:
+        """Boot from reset; the start of a Secure payload is half done if the machine pauses."""
         rmm = Rmm(self.platform)
-        self.firmware = boot(self.platform, rmm=rmm, **self._boot)
+        with self._booting(resets):
+            self.firmware = boot(self.platform, rmm=rmm, **self._boot)
         self.inspector = rmm.inspector
 
     @property
@@ -122,10 +131,12 @@ class NsMachine(Session):
         """Run until the software turns the system off, rebooting on each system reset, or until one of these ends.
 
         ``until``: a console line contains this string. ``reject``: a line matches one of these regular expressions;
-        ``expect`` are those that must appear by the end. ``max_insns``: the PEs retired this many instructions in all.
-        ``max_resets``: one reset more than this; with 0, a reset is a normal end. ``on_output(uart, bytes)`` gets what
-        the UARTs send, as they send it. The first run has what they sent in the boot, too. After ``until``, a
-        breakpoint or a limit, the next call resumes the run. ``timeout`` and ``silence`` are in seconds of wall time.
+        ``expect`` are those that must appear by the end. ``max_insns``: the PEs retired this many instructions in all,
+        apart from boots. ``max_resets``: one reset more than this; with 0, a reset is a normal end.
+        ``on_output(uart, bytes)`` gets what the UARTs send, as they send it. The first run has what they sent in the
+        boot, too. After ``until``, a breakpoint or a limit, the next call resumes the run. ``timeout`` and ``silence``
+        are in seconds of wall time, for the run and anew for each boot. Raises MachineError if a Secure payload does
+        not start after a reset.
         """
         given = read(NsRunOptions, options)
         max_insns, max_resets = given["max_insns"], given["max_resets"]
@@ -134,15 +145,8 @@ class NsMachine(Session):
         platform, consoles = self.platform, self._consoles
         self._calls.must_be_free("run")
         self._why = None
-        guarded = None if tell is None else self._calls.guarded(tell)
-        self._wall = wall = WallLimits(given["timeout"], given["silence"], lambda: self._pause(Reason.LIMIT))
-
-        def heard(uart: str, data: bytes) -> None:
-            wall.heard()
-            if guarded is not None:
-                guarded(uart, data)
-
-        consoles.start(watch, guarded if given["silence"] is None else heard)
+        wall = self._within(given["timeout"], given["silence"], _RUN)
+        consoles.start(watch, None if tell is None else self._calls.guarded(tell))
         if self.trace.on:
             names = " ".join(image.name for image in self._images)
             self.trace.emit(RunStart(board=platform.board.name, payload=names, clock=platform.clock.mode))
@@ -171,26 +175,54 @@ class NsMachine(Session):
 
     def _run(self, max_insns: int | None, max_resets: int) -> tuple[End, list[int], list[str]]:
         """Return (why the machine stopped or paused, instructions of each PE, resets)."""
-        platform, resets = self.platform, list[str]()
-        retired, taken = [0] * len(platform.pes), platform.clock.exceptions
+        platform, resets, wall = self.platform, list[str](), self._wall
+        retired, exceptions = [0] * len(platform.pes), 0
         while True:
-            before = [pe.retired for pe in platform.pes]
-            spent = sum(retired) + platform.clock.exceptions - taken
-            end = self._run_on(None if max_insns is None else max_insns - spent)
-            for index, pe in enumerate(platform.pes):
-                retired[index] += pe.retired - before[index]
+            end = self._boot_on(resets)
+            if self.firmware.starting is None:
+                before, taken = [pe.retired for pe in platform.pes], platform.clock.exceptions
+                end = self._run_on(None if max_insns is None else max_insns - sum(retired) - exceptions)
+                exceptions += platform.clock.exceptions - taken
+                for index, pe in enumerate(platform.pes):
+                    retired[index] += pe.retired - before[index]
             if end is None:
                 continue
             if end.reason is Reason.LIMIT:
-                reached = self._wall.text or f"limit of {max_insns} instructions is reached"
-                return end._replace(text=reached), retired, resets
+                reached = wall.text or f"limit of {max_insns} instructions is reached in {wall.phase}"
+                return end._replace(text=reached + self._starts()), retired, resets
             if end.reason is not Reason.SYSTEM_RESET:
                 return end, retired, resets
             resets.append(end.text.removeprefix("system reset").removeprefix(": "))
             if len(resets) > max_resets:
                 return end, retired, resets
             platform.reset(resets[-1])
-            self._start()
+            self._start(resets)
+            wall.phase = _after(_RUN, resets)
+
+    def _starts(self) -> str:
+        """What the Secure payload does in the run: it starts on the PEs that the software has turned on."""
+        secure, booting = self.firmware.secure, self.firmware.starting is not None
+        if secure is None or booting:
+            return ""
+        starting = " and ".join(f"PE {pe.index}" for pe in self.platform.pes if secure.start.on(pe))
+        return f", while the Secure payload starts on {starting}" if starting else ""
+
+    def _boot_on(self, resets: Sequence[str]) -> End | None:
+        """Go on with a boot that has paused; returns why it paused again."""
+        if self.firmware.starting is None:
+            return None
+        with self._booting(resets):
+            booted = finish(self.platform, self.firmware, self._boot["secure_insns"])
+        return None if booted else self._paused(str(self.platform.stopped))
+
+    @contextmanager
+    def _booting(self, resets: Sequence[str]) -> Iterator[None]:
+        """A boot inside the block, which is a phase of its own and has its name in the messages."""
+        with self._wall.apart(_after(_SECURE, resets)):
+            try:
+                yield
+            except BootError as error:
+                raise BootError(_after(str(error), resets)) from None
 
     def _run_on(self, max_insns: int | None) -> End | None:
         """Run the machine; returns why it stopped, or None if a hook was reached and the run may go on."""
@@ -203,6 +235,11 @@ class NsMachine(Session):
             text = str(stopped)
         if text is None:
             return End(Reason.LIMIT, "limit")
+        return self._paused(text)
+
+    def _paused(self, text: str) -> End | None:
+        """Why the machine has stopped, or None if a hook was reached and the run may go on."""
+        platform = self.platform
         halt, pause = platform.halt, self._why
         platform.go_on()  # if it only paused: the next run resumes here
         if any(pe.paused for pe in platform.pes):
@@ -244,7 +281,8 @@ class NsMachine(Session):
         limit = read(RunOptions, {"max_insns": max_insns})["max_insns"]
         self._calls.must_be_free("expect")
         expected = consoles.expect(name, pattern)
-        self._why, self._wall = None, _NO_WALL
+        self._why = None
+        self._within(None, None, _RUN)
         consoles.start(Watch(), None)
         end = End(Reason.UNTIL, "")
         try:
@@ -289,6 +327,14 @@ class NsMachine(Session):
         self._why = self._why or why
         self.platform.stop(why, Halt.PAUSED)
 
+    def _within(self, timeout: float | None, silence: float | None, phase: str) -> WallLimits:
+        """The limits of wall time for a boot or a run, as a block."""
+        self._wall = WallLimits(timeout, silence, lambda: self._pause(Reason.LIMIT), phase)
+        return self._wall
+
+    def _heard(self) -> None:
+        self._wall.heard()
+
     def _seen(self) -> None:
         self._pause(Reason.UNTIL)
 
@@ -302,6 +348,11 @@ class NsMachine(Session):
         names = " ".join(image.name for image in self._images)
         state = self.platform.stopped or ", ".join(map(repr, (cpu for cpu in self.cpus if cpu.on)))
         return f"<NsMachine {self.platform.board.name}, {names}: {state}>"
+
+
+def _after(what: str, resets: Sequence[str]) -> str:
+    """What a message speaks of, with the resets before it."""
+    return f"{what} after reset {len(resets)}" if resets else what
 
 
 def _images(images: Image | Iterable[Image]) -> list[NsImage]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Final, TypedDict
 
 from cca_arch.sysregs import PMU_COUNTERS
+from cca_firmware.base.limits import SECURE_INSNS
 from cca_platform.models import DEFAULT, MODELS
 
 from .checks import (
@@ -147,7 +148,7 @@ class RunOptions(TypedDict, total=False):
         int | None,
         Option(
             default=None,
-            help="End the run (exit status 4) after this many instructions.",
+            help="End the run (exit status 4) after this many instructions; the boot does not count.",
             metavar="N",
             flags=("--max-insns", "--timeout-insns"),
             kind=int,
@@ -156,14 +157,14 @@ class RunOptions(TypedDict, total=False):
     ]
 
 
-class WallOptions(RunOptions, total=False):
-    """What a run takes that lasts until something ends it."""
+class WallOptions(TypedDict, total=False):
+    """What anything takes that lasts until something ends it: a run, and the boot, each with these limits to itself."""
 
     timeout: Annotated[
         float | None,
         Option(
             default=None,
-            help="End the run (exit status 4) after this many seconds of wall time.",
+            help="End the run (exit status 4) after this many seconds of wall time. The boot has as many of its own.",
             metavar="SECONDS",
             kind=float,
             check=optional(seconds),
@@ -173,7 +174,7 @@ class WallOptions(RunOptions, total=False):
         float | None,
         Option(
             default=None,
-            help="End the run (exit status 4) when no console sends anything for this many seconds of wall time.",
+            help="End the run, or the boot, (exit status 4) when no console sends anything for this many seconds.",
             metavar="SECONDS",
             kind=float,
             check=optional(seconds),
@@ -181,7 +182,7 @@ class WallOptions(RunOptions, total=False):
     ]
 
 
-class RealmRunOptions(WallOptions, total=False):
+class RealmRunOptions(RunOptions, WallOptions, total=False):
     """What a run of a live Realm takes."""
 
     until: Annotated[
@@ -285,7 +286,7 @@ class RealmJobOptions(RealmOptions, WallOptions, total=False):
     """What a Realm takes that is built, run to its end and destroyed."""
 
 
-class NsMachineOptions(MachineOptions, total=False):
+class NsMachineOptions(MachineOptions, WallOptions, total=False):
     """What a machine with Non-secure images takes."""
 
     el: Annotated[
@@ -311,6 +312,16 @@ class NsMachineOptions(MachineOptions, total=False):
             metavar="IMAGE",
             check=optional(image),
             complete=payload_completion,
+        ),
+    ]
+    secure_insns: Annotated[
+        int,
+        Option(
+            default=SECURE_INSNS,
+            help="Fail when the Secure payload is not ready after this many instructions on a PE.",
+            metavar="N",
+            kind=int,
+            check=at_least(1),
         ),
     ]
     nonvolatile: Annotated[
@@ -343,7 +354,7 @@ class NsMachineOptions(MachineOptions, total=False):
     ]
 
 
-class NsRunOptions(WallOptions, total=False):
+class NsRunOptions(RunOptions, WallOptions, total=False):
     """What a run of Non-secure images takes."""
 
     until: Annotated[

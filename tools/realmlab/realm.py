@@ -197,12 +197,14 @@ class Realm:
             machine._calls.raise_kept()  # of the exit of another Realm
             reason = self._go(hooks, None if max_insns is None else vmm.retired + max_insns)
         self._until = b""
-        end = vmm.end
+        end, limit = vmm.end, wall.text
+        if reason is Reason.LIMIT and not limit:
+            limit = f"the limit of {max_insns} instructions is reached in {wall.phase}"
         unseen = "" if until is None or reason is Reason.UNTIL else f"the console did not show {until!r}"
         return Progress(
             reason=reason,
             status=None if end is None else end.status,
-            message="; ".join(filter(None, ("" if end is None else end.message, wall.text, unseen))),
+            message="; ".join(filter(None, ("" if end is None else end.message, limit, unseen))),
             console=bytes(self._output),
             instructions=vmm.retired - retired,
             ticks=clock.now - ticks,
@@ -229,9 +231,9 @@ class Realm:
         self._why = self._why or why
         self._vmm.pause(at_once=why not in (Reason.INTERRUPTED, Reason.LIMIT))  # of a signal handler, a thread
 
-    def _within(self, timeout: float | None, silence: float | None) -> WallLimits:
-        """The limits of wall time for a run, as a block."""
-        self._wall = WallLimits(timeout, silence, lambda: self._pause(Reason.LIMIT))
+    def _within(self, timeout: float | None, silence: float | None, phase: str = "the run") -> WallLimits:
+        """The limits of wall time for a run or a build, as a block."""
+        self._wall = WallLimits(timeout, silence, lambda: self._pause(Reason.LIMIT), phase)
         return self._wall
 
     def _interrupted(self) -> None:

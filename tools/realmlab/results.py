@@ -15,7 +15,7 @@ from cca_platform.pe.hint import missing
 
 from .console import Watch
 
-__all__ = ["End", "NsResult", "Progress", "Reason", "judge", "published"]
+__all__ = ["End", "NsResult", "Progress", "Reason", "judge", "published", "where"]
 
 
 class Reason(StrEnum):
@@ -166,10 +166,10 @@ def judge(platform: Platform, end: End, watch: Watch, max_resets: int) -> tuple[
     reason = end.reason
     status = _STATUS[reason]
     stuck = [pe.index for pe in platform.pes if pe.on and pe.stuck]
-    messages = [] if status == 0 else [f"{end.text}: {_where(platform)}"]
+    messages = [] if status == 0 else [f"{end.text}: {where(platform)}"]
     if reason is Reason.IDLE and stuck:
         reason = Reason.STUCK
-        messages = [f"PE {stuck[0]} takes exceptions without end, are its vectors in place? {_where(platform)}"]
+        messages = [f"PE {stuck[0]} takes exceptions without end, are its vectors in place? {where(platform)}"]
     elif reason is Reason.SYSTEM_RESET and max_resets:
         status, reason = 4, Reason.LIMIT
         messages = [f"the system must be reset at most {max_resets} times: allow more with `max_resets`"]
@@ -182,7 +182,7 @@ def judge(platform: Platform, end: End, watch: Watch, max_resets: int) -> tuple[
     return status, reason, "; ".join(messages)
 
 
-def _where(platform: Platform) -> str:
+def where(platform: Platform) -> str:
     """Where the PEs that are on stand."""
     places = [
         f"PE {pe.index} is at {pe.elr:#x} in {SecurityState(pe.security).name.lower().replace('_', '-')} EL{pe.el}"

@@ -264,7 +264,7 @@ class Run:
         self._answers[type(result)](vcpu, result)
         limit = self.options.max_insns
         if limit is not None and self.spent >= limit:
-            self.over(EXIT_LIMIT, RunReason.LIMIT, f"the limit of {limit} instructions is reached")
+            self.over(EXIT_LIMIT, RunReason.LIMIT, f"the limit of {limit} instructions is reached in the run")
 
     def _nothing(self, vcpu: Vcpu, result: Exit) -> None:
         """Pass the turn to the next vCPU."""

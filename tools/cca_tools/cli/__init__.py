@@ -15,9 +15,9 @@ from typing import TextIO
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cca_platform.errors import CacheWarning, InternalError, MachineError
+from cca_platform.errors import CacheWarning, InternalError, LimitReached, MachineError
 from cca_tools.cli import attest, bench, inspect, payloads, run, trace, version
-from cca_tools.cli.output import INTERNAL, INTERRUPTED, USAGE, Interrupted, finish, lose, quietly, say
+from cca_tools.cli.output import INTERNAL, INTERRUPTED, LIMIT, USAGE, Interrupted, finish, lose, quietly, say
 
 __all__ = ["BUNDLE", "INTERRUPTED", "Interrupted", "app", "main"]
 
@@ -81,6 +81,9 @@ def _run(argv: list[str] | None) -> int:
             return USAGE
         say(f"{error.format_message().rstrip('.')}: see realmlab --help")
         return error.exit_code
+    except LimitReached as error:
+        say(str(error))
+        return LIMIT
     except MachineError as error:
         say(str(error))
         return USAGE

@@ -15,9 +15,22 @@ import typer
 from cca_platform.printable import printable
 from realmlab.options import spelled
 
-__all__ = ["INTERNAL", "INTERRUPTED", "USAGE", "Interrupted", "Json", "finish", "lose", "quietly", "say", "write"]
+__all__ = [
+    "INTERNAL",
+    "INTERRUPTED",
+    "LIMIT",
+    "USAGE",
+    "Interrupted",
+    "Json",
+    "finish",
+    "lose",
+    "quietly",
+    "say",
+    "write",
+]
 
 USAGE: Final = 2
+LIMIT: Final = 4
 INTERNAL: Final = 70
 INTERRUPTED: Final = 130
 

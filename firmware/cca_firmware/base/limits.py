@@ -1,0 +1,8 @@
+"""The limits of the boot, in a module that options can be declared with: it imports nothing."""
+
+from typing import Final
+
+__all__ = ["SECURE_INSNS"]
+
+SECURE_INSNS: Final = 100_000_000
+"""The number of instructions within which a Secure payload must be ready on a PE, unless another is given."""
