@@ -94,9 +94,9 @@ class TestInstructions:
 
     def test_expect(self) -> None:
         """``expect`` of a live machine and of a live Realm has a limit of the same kind."""
-        with machine(FOREVER, LOOP) as one, pytest.raises(NotSeen, match="limit of 1000 instructions is reached in the run"):
+        reached = "limit of 1000 instructions is reached in the run"
+        with machine(FOREVER, LOOP) as one, pytest.raises(NotSeen, match=reached):
             one.expect("never", max_insns=1_000)
-        reached = "the limit of 1000 instructions is reached in the run"
         with realmlab.Machine() as host, host.realm("spin") as live, pytest.raises(NotSeen, match=reached):
             live.expect("never", max_insns=1_000)
 

@@ -49,8 +49,8 @@ class NsMachine(Session):
     ``nonvolatile`` are ranges of DRAM: (base, size), or ``BASE:SIZE`` with units; with a file, (base, size, file) or
     ``BASE:SIZE=FILE``, they begin with its contents, and :meth:`close` writes them back. ``dtb`` is a device tree in a
     file, or ``"auto"`` for one of the board; X0 points to it. ``timeout`` and ``silence`` limit the start of a Secure
-    payload here, ``secure_insns`` also those after a reset; a run has limits of its own. Raises MachineError, which says
-    what is wrong and how to fix it.
+    payload here, ``secure_insns`` also those after a reset; a run has limits of its own. Raises MachineError, which
+    says what is wrong and how to fix it.
 
     ::
 
