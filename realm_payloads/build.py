@@ -15,39 +15,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from realmlab.projects.compilers import ZIG
+from realmlab.projects.worlds import SDK, WORLDS
+from realmlab.projects.worlds import World as WorldName
+
 __all__ = ["PAYLOADS", "BuildError", "Payload", "World", "build", "differences"]
 
 HERE = Path(__file__).resolve().parent
 BIN = HERE / "bin"
-CFLAGS = (
-    "-target", "aarch64-freestanding-none",
-    # Armv8.0, as the default PE (Cortex-A72) has it, plus SMC and TTBR0_EL2 for the assembler. C code must not use SIMD
-    # registers, because handlers of interrupts and aborts do not save them.
-    "-mcpu=generic+el3+el2vmsa-neon-fp_armv8", "-mstrict-align", "-mno-outline-atomics",
-    "-O2", "-std=c11", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pic", "-fno-pie",
-    "-ffunction-sections", "-fdata-sections", "-fno-sanitize=all", "-fno-asynchronous-unwind-tables",
-    "-g0", "-Wall", "-Wextra", "-Werror", "-I.", "-Icommon",
-)  # fmt: skip
-LDFLAGS = ("-m", "aarch64elf", "-nostdlib", "-static", "--no-pie", "--gc-sections", "--build-id=none", "--strip-debug",
-           "-z", "max-page-size=16", "-z", "norelro", "-z", "nognustack", "--no-eh-frame-hdr")  # fmt: skip
-NS_BASES = {"fvp": 0x8800_0000, "virt": 0x4800_0000}
+_SDK = Path(os.path.relpath(SDK, HERE)).as_posix()
+CFLAGS = (*ZIG.cflags, *ZIG.no_fp, "-g0", "-Werror", "-I.")
+LDFLAGS = (*ZIG.ldflags, "--strip-debug")
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the payloads of one world share: the linker script, the library's folder, and the sources in all of them."""
+    """A world of the SDK; a bare payload takes its linker script alone."""
 
-    script: str
-    library: str | None
-    sources: tuple[str, ...]
+    name: WorldName
+    bare: bool = False
+
+    @property
+    def script(self) -> str:
+        """The linker script."""
+        return f"{_SDK}/{WORLDS[self.name].script}"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is in every payload of this world."""
+        return () if self.bare else tuple(f"{_SDK}/{name}" for name in WORLDS[self.name].base)
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One ELF file: its world, its own source file or folder of sources, and the files it takes from the library.
+    """One ELF file: its world, its own source file or folder of sources, and the files that it takes from the SDK.
 
-    Paths are relative to this folder, those of ``library`` to the library of the world. ``board`` is set for code that
-    knows the addresses of a board.
+    The own path is relative to this folder, those of ``library`` to the world's folder in the SDK. ``board`` is set for
+    code that knows the addresses of a board.
     """
 
     world: World
@@ -60,34 +64,30 @@ class Payload:
         """All source files, in the order of the linker: the world's, the library's, and the payload's own by name."""
         own = HERE / self.own
         files = sorted(file for file in own.iterdir() if file.suffix in {".c", ".S"}) if own.is_dir() else [own]
-        library = (f"{self.world.library}/{name}" for name in self.library)
+        library = (f"{_SDK}/{WORLDS[self.world.name].folder}/{name}" for name in self.library)
         return (*self.world.sources, *library, *(file.relative_to(HERE).as_posix() for file in files))
 
     @property
     def cflags(self) -> tuple[str, ...]:
         """The compiler's flags for this world and board."""
-        include = () if self.world.library is None else (f"-I{self.world.library}",)
+        include = tuple(f"-I{_SDK}/{folder}" for folder in WORLDS[self.world.name].includes)
         return include if self.board is None else (*include, f"-DBOARD_{self.board}")
 
     @property
     def ldflags(self) -> tuple[str, ...]:
         """The linker's flags for this world and board."""
-        base = () if self.board is None else (f"--defsym=NS_BASE={NS_BASES[self.board]:#x}",)
+        bases = WORLDS[self.world.name].bases
+        base = (f"--defsym=NS_BASE={bases[self.board]:#x}",) if self.board in bases else ()
         return (*base, "-T", self.world.script)
 
 
-REALM = World("realm/realm.ld", "realm/runtime", (
-    "realm/runtime/start.S", "common/smc.S", "realm/runtime/trap.c", "realm/runtime/mmu.c", "realm/runtime/rsi.c",
-    "realm/runtime/console.c", "realm/runtime/fdt.c", "common/string.c", "realm/runtime/cpu.c", "common/sha256.c",
-    "realm/runtime/check.c",
-))  # fmt: skip
-BARE_REALM = World("realm/realm.ld", None, ())
-NS = World("ns/ns.ld", "ns/lib", (
-    "ns/lib/start.S", "common/smc.S", "common/string.c", "common/print.c", "ns/lib/console.c",
-))  # fmt: skip
-SECURE = World("secure/secure.ld", None, ("common/smc.S", "common/string.c", "common/print.c", "common/sha256.c"))
+REALM = World("realm")
+BARE_REALM = World("realm", bare=True)
+NS = World("ns")
+SECURE = World("secure")
 
 _SUITES = ("vectors.S", "call.S", "check.c", "mmu.c", "pe.c", "gic.c", "timer.c")
+_SECURE = ("mmu.c", "start.S")
 
 
 def _both(name: str, world: World, own: str, *library: str) -> dict[str, Payload]:
@@ -100,7 +100,7 @@ PAYLOADS: dict[str, Payload] = {
     "uart": Payload(REALM, "realm/uart.c"),
     "el0": Payload(REALM, "realm/el0"),
     "rsi": Payload(REALM, "realm/rsi.c"),
-    "attest": Payload(REALM, "realm/attest.c"),
+    "attest": Payload(REALM, "realm/attest.c", ("token.c",)),
     "faults": Payload(REALM, "realm/faults.c"),
     "destroyed": Payload(REALM, "realm/destroyed.c"),
     "compute": Payload(REALM, "realm/compute.c"),
@@ -120,7 +120,7 @@ PAYLOADS: dict[str, Payload] = {
     "ns_gpf": Payload(NS, "ns/ns_gpf.c", ("probe.S",), "fvp"),
     "ns_enter": Payload(NS, "ns/ns_enter.c", ("call.S", "probe.S", "check.c", "rmi_host.c"), "fvp"),
     **_both("rmi", NS, "ns/rmi", "probe.S", "call.S", "check.c", "mmu.c", "gic.c", "guest_program.c", "rmi_host.c"),
-    **_both("secure", SECURE, "secure"),
+    **_both("secure", SECURE, "secure", *_SECURE),
     **_both("secure_call", NS, "ns/secure_call", *_SUITES),
     **_both("board", NS, "ns/board", *_SUITES, "guest_program.c"),
 }

@@ -9,16 +9,18 @@ from runpy import run_path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from realmlab.projects.worlds import SDK, WORLDS
+
 _FOLDER = Path(__file__).parents[1] / "realm_payloads"
 _FILES = sorted((_FOLDER / "bin").glob("*.elf"))
 _BUILDER = run_path(str(_FOLDER / "build.py"))
 _PAYLOADS = _BUILDER["PAYLOADS"]
-_ENTRY = {  # by the linker script and the board of the payload
-    ("realm/realm.ld", None): 0x8000_0000,
-    ("ns/ns.ld", "fvp"): 0x8800_0000,
-    ("ns/ns.ld", "virt"): 0x4800_0000,
-    ("secure/secure.ld", "fvp"): 0xFC00_0000,
-    ("secure/secure.ld", "virt"): 0xFC00_0000,
+_ENTRY = {  # by the world and the board of the payload
+    ("realm", None): 0x8000_0000,
+    ("ns", "fvp"): 0x8800_0000,
+    ("ns", "virt"): 0x4800_0000,
+    ("secure", "fvp"): 0xFC00_0000,
+    ("secure", "virt"): 0xFC00_0000,
 }
 _SMALL = 90 << 10
 
@@ -58,7 +60,7 @@ class TestFiles:
             elf = ELFFile(stream)
             segments = list(elf.iter_segments("PT_LOAD"))
             assert elf["e_type"] == "ET_EXEC"
-            assert elf["e_entry"] == _ENTRY[payload.world.script, payload.board]
+            assert elf["e_entry"] == _ENTRY[payload.world.name, payload.board]
             assert elf["e_entry"] == min(segment["p_paddr"] for segment in segments)
             assert not any(segment["p_flags"] & 3 == 3 for segment in segments)
         assert path.stat().st_size <= _SMALL
@@ -68,9 +70,15 @@ class TestFiles:
         assert {path.stem for path in _FILES} == set(_PAYLOADS)
 
     def test_every_source_is_in_a_payload(self) -> None:
-        """Each source file is compiled for some payload, and each that a payload names is there."""
-        present = {path.relative_to(_FOLDER).as_posix() for path in _FOLDER.rglob("*.[cS]")}
-        assert present == {source for payload in _PAYLOADS.values() for source in payload.sources}
+        """Each source file is compiled for some payload, and each that a payload names is there.
+
+        What the SDK has for projects alone is compiled by the tests of projects.
+        """
+        named = {(_FOLDER / source).resolve() for payload in _PAYLOADS.values() for source in payload.sources}
+        projects = {SDK / file for world in WORLDS.values() for file in world.sources}
+        assert {*_FOLDER.rglob("*.[cS]")} == {path for path in named if _FOLDER in path.parents}
+        sources = {path for path in SDK.rglob("*.[cS]") if "templates" not in path.parts}
+        assert sources == {path for path in named if SDK in path.parents} | projects
 
     def test_every_payload_is_in_the_readme(self) -> None:
         """The README names each payload; one for both boards stands under the name without the board."""

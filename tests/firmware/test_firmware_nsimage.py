@@ -90,7 +90,7 @@ class TestElf:
     def test_relocated(self, address: int | None, word: int) -> None:
         """It is relocated to where it goes; without an address it goes where it is linked."""
         image = moved(36, 35, (BASE + 8).to_bytes(8, "little"))
-        (part,), _ = elf_parts(NsImage(image, address))
+        (part,), _ = elf_parts(NsImage(image, address), 0)
         assert part.data[8:] == word.to_bytes(8, "little")
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from cca_arch.compression import compressed
 from cca_arch.elf import MAGIC, Elf, ElfError, ElfType
+from cca_arch.linking import headers_loaded
 from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
 from cca_firmware.base.errors import BootError
@@ -64,7 +65,7 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
         if not image.data:
             raise BootError(f"{image.name} must not be empty: give an ELF file or a raw image")
         if image.data.startswith(MAGIC):
-            loaded, start = elf_parts(image)
+            loaded, start = elf_parts(image, min(bank.base for bank in board.ns_banks()))
             parts += loaded
             starts.append(start)
         else:
@@ -84,12 +85,17 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
     return Layout(tuple(parts), chosen)
 
 
-def elf_parts(image: NsImage) -> tuple[list[Part], int]:
-    """The parts and entry point of an ELF file; raises BootError if it is damaged or for another machine."""
+def elf_parts(image: NsImage, lowest: int) -> tuple[list[Part], int]:
+    """The parts and entry point of an ELF file; raises BootError if it is damaged or for another machine.
+
+    So is one whose headers the linker put below ``lowest``, where no part can be.
+    """
     base = image.address or 0
     try:
         program = Elf(image.data)
         contents = relocated(program, base)
+        if wrong := headers_loaded(program, lowest - base):
+            raise ElfError(wrong)
     except ElfError as error:
         raise BootError(f"{image.name} {error}") from None
     if program.type is ElfType.ET_EXEC and image.address is not None:

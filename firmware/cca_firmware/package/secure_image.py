@@ -25,7 +25,7 @@ def flatten(payload: bytes, region: Region) -> bytes:
         if packed := compressed(payload):
             raise BootError(f"{_NAME} {packed}")
         return payload
-    parts, entry = elf_parts(NsImage(payload, name=_NAME))
+    parts, entry = elf_parts(NsImage(payload, name=_NAME), region.base)
     inside = all(region.base <= part.address and part.top <= region.top for part in parts)
     if entry != region.base or not inside:
         where = f"{region.base:#x}, with all of it below {region.top:#x}"

@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from cca_platform.errors import CacheWarning, InternalError, LimitReached, MachineError
-from cca_tools.cli import attest, bench, inspect, payloads, run, trace, version
+from cca_tools.cli import attest, bench, inspect, payloads, projects, run, trace, version
 from cca_tools.cli.output import INTERNAL, INTERRUPTED, LIMIT, USAGE, Interrupted, finish, lose, quietly, say
 
 __all__ = ["BUNDLE", "INTERRUPTED", "Interrupted", "app", "main"]
@@ -31,7 +31,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for _command in (run.run, bench.bench, version.version, payloads.payloads, inspect.inspect):
+for _command in (
+    run.run, projects.new, projects.build, projects.sdk, payloads.payloads, inspect.inspect, bench.bench,
+    version.version,
+):  # fmt: skip
     app.command()(_command)
 app.add_typer(trace.app, name="trace")
 app.add_typer(attest.app, name="attest")

@@ -84,4 +84,12 @@ static inline void publish(u64 *to, u64 value)          // store with release, t
 }
 void code_written(const void *start, size_t size);      // makes stores visible to instruction fetch
 
+// FP and SIMD on this vCPU, for the files named *_fp.c: the compiler uses no such register anywhere else, because
+// exceptions do not save them.
+static inline void fp_on(void)
+{
+    write_sysreg(cpacr_el1, read_sysreg(cpacr_el1) | 3ul << 20);
+    isb();
+}
+
 #endif

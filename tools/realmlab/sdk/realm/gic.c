@@ -1,3 +1,4 @@
+// Finds the GIC of a Realm in the device tree, and sets it up for a vCPU.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "gic.h"
 #include "mmu.h"

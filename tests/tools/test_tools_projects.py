@@ -1,0 +1,163 @@
+"""Payloads of one's own: a new project builds and runs as it is, and what cannot be built or run says why."""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from cca_tools.cli import main
+from realmlab.projects.compilers import GCC_NAMES, find_compiler
+from realmlab.projects.contents import contents
+from realmlab.projects.project import FILE, new_project
+from realmlab.projects.worlds import SDK, WORLDS
+
+_COMPILERS = [
+    pytest.param("zig", marks=pytest.mark.skipif(find_spec("ziglang") is None, reason="ziglang is not installed")),
+    pytest.param("gcc", marks=pytest.mark.skipif(not any(map(shutil.which, GCC_NAMES)), reason="no gcc for AArch64")),
+]
+_WORLDS = {
+    "realm": (["run", "build/mine.elf"], "Hello from Realm EL1: RSI 1.0"),
+    "ns": (["run", "--world", "ns-el2", "build/mine.elf"], "Hello from Non-secure EL2: RMI 1.0"),
+    "secure": (
+        ["run", "--world", "ns-el2", "ns_rmi", "--secure", "build/mine.elf", "--uart", "2=-"],
+        "Hello from Secure EL1",
+    ),
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class TestNew:
+    """`realmlab new`."""
+
+    @pytest.mark.parametrize("cc", _COMPILERS)
+    @pytest.mark.parametrize("world", WORLDS)
+    def test_builds_and_runs(
+        self, here: Path, world: str, cc: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A new project is a payload of its world: the commands it prints build and run it, with either compiler."""
+        command, said = _WORLDS[world]
+        assert main(["new", world, "mine"]) == 0
+        assert capfd.readouterr().out == f"cd mine && realmlab build && realmlab {' '.join(command)}\n"
+        monkeypatch.chdir(here / "mine")
+        assert main(["build", "--cc", cc]) == 0
+        printed = capfd.readouterr()
+        assert printed.out == f"build/mine.elf: built with {cc}\n"
+        assert printed.err == ""
+        assert main([*command, "-q"]) == 0
+        assert said in capfd.readouterr().out.splitlines()
+        assert f"realmlab {' '.join(command)}\n" in Path("README.md").read_text()
+
+    def test_every_copy_is_one(self, here: Path) -> None:
+        """Start code, vectors and linker script are the SDK's, to be changed at will; no mark of a template is left."""
+        for world, sdk in WORLDS.items():
+            folder = here / world
+            new_project(world, folder)
+            for file in sdk.own:
+                assert (folder / Path(file).name).read_text() == (SDK / file).read_text()
+            for path in folder.iterdir():
+                assert "@NAME@" not in path.read_text() and "@WORLD@" not in path.read_text(), path
+
+    def test_nothing_is_overwritten(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A folder with anything in it, or a file, is refused, and stays as it was."""
+        (here / "full").mkdir()
+        (here / "full" / ".hidden").write_text("mine")
+        (here / "file").write_text("mine")
+        for name in ("full", "file"):
+            assert main(["new", "realm", name]) == 2
+            said = capsys.readouterr().err
+            assert said == f"realmlab: {name} must be an empty folder or a new one: nothing is overwritten\n"
+        assert [path.name for path in (here / "full").iterdir()] == [".hidden"]
+        assert (here / "file").read_text() == "mine"
+
+    def test_a_name_that_is_none(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The folder's name is the payload's if it can be; else --name gives one. An empty folder will do."""
+        (here / "two words").mkdir()
+        assert main(["new", "realm", "two words"]) == 2
+        assert "must be letters, digits, '_', '.' and '-', not 'two words': give --name" in capsys.readouterr().err
+        assert main(["new", "realm", "two words", "--name", "mine"]) == 0
+        assert 'name = "mine"' in (here / "two words" / FILE).read_text()
+
+
+class TestBuild:
+    """`realmlab build`."""
+
+    def test_no_project(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A folder without realmlab.toml is no project; one with another text says which field is wrong."""
+        assert main(["build"]) == 2
+        assert capsys.readouterr().err == (
+            "realmlab: . is no project, without realmlab.toml: `realmlab new realm DIR` makes one\n"
+        )
+        for text, wrong in (
+            ('name = "a"\nworld = "moon"', "Invalid enum value 'moon' - at `$.world`"),
+            ('name = 1\nworld = "realm"', "Expected `str`, got `int` - at `$.name`"),
+            ('name = "a"\nworld = "realm"\nfoo = 1', "Object contains unknown field `foo`"),
+            ('name = "../a"\nworld = "realm"', "a payload's name must be letters"),
+            ("[[[", "realmlab.toml: "),
+        ):
+            (here / FILE).write_text(text)
+            assert main(["build"]) == 2
+            assert wrong in capsys.readouterr().err
+
+    @pytest.mark.parametrize("cc", _COMPILERS)
+    def test_an_error_of_the_compiler(self, here: Path, cc: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """It is shown as it is, then what did not build; the status is that of bad input."""
+        new_project("realm", here / "mine")
+        (here / "mine" / "main.c").write_text("int main(void) { return nothing; }\n")
+        assert main(["build", "mine", "--cc", cc]) == 2
+        said = capfd.readouterr().err.splitlines()
+        assert any("main.c:1:25: error:" in line and "nothing" in line for line in said)
+        assert said[-1].startswith("realmlab: main.c does not build: ")
+
+    def test_a_file_of_the_project_replaces_one_of_the_sdk(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """Whoever wants another console writes console.c."""
+        new_project("realm", here / "mine")
+        (here / "mine" / "console.c").write_text("#error mine\n")
+        assert main(["build", "mine"]) == 2
+        assert "error: mine" in capfd.readouterr().err
+
+    def test_no_compiler(self, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        """Without one, the message says how to get one; a compiler for another machine is refused by name."""
+        new_project("realm", here / "mine")
+        monkeypatch.setattr("realmlab.projects.compilers.find_zig", lambda: None)
+        monkeypatch.setattr("realmlab.projects.compilers._find_gcc", lambda: None)
+        for option, wanted in (
+            ([], "there is no compiler for AArch64: pip install 'realmlab[sdk]' brings zig, or install aarch64-linux"),
+            (["--cc", "zig"], "zig is not installed: pip install 'realmlab[sdk]'"),
+            (["--cc", "gcc"], "no gcc for AArch64 is installed: install aarch64-linux-gnu-gcc or aarch64-none-elf-gcc"),
+            (["--cc", "none-such"], "--cc must be zig, gcc or a program, not none-such: there is no such program"),
+            (["--cc", "false"], "/false is no compiler: name zig or a gcc for AArch64"),
+        ):
+            assert main(["build", "mine", *option]) == 2
+            assert wanted in capsys.readouterr().err
+
+    def test_another_machine(self, here: Path) -> None:
+        """A compiler says for which machine it compiles."""
+        other = here / "cc"
+        other.write_text("#!/bin/sh\necho riscv64-unknown-elf\n")
+        other.chmod(0o755)
+        with pytest.raises(Exception, match="cc compiles for riscv64-unknown-elf: name zig or a gcc for AArch64"):
+            find_compiler(str(other))
+        other.write_text("#!/bin/sh\necho aarch64-unknown-elf\n")
+        assert find_compiler(str(other)).compile == (str(other),)
+
+
+class TestSdk:
+    """`realmlab sdk`."""
+
+    def test_contents(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """It lists every file with what it is for; --print-path gives the folder for a Makefile."""
+        assert main(["sdk"]) == 0
+        said = capsys.readouterr().out
+        for folder, rows in contents().items():
+            assert f"\n{folder}/\n" in said
+            for file, purpose in rows:
+                assert len(purpose) > len(file) and "\n" not in purpose, f"{folder}/{file}: {purpose!r}"
+        assert main(["sdk", "--print-path"]) == 0
+        assert capsys.readouterr().out == f"{SDK}\n"

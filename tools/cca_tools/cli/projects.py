@@ -1,0 +1,85 @@
+"""``realmlab new``, ``build`` and ``sdk``: payloads of one's own."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cca_tools.cli.output import say
+
+__all__ = ["build", "new", "sdk"]
+
+
+class World(StrEnum):
+    """Where the payload runs."""
+
+    REALM = "realm"
+    NS = "ns"
+    SECURE = "secure"
+
+
+def new(
+    world: Annotated[World, typer.Argument(help="Where it runs: at Realm EL1, Non-secure EL2 or Secure EL1.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or an empty folder.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="The payload's name: the folder's, unless given.")] = None,
+) -> int:
+    """Write a project: a payload of your own that builds and runs as it is.
+
+    [bold]realmlab new realm mine[/bold]
+
+    [bold]cd mine && realmlab build && realmlab run build/mine.elf[/bold]
+    """
+    from realmlab.projects.project import new_project
+
+    made = new_project(world.value, folder, name)
+    print(f"cd {folder} && realmlab build && {made.run}")
+    return 0
+
+
+def build(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder of the project.")] = Path(),
+    *,
+    cc: Annotated[
+        str | None,
+        typer.Option(metavar="zig|gcc|PATH", help="The compiler: zig if it is installed, else gcc, unless given."),
+    ] = None,
+) -> int:
+    """Compile and link the payload in a folder, and check that it can be run.
+
+    [bold]realmlab build mine --cc gcc[/bold]
+    """
+    from realmlab.projects.build import build_project
+
+    built = build_project(folder, cc)
+    for note in built.notes:
+        say(note)
+    print(f"{built.path}: built with {built.compiler}")
+    return 0
+
+
+def sdk(
+    print_path: Annotated[bool, typer.Option("--print-path", help="Print the folder of the SDK, for a build.")] = False,
+    print_zig: Annotated[bool, typer.Option("--print-zig", help="Print the program zig, for a build.")] = False,
+) -> int:
+    """What the SDK has: start code, linker scripts, the runtime of each world, and headers.
+
+    [bold]realmlab sdk --print-path[/bold]
+    """
+    from realmlab.projects.compilers import find_zig
+    from realmlab.projects.contents import contents
+    from realmlab.projects.worlds import SDK
+
+    if print_path or print_zig:
+        if print_path:
+            print(SDK)
+        if print_zig:
+            print(find_zig() or "")
+        return 0
+    print(SDK)
+    for folder, rows in contents().items():
+        print(f"\n{folder}/")
+        for file, purpose in rows:
+            print(f"  {file:<15} {purpose}")
+    return 0

@@ -1,0 +1,101 @@
+"""The build of a project, without make or CMake."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from cca_platform.errors import MachineError
+
+from .compilers import Compiler, find_compiler
+from .linked import check_linked
+from .project import Project, read_project
+from .worlds import SDK, WORLDS
+
+__all__ = ["BuildError", "Built", "build_project", "run_tool"]
+
+
+class BuildError(MachineError):
+    """A tool failed; what it printed has been shown."""
+
+
+class Built(NamedTuple):
+    """The ELF file, the compiler's name, and what is odd in the file though it will run."""
+
+    project: Project
+    path: Path
+    compiler: str
+    notes: tuple[str, ...]
+
+
+def build_project(folder: Path, cc: str | None = None) -> Built:
+    """Compile and link the project in ``folder``, and check what the linker made of it.
+
+    The tools' messages go to stderr as they are. Raises BuildError if a tool fails, and MachineError if a file or the
+    compiler is missing, or if the program could not be loaded.
+    """
+    project = read_project(folder)
+    compiler = find_compiler(cc)
+    path = _build_c(folder, project, compiler)
+    return Built(project, path, compiler.name, check_linked(path, project))
+
+
+def _build_c(folder: Path, project: Project, compiler: Compiler) -> Path:
+    own = sorted(path for path in folder.iterdir() if path.suffix in {".c", ".S"})
+    script = folder / project.script
+    if not script.is_file():
+        raise MachineError(f"{script} is missing: copy it from {SDK / WORLDS[project.world].script}")
+    if not own:
+        raise MachineError(f"{folder} has no source: main.c is missing")
+    names = {path.name for path in own}
+    shared = [SDK / file for file in WORLDS[project.world].sources if Path(file).name not in names]
+    output = folder / project.output
+    objects = output.parent / "objects"
+    try:
+        shutil.rmtree(objects, ignore_errors=True)
+        objects.mkdir(parents=True)
+    except OSError as error:
+        raise MachineError(f"{objects} must be writable: {error.strerror}") from None
+    pairs = list(_objects(own, objects / "own")) + list(_objects(shared, objects / "sdk"))
+    flags = (
+        *compiler.flags.cflags, *project.defines, f"-I{folder}",
+        *(f"-I{SDK / one}" for one in WORLDS[project.world].includes), "-g",
+    )  # fmt: skip
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda pair: _compile(compiler, flags, *pair), pairs))
+    _link(compiler, project, script, output, [made for _, made in pairs])
+    return output
+
+
+def _objects(sources: Iterable[Path], folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Each source with its object file: the linker script knows objects by the names of their sources."""
+    for source in sources:
+        yield source, folder / f"{source.stem}.o"
+
+
+def _compile(compiler: Compiler, flags: tuple[str, ...], source: Path, made: Path) -> None:
+    fp = compiler.flags.fp if source.name.endswith("_fp.c") else compiler.flags.no_fp
+    made.parent.mkdir(parents=True, exist_ok=True)
+    run_tool(source.name, *compiler.compile, *flags, *fp, "-c", str(source), "-o", str(made))
+
+
+def _link(compiler: Compiler, project: Project, script: Path, output: Path, objects: list[Path]) -> None:
+    prefix = "-Wl," if compiler.name == "gcc" else ""
+    base = (prefix + flag for flag in project.link_base)
+    run_tool(
+        output.name, *compiler.link, *compiler.flags.ldflags, *base,
+        "-T", str(script), "-o", str(output), *map(str, objects),
+    )  # fmt: skip
+
+
+def run_tool(what: str, *command: str, cwd: Path | None = None) -> None:
+    """Run a tool on ``what``; its output goes to stderr. Raises BuildError with its status if it fails."""
+    try:
+        done = subprocess.run(command, cwd=cwd, stdout=2, check=False)
+    except OSError as error:
+        raise MachineError(f"{command[0]} cannot be run: {error.strerror}") from None
+    if done.returncode:
+        raise BuildError(f"{what} does not build: {Path(command[0]).name} ended with status {done.returncode}")

@@ -1,0 +1,149 @@
+"""A project: the folder of a payload, whose ``realmlab.toml`` says what it is. ``realmlab new`` writes one."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from cca_platform.errors import MachineError
+
+from .compilers import GCC, ZIG
+from .worlds import SDK, WORLDS, World
+
+__all__ = ["FILE", "Project", "new_project", "read_project"]
+
+FILE: Final = "realmlab.toml"
+_MOST: Final = 1 << 16
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_TEMPLATES: Final = SDK / "templates"
+_PLACES: Final[dict[World, str]] = {
+    "realm": "at Realm EL1", "ns": "at Non-secure EL2, in place of a hypervisor", "secure": "at Secure EL1",
+}  # fmt: skip
+_OWN: Final = {
+    "start.S": "the entry points and what comes before your code{vectors}",
+    "vectors.S": "the exception vectors",
+    ".ld": "the linker script: where everything is in memory",
+}
+
+
+class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``realmlab.toml`` says."""
+
+    name: str
+    world: World
+    board: Literal["fvp", "virt"] = "fvp"
+
+    @property
+    def output(self) -> str:
+        """The ELF file, relative to the project."""
+        return f"build/{self.name}.elf"
+
+    @property
+    def run(self) -> str:
+        """The command that runs the program, in the folder of the project."""
+        return _fill(_TEMPLATES / self.world / "run", {"NAME": self.name}).strip()
+
+    @property
+    def defines(self) -> tuple[str, ...]:
+        """The macros that the program is compiled with."""
+        return () if self.world == "realm" else (f"-DBOARD_{self.board}",)
+
+    @property
+    def link_base(self) -> tuple[str, ...]:
+        """The linker's flag for the load address, if the board decides it."""
+        bases = WORLDS[self.world].bases
+        return (f"--defsym=NS_BASE={bases[self.board]:#x}",) if bases else ()
+
+    @property
+    def script(self) -> str:
+        """The linker script, in the project's own folder."""
+        return Path(WORLDS[self.world].script).name
+
+
+def read_project(folder: Path) -> Project:
+    """What the ``realmlab.toml`` of a folder says; raises MachineError if it is not there or says something else."""
+    path = folder / FILE
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST + 1)
+    except FileNotFoundError:
+        raise MachineError(f"{folder} is no project, without {FILE}: `realmlab new realm DIR` makes one") from None
+    except OSError as error:
+        raise MachineError(f"{path} must be readable: {error.strerror}") from None
+    if len(text) > _MOST:
+        raise MachineError(f"{path} must have at most {_MOST >> 10} KiB: it names a payload and its world")
+    try:
+        found = msgspec.toml.decode(text, type=Project)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise MachineError(f"{path}: {error}") from None
+    _check_name(found.name)
+    return found
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise MachineError(f"a payload's name must be letters, digits, '_', '.' and '-', not {name!r}: give --name")
+
+
+def new_project(world: World, folder: Path, name: str | None = None) -> Project:
+    """Write a new project into ``folder``, which must be empty or not there yet.
+
+    Start code, vectors and linker script are copies, to be changed at will; the rest of the runtime stays in the SDK.
+    """
+    project = Project(folder.resolve().name if name is None else name, world)
+    _check_name(project.name)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise MachineError(f"{folder} must be an empty folder or a new one: nothing is overwritten")
+        for path, text in _files(project):
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("x", encoding="utf-8") as file:
+                file.write(text)
+    except OSError as error:
+        raise MachineError(f"{folder} cannot be written ({error.strerror}): name another folder") from None
+    return project
+
+
+def _files(project: Project) -> Iterator[tuple[str, str]]:
+    """Name and contents of each file of a new project."""
+    words = _words(project)
+    yield "main.c", _fill(_TEMPLATES / project.world / "main.c", words)
+    for file in WORLDS[project.world].own:
+        yield Path(file).name, (SDK / file).read_text(encoding="utf-8")
+    for name in ("Makefile", "CMakeLists.txt", "toolchain.cmake", "README.md", FILE):
+        yield name, _fill(_TEMPLATES / name, words)
+    yield ".gitignore", _fill(_TEMPLATES / "gitignore", words)
+
+
+def _words(project: Project) -> dict[str, str]:
+    """What stands for the marks in the templates."""
+    world = WORLDS[project.world]
+    words = {
+        "NAME": project.name, "WORLD": project.world, "PLACE": _PLACES[project.world], "RUN": project.run,
+        "SCRIPT": project.script, "SDK_SOURCES": " ".join(world.sources), "INCLUDES": " ".join(world.includes),
+        "DEFINES": "".join(f"{one} " for one in project.defines), "OWN": "\n".join(_rows(world.own)),
+    }  # fmt: skip
+    for kind, flags, prefix in (("ZIG", ZIG, ""), ("GCC", GCC, "-Wl,")):
+        words |= {
+            f"{kind}_CFLAGS": " ".join(flags.cflags),
+            f"{kind}_NO_FP": " ".join(flags.no_fp),
+            f"{kind}_FP": " ".join(flags.fp),
+            f"{kind}_LDFLAGS": " ".join((*flags.ldflags, *(prefix + one for one in project.link_base))),
+        }
+    return words
+
+
+def _rows(own: tuple[str, ...]) -> Iterator[str]:
+    """The rows of the README for the files of a project that come from the SDK."""
+    names = [Path(file).name for file in own]
+    for name in names:
+        text = next(text for end, text in _OWN.items() if name.endswith(end))
+        yield f"| `{name}` | {text.format(vectors='' if 'vectors.S' in names else ', and the exception vectors')} |"
+
+
+def _fill(template: Path, words: dict[str, str]) -> str:
+    text = template.read_text(encoding="utf-8")
+    return re.sub(r"@([A-Z_]+)@", lambda mark: words.get(mark[1], mark[0]), text)

@@ -1,0 +1,22 @@
+# Code for a bare AArch64 machine, with zig, or with a gcc: -DTOOLCHAIN=gcc, -DCROSS=aarch64-none-elf- for another prefix.
+set(CMAKE_SYSTEM_NAME Generic)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(TOOLCHAIN zig CACHE STRING "zig or gcc")
+set(CROSS aarch64-linux-gnu- CACHE STRING "the prefix of gcc")
+set(REALMLAB realmlab CACHE STRING "the command realmlab")
+
+if(TOOLCHAIN STREQUAL "zig")
+    if(NOT ZIG)
+        execute_process(COMMAND ${REALMLAB} sdk --print-zig OUTPUT_VARIABLE found OUTPUT_STRIP_TRAILING_WHITESPACE)
+        set(ZIG "${found}" CACHE FILEPATH "the program zig")
+    endif()
+    if(NOT ZIG)
+        message(FATAL_ERROR "zig is not there: pip install 'realmlab[sdk]', or cmake -DTOOLCHAIN=gcc")
+    endif()
+    set(CMAKE_C_COMPILER "${ZIG}" cc)
+    set(CMAKE_ASM_COMPILER "${ZIG}" cc)
+else()
+    set(CMAKE_C_COMPILER "${CROSS}gcc")
+    set(CMAKE_ASM_COMPILER "${CROSS}gcc")
+endif()
+set(CMAKE_C_COMPILER_FORCED TRUE)       # it makes no programs for this machine
