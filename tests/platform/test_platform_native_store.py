@@ -175,7 +175,7 @@ class TestRuns:
         mine = cache.store().folder
         assert mine is not None
         shutil.copytree(mine, tmp_path / mine.name)
-        victim = next((tmp_path / mine.name).glob("*.ON_FILL-*"))
+        victim = next((tmp_path / mine.name).glob("code-*"))
         content = bytearray(victim.read_bytes())
         content[len(content) // 2] ^= 0x10
         victim.write_bytes(content)

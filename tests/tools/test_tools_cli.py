@@ -155,15 +155,6 @@ class TestStart:
         )
         assert loaded.stdout.split() == []
 
-    def test_run(self) -> None:
-        """A run does without what numba loads for users of cffi; a device module of the user's can still import it."""
-        run = "import sys; from cca_tools.cli import main; main(['run', 'hello', '-q'])"
-        script = f"{run}; print('cffi' in sys.modules); import cffi"
-        ran = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONPATH": path()}
-        )
-        assert ran.stdout.splitlines()[-1] == "False"
-
 
 def path() -> str:
     """The import path of this process, for a child."""

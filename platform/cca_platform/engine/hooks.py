@@ -14,7 +14,7 @@ from cca_platform.mmu.dram import host_address
 from cca_platform.mmu.translate import DEVICE, OK, fill, grant, translate
 from cca_platform.mmu.walk import FETCH
 from cca_platform.native import block as w
-from cca_platform.native.jit import call_address, callback, jit, load32, load64, store32, store64
+from cca_platform.native.jit import call_address, call_block, callback, jit, load32, load64, store32, store64
 
 __all__ = [
     "ON_BLOCK",
@@ -216,9 +216,20 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
     return True
 
 
-@callback("i32", "i64")
-def ON_LOOK(p: int) -> int:
-    """The rare part of the block hook, kept out of line: returns 1 if the engine must stop, and has told it so."""
+@jit("i8(i8, i8, i8)")
+def _count(p: int, address: int, size: int) -> int:
+    """Count the block that is about to run."""
+    m = load64(p + 8 * w.P_MACHINE)
+    store64(m + 8 * w.M_RETIRED, load64(m + 8 * w.M_RETIRED) + (size >> 2))
+    store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) + (size >> 2))
+    store64(p + 8 * w.P_BLOCK_PC, address)
+    store64(p + 8 * w.P_BLOCK_SIZE, size)
+    return 0
+
+
+@callback("i32", "i64", "i64", "i64")
+def ON_LOOK(p: int, address: int, size: int) -> int:
+    """The rare part of the block hook: count the block, or tell the engine to stop, and return 1."""
     if load64(p + 8 * w.P_NESTED) >= w.NESTED_SUSPECT and _returned(p) != 0:
         store64(p + 8 * w.P_NESTED, 0)
     m = load64(p + 8 * w.P_MACHINE)
@@ -229,10 +240,10 @@ def ON_LOOK(p: int) -> int:
         if el != load64(p + 8 * w.P_PMU_EL):
             pmu.update(p, el)
     in_time = load64(m + 8 * w.M_RETIRED) < load64(p + 8 * w.P_LIMIT) and timers.counter(m) < load64(p + 8 * w.P_BUDGET)
-    if in_time and pmu.due(p) == 0 and interrupts.due(p, get(p, PSTATE)) == 0:
+    if in_time and address & 3 == 0 and pmu.due(p) == 0 and interrupts.due(p, get(p, PSTATE)) == 0:
         if load64(p + 8 * w.P_SIGNALS) == 0:
             interrupts.set_budget(p)  # time was skipped, so the next check is due at another block
-        return 0
+        return _count(p, address, size)
     store64(p + 8 * w.P_STOPPED, 1)
     call_address(load64(p + 8 * w.P_UC_EMU_STOP), load64(p + 8 * w.P_UC))
     return 1
@@ -240,20 +251,16 @@ def ON_LOOK(p: int) -> int:
 
 @callback("void", "i64", "i64", "i32", "i64")
 def ON_BLOCK(uc: int, address: int, size: int, p: int) -> None:
-    """UC_HOOK_BLOCK: count the block that is about to run, or stop before it: budget used up, or PC misaligned."""
+    """UC_HOOK_BLOCK: count the block that is about to run, or stop before it: budget used up, or PC misaligned.
+
+    Half of all that code costs is this. What is rare comes last, as a jump: so no register has to be saved.
+    """
     m = load64(p + 8 * w.P_MACHINE)
-    retired = load64(m + 8 * w.M_RETIRED)
-    if address & 3 != 0:
-        store64(p + 8 * w.P_BUDGET, 0)
-        call_address(load64(p + 8 * w.P_ON_LOOK), p)
-        return
-    late = retired >= load64(m + 8 * w.M_BUDGET)  # before adding, or a small budget would livelock
-    if late and call_address(load64(p + 8 * w.P_ON_LOOK), p) != 0:
-        return
-    store64(m + 8 * w.M_RETIRED, retired + (size >> 2))
-    store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) + (size >> 2))
-    store64(p + 8 * w.P_BLOCK_PC, address)
-    store64(p + 8 * w.P_BLOCK_SIZE, size)
+    # before adding, or a small budget would livelock
+    if address & 3 == 0 and load64(m + 8 * w.M_RETIRED) < load64(m + 8 * w.M_BUDGET):
+        _count(p, address, size)
+    else:
+        call_block(load64(p + 8 * w.P_ON_LOOK), p, address, size)
 
 
 @jit("i8(i8, i8, i8)")

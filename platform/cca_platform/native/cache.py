@@ -14,7 +14,7 @@ from typing import Final
 
 from cca_platform.native.store import Store, places
 
-__all__ = ["folder", "sources", "store"]
+__all__ = ["folder", "modules", "sources", "store"]
 
 _ROOT: Final = str(Path(__file__).parents[2])
 _NATIVE: Final = (b"\n@jit(", b"\n@callback(")
@@ -60,6 +60,11 @@ def _imported(root: str, text: bytes) -> Iterator[str]:
         else:
             inner = (f"{place}/{name}.py" for name in _NAME.findall(names.decode()))
             yield from filter(os.path.isfile, (f"{place}/__init__.py", *inner))
+
+
+def modules() -> list[str]:
+    """The names of the modules with native functions."""
+    return sorted(os.path.relpath(path, _ROOT)[:-3].replace(os.sep, ".") for path in _native(f"{_ROOT}/cca_platform"))
 
 
 def folder() -> str:

@@ -5,12 +5,13 @@ Only a folder that belongs to the user and that nobody else may write is used, b
 trouble with files ends a run: there is one warning, and the code is compiled at each start.
 """
 
+import fcntl
 import hashlib
 import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -93,6 +94,16 @@ class Store:
         finally:
             with suppress(OSError):
                 part.unlink()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While this lasts, no other process that asks for the same is in here; without a folder, others may be."""
+        if self.folder is None:
+            yield
+            return
+        with open(self.folder / "lock", "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _warn(self, what: str, advice: str = _ADVICE) -> None:
         """Warn once: what else fails has the same cause."""

@@ -4,7 +4,6 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -117,19 +116,6 @@ def _with_options(function: Callable[..., int]) -> Callable[..., int]:
     return function
 
 
-@contextmanager
-def _without(module: str) -> Iterator[None]:
-    """Let imports of a module that others can do without fail in this block, unless it is loaded already."""
-    absent = module not in sys.modules
-    if absent:
-        sys.modules[module] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if absent:
-            del sys.modules[module]
-
-
 def _open_trace(path: str | None) -> "Trace":
     from cca_platform.trace.trace import Trace
 
@@ -217,13 +203,11 @@ def run(
     tell = None if as_json else write
     try:
         if world is World.REALM:
-            with _without("cffi"):  # numba would load it, with a parser of C that takes 15 ms, for code of that kind
-                from cca_tools.cli.realm_run import run_in_realm
+            from cca_tools.cli.realm_run import run_in_realm
 
             outcome = run_in_realm(payload, options | {"args": args or ()}, tell)
         else:
-            with _without("cffi"):
-                from cca_tools.cli.ns_run import run_images
+            from cca_tools.cli.ns_run import run_images
 
             outcome = run_images([payload, *(args or ())], options, tell, uarts)
     except KeyboardInterrupt:
