@@ -1,5 +1,6 @@
 """What the documents show works as it stands."""
 
+import json
 import os
 import re
 import shlex
@@ -10,12 +11,18 @@ from typing import Any
 
 import pytest
 import typer
+from sphinx.search.en import SearchEnglish
 
 from cca_tools.cli import app
 
 _ROOT = Path(__file__).resolve().parents[2]
 _DOCUMENTS = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted((_ROOT / "docs").rglob("*.md"))]
 _GUIDES = [path for path in _DOCUMENTS if path.parent.name != "reference"]
+_SEARCHED = (
+    "RsiHostCall", "RsiRealmConfig", "RmiRecRun", "RIPAS", "HIPAS", "PAS", "RSI_ERROR_INPUT", "MPIDR_EL1", "ipa_width",
+    "RSI_IPA_STATE_SET", "CPACR_EL1", "alias", "PSTATE", "SCTLR_EL1", "INTID", "GICR_ISENABLER0", "0x524c", "NEON",
+)  # fmt: skip
+"""Words that a reader of the site searches for."""
 _PATHS = [str(_ROOT / folder) for folder in ("platform", "firmware", "rmm", "host", "tools")]
 
 
@@ -126,4 +133,7 @@ class TestSite:
         assert done.returncode == 0, done.stderr
         page = (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
         assert 'id="realmlab.Machine.run_realm"' in page
-        assert (tmp_path / "site" / "searchindex.js").exists()
+        text = (tmp_path / "site" / "searchindex.js").read_text(encoding="utf-8")
+        index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
+        found = index["terms"].keys() | index["titleterms"].keys()
+        assert not {word for word in _SEARCHED if SearchEnglish({}).stem(word.lower()) not in found}

@@ -1,0 +1,7 @@
+"""``python -m cca_tools.reference FOLDER``."""
+
+import sys
+
+from cca_tools.reference import main
+
+sys.exit(main(sys.argv[1:]))
