@@ -28,6 +28,7 @@ class DynamicTag(IntEnum):
     """d_tag, of the tags that matter for relocation."""
 
     DT_NULL = 0
+    DT_NEEDED = 1
     DT_PLTRELSZ = 2
     DT_RELA = 7
     DT_RELASZ = 8
@@ -99,6 +100,8 @@ def _word_at(program: Elf, contents: list[bytearray], va: int) -> memoryview:
 def _relative(program: Elf) -> Iterator[tuple[int, int | None]]:
     """(virtual address, addend) of each relative relocation; None stands for an addend in the place itself."""
     tags = _tags(program)
+    if DynamicTag.DT_NEEDED in tags:
+        raise ElfError("needs shared libraries, as a program for Linux does: link it with -static and without libc")
     for tag in _PACKED:
         if tag in tags:
             raise ElfError(f"has relocations of the kind {tag.name}: link it without packed or signed relocations")

@@ -118,6 +118,11 @@ class TestRefusals:
         with pytest.raises(ElfError, match="has a relocation type 4242 at 0x1800"):
             relocated(made, 0)
 
+    def test_shared_libraries(self) -> None:
+        """A program that names a shared library is refused, whether it has relocations or not."""
+        with pytest.raises(ElfError, match=r"^needs shared libraries, .*: link it with -static"):
+            relocated(program({Tag.DT_NEEDED: 1}), 0)
+
     @pytest.mark.parametrize(
         "tag",
         [Tag.DT_CREL, Tag.DT_ANDROID_REL, Tag.DT_ANDROID_RELA, Tag.DT_AARCH64_AUTH_RELR],

@@ -111,6 +111,7 @@ BAD: dict[str, tuple[list[NsImage], int | None, str]] = {
     "overlap": ([NsImage(b"raw!" * 2), NsImage(b"more", ENTRY + 4, "b.bin")], None, "b.bin at 0x88000004 must not"),
     "unaligned": ([NsImage(b"raw!" * 2, ENTRY + 2)], None, "must be the address of an instruction in an image, not"),
     "compressed": ([NsImage(GZIP, name="Image.gz")], None, "Image.gz is compressed with gzip: unpack it first"),
+    "text": ([NsImage(b"int main(void)\n{\n}\n", name="main.c")], None, "main.c is text, not machine code: compile it"),
     "compressed entry": (
         [NsImage(b"raw!"), NsImage(GZIP, 0x9000_0000, "a.gz")], 0x9000_0000, "a.gz is compressed with gzip",
     ),

@@ -40,6 +40,7 @@ class TestFlatten:
         [
             (b"", "must not be empty"),
             (b"\x1f\x8b\x08\0", "Secure payload is compressed with gzip: unpack it first"),
+            (b"!<arch>\n", "Secure payload is an archive of object files: link it"),
             (elf(entry=REGION.base + 4), "must be linked to start at 0xfc000000, .* not at 0xfc000004"),
             (elf(paddr=REGION.base - 0x1000), "must be linked to start at 0xfc000000"),
             (elf(size=REGION.size + 1), "with all of it below 0xfdc00000"),

@@ -149,6 +149,11 @@ class TestRefusals:
             (elf([(RAM_BASE, bytes(16), 8)]), "has a segment of 0x10 bytes in the file, 0x8 in memory: link it again"),
             (elf([(0x1000, bytes(16), 16)], 0x1000), "must load from the start of RAM, 0x80000000, not at 0x1000"),
             (elf([(RAM_BASE, bytes(16), 100 << 20)]), "give `memory` 102M or more"),
+            (
+                elf([(RAM_BASE + (128 << 20), bytes(16), 16)], RAM_BASE + (128 << 20)),
+                "lies at 0x88000000..0x8800000f, not within the 62 MiB of RAM from 0x80000000 on that 64M and a",
+            ),
+            (b"int main(void)\n{\n}\n", "payload is text, not machine code: compile it"),
             (bytes(MEMORY), "give `memory` 66M or more"),
         ],
     )

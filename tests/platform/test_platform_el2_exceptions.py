@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from realm_code import load
 
 from cca_arch.types import SecurityState
 
@@ -41,6 +42,13 @@ class TestVectors:
         x = run(bench, source)
         assert x[20] == (0x15 if "svc" in source else 0x16) << 26 | IL | 7
         assert x[23:26] == [spsr, offset, 2]
+
+    @pytest.mark.parametrize(("el", "call"), [(1, "svc #7"), (2, "hvc #7")])
+    def test_low_bits(self, bench: Any, el: int, call: str) -> None:
+        """The low eleven bits of VBAR are RES0: an exception goes to a multiple of 0x800."""
+        table = VECTORS if el == 1 else VECTORS_EL2
+        x = run(bench, f"{load('x9', table | 0x7E0)}; msr vbar_el{el}, x9; isb; {call}", el=el)
+        assert x[24:26] == [0x200, el]
 
     def test_el0(self, bench: Any) -> None:
         """With TGE the SVC of EL0 is a call of EL2 from a lower level."""

@@ -100,7 +100,7 @@ HOST = (
     Mistake(
         "uart-of-another-board",
         "printed to the UART of QEMU's virt on the board fvp",
-        ns(f"{load('x1', 0x0900_0000)}; mov w0, #65; str w0, [x1]; {OFF}"),
+        ns(f"{load('x1', 0x0900_0000)}; mov w0, #65; str w0, [x1]; {FOREVER}"),
         (r"0x0?9000000", r"no device|nothing|device|not (a )?device"),
     ),
     Mistake(

@@ -17,20 +17,21 @@ _CODE = b"\0\0\0\x14"  # b .
 
 
 class Segment(NamedTuple):
-    """A program header and what it is of."""
+    """A program header and what it is of; with an ``offset``, what the file has there."""
 
     address: int
     content: bytes = _CODE
     memory: int = 0
     kind: int = _LOAD
+    offset: int | None = None
 
 
 def _elf(*segments: Segment, entry: int = RAM, kind: int = _EXEC, machine: int = _AARCH64, order: str = "<") -> bytes:
     """A 64-bit ELF file."""
     at, rows, contents = _HEADER + _ROW * len(segments), b"", b""
-    for address, content, memory, number in segments:
-        size = len(content)
-        row = (number, 7, at + len(contents), address, address, size, memory or size, 8)
+    for address, content, memory, number, offset in segments:
+        size, place = len(content), at + len(contents) if offset is None else offset
+        row = (number, 7, place, address, address, size, memory or size, 8)
         rows, contents = rows + struct.pack(f"{order}2I6Q", *row), contents + content
     ident = b"\x7fELF" + bytes((2, 1 if order == "<" else 2, 1)).ljust(12, b"\0")
     head = (kind, machine, 1, entry, _HEADER if segments else 0, 0, 0, _HEADER, _ROW, len(segments), 64, 0, 0)
@@ -53,6 +54,14 @@ def _needs_symbols() -> bytes:
     return _elf(*segments, Segment(0x1800, dynamic, kind=_DYNAMIC), entry=0, kind=_DYN)
 
 
+def _for_linux() -> bytes:
+    """A position-independent program for Linux, which needs its interpreter and a C library."""
+    needed = struct.pack("<4Q", 1, 1, 0, 0)
+    interpreter = Segment(0, b"/lib/ld-linux-aarch64.so.1\0", kind=_INTERP)
+    segments = (interpreter, Segment(0), Segment(0x1000, needed), Segment(0x1000, needed, kind=_DYNAMIC))
+    return _elf(*segments, entry=0, kind=_DYN)
+
+
 IMAGES = (
     Mistake(
         "linked-at-zero",
@@ -63,7 +72,7 @@ IMAGES = (
     Mistake(
         "headers-below-ram",
         "wrote no PHDRS, so that the linker put the ELF headers into a segment below the code, at 0x7fff0000",
-        realm(_elf(Segment(RAM - 0x10000, bytes(0x200)), Segment(RAM))),
+        realm(_elf(Segment(RAM - 0x10000, bytes(0x200), offset=0), Segment(RAM))),
         (r"header", r"\bRAM\b|memory|0x80000000"),
     ),
     Mistake(
@@ -101,7 +110,7 @@ IMAGES = (
     Mistake(
         "linux-program",
         "compiled a program for Linux, with an interpreter and a C library",
-        realm(_elf(Segment(0, b"/lib/ld-linux-aarch64.so.1\0", kind=_INTERP), Segment(0), entry=0, kind=_DYN)),
+        realm(_for_linux()),
         (r"interpreter|ld-linux|dynamic|shared librar|Linux",),
     ),
     Mistake(
@@ -138,12 +147,12 @@ IMAGES = (
         "board-of-another",
         "linked for QEMU's virt, and ran it on the board fvp",
         ns(_elf(Segment(0x4800_0000), entry=0x4800_0000)),
-        (r"0x48000000", r"DRAM|RAM|memory", r"outside|not (with)?in|no (D?RAM|memory)|--board|virt\b|lies"),
+        (r"0x48000000", r"DRAM|RAM|memory", r"outside|not (with)?in|no (D?RAM|memory)|--board|virt\b|must lie"),
     ),
     Mistake(
         "secure-elsewhere",
         "linked a Secure payload like a Non-secure one, at 0x88000000",
         secure(_elf(Segment(0x8800_0000), entry=0x8800_0000)),
-        (r"secure", r"0xfc000000|0x88000000", r"outside|not (with)?in|must|begin|start|lies"),
+        (r"secure", r"0xfc000000|0x88000000", r"outside|not (with)?in|must|begin|start"),
     ),
 )

@@ -111,7 +111,7 @@ INTERRUPTS = (
     Mistake(
         "timer-never-quiet",
         "ended the interrupt and left the timer's condition: the interrupt comes again and again",
-        realm(timer(quiet="", after="eret")),
+        realm(timer(quiet="", after="eret"), "--max-insns", "20000"),
         (r"\b27\b|timer", r"again|asserted|pending|condition|quiet|level|CNTV|times|without end"),
     ),
     Mistake(

@@ -24,21 +24,22 @@ _M, _A, _SA, _WXN = 1 << 0, 1 << 1, 1 << 3, 1 << 19
 def mmu(
     then: str = OFF,
     flat: int = _GOOD,
-    remote: int = _GOOD,
+    remote: int = 0,
     tcr: int = _TCR,
     control: int = _M,
     table: int = RAM + _TABLE,
     first: int = RAM,
+    block: int = _GIB,
     barrier: str = "isb; ",
 ) -> dict[int, str | bytes]:
     """A Realm that turns its MMU on, and what it does ``then``.
 
-    ``flat`` are the attributes of its RAM where it is, ``remote`` those of an alias at 0x4000_0000. The identity map
-    is of the GiB that ``first`` is in.
+    ``flat`` are the attributes of its RAM, which is mapped at ``first``; ``remote``, if there are any, are those of an
+    alias at 0x4000_0000. Each entry of the table is for a ``block``.
     """
     rows = [0] * 512
-    rows[first // _GIB] = RAM | flat
-    rows[1] = RAM | remote
+    rows[first // block] = RAM | flat
+    rows[_GIB // block] = RAM | remote if remote else 0
     setup = ((table, "ttbr0_el1"), (tcr, "tcr_el1"), (0x04FF, "mair_el1"))
     writes = "; ".join(f"{load('x8', value)}; msr {register}, x8" for value, register in setup)
     on = f"isb; mrs x8, sctlr_el1; {load('x9', control)}; orr x8, x8, x9; msr sctlr_el1, x8; {barrier}"
@@ -93,8 +94,8 @@ START = (
     ),
     Mistake(
         "granule-of-64k",
-        "copied a TCR_EL1 with 64 KiB granules, beside tables for 4 KiB",
-        realm(mmu(tcr=_TCR | 1 << 14)),
+        "built tables of 64 KiB granules, which the processor lacks",
+        realm(mmu(tcr=_TCR | 1 << 14, block=1 << 29)),
         (r"TG0|granule|64 ?K",),
     ),
     Mistake(
@@ -136,7 +137,7 @@ START = (
     Mistake(
         "no-isb",
         "wrote SCTLR_EL1 without an ISB before the first address that needs it",
-        realm(mmu(f"{_REMOTE}; ldr x0, [x1]; {OFF}", barrier="")),
+        realm(mmu(f"{_REMOTE}; ldr x0, [x1]; {OFF}", remote=_GOOD, barrier="")),
         (r"\bISB\b",),
     ),
     Mistake(

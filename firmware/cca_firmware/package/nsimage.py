@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from cca_arch.compression import compressed
 from cca_arch.elf import MAGIC, Elf, ElfError, ElfType
+from cca_arch.foreign import no_program
 from cca_arch.linking import headers_loaded
 from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
@@ -56,7 +56,7 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
     """Lay out ``images``. They start at ``entry``, by default that of the first ELF file, else the first raw image.
 
     Raises BootError for a file that is damaged or for another machine, for images that overlap or do not fit into
-    Non-secure DRAM, and for an entry point outside them or in a compressed file.
+    Non-secure DRAM, and for an entry point outside them or in a file that is no program.
     """
     parts: list[Part] = []
     starts: list[int] = []
@@ -77,9 +77,9 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
     _check_places(parts, board)
     chosen = entry if entry is not None else (*starts, *(part.address for part in raw))[0]
     for part in raw:
-        packed = compressed(part.data)
-        if packed and part.address <= chosen < part.top:
-            raise BootError(f"{part.name} {packed}")
+        foreign = no_program(part.data) if part.address <= chosen < part.top else ""
+        if foreign:
+            raise BootError(f"{part.name} {foreign}")
     if chosen % 4 or not any(part.address <= chosen < part.top for part in parts):
         raise BootError(f"the NS entry point must be the address of an instruction in an image, not {chosen:#x}")
     return Layout(tuple(parts), chosen)

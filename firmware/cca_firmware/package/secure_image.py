@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from cca_arch.compression import compressed
 from cca_arch.elf import MAGIC
+from cca_arch.foreign import no_program
 from cca_firmware.base.errors import BootError
 from cca_firmware.package.nsimage import NsImage, elf_parts
 from cca_platform.board import Region
@@ -16,14 +16,14 @@ _NAME: Final = "Secure payload"
 def flatten(payload: bytes, region: Region) -> bytes:
     """The bytes from the start of ``region`` on: an ELF file's segments laid out, or a raw image as is.
 
-    Raises BootError for a compressed file, and for an ELF file that is not linked into ``region`` with its entry point
-    at the base.
+    Raises BootError for a file that is no program, and for an ELF file that is not linked into ``region`` with its
+    entry point at the base.
     """
     if not payload:
         raise BootError(f"{_NAME} must not be empty: give an ELF file or a raw image")
     if not payload.startswith(MAGIC):
-        if packed := compressed(payload):
-            raise BootError(f"{_NAME} {packed}")
+        if foreign := no_program(payload):
+            raise BootError(f"{_NAME} {foreign}")
         return payload
     parts, entry = elf_parts(NsImage(payload, name=_NAME), region.base)
     inside = all(region.base <= part.address and part.top <= region.top for part in parts)

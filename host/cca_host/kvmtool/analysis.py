@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import Any
 
 from cca_arch import elf
-from cca_arch.compression import compressed
+from cca_arch.foreign import no_program
 from cca_host.kvmtool.loader import LoadError
 
 __all__ = ["Analysis", "Section", "Symbol", "analyse", "readable"]
@@ -64,8 +64,8 @@ def analyse(data: bytes) -> Analysis:
 
 def readable(data: bytes) -> bytes:
     """The file without a section header table that libraries would reject."""
-    if packed := compressed(data):
-        raise LoadError(f"the payload {packed}")
+    if foreign := no_program(data):
+        raise LoadError(f"the payload {foreign}")
     return elf.without_sections(data) if data.startswith(elf.MAGIC) and elf.sections_broken(data) else data
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from cca_arch import elf
-from cca_arch.compression import compressed
+from cca_arch.foreign import no_program
 from cca_arch.linking import headers_loaded
 from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
@@ -93,8 +93,8 @@ def load(data: bytes, memory: int, name: str = "payload") -> Image:
         image = _load_elf(data, name)
     elif data[56:60] == _LINUX_MAGIC:
         image = _load_linux(data, name)
-    elif packed := compressed(data):
-        raise LoadError(f"{name} {packed}")
+    elif foreign := no_program(data):
+        raise LoadError(f"{name} {foreign}")
     else:
         image = Image("raw", RAM_BASE, [Segment(RAM_BASE, bytearray(data), len(data))])
     _check_place(image, memory, name)
@@ -156,11 +156,12 @@ def _check_overlap(segments: list[Segment], name: str) -> None:
 # -- placement ------------------------------------------------------------------------------------------------------
 def _check_place(image: Image, memory: int, name: str) -> None:
     """Check that everything is in RAM below the device tree."""
-    lowest, size, limit = min(segment.base for segment in image.segments), image.top - RAM_BASE, dtb_base(memory)
+    lowest, limit = min(segment.base for segment in image.segments), dtb_base(memory)
     if lowest < RAM_BASE:
         raise LoadError(f"{name} must load from the start of RAM, {RAM_BASE:#x}, not at {lowest:#x}: link it there")
     if image.top > limit:
-        needed = (-(-size // DTB_SIZE) + 1) * DTB_SIZE >> 20
+        needed = (-(-(image.top - RAM_BASE) // DTB_SIZE) + 1) * DTB_SIZE >> 20
         raise LoadError(
-            f"{name} needs {size:#x} bytes from {RAM_BASE:#x} on and a device tree: give `memory` {needed}M or more"
+            f"{name} lies at {lowest:#x}..{image.top - 1:#x}, not within the {limit - RAM_BASE >> 20} MiB of RAM from "
+            f"{RAM_BASE:#x} on that {memory >> 20}M and a device tree leave: give `memory` {needed}M or more"
         )

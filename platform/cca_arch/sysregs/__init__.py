@@ -56,7 +56,16 @@ from cca_arch.sysregs.identification import (
     affinity_word,
 )
 from cca_arch.sysregs.pmu import PMU_COUNTERS, PMU_CYCLES, PMU_V3P5, Pmcr, PmEvent, PmFilter, Pmuserenr
-from cca_arch.sysregs.pstate import EL1H_MASKED, EL2H_MASKED, VECTOR_LOWER, VECTOR_SPX, Mode, Pstate, Vector
+from cca_arch.sysregs.pstate import (
+    EL1H_MASKED,
+    EL2H_MASKED,
+    VECTOR_LOWER,
+    VECTOR_SPX,
+    VECTOR_TABLE,
+    Mode,
+    Pstate,
+    Vector,
+)
 from cca_arch.sysregs.syndrome import (
     FSC_LEVEL,
     AbortEsr,
@@ -112,6 +121,7 @@ __all__ = [
     "SCTLR_EL2_RES1",
     "VECTOR_LOWER",
     "VECTOR_SPX",
+    "VECTOR_TABLE",
     "VMID16",
     "AbortEsr",
     "Aet",

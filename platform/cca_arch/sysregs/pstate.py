@@ -5,7 +5,7 @@ from typing import Final
 
 from cca_arch.fields import Bits, Field
 
-__all__ = ["EL1H_MASKED", "EL2H_MASKED", "VECTOR_LOWER", "VECTOR_SPX", "Mode", "Pstate", "Vector"]
+__all__ = ["EL1H_MASKED", "EL2H_MASKED", "VECTOR_LOWER", "VECTOR_SPX", "VECTOR_TABLE", "Mode", "Pstate", "Vector"]
 
 
 class Mode(IntEnum):
@@ -61,6 +61,8 @@ class Vector(IntEnum):
     SERROR = 0x180
 
 
+VECTOR_TABLE: Final = 0x800
+"""The size of a vector table; the bits of VBAR_ELx below it are RES0."""
 VECTOR_SPX: Final = 0x200
 """The quarter for exceptions from the same level with SP_ELx; the preceding one is for SP_EL0."""
 VECTOR_LOWER: Final = 0x400

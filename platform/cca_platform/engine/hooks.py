@@ -6,7 +6,7 @@ Every function works on the words of :mod:`cca_platform.native.block` and access
 
 from typing import Final
 
-from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, Cnthctl, Hcr, Pstate, Sctlr, Vector, encodings
+from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, VECTOR_TABLE, Cnthctl, Hcr, Pstate, Sctlr, Vector, encodings
 from cca_platform.engine import controls, general, interrupts, pmu, sites, timers
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
@@ -130,7 +130,8 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     kept = pstate & _KEPT
     if load64(p + 8 * w.P_FEATURES) & w.HAS_PAN and target == 1 and get_system(p, _SCTLR_EL1) & _SPAN == 0:
         kept |= _PAN
-    store64(p + 8 * w.P_PC, get_system(p, _VBAR_EL2 if target == 2 else _VBAR_EL1) + offset + kind)
+    table = get_system(p, _VBAR_EL2 if target == 2 else _VBAR_EL1) & -VECTOR_TABLE
+    store64(p + 8 * w.P_PC, table + offset + kind)
     kept |= general.speculation(p, target)
     store64(p + 8 * w.P_PSTATE, kept | _MASKED | target << _EL_LOW | _SP)
     store64(p + 8 * w.P_SP, get(p, SP_EL0 + target))
