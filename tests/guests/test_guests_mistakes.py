@@ -28,7 +28,7 @@ WAITING = frozenset(
     re.findall(
         r"\S+",
         """
-    headers-below-ram no-stack linux-system-call vectors-misaligned vectors-of-el1 no-identity-map granule-of-64k
+    no-stack linux-system-call vectors-misaligned vectors-of-el1 no-identity-map granule-of-64k
     no-access-flag read-only execute-never wxn code-writable-at-el0 device-unaligned el1-register-at-el0
     el2-register-in-realm el3-register-at-el2 illegal-return stack-of-el0 main-returns hvc-instead-of-smc
     unknown-function smc32 function-in-x8 host-call-unaligned host-call-shared host-call-immediate size-for-top
