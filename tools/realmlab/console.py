@@ -2,6 +2,7 @@
 
 import re
 from codecs import getincrementaldecoder
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ __all__ = ["Consoles", "Expected", "NotSeen", "Watch", "sent"]
 _LINE: Final = 4096  # bytes without a newline before they count as a line
 _EXACT: Final = "surrogateescape"  # non-text bytes round-trip
 _UNREAD: Final = 0x1_0000  # bytes of unread output to keep
+_WINDOW: Final = 8192  # bytes at the end of the unread output that are searched with each byte
+_EARLY: Final = 4096  # lines of the boot that the first run looks at
 _TAIL: Final = 200  # bytes of output in a message
 
 
@@ -79,7 +82,9 @@ def sent(unread: bytearray) -> str:
 class Expected:
     """What ``expect`` waits for in the unread output of one console.
 
-    A pattern is matched line by line, unless it contains a line feed.
+    A pattern is matched line by line, unless it contains a line feed. However much is sent, each byte costs the same:
+    with each, the last 8 KiB are searched, and everything once in 8 KiB and at the end. So a match that is longer may
+    be found up to 8 KiB late.
     """
 
     def __init__(self, pattern: str | re.Pattern[str], unread: bytearray) -> None:
@@ -89,27 +94,40 @@ class Expected:
             raise MachineError(f"`pattern` must be a regular expression, not {pattern!r}: {error}") from None
         self.match: re.Match[str] | None = None
         self._unread = unread
-        self._from = 0
+        self._from = 0  # where the line begins that is searched next, if lines are
+        self._whole = 0  # the size of the output at which all of it is searched next
         self._lines = "\n" not in self.pattern.pattern and "\\n" not in self.pattern.pattern
 
-    def look(self) -> bool:
+    def look(self, thoroughly: bool = False) -> bool:
         """Return True if the output has a match; consumes it and everything before it."""
         if self.match is None:
-            text = self._unread[self._from :].decode(errors=_EXACT)
-            self.match = self.pattern.search(text)
-            if self.match is not None:
-                del self._unread[: self._from + len(text[: self.match.end()].encode(errors=_EXACT))]
-            elif self._lines:
-                self._from = self._unread.rfind(b"\n") + 1
+            size = len(self._unread)
+            start = self._from
+            if thoroughly or size >= self._whole:
+                self._whole = size + _WINDOW
+            else:
+                start = max(start, size - _WINDOW)
+            self._search(start)
         return self.match is not None
+
+    def _search(self, start: int) -> None:
+        """Look for a match that begins at byte ``start`` of the unread output, or later."""
+        before = b"" if self._lines else self._unread[:start]  # for ^ and what looks behind
+        head = before.decode(errors=_EXACT)
+        text = head + self._unread[start:].decode(errors=_EXACT)
+        self.match = self.pattern.search(text, len(head))
+        if self.match is not None:
+            del self._unread[: start - len(before) + len(text[: self.match.end()].encode(errors=_EXACT))]
+        elif self._lines:
+            self._from = self._unread.rfind(b"\n") + 1
 
     def restart(self) -> None:
         """The front of the output has been dropped: search all that is left."""
-        self._from = 0
+        self._from = self._whole = 0
 
 
 class Consoles:
-    """The UARTs of a machine by name, in board order. ``sent`` is their output since :meth:`start`.
+    """The UARTs of a machine by name, in board order.
 
     ``seen()`` is called once a run can end because it has seen what it looks for; ``always(uart, bytes)`` gets all
     output, and ``heard()`` is called for it. What the boot shows, before any run, belongs to the first run.
@@ -121,10 +139,10 @@ class Consoles:
         self._seen = seen
         self._always = always
         self.heard: Callable[[], object] = lambda: None
-        self._early: list[tuple[str, str]] | None = []
+        self._early: deque[tuple[str, str]] | None = deque(maxlen=_EARLY)
         self._trace = platform.trace
         self.uarts = {name: device for name, device in platform.bus.devices.items() if isinstance(device, Pl011)}
-        self.sent = {name: bytearray() for name in self.uarts}
+        self._before = dict.fromkeys(self.uarts, 0)
         self._lines = {name: bytearray() for name in self.uarts}
         self._watch = Watch()
         self._tell: Callable[[str, bytes], object] | None = None
@@ -138,18 +156,28 @@ class Consoles:
         """Start matching the patterns of ``watch`` and pass all output to ``tell(uart, bytes)``."""
         self._watch, self._tell = watch, tell
         if self._early is None:
-            for sent in self.sent.values():
-                sent.clear()
+            self._before = {name: uart.sent.total for name, uart in self.uarts.items()}
             return
-        for name, sent in self.sent.items():
-            if sent and tell is not None:
-                tell(name, bytes(sent))
+        for name, uart in self.uarts.items():
+            if uart.sent.total and tell is not None:
+                tell(name, uart.output)
         early, self._early = self._early, None
         for name, line in early:
             watch.look(name, line)
             watch.reached = watch.reached or (watch.until is not None and watch.until in line)
         if watch.over:
             self._seen()
+
+    @property
+    def sent(self) -> dict[str, bytes]:
+        """What each UART has sent since :meth:`start`, as far as it is kept."""
+        return {name: uart.sent.since(self._before[name]) for name, uart in self.uarts.items()}
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """The bytes of each UART before those of ``sent``; only of UARTs that have sent more than is kept."""
+        dropped = {name: uart.sent.dropped - self._before[name] for name, uart in self.uarts.items()}
+        return {name: count for name, count in dropped.items() if count > 0}
 
     def expect(self, name: str, pattern: str | re.Pattern[str]) -> Expected:
         """Stop the machine when UART ``name`` shows the pattern; raises MachineError for an unknown UART."""
@@ -188,11 +216,10 @@ class Consoles:
                 self._end_line(name, line)
 
     def _listener(self, name: str) -> Callable[[bytes], object]:
-        line, sent, unread = self._lines[name], self.sent[name], self.unread[name]
+        line, unread = self._lines[name], self.unread[name]
 
         def listen(data: bytes) -> None:
             self.heard()
-            sent.extend(data)
             unread.extend(data)
             expected = self._expected.get(name)
             if len(unread) > 2 * _UNREAD:

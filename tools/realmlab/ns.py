@@ -162,7 +162,8 @@ class NsMachine(Session):
             status=status,
             reason=reason,
             message=message,
-            consoles={name: bytes(sent) for name, sent in consoles.sent.items()},
+            consoles=consoles.sent,
+            dropped=consoles.dropped,
             missing=watch.missing,
             resets=resets,
             unclaimed=platform.bus.unclaimed,
@@ -291,10 +292,11 @@ class NsMachine(Session):
                     end, _, _ = self._run(limit, _RESETS)
         finally:
             consoles.end_expect(name)
-        if expected.match is None:
+        if not expected.look(thoroughly=True):
             _, reason, message = judge(self.platform, end, Watch(), _RESETS)
             seen = sent(consoles.unread[name])
             raise NotSeen(f"{name} must show {expected.pattern.pattern!r}, but {message or reason}; {seen}")
+        assert expected.match is not None
         return expected.match
 
     def send(self, data: bytes | str, *, uart: str | None = None) -> None:

@@ -16,7 +16,7 @@
 Realmlab is not imported until a test uses a fixture.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +33,8 @@ EVENTS: Final = 20
 """How many of the last trace events a report shows."""
 LINES: Final = 20
 """How many of each console's last lines a report shows."""
+LINE: Final = 4096
+"""How many of the last characters of a line without an end it shows."""
 
 
 class Recorder:
@@ -41,7 +43,8 @@ class Recorder:
     def __init__(self) -> None:
         self.machine: Machine | NsMachine | None = None
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
-        self._consoles: dict[str, str] = {}
+        self._lines: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=LINES))
+        self._line: defaultdict[str, str] = defaultdict(str)
 
     def write(self, record: dict[str, Any]) -> None:
         """Take a record."""
@@ -49,7 +52,9 @@ class Recorder:
         board = {} if self.machine is None else self.machine.devices
         if name == "console.write":
             end = "\n" if device in board else ""  # a UART of the board sends lines
-            self._consoles[device] = self._consoles.get(device, "") + record["text"] + end
+            *lines, rest = (self._line[device] + record["text"] + end).split("\n")
+            self._lines[device] += lines
+            self._line[device] = rest[-LINE:]
         elif not (name.startswith("mmio.") and hasattr(board.get(device), "on_output")):  # consoles are shown as text
             self._events.append(record)
 
@@ -64,11 +69,11 @@ class Recorder:
             yield "Realmlab: machine", repr(self.machine)
         if self._events:
             yield f"Realmlab: last {len(self._events)} events", "\n".join(map(render, self._events))
-        lines = dict(self._consoles)
         for device, text in self.machine._unfinished().items() if self.machine is not None else ():
-            lines[device] = lines.get(device, "") + text
-        for device, text in lines.items():
-            yield f"Realmlab: console {device}", "\n".join(text.splitlines()[-LINES:])
+            self._line[device] += text
+        for device, text in self._line.items():
+            shown = [*self._lines[device], *([text] if text else [])]
+            yield f"Realmlab: console {device}", "\n".join("\n".join(shown).splitlines()[-LINES:])
 
 
 _RECORDERS: Final = pytest.StashKey[list[Recorder]]()

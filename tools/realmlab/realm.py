@@ -69,7 +69,7 @@ class Realm:
         self._vmm = vmm
         """The host's side of the Realm."""
         self._unread = bytearray()
-        self._output = bytearray()
+        self._before = 0  # bytes that it sent before the run
         self._expected: Expected | None = None
         self._until = b""
         self._why: Reason | None = None
@@ -146,8 +146,8 @@ class Realm:
 
     @property
     def console(self) -> bytes:
-        """Everything it has sent."""
-        return bytes(self._vmm.console.output)
+        """What it has sent: the last 8 MiB of it. ``on_console`` gets all of it."""
+        return bytes(self._vmm.console.sent)
 
     # -- running ------------------------------------------------------------------------------------------------
     @takes(RealmRunOptions)
@@ -191,7 +191,8 @@ class Realm:
         self._must_be_alive()
         machine, vmm, clock = self.machine, self._vmm, self.machine.platform.clock
         retired, ticks = vmm.retired, clock.now
-        self._output.clear()
+        sent = vmm.console.sent
+        self._before = sent.total
         self._until, self._why = (until or "").encode(), None
         with interruptible(interrupt), machine._running(self) as hooks, wall:
             machine._calls.raise_kept()  # of the exit of another Realm
@@ -205,7 +206,8 @@ class Realm:
             reason=reason,
             status=None if end is None else end.status,
             message="; ".join(filter(None, ("" if end is None else end.message, limit, unseen))),
-            console=bytes(self._output),
+            console=sent.since(self._before),
+            console_dropped=max(sent.dropped - self._before, 0),
             instructions=vmm.retired - retired,
             ticks=clock.now - ticks,
         )
@@ -267,7 +269,7 @@ class Realm:
                     progress = self._run(limit, None, self._interrupted, self._within(None, None))
             finally:
                 self._expected = None
-            if expected.match is None:
+            if not expected.look(thoroughly=True):
                 why = progress.message or progress.reason
                 raise NotSeen(f"the console must show {expected.pattern.pattern!r}, but {why}; {sent(self._unread)}")
         assert expected.match is not None
@@ -284,16 +286,19 @@ class Realm:
     def _heard(self, data: bytes) -> None:
         """Take output of the Realm and look for the pattern that a run waits for."""
         self._wall.heard()
-        self._output += data
         self._unread += data
         expected = self._expected
         if len(self._unread) > 2 * _UNREAD:
             del self._unread[:-_UNREAD]
             if expected is not None:
                 expected.restart()
-        near = self._output[-len(data) - len(self._until) :]
-        if (self._until and self._until in near) or (expected is not None and expected.look()):
+        if (self._until and self._shows(len(data))) or (expected is not None and expected.look()):
             self._pause(Reason.UNTIL)
+
+    def _shows(self, size: int) -> bool:
+        """True if the last ``size`` bytes complete what the run waits for."""
+        sent = self._vmm.console.sent
+        return self._until in sent.since(max(self._before, sent.total - size - len(self._until)))
 
     # -- hooks --------------------------------------------------------------------------------------------------
     def hook(self, where: int | str, callback: Callable[[Cpu], object]) -> Hook:

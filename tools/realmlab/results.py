@@ -95,7 +95,9 @@ class NsResult(Struct, kw_only=True):
     reason: Reason
     message: str
     consoles: Mapping[str, bytes]
-    """What each UART sent, by name."""
+    """What each UART sent, by name: the last 8 MiB of it. ``on_output`` gets all of it."""
+    dropped: Mapping[str, int]
+    """The bytes that a UART sent before those in ``consoles``, of those that sent more than that."""
     missing: Sequence[str]
     """The expected patterns that no line matched."""
     resets: Sequence[str]
@@ -142,7 +144,9 @@ class Progress(Struct, frozen=True, kw_only=True):
     status: int | None
     message: str
     console: bytes
-    """What the Realm sent during this run."""
+    """What the Realm sent during this run: the last 8 MiB of it. ``on_console`` gets all of it."""
+    console_dropped: int = 0
+    """The bytes that it sent during this run before those in ``console``."""
     instructions: int
     """Instructions that the Realm retired during this run."""
     ticks: int

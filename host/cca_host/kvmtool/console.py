@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_host.kvm import HostCall, Vcpu
 from cca_platform.devices.uart16550 import Uart16550
+from cca_platform.sent import Sent
 from cca_platform.state import State
 from cca_platform.trace.events import ConsoleWrite
 
@@ -41,16 +42,20 @@ class HostFunction(IntEnum):
     """The result is the system counter."""
 
 
-class ConsoleState(State, frozen=True, tag="host.console/2"):
-    """Saved state of a :class:`Console`; ``partial`` are the bytes of characters that are not complete, by device."""
+class ConsoleState(State, frozen=True, tag="host.console/3"):
+    """Saved state of a :class:`Console`. ``output`` came after ``dropped`` bytes that are not kept.
+
+    ``partial`` are the bytes of characters that are not complete, by device.
+    """
 
     output: bytes
+    dropped: int
     status: int | None
     partial: dict[str, bytes]
 
 
 class Console:
-    """The Realm's output, in ``output``, and its exit status once it has returned one.
+    """The Realm's output, whose end is in ``sent``, and its exit status once it has returned one.
 
     ``on_output`` gets the bytes as they are sent; ``given`` is the UART's initial input.
     """
@@ -64,7 +69,7 @@ class Console:
     ) -> None:
         self.machine = machine
         self.on_output = on_output
-        self.output = bytearray()
+        self.sent = Sent()
         self.status: int | None = None
         self._decoders: defaultdict[str, IncrementalDecoder] = defaultdict(_decoder)
         self.uart = uart
@@ -89,7 +94,7 @@ class Console:
         return self.status is not None
 
     def _emit(self, device: str, data: bytes) -> None:
-        self.output += data
+        self.sent.add(data)
         text, trace = self._decoders[device].decode(data), self.machine.trace
         if trace.on:
             trace.emit(ConsoleWrite(device=device, text=text, size=len(data)))
@@ -111,11 +116,13 @@ class Console:
     def save(self) -> ConsoleState:
         """State for a snapshot."""
         partial = {device: data for device, one in self._decoders.items() if (data := one.getstate()[0])}
-        return ConsoleState(output=bytes(self.output), status=self.status, partial=partial)
+        output, dropped = bytes(self.sent), self.sent.dropped
+        return ConsoleState(output=output, dropped=dropped, status=self.status, partial=partial)
 
     def restore(self, state: ConsoleState) -> None:
         """Restore what :meth:`save` returned."""
-        self.output, self.status = bytearray(state.output), state.status
+        self.sent.restore(state.output, state.dropped)
+        self.status = state.status
         self._decoders.clear()
         for device, started in state.partial.items():
             self._decoders[device].setstate((started, 0))

@@ -94,6 +94,9 @@ class RunResult(Struct, kw_only=True):
     """The VMM's is a ``RunReason``, the API's a ``Reason`` with the same text."""
     message: str
     console: bytes
+    """What the Realm sent: the last 8 MiB of it. ``on_console`` gets all of it."""
+    console_dropped: int = 0
+    """The bytes that it sent before those in ``console``."""
     calls: Mapping[str, int] = field(default_factory=dict)
     """RMI calls by specification name, e.g. ``RMI_DATA_CREATE``."""
     exits: Mapping[str, int] = field(default_factory=dict)

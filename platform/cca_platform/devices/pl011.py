@@ -12,6 +12,7 @@ from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device, Register, RegisterTable
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.wiring import Wiring
+from cca_platform.sent import Sent
 from cca_platform.state import State
 
 __all__ = ["Pl011"]
@@ -29,11 +30,15 @@ _TRIGGERS: Final = (2, 4, 8, 12, 14)  # bytes in the receive FIFO, by UARTIFLS.R
 _CLOCK_HZ: Final = 24_000_000
 
 
-class Pl011State(State, frozen=True, tag="pl011/1"):
-    """``line`` waits for room in the receive FIFO; ``touched`` is when the FIFO last changed, unless it is empty."""
+class Pl011State(State, frozen=True, tag="pl011/2"):
+    """``output`` came after ``dropped`` bytes that are not kept; ``line`` waits for room in the receive FIFO.
+
+    ``touched`` is when the FIFO last changed, unless it is empty.
+    """
 
     registers: Mapping[int, int]
     output: bytes
+    dropped: int
     line: bytes
     fifo: bytes
     raw: int
@@ -42,7 +47,7 @@ class Pl011State(State, frozen=True, tag="pl011/1"):
 
 
 class Pl011(Device):
-    """One UART. ``on_output(bytes)`` gets what software transmits; ``output`` keeps it; ``receive`` queues input.
+    """One UART. ``on_output(bytes)`` gets what software transmits, ``sent`` keeps the end; ``receive`` queues input.
 
     Input that does not fit into the receive FIFO waits on the line, so that nothing is lost.
     """
@@ -50,7 +55,7 @@ class Pl011(Device):
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
         self.on_output: Callable[[bytes], object] | None = None
-        self.output = bytearray()
+        self.sent = Sent()
         self._clock_hz: int = row.options.get("clock_hz", _CLOCK_HZ)
         self._line: deque[int] = deque()
         self.power_on()
@@ -62,6 +67,11 @@ class Pl011(Device):
         self._raw = 0
         self._overrun = 0
         self._touched: int | None = None  # when the receive FIFO last changed, unless it is empty: the time-out's start
+
+    @property
+    def output(self) -> bytes:
+        """What software has transmitted, at most the last :data:`cca_platform.sent.KEPT` bytes."""
+        return bytes(self.sent)
 
     def receive(self, data: bytes) -> None:
         """Send bytes to the UART from outside the machine."""
@@ -127,9 +137,10 @@ class Pl011(Device):
         byte = value & 0xFF
         self._raw |= _INT_TX
         if not self.values[_CR] & _CR_LBE:
-            self.output.append(byte)
+            data = bytes((byte,))
+            self.sent.add(data)
             if self.on_output is not None:
-                self.on_output(bytes((byte,)))
+                self.on_output(data)
         elif len(self._fifo) < self._depth:
             self._push(byte)
         else:
@@ -189,7 +200,8 @@ class Pl011(Device):
         """State for a snapshot."""
         return Pl011State(
             registers=dict(self.values),
-            output=bytes(self.output),
+            output=self.output,
+            dropped=self.sent.dropped,
             line=bytes(self._line),
             fifo=bytes(self._fifo),
             raw=self._raw,
@@ -200,6 +212,6 @@ class Pl011(Device):
     def restore(self, state: Any) -> None:
         """Restore what ``save`` returned."""
         super().restore(state)
-        self.output = bytearray(state.output)
+        self.sent.restore(state.output, state.dropped)
         self._line, self._fifo = deque(state.line), deque(state.fifo)
         self._raw, self._overrun, self._touched = state.raw, state.overrun, state.touched

@@ -58,7 +58,11 @@ class Uart16550(Device):
         return bool(self.values[_LCR] & _LCR_DLAB)
 
     def _pop(self) -> int:
-        return self._received.pop(0) if self._received and not self._is_divisor else 0
+        if not self._received or self._is_divisor:
+            return 0
+        value = self._received[0]
+        del self._received[:1]  # takes the same time however much waits, which pop(0) does not
+        return value
 
     def _transmit(self, value: int) -> None:
         if self.on_output is not None and not self._is_divisor:

@@ -11,6 +11,7 @@ every event of the run is the same. There are three ways in:
   machine waits for the thread then, so the result's time does not depend on how fast the host is.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -108,12 +109,12 @@ class Inputs:
         self._count = 0
         self._log: dict[int, tuple[int, Input]] = {}  # by an entry of its own, with the one before it: a tree
         self._last = 0
-        self._queued: list[tuple[str, bytes]] = []
+        self._queued: deque[tuple[str, bytes]] = deque()
         self._works: list[_Work] = []
         self._threads: ThreadPoolExecutor | None = None
         self._runs = 0
         self._journal = Journal(())
-        self._replay: tuple[Input, ...] = ()
+        self._replay: deque[Input] = deque()
         self.active = False
         self.replay(replay or self._journal)
 
@@ -129,7 +130,7 @@ class Inputs:
     def replay(self, journal: Journal) -> None:
         """Take inputs from ``journal`` from here on: those that come after what the machine has noticed."""
         self._journal = journal
-        self._replay = tuple(one for one in journal.inputs if one.number >= self._count)
+        self._replay = deque(one for one in journal.inputs if one.number >= self._count)
         self._awake()
 
     @property
@@ -168,7 +169,7 @@ class Inputs:
                 f" instruction {one.retired:,} and tick {one.time:,}, not {way} for {source} at instruction"
                 f" {clock.retired:,} and tick {clock.now:,}"
             )
-        self._replay = self._replay[1:]
+        self._replay.popleft()
         if not self._replay:  # the world comes in again
             self._journal = Journal(())
             clock.rebase()
@@ -211,7 +212,7 @@ class Inputs:
                 return
             self._deliver(one.source, self._next(Way.PUSHED, one.source))
         while self._queued:
-            self._deliver(*self._queued.pop(0))
+            self._deliver(*self._queued.popleft())
         clock = self._clock
         if clock.mode == "host":
             ticks = clock.wall()
@@ -288,7 +289,7 @@ class Inputs:
         """Restore what ``save`` returned; a replay continues from there."""
         self._retired, self._look, self.still = state.retired, state.look, state.still
         self._count, self._last = state.count, state.last
-        self._queued = [(one.source, one.data) for one in state.queued]
+        self._queued = deque((one.source, one.data) for one in state.queued)
         self._works = [_Work(one.source, Ticks(one.due), one.data) for one in state.results]
         self._schedule()
         self.replay(self._journal)

@@ -75,8 +75,9 @@ def _rows(images: Sequence[str], result: "NsResult", uarts: Uarts) -> list[tuple
     each = ", ".join(f"PE {index} {count:,}" for index, count in retired.items())
     places, more = ", ".join(result.unclaimed[:_PLACES]), len(result.unclaimed) - _PLACES
     no_device = [("no device", places + (f" and {more} more" if more > 0 else ""))] if places else []
-    unseen = uarts.unseen(name for name, sent in result.consoles.items() if sent)
-    said = ", ".join(f"{name} sent {len(result.consoles[name]):,} bytes" for name in unseen)
+    sizes = {name: len(sent) + result.dropped.get(name, 0) for name, sent in result.consoles.items()}
+    unseen = uarts.unseen(name for name, size in sizes.items() if size)
+    said = ", ".join(f"{name} sent {sizes[name]:,} bytes" for name in unseen)
     silent = [("consoles", f"{said}; {uarts.first} nothing: --uart {unseen[0]}=- shows it")] if unseen else []
     return [
         ("images", f"{' '.join(images)}: exit status {result.status} ({result.reason.replace('_', ' ')})"),
@@ -99,6 +100,7 @@ def _facts(images: Sequence[str], result: "NsResult") -> dict[str, Any]:
         "message": result.message,
         "console": result.console.decode(errors="replace"),
         "uarts": _texts(result.consoles),
+        "dropped": dict(result.dropped),
         "missing": list(result.missing),
         "resets": list(result.resets),
         "unclaimed": list(result.unclaimed),

@@ -52,6 +52,7 @@ def _facts(payload: str, result: "RunResult") -> dict[str, Any]:
         "reason": result.reason,
         "message": result.message,
         "console": result.console.decode(errors="replace"),
+        "console_dropped": result.console_dropped,
         "calls": dict(result.calls),
         "exits": dict(result.exits),
         "world_switches": result.world_switches,

@@ -12,6 +12,7 @@ __all__ = ["STDOUT", "Screen", "Uarts", "file_of", "uart_names"]
 
 STDOUT: Final = "-"
 _UART: Final = "pl011"
+_PATIENCE: Final = 0x1_0000  # bytes that wait for the end of another UART's line
 
 
 def uart_names(board: Board) -> list[str]:
@@ -28,7 +29,10 @@ def file_of(text: str) -> str:
 
 
 class Screen:
-    """Stdout with several UARTs on it: what one sends waits while another is in the middle of a line."""
+    """Stdout with several UARTs on it: what one sends waits while another is in the middle of a line.
+
+    A line that does not end when 64 KiB wait is ended here.
+    """
 
     def __init__(self, tell: Callable[[bytes], object]) -> None:
         self._tell = tell
@@ -38,7 +42,10 @@ class Screen:
     def write(self, uart: str, data: bytes) -> None:
         """Show what a UART sends."""
         if self._speaking not in ("", uart):
-            self._waiting.setdefault(uart, bytearray()).extend(data)
+            waiting = self._waiting.setdefault(uart, bytearray())
+            waiting.extend(data)
+            if len(waiting) >= _PATIENCE:
+                self._end_line()
             return
         self._tell(data)
         self._speaking = "" if data.endswith(b"\n") else uart
@@ -48,9 +55,13 @@ class Screen:
     def close(self) -> None:
         """Show what still waits, each on a line of its own."""
         while self._waiting:
-            self._tell(b"\n")
-            self._speaking = ""
-            self._next()
+            self._end_line()
+
+    def _end_line(self) -> None:
+        """End the line of the UART that speaks, and let those that wait speak."""
+        self._tell(b"\n")
+        self._speaking = ""
+        self._next()
 
     def _next(self) -> None:
         """Let those that wait speak, until one is in the middle of a line."""
