@@ -8,10 +8,16 @@ Published: System V ABI, chapters 4 and 5; ELF for the Arm 64-bit Architecture (
 
 import struct
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 __all__ = [
+    "FILE_HEADER",
     "MAGIC",
+    "PROGRAM_HEADER",
+    "PT_DYNAMIC",
+    "PT_LOAD",
+    "SECTION_HEADER_SIZE",
+    "Contents",
     "Elf",
     "ElfError",
     "ElfType",
@@ -21,18 +27,19 @@ __all__ = [
 ]
 
 MAGIC: Final = b"\x7fELF"
+FILE_HEADER: Final = struct.Struct("<16s2HI3QI6H")
+PROGRAM_HEADER: Final = struct.Struct("<2I6Q")
+SECTION_HEADER_SIZE: Final = 64
+PT_LOAD, PT_DYNAMIC = 1, 2
 
 _CLASS64, _LITTLE_ENDIAN, _EM_AARCH64 = 2, 1, 183
 _CLASSES: Final = {1: "32-bit"}
 _ORDERS: Final = {2: "big-endian"}
 _MACHINES: Final = {3: "x86", 40: "32-bit Arm", 62: "x86-64", 243: "RISC-V"}
 _IDENT_SIZE: Final = 0x10
-_HEADER: Final = struct.Struct("<16x2HI3QI6H")
-_PROGRAM_HEADER: Final = struct.Struct("<2I6Q")
-_SECTION_HEADER_SIZE: Final = 64
 _SECTIONS: Final = struct.Struct("<Q4x6H")  # e_shoff, then e_ehsize .. e_shstrndx, at offset 0x28
 _SECTIONS_AT: Final = 0x28
-_PT_LOAD: Final = 1
+_MOST_SHARED: Final = 2  # linkers let segments share a page of the file at their ends, no more
 
 
 class ElfError(ValueError):
@@ -62,6 +69,14 @@ class ProgramHeader(NamedTuple):
     align: int
 
 
+class Contents(Protocol):
+    """Bytes, or a file that is read where it is looked at."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
+
 class Elf:
     """A linked (ET_EXEC, ET_DYN) 64-bit little-endian AArch64 program with complete segments.
 
@@ -69,13 +84,14 @@ class Elf:
     Raises ElfError for any other file.
     """
 
-    def __init__(self, data: bytes) -> None:
-        _check_ident(data)
-        kind, _, _, entry, table, _, _, _, row, count, *_ = _HEADER.unpack_from(data)
+    def __init__(self, data: Contents) -> None:
+        head = data[: FILE_HEADER.size]
+        _check_ident(head)
+        _, kind, _, _, entry, table, _, _, _, row, count, *_ = FILE_HEADER.unpack(head)
         if kind not in (ElfType.ET_EXEC, ElfType.ET_DYN):
             names = {int(member): member.name for member in ElfType}
             raise ElfError(f"must be an executable ELF, not {_of(kind, names)}: link it")
-        if count and row != _PROGRAM_HEADER.size:
+        if count and row != PROGRAM_HEADER.size:
             raise ElfError(f"is a damaged ELF, with program headers of {row} bytes: build or copy it again")
         end = table + row * count
         if count and end > len(data):
@@ -83,12 +99,18 @@ class Elf:
         self.data = data
         self.type = ElfType(kind)
         self.entry: int = entry
-        self.headers = [ProgramHeader(*_PROGRAM_HEADER.unpack_from(data, table + row * at)) for at in range(count)]
-        self.segments = [header for header in self.headers if header.type == _PT_LOAD and header.memsz]
+        rows = data[table:end] if count else b""
+        self.headers = [ProgramHeader(*fields) for fields in PROGRAM_HEADER.iter_unpack(rows)]
+        self.segments = [header for header in self.headers if header.type == PT_LOAD and header.memsz]
         if not self.segments:
             raise ElfError("has no loadable segments (PT_LOAD): link it as an executable")
         for segment in self.segments:
             _check_segment(segment, len(data))
+        contents = sum(segment.filesz for segment in self.segments)
+        if contents > _MOST_SHARED * len(data):
+            raise ElfError(
+                f"has segments of {contents:#x} bytes in a file of {len(data):#x}, which share them: link it again"
+            )
 
     def contents(self, header: ProgramHeader) -> bytes:
         """The bytes of a segment in the file."""
@@ -110,16 +132,16 @@ class Elf:
         return b""
 
 
-def sections_broken(data: bytes) -> bool:
+def sections_broken(data: Contents) -> bool:
     """True if the header of a 64-bit little-endian ELF describes an impossible section header table."""
-    offset, _, _, _, entry_size, count, names = _SECTIONS.unpack_from(data, _SECTIONS_AT)
+    offset, _, _, _, entry_size, count, names = _SECTIONS.unpack(data[_SECTIONS_AT : FILE_HEADER.size])
     if not offset:
         return bool(count)
-    wrong_size = entry_size != _SECTION_HEADER_SIZE
+    wrong_size = entry_size != SECTION_HEADER_SIZE
     return bool(wrong_size or offset + count * entry_size > len(data) or names >= max(count, 1))
 
 
-def without_sections(data: bytes) -> bytes:
+def without_sections(data: bytes | bytearray) -> bytes:
     """The same ELF without its section header table, which loaders do not need."""
     mended = bytearray(data)
     mended[0x28:0x30] = bytes(8)  # e_shoff
@@ -128,14 +150,14 @@ def without_sections(data: bytes) -> bytes:
 
 
 def _check_ident(data: bytes) -> None:
-    """Check what must hold before the headers can be read."""
+    """Check what must hold before the headers can be read; ``data`` is the first of them, or all there is."""
     if len(data) < _IDENT_SIZE:
         raise ElfError(f"is a truncated ELF of {len(data)} bytes: copy it again")
     if data[4] != _CLASS64:
         raise ElfError(f"must be a 64-bit ELF, not {_of(data[4], _CLASSES)}: build it for AArch64")
     if data[5] != _LITTLE_ENDIAN:
         raise ElfError(f"must be a little-endian ELF, not {_of(data[5], _ORDERS)}: build it for AArch64")
-    if len(data) < _HEADER.size:
+    if len(data) < FILE_HEADER.size:
         raise ElfError(f"is a truncated ELF of {len(data)} bytes: copy it again")
     machine = int.from_bytes(data[0x12:0x14], "little")
     if machine != _EM_AARCH64:

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final
 
-from cca_arch.elf import Elf, ElfError
+from cca_arch.elf import PT_DYNAMIC, Elf, ElfError
 
 __all__ = ["DynamicTag", "RelocationKind", "relocated"]
 
-_PT_DYNAMIC: Final = 2
 _DYNAMIC: Final = struct.Struct("<2Q")
 _RELA: Final = struct.Struct("<3Q")
 _REL: Final = struct.Struct("<2Q")
@@ -120,7 +119,7 @@ def _tags(program: Elf) -> dict[int, int]:
     """The dynamic section up to its end, DT_NULL."""
     tags: dict[int, int] = {}
     for header in program.headers:
-        if header.type == _PT_DYNAMIC:
+        if header.type == PT_DYNAMIC:
             data = program.contents(header)
             if len(data) < header.filesz:
                 raise ElfError("is a truncated ELF: its dynamic section ends behind the file: copy it again")

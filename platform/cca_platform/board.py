@@ -15,6 +15,7 @@ from cca_arch.smccc import Owner
 from cca_arch.sysregs import MPIDR_AFFINITY
 from cca_arch.types import GRANULE_SIZE, Pas
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import KINDS, read_text
 
 __all__ = ["WINDOW", "Bank", "Board", "DeviceRow", "GicFrames", "Region", "names", "nonvolatile_bank"]
 
@@ -123,14 +124,13 @@ class Board:
     @classmethod
     def load(cls, name: str | Path) -> "Board":
         """Load a board: the name of a bundled board, or the path of a TOML file."""
-        path = Path(name) if str(name).endswith(".toml") else _FOLDER / f"{name}.toml"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            if path.parent == _FOLDER:
-                known = ", ".join(names())
-                raise MachineError(f"board must be one of {known} or a .toml file, not {str(name)!r}") from None
-            raise MachineError(f"board file {path} must be readable ({error.strerror}): check the path") from None
+        if str(name) in names():
+            path = _FOLDER / f"{name}.toml"
+        elif str(name).endswith(".toml"):
+            path = Path(name)
+        else:
+            raise MachineError(f"board must be one of {', '.join(names())} or a .toml file, not {str(name)!r}")
+        text = read_text(path, KINDS["board"])
         try:
             return cls.parse(_with_base(tomllib.loads(text)), path.stem)
         except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:

@@ -64,15 +64,15 @@ class TestVerifyCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["FOLDER/none"], "must be a readable file"),
+            (["FOLDER/none"], "token FOLDER/none does not exist: check the path"),
             (["FOLDER/empty"], "not an empty file"),
             (["FOLDER/odd"], "two digits for each byte"),
             (["FOLDER/open"], "must end with the line"),
-            ([REL0, "--cpak", "FOLDER/none"], "CPAK FOLDER/none must be a readable file"),
+            ([REL0, "--cpak", "FOLDER/none"], "CPAK FOLDER/none does not exist: check the path"),
             ([REL0, "--cpak", REL0], "CPAK must be a public key in PEM"),
             ([REL0, "--challenge", "0"], "two for each byte"),
             ([REL0, "--challenge", "00" * 65], "at most 64 bytes, not 65"),
-            ([REL0, "--policy", "FOLDER/none"], "must be readable"),
+            ([REL0, "--policy", "FOLDER/none"], "policy FOLDER/none does not exist: check the path"),
             ([REL0, "--policy", "FOLDER/empty.json"], "policy FOLDER/empty.json"),
         ],
     )

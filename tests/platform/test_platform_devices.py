@@ -219,7 +219,7 @@ class TestModule:
 
     def test_missing(self, tmp_path: Path) -> None:
         """So does one that is not there."""
-        with pytest.raises(MachineError, match=r"must be readable \(No such file or directory\): check"):
+        with pytest.raises(MachineError, match=r"missing\.py does not exist: check the path"):
             Kinds().load(tmp_path / "missing.py")
 
     def test_board(self, tmp_path: Path) -> None:

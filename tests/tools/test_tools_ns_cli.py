@@ -209,7 +209,7 @@ class TestRun:
 
 BAD = {
     "no file": (["none.bin"], "image none.bin does not exist"),
-    "folder": (["FOLDER"], "must be readable (Is a directory)"),
+    "folder": (["FOLDER"], "is a directory: give a file"),
     "address": (["ns_gpf@here"], "the address of ns_gpf must be a number"),
     "no DRAM": (["IMAGE@0x1000"], "must lie in Non-secure DRAM"),
     "firmware": (["IMAGE@0xfd000000"], "in the region 'secure' of the firmware"),
@@ -225,7 +225,7 @@ BAD = {
     "odd size": (["IMAGE", "--nonvolatile", "0x90000000:much"], "a size must be a number"),
     "not DRAM": (["IMAGE", "--nonvolatile", "0:4K"], "nonvolatile memory must lie in"),
     "no file of it": (["IMAGE", "--nonvolatile", "0x90000000:4K="], "--nonvolatile must be BASE:SIZE or BASE:SIZE="),
-    "no tree": (["IMAGE", "--dtb", "none.dtb"], "--dtb must name a readable file, or be auto, not 'none.dtb'"),
+    "no tree": (["IMAGE", "--dtb", "none.dtb"], "--dtb none.dtb does not exist: check the path"),
     "expect": (["IMAGE", "--expect", "("], "--expect must be a regular expression, not '('"),
     "reject": (["IMAGE", "--reject", "["], "--reject must be a regular expression, not '['"),
     "limit": (["IMAGE", "--timeout-insns", "0"], "--max-insns must be 1 or more, not 0"),

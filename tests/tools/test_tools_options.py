@@ -108,7 +108,7 @@ class TestRead:
             (NsRunOptions, {"until": ""}, "`until` must be a text to wait for"),
             (RealmOptions, {"args": "console=hvc0"}, "`args` must be a list"),
             (RealmOptions, {"rpv": "0x"}, "`rpv` must be hex digits"),
-            (RealmOptions, {"console_input": Path("none.txt")}, "`console_input` must name a readable file"),
+            (RealmOptions, {"console_input": Path("none.txt")}, "`console_input` none.txt does not exist: check"),
             (NsMachineOptions, {"el": 3}, "`el` must be 1 or 2, not 3"),
             (MachineOptions, {"clock": 7}, "`clock` must be virtual or host, not 7"),
         ],

@@ -153,7 +153,7 @@ class TestNotes:
 
     def test_no_symbols(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """What has none is refused."""
-        for name, message in (("none.elf", "must be a readable file"), (str(tmp_path), "Is a directory")):
+        for name, message in (("none.elf", "does not exist"), (str(tmp_path), "is a directory")):
             assert main(["trace", "show", "-", "--symbols", name]) == 2
             assert message in capsys.readouterr().err
 

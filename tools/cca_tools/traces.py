@@ -1,8 +1,6 @@
 """Read trace files, choose from them, and show them with what their numbers mean."""
 
-import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -14,6 +12,7 @@ from cca_platform.errors import MachineError
 from cca_platform.trace.events import SCHEMA, TraceStart, name_of
 from cca_platform.trace.sinks import Console
 from cca_platform.trace.trace import Record
+from cca_platform.userfiles import KINDS, lines
 from realmlab.symbols import Symbols
 
 __all__ = ["Wanted", "note", "read", "show"]
@@ -63,20 +62,16 @@ def read(path: Path) -> Iterator[Record]:
     Raises MachineError for a line that is not a record, and for another version of the catalogue.
     """
     decode = msgspec.json.Decoder(Record).decode
-    try:
-        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    record = decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    raise _not_an_event(path, number, str(error)) from None
-                wrong = [name for name, kinds in _PLACE.items() if not isinstance(record.get(name), kinds)]
-                if wrong:
-                    raise _not_an_event(path, number, f"no {wrong[0]}" if wrong[0] not in record else f"its {wrong[0]}")
-                _check(path, record)
-                yield record
-    except OSError as error:
-        raise MachineError(f"trace file must be readable, not {str(path)!r} ({error.strerror})") from None
+    for number, line in enumerate(lines(path, KINDS["trace"]), 1):
+        try:
+            record = decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _not_an_event(path, number, str(error)) from None
+        wrong = [name for name, kinds in _PLACE.items() if not isinstance(record.get(name), kinds)]
+        if wrong:
+            raise _not_an_event(path, number, f"no {wrong[0]}" if wrong[0] not in record else f"its {wrong[0]}")
+        _check(path, record)
+        yield record
 
 
 def _not_an_event(path: Path, number: int, why: str) -> MachineError:

@@ -197,11 +197,9 @@ def bytes_or_file(name: str, value: Any) -> bytes:
     """Bytes, or the path of a file that holds them."""
     if not isinstance(value, os.PathLike):
         return octets(name, value, "bytes or a Path")
-    path = Path(value)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MachineError(f"`{name}` must name a readable file, not {str(path)!r} ({error.strerror})") from None
+    from cca_platform.userfiles import KINDS, read
+
+    return read(value, KINDS[name])
 
 
 def octets(name: str, value: Any, wanted: str = "bytes") -> bytes:

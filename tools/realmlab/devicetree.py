@@ -11,6 +11,7 @@ from cca_firmware.package.devicetree import board_tree
 from cca_firmware.package.nsimage import Layout, NsImage, lay_out
 from cca_platform.board import Bank, Board
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import KINDS, read
 
 from .sizes import format_size
 
@@ -18,7 +19,7 @@ __all__ = ["AUTO", "place", "tree"]
 
 AUTO: Final = "auto"
 """In place of a file: the device tree is made from the board."""
-_LARGEST = _ALIGNED = 2 << 20  # of Linux's boot protocol: a tree does not cross a multiple of it
+_ALIGNED: Final = 2 << 20  # of Linux's boot protocol: a tree does not cross a multiple of it
 
 
 def tree(given: str | os.PathLike[str], board: Board) -> NsImage:
@@ -26,17 +27,11 @@ def tree(given: str | os.PathLike[str], board: Board) -> NsImage:
     if given == AUTO:
         return NsImage(flatten(board_tree(board)), None, "the device tree")
     path = Path(given)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        what = f"a readable file, or be {AUTO}, not {str(path)!r} ({error.strerror})"
-        raise MachineError(f"`dtb` must name {what}") from None
+    data = read(path, KINDS["dtb"])
     try:
         data = checked(data)
     except DeviceTreeError as error:
         raise MachineError(f"`dtb` {path} {error}") from None
-    if len(data) > _LARGEST:
-        raise MachineError(f"`dtb` {path} must have at most {format_size(_LARGEST)}, not {format_size(len(data))}")
     return NsImage(data, None, path.name)
 
 

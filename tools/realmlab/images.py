@@ -1,10 +1,11 @@
 """Images as users name them."""
 
-from pathlib import Path
+import os
 
 from cca_arch.elf import MAGIC
 from cca_firmware.package.nsimage import NsImage
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import KINDS, read_program
 
 from .bundled import World
 from .payloads import find_payload
@@ -18,19 +19,14 @@ def parse_image(text: str, world: World = "ns-el2") -> NsImage:
 
     A bundled payload without an address must be for ``world``; with one it is data.
     """
-    name, at, number = ("", "", text) if Path(text).is_file() else text.rpartition("@")
+    name, at, number = ("", "", text) if os.path.exists(text) else text.rpartition("@")
     if not at:
         name = number
     elif not name:
         raise MachineError(f"an image must be FILE or FILE@ADDRESS, not {text!r}")
     address = parse_address(number, f"the address of {name}") if at else None
     path = find_payload(name, None if at else world)
-    try:
-        return NsImage(path.read_bytes(), address, path.name)
-    except FileNotFoundError:
-        raise MachineError(f"image {path} does not exist: check the path") from None
-    except OSError as error:
-        raise MachineError(f"image {path} must be readable ({error.strerror}): check the path") from None
+    return NsImage(read_program(path, KINDS["image"]), address, path.name)
 
 
 def load_bias(image: NsImage) -> int:

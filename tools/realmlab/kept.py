@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cca_arch.types import GRANULE_SIZE, SecurityState
 from cca_platform.board import Bank
 from cca_platform.errors import GranuleProtectionFault, MachineError
+from cca_platform.userfiles import KINDS, read
 
 from .files import replace
 from .sizes import format_size
@@ -72,13 +73,14 @@ def _granule(memory: "Memory", at: int) -> bytes:
 def _read(path: Path, size: int) -> bytes | None:
     """The contents of a file for ``size`` bytes of memory; None if there is no file, in a folder that takes one."""
     try:
-        data = path.read_bytes()
+        os.stat(path)
     except FileNotFoundError:
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise MachineError(f"nonvolatile memory must be kept where a file can be, not in {str(path)!r}") from None
         return None
-    except OSError as error:
-        raise MachineError(f"nonvolatile memory must be kept in a file, not {str(path)!r} ({error.strerror})") from None
+    except (OSError, ValueError):
+        pass  # the door has the words
+    data = read(path, KINDS["nonvolatile"], limit=size)
     if len(data) != size:
         what = f"{format_size(size)}, the size of its range, not {len(data)} bytes"
         raise MachineError(f"the file of nonvolatile memory {str(path)!r} must have {what}")

@@ -81,7 +81,7 @@ class NsMachine(Session):
             if secure.address is not None:
                 raise MachineError(f"the Secure image must have no address, not {secure.address:#x}: the board has it")
             self._boot["secure_image"] = secure.data
-        self._kept = KeptFiles(given["nonvolatile"])
+        self._kept = KeptFiles(())
         super().__init__(board, given)
         kept = [Bank(base, size) for base, size, _ in given["nonvolatile"]]
         self._why: Reason | None = None
@@ -91,6 +91,7 @@ class NsMachine(Session):
         self._consoles.heard = self._heard
         try:
             self.platform.nonvolatile = (*self.platform.board.nonvolatile, *kept)
+            self._kept = KeptFiles(given["nonvolatile"])
             if given["dtb"] is not None:
                 self._give_tree(given["dtb"])
             self._kept.load(self.platform.memory)

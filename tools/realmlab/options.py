@@ -265,7 +265,7 @@ class RealmOptions(RunOptions, total=False):
         bytes | os.PathLike[str],
         Option(
             default=b"",
-            help="Send the contents of this file to the Realm's UART.",
+            help="Send the contents of this file to the Realm's UART; -: stdin.",
             metavar="FILE",
             kind=Path,
             check=bytes_or_file,

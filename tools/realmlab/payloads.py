@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import shown
 
 from .bundled import BUNDLED, PLACES, World
 from .checks import name_or_path
@@ -32,7 +33,7 @@ def find_payload(payload: str | os.PathLike[str], world: World | None = None) ->
     for ``world``.
     """
     path = Path(name_or_path("payload", payload))
-    if path.is_file() or not isinstance(payload, str):
+    if os.path.isfile(path) or not isinstance(payload, str):
         return path
     names = payload_names()
     name = payload.removesuffix(".elf")
@@ -40,11 +41,11 @@ def find_payload(payload: str | os.PathLike[str], world: World | None = None) ->
         if world is not None:
             _check_world(name, world)
         return _folder() / f"{name}.elf"
-    if path.exists() or path.name != payload or path.suffix:
+    if os.path.exists(path) or path.name != payload or path.suffix:
         return path
     near = difflib.get_close_matches(payload, names, 1)
     guess = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(names)}"
-    raise MachineError(f"payload must be a file or the name of a payload, not {payload!r}; {guess}")
+    raise MachineError(f"payload must be a file or the name of a payload, not {shown(payload)!r}; {guess}")
 
 
 def _check_world(name: str, world: World) -> None:

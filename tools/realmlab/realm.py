@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self, Unpack
 
@@ -14,11 +13,13 @@ from cca_host.kvmtool.loader import load_offset
 from cca_host.kvmtool.options import Pause, RunResult
 from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
+from cca_platform.userfiles import KINDS, read_program
 
 from .calls import Calls
 from .checks import COUNT
 from .console import Expected, NotSeen, sent
 from .cpu import Cpu, pages
+from .files import special
 from .hooks import Hook, Hooks, Listener, is_event
 from .options import RealmRunOptions, RunOptions, read, takes
 from .results import Progress, Reason, published
@@ -341,7 +342,10 @@ class Realm:
 
     def _files(self) -> list[tuple[bytes, int]]:
         """The payload and its load offset, for symbols."""
-        data = Path(self._vmm.options.payload).read_bytes()
+        path = self._vmm.options.payload
+        if special(path):  # a pipe has no second time
+            return []
+        data = read_program(path, KINDS["payload"])
         return [(data, load_offset(Elf(data)) if data.startswith(MAGIC) else 0)]
 
     def _save(self) -> bytes:

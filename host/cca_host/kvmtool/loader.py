@@ -14,6 +14,7 @@ from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE, dtb_base
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import KINDS, read_program
 
 __all__ = ["Image", "LoadError", "Segment", "load", "load_file", "load_offset"]
 
@@ -73,16 +74,7 @@ class Image(Struct):
 
 def load_file(path: str | Path, memory: int) -> Image:
     """Load the file ``path`` for a Realm with ``memory`` bytes of RAM; raises LoadError if it is not a payload."""
-    where = Path(path)
-    if where.is_dir():
-        raise LoadError(f"payload {where} is a directory: give a file")
-    try:
-        data = where.read_bytes()
-    except FileNotFoundError:
-        raise LoadError(f"payload {where} does not exist: check the path") from None
-    except OSError as error:
-        raise LoadError(f"payload {where} cannot be read ({error.strerror}): check its permissions") from None
-    return load(data, memory, str(where))
+    return load(read_program(path, KINDS["payload"], error=LoadError), memory, str(path))
 
 
 def load(data: bytes, memory: int, name: str = "payload") -> Image:

@@ -4,9 +4,10 @@ A board file only names a kind, because it may come from an untrusted source. Us
 :class:`Kinds`, by the API or by ``--device-module FILE``, for the machines that are given those kinds.
 """
 
-import runpy
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from cca_platform.board import WINDOW, DeviceRow
@@ -32,6 +33,7 @@ from cca_platform.devices.vexpress_sysreg import VexpressSysreg
 from cca_platform.devices.virtio_mmio import EmptyVirtio
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import KINDS, read
 
 __all__ = ["Factory", "Kinds"]
 
@@ -64,6 +66,7 @@ _MODELS: Final[Mapping[str, Factory]] = {
     "smmuv3-root": SmmuRoot,
 }
 _NAME: Final = "DEVICES"
+_MODULE: Final = "<device module>"
 
 
 class Kinds:
@@ -89,12 +92,20 @@ class Kinds:
 
     def load(self, path: str | Path) -> None:
         """Run a user's Python file and register the kinds in its ``DEVICES``, a dictionary from kind to model."""
+        source = read(path, KINDS["device_module"])
+        module = ModuleType(_MODULE)
+        module.__file__ = str(path)
+        before = sys.modules.get(_MODULE)
+        sys.modules[_MODULE] = module
         try:
-            found = runpy.run_path(str(path))
-        except OSError as error:
-            raise MachineError(f"device module {path} must be readable ({error.strerror}): check the path") from None
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
         except Exception as error:
             raise MachineError(f"device module {path} must run: {type(error).__name__}: {error}") from error
+        finally:
+            sys.modules.pop(_MODULE)
+            if before is not None:
+                sys.modules[_MODULE] = before
+        found = vars(module)
         devices = found.get(_NAME)
         if not isinstance(devices, Mapping) or not devices:
             raise MachineError(

@@ -44,13 +44,15 @@ def verify(
 
     [bold]realmlab run attest -q | realmlab attest verify -[/bold]
     """
+    from cca_platform.userfiles import KINDS
+    from cca_platform.userfiles import read as read_file
     from realmlab import attest
     from realmlab.attest.render import report_data, show_report
     from realmlab.attest.source import read
 
     expected = None if challenge is None else _challenge(challenge)
     wanted = None if policy is None else attest.load_policy(policy)
-    keys = attest.development_keys() if cpak is None else {str(cpak): attest.load_key(_read(cpak))}
+    keys = attest.development_keys() if cpak is None else {str(cpak): attest.load_key(read_file(cpak, KINDS["cpak"]))}
     report = attest.verify(read(token), keys, expected, wanted)
     if as_json:
         print(json.dumps(report_data(report), indent=2))
@@ -88,13 +90,6 @@ def cpak(
 
     print(cpak_pem(Board.load(board).name), end="")
     return 0
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MachineError(f"CPAK {path} must be a readable file: {error.strerror}") from None
 
 
 def _challenge(text: str) -> bytes:

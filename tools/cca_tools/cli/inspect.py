@@ -36,15 +36,13 @@ def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
     """
     from cca_host.kvmtool.analysis import analyse
     from cca_host.kvmtool.repair import repair
+    from cca_platform.userfiles import KINDS, read_program
     from cca_tools.cli.files import part
     from realmlab.files import replace
 
     if repaired is not None:
         part([str(path)], {"--repair": [str(repaired)]})
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MachineError(f"payload {path} must be readable ({error.strerror}): check the path") from None
+    data = read_program(path, KINDS["payload"])
     if repaired is not None:
         data = repair(data)
         try:

@@ -58,15 +58,13 @@ def _symbols(payload: str) -> "Symbols":
     """The symbols of a payload where it runs; raises MachineError if it cannot be read or is no ELF file."""
     from cca_arch.elf import Elf, ElfError
     from cca_host.kvmtool.loader import load_offset
+    from cca_platform.userfiles import KINDS, read_program
     from realmlab.payloads import find_payload
     from realmlab.symbols import Symbols
 
-    path = find_payload(payload)
+    data = read_program(find_payload(payload), KINDS["payload"])
     try:
-        data = path.read_bytes()
         offset = load_offset(Elf(data))
-    except OSError as error:
-        raise MachineError(f"`symbols` must be a readable file, not {str(path)!r} ({error.strerror})") from None
     except ElfError as error:
         raise MachineError(f"`symbols` {error}") from None
     return Symbols(lambda: [(data, offset)])

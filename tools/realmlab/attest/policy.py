@@ -25,6 +25,7 @@ from typing import Any, Final
 import msgspec
 
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import KINDS, read_text
 from realmlab.attest.token import LIFECYCLES
 
 __all__ = ["Component", "Policy", "PolicyError", "hex_bytes", "load_policy"]
@@ -99,12 +100,10 @@ def any_of(value: Hex | None) -> tuple[bytes, ...]:
 
 def load_policy(path: Path) -> Policy:
     """Read a policy file: JSON if the name ends in .json, else TOML. Raises PolicyError."""
+    text = read_text(path, KINDS["policy"], error=PolicyError)
     try:
-        text = path.read_text()
         data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         return msgspec.convert(data, Policy)
-    except OSError as error:
-        raise PolicyError(f"policy {path} must be readable: {error.strerror}") from None
     except RecursionError:
         raise PolicyError(f"policy {path} must nest a few levels, not so many") from None
     except (ValueError, msgspec.ValidationError) as error:

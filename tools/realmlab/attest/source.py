@@ -1,10 +1,9 @@
 """Read a token from a file or stdin: raw bytes, hex, or the output of the payload ``attest``."""
 
 import re
-import sys
-from pathlib import Path
 from typing import Final
 
+from cca_platform import userfiles
 from cca_platform.errors import MachineError
 
 __all__ = ["extract", "read"]
@@ -12,7 +11,7 @@ __all__ = ["extract", "read"]
 _ARMOUR: Final = re.compile(rb"-----BEGIN CCA TOKEN-----\s(.*?)-----END CCA TOKEN-----", re.DOTALL)
 _BEGIN: Final = b"-----BEGIN CCA TOKEN-----"
 _HEX: Final = re.compile(rb"[0-9a-fA-F\s]+")
-_LIMIT: Final = 1 << 20
+_LIMIT: Final = userfiles.KINDS["token"].limit
 
 
 def extract(data: bytes) -> bytes:
@@ -38,11 +37,4 @@ def extract(data: bytes) -> bytes:
 
 def read(name: str) -> bytes:
     """Read the token in the file ``name``; ``-`` is stdin."""
-    if name == "-":
-        return extract(sys.stdin.buffer.read(_LIMIT + 1))
-    try:
-        with Path(name).open("rb") as file:
-            data = file.read(_LIMIT + 1)
-    except OSError as error:
-        raise MachineError(f"token {name} must be a readable file: {error.strerror}") from None
-    return extract(data)
+    return extract(userfiles.read(name, userfiles.KINDS["token"]))
