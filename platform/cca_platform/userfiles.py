@@ -25,7 +25,6 @@ from msgspec.structs import replace
 from cca_arch.elf import MAGIC, ElfError
 from cca_arch.stripping import TooLarge, stripped
 from cca_platform.errors import MachineError
-from cca_platform.printable import printable
 
 __all__ = ["KINDS", "STDIN", "Kind", "lines", "read", "read_program", "read_text", "shown"]
 
@@ -92,8 +91,8 @@ _WORDS: Final[Mapping[int, str]] = {
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """The name of a file for a message: printable, and not longer than a line."""
-    name = printable(os.fspath(path))
+    """The name of a file for a message: not longer than a line."""
+    name = os.fspath(path)
     return name if len(name) <= _LONG else name[:_LONG] + "..."
 
 

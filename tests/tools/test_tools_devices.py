@@ -104,7 +104,7 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("text", "message"),
-        [("DEVICES = 1", "must define DEVICES"), ("1/0", "must run: ZeroDivisionError"), (None, "does not exist: check")],
+        [("DEVICES = 1", "must define DEVICES"), ("1/0", "must run: ZeroDivisionError"), (None, "does not exist")],
     )
     def test_refused(self, text: str | None, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """A file that is none of devices is one line."""
