@@ -182,6 +182,7 @@ class TestOptions:
         [
             ({"vcpus": 0}, "a Realm must have at least one vCPU, not 0: give `vcpus` 1 or more"),
             ({"memory": (8 << 20) + 5}, "`memory` must be a multiple of 4 KiB, not 8388613 bytes: round it up"),
+            ({"memory": 64}, "`memory` must be at least 4M, not 64 bytes: write M after a number of MiB"),
             ({"memory": 1 << 20}, "`memory` must be at least 4M, not 1024K: give more `memory`"),
             ({"memory": 1 << 40}, "`memory` must be at most 4032M, the Non-secure DRAM of the board, not 1048576M"),
             ({"memory": 3 << 30}, "must end below 0x100000000, the protected half of a 33-bit IPA space"),

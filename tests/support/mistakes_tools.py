@@ -42,13 +42,13 @@ TOOLS = (
         "arguments-without-dashes",
         "gave the payload an argument that looks like an option, without --",
         command("run", "hello", "--verbose"),
-        (r"--verbose", r"no such option|unknown|not an option|\s--\s|-- "),
+        (r"--verbose", r"(after|behind|follow\w*|separated? by) --(\s|,|$)"),
     ),
     Mistake(
         "size-without-unit",
         "took --memory for a number of MiB",
         command("run", "hello", "--memory", "64"),
-        (r"memory", r"at least|bytes|unit|\b64M\b"),
+        (r"memory", r"bytes", r"unit|\b64M\b|\bMi?B?\b|MiB"),
     ),
     Mistake(
         "trace-into-nowhere",

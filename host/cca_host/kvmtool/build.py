@@ -25,6 +25,10 @@ def check(options: RunOptions, system: System) -> None:
         if not 0 <= index < options.vcpus:
             raise MachineError(f"`deny_cpu_on` must name vCPUs 0 to {options.vcpus - 1}, not {index}")
     memory, dram = options.memory, sum(bank.size for bank in system.machine.board.ns_banks())
+    if memory < 1 << 10:
+        raise MachineError(
+            f"`memory` must be at least {MIN_MEMORY >> 20}M, not {memory} bytes: write M after a number of MiB"
+        )
     if memory % GRANULE_SIZE:
         raise MachineError(f"`memory` must be a multiple of 4 KiB, not {memory} bytes: round it up")
     if memory < MIN_MEMORY:

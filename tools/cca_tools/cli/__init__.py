@@ -10,7 +10,7 @@ import gc
 import sys
 import warnings
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -76,13 +76,21 @@ def _in_a_line(own: type[Warning]) -> None:
     warnings.showwarning = say_it
 
 
+def _remedy(error: Any) -> str:
+    """What to do about an error of usage."""
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "realmlab"
+    if type(error).__name__ == "NoSuchOption" and not error.possibilities and command.endswith(" run"):
+        return f"see {command} --help, and give arguments of the payload after --"
+    return f"see {command} --help"
+
+
 def _run(argv: list[str] | None) -> int:
     try:
         return int(app(argv, prog_name="realmlab", standalone_mode=False) or 0)
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             return USAGE
-        say(f"{error.format_message().rstrip('.')}: see realmlab --help")
+        say(f"{error.format_message().rstrip('.')}: {_remedy(error)}")
         return error.exit_code
     except LimitReached as error:
         say(str(error))
