@@ -6,14 +6,14 @@ half done, and :func:`finish` goes on with it.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.el3 import RMM_EL3_VERSION
 from cca_arch.sysregs import Ec, Esr
 from cca_arch.types import Instructions, SecurityState
 from cca_firmware.base.carveout import required_region
 from cca_firmware.base.errors import BootError
-from cca_firmware.base.limits import SECURE_INSNS
+from cca_firmware.base.limits import EXCEPTION, SECURE_INSNS
 from cca_firmware.bl1 import rom
 from cca_firmware.bl2 import load
 from cca_firmware.bl31.ns_entry import NsEntry
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
 __all__ = ["Firmware", "boot", "finish"]
+
+_LOOK: Final = 10_000  # instructions between two looks at what the payload has used
 
 
 def boot(
@@ -86,20 +88,25 @@ def boot(
 def finish(machine: "Machine", firmware: Firmware, secure_insns: int = SECURE_INSNS) -> bool:
     """Run the Secure payload's start, the only code of a boot, to its end; returns False if the machine pauses before.
 
-    Raises BootError if the payload does not become ready. Pauses do not change what it may use: the instructions that
-    each PE has retired since its reset are its start.
+    Raises BootError if the payload does not become ready. The instructions that each PE has retired since its reset are
+    its start, whatever pauses there were; an exception counts for a thousand.
     """
+    first, taken = firmware.starting, machine.clock.exceptions
     while (pe := firmware.starting) is not None:
         if machine.stopped is not None and machine.halt is Halt.PAUSED:
             return False
-        left = secure_insns - pe.retired
+        if pe is not first:
+            first, taken = pe, machine.clock.exceptions
+        exceptions = machine.clock.exceptions - taken
+        left = secure_insns - pe.retired - EXCEPTION * exceptions
         if left <= 0:
+            taken_too = f" and took {exceptions} exceptions" if exceptions else ""
             raise BootError(
-                f"the Secure payload used {secure_insns} instructions on PE {pe.index} and has not returned: "
-                f"{_state(pe)}, or give it more with `secure_insns`"
+                f"the Secure payload used {pe.retired if exceptions else secure_insns} instructions{taken_too} on PE "
+                f"{pe.index} and has not returned: {_state(pe)}, or give it more with `secure_insns`"
             )
         try:
-            pe.step(limit=Instructions(pe.clock.retired + left))
+            pe.step(limit=Instructions(pe.clock.retired + min(left, _LOOK)))
         except MachineStopped as stopped:
             raise BootError(f"the Secure payload must become ready on PE {pe.index}, not end with {stopped}") from None
         if pe is firmware.starting and pe.waiting:

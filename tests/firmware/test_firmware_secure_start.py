@@ -103,10 +103,10 @@ class TestStart:
     @pytest.mark.parametrize(
         ("code", "reason"),
         [
-            (payload(start="b never;"), "used 50000 instructions on PE 0 and has not returned: it is at 0xfc0000"),
+            (payload(start="b never;"), "used 2000000 instructions on PE 0 and has not returned: it is at 0xfc0000"),
             (payload(start="wfi;"), "must become ready on PE 0 without waiting: it is at 0xfc0000"),
             (payload(start=".word 0;"), "without end: instruction abort same, ESR 0x86000010, ELR 0x200"),
-            (payload(start="smc #1; b never;"), "used 50000 instructions on PE 0"),
+            (payload(start="smc #1; b never;"), "used 2000000 instructions on PE 0"),
             (b"\xff" * 64, "must become ready on PE 0 without waiting"),
         ],
         ids=["endless", "waiting", "undefined", "unknown SMC", "noise"],
@@ -114,7 +114,7 @@ class TestStart:
     def test_never_ready(self, start: Any, code: bytes, reason: str) -> None:
         """A payload that does not become ready fails the boot, with what it should have done."""
         with pytest.raises(BootError, match=f"^the Secure payload .*{reason}.*see cca_arch/tsp.py for how it says"):
-            start(code, secure_insns=50_000)
+            start(code, secure_insns=2_000_000)
 
     @pytest.mark.parametrize("seed", range(30))
     def test_random_bytes(self, start: Any, seed: int) -> None:
@@ -123,7 +123,7 @@ class TestStart:
         valid = noise.randbytes(64) + payload()
         code = noise.randbytes(4096) if seed % 2 else bytes(noise.choice(valid) for _ in range(4096))
         try:
-            booted = start(code, secure_insns=50_000)
+            booted = start(code, secure_insns=2_000_000)
         except BootError as error:
             assert "Secure payload" in str(error)
         else:

@@ -76,6 +76,15 @@ class TestInstructions:
         with pytest.raises(MachineError, match=used), machine(OFF, LOOP, secure_insns=insns):
             pass
 
+    def test_exceptions_of_the_payload(self) -> None:
+        """An exception counts for a thousand instructions there, because it takes as long."""
+        used = r"^the Secure payload used \d+ instructions and took \d+ exceptions on PE 0 and has not returned: "
+        with machine(OFF, SVC, secure_insns=210_000) as one:
+            assert one.run().status == 0
+        endless = SVC.replace("mov x9, #200", "mov x9, #-1")
+        with pytest.raises(MachineError, match=used), machine(OFF, endless, secure_insns=150_000):
+            pass
+
     def test_limit_after_a_reset(self) -> None:
         """The message says after which reset it did not return; what has run so far does not count."""
         used = "^the Secure payload used 100000 instructions on PE 0 and has not returned: .* after reset 1$"
