@@ -43,7 +43,8 @@ differential: $(DEV) ## 100,000 random RMI calls, each compared with the model o
 mutants: $(DEV) ## plant defects and see whether the tests notice, an hour on one core; goes on where it was stopped
 	$(BIN)/python -m cca_tools.mutants $(MUTANTS)
 
-payloads: $(DEV) ## rebuild the committed payloads from their sources
+payloads: $(DEV) ## write the SDK's headers from the tables, and rebuild the committed payloads from their sources
+	$(BIN)/python -m cca_tools.headers
 	$(BIN)/python realm_payloads/build.py
 
 bench: $(RUN) ## measure the paths that have a bound

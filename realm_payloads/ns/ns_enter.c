@@ -54,7 +54,7 @@ static u64 make_rec(u64 rd)
 
     rmi_want("REC_AUX_COUNT", RMI_SUCCESS, RMI_REC_AUX_COUNT, rd);
     memset(page, 0, sizeof(page));
-    params->flags = RMI_RUNNABLE;
+    params->flags = RMI_REC_FLAG_RUNNABLE;
     params->pc = CODE;
     params->num_aux = rmi_out[1];
     for (u64 i = 0; i < params->num_aux; i++)
@@ -69,7 +69,7 @@ int main(void)
     u64 rec = make_rec(make_realm()), wrong = 0;
 
     for (u64 left = *(volatile u64 *)ENTRIES; left; left--)
-        wrong += RMI(RMI_REC_ENTER, rec, (u64)&run) != RMI_SUCCESS || run.exit_reason != RMI_EXIT_HOST_CALL;
+        wrong += RMI(RMI_REC_ENTER, rec, (u64)&run) != RMI_SUCCESS || run.exit.exit_reason != RMI_EXIT_HOST_CALL;
     want("every entry ends with the call of the Realm", wrong, 0);
     return (int)checks_failed;
 }

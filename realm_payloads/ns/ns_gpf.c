@@ -10,7 +10,7 @@ static const struct { const char *name; u64 pa; } worlds[] = {
     {"Secure", SECURE_MEMORY}, {"Realm", REALM_MEMORY}, {"Root", ROOT_MEMORY},
 };
 static const struct { const char *name; u64 (*probe)(u64 pa); u64 ec; } tries[] = {
-    {"load from", probe_load, EC_DABT}, {"store to", probe_store, EC_DABT}, {"fetch from", probe_fetch, EC_IABT},
+    {"load from", probe_load, EC_DATA_ABORT_SAME}, {"store to", probe_store, EC_DATA_ABORT_SAME}, {"fetch from", probe_fetch, EC_INSTRUCTION_ABORT_SAME},
 };
 
 int main(void)

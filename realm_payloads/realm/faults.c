@@ -13,7 +13,6 @@
 #define WINDOW 0x10000000000ul          // where IPAs under test are mapped
 #define FRESH 0x600000ul                // RAM behind the start of RAM that nobody has touched
 #define ESR_SEA_MASK (ESR_EA | 0x3f)
-#define TCR_IPS_MASK (7ul << 32)
 #define TCR_IPS_36_BITS (1ul << 32)
 
 static struct fault fault;
@@ -34,7 +33,7 @@ static void expect(const char *rule, u64 ec, u64 mask, u64 status, u64 far)
 
 static void expect_sea(const char *rule, u64 ec, u64 far)
 {
-    expect(rule, ec, ESR_SEA_MASK, ESR_EA | FSC_SEA, far);
+    expect(rule, ec, ESR_SEA_MASK, ESR_EA | FSC_EXTERNAL, far);
 }
 
 static void set_tcr(u64 tcr)
@@ -57,22 +56,22 @@ static void test_stage1(void)
 {
     mmu_unmap(WINDOW, PAGE_SIZE);
     load(WINDOW + 8);
-    expect("a load without a mapping: translation fault, level 3", EC_DABT, ESR_WNR | 0x3f, FSC_TRANSLATION + 3, WINDOW + 8);
+    expect("a load without a mapping: translation fault, level 3", EC_DATA_ABORT_SAME, ESR_WNR | 0x3f, FSC_TRANSLATION + 3, WINDOW + 8);
     store(WINDOW + 8);
-    expect("a store without a mapping has WnR", EC_DABT, ESR_WNR | 0x3f, ESR_WNR | (FSC_TRANSLATION + 3), WINDOW + 8);
+    expect("a store without a mapping has WnR", EC_DATA_ABORT_SAME, ESR_WNR | 0x3f, ESR_WNR | (FSC_TRANSLATION + 3), WINDOW + 8);
     fetch(WINDOW);
-    expect("a fetch without a mapping", EC_IABT, 0x3f, FSC_TRANSLATION + 3, WINDOW);
+    expect("a fetch without a mapping", EC_INSTRUCTION_ABORT_SAME, 0x3f, FSC_TRANSLATION + 3, WINDOW);
     load(WINDOW << 4);
-    expect("a load without a table: level 0", EC_DABT, 0x3f, FSC_TRANSLATION, WINDOW << 4);
+    expect("a load without a table: level 0", EC_DATA_ABORT_SAME, 0x3f, FSC_TRANSLATION, WINDOW << 4);
     load(1ul << 52);
-    expect("a load beyond the VA space: level 0", EC_DABT, 0x3f, FSC_TRANSLATION, 1ul << 52);
+    expect("a load beyond the VA space: level 0", EC_DATA_ABORT_SAME, 0x3f, FSC_TRANSLATION, 1ul << 52);
     store((u64)test_stage1);
-    expect("a store to code: permission fault", EC_DABT, ESR_WNR | 0x3f, ESR_WNR | (FSC_PERMISSION + 3), (u64)test_stage1);
+    expect("a store to code: permission fault", EC_DATA_ABORT_SAME, ESR_WNR | 0x3f, ESR_WNR | (FSC_PERMISSION + 3), (u64)test_stage1);
     fetch((u64)page);
-    expect("a fetch from data: permission fault", EC_IABT, 0x3f, FSC_PERMISSION + 3, (u64)page);
+    expect("a fetch from data: permission fault", EC_INSTRUCTION_ABORT_SAME, 0x3f, FSC_PERMISSION + 3, (u64)page);
     mmu_map(WINDOW, (u64)page, PAGE_SIZE, MAP_DATA & ~AF);
     load(WINDOW);
-    expect("a load without the access flag", EC_DABT, 0x3f, 0x08 + 3, WINDOW);
+    expect("a load without the access flag", EC_DATA_ABORT_SAME, 0x3f, 0x08 + 3, WINDOW);
 }
 
 static void test_empty(void)
@@ -80,18 +79,18 @@ static void test_empty(void)
     u64 va = window(0x40000010, MAP_NORMAL);
 
     load(va);
-    expect_sea("a load from EMPTY: SEA", EC_DABT, va);
+    expect_sea("a load from EMPTY: SEA", EC_DATA_ABORT_SAME, va);
     check_equal("the SEA is a load", fault.esr & ESR_WNR, 0);
     store(va);
-    expect_sea("a store to EMPTY: SEA", EC_DABT, va);
+    expect_sea("a store to EMPTY: SEA", EC_DATA_ABORT_SAME, va);
     check_equal("the SEA is a store", fault.esr & ESR_WNR, ESR_WNR);
     fetch(va);
-    expect_sea("a fetch from EMPTY: SEA", EC_IABT, va);
+    expect_sea("a fetch from EMPTY: SEA", EC_INSTRUCTION_ABORT_SAME, va);
     check_equal("the SEA returns to the instruction", fault.elr, va);
 
     realm_set_ripas((u64)page, (u64)page + PAGE_SIZE, RSI_EMPTY, RSI_NO_CHANGE_DESTROYED);
     load((u64)page);
-    expect_sea("a load from a page that was given back: SEA", EC_DABT, (u64)page);
+    expect_sea("a load from a page that was given back: SEA", EC_DATA_ABORT_SAME, (u64)page);
     realm_set_ripas((u64)page, (u64)page + PAGE_SIZE, RSI_RAM, RSI_NO_CHANGE_DESTROYED);
     load((u64)page);
     check("a page that was taken again can be read", !fault.taken);
@@ -124,10 +123,10 @@ static void test_unprotected(u64 ram, u64 shared)
     *(volatile u32 *)va = RET;
     va = window((ram + FRESH) | shared, MAP_TEXT);
     fetch(va);
-    expect_sea("a fetch from unprotected RAM: SEA", EC_IABT, va);
+    expect_sea("a fetch from unprotected RAM: SEA", EC_INSTRUCTION_ABORT_SAME, va);
     va = window(UART | shared, MAP_NORMAL | XN);
     fetch(va);
-    expect_sea("a fetch from an emulated device: SEA", EC_IABT, va);
+    expect_sea("a fetch from an emulated device: SEA", EC_INSTRUCTION_ABORT_SAME, va);
 }
 
 static void test_mmio(u64 shared)
@@ -166,17 +165,17 @@ static void test_outside(u64 shared)
 
     load(va);
     size_fault = ESR_FSC(fault.esr) <= FSC_ADDRESS_SIZE + 3;
-    sea = (fault.esr & ESR_SEA_MASK) == (ESR_EA | FSC_SEA);
+    sea = (fault.esr & ESR_SEA_MASK) == (ESR_EA | FSC_EXTERNAL);
     check("a load outside the IPA space: Address Size Fault or SEA",
-          fault.taken && ESR_EC(fault.esr) == EC_DABT && fault.far == va && (size_fault || sea));
+          fault.taken && ESR_EC(fault.esr) == EC_DATA_ABORT_SAME && fault.far == va && (size_fault || sea));
     if (shared >> 36)
         return;
     va = window(1ul << 36, MAP_NORMAL);
     set_tcr((tcr & ~TCR_IPS_MASK) | TCR_IPS_36_BITS);
     load(va);
-    expect("a load beyond TCR_EL1.IPS: Address Size Fault, level 3", EC_DABT, 0x3f, FSC_ADDRESS_SIZE + 3, va);
+    expect("a load beyond TCR_EL1.IPS: Address Size Fault, level 3", EC_DATA_ABORT_SAME, 0x3f, FSC_ADDRESS_SIZE + 3, va);
     fetch(va);
-    expect("a fetch beyond TCR_EL1.IPS: Address Size Fault, level 3", EC_IABT, 0x3f, FSC_ADDRESS_SIZE + 3, va);
+    expect("a fetch beyond TCR_EL1.IPS: Address Size Fault, level 3", EC_INSTRUCTION_ABORT_SAME, 0x3f, FSC_ADDRESS_SIZE + 3, va);
     set_tcr(tcr);
 }
 
@@ -204,7 +203,7 @@ static void test_alignment(void)
     load(va);
     check("an unaligned load from Normal memory", !fault.taken);
     CATCH(fault) __asm__ volatile("ldxr x0, [%0]" ::"r"(va) : "x0", "memory");
-    expect("an unaligned exclusive load: alignment fault", EC_DABT, 0x3f, FSC_ALIGNMENT, va);
+    expect("an unaligned exclusive load: alignment fault", EC_DATA_ABORT_SAME, 0x3f, FSC_ALIGNMENT, va);
 }
 
 int main(void)

@@ -100,7 +100,7 @@ static void cpu_up(void)
 static u64 find(void)
 {
     gic_find();
-    check_equal("GICD_PIDR2.ArchRev is 3", read32(distributor + GIC_PIDR2) >> 4 & 15, 3);
+    check_equal("GICD_PIDR2.ArchRev is 3", read32(distributor + GICD_PIDR2) >> 4 & 15, 3);
     check("GICD_TYPER has SPIs", (read32(distributor + GICD_TYPER) & 31) >= 1);
     u64 vcpus = 0;
     bool last;
@@ -237,7 +237,7 @@ static void together(u64 vcpus)
     check_equal("every vCPU answers its SGI", pongs, vcpus - 1);
     for (u64 round = 1; round <= 3; round++) {
         dsb(ish);
-        write_sysreg(icc_sgi1r_el1, SGI1R_IRM | (u64)SGI_PING << 24);
+        write_sysreg(icc_sgi1r_el1, ICC_SGI1R_IRM | (u64)SGI_PING << 24);
         isb();
         // SGIs of the same INTID merge while one is pending: each round ends when somebody has answered
         wait_for(&pongs, vcpus - 1 + round);

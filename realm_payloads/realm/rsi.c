@@ -175,7 +175,7 @@ static void test_host_call(void)
 static void test_psci(void)
 {
     static const u32 known[] = {
-        PSCI_CPU_SUSPEND, PSCI_CPU_OFF, PSCI_CPU_ON, PSCI_AFFINITY_INFO, PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET,
+        PSCI_CPU_SUSPEND_64, PSCI_CPU_OFF, PSCI_CPU_ON_64, PSCI_AFFINITY_INFO_64, PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET,
         PSCI_FEATURES, SMCCC_VERSION, 0x84000001, 0x84000003, 0x84000004,
     };
     u64 self = read_sysreg(mpidr_el1) & 0xff00fffffful;
@@ -188,12 +188,12 @@ static void test_psci(void)
     check("PSCI_FEATURES(MIGRATE_INFO_TYPE)", psci_features(PSCI_MIGRATE_INFO_TYPE) == PSCI_NOT_SUPPORTED);
     check("PSCI_FEATURES of an RSI call", psci_features(RSI_VERSION) == PSCI_NOT_SUPPORTED);
     check("PSCI_MIGRATE_INFO_TYPE is not supported", SMC(PSCI_MIGRATE_INFO_TYPE).x[0] == NOT_SUPPORTED);
-    check("PSCI_CPU_ON of oneself", psci_cpu_on(self, (u64)page, 0) == PSCI_ALREADY_ON);
-    check("PSCI_CPU_ON at an unprotected entry", psci_cpu_on(self, shared, 0) == PSCI_INVALID_ADDRESS);
-    check("PSCI_CPU_ON of a vCPU that does not exist", psci_cpu_on(FAR_OFF_MPIDR, (u64)page, 0) == PSCI_INVALID_PARAMETERS);
-    check("PSCI_AFFINITY_INFO of oneself is ON", psci_affinity_info(self, 0) == 0);
-    check("PSCI_AFFINITY_INFO at level 1", psci_affinity_info(self, 1) == PSCI_INVALID_PARAMETERS);
-    check("PSCI_AFFINITY_INFO of a vCPU that does not exist", psci_affinity_info(FAR_OFF_MPIDR, 0) == PSCI_INVALID_PARAMETERS);
+    check("PSCI_CPU_ON_64 of oneself", psci_cpu_on(self, (u64)page, 0) == PSCI_ALREADY_ON);
+    check("PSCI_CPU_ON_64 at an unprotected entry", psci_cpu_on(self, shared, 0) == PSCI_INVALID_ADDRESS);
+    check("PSCI_CPU_ON_64 of a vCPU that does not exist", psci_cpu_on(FAR_OFF_MPIDR, (u64)page, 0) == PSCI_INVALID_PARAMETERS);
+    check("PSCI_AFFINITY_INFO_64 of oneself is ON", psci_affinity_info(self, 0) == 0);
+    check("PSCI_AFFINITY_INFO_64 at level 1", psci_affinity_info(self, 1) == PSCI_INVALID_PARAMETERS);
+    check("PSCI_AFFINITY_INFO_64 of a vCPU that does not exist", psci_affinity_info(FAR_OFF_MPIDR, 0) == PSCI_INVALID_PARAMETERS);
 }
 
 static void test_smccc(void)

@@ -75,7 +75,7 @@ static void back_again(u64 argument)
 
 static void wait_until_off(u64 index)
 {
-    while (psci_affinity_info(index, 0) != AFFINITY_OFF)
+    while (psci_affinity_info(index, 0) != PSCI_AFFINITY_OFF)
         ;
 }
 
@@ -84,7 +84,7 @@ static unsigned turn_on_again(u64 index)
 {
     unsigned wrong = cpu_start(index, back_again, 1) != 0;
 
-    wrong += psci_affinity_info(index, 0) != AFFINITY_ON;
+    wrong += psci_affinity_info(index, 0) != PSCI_AFFINITY_ON;
     wrong += psci_cpu_on(index, 0x80000000, 0) != PSCI_ALREADY_ON;
     publish(&released, 1);
     wait_until_off(index);

@@ -42,7 +42,7 @@ void primary_main(u64 index, u64 base, u64 size)
     (void)base;
     mmu_tables();
     pe_on(index);
-    (void)SMC(FFA_VERSION, FFA_VERSION_1_1);            // the payload takes part in FF-A
+    (void)SMC(FFA_VERSION, FFA_1_1);            // the payload takes part in FF-A
     line("ready, ", size >> 20, " MiB of memory");
 }
 
@@ -130,8 +130,8 @@ static u64 compute(u64 rounds, u64 value)
 // Answers a direct message: X3 rounds of computation on the seed in X4; the result goes to X4, other words come back as sent.
 static void message(u64 x[8])
 {
-    x[0] = x[0] == FFA_REQUEST_64 ? FFA_RESPONSE_64 : FFA_RESPONSE;
-    x[1] = x[1] >> 16 | FFA_PARTITION << 16;
+    x[0] = x[0] == FFA_MSG_SEND_DIRECT_REQ_64 ? FFA_MSG_SEND_DIRECT_RESP_64 : FFA_MSG_SEND_DIRECT_RESP;
+    x[1] = x[1] >> 16 | FFA_ID_PARTITION << 16;
     x[2] = 0;
     x[4] = compute(x[3], x[4]);
 }
@@ -139,7 +139,7 @@ static void message(u64 x[8])
 // X1..X4 become X0..X3 of the caller.
 void fast_call(u64 x[8])
 {
-    if (x[0] == FFA_REQUEST || x[0] == FFA_REQUEST_64) {
+    if (x[0] == FFA_MSG_SEND_DIRECT_REQ || x[0] == FFA_MSG_SEND_DIRECT_REQ_64) {
         message(x);
         return;
     }

@@ -188,7 +188,7 @@ static void want_external(const char *rule, const struct fault *fault, u64 iss)
 {
     const u64 external_abort_type = 1ul << 9;           // IMPLEMENTATION DEFINED
 
-    want(rule, fault->esr & ~external_abort_type, ESR(EC_DABT, iss));
+    want(rule, fault->esr & ~external_abort_type, ESR(EC_DATA_ABORT_SAME, iss));
     detail("FAR is its address", fault->far, UNCLAIMED + 0x10);
 }
 
@@ -205,10 +205,10 @@ static void empty(void)
     want("without a device", read32(VIRTIO + 8), 0);
     CATCH(fault)
         read32(UNCLAIMED + 0x10);
-    want_external("a load from an address that nobody claims is an external abort", &fault, FSC_SEA);
+    want_external("a load from an address that nobody claims is an external abort", &fault, FSC_EXTERNAL);
     CATCH(fault)
         write32(UNCLAIMED + 0x10, 0);
-    want_external("so is a store", &fault, ESR_WNR | FSC_SEA);
+    want_external("so is a store", &fault, ESR_WNR | FSC_EXTERNAL);
 }
 
 void suite_devices(void)

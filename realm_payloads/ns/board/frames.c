@@ -49,21 +49,21 @@ static void timer_frame(void)
     write32(FRAME_TVAL, SOON);
     compare = read64(FRAME_CVAL);
     want("TVAL is relative to the counter", near(compare, now() + SOON), true);
-    write32(FRAME_CTL, TIMER_ENABLE | TIMER_IMASK);
-    want("it is quiet before its time", read32(FRAME_CTL), TIMER_ENABLE | TIMER_IMASK);
+    write32(FRAME_CTL, CNT_CTL_ENABLE | CNT_CTL_IMASK);
+    want("it is quiet before its time", read32(FRAME_CTL), CNT_CTL_ENABLE | CNT_CTL_IMASK);
     while (read64(FRAME_CNTPCT) < compare)
         ;
-    want("ISTATUS says that its time has come", read32(FRAME_CTL), TIMER_ENABLE | TIMER_IMASK | TIMER_ISTATUS);
+    want("ISTATUS says that its time has come", read32(FRAME_CTL), CNT_CTL_ENABLE | CNT_CTL_IMASK | CNT_CTL_ISTATUS);
     want("TVAL is negative then", read32(FRAME_TVAL) >> 31, 1);
     self->on_irq = frame_off;
     listen(TIMER_FRAME_INTID);
     want("masked, it does not interrupt", gic_bit(GICD_ISPENDR, TIMER_FRAME_INTID), false);
     write64(FRAME_CVAL, compare = now() + SOON);
-    write32(FRAME_CTL, TIMER_ENABLE);
+    write32(FRAME_CTL, CNT_CTL_ENABLE);
     pe_wait_interrupts(self, 1);
     want("it interrupts", self->intids[0], TIMER_FRAME_INTID);
     want("at its time", taken_at >= compare && near(taken_at, compare), true);
-    want("with its status", status, TIMER_ENABLE | TIMER_ISTATUS);
+    want("with its status", status, CNT_CTL_ENABLE | CNT_CTL_ISTATUS);
     want("off, it is quiet", gic_bit(GICD_ISPENDR, TIMER_FRAME_INTID), false);
     gic_disable(TIMER_FRAME_INTID);
 }

@@ -38,18 +38,18 @@ static void discovery(void)
 {
     u64 found = 0, last = 0;
 
-    want("the distributor is a GICv3", read32(GICD + GIC_PIDR2) >> 4 & 0xf, 3);
+    want("the distributor is a GICv3", read32(GICD + GICD_PIDR2) >> 4 & 0xf, 3);
     want("it has SPIs enough", GICD_TYPER_LINES(read32(GICD + GICD_TYPER)) * 32 > OTHER_SPI, true);
     want("and takes messages for SPIs", read32(GICD + GICD_TYPER) >> 16 & 1, 1);
     want("with two Security states", read32(GICD + GICD_TYPER) >> 10 & 1, 1);
     gic_distributor_on();
     want("affinity routing is on", read32(GICD + GICD_CTLR) & GICD_CTLR_ARE_NS, GICD_CTLR_ARE_NS);
-    want("Group 1 is on", read32(GICD + GICD_CTLR) & GICD_CTLR_ENABLE_G1A, GICD_CTLR_ENABLE_G1A);
+    want("Group 1 is on", read32(GICD + GICD_CTLR) & GICD_CTLR_ENABLEGRP1A, GICD_CTLR_ENABLEGRP1A);
     for (u64 i = 0; i < PES; i++) {
         u64 at = gic_redistributor(MPIDR_OF(i));
 
         found += at == GICR + i * GICR_STRIDE;
-        want("a redistributor is a GICv3", read32(at + GIC_PIDR2) >> 4 & 0xf, 3);
+        want("a redistributor is a GICv3", read32(at + GICD_PIDR2) >> 4 & 0xf, 3);
         last += !!(read64(at + GICR_TYPER) & GICR_TYPER_LAST);
     }
     want("each PE has one, by its affinity", found, PES);

@@ -3,7 +3,7 @@
 #include "guest.h"
 #include "guest_smc.h"
 #include "psci.h"
-#include "rsi_abi.h"
+#include "abi/rsi.h"
 #include "types.h"
 
 #define VIRTUAL_TIMER 27u
@@ -280,7 +280,7 @@ static u64 play(u64 number)
 static void first(struct vcpu *vcpu)
 {
     *(volatile u64 *)GUEST_SHARED = 0;
-    step(vcpu, STEP_ON, guest_smc(PSCI_CPU_ON, 1, GUEST_CODE, IN_REALM | ROLE_SECOND, 0).x[0], 0, 0);
+    step(vcpu, STEP_ON, guest_smc(PSCI_CPU_ON_64, 1, GUEST_CODE, IN_REALM | ROLE_SECOND, 0).x[0], 0, 0);
     step(vcpu, STEP_PLAYED, play(0), 0, *(volatile u64 *)GUEST_SHARED >= 2 * TURNS - 1);
     write_sysreg(icc_sgi1r_el1, (u64)SGI << 24 | 2);    // to the second vCPU
     interrupts_on();

@@ -95,7 +95,7 @@ void suite_reset(void)
     want("a word in nonvolatile memory says that this is another life", life() > 0, true);
     want("other memory is lost", *(volatile u64 *)VOLATILE, 0);
     want("EL2 is entered with the MMU off", pes[0].entry_sctlr & 1, 0);
-    want("the PE that ran is off", psci(PSCI_AFFINITY_INFO, MPIDR_OF(RUNNING), 0, 0), AFFINITY_OFF);
+    want("the PE that ran is off", psci(PSCI_AFFINITY_INFO_64, MPIDR_OF(RUNNING), 0, 0), PSCI_AFFINITY_OFF);
     gic_distributor_on();
     gic_pe_on();
     want("no interrupt is enabled", gic_bit(GICD_ISENABLER, SPI), false);
@@ -105,7 +105,7 @@ void suite_reset(void)
     want("and without an interrupt", read32(WDOGRIS), 0);
 #endif
     for (u64 i = 0; i < TIMERS; i++)
-        want("a timer is off", timers[i].control() & TIMER_ENABLE, 0);
+        want("a timer is off", timers[i].control() & CNT_CTL_ENABLE, 0);
     CATCH(fault)
         want("what was a Realm's is Non-secure memory", *(volatile u64 *)(POOL + 64 * PAGE_SIZE), 0);
     want("without a fault", fault.taken, 0);
@@ -114,7 +114,7 @@ void suite_reset(void)
     realm_build(&realm, 1, ROLE_HELLO);
     want("a Realm is built where there was one", realm.failed, 0);
     want("it runs", realm_enter(&realm, 0, 0), RMI_SUCCESS);
-    want("from its start", realm.runs[0].imm, STEP_HELLO);
+    want("from its start", realm.runs[0].exit.imm, STEP_HELLO);
     realm_destroy(&realm);
     want("and is destroyed", realm.failed, 0);
 }

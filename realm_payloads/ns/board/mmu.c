@@ -48,7 +48,7 @@ static void want_load_fault(const char *rule, u64 va, u64 fsc)
 
     CATCH(fault)
         load(va, &pc);
-    want_fault(rule, &fault, ESR(EC_DABT, fsc), va, pc);
+    want_fault(rule, &fault, ESR(EC_DATA_ABORT_SAME, fsc), va, pc);
 }
 
 static void want_store_fault(const char *rule, u64 va, u64 fsc)
@@ -58,7 +58,7 @@ static void want_store_fault(const char *rule, u64 va, u64 fsc)
 
     CATCH(fault)
         store(va, 0, &pc);
-    want_fault(rule, &fault, ESR(EC_DABT, ESR_WNR | fsc), va, pc);
+    want_fault(rule, &fault, ESR(EC_DATA_ABORT_SAME, ESR_WNR | fsc), va, pc);
 }
 
 static void want_fetch_fault(const char *rule, u64 va, u64 esr)
@@ -119,9 +119,9 @@ static void faults(void)
     want("a load from it is none", load(AT(READ_ONLY) + 8, &pc), 0x600d);
     want_load_fault("without AF it is an access flag fault", AT(NO_ACCESS_FLAG) + 4, FSC_ACCESS_FLAG + 3);
     want_load_fault("an output address beyond PS is an address size fault", AT(TOO_FAR) + 0x80, FSC_ADDRESS_SIZE + 3);
-    want_fetch_fault("a fetch with XN is a permission fault", AT(EXECUTE_NEVER), ESR(EC_IABT, FSC_PERMISSION + 3));
-    want_fetch_fault("a fetch from nothing is a translation fault", AT(INVALID) + 0x10, ESR(EC_IABT, FSC_TRANSLATION + 3));
-    want_fetch_fault("a misaligned PC is a PC alignment fault", AT(EXECUTABLE) + 2, ESR(EC_PC, 0));
+    want_fetch_fault("a fetch with XN is a permission fault", AT(EXECUTE_NEVER), ESR(EC_INSTRUCTION_ABORT_SAME, FSC_PERMISSION + 3));
+    want_fetch_fault("a fetch from nothing is a translation fault", AT(INVALID) + 0x10, ESR(EC_INSTRUCTION_ABORT_SAME, FSC_TRANSLATION + 3));
+    want_fetch_fault("a misaligned PC is a PC alignment fault", AT(EXECUTABLE) + 2, ESR(EC_PC_ALIGNMENT, 0));
     CATCH(fault)
         ((void (*)(void))AT(EXECUTABLE))();
     want("code in a page without XN runs", fault.taken, 0);
@@ -158,7 +158,7 @@ static void invalidation(void)
     __asm__ volatile("tlbi vae2is, %0\n\tdsb ish\n\tisb" ::"r"(AT(MOVED) >> 12) : "memory");
     CATCH(fault)
         load(AT(MOVED), &pc);
-    want("it is gone after TLBI VAE2IS", fault.esr, ESR(EC_DABT, FSC_TRANSLATION + 3));
+    want("it is gone after TLBI VAE2IS", fault.esr, ESR(EC_DATA_ABORT_SAME, FSC_TRANSLATION + 3));
     pages[MOVED] = (u64)data[2] | NORMAL | XN;
     dsb(ishst);
     want("and another one when the table says so", load(AT(MOVED), &pc), 0x2222);
@@ -185,7 +185,7 @@ static void protection(void)
         pages[WORLD] = worlds[i].pa | NORMAL | AP_RO;
         dsb(ishst);
         __asm__ volatile("tlbi alle2\n\tdsb nsh\n\tisb" ::: "memory");
-        want_fetch_fault("and a fetch", AT(WORLD) + 4, ESR(EC_IABT, FSC_GPF));
+        want_fetch_fault("and a fetch", AT(WORLD) + 4, ESR(EC_INSTRUCTION_ABORT_SAME, FSC_GPF));
     }
     pages[WORLD] = directory[1] = 0;
     dsb(ishst);
@@ -245,7 +245,7 @@ static void wide(void)
     want("48 bits of VA start at level 0", load(top, &pc), 0x1111);
     want_load_fault("a fault at level 0", 1ul << 40, FSC_TRANSLATION + 0);
     want_load_fault("a fault at level 1 below it", 0xff8000000008, FSC_TRANSLATION + 1);
-    want_load_fault("with a larger PS an output address that was too far is on the bus", AT(TOO_FAR), FSC_SEA);
+    want_load_fault("with a larger PS an output address that was too far is on the bus", AT(TOO_FAR), FSC_EXTERNAL);
     switch_tables(tcr, (u64)mmu_level1);
     want("39 bits are back", load(AT(MOVED), &pc), 0x2222);
 }

@@ -4,7 +4,6 @@
 #include "platform.h"
 #include "psci.h"
 
-#define PSCI_1_1 0x10001ul
 #define TIMES 400
 #define MESSAGES 100
 
@@ -28,21 +27,21 @@ static void off_on(void)
     const u64 entry = IMAGE;
 
     want("PSCI is version 1.1", psci(PSCI_VERSION, 0, 0, 0), PSCI_1_1);
-    want("CPU_ON is a feature", psci(PSCI_FEATURES, PSCI_CPU_ON, 0, 0), 0);
+    want("CPU_ON is a feature", psci(PSCI_FEATURES, PSCI_CPU_ON_64, 0, 0), 0);
     want("a function that does not exist is none", psci(PSCI_FEATURES, 0xc40000ff, 0, 0), PSCI_NOT_SUPPORTED);
-    want("this PE is on", psci(PSCI_AFFINITY_INFO, MPIDR_OF(0), 0, 0), AFFINITY_ON);
+    want("this PE is on", psci(PSCI_AFFINITY_INFO_64, MPIDR_OF(0), 0, 0), PSCI_AFFINITY_ON);
     for (u64 i = 1; i < PES; i++)
-        want("another one is off", psci(PSCI_AFFINITY_INFO, MPIDR_OF(i), 0, 0), AFFINITY_OFF);
-    want("CPU_ON of no PE", psci(PSCI_CPU_ON, 0xff000000, entry, 0), PSCI_INVALID_PARAMETERS);
-    want("CPU_ON of this PE", psci(PSCI_CPU_ON, MPIDR_OF(0), entry, 0), PSCI_ALREADY_ON);
-    want("CPU_ON into Secure memory", psci(PSCI_CPU_ON, MPIDR_OF(1), SECURE_MEMORY, 0), PSCI_INVALID_ADDRESS);
+        want("another one is off", psci(PSCI_AFFINITY_INFO_64, MPIDR_OF(i), 0, 0), PSCI_AFFINITY_OFF);
+    want("CPU_ON of no PE", psci(PSCI_CPU_ON_64, 0xff000000, entry, 0), PSCI_INVALID_PARAMETERS);
+    want("CPU_ON of this PE", psci(PSCI_CPU_ON_64, MPIDR_OF(0), entry, 0), PSCI_ALREADY_ON);
+    want("CPU_ON into Secure memory", psci(PSCI_CPU_ON_64, MPIDR_OF(1), SECURE_MEMORY, 0), PSCI_INVALID_ADDRESS);
     for (u64 i = 1; i < PES; i++) {
         shared.arrived = shared.order = 0;
         want("CPU_ON", pe_start(i, report, 0x1000000), 0);
         while (!load_acquire(&shared.arrived))
             ;
-        want("CPU_ON of a PE that is on", psci(PSCI_CPU_ON, MPIDR_OF(i), entry, 0), PSCI_ALREADY_ON);
-        want("its affinity is on", psci(PSCI_AFFINITY_INFO, MPIDR_OF(i), 0, 0), AFFINITY_ON);
+        want("CPU_ON of a PE that is on", psci(PSCI_CPU_ON_64, MPIDR_OF(i), entry, 0), PSCI_ALREADY_ON);
+        want("its affinity is on", psci(PSCI_AFFINITY_INFO_64, MPIDR_OF(i), 0, 0), PSCI_AFFINITY_ON);
         store_release(&shared.order, 1);
         sev();
         pe_wait(i);

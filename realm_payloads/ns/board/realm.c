@@ -47,7 +47,7 @@ static void build_memory(struct board_realm *realm)
             continue;
         }
         guest_page(realm->page, i);
-        MUST(RMI_DATA_CREATE, realm->rd, realm->pages[i], ipa, (u64)realm->page, RMI_MEASURE);
+        MUST(RMI_DATA_CREATE, realm->rd, realm->pages[i], ipa, (u64)realm->page, RMI_DATA_FLAG_MEASURE);
     }
 }
 
@@ -59,7 +59,7 @@ static void build_recs(struct board_realm *realm, u64 role)
     for (u64 i = 0; i < REALM_VCPUS; i++) {
         realm->recs[i] = take(realm);
         memset(realm->page, 0, PAGE_SIZE);
-        params->flags = i ? 0 : RMI_RUNNABLE;
+        params->flags = i ? 0 : RMI_REC_FLAG_RUNNABLE;
         params->mpidr = i;
         params->pc = GUEST_CODE;
         params->gprs[0] = IN_REALM | role;
@@ -94,7 +94,7 @@ void realm_build(struct board_realm *realm, u64 vmid, u64 role)
 
 u64 realm_enter(struct board_realm *realm, u64 vcpu, u64 flags)
 {
-    realm->runs[vcpu].flags = flags;
+    realm->runs[vcpu].enter.flags = flags;
     return SMC(RMI_REC_ENTER, realm->recs[vcpu], (u64)&realm->runs[vcpu]).x[0];
 }
 

@@ -37,24 +37,24 @@ static void destroy(void)
 static void want_exit(const char *rule, u64 flags, u64 reason)
 {
     want(rule, realm_enter(realm, 0, flags), RMI_SUCCESS);
-    detail("it exits for the right reason", run->exit_reason, reason);
+    detail("it exits for the right reason", run->exit.exit_reason, reason);
 }
 
 static void want_step(const char *rule, u64 flags, u64 number)
 {
     want_exit(rule, flags, RMI_EXIT_HOST_CALL);
-    detail("it is the step that comes next", run->imm, number);
+    detail("it is the step that comes next", run->exit.imm, number);
 }
 
 static void want_irq(const char *rule)
 {
     want_exit(rule, 0, RMI_EXIT_IRQ);
-    detail("without a syndrome", run->esr | run->far | run->hpfar, 0);
+    detail("without a syndrome", run->exit.esr | run->exit.far | run->exit.hpfar, 0);
 }
 
 // -- devices ------------------------------------------------------------------------------------------------------------
 #define EMULATED(size, sf, wnr)                                                                                                 \
-    (ESR_CLASS(EC_DABT_LOWER) | ESR_ISV | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6 |                             \
+    (ESR_CLASS(EC_DATA_ABORT) | ESR_ISV | (u64)(size) << 22 | (u64)(sf) << 15 | (u64)(wnr) << 6 |                             \
      (FSC_TRANSLATION + START_LEVEL))
 
 static void mmio(void)
@@ -69,35 +69,35 @@ static void mmio(void)
     u64 flags = 0;
 
     build(ROLE_MMIO);
-    for (size_t i = 0; i < ARRAY_SIZE(accesses); i++, flags = RMI_EMUL_MMIO) {
+    for (size_t i = 0; i < ARRAY_SIZE(accesses); i++, flags = RMI_ENTER_EMUL_MMIO) {
         bool store = accesses[i].esr & ESR_WNR;
 
         want_exit(accesses[i].rule, flags, RMI_EXIT_SYNC);
-        detail("its ESR is what the Host may see", run->esr, accesses[i].esr);
-        detail("so is its FAR", run->far, accesses[i].offset);
-        detail("HPFAR is the page", run->hpfar, GUEST_DEVICE >> 12 << 4);
-        detail("so is the value of a store", run->exit_gprs[0], store ? accesses[i].value : 0);
-        run->gprs[0] = accesses[i].value;
+        detail("its ESR is what the Host may see", run->exit.esr, accesses[i].esr);
+        detail("so is its FAR", run->exit.far, accesses[i].offset);
+        detail("HPFAR is the page", run->exit.hpfar, GUEST_DEVICE >> 12 << 4);
+        detail("so is the value of a store", run->exit.gprs[0], store ? accesses[i].value : 0);
+        run->enter.gprs[0] = accesses[i].value;
     }
     want_step("the Realm has its values", flags, STEP_READ);
-    want("the byte", run->exit_gprs[0], 0xa5);
-    want("the half, with its sign", run->exit_gprs[1], 0xffffffffffff8001);
-    want("the word", run->exit_gprs[2], 0xdeadbeef);
+    want("the byte", run->exit.gprs[0], 0xa5);
+    want("the half, with its sign", run->exit.gprs[1], 0xffffffffffff8001);
+    want("the word", run->exit.gprs[2], 0xdeadbeef);
     destroy();
 }
 
 // -- virtual interrupts -------------------------------------------------------------------------------------------------
 static void set_lrs(u64 lr0, u64 lr1)
 {
-    run->gicv3_lrs[0] = lr0;
-    run->gicv3_lrs[1] = lr1;
+    run->enter.gicv3_lrs[0] = lr0;
+    run->enter.gicv3_lrs[1] = lr1;
 }
 
 static void want_interrupts(u64 count, u64 intid, u64 priority)
 {
-    detail("it took them all", run->exit_gprs[0], count);
-    detail("the last one is right", run->exit_gprs[1], intid);
-    detail("with its priority", run->exit_gprs[2], priority);
+    detail("it took them all", run->exit.gprs[0], count);
+    detail("the last one is right", run->exit.gprs[1], intid);
+    detail("with its priority", run->exit.gprs[2], priority);
 }
 
 static void virtual_interrupts(void)
@@ -108,37 +108,37 @@ static void virtual_interrupts(void)
     set_lrs(LR(40, 0x50) | LR_PENDING, 0);
     want_step("a pending interrupt of a list register is taken", 0, STEP_TOOK);
     want_interrupts(1, 40, 0x50);
-    want("and completed", run->exit_lrs[0] & LR_STATE, 0);
-    want("the Host sees the Realm's priority mask", VMCR_PMR(run->exit_vmcr), GUEST_PRIORITY_MASK);
-    want("and its group enable", run->exit_vmcr & VMCR_GROUP1, VMCR_GROUP1);
+    want("and completed", run->exit.gicv3_lrs[0] & LR_STATE, 0);
+    want("the Host sees the Realm's priority mask", VMCR_PMR(run->exit.gicv3_vmcr), GUEST_PRIORITY_MASK);
+    want("and its group enable", run->exit.gicv3_vmcr & VMCR_GROUP1, VMCR_GROUP1);
     set_lrs(LR(41, 0x80) | LR_PENDING, LR(42, 0x40) | LR_PENDING);
     want_step("two are taken, by their priorities", 0, STEP_TOOK);
     want_interrupts(3, 41, 0x80);
     set_lrs(LR(43, 0x60) | LR_PENDING | LR_EOI, 0);
     want_step("one is acknowledged", 0, STEP_KEPT);
     want_interrupts(4, 43, 0x60);
-    want("it comes back active", run->exit_lrs[0], (LR(43, 0x60) | LR_ACTIVE | LR_EOI));
-    set_lrs(run->exit_lrs[0], 0);
+    want("it comes back active", run->exit.gicv3_lrs[0], (LR(43, 0x60) | LR_ACTIVE | LR_EOI));
+    set_lrs(run->exit.gicv3_lrs[0], 0);
     want_irq("its end, with EOI set, is for the Host");
-    want("it comes back completed", run->exit_lrs[0] & LR_STATE, 0);
-    want("MISR says why", run->exit_misr, MISR_EOI);
+    want("it comes back completed", run->exit.gicv3_lrs[0] & LR_STATE, 0);
+    want("MISR says why", run->exit.gicv3_misr, MISR_EOI);
     set_lrs(0, 0);
     want_step("the Realm goes on", 0, STEP_ENDED);
-    want("with nothing running", run->exit_gprs[0], IDLE);
+    want("with nothing running", run->exit.gprs[0], IDLE);
     set_lrs(LR(44, 0x70) | LR_PENDING, 0);
     want_step("another one is acknowledged", 0, STEP_KEPT);
     set_lrs(0, 0);
-    run->gicv3_hcr = ICH_LRENPIE;
+    run->enter.gicv3_hcr = ICH_LRENPIE;
     want_irq("the end of what is in no list register is for the Host");
-    want("EOIcount counts it", ICH_EOICOUNT(run->exit_hcr), 1);
-    want("MISR says why", run->exit_misr, MISR_LRENP);
-    run->gicv3_hcr = ICH_UIE;
+    want("EOIcount counts it", ICH_EOICOUNT(run->exit.gicv3_hcr), 1);
+    want("MISR says why", run->exit.gicv3_misr, MISR_LRENP);
+    run->enter.gicv3_hcr = ICH_UIE;
     want_irq("empty list registers are for the Host, when it wants to know");
-    want("MISR says why", run->exit_misr & MISR_U, MISR_U);
-    run->gicv3_hcr = 0;
+    want("MISR says why", run->exit.gicv3_misr & MISR_U, MISR_U);
+    run->enter.gicv3_hcr = 0;
     want_step("the Realm goes on", 0, STEP_ENDED);
     want_step("and is done", 0, STEP_DONE);
-    want("it took five", run->exit_gprs[0], 5);
+    want("it took five", run->exit.gprs[0], 5);
     gic_disable(MAINTENANCE);
     destroy();
 }
@@ -152,13 +152,13 @@ static void virtual_timer(void)
     for (u64 i = 1; i <= 2; i++) {
         set_lrs(0, 0);
         want_irq("the virtual timer of a Realm fires");
-        want("the exit shows it", run->cntv_ctl, TIMER_ENABLE | TIMER_ISTATUS);
+        want("the exit shows it", run->exit.cntv_ctl, CNT_CTL_ENABLE | CNT_CTL_ISTATUS);
         set_lrs(LR(intid, 0x80) | LR_PENDING, 0);
         want_step("the Realm takes its interrupt", 0, STEP_TOOK);
         want_interrupts(i, intid, 0);
-        want("and has turned it off", run->cntv_ctl, 0);
+        want("and has turned it off", run->exit.cntv_ctl, 0);
     }
-    want("the Host's own timer is as it was", timers[CNTV].control() & TIMER_ENABLE, 0);
+    want("the Host's own timer is as it was", timers[CNTV].control() & CNT_CTL_ENABLE, 0);
     set_lrs(0, 0);
     want_step("the Realm is done", 0, STEP_DONE);
     gic_disable(intid);
@@ -207,9 +207,9 @@ static void physical_interrupts(void)
     gic_enable(timer->intid, HIGH);
     want_step("a Realm gets ready", 0, STEP_READY);
     timer->set_value(30000);
-    timer->set_control(TIMER_ENABLE);
+    timer->set_control(CNT_CTL_ENABLE);
     want_irq("the Host's timer takes the PE from it");
-    want("at its time", timer->control(), TIMER_ENABLE | TIMER_ISTATUS);
+    want("at its time", timer->control(), CNT_CTL_ENABLE | CNT_CTL_ISTATUS);
     want_taken("the Host takes the interrupt when it lets it in", timer->intid);
     gic_sgi(KICK, MPIDR_OF(0));
     want_irq("an interrupt that is pending at the entry ends it at once");
@@ -217,9 +217,9 @@ static void physical_interrupts(void)
     gic_mask(MIDDLE);
     gic_sgi(KICK, MPIDR_OF(0));
     timer->set_value(30000);
-    timer->set_control(TIMER_ENABLE);
+    timer->set_control(CNT_CTL_ENABLE);
     want_irq("one that the Host's priority mask keeps out does not");
-    want("so the timer came first", timer->control(), TIMER_ENABLE | TIMER_ISTATUS);
+    want("so the timer came first", timer->control(), CNT_CTL_ENABLE | CNT_CTL_ISTATUS);
     want("the mask is the Host's own still", read_sysreg(icc_pmr_el1), MIDDLE);
     want_taken("the Host takes the timer's", timer->intid);
     gic_mask(0xff);
@@ -259,8 +259,8 @@ static void live(struct pe *pe, u64 which)
     realm_build(mine, 1 + which, ROLE_HELLO);
     for (u64 i = 0; i < ROUNDS; i++) {
         meet(which, 2 + i);
-        wrong[which] += realm_enter(mine, 0, 0) != RMI_SUCCESS || mine->runs[0].exit_reason != RMI_EXIT_HOST_CALL;
-        wrong[which] += mine->runs[0].imm != STEP_HELLO || mine->runs[0].exit_gprs[0] != 1 << 2;
+        wrong[which] += realm_enter(mine, 0, 0) != RMI_SUCCESS || mine->runs[0].exit.exit_reason != RMI_EXIT_HOST_CALL;
+        wrong[which] += mine->runs[0].exit.imm != STEP_HELLO || mine->runs[0].exit.gprs[0] != 1 << 2;
     }
     meet(which, 2 + ROUNDS);
     realm_destroy(mine);
@@ -301,22 +301,22 @@ static void serve(u64 vcpu)
     for (;;) {
         u64 intid = load_acquire(&sgi_for[vcpu]);
 
-        mine->gicv3_lrs[0] = mine->exit_lrs[0];
-        if (intid && !(mine->gicv3_lrs[0] & LR_STATE)) {
-            mine->gicv3_lrs[0] = LR(intid, 0x80) | LR_PENDING;
+        mine->enter.gicv3_lrs[0] = mine->exit.gicv3_lrs[0];
+        if (intid && !(mine->enter.gicv3_lrs[0] & LR_STATE)) {
+            mine->enter.gicv3_lrs[0] = LR(intid, 0x80) | LR_PENDING;
             store_release(&sgi_for[vcpu], 0);
         }
         seen[vcpu].status = realm_enter(realm, vcpu, 0);
         if (seen[vcpu].status)
             return;
-        seen[vcpu].exits[mine->exit_reason]++;
-        switch (mine->exit_reason) {
+        seen[vcpu].exits[mine->exit.exit_reason]++;
+        switch (mine->exit.exit_reason) {
         case RMI_EXIT_HOST_CALL:
-            if (mine->imm == STEP_PLAYED)
-                seen[vcpu].played = mine->exit_gprs[0];
-            if (mine->imm == STEP_SGI) {
-                seen[vcpu].sgis = mine->exit_gprs[0];
-                seen[vcpu].intid = mine->exit_gprs[1];
+            if (mine->exit.imm == STEP_PLAYED)
+                seen[vcpu].played = mine->exit.gprs[0];
+            if (mine->exit.imm == STEP_SGI) {
+                seen[vcpu].sgis = mine->exit.gprs[0];
+                seen[vcpu].intid = mine->exit.gprs[1];
             }
             break;
         case RMI_EXIT_IRQ:
@@ -324,13 +324,13 @@ static void serve(u64 vcpu)
             irq_mask();
             break;
         case RMI_EXIT_SYNC:
-            if (ESR_EC(mine->esr) != EC_SYSREG)
+            if (ESR_EC(mine->exit.esr) != EC_SYSREG)
                 return;
-            send_sgi(mine->exit_gprs[0]);
+            send_sgi(mine->exit.gprs[0]);
             break;
         default:                        // CPU_OFF and SYSTEM_OFF
-            seen[vcpu].last_reason = mine->exit_reason;
-            seen[vcpu].last_fid = mine->exit_gprs[0];
+            seen[vcpu].last_reason = mine->exit.exit_reason;
+            seen[vcpu].last_fid = mine->exit.gprs[0];
             return;
         }
     }
@@ -351,11 +351,11 @@ static void two_vcpus(void)
     build(ROLE_FIRST);
     set_lrs(0, 0);
     want_exit("a Realm turns its second vCPU on", 0, RMI_EXIT_PSCI);
-    want("with its function", run->exit_gprs[0], PSCI_CPU_ON);
-    want("and its target", run->exit_gprs[1], 1);
+    want("with its function", run->exit.gprs[0], PSCI_CPU_ON_64);
+    want("and its target", run->exit.gprs[1], 1);
     want("the Host completes that", realm_complete(realm, 0, 1), RMI_SUCCESS);
     want_step("the Realm hears", 0, STEP_ON);
-    want("success", run->exit_gprs[0], 0);
+    want("success", run->exit.gprs[0], 0);
     pe_start(1, serve_second, 1);
     serve(0);
     pe_wait(1);

@@ -29,7 +29,7 @@ static void on_timer(struct pe *pe, u32 intid)
     status = under_test->control();
     deadline_met = under_test->now() >= under_test->compare();
     if (!--left)
-        under_test->set_control(TIMER_ENABLE | TIMER_IMASK);
+        under_test->set_control(CNT_CTL_ENABLE | CNT_CTL_IMASK);
 }
 
 static void counter(void)
@@ -66,8 +66,8 @@ static void each(const struct timer *timer)
     gic_enable(intid, MIDDLE);
     timer->set_control(0);
     timer->set_compare(timer->now() + LATER);
-    timer->set_control(TIMER_ENABLE);
-    want("a timer whose time has not come is quiet", timer->control(), TIMER_ENABLE);
+    timer->set_control(CNT_CTL_ENABLE);
+    want("a timer whose time has not come is quiet", timer->control(), CNT_CTL_ENABLE);
     want("its PPI is not pending", gic_bit(GICD_ISPENDR, intid), false);
     timer->set_value(SOON);
     compare = timer->compare();
@@ -76,27 +76,27 @@ static void each(const struct timer *timer)
     want("and counts down", timer->value() < value && value <= SOON, true);
     while (timer->now() < compare)
         ;
-    want("ISTATUS says that its time has come", timer->control(), TIMER_ENABLE | TIMER_ISTATUS);
+    want("ISTATUS says that its time has come", timer->control(), CNT_CTL_ENABLE | CNT_CTL_ISTATUS);
     want("TVAL is negative then", (s64)(timer->value() << 32) < 0, true);
     want("its PPI is pending", gic_bit(GICD_ISPENDR, intid), true);
-    timer->set_control(TIMER_ENABLE | TIMER_IMASK);
-    want("IMASK leaves ISTATUS", timer->control(), TIMER_ENABLE | TIMER_IMASK | TIMER_ISTATUS);
+    timer->set_control(CNT_CTL_ENABLE | CNT_CTL_IMASK);
+    want("IMASK leaves ISTATUS", timer->control(), CNT_CTL_ENABLE | CNT_CTL_IMASK | CNT_CTL_ISTATUS);
     want("and lowers the line", gic_bit(GICD_ISPENDR, intid), false);
-    timer->set_control(TIMER_ENABLE);
+    timer->set_control(CNT_CTL_ENABLE);
     want("which follows IMASK", gic_bit(GICD_ISPENDR, intid), true);
     timer->set_compare(timer->now() + LATER);
     want("and the condition", gic_bit(GICD_ISPENDR, intid), false);
     timer->set_control(0);
-    want("ISTATUS is 0 while it is off", timer->control() & TIMER_ISTATUS, 0);
+    want("ISTATUS is 0 while it is off", timer->control() & CNT_CTL_ISTATUS, 0);
 
     left = 3;
     timer->set_value(SOON);
-    timer->set_control(TIMER_ENABLE);
+    timer->set_control(CNT_CTL_ENABLE);
     pe_wait_interrupts(self, 3);
     want("its interrupt comes as long as the line is high", self->interrupts, 3);
     want("with its INTID", self->intids[0] == intid && self->intids[2] == intid, true);
     want("not before its time", deadline_met, true);
-    want("and ISTATUS shows it", status, TIMER_ENABLE | TIMER_ISTATUS);
+    want("and ISTATUS shows it", status, CNT_CTL_ENABLE | CNT_CTL_ISTATUS);
     irq_unmask();
     wait_until(now() + SOON);
     irq_mask();
@@ -114,16 +114,16 @@ static void sleep(void)
     self->interrupts = 0;
     gic_enable(timer->intid, MIDDLE);
     timer->set_compare(start + LATER);
-    timer->set_control(TIMER_ENABLE);
+    timer->set_control(CNT_CTL_ENABLE);
     while (now() < start + LATER)
         wfi();
     want("WFI sleeps through a long time", now() - start - LATER < SOON, true);
     want("and wakes by an interrupt that is masked", self->interrupts, 0);
     start = now();
     timer->set_compare(start + LATER);
-    want("CPU_SUSPEND to standby succeeds", psci(PSCI_CPU_SUSPEND, 0, 0, 0), 0);
+    want("CPU_SUSPEND to standby succeeds", psci(PSCI_CPU_SUSPEND_64, 0, 0, 0), 0);
     want("and sleeps as WFI does", now() - start - LATER < SOON, true);
-    want("to a state that is not there it does not", psci(PSCI_CPU_SUSPEND, 1, IMAGE, 0), PSCI_INVALID_PARAMETERS);
+    want("to a state that is not there it does not", psci(PSCI_CPU_SUSPEND_64, 1, IMAGE, 0), PSCI_INVALID_PARAMETERS);
     timer->set_control(0);
     gic_disable(timer->intid);
 }
@@ -137,15 +137,15 @@ static void offset(void)
     write_sysreg(cntvoff_el2, now());
     isb();
     timer->set_compare(LATER);
-    timer->set_control(TIMER_ENABLE);
-    want("the virtual timer waits for the virtual counter", timer->control(), TIMER_ENABLE);
+    timer->set_control(CNT_CTL_ENABLE);
+    want("the virtual timer waits for the virtual counter", timer->control(), CNT_CTL_ENABLE);
     write_sysreg(cntvoff_el2, 0);
     timer->set_compare(now());
     isb();
-    want("and fires when it gets there", timer->control(), TIMER_ENABLE | TIMER_ISTATUS);
+    want("and fires when it gets there", timer->control(), CNT_CTL_ENABLE | CNT_CTL_ISTATUS);
     write_sysreg(cntvoff_el2, now());
     isb();
-    want("a larger offset takes that back", timer->control(), TIMER_ENABLE);
+    want("a larger offset takes that back", timer->control(), CNT_CTL_ENABLE);
     want("and the interrupt", gic_bit(GICD_ISPENDR, timer->intid), false);
     write_sysreg(cntvoff_el2, 0);
     isb();

@@ -135,13 +135,13 @@ static void stage2(void)
     vm_create(ROLE_ABORTS);
     for (size_t i = 0; i < ARRAY_SIZE(aborts); i++) {
         detail("it is an exception", guest_run(&guest), VECTOR_LOWER_SYNC);
-        want(aborts[i].rule, read_sysreg(esr_el2), ESR(EC_DABT_LOWER, aborts[i].iss));
+        want(aborts[i].rule, read_sysreg(esr_el2), ESR(EC_DATA_ABORT, aborts[i].iss));
         detail("FAR is its address", read_sysreg(far_el2), aborts[i].far);
         detail("HPFAR is the page", read_sysreg(hpfar_el2), aborts[i].ipa >> 12 << 4);
         guest.pc += 4;
     }
     detail("it is an exception", guest_run(&guest), VECTOR_LOWER_SYNC);
-    want("a fetch from nothing", read_sysreg(esr_el2), ESR(EC_IABT_LOWER, FSC_TRANSLATION + 3));
+    want("a fetch from nothing", read_sysreg(esr_el2), ESR(EC_INSTRUCTION_ABORT, FSC_TRANSLATION + 3));
     detail("FAR is its address", read_sysreg(far_el2), GUEST_TOP + 0x10);
     detail("HPFAR is the page", read_sysreg(hpfar_el2), GUEST_TOP >> 12 << 4);
     guest.pc = guest.x[30];
@@ -156,7 +156,7 @@ static void stage2(void)
 static void want_abort(const char *rule, u64 iss, u64 far, u64 ipa)
 {
     detail("it is an exception", guest_run(&guest), VECTOR_LOWER_SYNC);
-    want(rule, read_sysreg(esr_el2), ESR(EC_DABT_LOWER, iss));
+    want(rule, read_sysreg(esr_el2), ESR(EC_DATA_ABORT, iss));
     detail("FAR is its address", read_sysreg(far_el2), far);
     detail("HPFAR is the page", read_sysreg(hpfar_el2), ipa >> 12 << 4);
     guest.pc += 4;
@@ -170,7 +170,7 @@ static void both_stages(void)
     write_sysreg(hcr_el2, HCR_HOST | HCR_VM);           // DC would turn stage 1 off
     isb();
     vm_want_step("a guest turns its own stage 1 on", STEP_STAGE1);
-    want("its own fault is its own", guest.x[0], ESR(EC_DABT, FSC_TRANSLATION + 1));
+    want("its own fault is its own", guest.x[0], ESR(EC_DATA_ABORT_SAME, FSC_TRANSLATION + 1));
     want("with its address", guest.x[1], 0x1008);
     want("it reads through both stages", guest.x[2], GUEST_CODE | 0x701);
     want_abort("stage 2 has nothing at the IPA", ISV(2, 0, 3, 0, 0) | (FSC_TRANSLATION + 3), top + 0x20, GUEST_TOP);
@@ -190,7 +190,7 @@ static void protection(void)
     dsb(ishst);
     __asm__ volatile("tlbi vmalls12e1is\n\tdsb ish\n\tisb" ::: "memory");
     detail("it is an exception", guest_run(&guest), VECTOR_LOWER_SYNC);
-    want("code in Realm memory is a granule protection fault", read_sysreg(esr_el2), ESR(EC_IABT_LOWER, FSC_GPF));
+    want("code in Realm memory is a granule protection fault", read_sysreg(esr_el2), ESR(EC_INSTRUCTION_ABORT, FSC_GPF));
     detail("at its address", read_sysreg(far_el2), guest.pc);
     vm_destroy();
 }

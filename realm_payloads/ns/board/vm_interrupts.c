@@ -142,9 +142,9 @@ static void physical_interrupts(void)
     vm_want_step("a guest gets ready", STEP_READY);
     gic_enable(timer->intid, MIDDLE);
     timer->set_value(30000);
-    timer->set_control(TIMER_ENABLE);
+    timer->set_control(CNT_CTL_ENABLE);
     want("a physical interrupt takes the PE from it", guest_run(&guest), VECTOR_LOWER_IRQ);
-    want("at its time", timer->control(), TIMER_ENABLE | TIMER_ISTATUS);
+    want("at its time", timer->control(), CNT_CTL_ENABLE | CNT_CTL_ISTATUS);
     want("the guest was interrupted with its own mask off", guest.pstate & 0x3cf, 0x345);
     want("the interrupt waits here", gic_acknowledge(), timer->intid);
     timer->set_control(0);

@@ -101,7 +101,7 @@ static void create_data(void)
             rmi_want("DATA_CREATE at an Unprotected IPA", RMI_ERROR_INPUT, RMI_DATA_CREATE, realm.rd, realm.code[i], GUEST_SHARED, (u64)page, 0);
             rmi_want("DATA_CREATE without a table", RTT(1), RMI_DATA_CREATE, realm.rd, realm.code[i], 0x1000, (u64)page, 0);
         }
-        rmi_want("DATA_CREATE", RMI_SUCCESS, RMI_DATA_CREATE, realm.rd, realm.code[i], GUEST_CODE + i * PAGE_SIZE, (u64)page, RMI_MEASURE);
+        rmi_want("DATA_CREATE", RMI_SUCCESS, RMI_DATA_CREATE, realm.rd, realm.code[i], GUEST_CODE + i * PAGE_SIZE, (u64)page, RMI_DATA_FLAG_MEASURE);
     }
     want_entry("READ_ENTRY of a page", GUEST_CODE, 3, 3, RMI_ASSIGNED, realm.code[0], RMI_RAM);
     memset(page, 0, PAGE_SIZE);
@@ -127,7 +127,7 @@ static void create_recs(void)
     for (u64 i = 0; i < 2; i++) {
         realm.recs[i] = pool_delegated();
         memset(page, 0, PAGE_SIZE);
-        params->flags = i ? 0 : RMI_RUNNABLE;
+        params->flags = i ? 0 : RMI_REC_FLAG_RUNNABLE;
         params->mpidr = i + 1;
         params->pc = GUEST_CODE;
         params->gprs[0] = 0x4242;

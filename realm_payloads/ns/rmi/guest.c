@@ -4,7 +4,7 @@
 #include "guest.h"
 #include "guest_smc.h"
 #include "psci.h"
-#include "rsi_abi.h"
+#include "abi/rsi.h"
 #include "types.h"
 
 _Static_assert(GUEST_STACK + PAGE_SIZE == GUEST_CODE + GUEST_STACKS_END, "each stack is a page");
@@ -123,7 +123,7 @@ static void block(struct rsi_host_call *call)
     }
 }
 
-static u64 cpu_on(u64 vcpu, u64 context) { return guest_smc(PSCI_CPU_ON, vcpu, GUEST_CODE, context, 0).x[0]; }
+static u64 cpu_on(u64 vcpu, u64 context) { return guest_smc(PSCI_CPU_ON_64, vcpu, GUEST_CODE, context, 0).x[0]; }
 
 static void power(struct rsi_host_call *call)
 {
@@ -132,8 +132,8 @@ static void power(struct rsi_host_call *call)
     step(call, STEP_DENIED, denied, itself, nobody);
     step(call, STEP_ON, cpu_on(1, CONTEXT_REPORTS), 0, 0);
     step(call, STEP_ON, cpu_on(1, CONTEXT_REPORTS), 0, 0);
-    step(call, STEP_AFFINITY, guest_smc(PSCI_AFFINITY_INFO, 1, 0, 0, 0).x[0], 0, 0);
-    step(call, STEP_AFFINITY, guest_smc(PSCI_AFFINITY_INFO, 1, 0, 0, 0).x[0], 0, 0);
+    step(call, STEP_AFFINITY, guest_smc(PSCI_AFFINITY_INFO_64, 1, 0, 0, 0).x[0], 0, 0);
+    step(call, STEP_AFFINITY, guest_smc(PSCI_AFFINITY_INFO_64, 1, 0, 0, 0).x[0], 0, 0);
     step(call, STEP_ON, cpu_on(1, CONTEXT_TOUCHES), 0, 0);
 }
 

@@ -29,7 +29,7 @@ void destroy_realm(void);               // rmi.c
 
 // A stage 2 data abort as the Host sees it.
 #define TRANSLATION(level) (4ul + (level))
-#define DATA_ABORT(fsc) (ESR_CLASS(EC_DABT_LOWER) | (fsc))
+#define DATA_ABORT(fsc) (ESR_CLASS(EC_DATA_ABORT) | (fsc))
 #define HPFAR(ipa) ((ipa) >> 12 << 4)
 
 // Create a table at a level; a page of unknown content.

@@ -50,21 +50,21 @@ void run_together(void)
 {
     struct rmi_rec_run *run = &runs[1];
 
-    run->flags = 0;
-    want("the second PE starts", psci(PSCI_CPU_ON, OTHER_PE, (u64)second_start, (u64)stack + sizeof(stack)), 0);
+    run->enter.flags = 0;
+    want("the second PE starts", psci(PSCI_CPU_ON_64, OTHER_PE, (u64)second_start, (u64)stack + sizeof(stack)), 0);
     while_it_runs();
     rmi_want("DATA_DESTROY of a page that it uses", RMI_SUCCESS, RMI_DATA_DESTROY, realm.rd, GUEST_DESTROYED);
     want("DATA_DESTROY gives the page back", rmi_out[1], realm.destroyed);
     want("it exits", wait_result(), RMI_SUCCESS);
-    want("for the right reason", run->exit_reason, RMI_EXIT_SYNC);
-    want("a data abort", run->esr, DATA_ABORT(TRANSLATION(3)));
-    want("of that page", run->hpfar, HPFAR(GUEST_DESTROYED));
+    want("for the right reason", run->exit.exit_reason, RMI_EXIT_SYNC);
+    want("a data abort", run->exit.esr, DATA_ABORT(TRANSLATION(3)));
+    want("of that page", run->exit.hpfar, HPFAR(GUEST_DESTROYED));
     pool_return(realm.destroyed);
-    while (psci(PSCI_AFFINITY_INFO, OTHER_PE, 0, 0) != AFFINITY_OFF)
+    while (psci(PSCI_AFFINITY_INFO_64, OTHER_PE, 0, 0) != PSCI_AFFINITY_OFF)
         ;
     want_entry("READ_ENTRY of what is DESTROYED", GUEST_DESTROYED, 3, 3, RMI_UNASSIGNED, 0, RMI_DESTROYED);
     realm.destroyed = unknown_data(GUEST_DESTROYED);
     want_entry("READ_ENTRY of another page there", GUEST_DESTROYED, 3, 3, RMI_ASSIGNED, realm.destroyed, RMI_DESTROYED);
     want("the vCPU that moved to this PE", rec_enter(realm.recs[1], run), RMI_SUCCESS);
-    want("cannot be given another one", run->esr == DATA_ABORT(TRANSLATION(3)) && run->hpfar == HPFAR(GUEST_DESTROYED), true);
+    want("cannot be given another one", run->exit.esr == DATA_ABORT(TRANSLATION(3)) && run->exit.hpfar == HPFAR(GUEST_DESTROYED), true);
 }

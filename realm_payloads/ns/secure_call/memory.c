@@ -25,13 +25,13 @@ void suite_memory(void)
     suite("memory");
     CATCH(fault)
         (void)*(volatile u64 *)SECURE_MEMORY;
-    fault_on("a load from Secure memory is a GPF", EC_DABT, &fault);
+    fault_on("a load from Secure memory is a GPF", EC_DATA_ABORT_SAME, &fault);
     CATCH(fault)
         *(volatile u64 *)SECURE_MEMORY = 0;
-    fault_on("a store to it is a GPF", EC_DABT, &fault);
+    fault_on("a store to it is a GPF", EC_DATA_ABORT_SAME, &fault);
     CATCH(fault)
         ((void (*)(void))SECURE_MEMORY)();
-    fault_on("a fetch from it is a GPF", EC_IABT, &fault);
+    fault_on("a fetch from it is a GPF", EC_INSTRUCTION_ABORT_SAME, &fault);
     for (u64 i = 0; i < size; i++)
         buffer[i] = (u8)TEXT[i];
     want("a MAC of Non-secure memory", call(SECURE_MAC, (u64)buffer, size, (u64)macs[0], 0)[0], 0);

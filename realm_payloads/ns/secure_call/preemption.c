@@ -33,7 +33,7 @@ void suite_yielding(void)
     arm();
     want("an interrupt preempts", call(SECURE_COMPUTE, ROUNDS, SEED, 0, 0)[0], SECURE_PREEMPTED);
     want("no other call meanwhile", call(SECURE_ADD, 1, 2, 0, 0)[0], SECURE_UNKNOWN);
-    r = call(FFA_REQUEST, FFA_PARTITION, 0, 0, 0);
+    r = call(FFA_MSG_SEND_DIRECT_REQ, FFA_ID_PARTITION, 0, 0, 0);
     want("no message either", r[0] == FFA_ERROR && r[2] == FFA_BUSY, true);
     want("the call is given up", call(SECURE_ABORT, 0, 0, 0, 0)[0], 0);
     want("and cannot be resumed", call(SECURE_RESUME, 0, 0, 0, 0)[0], SECURE_UNKNOWN);
@@ -61,40 +61,40 @@ void suite_messages(void)
     u64 preempted = 0;
 
     suite("messages");
-    want("FFA_VERSION 1.1", call(FFA_VERSION, FFA_VERSION_1_1, 0, 0, 0)[0], FFA_VERSION_1_1);
+    want("FFA_VERSION 1.1", call(FFA_VERSION, FFA_1_1, 0, 0, 0)[0], FFA_1_1);
     want("bit 31 of a version", (u32)call(FFA_VERSION, 1ul << 31, 0, 0, 0)[0], FFA_NOT_SUPPORTED);
     r = call(FFA_ID_GET, 0, 0, 0, 0);
     want("the ID of the Host is 0", r[0] == FFA_SUCCESS && r[2] == 0, true);
     r = call(FFA_SPM_ID_GET, 0, 0, 0, 0);
     want("the ID of the partition manager", r[0] == FFA_SUCCESS && r[2] == 0x8000, true);
-    want("FFA_FEATURES of direct messages", call(FFA_FEATURES, FFA_REQUEST_64, 0, 0, 0)[0], FFA_SUCCESS);
+    want("FFA_FEATURES of direct messages", call(FFA_FEATURES, FFA_MSG_SEND_DIRECT_REQ_64, 0, 0, 0)[0], FFA_SUCCESS);
     r = call(FFA_FEATURES, FFA_PARTITION_INFO_GET, 0, 0, 0);
     want("and of what needs buffers", r[0] == FFA_ERROR && r[2] == FFA_NOT_SUPPORTED, true);
-    r = call(FFA_PARTITION_INFO_GET_REGS, 0, 0, 0, 0);
-    want("one partition", r[0] == FFA_SUCCESS_64 && (r[2] & 0xffffffff) == 0 && (r[3] & 0xffff) == FFA_PARTITION, true);
-    r = call(FFA_REQUEST, FFA_PARTITION, 0, 3, SEED);
-    want("a message of 32-bit words", r[0] == FFA_RESPONSE && r[1] == FFA_PARTITION << 16 && r[3] == 3, true);
+    r = call(FFA_PARTITION_INFO_GET_REGS_64, 0, 0, 0, 0);
+    want("one partition", r[0] == FFA_SUCCESS_64 && (r[2] & 0xffffffff) == 0 && (r[3] & 0xffff) == FFA_ID_PARTITION, true);
+    r = call(FFA_MSG_SEND_DIRECT_REQ, FFA_ID_PARTITION, 0, 3, SEED);
+    want("a message of 32-bit words", r[0] == FFA_MSG_SEND_DIRECT_RESP && r[1] == FFA_ID_PARTITION << 16 && r[3] == 3, true);
     want("is answered", r[4], (u32)computed(3, (u32)SEED));
     want("X8 to X30 are the caller's", lost(r, 8), 0);
-    r = call(FFA_REQUEST_64, 5ul << 16 | FFA_PARTITION, 0, 3, SEED);
-    want("a message of 64-bit words", r[0] == FFA_RESPONSE_64 && r[1] == (FFA_PARTITION << 16 | 5), true);
+    r = call(FFA_MSG_SEND_DIRECT_REQ_64, 5ul << 16 | FFA_ID_PARTITION, 0, 3, SEED);
+    want("a message of 64-bit words", r[0] == FFA_MSG_SEND_DIRECT_RESP_64 && r[1] == (FFA_ID_PARTITION << 16 | 5), true);
     want("is answered", r[4], computed(3, SEED));
-    r = call(FFA_REQUEST_64, 0x8002, 0, 0, 0);
+    r = call(FFA_MSG_SEND_DIRECT_REQ_64, 0x8002, 0, 0, 0);
     want("a message to nobody", r[0] == FFA_ERROR && r[2] == FFA_INVALID_PARAMETERS, true);
-    r = call(FFA_REQUEST_64, 0x8002ul << 16 | FFA_PARTITION, 0, 0, 0);
+    r = call(FFA_MSG_SEND_DIRECT_REQ_64, 0x8002ul << 16 | FFA_ID_PARTITION, 0, 0, 0);
     want("a message from another Secure endpoint", r[0] == FFA_ERROR && r[2] == FFA_INVALID_PARAMETERS, true);
-    r = call(FFA_RESPONSE_64, FFA_PARTITION, 0, 0, 0);
+    r = call(FFA_MSG_SEND_DIRECT_RESP_64, FFA_ID_PARTITION, 0, 0, 0);
     want("a response from here", r[0] == FFA_ERROR && r[2] == FFA_NOT_SUPPORTED, true);
-    r = call(FFA_RUN, FFA_PARTITION << 16, 0, 0, 0);
+    r = call(FFA_RUN, FFA_ID_PARTITION << 16, 0, 0, 0);
     want("nothing to run", r[0] == FFA_ERROR && r[2] == FFA_DENIED, true);
     irq_unmask();
     arm();
-    r = call(FFA_REQUEST_64, FFA_PARTITION, 0, ROUNDS, SEED);
-    while (r[0] == FFA_INTERRUPT && r[1] == FFA_PARTITION << 16) {
+    r = call(FFA_MSG_SEND_DIRECT_REQ_64, FFA_ID_PARTITION, 0, ROUNDS, SEED);
+    while (r[0] == FFA_INTERRUPT && r[1] == FFA_ID_PARTITION << 16) {
         preempted++;
         r = call(FFA_RUN, r[1], 0, 0, 0);
     }
     irq_mask();
     want("an interrupt preempts a message", preempted, 1);
-    want("FFA_RUN lets it go on", r[0] == FFA_RESPONSE_64 && r[4] == computed(ROUNDS, SEED), true);
+    want("FFA_RUN lets it go on", r[0] == FFA_MSG_SEND_DIRECT_RESP_64 && r[4] == computed(ROUNDS, SEED), true);
 }

@@ -52,7 +52,7 @@ static void tick(struct pe *pe, u32 intid)
 void arm(void)
 {
     timers[CNTHP].set_compare(now() + PERIOD);
-    timers[CNTHP].set_control(TIMER_ENABLE);
+    timers[CNTHP].set_control(CNT_CTL_ENABLE);
 }
 
 int main(void)

@@ -41,9 +41,9 @@ static u64 serve(u64 number, u64 first, u64 second)
 
 static _Noreturn void kill(u64 esr, u64 far)
 {
-    bool data = ESR_EC(esr) == EC_DABT_LOWER;
+    bool data = ESR_EC(esr) == EC_DATA_ABORT;
 
-    if (data || ESR_EC(esr) == EC_IABT_LOWER)
+    if (data || ESR_EC(esr) == EC_INSTRUCTION_ABORT)
         printf("killed: %s, fault status %lx, %s\n", !data ? "fetch" : esr & ESR_WNR ? "write" : "read", ESR_FSC(esr),
                far == (u64)kernel_secret ? "in the kernel" : "in the application");
     else

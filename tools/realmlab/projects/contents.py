@@ -8,7 +8,7 @@ from .worlds import SDK
 
 __all__ = ["contents"]
 
-_FOLDERS: Final = ("include", "common", "realm", "ns", "secure", "rust")
+_FOLDERS: Final = ("include", "include/abi", "common", "realm", "ns", "secure", "rust")
 _LICENCE: Final = "SPDX-License-Identifier"
 
 
@@ -18,7 +18,7 @@ def contents() -> dict[str, list[tuple[str, str]]]:
 
 
 def _files(folder: str) -> Iterator[tuple[str, str]]:
-    for path in sorted((SDK / folder).iterdir()):
+    for path in sorted(path for path in (SDK / folder).iterdir() if path.is_file()):
         yield path.name, _sentence(path.read_text(encoding="utf-8"))
 
 

@@ -3,6 +3,8 @@
 #ifndef PLATFORM_H
 #define PLATFORM_H
 
+#include "abi/sysreg.h"
+
 #if defined BOARD_fvp
 #define DRAM 0x80000000ul
 #define UART 0x1c090000ul
@@ -50,7 +52,7 @@
 #error "a board must be chosen: -DBOARD_fvp or -DBOARD_virt"
 #endif
 
-#define MPIDR_AFFINITY 0xff00fffffful    // Aff3 to Aff0
+
 
 #define IMAGE (DRAM + 0x8000000ul)      // where the firmware enters Non-secure EL2
 #define POOL (DRAM + 0x10000000ul)      // granules for Realms

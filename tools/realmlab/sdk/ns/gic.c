@@ -39,7 +39,7 @@ void gic_distributor_on(void)
     wait_writes();
     for (u64 line = 1; line < GICD_TYPER_LINES(read32(GICD + GICD_TYPER)); line++)
         write32(GICD + GICD_IGROUPR + 4 * line, 0xffffffff);
-    write32(GICD + GICD_CTLR, GICD_CTLR_ARE_NS | GICD_CTLR_ENABLE_G1A);
+    write32(GICD + GICD_CTLR, GICD_CTLR_ARE_NS | GICD_CTLR_ENABLEGRP1A);
     wait_writes();
 }
 
@@ -49,8 +49,8 @@ void gic_pe_on(void)
 {
     u64 waker = own_redistributor() + GICR_WAKER;
 
-    write32(waker, read32(waker) & ~GICR_WAKER_SLEEP);
-    while (read32(waker) & GICR_WAKER_ASLEEP)
+    write32(waker, read32(waker) & ~GICR_WAKER_PROCESSORSLEEP);
+    while (read32(waker) & GICR_WAKER_CHILDRENASLEEP)
         ;
     write32(own_redistributor() + GICR_SGI + GICD_IGROUPR, 0xffffffff);
     write_sysreg(icc_sre_el2, SRE_EL2);
@@ -145,6 +145,6 @@ void gic_sgi(u32 intid, u64 affinity)
 void gic_sgi_others(u32 intid)
 {
     dsb(ish);
-    write_sysreg(icc_sgi1r_el1, SGI1R_IRM | (u64)intid << 24);
+    write_sysreg(icc_sgi1r_el1, ICC_SGI1R_IRM | (u64)intid << 24);
     isb();
 }

@@ -3,21 +3,25 @@
 #ifndef ICH_H
 #define ICH_H
 
-#define ICH_EN 1ul
-#define ICH_UIE 2ul
-#define ICH_LRENPIE 4ul
-#define ICH_TALL1 (1ul << 12)
-#define ICH_EOICOUNT(hcr) ((hcr) >> 27 & 0x1f)
-enum { MISR_EOI = 1, MISR_U = 2, MISR_LRENP = 4 };
-#define LR_STATE (3ul << 62)
-#define LR_PENDING (1ul << 62)
-#define LR_ACTIVE (2ul << 62)
-#define LR_HW (1ul << 61)
-#define LR_GROUP1 (1ul << 60)
-#define LR_EOI (1ul << 41)
-#define LR(intid, priority) (LR_GROUP1 | (u64)(priority) << 48 | (intid))
-#define VMCR_PMR(vmcr) ((vmcr) >> 24)
-#define VMCR_GROUP1 2ul
-#define MAINTENANCE 25u                 // its PPI
+#include "abi/gic.h"
+
+#define ICH_EN ICH_HCR_EN
+#define ICH_UIE ICH_HCR_UIE
+#define ICH_LRENPIE ICH_HCR_LRENPIE
+#define ICH_TALL1 ICH_HCR_TALL1
+#define ICH_EOICOUNT(hcr) ICH_HCR_EOICOUNT(hcr)
+#define MISR_EOI ICH_MISR_EOI
+#define MISR_U ICH_MISR_U
+#define MISR_LRENP ICH_MISR_LRENP
+#define LR_STATE ICH_LR_STATE_MASK
+#define LR_PENDING (U64(ICH_LR_STATE_PENDING) << ICH_LR_STATE_SHIFT)
+#define LR_ACTIVE (U64(ICH_LR_STATE_ACTIVE) << ICH_LR_STATE_SHIFT)
+#define LR_HW ICH_LR_HW
+#define LR_GROUP1 ICH_LR_GROUP
+#define LR_EOI ICH_LR_EOI
+#define LR(intid, priority) (LR_GROUP1 | (u64)(priority) << ICH_LR_PRIORITY_SHIFT | (intid))
+#define VMCR_PMR(vmcr) ICH_VMCR_VPMR(vmcr)
+#define VMCR_GROUP1 ICH_VMCR_VENG1
+#define MAINTENANCE INTID_MAINTENANCE   // its PPI
 
 #endif

@@ -42,7 +42,7 @@ static void caught(struct fault *fault, struct frame *frame)
     fault->esr = read_sysreg(esr_el2);
     fault->far = read_sysreg(far_el2);
     fault->elr = frame->elr;
-    if (ESR_EC(fault->esr) == EC_IABT || ESR_EC(fault->esr) == EC_PC)
+    if (ESR_EC(fault->esr) == EC_INSTRUCTION_ABORT_SAME || ESR_EC(fault->esr) == EC_PC_ALIGNMENT)
         frame->elr = frame->x[30];
     else if (ESR_EC(fault->esr) != EC_HVC && ESR_EC(fault->esr) != EC_SVC)
         frame->elr += 4;
@@ -101,7 +101,7 @@ u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument)
     pes[index].job = job;
     pes[index].argument = argument;
     pes[index].context = (u64)stacks[index] + STACK;
-    return psci(PSCI_CPU_ON, MPIDR_OF(index), (u64)second_start, pes[index].context);
+    return psci(PSCI_CPU_ON_64, MPIDR_OF(index), (u64)second_start, pes[index].context);
 }
 
 void pe_wait_interrupts(struct pe *pe, u64 count)
@@ -133,6 +133,6 @@ u64 add_exclusive(u64 *at, u64 value)
 
 void pe_wait(u64 index)
 {
-    while (psci(PSCI_AFFINITY_INFO, MPIDR_OF(index), 0, 0) != AFFINITY_OFF)
+    while (psci(PSCI_AFFINITY_INFO_64, MPIDR_OF(index), 0, 0) != PSCI_AFFINITY_OFF)
         ;
 }

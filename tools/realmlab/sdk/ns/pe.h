@@ -3,6 +3,7 @@
 #ifndef PE_H
 #define PE_H
 
+#include "abi/sysreg.h"
 #include "esr.h"
 #include "types.h"
 
@@ -56,22 +57,9 @@ void pe_setup(struct pe *pe);           // first thing on each PE; leaves the MM
 #define irq_unmask() __asm__ volatile("msr daifclr, #2\n\tisb" ::: "memory")
 #define irq_mask() __asm__ volatile("msr daifset, #2\n\tisb" ::: "memory")
 
-#define HCR_VM (1ul << 0)
-#define HCR_FMO (1ul << 3)
-#define HCR_IMO (1ul << 4)
-#define HCR_AMO (1ul << 5)
-#define HCR_VI (1ul << 7)
-#define HCR_VSE (1ul << 8)
-#define HCR_DC (1ul << 12)
-#define HCR_TWI (1ul << 13)
-#define HCR_TID3 (1ul << 18)
-#define HCR_TSC (1ul << 19)
-#define HCR_TGE (1ul << 27)
-#define HCR_RW (1ul << 31)
-#define HCR_GPF (1ul << 48)
 #define HCR_HOST (HCR_RW | HCR_FMO | HCR_IMO | HCR_AMO)
 
 #define PSTATE_EL0 0x3c0ul              // DAIF masked
-#define PSTATE_EL1H 0x3c5ul
+#define PSTATE_EL1H PSTATE_EL1H_MASKED
 
 #endif

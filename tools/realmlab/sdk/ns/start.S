@@ -1,9 +1,7 @@
 // Entry points at Non-secure EL2, MMU off, DAIF masked. _start sets up a stack and vectors, calls main() and ends with PSCI
 // SYSTEM_OFF; second_start is where CPU_ON starts another PE. The loader zeroes .bss.
 // SPDX-License-Identifier: BSD-3-Clause
-
-#define PSCI_SYSTEM_OFF 0x84000008
-#define PSCI_CPU_OFF    0x84000002
+#include "abi/psci.h"
 
         .section .text.start, "ax"
         .global _start

@@ -3,9 +3,8 @@
 #ifndef TIMER_H
 #define TIMER_H
 
+#include "abi/sysreg.h"
 #include "types.h"
-
-enum { TIMER_ENABLE = 1, TIMER_IMASK = 2, TIMER_ISTATUS = 4 };
 
 struct timer {
     const char *name;

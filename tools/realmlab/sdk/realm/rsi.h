@@ -3,17 +3,13 @@
 #ifndef RSI_H
 #define RSI_H
 
+#include "abi/host.h"
+#include "abi/rsi.h"
+#include "abi/smccc.h"
 #include "psci.h"
-#include "rsi_abi.h"
 #include "smc.h"
 
-enum { SMCCC_VERSION = 0x80000000, SMCCC_ARCH_FEATURES = 0x80000001 };
-#define NOT_SUPPORTED (~0ul)
-
-// Realmlab's functions behind RSI_HOST_CALL: imm, then gprs[0]; the result comes back in gprs[0].
-#define HOST_CALL_IMM 0x524c
-enum { HOST_CONSOLE_WRITE = 1, HOST_EXIT = 2, HOST_GET_TICKS = 3 };
-#define HOST_CONSOLE_MAX 232
+#define NOT_SUPPORTED ((u64)SMCCC_NOT_SUPPORTED)
 
 static inline struct smc rsi_version(u64 req) { return SMC(RSI_VERSION, req); }
 static inline struct smc rsi_features(u64 index) { return SMC(RSI_FEATURES, index); }
@@ -39,8 +35,8 @@ u64 host_function(u64 function, const void *data, u64 size, u64 argument);      
 
 static inline u64 psci_version(void) { return SMC(PSCI_VERSION).x[0]; }
 static inline s64 psci_features(u32 fid) { return (s64)SMC(PSCI_FEATURES, fid).x[0]; }
-static inline s64 psci_cpu_on(u64 mpidr, u64 entry, u64 context) { return (s64)SMC(PSCI_CPU_ON, mpidr, entry, context).x[0]; }
-static inline s64 psci_affinity_info(u64 mpidr, u64 level) { return (s64)SMC(PSCI_AFFINITY_INFO, mpidr, level).x[0]; }
+static inline s64 psci_cpu_on(u64 mpidr, u64 entry, u64 context) { return (s64)SMC(PSCI_CPU_ON_64, mpidr, entry, context).x[0]; }
+static inline s64 psci_affinity_info(u64 mpidr, u64 level) { return (s64)SMC(PSCI_AFFINITY_INFO_64, mpidr, level).x[0]; }
 static inline void psci_cpu_off(void) { (void)SMC(PSCI_CPU_OFF); }
 static inline void psci_system_off(void) { (void)SMC(PSCI_SYSTEM_OFF); }
 static inline u64 smccc_version(void) { return SMC(SMCCC_VERSION).x[0]; }

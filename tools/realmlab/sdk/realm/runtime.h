@@ -3,6 +3,7 @@
 #ifndef RUNTIME_H
 #define RUNTIME_H
 
+#include "abi/sysreg.h"
 #include "esr.h"
 #include "sha256.h"
 #include "types.h"
@@ -88,7 +89,7 @@ void code_written(const void *start, size_t size);      // makes stores visible 
 // exceptions do not save them.
 static inline void fp_on(void)
 {
-    write_sysreg(cpacr_el1, read_sysreg(cpacr_el1) | 3ul << 20);
+    write_sysreg(cpacr_el1, read_sysreg(cpacr_el1) | CPACR_FPEN_MASK);
     isb();
 }
 

@@ -3,9 +3,11 @@
 #ifndef TIMER_H
 #define TIMER_H
 
+#include "abi/gic.h"
+#include "abi/sysreg.h"
 #include "types.h"
 
-#define INTID_TIMER 27u
+#define INTID_TIMER INTID_CNTV
 
 static inline u64 timer_now(void)
 {
@@ -16,7 +18,7 @@ static inline u64 timer_frequency(void) { return read_sysreg(cntfrq_el0); }     
 static inline void timer_start(u64 ticks)       // fires once, when so many ticks have passed
 {
     write_sysreg(cntv_cval_el0, timer_now() + ticks);
-    write_sysreg(cntv_ctl_el0, 1);              // ENABLE, not IMASK
+    write_sysreg(cntv_ctl_el0, CNT_CTL_ENABLE);         // and not IMASK
     isb();
 }
 static inline void timer_stop(void)

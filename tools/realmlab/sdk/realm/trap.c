@@ -12,8 +12,8 @@ struct cpu cpus[MAX_CPUS];
 static const char *class_name(u64 esr)
 {
     static const struct { u8 ec; const char *name; } names[] = {
-        {EC_UNKNOWN, "undefined instruction"}, {EC_SVC, "SVC"}, {EC_IABT_LOWER, "instruction abort from EL0"},
-        {EC_IABT, "instruction abort"}, {EC_DABT_LOWER, "data abort from EL0"}, {EC_DABT, "data abort"}, {EC_BRK, "BRK"},
+        {EC_UNKNOWN, "undefined instruction"}, {EC_SVC, "SVC"}, {EC_INSTRUCTION_ABORT, "instruction abort from EL0"},
+        {EC_INSTRUCTION_ABORT_SAME, "instruction abort"}, {EC_DATA_ABORT, "data abort from EL0"}, {EC_DATA_ABORT_SAME, "data abort"}, {EC_BRK, "BRK"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)

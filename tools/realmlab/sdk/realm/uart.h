@@ -3,7 +3,9 @@
 #ifndef UART_H
 #define UART_H
 
-#define UART 0x01000000ul
+#include "abi/host.h"
+
+#define UART REALM_UART
 #define UART_THR 0
 #define UART_LSR 5
 #define UART_LSR_THRE 0x20

@@ -2,20 +2,11 @@
 // `entries`. Each entry ends in an SMC whose X0 says what has been done. TPIDR_EL0 holds the index of the PE, TPIDR_EL1 the top
 // of its stack.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "abi/tsp.h"
 #include "registers.h"
 
 #define STACK_BITS      13
 #define PROBING         0x50524f4245
-
-#define ENTRY_DONE      0xf2000000
-#define ON_DONE         0xf2000001
-#define OFF_DONE        0xf2000002
-#define SUSPEND_DONE    0xf2000003
-#define RESUME_DONE     0xf2000004
-#define HANDLED         0xf2000006
-#define ABORT_DONE      0xf2000007
-#define OFF_SYSTEM_DONE 0xf2000008
-#define RESET_DONE      0xf2000009
 
         .macro  done fid
         ldr     w0, =\fid
@@ -39,7 +30,7 @@ _start:
         mov     x0, x19
         bl      primary_main
         adr     x1, entries
-        done    ENTRY_DONE
+        done    TSP_ENTRY_DONE
 
 // Sets up stack and vectors; X0 = index of the PE.
 setup:  adrp    x3, __stacks
@@ -100,7 +91,7 @@ on_entry:
         bl      setup
         mov     x0, x19
         bl      secondary_main
-        done    ON_DONE
+        done    TSP_ON_DONE
 
 // Abandons a preempted call: its stack is free again.
         .macro  afresh
@@ -110,31 +101,31 @@ on_entry:
 
 abort_entry:
         afresh
-        done    ABORT_DONE
+        done    TSP_ABORT_DONE
 off_entry:
         afresh
         bl      pe_off
-        done    OFF_DONE
+        done    TSP_OFF_DONE
 
 // EL3 keeps the registers while the PE is powered down.
 suspend_entry:
         afresh
-        done    SUSPEND_DONE
+        done    TSP_SUSPEND_DONE
 resume_entry:
-        done    RESUME_DONE
+        done    TSP_RESUME_DONE
 system_off_entry:
         afresh
         bl      system_off
-        done    OFF_SYSTEM_DONE
+        done    TSP_SYSTEM_OFF_DONE
 system_reset_entry:
         afresh
         bl      system_off
-        done    RESET_DONE
+        done    TSP_SYSTEM_RESET_DONE
 
 // A Secure interrupt arrived in another world. EL3 keeps the general registers of any preempted call.
 interrupt_entry:
         bl      interrupt
-        done    HANDLED
+        done    TSP_HANDLED_S_EL1_INTR
 
 never:  mov     x0, xzr
         mov     x1, xzr

@@ -1,0 +1,1 @@
+"""The SDK's headers, written from the tables: ``python -m cca_tools.headers``."""
