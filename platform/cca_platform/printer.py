@@ -84,6 +84,11 @@ class Printer:
         self.stream = stream
         self.colour = colourful(stream) if colour is None else colour
 
+    @property
+    def terminal(self) -> bool:
+        """True if somebody looks at it."""
+        return self.stream.isatty()
+
     def line(self, *pieces: Piece) -> None:
         """Print one line."""
         self.stream.write(joined(pieces, self.colour) + "\n")
@@ -133,7 +138,7 @@ class Printer:
 
     def _width(self) -> int | None:
         """The columns of a terminal; None for what has no edge."""
-        if not self.stream.isatty():
+        if not self.terminal:
             return None
         try:
             columns = os.get_terminal_size(self.stream.fileno()).columns

@@ -24,9 +24,16 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _open_streams() -> None:
-    """What was closed before the start is a stream that nobody reads; no file of a run may take its number."""
+    """Streams that take every text.
+
+    What was closed before the start is a stream that nobody reads; no file of a run may take its number. What an
+    encoding cannot show is an escape.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is not None:
+        stream = getattr(sys, name)
+        if stream is not None:
+            if number:
+                stream.reconfigure(errors="backslashreplace")
             continue
         nowhere = os.open(os.devnull, os.O_RDWR)
         setattr(sys, name, os.fdopen(nowhere, "r" if number == 0 else "w", encoding="utf-8"))
@@ -38,7 +45,14 @@ def main() -> int:
     heeded = [one for one in (signal.SIGINT, *_OTHERS) if signal.getsignal(one) is not signal.SIG_IGN]  # nohup
     for one in heeded:
         signal.signal(one, _leave)
+    import threading
+
     from cca_tools import cli
+    from cca_tools.cli.output import report
+
+    sys.excepthook = report
+    threading.excepthook = lambda told: report(told.exc_type, told.exc_value, told.exc_traceback)
+    sys.unraisablehook = lambda told: report(told.exc_type, told.exc_value, told.exc_traceback)
 
     came: list[int] = []
 

@@ -8,16 +8,28 @@ Commands import what they need inside the function, because start-up time is par
 import errno
 import gc
 import sys
-import warnings
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import typer
 from typer.exceptions import Abort, TyperException
 
 from cca_platform.errors import CacheWarning, InternalError, LimitReached, MachineError
 from cca_tools.cli import attest, bench, inspect, payloads, projects, run, trace, version
-from cca_tools.cli.output import INTERNAL, INTERRUPTED, LIMIT, USAGE, Interrupted, finish, lose, quietly, say
+from cca_tools.cli.help import command
+from cca_tools.cli.output import (
+    INTERNAL,
+    INTERRUPTED,
+    LIMIT,
+    USAGE,
+    Interrupted,
+    finish,
+    lose,
+    out,
+    quietly,
+    say,
+    warn_in_lines,
+)
 
 __all__ = ["BUNDLE", "INTERRUPTED", "Interrupted", "app", "main"]
 
@@ -53,44 +65,30 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` and return the exit status. A user error prints one line on stderr; status 2."""
     gc.disable()  # modules are not garbage, and collecting while they load takes 0.15 s
     try:
-        with warnings.catch_warnings():
-            _in_a_line(CacheWarning)
+        with warn_in_lines(CacheWarning):
             return finish(_run(argv))
     finally:
         gc.enable()
 
 
-def _in_a_line(own: type[Warning]) -> None:
-    """Show warnings of the class ``own`` as the one line that a user wants, without a place in the code."""
-    show = warnings.showwarning
-
-    def say_it(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int,
-        file: TextIO | None = None, line: str | None = None,
-    ) -> None:  # fmt: skip
-        if issubclass(category, own):
-            say(str(message))
-        else:
-            show(message, category, filename, lineno, file, line)
-
-    warnings.showwarning = say_it
-
-
 def _remedy(error: Any) -> str:
     """What to do about an error of usage."""
-    command = error.ctx.command_path if getattr(error, "ctx", None) else "realmlab"
-    if type(error).__name__ == "NoSuchOption" and not error.possibilities and command.endswith(" run"):
-        return f"see {command} --help, and give arguments of the payload after --"
-    return f"see {command} --help"
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "realmlab"
+    if type(error).__name__ == "NoSuchOption" and not error.possibilities and path.endswith(" run"):
+        return f"see {path} --help, and give arguments of the payload after --"
+    return f"see {path} --help"
 
 
 def _run(argv: list[str] | None) -> int:
     try:
-        return int(app(argv, prog_name="realmlab", standalone_mode=False) or 0)
+        return int(command(app, argv)(argv, prog_name="realmlab", standalone_mode=False) or 0)
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
+            if error.message:  # help that is printed already is not in it
+                with quietly(sys.stdout):
+                    out().text(error.message)
             return USAGE
-        say(f"{error.format_message().rstrip('.')}: {_remedy(error)}")
+        say(f"{' '.join(error.format_message().split()).rstrip('.')}: {_remedy(error)}")
         return error.exit_code
     except LimitReached as error:
         say(str(error))

@@ -1,14 +1,12 @@
 """``realmlab attest``. Exit status of ``verify``: 0 verified, 1 not verified, 2 bad input."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cca_platform.errors import MachineError
-from cca_tools.cli.output import Json
+from cca_tools.cli.output import Json, out, quietly
 
 __all__ = ["app"]
 
@@ -54,10 +52,12 @@ def verify(
     wanted = None if policy is None else attest.load_policy(policy)
     keys = attest.development_keys() if cpak is None else {str(cpak): attest.load_key(read_file(cpak, KINDS["cpak"]))}
     report = attest.verify(read(token), keys, expected, wanted)
-    if as_json:
-        print(json.dumps(report_data(report), indent=2))
-    else:
-        show_report(report, sys.stdout)
+    page = out()
+    with quietly(page.stream):  # a reader that stops does not change the verdict
+        if as_json:
+            page.json(report_data(report))
+        else:
+            show_report(report, page.stream)
     return 0 if report.verified else NOT_VERIFIED
 
 
@@ -74,9 +74,9 @@ def show(token: Token, as_json: Json = False) -> int:
     except TokenError as error:
         raise MachineError(str(error)) from None
     if as_json:
-        print(json.dumps(look_data(found), indent=2))
+        out().json(look_data(found))
     else:
-        show_look(found, sys.stdout)
+        show_look(found, out().stream)
     return 0
 
 
@@ -88,7 +88,7 @@ def cpak(
     from cca_firmware.bl31.attestation import cpak_pem
     from cca_platform.board import Board
 
-    print(cpak_pem(Board.load(board).name), end="")
+    out().text(cpak_pem(Board.load(board).name))
     return 0
 
 

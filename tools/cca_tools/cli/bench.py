@@ -1,11 +1,10 @@
 """``realmlab bench``."""
 
-import json
 from typing import Annotated
 
 import typer
 
-from cca_tools.cli.output import Json
+from cca_tools.cli.output import Json, out
 
 __all__ = ["bench"]
 
@@ -19,7 +18,7 @@ def bench(
 
     measured = measure([name.strip() for name in rows.split(",") if name.strip()])
     if as_json:
-        print(json.dumps([row.as_json() for row in measured], indent=2))
+        out().json([row.as_json() for row in measured])
     else:
-        table(measured)
+        table(measured, out().stream)
     return 0

@@ -1,7 +1,5 @@
 """``realmlab inspect``: the contents of an ELF payload, and a repaired copy if its headers are broken."""
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cca_platform.errors import MachineError
-from cca_tools.cli.output import Json
+from cca_tools.cli.output import Json, err, out
 from realmlab.options import payload_completion
 
 __all__ = ["inspect"]
@@ -51,15 +49,16 @@ def _show(path: Path, as_json: bool, repaired: Path | None) -> None:
             raise MachineError(f"{repaired} must be writable ({error.strerror}): name another file") from None
     found = analyse(data)
     if as_json:
-        print(json.dumps(asdict(found), indent=2))
+        out().json(asdict(found))
         return
     kind = "position-independent" if found.position_independent else "fixed"
     at = found.symbol_at(found.entry)
-    print(f"{path.name}: {kind}, entry {found.entry:#x}{f' ({at.name})' if at else ''}")
+    page = out()
+    page.line(f"{path.name}: {kind}, entry {found.entry:#x}{f' ({at.name})' if at else ''}")
     for section in found.sections:
-        print(f"  {section.address:#014x}  {section.size:#10x}  {section.name}")
-    print(f"{len(found.symbols)} symbols")
+        page.line(f"  {section.address:#014x}  {section.size:#10x}  {section.name}")
+    page.line(f"{len(found.symbols)} symbols")
     for symbol in found.symbols:
-        print(f"  {symbol.address:#014x}  {symbol.size:#10x}  {symbol.name}{'()' if symbol.function else ''}")
+        page.line(f"  {symbol.address:#014x}  {symbol.size:#10x}  {symbol.name}{'()' if symbol.function else ''}")
     if repaired is not None:
-        print(f"repaired copy: {repaired}", file=sys.stderr)
+        err().line(f"repaired copy: {repaired}")

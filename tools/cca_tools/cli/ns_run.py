@@ -1,13 +1,14 @@
 """``realmlab run --world ns-el2``: firmware-level images on the whole board."""
 
 import gc
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
+from cca_tools.cli.consoles import Escape
+from cca_tools.cli.output import out
 from cca_tools.cli.summary import Outcome, counts, lacking, seconds, select
 from cca_tools.cli.uarts import Uarts, uart_names
 from realmlab.bundled import BUNDLED
@@ -27,16 +28,17 @@ def run_images(
     options: Mapping[str, Any],
     tell: Callable[[bytes], object] | None,
     uart: Sequence[str],
+    escape: Callable[[], Escape] | None = None,
 ) -> Outcome:
     """Run ``images`` with the options of ``NsMachine`` and of its run. ``tell`` gets what the first UART sends.
 
-    ``uart`` are ``FILE`` or ``NAME=FILE``: files that also get what a UART sends, or ``-`` for ``tell``. Raises
-    MachineError for bad input.
+    ``uart`` are ``FILE`` or ``NAME=FILE``: files that also get what a UART sends, or ``-`` for ``tell``.
+    ``escape`` makes what shows the output of a UART there. Raises MachineError for bad input.
     """
     board = Board.load(options.get("board", BOARD.default))
     _check_needs(images, options)
     with (
-        Uarts(uart, uart_names(board), tell) as uarts,
+        Uarts(uart, uart_names(board), tell, escape) as uarts,
         NsMachine(images, board=board, on_output=uarts.write, **select(options, *declared(NsMachineOptions))) as booted,
     ):
         uarts.booted(list(booted.uarts))
@@ -44,7 +46,7 @@ def run_images(
         gc.enable()
         result = booted.run(**select(options, *declared(NsRunOptions)))
         lost = [uarts.lost, _keep(booted)]
-        if tell is not None and sys.stdout.isatty() and not (result.console or b"\n").endswith(b"\n"):
+        if tell is not None and out().terminal and not (result.console or b"\n").endswith(b"\n"):
             tell(b"\n")
     message = "; ".join(filter(None, (result.message, *lost)))
     rows = _rows(images, result, uarts)

@@ -1,4 +1,7 @@
-"""The output of commands: messages on stderr, guest output on stdout, and the exit statuses.
+"""The door for all output of commands: text on stdout, messages on stderr, what guests send, and the exit statuses.
+
+Commands print by :func:`out` and :func:`say` alone: both show text of strangers, and never let a terminal obey it. What
+a console sends goes through :func:`write` as it is, for that is what a console is for.
 
 The reader of the output may stop at any time (``| head``); every command then ends quietly. A stream that fails for
 another reason, such as a full disk, causes status 2 and one line.
@@ -6,13 +9,16 @@ another reason, such as a full disk, causes status 2 and one line.
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import Annotated, Final, TextIO
 
 import typer
 
 from cca_platform.printable import printable
+from cca_platform.printer import Printer
 from realmlab.options import spelled
 
 __all__ = [
@@ -22,10 +28,14 @@ __all__ = [
     "USAGE",
     "Interrupted",
     "Json",
+    "err",
     "finish",
     "lose",
+    "out",
     "quietly",
+    "report",
     "say",
+    "warn_in_lines",
     "write",
 ]
 
@@ -33,6 +43,7 @@ USAGE: Final = 2
 LIMIT: Final = 4
 INTERNAL: Final = 70
 INTERRUPTED: Final = 130
+_LONGEST: Final = 2000  # characters of a message
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -64,10 +75,52 @@ def quietly(stream: TextIO | None) -> Iterator[None]:
             _discard(stream)
 
 
+def out() -> Printer:
+    """The printer of stdout."""
+    return Printer(sys.stdout)
+
+
+def err() -> Printer:
+    """The printer of stderr, for what is no message: a trace, a summary."""
+    return Printer(sys.stderr)
+
+
 def say(message: str) -> None:
-    """Print one line on stderr; API parameters that it names become command-line options."""
+    """Print one line on stderr; API parameters that it names become command-line options.
+
+    Of a very long one, such as a file name of 4,000 letters, the middle is left out.
+    """
+    text = printable(spelled(message))
+    if len(text) > _LONGEST:
+        half = _LONGEST // 2
+        text = f"{text[:half]} [... {len(text) - 2 * half:,} more characters ...] {text[-half:]}"
     with quietly(sys.stderr):
-        print("realmlab: " + printable(" ".join(spelled(message).split())), file=sys.stderr)
+        err().line("realmlab: ", text)
+
+
+@contextmanager
+def warn_in_lines(own: type[Warning]) -> Iterator[None]:
+    """A block whose warnings are lines on stderr: of the class ``own`` the message, of others also place and class."""
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        ours = issubclass(category, own)
+        say(str(message) if ours else f"{category.__name__}: {message} ({filename}, line {lineno})")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def report(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """Print the traceback of an error that nobody expects, whose text may be of strangers: for ``sys.excepthook``."""
+    import traceback
+
+    with quietly(sys.stderr):
+        for part in traceback.format_exception(kind, error, trace):
+            err().text(part)
 
 
 def write(data: bytes) -> None:

@@ -1,8 +1,7 @@
 """``realmlab payloads``."""
 
-import json
 
-from cca_tools.cli.output import Json
+from cca_tools.cli.output import Json, out
 
 __all__ = ["payloads"]
 
@@ -20,12 +19,14 @@ def payloads(as_json: Json = False) -> int:
     known = [(name, BUNDLED[name]) for name in payload_names() if name in BUNDLED]
     if as_json:
         rows = [{"name": name, **asdict(one), "command": one.command(name)} for name, one in known]
-        print(json.dumps(rows, indent=2))
+        out().json(rows)
         return 0
+    page = out()
     for world in dict.fromkeys(one.world for one in BUNDLED.values()):
-        print(f"{PLACES[world]}:")
+        page.line(f"{PLACES[world]}:")
         for name, one in known:
             if one.world == world:
                 args = f" [{one.args}]" if one.args else ""
-                print(f"  {name:<17} {one.shows}{args}\n  {'':<17}   {one.command(name)}")
+                page.line(f"  {name:<17} {one.shows}{args}")
+                page.line(f"  {'':<17}   {one.command(name)}")
     return 0

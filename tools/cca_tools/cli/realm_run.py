@@ -1,9 +1,11 @@
 """``realmlab run`` of a payload in a Realm."""
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cca_tools.cli.consoles import Escape
 from cca_tools.cli.summary import Outcome, counts, lacking, seconds, select
 from realmlab.machine import Machine
 from realmlab.options import MachineOptions, RealmJobOptions, declared
@@ -14,13 +16,38 @@ if TYPE_CHECKING:
 __all__ = ["rows", "run_in_realm"]
 
 
-def run_in_realm(payload: str, options: Mapping[str, Any], tell: Callable[[bytes], object] | None) -> Outcome:
-    """Run ``payload`` with the options of ``Machine`` and of its Realm. ``tell`` gets its output as it is sent."""
-    with Machine(**select(options, "board", *declared(MachineOptions))) as booted:
+def run_in_realm(
+    payload: str,
+    options: Mapping[str, Any],
+    tell: Callable[[bytes], object] | None,
+    escape: Callable[[], Escape] | None = None,
+) -> Outcome:
+    """Run ``payload`` with the options of ``Machine`` and of its Realm.
+
+    ``tell`` gets its output as it is sent, or what ``escape`` makes of it.
+    """
+    with (
+        _escaped(tell, escape) as told,
+        Machine(**select(options, "board", *declared(MachineOptions))) as booted,
+    ):
         gc.freeze()
         gc.enable()
-        result = booted.run_realm(payload, on_console=tell, **select(options, *declared(RealmJobOptions)))
+        result = booted.run_realm(payload, on_console=told, **select(options, *declared(RealmJobOptions)))
     return Outcome(result.status, result.message, rows(payload, result), _facts(payload, result))
+
+
+@contextmanager
+def _escaped(
+    tell: Callable[[bytes], object] | None, escape: Callable[[], Escape] | None
+) -> Iterator[Callable[[bytes], object] | None]:
+    if tell is None or escape is None:
+        yield tell
+        return
+    shown = escape()
+    try:
+        yield lambda data: tell(shown(data))
+    finally:
+        tell(shown(b"", final=True))
 
 
 def rows(payload: str, result: "RunResult") -> list[tuple[str, str]]:

@@ -1,16 +1,16 @@
 """``realmlab run``: the options that :mod:`realmlab.options` declares, and a few for the output."""
 
 import inspect
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from cca_platform.errors import MachineError
-from cca_tools.cli.output import INTERRUPTED, USAGE, Json, say, write
+from cca_tools.cli.output import INTERRUPTED, USAGE, Json, err, out, say, write
 from realmlab.options import (
     BOARD,
     MachineOptions,
@@ -24,6 +24,7 @@ from realmlab.options import (
 
 if TYPE_CHECKING:
     from cca_platform.trace.trace import Trace
+    from cca_tools.cli.consoles import Escape
     from cca_tools.cli.summary import Outcome
 
 __all__ = ["ABOUT_OUTPUT", "COMMON", "ONLY", "World", "run"]
@@ -65,6 +66,7 @@ ABOUT_OUTPUT: Final = {
     "world": "selects the machine of the API",
     "as_json": "what the command prints",
     "quiet": "what the command prints",
+    "console_escape": "what the command prints",
     "uart": "on_output of the API",
 }
 """The options that the API does not have, and why."""
@@ -123,7 +125,16 @@ def _open_trace(path: str | None) -> "Trace":
         return Trace()
     from cca_platform.trace.sinks import Console, JsonLines
 
-    return Trace(Console(sys.stderr) if path == "-" else JsonLines(path))
+    return Trace(Console(err().stream) if path == "-" else JsonLines(path))
+
+
+def _consoles(as_json: bool, escaped: bool) -> "tuple[Callable[[bytes], object] | None, Callable[[], Escape] | None]":
+    """What takes the output of consoles, and what makes an escape for each."""
+    if as_json or not escaped:
+        return None if as_json else write, None
+    from cca_tools.cli.consoles import Escape
+
+    return write, partial(Escape, out().stream.encoding)
 
 
 def _part_files(inputs: list[Any], trace: str | None, uarts: Sequence[str]) -> None:
@@ -179,6 +190,10 @@ def run(
     world: Annotated[World, typer.Option(help="Run it in a Realm, or as software at Non-secure EL2.")] = World.REALM,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary.")] = False,
+    console_escape: Annotated[
+        bool,
+        typer.Option("--console-escape", help="Escape control characters that consoles send: for files of strangers."),
+    ] = False,
     **given: Any,
 ) -> int:
     """Run a payload and print its output, then a summary on stderr.
@@ -200,16 +215,16 @@ def run(
     options["trace"] = stream
     lost = False
     outcome: Outcome
-    tell = None if as_json else write
+    tell, escape = _consoles(as_json, console_escape)
     try:
         if world is World.REALM:
             from cca_tools.cli.realm_run import run_in_realm
 
-            outcome = run_in_realm(payload, options | {"args": args or ()}, tell)
+            outcome = run_in_realm(payload, options | {"args": args or ()}, tell, escape)
         else:
             from cca_tools.cli.ns_run import run_images
 
-            outcome = run_images([payload, *(args or ())], options, tell, uarts)
+            outcome = run_images([payload, *(args or ())], options, tell, uarts, escape)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
@@ -223,7 +238,7 @@ def run(
 
     if as_json:
         told = None if trace is None else {"path": trace, "events": stream.seq}
-        print(json.dumps({**outcome.facts, "trace": told}, indent=2))
+        out().json({**outcome.facts, "trace": told})
     if outcome.message:
         say(outcome.message)
     if not quiet and not as_json:

@@ -1,11 +1,10 @@
 """The summary of a run, in a few readable lines."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
-from cca_platform.printable import printable
-from cca_tools.cli.output import quietly
+from cca_platform.printer import Printer, Styled
+from cca_tools.cli.output import err, quietly
 from realmlab.options import spelled
 
 __all__ = ["Outcome", "counts", "lacking", "seconds", "select", "show"]
@@ -45,24 +44,7 @@ def seconds(time: float) -> str:
 
 
 def show(table: list[tuple[str, str]], stream: TextIO | None = None) -> None:
-    """Print the summary, in colour on a terminal."""
-    stream = stream or sys.stderr
-    table = [(label, printable(text)) for label, text in table]
-    with quietly(stream):
-        _show(table, stream)
-
-
-def _show(table: list[tuple[str, str]], stream: TextIO) -> None:
-    width = max(len(label) for label, _ in table)
-    if not stream.isatty():
-        stream.write("".join(f"{label:<{width}}  {text}\n" for label, text in table))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold cyan", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, text in table:
-        grid.add_row(label, text)
-    Console(file=stream, highlight=True, markup=False).print(grid)
+    """Print the summary on stderr, or on ``stream``."""
+    page = err() if stream is None else Printer(stream)
+    with quietly(page.stream):
+        page.rows((Styled(label, "bold cyan"), text) for label, text in table)

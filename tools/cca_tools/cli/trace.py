@@ -1,12 +1,12 @@
 """``realmlab trace``."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cca_platform.errors import MachineError
+from cca_tools.cli.output import out
 from realmlab.options import payload_completion
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def trace_show(
     from cca_tools.traces import Wanted, show
 
     chosen = Wanted(tuple(event or ()), tuple(pe or ()), tuple(world or ()), since, until)
-    show(file, sys.stdout, chosen, None if symbols is None else _symbols(symbols))
+    show(file, out().stream, chosen, None if symbols is None else _symbols(symbols))
     return 0
 
 

@@ -1,5 +1,6 @@
 """What the UARTs of a run send: the first to stdout, and any to files or stdout as ``--uart`` says."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import BinaryIO, Final
@@ -7,6 +8,7 @@ from typing import BinaryIO, Final
 from cca_platform.board import Board
 from cca_platform.devices.kinds import Kinds
 from cca_platform.errors import MachineError
+from cca_tools.cli.consoles import Escape
 
 __all__ = ["STDOUT", "Screen", "Uarts", "file_of", "uart_names"]
 
@@ -76,13 +78,21 @@ class Uarts:
     """Where the output of each UART goes. ``wanted`` are ``FILE`` or ``NAME=FILE``; ``-`` is stdout.
 
     Files get it byte by byte, so that ``tail -f`` shows it at once; ``lost`` says which are incomplete. They are
-    open before the machine boots. Raises MachineError for a name or file that cannot be.
+    open before the machine boots. ``escape`` makes what shows a UART's output on stdout. Raises MachineError for a
+    name or file that cannot be.
     """
 
-    def __init__(self, wanted: Sequence[str], uarts: Sequence[str], tell: Callable[[bytes], object] | None) -> None:
+    def __init__(
+        self,
+        wanted: Sequence[str],
+        uarts: Sequence[str],
+        tell: Callable[[bytes], object] | None,
+        escape: Callable[[], Escape] | None = None,
+    ) -> None:
         self.lost = ""
         self.first = next(iter(uarts), "")
         self._screen = None if tell is None else Screen(tell)
+        self._escapes: defaultdict[str, Escape] | None = None if escape is None else defaultdict(escape)
         self._shown = {self.first}
         self._stack = ExitStack()
         self._files: dict[str, list[BinaryIO]] = {}
@@ -117,7 +127,9 @@ class Uarts:
     def write(self, uart: str, data: bytes) -> None:
         """Pass on what a UART sends."""
         if self._screen is not None and uart in self._shown:
-            self._screen.write(uart, data)
+            shown = data if self._escapes is None else self._escapes[uart](data)
+            if shown:
+                self._screen.write(uart, shown)
         for file in self._files.get(uart, ()):
             try:
                 file.write(data)
@@ -134,5 +146,8 @@ class Uarts:
 
     def __exit__(self, *error: object) -> None:
         if self._screen is not None:
+            for uart, escape in (self._escapes or {}).items():
+                if left := escape(b"", final=True):
+                    self._screen.write(uart, left)
             self._screen.close()
         self._stack.close()

@@ -1,9 +1,8 @@
 """``realmlab version``."""
 
-import json
 import sys
 
-from cca_tools.cli.output import Json
+from cca_tools.cli.output import Json, out
 
 __all__ = ["version"]
 
@@ -19,9 +18,10 @@ def version(as_json: Json = False) -> int:
     python = ".".join(map(str, sys.version_info[:3]))
     if as_json:
         known = {"realmlab": __version__, "python": python, "engines": engines, "specifications": SPECIFICATIONS}
-        print(json.dumps(known, indent=2))
+        out().json(known)
         return 0
-    print(f"realmlab {__version__}")
+    page = out()
+    page.line(f"realmlab {__version__}")
     for name, value in {**SPECIFICATIONS, **engines, "python": python}.items():
-        print(f"  {name:<13} {value}")
+        page.line(f"  {name:<13} {value}")
     return 0

@@ -4,10 +4,10 @@ What a token says comes from others: text is shown without control characters, a
 of the type that it must be, in the diagnostic notation of CBOR.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
-from cca_platform.printable import printable
+from cca_platform.printer import Piece, Printer, Styled
 from realmlab.attest.cbor import diagnostic
 from realmlab.attest.look import Look
 from realmlab.attest.token import Claims, lifecycle_name
@@ -107,42 +107,36 @@ def _labelled(label: str, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
         yield (label if number == 0 else ""), line
 
 
-def _print(stream: TextIO, title: str, rows: Sequence[Sequence[tuple[str, str]]]) -> None:
-    """Print a title and rows of (text, style) in columns, without truncating on narrow terminals."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(file=stream, highlight=False, soft_wrap=True)
-    shown = [[(printable(text), style) for text, style in row] for row in rows]
-    widths = [max(len(row[column][0]) for row in shown) for column in range(len(shown[0]))] if shown else []
-    console.print(Text(title, style="bold"))
-    for row in shown:
-        cells = [(text.ljust(width), style) for (text, style), width in zip(row[:-1], widths, strict=False)]
-        console.print(Text("  ").join(Text(text, style=style) for text, style in (*cells, row[-1])))
+def _print(page: Printer, title: str, rows: Iterable[Sequence[Piece]]) -> None:
+    """Print a title, and rows in columns."""
+    page.line(Styled(title, "bold"))
+    page.rows(rows)
 
 
-def _show_claims(halves: Mapping[str, Claims | None], stream: TextIO) -> None:
+def _show_claims(halves: Mapping[str, Claims | None], page: Printer) -> None:
     """Print the claims of each half that is present."""
     for title, claims in halves.items():
         if claims is not None:
-            _print(stream, f"{title} token", [((label, "cyan"), (line, "")) for label, line in _rows(claims)])
+            _print(page, f"{title} token", ((Styled(label, "cyan"), line) for label, line in _rows(claims)))
 
 
 def show_look(found: Look, stream: TextIO) -> None:
     """Print the claims, and what is odd."""
-    _show_claims({"Platform": found.platform, "Realm": found.realm}, stream)
+    page = Printer(stream)
+    _show_claims({"Platform": found.platform, "Realm": found.realm}, page)
     if found.odd:
-        _print(stream, "Odd", [((text, "yellow"),) for text in found.odd])
+        _print(page, "Odd", ((Styled(text, "yellow"),) for text in found.odd))
 
 
 def show_report(report: Report, stream: TextIO) -> None:
     """Print the claims, each step, and the verdict."""
-    _show_claims({"Platform": report.platform, "Realm": report.realm}, stream)
+    page = Printer(stream)
+    _show_claims({"Platform": report.platform, "Realm": report.realm}, page)
     _print(
-        stream,
+        page,
         "Verification",
-        [((step, ""), (result, _COLOURS[result]), (detail, "")) for step, result, detail in report.outcomes],
+        ((step, Styled(result, _COLOURS[result]), detail) for step, result, detail in report.outcomes),
     )
     failure = report.failure
     verdict = "verified" if failure is None else f"NOT VERIFIED: {failure.step}: {failure.detail}"
-    _print(stream, "Verdict", [((verdict, _COLOURS[Result.PASSED if failure is None else Result.FAILED]),)])
+    _print(page, "Verdict", [(Styled(verdict, _COLOURS[Result.PASSED if failure is None else Result.FAILED]),)])
