@@ -30,6 +30,7 @@ _STYLES: Final = {
 _DUMB: Final = ("", "dumb", "unknown")
 _COLUMNS: Final = 80  # of a terminal that does not tell
 _DIGITS: Final = 6  # of a width that can be
+_INDENT: Final = 2
 _NARROW: Final = 16  # columns for the text of a row, below which it begins on a line of its own
 
 
@@ -101,12 +102,13 @@ class Printer:
     def rows(self, rows: Iterable[Sequence[Piece]]) -> None:
         """Print a table: columns in line, two spaces between them.
 
-        On a terminal, the last column is folded at its edge; there the text begins on the next line if hardly any
-        room is left.
+        On a terminal, the last column is folded at its edge, and begins on the next line if hardly any room is left.
+        Only a row begins at the edge of the screen, never the rest of its text.
         """
         table = [[_cell(piece) for piece in row] for row in rows]
         widths = [max(_cells(row[at].text) for row in table) for at in range(len(table[0]) - 1)] if table else []
         indent, edge = sum(width + 2 for width in widths), self._width()
+        below = max(indent, _INDENT)
         room = None if edge is None else edge - indent
         for *heads, last in table:
             padded = [
@@ -116,14 +118,14 @@ class Printer:
             if room is None or edge is None or _cells(last.text) <= room:
                 self._row(*padded, last)
             elif room >= _NARROW:
-                first, *rest = _fold(last.text, room)
+                first, *rest = _fold(last.text, room - (below - indent))
                 self._row(*padded, Styled(first, last.style))
                 for part in rest:
-                    self._row(Styled(" " * indent + part, last.style))
+                    self._row(Styled(" " * below + part, last.style))
             else:
                 self._row(*padded)
-                for part in _fold(last.text, edge):
-                    self._row(Styled(part, last.style))
+                for part in _fold(last.text, max(edge - _INDENT, 1)):
+                    self._row(Styled(" " * _INDENT + part, last.style))
 
     def json(self, data: Any) -> None:
         """Print ``data`` as JSON in ASCII, several lines."""

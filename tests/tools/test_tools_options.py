@@ -82,7 +82,7 @@ class TestOnce:
     def test_one_side(self) -> None:
         """What only one side has is about the output, and says why."""
         assert {name for name, one in DECLARED.items() if one.python_only} == {"devices", "on_console", "on_output"}
-        assert set(ABOUT_OUTPUT) == {"world", "as_json", "quiet", "uart"}
+        assert set(ABOUT_OUTPUT) == {"world", "as_json", "quiet", "uart", "console_escape"}
 
     def test_host(self) -> None:
         """The host takes what a Realm takes, with the same defaults."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cca_arch.types import SecurityState
 from cca_platform.errors import MachineError
+from cca_platform.printable import printable
 from cca_platform.trace.events import EVENTS
 from cca_platform.trace.trace import Record
 
@@ -93,7 +94,7 @@ class Listener:
         self.remove()
 
     def __repr__(self) -> str:
-        return f"<listener to {self.event or 'every event'}>"
+        return f"<listener to {printable(self.event or 'every event')}>"
 
 
 class Hooks:

@@ -13,6 +13,7 @@ from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.options import EXIT_LIMIT, RunReason
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
+from cca_platform.printable import printable
 from cca_rmm.rmm import Rmm
 
 from .cpu import Cpu
@@ -160,4 +161,4 @@ class Machine(Session):
 
     def __repr__(self) -> str:
         realms = ", ".join(map(repr, self.realms)) or "no Realm"
-        return f"<Machine {self.platform.board.name}: {realms}>"
+        return f"<Machine {printable(self.platform.board.name)}: {realms}>"

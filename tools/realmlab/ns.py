@@ -17,6 +17,7 @@ from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit, LimitReached, MachineError, MachineStopped
 from cca_platform.halt import Halt
 from cca_platform.pe.hint import missing
+from cca_platform.printable import printable
 from cca_platform.trace.events import RunStart, RunStop
 from cca_rmm.rmm import Rmm
 
@@ -149,7 +150,7 @@ class NsMachine(Session):
         wall = self._within(given["timeout"], given["silence"], _RUN)
         consoles.start(watch, None if tell is None else self._calls.guarded(tell))
         if self.trace.on:
-            names = " ".join(image.name for image in self._images)
+            names = printable(" ".join(image.name for image in self._images))
             self.trace.emit(RunStart(board=platform.board.name, payload=names, clock=platform.clock.mode))
         start, ticks = perf_counter(), platform.clock.now
         with self._calls.call("run"), _interruptible(self._pause), wall:
@@ -350,7 +351,7 @@ class NsMachine(Session):
     def __repr__(self) -> str:
         names = " ".join(image.name for image in self._images)
         state = self.platform.stopped or ", ".join(map(repr, (cpu for cpu in self.cpus if cpu.on)))
-        return f"<NsMachine {self.platform.board.name}, {names}: {state}>"
+        return f"<NsMachine {printable(self.platform.board.name)}, {names}: {state}>"
 
 
 def _after(what: str, resets: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from cca_host.kvmtool.loader import load_offset
 from cca_host.kvmtool.options import Pause, RunResult
 from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
+from cca_platform.printable import printable
 from cca_platform.userfiles import KINDS, read_program
 
 from .calls import Calls
@@ -367,7 +368,7 @@ class Realm:
         self._destroy()
 
     def __repr__(self) -> str:
-        name = str(self._vmm.options.payload).rpartition("/")[2]
+        name = printable(str(self._vmm.options.payload).rpartition("/")[2])
         if not self.alive:
             return f"<Realm {name}: gone>"
         if self._vmm.end is not None:

@@ -5,13 +5,14 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from cca_arch.types import SecurityState
 from cca_host.kvmtool.options import RunResult
 from cca_platform.halt import Halt
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.pe.hint import missing
+from cca_platform.printable import printable
 
 from .console import Watch
 
@@ -114,6 +115,9 @@ class NsResult(Struct, kw_only=True):
     """Ticks per second of virtual time."""
     wall_seconds: float
 
+    def __post_init__(self) -> None:
+        self.message = printable(self.message)
+
     def __repr__(self) -> str:
         told = f": {self.message}" if self.message else ""
         return f"<NsResult {self.reason} ({self.status}), {self.instructions:,} instructions{told}>"
@@ -151,6 +155,9 @@ class Progress(Struct, frozen=True, kw_only=True):
     """Instructions that the Realm retired during this run."""
     ticks: int
     """Virtual time of this run, in ticks of the system counter."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "message", printable(self.message))
 
     @property
     def ended(self) -> bool:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from cca_arch.elf import MAGIC
 from cca_platform.errors import MachineError
+from cca_platform.printable import printable
 
 from .checks import instance
 
@@ -61,9 +62,10 @@ class Symbols:
         return f"{address:#x}" if place is None else f"{address:#x} <{place}>"
 
     def place(self, address: int) -> str | None:
-        """The place of an address, ``main+0x10``; None below the first symbol."""
+        """The place of an address, ``main+0x10``, in one line of printable text; None below the first symbol."""
         at = bisect_right(self._ordered, (address, "\U0010ffff")) - 1
         if at < 0:
             return None
         start, name = self._ordered[at]
+        name = printable(name)
         return f"{name}+{address - start:#x}" if address != start else name

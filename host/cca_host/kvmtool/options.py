@@ -6,6 +6,8 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from cca_platform.printable import printable
+
 __all__ = [
     "EXIT_FAILED",
     "EXIT_INTERRUPTED",
@@ -120,6 +122,9 @@ class RunResult(Struct, kw_only=True):
     build_seconds: float = 0.0
     run_seconds: float = 0.0
     destroy_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.message = printable(self.message)
 
     @property
     def wall_seconds(self) -> float:

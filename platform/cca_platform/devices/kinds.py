@@ -82,7 +82,7 @@ class Kinds:
 
     def register(self, kind: str, factory: Factory) -> None:
         """Create rows of this kind with ``factory(row, wiring)``; MachineError if the name is taken or invalid."""
-        if not kind or kind != kind.strip().lower() or " " in kind:
+        if not isinstance(kind, str) or not kind or kind != kind.strip().lower() or " " in kind:
             raise MachineError(f"a kind of device must be one word in lower case, such as my-timer, not {kind!r}")
         if kind in self.names:
             raise MachineError(f"kind of device {kind!r} exists already: take another name")
@@ -99,7 +99,7 @@ class Kinds:
         sys.modules[_MODULE] = module
         try:
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise MachineError(f"device module {path} must run: {type(error).__name__}: {error}") from error
         finally:
             sys.modules.pop(_MODULE)

@@ -5,6 +5,7 @@ InternalError, with a bundle for the bug report: the error, what ran and for how
 and the registers of every PE.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -38,9 +39,16 @@ def internal_error(machine: "Machine", error: Exception) -> InternalError | None
     if isinstance(error, _MEANT) or _outside(error.__traceback__):
         return None
     what = f"{type(error).__name__}: {error}"
-    bundle = msgspec.json.encode(_bundle(machine, error), enc_hook=repr)
+    bundle = _encoded(_bundle(machine, error))
     machine.stop(f"internal error: {what}")
     return InternalError(what, bundle)
+
+
+def _encoded(bundle: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(bundle, enc_hook=repr)
+    except UnicodeEncodeError:  # an argument that is not UTF-8
+        return json.dumps(msgspec.to_builtins(bundle, enc_hook=repr)).encode()
 
 
 def _outside(frames: TracebackType | None) -> bool:

@@ -7,7 +7,6 @@ Commands import what they need inside the function, because start-up time is par
 
 import errno
 import gc
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,7 @@ def _run(argv: list[str] | None) -> int:
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             if error.message:  # help that is printed already is not in it
-                with quietly(sys.stdout):
+                with quietly(out().stream):
                     out().text(error.message)
             return USAGE
         say(f"{' '.join(error.format_message().split()).rstrip('.')}: {_remedy(error)}")
@@ -104,8 +103,11 @@ def _run(argv: list[str] | None) -> int:
         return INTERRUPTED
     except SystemExit as end:
         if not isinstance(end.__context__, BrokenPipeError):  # typer's way to tell
-            raise
-        with quietly(sys.stdout):
+            if not isinstance(end.code, str):
+                raise
+            say(end.code)  # Python would print it as it is
+            return 1
+        with quietly(out().stream):
             raise end.__context__ from None
         return 0
     except OSError as error:
