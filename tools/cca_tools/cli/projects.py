@@ -1,12 +1,13 @@
 """``realmlab new``, ``build`` and ``sdk``: payloads of one's own."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cca_tools.cli.output import say
+from cca_tools.cli.output import out, say, write
 
 __all__ = ["build", "new", "sdk"]
 
@@ -34,7 +35,7 @@ def new(
     from realmlab.projects.project import new_project
 
     made = new_project(world.value, folder, name)
-    print(f"cd {folder} && realmlab build && {made.run}")
+    out().line(f"cd {folder} && realmlab build && {made.run}")
     return 0
 
 
@@ -55,7 +56,7 @@ def build(
     built = build_project(folder, cc)
     for note in built.notes:
         say(note)
-    print(f"{built.path}: built with {built.compiler}")
+    out().line(f"{built.path}: built with {built.compiler}")
     return 0
 
 
@@ -72,14 +73,14 @@ def sdk(
     from realmlab.projects.worlds import SDK
 
     if print_path or print_zig:
-        if print_path:
-            print(SDK)
-        if print_zig:
-            print(find_zig() or "")
+        for asked, path in ((print_path, SDK), (print_zig, find_zig() or "")):
+            if asked:
+                write(os.fsencode(path) + b"\n")  # as it is, for programs
         return 0
-    print(SDK)
+    page = out()
+    page.line(str(SDK))
     for folder, rows in contents().items():
-        print(f"\n{folder}/")
+        page.text(f"\n{folder}/")
         for file, purpose in rows:
-            print(f"  {file:<15} {purpose}")
+            page.line(f"  {file:<15} {purpose}")
     return 0
