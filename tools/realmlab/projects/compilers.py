@@ -114,7 +114,9 @@ def _find_gcc() -> str | None:
 def _of_path(path: str) -> Compiler:
     """What kind of compiler a program is: it says for which machine it compiles, or it is zig."""
     try:
-        asked = subprocess.run([path, "-dumpmachine"], capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)
+        asked = subprocess.run(
+            [path, "-dumpmachine"], capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MachineError(f"{path} cannot be run ({error}): name a compiler") from None
     machine = asked.stdout.strip()
