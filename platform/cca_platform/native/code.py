@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Final
 
 from cca_platform.errors import MachineError
 from cca_platform.native import cache
 from cca_platform.native.image import Image, Loaded
+from cca_platform.printer import Printer
 
 __all__ = ["load"]
 
@@ -32,8 +34,10 @@ def load() -> Loaded:
 
 
 def _compile() -> bytes:
-    if sys.stderr.isatty():
-        print("realmlab: compiling native code, once ...", file=sys.stderr)
+    screen = Printer(sys.stderr)
+    if screen.terminal:
+        with suppress(OSError):
+            screen.line("realmlab: compiling native code, once ...")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", _COMPILE], capture_output=True, check=False, env=environment)
     if done.returncode:

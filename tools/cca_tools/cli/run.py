@@ -1,7 +1,6 @@
 """``realmlab run``: the options that :mod:`realmlab.options` declares, and a few for the output."""
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from functools import partial
