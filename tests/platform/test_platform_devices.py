@@ -209,6 +209,8 @@ class TestModule:
             ("DEVICES = []", r"must define DEVICES, a dictionary from kind to model, such as DEVICES = \{"),
             ("x = 1", r"must define DEVICES"),
             ("DEVICES = {'pl011': int}", r"kind of device 'pl011' exists already"),
+            ("DEVICES = {1: int}", r"a kind of device must be one word in lower case, such as my-timer, not 1"),
+            ("raise SystemExit(7)", r"must run: SystemExit: 7"),
         ],
     )
     def test_wrong(self, tmp_path: Path, code: str, message: str) -> None:
@@ -216,6 +218,18 @@ class TestModule:
         (tmp_path / "wrong.py").write_text(code, encoding="utf-8")
         with pytest.raises(MachineError, match=message):
             Kinds().load(tmp_path / "wrong.py")
+
+    @pytest.mark.parametrize(
+        ("model", "message"),
+        [("lambda: None", "TypeError"), ("lambda row, wiring: 1 / 0", "ZeroDivisionError: division by zero")],
+    )
+    def test_failing(self, tmp_path: Path, model: str, message: str) -> None:
+        """A model that fails while a device is made says which device, and what its author did wrong."""
+        (tmp_path / "failing.py").write_text(f"DEVICES = {{'failing': {model}}}", encoding="utf-8")
+        kinds = Kinds()
+        kinds.load(tmp_path / "failing.py")
+        with pytest.raises(MachineError, match=f"device mine must be made by the model of 'failing': {message}"):
+            machine_with("failing", kinds)
 
     def test_missing(self, tmp_path: Path) -> None:
         """So does one that is not there."""

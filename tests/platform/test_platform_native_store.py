@@ -92,6 +92,13 @@ class TestEntries:
         with pytest.warns(CacheWarning, match=r"one cannot be read \(Is a directory\)"):
             assert store.load("one") is None
 
+    def test_lock(self, store):
+        """What keeps other processes out may fail: then they may be in, and there is a warning."""
+        (store.folder / "lock").mkdir()
+        with pytest.warns(CacheWarning, match=r"cannot be locked \(Is a directory\)"), store.alone():
+            store.save("one", DATA)
+        assert store.load("one") == DATA
+
 
 class TestFolders:
     """Only a folder of the user's own is used."""

@@ -69,6 +69,11 @@ _NAME: Final = "DEVICES"
 _MODULE: Final = "<device module>"
 
 
+def _told(error: BaseException) -> str:
+    """An exception of a user's code, as its author knows it."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
 class Kinds:
     """The device kinds of a machine, initially the bundled ones. A ``window`` has no model."""
 
@@ -100,19 +105,19 @@ class Kinds:
         try:
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
         except (Exception, SystemExit) as error:
-            raise MachineError(f"device module {path} must run: {type(error).__name__}: {error}") from error
+            raise MachineError(f"device module {path} must run: {_told(error)}") from error
         finally:
             sys.modules.pop(_MODULE)
             if before is not None:
                 sys.modules[_MODULE] = before
         found = vars(module)
         devices = found.get(_NAME)
-        if not isinstance(devices, Mapping) or not devices:
+        if not isinstance(devices, dict) or not devices:
             raise MachineError(
                 f"device module {path} must define {_NAME}, a dictionary from kind to model, "
                 f'such as {_NAME} = {{"my-timer": MyTimer}}'
             )
-        for kind, factory in devices.items():
+        for kind, factory in dict.items(devices):
             self.register(kind, factory)
 
     def make(self, row: DeviceRow, wiring: Wiring) -> Device:
@@ -130,6 +135,13 @@ class Kinds:
             if not isinstance(key, str) or key in row.options:
                 raise
             message = f"device {row.name} of kind {row.kind!r} must have the key {key!r} in its row"
+            raise MachineError(message) from error
+        except MachineError:
+            raise
+        except Exception as error:
+            if row.kind in _MODELS:  # a fault of ours
+                raise
+            message = f"device {row.name} must be made by the model of {row.kind!r}: {_told(error)}"
             raise MachineError(message) from error
         if not isinstance(model, Device):
             raise MachineError(f"the model of {row.kind!r} must derive from Device; {type(model).__name__} does not")

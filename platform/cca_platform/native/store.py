@@ -11,7 +11,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -97,12 +97,16 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While this lasts, no other process that asks for the same is in here; without a folder, others may be."""
+        """While this lasts, no other process that asks for the same is in here; without a lock, others may be."""
         if self.folder is None:
             yield
             return
-        with open(self.folder / "lock", "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(open(self.folder / "lock", "wb"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                self._warn(f"{self.folder} cannot be locked ({error.strerror})")
             yield
 
     def _warn(self, what: str, advice: str = _ADVICE) -> None:
