@@ -11,7 +11,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?= -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers tests random differential mutants payloads bench docs picture locks clean
+.PHONY: help demo test lint types layers tests random differential hostile mutants payloads bench docs picture locks clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -39,6 +39,9 @@ random: $(DEV) ## all 1,000 random programs at Non-secure EL2, 4 minutes on two 
 
 differential: $(DEV) ## 100,000 random RMI calls, each compared with the model of RMM 1.0; make test makes 9,000
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests/properties/test_properties_rmm.py -k test_many --rmm-calls 100000
+
+hostile: $(DEV) ## broken files of every format, odd command lines and surroundings, 5 minutes; make test runs a slice
+	$(BIN)/python tests/hostile $(HOSTILE)
 
 mutants: $(DEV) ## plant defects and see whether the tests notice, an hour on one core; goes on where it was stopped
 	$(BIN)/python -m cca_tools.mutants $(MUTANTS)
