@@ -11,7 +11,8 @@ WORKERS ?= auto
 PYTEST_ARGS ?= -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers tests random differential hostile mutants payloads bench docs picture locks clean
+.PHONY: help demo test lint types layers tests random differential hostile builds mutants payloads bench docs picture locks \
+	clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -42,6 +43,9 @@ differential: $(DEV) ## 100,000 random RMI calls, each compared with the model o
 
 hostile: $(DEV) ## broken files of every format, odd command lines and surroundings, 5 minutes; make test runs a slice
 	$(BIN)/python tests/hostile $(HOSTILE)
+
+builds: $(DEV) ## build payload projects of every world in every way from a wheel, a minute; make test builds some
+	$(BIN)/python -m pytest -q tests/tools/test_tools_wheel.py --all-builds
 
 mutants: $(DEV) ## plant defects and see whether the tests notice, an hour on one core; goes on where it was stopped
 	$(BIN)/python -m cca_tools.mutants $(MUTANTS)

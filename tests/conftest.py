@@ -18,3 +18,4 @@ def pytest_addoption(parser: Any) -> None:
     parser.addoption("--rmm-calls", type=int, default=9_000, help="random calls to the RMM (default: 9000)")
     parser.addoption("--realm-seeds", type=int, default=16, help="random programs in a Realm (default: 16)")
     parser.addoption("--ns-seeds", type=int, default=24, help="random programs at Non-secure EL2 (default: 24)")
+    parser.addoption("--all-builds", action="store_true", help="payload projects in every way that they can be built")

@@ -4,21 +4,29 @@ from typing import Final
 
 from cca_arch.elf import Elf
 
-__all__ = ["headers_loaded", "oddities"]
+__all__ = ["oddities", "stray"]
 
 _PT_INTERP: Final = 3
+_PT_NOTE: Final = 4
 _WRITE, _EXECUTE = 2, 1
 _HEADER_SIZE: Final = 64
 
 
-def headers_loaded(program: Elf, base: int) -> str | None:
-    """The sentence for a program whose first segment begins below ``base`` because the linker put the headers there."""
+def stray(program: Elf, base: int) -> str | None:
+    """The sentence for a program that begins below ``base`` with what the linker added: the ELF headers, or a note."""
     first = min(program.segments, key=lambda segment: segment.paddr)
-    if first.offset or first.filesz < _HEADER_SIZE or first.paddr >= base:
+    if first.paddr >= base:
+        return None
+    notes = (header for header in program.headers if header.type == _PT_NOTE)
+    if not first.offset and first.filesz >= _HEADER_SIZE:
+        what = "its ELF headers"
+    elif any(first.vaddr <= note.vaddr < first.vaddr + first.memsz for note in notes):
+        what = "a note of the linker, such as the build ID,"
+    else:
         return None
     return (
-        f"has its ELF headers in memory at {first.paddr:#x}, below the first address that it may have, {base:#x}: "
-        "the linker put them into the first segment; link with -n (-Wl,-n), or with a linker script such as the SDK's"
+        f"has {what} in memory at {first.paddr:#x}, below the first address that it may have, {base:#x}: "
+        "link it with -n --build-id=none (gcc: -Wl,-n,--build-id=none), or with a linker script such as the SDK's"
     )
 
 

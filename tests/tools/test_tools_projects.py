@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from cca_platform.errors import MachineError
 from cca_tools.cli import main
 from realmlab.projects.compilers import GCC_NAMES, find_compiler
 from realmlab.projects.contents import contents
+from realmlab.projects.linked import check_linked
 from realmlab.projects.project import FILE, new_project
 from realmlab.projects.worlds import SDK, WORLDS
 
@@ -146,6 +148,90 @@ class TestBuild:
             find_compiler(str(other))
         other.write_text("#!/bin/sh\necho aarch64-unknown-elf\n")
         assert find_compiler(str(other)).compile == (str(other),)
+
+
+_HEADERS = """
+ENTRY(_start)
+PHDRS { all PT_LOAD FILEHDR PHDRS; data PT_LOAD; }
+SECTIONS {
+    . = 0x7ffff000 + SIZEOF_HEADERS;
+    .text : { *(.text.start) *(.text .text.* .rodata .rodata.*) } :all
+    . = ALIGN(4096);
+    __text_start = .; __text_end = .; __rodata_end = .; __user_text_end = .; __user_data_end = .;
+    .data : { *(.data .data.*) } :data
+    __bss_start = .; .bss : { *(.bss .bss.*) } :data __bss_end = .;
+    __data_end = .; __stacks = .; __stacks_end = .; __overflow_stack_end = .; __tables = .; __tables_end = .;
+    /DISCARD/ : { *(.comment .note.* .eh_frame* .ARM.attributes) }
+}
+"""
+_TRAPS = {
+    "headers": (
+        "realm", None, _HEADERS,
+        "below the first address that it may have, 0x80000000: link it with -n --build-id=none",
+    ),
+    "outside RAM": (
+        "realm", ". = 0x80000000", ". = 0x40000000",
+        "must load from the start of RAM, 0x80000000, not at 0x40000000: link it there",
+    ),
+    "too large": (
+        "realm", "__bss_end = .;", ". += 0x8000000; __bss_end = .;", "must fit in its first 2 MiB",
+    ),
+    "entry": (
+        "realm", "ENTRY(_start)", "ENTRY(far) EXTERN(_start) far = 0x90000000;",
+        "has its entry 0x90000000 outside its segments",
+    ),
+    "outside DRAM": (
+        "ns", ". = NS_BASE", ". = 0x40000000", "must lie in Non-secure DRAM (0x80000000..0xfbffffff,",
+    ),
+    "outside Secure memory": (
+        "secure", "0xfc000000", "0xf0000000", "must be linked to start at 0xfc000000, with all of it below 0x",
+    ),
+}  # fmt: skip
+"""What is wrong with a linker script: the world, what is replaced by what, and what the message says."""
+
+
+@pytest.mark.skipif(find_spec("ziglang") is None, reason="ziglang is not installed: nothing can be built")
+class TestTraps:
+    """What linkers do wrong is named when a program is built, and in the same words when it is run."""
+
+    @pytest.mark.parametrize("trap", _TRAPS)
+    def test_named(self, here: Path, trap: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """The build ends with the words that a run of the file has."""
+        world, old, new, wanted = _TRAPS[trap]
+        project = new_project(world, here / "mine")
+        script = here / "mine" / project.script
+        script.write_text(new if old is None else script.read_text().replace(old, new))
+        assert main(["build", "mine"]) == 2
+        said = capfd.readouterr().err
+        assert wanted in said
+        if trap != "too large":  # there is no file: the linker script itself says so
+            command, _ = _WORLDS[world]
+            assert main([word.replace("build/", "mine/build/") for word in command]) == 2
+            ran = capfd.readouterr().err
+            assert wanted in ran
+            assert ran == said
+
+    def test_odd(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """What runs all the same is told: a segment that is both writable and executable, a dynamic loader."""
+        project = new_project("realm", here / "mine")
+        script = here / "mine" / project.script
+        headers = "PHDRS { all PT_LOAD FLAGS(7); loader PT_INTERP; }\n"
+        script.write_text(script.read_text().replace("SECTIONS {", headers + "SECTIONS {"))
+        assert main(["build", "mine"]) == 0
+        said = capfd.readouterr().err
+        assert "mine.elf has a segment at 0x80000000 that is both writable and executable: align code and data" in said
+        assert "mine.elf asks for a dynamic loader, which is not there: link it with -static" in said
+
+    def test_another_machine(self, here: Path) -> None:
+        """A linker that makes a program for another machine is found out."""
+        project = new_project("realm", here / "mine")
+        assert main(["build", "mine"]) == 0
+        path = here / "mine" / project.output
+        data = bytearray(path.read_bytes())
+        data[0x12] = 62
+        path.write_bytes(data)
+        with pytest.raises(MachineError, match="must be an AArch64 ELF, not x86-64: build it for AArch64"):
+            check_linked(path, project)
 
 
 class TestSdk:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cca_arch.elf import MAGIC, Elf, ElfError, ElfType
 from cca_arch.foreign import no_program
-from cca_arch.linking import headers_loaded
+from cca_arch.linking import stray
 from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
 from cca_firmware.base.errors import BootError
@@ -94,7 +94,7 @@ def elf_parts(image: NsImage, lowest: int) -> tuple[list[Part], int]:
     try:
         program = Elf(image.data)
         contents = relocated(program, base)
-        if wrong := headers_loaded(program, lowest - base):
+        if wrong := stray(program, lowest - base):
             raise ElfError(wrong)
     except ElfError as error:
         raise BootError(f"{image.name} {error}") from None

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from cca_arch import elf
 from cca_arch.foreign import no_program
-from cca_arch.linking import headers_loaded
+from cca_arch.linking import stray
 from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE, dtb_base
@@ -112,7 +112,7 @@ def _load_elf(data: bytes, name: str) -> Image:
         program = elf.Elf(data)
         bias = load_offset(program)
         contents = relocated(program, bias)
-        if wrong := headers_loaded(program, RAM_BASE - bias):
+        if wrong := stray(program, RAM_BASE - bias):
             raise elf.ElfError(wrong)
     except elf.ElfError as error:
         raise LoadError(f"{name} {error}") from None

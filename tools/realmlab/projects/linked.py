@@ -24,7 +24,7 @@ def check_linked(path: Path, project: Project) -> tuple[str, ...]:
     else:
         board = Board.load(project.board)
         if project.world == "ns":
-            lay_out([NsImage(data, None, str(path))], board)
+            lay_out([NsImage(data, None, path.name)], board)
         else:
             flatten(data, required_region(board, "secure"))
     return tuple(f"{path} {odd}" for odd in oddities(Elf(data)))
