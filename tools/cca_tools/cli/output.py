@@ -22,6 +22,7 @@ from cca_platform.printer import Printer
 from realmlab.options import spelled
 
 __all__ = [
+    "FAILED",
     "INTERNAL",
     "INTERRUPTED",
     "LIMIT",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 USAGE: Final = 2
+FAILED: Final = 3
 LIMIT: Final = 4
 INTERNAL: Final = 70
 INTERRUPTED: Final = 130

@@ -207,6 +207,8 @@ def run(
 
     [bold]realmlab run --world ns-el2 tests.elf data.bin@0x90000000 --expect "0 failed" --timeout-insns 100000000[/bold]
     """
+    from cca_tools.cli.aborted import until_aborted
+
     options = _chosen(ctx, world, given)
     trace, uarts = options.pop("trace", None), options.pop("uart", ())
     _part_files([payload, *(args or ()), *options.values()], trace, uarts)
@@ -216,14 +218,15 @@ def run(
     outcome: Outcome
     tell, escape = _consoles(as_json, console_escape)
     try:
-        if world is World.REALM:
-            from cca_tools.cli.realm_run import run_in_realm
+        with until_aborted(stream.close):
+            if world is World.REALM:
+                from cca_tools.cli.realm_run import run_in_realm
 
-            outcome = run_in_realm(payload, options | {"args": args or ()}, tell, escape)
-        else:
-            from cca_tools.cli.ns_run import run_images
+                outcome = run_in_realm(payload, options | {"args": args or ()}, tell, escape)
+            else:
+                from cca_tools.cli.ns_run import run_images
 
-            outcome = run_images([payload, *(args or ())], options, tell, uarts, escape)
+                outcome = run_images([payload, *(args or ())], options, tell, uarts, escape)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
