@@ -8,7 +8,6 @@ is that of a guest that failed.
 import ctypes
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -33,7 +32,6 @@ def until_aborted(close: Callable[[], object]) -> Iterator[None]:
             close()
         say(_MESSAGE)
         status = finish(FAILED)
-        sys.stderr.flush()
         os._exit(status)
 
     handler = _HANDLER(end)
