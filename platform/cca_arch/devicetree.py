@@ -12,6 +12,7 @@ _BEGIN_NODE, _END_NODE, _PROP, _END = (
     struct.pack(">I", token) for token in (_BEGIN, _END_OF_NODE, _PROPERTY, _END_OF_TREE)
 )
 _HEADER = struct.Struct(">10I")
+_BYTES = "surrogateescape"  # an argument of a command that is not UTF-8 has its bytes in the tree
 _MAGIC_BYTES = struct.pack(">I", _MAGIC)
 
 Value = None | int | str | bytes | list[int] | tuple[str, ...]
@@ -34,9 +35,9 @@ def _encode(value: Value) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
-        return value.encode() + b"\0"
+        return value.encode(errors=_BYTES) + b"\0"
     if isinstance(value, tuple):
-        return b"".join(item.encode() + b"\0" for item in value)
+        return b"".join(item.encode(errors=_BYTES) + b"\0" for item in value)
     numbers = [value] if isinstance(value, int) else value
     return struct.pack(f">{len(numbers)}I", *numbers)
 

@@ -128,7 +128,7 @@ def command_lines() -> Iterator[list[str]]:
             elif not getattr(param, "is_flag", False):
                 yield [*words, *usual, param.opts[0], NAME]
         yield from ([*words, *usual, "--" + MARK], [*words, *usual, MARK, MARK, MARK])
-    for world in (["ns-el2", "spin", "--timeout-insns", "1000"],):
+    for world in (["ns-el2", "ns_rmi", "--timeout-insns", "1000"],):
         for param in get_command(app).commands["run"].params:  # type: ignore[attr-defined] # a group
             if param.param_type_name == "option" and not param.is_flag:
                 yield ["run", "--world", *world, param.opts[0], NAME]
@@ -246,7 +246,7 @@ class TestFiles:
         variants = {re.sub(re.escape(old), lambda _: quoted, text, count=1) for old in values}
         variants |= {re.sub(rf"(?m)^{key} =", lambda _: f"{quoted} =", text, count=1) for key in keys}
         variants |= {f"{text}\n[{quoted}]\n", MARK, f"like = {quoted}"}
-        payload = ["spin", "--timeout-insns", "100"] if world == "ns-el2" else ["hello", "--max-insns", "100"]
+        payload = ["ns_rmi", "--timeout-insns", "100"] if world == "ns-el2" else ["hello", "--max-insns", "100"]
         for variant in sorted(variants):
             shown("run", "--world", world, *payload, "--board", put("board", variant), "--json")
 

@@ -15,9 +15,9 @@ from cca_platform.errors import MachineError, WrongType, WrongValue
 from .sizes import parse_address, parse_range, parse_size
 
 __all__ = [
-    "COUNT", "address", "at_least", "bytes_or_file", "each", "function", "hex_bytes", "image", "instance", "mapping",
-    "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges", "seconds", "several", "size", "text",
-    "trace_or_path", "whole",
+    "COUNT", "address", "argument", "at_least", "bytes_or_file", "each", "function", "hex_bytes", "image", "instance",
+    "mapping", "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges", "seconds", "several", "size",
+    "text", "trace_or_path", "whole",
 ]  # fmt: skip
 
 
@@ -209,13 +209,27 @@ def octets(name: str, value: Any, wanted: str = "bytes") -> bytes:
     return bytes(value)
 
 
+def argument(name: str, value: Any) -> Any:
+    """A string that has bytes: in UTF-8, or those of a command line."""
+    if not isinstance(value, str):
+        raise _wrong(name, "a list of texts", value)
+    try:
+        encoded = value.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        what = f"`{name}` must be text that UTF-8 has, not {value!r}: lone surrogates have no bytes"
+        raise WrongValue(what) from None
+    if b"\0" in encoded:
+        raise WrongValue(f"`{name}` must be text without a NUL, which would end it, not {value!r}")
+    return value
+
+
 def text(name: str, value: Any) -> Any:
     """A string that is not empty."""
     if not isinstance(value, str):
         raise _wrong(name, "a text", value)
     if not value:
         raise WrongValue(f"`{name}` must be a text to wait for, not an empty one")
-    return value
+    return argument(name, value)
 
 
 def patterns(name: str, value: Any) -> tuple[str, ...]:

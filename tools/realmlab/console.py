@@ -37,7 +37,7 @@ class Watch:
 
     def __init__(self, until: str | None = None, expect: Sequence[str] = (), reject: Sequence[str] = ()) -> None:
         self.until = until
-        self._text = (until or "").encode()
+        self._text = (until or "").encode(errors=_EXACT)
         self._missing = {pattern: re.compile(pattern) for pattern in expect}
         self._rejected = [re.compile(pattern) for pattern in reject]
         self.reached = False

@@ -306,7 +306,7 @@ class NsMachine(Session):
         name = uart or next(iter(self.uarts))
         if name not in self.uarts:
             raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {name!r}")
-        self.uarts[name].receive(data.encode() if isinstance(data, str) else data)
+        self.uarts[name].receive(data.encode(errors="surrogateescape") if isinstance(data, str) else data)
 
     def sendline(self, text: str = "", *, uart: str | None = None, end: str = "\r") -> None:
         """Send a line and Return to a UART (default: the first)."""

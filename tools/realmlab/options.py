@@ -16,13 +16,13 @@ from cca_platform.models import DEFAULT, MODELS
 
 from .checks import (
     address,
+    argument,
     at_least,
     bytes_or_file,
     each,
     function,
     hex_bytes,
     image,
-    instance,
     mapping,
     name_or_path,
     one_of,
@@ -209,7 +209,7 @@ class RealmOptions(RunOptions, total=False):
             default=(),
             help="The Realm's boot arguments.",
             metavar="[-- ARGS...]",
-            check=each(instance(str, "a list of texts")),
+            check=each(argument),
             many=True,
             positional=True,
         ),

@@ -195,7 +195,7 @@ class Realm:
         retired, ticks = vmm.retired, clock.now
         sent = vmm.console.sent
         self._before = sent.total
-        self._until, self._why = (until or "").encode(), None
+        self._until, self._why = (until or "").encode(errors="surrogateescape"), None
         with interruptible(interrupt), machine._running(self) as hooks, wall:
             machine._calls.raise_kept()  # of the exit of another Realm
             reason = self._go(hooks, None if max_insns is None else vmm.retired + max_insns)
@@ -279,7 +279,7 @@ class Realm:
 
     def send(self, data: bytes | str) -> None:
         """Send input to the Realm's UART; the Realm receives it when it runs."""
-        self._vmm.console.receive(data.encode() if isinstance(data, str) else data)
+        self._vmm.console.receive(data.encode(errors="surrogateescape") if isinstance(data, str) else data)
 
     def sendline(self, text: str = "", *, end: str = "\r") -> None:
         """Send a line and Return to the Realm's UART."""

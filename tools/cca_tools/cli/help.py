@@ -16,6 +16,7 @@ __all__ = ["command"]
 
 _BOLD: Final = re.compile(r"\[/?bold\]")
 _TABLES: Final = 60  # columns that the tables of options need
+_WHOLE: Final = 90  # columns with which nothing in them is shortened
 _WIDTH: Final = "TERMINAL_WIDTH"  # typer reads it as a number
 
 
@@ -32,7 +33,8 @@ def command(app: typer.Typer, argv: Sequence[str] | None) -> Any:
 
         rich_utils.COLOR_SYSTEM = "auto" if colourful(sys.stdout) else None
         width = rich_utils.MAX_WIDTH or Console().width
-        if width < _TABLES:
+        ellipsis = Console().encoding.startswith("utf")  # the mark for what is shortened
+        if width < (_TABLES if ellipsis else _WHOLE):
             _narrow(found, max(width, 10))
     return found
 
