@@ -6,9 +6,10 @@ digits, signs, and the space.
 """
 
 import json
+import reprlib
 from typing import Any, Final
 
-__all__ = ["json_text", "printable", "visible_json"]
+__all__ = ["brief", "json_text", "printable", "visible_json"]
 
 _FILLERS: Final = frozenset(
     map(
@@ -51,6 +52,18 @@ def printable(text: str) -> str:
     if _plain(text):
         return text
     return "".join(one if _plain(one) else _escape(one) for one in text)
+
+
+_BRIEF: Final = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 120
+
+
+def brief(value: Any) -> str:
+    """The repr of a value that somebody gave, for a message: printable, and never longer than a few lines."""
+    try:
+        return printable(_BRIEF.repr(value))
+    except ValueError:  # Python writes no number of that many digits
+        return f"a value of type {type(value).__name__} that is too large to show"
 
 
 def visible_json(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TextIO
 import pytest
 
 from cca_platform.errors import InternalError, MachineError
-from cca_platform.printable import json_text, printable, visible_json
+from cca_platform.printable import brief, json_text, printable, visible_json
 from cca_platform.printer import Printer, Styled, colourful
 from cca_platform.trace.sinks import JsonLines
 from cca_platform.trace.trace import Record
@@ -177,3 +177,17 @@ class TestPrinter:
         assert (colourful(tty.stream), colourful(io.StringIO())) == (terminal, pipe)
         Printer(tty.stream).line(Styled("x", "cyan"))
         assert ("\x1b[36mx\x1b[0m" in tty.shown()) == terminal
+
+
+class TestBrief:
+    @pytest.mark.parametrize(
+        "value", ["x" * 20_000, b"\x1b" * 20_000, ["\u202e" * 500] * 500, {1: {2: [3] * 99}}, 10**4000, [10**5000]]
+    )
+    def test_short(self, value: object) -> None:
+        """Whatever somebody gives, what a message says of it is short and printable."""
+        assert len(brief(value)) < 1000 and brief(value) == printable(brief(value))
+
+    @pytest.mark.parametrize("value", ["64M", 7, ["a"], None, b"x", {"a": 1}])
+    def test_same(self, value: object) -> None:
+        """Short values are as Python shows them."""
+        assert brief(value) == repr(value)

@@ -48,6 +48,8 @@ class TestOptions:
         ("given", "kind", "message"),
         [
             ({"args": "quiet x"}, WrongType, "`args` must be a list, not 'quiet x'"),
+            ({"args": ["\ud800"]}, WrongValue, "`args` must be text that UTF-8 has, not "),
+            ({"args": ["a\0b"]}, WrongValue, "`args` must be text without a NUL"),
             ({"args": [1]}, WrongType, "`args` must be a list of texts, not 1"),
             ({"vcpus": "2"}, WrongType, "`vcpus` must be a whole number, not '2'"),
             ({"vcpus": True}, WrongType, "`vcpus` must be a whole number, not True"),

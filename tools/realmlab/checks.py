@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from cca_platform.errors import MachineError, WrongType, WrongValue
+from cca_platform.printable import brief
 
 from .sizes import parse_address, parse_range, parse_size
 
 __all__ = [
     "COUNT", "address", "argument", "at_least", "bytes_or_file", "each", "function", "hex_bytes", "image", "instance",
-    "mapping", "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges", "seconds", "several", "size",
-    "text", "trace_or_path", "whole",
+    "mapping", "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges", "seconds", "several",
+    "size", "text", "trace_or_path", "whole",
 ]  # fmt: skip
 
 
 def _wrong(name: str, wanted: str, value: Any) -> WrongType:
-    return WrongType(f"`{name}` must be {wanted}, not {value!r}")
+    return WrongType(f"`{name}` must be {wanted}, not {brief(value)}")
 
 
 def whole(name: str, value: Any) -> int:
@@ -60,7 +61,7 @@ def one_of(*values: Any) -> Callable[[str, Any], Any]:
     def check(name: str, value: Any) -> Any:
         if value not in values or isinstance(value, bool):
             kind = WrongValue if isinstance(value, type(values[0])) else WrongType
-            raise kind(f"`{name}` must be {' or '.join(map(str, values))}, not {value!r}")
+            raise kind(f"`{name}` must be {' or '.join(map(str, values))}, not {brief(value)}")
         return values[values.index(value)]
 
     return check
@@ -137,7 +138,7 @@ def ranges(name: str, value: Any) -> list[tuple[int, int, Path | None]]:
         base, size, file = _range(name, one)
         for other, others, path in found:
             if file is not None and path is not None and os.path.realpath(file) == os.path.realpath(path):
-                raise MachineError(f"`{name}` must name each file once, not {str(file)!r} twice")
+                raise MachineError(f"`{name}` must name each file once, not {brief(str(file))} twice")
             if (file or path) and base < other + others and other < base + size:
                 raise MachineError(f"`{name}` must name ranges apart, not those at {other:#x} and {base:#x}")
         found.append((base, size, file))
@@ -152,7 +153,7 @@ def _range(name: str, one: Any) -> tuple[int, int, Path | None]:
         return whole(name, base), whole(name, size), Path(name_or_path(name, rest[0])) if rest else None
     text, named, file = one.partition("=")
     if named and not file:
-        raise MachineError(f"`{name}` must be BASE:SIZE or BASE:SIZE=FILE, not {one!r}")
+        raise MachineError(f"`{name}` must be BASE:SIZE or BASE:SIZE=FILE, not {brief(one)}")
     return (*parse_range(text), Path(file) if file else None)
 
 
@@ -161,7 +162,7 @@ def seconds(name: str, value: Any) -> float:
     number = not isinstance(value, bool) and isinstance(value, int | float)
     if not number or not 0 < value <= threading.TIMEOUT_MAX:
         kind = WrongValue if number else WrongType
-        raise kind(f"`{name}` must be a number of seconds, more than 0, not {value!r}")
+        raise kind(f"`{name}` must be a number of seconds, more than 0, not {brief(value)}")
     return float(value)
 
 
@@ -190,7 +191,7 @@ def hex_bytes(name: str, value: Any) -> bytes:
     try:
         return bytes.fromhex(value)
     except ValueError:
-        raise WrongValue(f"`{name}` must be hex digits, two for each byte, not {value!r}") from None
+        raise WrongValue(f"`{name}` must be hex digits, two for each byte, not {brief(value)}") from None
 
 
 def bytes_or_file(name: str, value: Any) -> bytes:
@@ -216,10 +217,10 @@ def argument(name: str, value: Any) -> Any:
     try:
         encoded = value.encode(errors="surrogateescape")
     except UnicodeEncodeError:
-        what = f"`{name}` must be text that UTF-8 has, not {value!r}: lone surrogates have no bytes"
+        what = f"`{name}` must be text that UTF-8 has, not {brief(value)}: lone surrogates have no bytes"
         raise WrongValue(what) from None
     if b"\0" in encoded:
-        raise WrongValue(f"`{name}` must be text without a NUL, which would end it, not {value!r}")
+        raise WrongValue(f"`{name}` must be text without a NUL, which would end it, not {brief(value)}")
     return value
 
 
@@ -239,5 +240,5 @@ def patterns(name: str, value: Any) -> tuple[str, ...]:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise WrongValue(f"`{name}` must be a regular expression, not {pattern!r}: {error}") from None
+            raise WrongValue(f"`{name}` must be a regular expression, not {brief(pattern)}: {error}") from None
     return patterns

@@ -9,6 +9,7 @@ from typing import Final
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import MachineError
 from cca_platform.machine.machine import Machine as Platform
+from cca_platform.printable import brief
 from cca_platform.trace.events import ConsoleWrite
 
 __all__ = ["Consoles", "Expected", "NotSeen", "Watch", "sent"]
@@ -91,7 +92,7 @@ class Expected:
         try:
             self.pattern = re.compile(pattern)
         except re.error as error:
-            raise MachineError(f"`pattern` must be a regular expression, not {pattern!r}: {error}") from None
+            raise MachineError(f"`pattern` must be a regular expression, not {brief(pattern)}: {error}") from None
         self.match: re.Match[str] | None = None
         self._unread = unread
         self._from = 0  # where the line begins that is searched next, if lines are
@@ -182,7 +183,7 @@ class Consoles:
     def expect(self, name: str, pattern: str | re.Pattern[str]) -> Expected:
         """Stop the machine when UART ``name`` shows the pattern; raises MachineError for an unknown UART."""
         if name not in self.uarts:
-            raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {name!r}")
+            raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {brief(name)}")
         expected = Expected(pattern, self.unread[name])
         if not expected.look():
             self._expected[name] = expected

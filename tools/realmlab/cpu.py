@@ -12,6 +12,7 @@ from cca_platform.isa.pstate import stack
 from cca_platform.mmu.translate import translate
 from cca_platform.native import block as w
 from cca_platform.pe import pmu
+from cca_platform.printable import brief
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -131,7 +132,7 @@ def _names() -> set[str]:
 def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, _names(), 1)
     guess = f"; did you mean {near[0]!r}?" if near else ""
-    return f"a register must be one of this PE, such as x0, pc or vbar_el1, not {name!r}{guess}"
+    return f"a register must be one of this PE, such as x0, pc or vbar_el1, not {brief(name)}{guess}"
 
 
 class Cpu:

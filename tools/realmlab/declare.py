@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from cca_platform.printable import brief
+
 __all__ = ["Option", "declared", "read", "takes"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -62,7 +64,7 @@ def read(table: type, given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in options:
             near = difflib.get_close_matches(name, options, 1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"an option must be one of {', '.join(options)}, not {name!r}{guess}")
+            raise TypeError(f"an option must be one of {', '.join(options)}, not {brief(name)}{guess}")
     values = {}
     for name, option in options.items():
         value = given.get(name, option.default)

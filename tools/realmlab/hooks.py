@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cca_arch.types import SecurityState
 from cca_platform.errors import MachineError
-from cca_platform.printable import printable
+from cca_platform.printable import brief, printable
 from cca_platform.trace.events import EVENTS
 from cca_platform.trace.trace import Record
 
@@ -164,7 +164,7 @@ class Hooks:
         if event is not None and event not in _known():
             near = difflib.get_close_matches(event, _known(), 1)
             guess = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(EVENTS)}"
-            raise MachineError(f"an event must be one of the trace, not {event!r}; {guess}")
+            raise MachineError(f"an event must be one of the trace, not {brief(event)}; {guess}")
         listener = Listener(self, event, callback)
         self._platform.trace.add(listener)
         return listener

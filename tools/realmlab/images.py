@@ -5,6 +5,7 @@ import os
 from cca_arch.elf import MAGIC
 from cca_firmware.package.nsimage import NsImage
 from cca_platform.errors import MachineError
+from cca_platform.printable import brief
 from cca_platform.userfiles import KINDS, read_program
 
 from .bundled import World
@@ -23,7 +24,7 @@ def parse_image(text: str, world: World = "ns-el2") -> NsImage:
     if not at:
         name = number
     elif not name:
-        raise MachineError(f"an image must be FILE or FILE@ADDRESS, not {text!r}")
+        raise MachineError(f"an image must be FILE or FILE@ADDRESS, not {brief(text)}")
     address = parse_address(number, f"the address of {name}") if at else None
     path = find_payload(name, None if at else world)
     return NsImage(read_program(path, KINDS["image"]), address, path.name)

@@ -17,7 +17,7 @@ from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit, LimitReached, MachineError, MachineStopped
 from cca_platform.halt import Halt
 from cca_platform.pe.hint import missing
-from cca_platform.printable import printable
+from cca_platform.printable import brief, printable
 from cca_platform.trace.events import RunStart, RunStop
 from cca_rmm.rmm import Rmm
 
@@ -305,7 +305,7 @@ class NsMachine(Session):
         """Send input to a UART (default: the first); the software receives it when it runs."""
         name = uart or next(iter(self.uarts))
         if name not in self.uarts:
-            raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {name!r}")
+            raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {brief(name)}")
         self.uarts[name].receive(data.encode(errors="surrogateescape") if isinstance(data, str) else data)
 
     def sendline(self, text: str = "", *, uart: str | None = None, end: str = "\r") -> None:

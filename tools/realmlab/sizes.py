@@ -3,6 +3,7 @@
 import re
 
 from cca_platform.errors import MachineError
+from cca_platform.printable import brief
 
 __all__ = ["format_size", "parse_address", "parse_range", "parse_size"]
 
@@ -16,7 +17,7 @@ def parse_size(text: str | int) -> int:
         return text
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise MachineError(f"a size must be a number with K, M or G, such as 64M, not {text!r}")
+        raise MachineError(f"a size must be a number with K, M or G, such as 64M, not {brief(text)}")
     return int(match[1], 0 if match[1][:2].lower() == "0x" else 10) * _UNITS[match[2].lower()]
 
 
@@ -32,7 +33,7 @@ def parse_range(text: str) -> tuple[int, int]:
     """Parse ``BASE:SIZE``, such as ``0x90000000:64K``, to (base, size); else raises MachineError."""
     base, colon, size = text.partition(":")
     if not colon:
-        raise MachineError(f"a range must be BASE:SIZE, such as 0x90000000:64K, not {text!r}")
+        raise MachineError(f"a range must be BASE:SIZE, such as 0x90000000:64K, not {brief(text)}")
     return parse_address(base, "the base of a range"), parse_size(size)
 
 
@@ -43,5 +44,5 @@ def parse_address(text: str, what: str = "an address") -> int:
     except ValueError:
         value = -1
     if value < 0:
-        raise MachineError(f"{what} must be a number such as 0x88000000, not {text!r}")
+        raise MachineError(f"{what} must be a number such as 0x88000000, not {brief(text)}")
     return value

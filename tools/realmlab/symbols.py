@@ -7,7 +7,7 @@ from functools import cached_property
 
 from cca_arch.elf import MAGIC
 from cca_platform.errors import MachineError
-from cca_platform.printable import printable
+from cca_platform.printable import brief, printable
 
 from .checks import instance
 
@@ -51,7 +51,7 @@ class Symbols:
         if name not in self._addresses:
             near = difflib.get_close_matches(name, self._addresses, 1)
             guess = f"did you mean {near[0]!r}?" if near else "give an address"
-            raise MachineError(f"a place must be an address or a symbol of what runs, not {name!r}; {guess}")
+            raise MachineError(f"a place must be an address or a symbol of what runs, not {brief(name)}; {guess}")
         return self._addresses[name]
 
     def describe(self, address: int) -> str:

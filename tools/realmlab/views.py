@@ -12,6 +12,7 @@ from cca_arch.types import GRANULE_SIZE, Gpi
 from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RealmFacts, RecFacts, RmmInspector
 from cca_platform.machine.machine import Machine as Platform
+from cca_platform.printable import brief
 
 from .cpu import Cpu
 
@@ -231,7 +232,7 @@ class RecRegisters:
         if name not in self._names:
             near = difflib.get_close_matches(name, self._names, 1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
-            raise AttributeError(f"a register must be one that the RMM keeps for its REC, not {name!r}{guess}")
+            raise AttributeError(f"a register must be one that the RMM keeps for its REC, not {brief(name)}{guess}")
         return self._names[name], 16 if name[0] == "v" and name[1:].isdigit() else 8
 
     def __getattr__(self, name: str) -> int:
