@@ -11,8 +11,8 @@ WORKERS ?= auto
 PYTEST_ARGS ?= -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers tests random differential hostile builds mutants payloads bench docs picture locks \
-	clean
+.PHONY: help demo test lint types layers tests random differential hostile builds terminals mutants payloads bench docs picture \
+	locks clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -46,6 +46,9 @@ hostile: $(DEV) ## broken files of every format, odd command lines and surroundi
 
 builds: $(DEV) ## build payload projects of every world in every way from a wheel, a minute; make test builds some
 	$(BIN)/python -m pytest -q tests/tools/test_tools_wheel.py --all-builds
+
+terminals: $(DEV) ## every command line in ten terminals and locales, one minute; make test runs it in two
+	$(BIN)/python -m pytest -q -n $(WORKERS) tests/tools/test_tools_terminals.py --all-terminals
 
 mutants: $(DEV) ## plant defects and see whether the tests notice, an hour on one core; goes on where it was stopped
 	$(BIN)/python -m cca_tools.mutants $(MUTANTS)

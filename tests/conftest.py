@@ -17,6 +17,6 @@ def pytest_addoption(parser: Any) -> None:
     """How much the tests with random input do."""
     parser.addoption("--rmm-calls", type=int, default=9_000, help="random calls to the RMM (default: 9000)")
     parser.addoption("--realm-seeds", type=int, default=16, help="random programs in a Realm (default: 16)")
-    parser.addoption("--all-terminals", action="store_true", help="every terminal and locale, not three of them")
+    parser.addoption("--all-terminals", action="store_true", help="every terminal and locale, not two of them")
     parser.addoption("--ns-seeds", type=int, default=24, help="random programs at Non-secure EL2 (default: 24)")
     parser.addoption("--all-builds", action="store_true", help="payload projects in every way that they can be built")
