@@ -66,6 +66,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "board": Kind("board file", _MIB, "people write it", "give a board's TOML file"),
     "device_module": Kind("device module", _MIB, "people write it", "give a Python file"),
+    "project": Kind("project file", 64 * _KIB, "people write it", "give one that `realmlab new` writes"),
     "policy": Kind("policy", _MIB, "people write it", "give a policy in TOML or JSON"),
     "cpak": Kind("CPAK", 64 * _KIB, "it is one public key", "give a public key in PEM"),
     "token": Kind("token", _MIB, "tokens have a few KiB", "give one token", stdin=True),

@@ -78,12 +78,21 @@ class TestNew:
         assert [path.name for path in (here / "full").iterdir()] == [".hidden"]
         assert (here / "file").read_text() == "mine"
 
+    def test_folders_that_cannot_be(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A loop of links and a name that is too long are one line each."""
+        (here / "loop").symlink_to("loop")
+        for name, wanted in (("loop", "loop cannot be a folder"), ("x" * 300, "(File name too long)")):
+            assert main(["new", "realm", name]) == 2
+            said = capsys.readouterr().err
+            assert wanted in said and said.count("\n") == 1
+
     def test_a_name_that_is_none(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """The folder's name is the payload's if it can be; else --name gives one. An empty folder will do."""
         (here / "two words").mkdir()
         assert main(["new", "realm", "two words"]) == 2
         assert "must be letters, digits, '_', '.' and '-', not 'two words': give --name" in capsys.readouterr().err
         assert main(["new", "realm", "two words", "--name", "mine"]) == 0
+        assert capsys.readouterr().out.startswith("cd 'two words' && realmlab build && ")
         assert 'name = "mine"' in (here / "two words" / FILE).read_text()
 
 
@@ -101,7 +110,8 @@ class TestBuild:
             ('name = 1\nworld = "realm"', "Expected `str`, got `int` - at `$.name`"),
             ('name = "a"\nworld = "realm"\nfoo = 1', "Object contains unknown field `foo`"),
             ('name = "../a"\nworld = "realm"', "a payload's name must be letters"),
-            ("[[[", "realmlab.toml: "),
+            ("[[[", "project file realmlab.toml says what it must not: "),
+            ("x" * 70_000, "project file realmlab.toml has 70,000 bytes, more than 64 KiB"),
         ):
             (here / FILE).write_text(text)
             assert main(["build"]) == 2

@@ -1,6 +1,7 @@
 """``realmlab new``, ``build`` and ``sdk``: payloads of one's own."""
 
 import os
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -20,10 +21,18 @@ class World(StrEnum):
     SECURE = "secure"
 
 
+class Language(StrEnum):
+    """What it is written in."""
+
+    C = "c"
+    RUST = "rust"
+
+
 def new(
     world: Annotated[World, typer.Argument(help="Where it runs: at Realm EL1, Non-secure EL2 or Secure EL1.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or an empty folder.")],
     *,
+    lang: Annotated[Language, typer.Option(help="C, or Rust without std for a Realm.")] = Language.C,
     name: Annotated[str | None, typer.Option(help="The payload's name: the folder's, unless given.")] = None,
 ) -> int:
     """Write a project: a payload of your own that builds and runs as it is.
@@ -34,8 +43,8 @@ def new(
     """
     from realmlab.projects.project import new_project
 
-    made = new_project(world.value, folder, name)
-    out().line(f"cd {folder} && realmlab build && {made.run}")
+    made = new_project(world.value, folder, name, lang.value)
+    out().line(f"cd {shlex.quote(str(folder))} && realmlab build && {made.run}")
     return 0
 
 

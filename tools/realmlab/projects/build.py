@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +12,11 @@ from cca_platform.errors import MachineError
 from .compilers import Compiler, find_compiler
 from .linked import check_linked
 from .project import Project, read_project
+from .rust import build_rust
+from .tool import run_tool
 from .worlds import SDK, WORLDS
 
-__all__ = ["BuildError", "Built", "build_project", "run_tool"]
-
-
-class BuildError(MachineError):
-    """A tool failed; what it printed has been shown."""
+__all__ = ["Built", "build_project"]
 
 
 class Built(NamedTuple):
@@ -38,13 +35,21 @@ def build_project(folder: Path, cc: str | None = None) -> Built:
     compiler is missing, or if the program could not be loaded.
     """
     project = read_project(folder)
-    compiler = find_compiler(cc)
-    path = _build_c(folder, project, compiler)
-    return Built(project, path, compiler.name, check_linked(path, project))
+    if project.lang == "rust":
+        if cc is not None:
+            raise MachineError("a payload in Rust must be built by cargo, which has its own compiler: give no --cc")
+        name, path = "cargo", build_rust(folder, project)
+    else:
+        compiler = find_compiler(cc)
+        name, path = compiler.name, _build_c(folder, project, compiler)
+    return Built(project, path, name, check_linked(path, project))
 
 
 def _build_c(folder: Path, project: Project, compiler: Compiler) -> Path:
-    own = sorted(path for path in folder.iterdir() if path.suffix in {".c", ".S"})
+    try:
+        own = sorted(path for path in folder.iterdir() if path.suffix in {".c", ".S"})
+    except OSError as error:
+        raise MachineError(f"{folder} must be readable: {error.strerror}") from None
     script = folder / project.script
     if not script.is_file():
         raise MachineError(f"{script} is missing: copy it from {SDK / WORLDS[project.world].script}")
@@ -89,13 +94,3 @@ def _link(compiler: Compiler, project: Project, script: Path, output: Path, obje
         output.name, *compiler.link, *compiler.flags.ldflags, *base,
         "-T", str(script), "-o", str(output), *map(str, objects),
     )  # fmt: skip
-
-
-def run_tool(what: str, *command: str, cwd: Path | None = None) -> None:
-    """Run a tool on ``what``; its output goes to stderr. Raises BuildError with its status if it fails."""
-    try:
-        done = subprocess.run(command, cwd=cwd, stdout=2, check=False)
-    except OSError as error:
-        raise MachineError(f"{command[0]} cannot be run: {error.strerror}") from None
-    if done.returncode:
-        raise BuildError(f"{what} does not build: {Path(command[0]).name} ended with status {done.returncode}")

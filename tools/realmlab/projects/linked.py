@@ -10,6 +10,7 @@ from cca_firmware.package.secure_image import flatten
 from cca_host.kvmtool.loader import load
 from cca_host.kvmtool.options import RunOptions
 from cca_platform.board import Board
+from cca_platform.userfiles import KINDS, read_program
 
 from .project import Project
 
@@ -18,7 +19,7 @@ __all__ = ["check_linked"]
 
 def check_linked(path: Path, project: Project) -> tuple[str, ...]:
     """Load the program as a run would; the notes on what is odd. Raises MachineError if it could not be run."""
-    data = path.read_bytes()
+    data = read_program(path, KINDS["payload"])
     if project.world == "realm":
         load(data, RunOptions(payload="").memory, str(path))
     else:

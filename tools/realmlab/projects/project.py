@@ -1,5 +1,6 @@
 """A project: the folder of a payload, whose ``realmlab.toml`` says what it is. ``realmlab new`` writes one."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,14 +9,15 @@ from typing import Final, Literal
 import msgspec
 
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import KINDS, read_text, shown
 
 from .compilers import GCC, ZIG
 from .worlds import SDK, WORLDS, World
 
-__all__ = ["FILE", "Project", "new_project", "read_project"]
+__all__ = ["FILE", "Language", "Project", "new_project", "read_project"]
 
+Language = Literal["c", "rust"]
 FILE: Final = "realmlab.toml"
-_MOST: Final = 1 << 16
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _TEMPLATES: Final = SDK / "templates"
 _PLACES: Final[dict[World, str]] = {
@@ -33,6 +35,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     world: World
+    lang: Language = "c"
     board: Literal["fvp", "virt"] = "fvp"
 
     @property
@@ -65,19 +68,13 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_project(folder: Path) -> Project:
     """What the ``realmlab.toml`` of a folder says; raises MachineError if it is not there or says something else."""
     path = folder / FILE
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MOST + 1)
-    except FileNotFoundError:
-        raise MachineError(f"{folder} is no project, without {FILE}: `realmlab new realm DIR` makes one") from None
-    except OSError as error:
-        raise MachineError(f"{path} must be readable: {error.strerror}") from None
-    if len(text) > _MOST:
-        raise MachineError(f"{path} must have at most {_MOST >> 10} KiB: it names a payload and its world")
+    if not os.path.lexists(path):
+        raise MachineError(f"{shown(folder)} is no project, without {FILE}: `realmlab new realm DIR` makes one")
+    text = read_text(path, KINDS["project"])
     try:
         found = msgspec.toml.decode(text, type=Project)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise MachineError(f"{path}: {error}") from None
+        raise MachineError(f"project file {shown(path)} says what it must not: {error}") from None
     _check_name(found.name)
     return found
 
@@ -87,13 +84,20 @@ def _check_name(name: str) -> None:
         raise MachineError(f"a payload's name must be letters, digits, '_', '.' and '-', not {name!r}: give --name")
 
 
-def new_project(world: World, folder: Path, name: str | None = None) -> Project:
+def new_project(world: World, folder: Path, name: str | None = None, lang: Language = "c") -> Project:
     """Write a new project into ``folder``, which must be empty or not there yet.
 
     Start code, vectors and linker script are copies, to be changed at will; the rest of the runtime stays in the SDK.
     """
-    project = Project(folder.resolve().name if name is None else name, world)
+    try:
+        project = Project(folder.resolve().name if name is None else name, world, lang)
+    except (OSError, RuntimeError) as error:  # a loop of links, a current folder that is gone
+        raise MachineError(f"{shown(folder)} cannot be a folder ({error}): name another") from None
     _check_name(project.name)
+    if lang == "rust" and world != "realm":
+        raise MachineError(f"a payload in Rust must be for a Realm, not for {world}: give --lang c")
+    if lang == "rust" and "." in project.name:
+        raise MachineError(f"the name of a payload in Rust must have no dot, not {project.name!r}: give --name")
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise MachineError(f"{folder} must be an empty folder or a new one: nothing is overwritten")
@@ -103,18 +107,25 @@ def new_project(world: World, folder: Path, name: str | None = None) -> Project:
             with target.open("x", encoding="utf-8") as file:
                 file.write(text)
     except OSError as error:
-        raise MachineError(f"{folder} cannot be written ({error.strerror}): name another folder") from None
+        raise MachineError(f"{shown(folder)} cannot be written ({error.strerror}): name another folder") from None
     return project
 
 
 def _files(project: Project) -> Iterator[tuple[str, str]]:
     """Name and contents of each file of a new project."""
     words = _words(project)
-    yield "main.c", _fill(_TEMPLATES / project.world / "main.c", words)
-    for file in WORLDS[project.world].own:
-        yield Path(file).name, (SDK / file).read_text(encoding="utf-8")
-    for name in ("Makefile", "CMakeLists.txt", "toolchain.cmake", "README.md", FILE):
-        yield name, _fill(_TEMPLATES / name, words)
+    if project.lang == "rust":
+        folder = _TEMPLATES / "rust"
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            yield path.relative_to(folder).as_posix().replace("dot-", "."), _fill(path, words)
+        yield "src/abi.rs", (SDK / "rust" / "abi.rs").read_text(encoding="utf-8")
+    else:
+        yield "main.c", _fill(_TEMPLATES / project.world / "main.c", words)
+        for file in WORLDS[project.world].own:
+            yield Path(file).name, (SDK / file).read_text(encoding="utf-8")
+        for name in ("Makefile", "CMakeLists.txt", "toolchain.cmake", "README.md"):
+            yield name, _fill(_TEMPLATES / name, words)
+    yield FILE, _fill(_TEMPLATES / FILE, words) + ('lang = "rust"\n' if project.lang == "rust" else "")
     yield ".gitignore", _fill(_TEMPLATES / "gitignore", words)
 
 
