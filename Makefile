@@ -11,8 +11,8 @@ WORKERS ?= auto
 PYTEST_ARGS ?= -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers tests random differential hostile builds terminals mutants payloads bench docs picture \
-	locks clean
+.PHONY: help demo test lint types layers tests random machines differential hostile builds terminals mutants payloads \
+	bench docs picture locks clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -37,6 +37,9 @@ tests: $(DEV) ## pytest on every core; WORKERS and PYTEST_ARGS choose
 
 random: $(DEV) ## all 1,000 random programs at Non-secure EL2, 4 minutes on two cores; make test runs 24 of them
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests/guests/test_guests_ns_random.py --ns-seeds 1000
+
+machines: $(DEV) ## 1,000 machines in one process: memory, files and threads stay as they are; half a minute
+	$(BIN)/python -m pytest -q tests/tools/test_tools_many_machines.py -k test_flat --machines 1000
 
 differential: $(DEV) ## 100,000 random RMI calls, each compared with the model of RMM 1.0; make test makes 9,000
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests/properties/test_properties_rmm.py -k test_many --rmm-calls 100000

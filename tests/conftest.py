@@ -20,3 +20,4 @@ def pytest_addoption(parser: Any) -> None:
     parser.addoption("--all-terminals", action="store_true", help="every terminal and locale, not two of them")
     parser.addoption("--ns-seeds", type=int, default=24, help="random programs at Non-secure EL2 (default: 24)")
     parser.addoption("--all-builds", action="store_true", help="payload projects in every way that they can be built")
+    parser.addoption("--machines", type=int, default=60, help="machines in one process (default: 60)")

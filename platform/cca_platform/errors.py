@@ -6,6 +6,7 @@ from cca_platform.printable import printable
 __all__ = [
     "BusError",
     "CacheWarning",
+    "Closed",
     "GranuleProtectionFault",
     "InstructionLimit",
     "InternalError",
@@ -27,6 +28,13 @@ class _OneLine(Exception):
 
 class MachineError(_OneLine):
     """The user asked for something impossible; the message says how to fix it."""
+
+
+class Closed(MachineError):
+    """The machine is closed, and cannot do ``what`` any more."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"a machine must be open for {what}, not closed: make another")
 
 
 class LimitReached(MachineError):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec
 
-from cca_platform.errors import MachineError
+from cca_platform.errors import Closed, MachineError
 
 __all__ = ["Calls"]
 
@@ -24,6 +24,11 @@ class Calls:
         self._between = False  # in a hook: between two instructions
         self._kept: BaseException | None = None
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """True if the machine is closed."""
+        return self._closed
 
     @property
     def failed(self) -> bool:
@@ -67,7 +72,7 @@ class Calls:
     def must_be_open(self, what: str) -> None:
         """Raise MachineError if the machine is closed, and cannot do ``what`` any more."""
         if self._closed:
-            raise MachineError(f"a machine must be open for {what}, not closed: make another")
+            raise Closed(what)
 
     def close(self) -> bool:
         """Take no more calls; returns False if that was so before. Raises MachineError in a callback."""

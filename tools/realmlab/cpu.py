@@ -1,12 +1,14 @@
 """A stopped PE as a user sees it: registers by name, virtual memory, where it is."""
 
 import difflib
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.sysregs import REGISTERS, Pstate
 from cca_arch.types import GRANULE_SIZE, Access, SecurityState
 from cca_platform.engine import registers as engine_registers
-from cca_platform.errors import MachineError
+from cca_platform.errors import Closed, MachineError
 from cca_platform.isa import frame
 from cca_platform.isa.pstate import stack
 from cca_platform.mmu.translate import translate
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from .symbols import Symbols
 
-__all__ = ["Cpu", "Registers", "pages"]
+__all__ = ["Cpu", "Registers", "pages", "shows_closed"]
 
 _U64: Final = (1 << 64) - 1
 _GENERAL: Final = {f"x{number}": w.P_X + number for number in range(31)}
@@ -42,6 +44,19 @@ _VIEW: Final = [w.P_EL, w.P_PAN, w.P_SECURITY]  # the state that a translation d
 _COLUMNS: Final = 4
 
 
+def shows_closed(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A repr that tells of a closed machine and raises nothing: debuggers and reports of tests ask for it."""
+
+    @wraps(show)
+    def shown(self: Any) -> str:
+        try:
+            return show(self)
+        except Closed:
+            return f"<{type(self).__name__} of a closed machine>"
+
+    return shown
+
+
 class Registers:
     """The registers of a PE by their architectural names, readable and writable.
 
@@ -59,8 +74,14 @@ class Registers:
     def __init__(self, pe: "Pe") -> None:
         object.__setattr__(self, "_pe", pe)
 
+    def _open(self) -> "Pe":
+        """The PE of a machine that is not closed."""
+        if self._pe.machine.memory.closed:
+            raise Closed("its registers")
+        return self._pe
+
     def __getattr__(self, name: str) -> int:
-        pe, name = self._pe, _ALIASES.get(name, name)
+        pe, name = self._open(), _ALIASES.get(name, name)
         word = _WORDS.get(name, _CONTROLS.get(name))
         if word is not None:
             return int(pe.words[word])
@@ -79,7 +100,7 @@ class Registers:
         raise AttributeError(_unknown(name))
 
     def __setattr__(self, name: str, value: int) -> None:
-        pe, name = self._pe, _ALIASES.get(name, name)
+        pe, name = self._open(), _ALIASES.get(name, name)
         if name in _CONTROLS:
             raise AttributeError(f"{name} must be written by software at EL2: it can be read here, not written")
         if name in pmu.BY_NAME:
@@ -114,6 +135,7 @@ class Registers:
     def __dir__(self) -> list[str]:
         return sorted({*_names(), *(f"w{number}" for number in range(31))})
 
+    @shows_closed
     def __repr__(self) -> str:
         cells = [f"{name:>6} {getattr(self, name):#018x}" for name in (*_GENERAL, *_SPECIAL)]
         rows = (cells[at : at + _COLUMNS] for at in range(0, len(cells), _COLUMNS))
@@ -201,7 +223,9 @@ class Cpu:
     def _memory(self) -> Any:
         return self.pe.machine.memory.backdoor
 
+    @shows_closed
     def __repr__(self) -> str:
+        self.regs._open()
         if not self.on:
             return f"<Cpu {self.index}: off>"
         world = self.world.name.lower().replace("_", "-")

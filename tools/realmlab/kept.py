@@ -36,6 +36,10 @@ class KeptFiles:
             if file is not None:
                 self._contents[file] = (Bank(base, size), _read(file, size))
 
+    def __bool__(self) -> bool:
+        """True if there are files."""
+        return bool(self._contents)
+
     def load(self, memory: "Memory") -> None:
         """Put the contents of the files into memory; from now on it is what they are to have."""
         self._loaded = True

@@ -46,10 +46,14 @@ class Machine(Session):
         super().__init__(board, given)
         self._realms: list[Realm] = []
         self._current: Realm | None = None
-        self.host = System(self.platform)
-        rmm = Rmm(self.platform)
-        self.firmware = boot(self.platform, rmm=rmm, ns_program=self.host)
-        self.inspector = rmm.inspector
+        try:
+            self.host = System(self.platform)
+            rmm = Rmm(self.platform)
+            self.firmware = boot(self.platform, rmm=rmm, ns_program=self.host)
+            self.inspector = rmm.inspector
+        except BaseException:
+            self.close()
+            raise
 
     @takes(RealmOptions)
     def realm(self, payload: str | os.PathLike[str], **options: Unpack[RealmOptions]) -> Realm:

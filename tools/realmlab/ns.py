@@ -114,6 +114,7 @@ class NsMachine(Session):
 
     def write_nonvolatile(self) -> None:
         """Write nonvolatile memory that has changed to its files; raises MachineError if that fails."""
+        self._calls.must_be_open("write_nonvolatile()")
         self._kept.write(self.platform.memory)
 
     def _start(self, resets: Sequence[str] = ()) -> None:
@@ -303,6 +304,7 @@ class NsMachine(Session):
 
     def send(self, data: bytes | str, *, uart: str | None = None) -> None:
         """Send input to a UART (default: the first); the software receives it when it runs."""
+        self._calls.must_be_open("send()")
         name = uart or next(iter(self.uarts))
         if name not in self.uarts:
             raise MachineError(f"`uart` must be one of {', '.join(self.uarts)}, not {brief(name)}")
@@ -320,8 +322,11 @@ class NsMachine(Session):
     def _files(self) -> Iterable[tuple[bytes, int]]:
         return ((image.data, load_bias(image)) for image in self._images)
 
+    def _loses(self) -> str:
+        return " with what its nonvolatile memory has for files" if self._kept else ""
+
     def _leave(self) -> None:
-        self.write_nonvolatile()
+        self._kept.write(self.platform.memory)
 
     def _unfinished(self) -> dict[str, str]:
         """The unfinished line of each UART that has one, usually a prompt."""

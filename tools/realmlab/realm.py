@@ -133,8 +133,8 @@ class Realm:
 
     @property
     def alive(self) -> bool:
-        """True if it is built, and neither destroyed nor undone by restoring a snapshot."""
-        return self._vmm.phase is Phase.BUILT
+        """True if it is built, on an open machine, and neither destroyed nor undone by restoring a snapshot."""
+        return self._vmm.phase is Phase.BUILT and not self.machine._calls.closed
 
     @property
     def ended(self) -> bool:
@@ -279,6 +279,7 @@ class Realm:
 
     def send(self, data: bytes | str) -> None:
         """Send input to the Realm's UART; the Realm receives it when it runs."""
+        self._must_exist("send()")
         self._vmm.console.receive(data.encode(errors="surrogateescape") if isinstance(data, str) else data)
 
     def sendline(self, text: str = "", *, end: str = "\r") -> None:
@@ -308,6 +309,7 @@ class Realm:
 
         ``where`` is a virtual address or a symbol of the payload. See ``Machine.hook``.
         """
+        self._must_exist("hook()")
         return self.machine._add_hook(where, callback, self)
 
     def break_on(self, where: int | str) -> Hook | Listener:
@@ -315,6 +317,7 @@ class Realm:
 
         An event name, such as ``rec.exit``, pauses runs after such events.
         """
+        self._must_exist("break_on()")
         if is_event(where):
             return self.machine.break_on(where)
         return self.machine._add_hook(where, None, self)
@@ -365,7 +368,8 @@ class Realm:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._destroy()
+        if not self.machine._calls.closed:  # with the machine, the Realm is gone
+            self._destroy()
 
     def __repr__(self) -> str:
         name = printable(str(self._vmm.options.payload).rpartition("/")[2])

@@ -1,7 +1,10 @@
 """The common base of the API's machines: a board with a trace, used in a ``with`` block."""
 
 import os
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -93,7 +96,11 @@ class Session:
             self.trace = trace
         else:
             self.trace = Trace() if trace is None else Trace(JsonLines(trace))
-        self.platform = Platform(loaded, trace=self.trace, clock=given["clock"], cpu=given["cpu"], kinds=kinds)
+        try:
+            self.platform = Platform(loaded, trace=self.trace, clock=given["clock"], cpu=given["cpu"], kinds=kinds)
+        except BaseException:
+            self._close_trace()
+            raise
         self._calls = Calls(lambda: self._pause(Reason.STOPPED))
         self._hooks = Hooks(self.platform, Symbols(self._files), self._pause, self._calls.hook)
         self.trace.keep = self._calls.keep
@@ -143,6 +150,7 @@ class Session:
         The callback may read, and call ``stop``; what it raises pauses the run, which then raises it. Raises
         MachineError for an unknown event.
         """
+        self._calls.must_be_open("on()")
         name = optional(instance(str, "the name of an event"))("event", event)
         return self._hooks.listen(name, function("callback", callback))
 
@@ -153,10 +161,12 @@ class Session:
         callback may read and change registers and memory, take a snapshot, and call ``stop``. Other code does not run
         slower.
         """
+        self._calls.must_be_open("hook()")
         return self._hooks.add(where, function("callback", callback), world)
 
     def break_on(self, where: int | str, *, world: SecurityState | None = None) -> Hook | Listener:
         """Pause runs before the instruction at ``where`` or after events of that name; the next run continues."""
+        self._calls.must_be_open("break_on()")
         if is_event(where):
             return self._hooks.break_on_event(str(where))
         return self._hooks.add(where, None, world)
@@ -217,13 +227,32 @@ class Session:
             self._leave()
         finally:
             self.platform.close()
-            if self._owns_trace:
-                self.trace.close()
+            self._close_trace()
+
+    def _close_trace(self) -> None:
+        if self._owns_trace:
+            self.trace.close()
+
+    def __del__(self) -> None:
+        calls = getattr(self, "_calls", None)  # not of a machine that could not be made
+        if calls is None or calls.closed or sys.is_finalizing():
+            return
+        lost = f"a machine must be closed, not lost{self._loses()}: use a `with` block, or close()"
+        warnings.warn(lost, ResourceWarning, stacklevel=2, source=self)
+        calls.close()
+        with suppress(BufferError):  # what holds views of the memory goes with the machine
+            self.platform.close()
+        self._close_trace()
+
+    def _loses(self) -> str:
+        """What is lost with a machine that is not closed."""
+        return ""
 
     def _leave(self) -> None:
         """Keep what outlasts the machine."""
 
     def __enter__(self) -> Self:
+        self._calls.must_be_open("a `with` block")
         return self
 
     def __exit__(

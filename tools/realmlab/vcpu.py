@@ -7,7 +7,7 @@ from cca_host.kvm import Vcpu as HostVcpu
 from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RmmInspector
 
-from .cpu import Cpu, Registers
+from .cpu import Cpu, Registers, shows_closed
 from .symbols import Symbols
 from .views import RecRegisters, RecView
 
@@ -82,6 +82,7 @@ class Vcpu:
         """REC exits by reason."""
         return {reason.name: self._vcpu.exits[reason] for reason in RecExitReason if self._vcpu.exits[reason]}
 
+    @shows_closed
     def __repr__(self) -> str:
         if not self.on:
             return f"<Vcpu {self.index}: off>"

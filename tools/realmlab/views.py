@@ -14,7 +14,7 @@ from cca_platform.machine.inspection import RealmFacts, RecFacts, RmmInspector
 from cca_platform.machine.machine import Machine as Platform
 from cca_platform.printable import brief
 
-from .cpu import Cpu
+from .cpu import Cpu, shows_closed
 
 __all__ = ["GranuleView", "RecRegisters", "RecView", "RttEntry", "RttView"]
 
@@ -53,6 +53,7 @@ class GranuleView:
         """Its 4,096 bytes, regardless of access rights."""
         return self._memory.backdoor.read(self.pa, GRANULE_SIZE)
 
+    @shows_closed
     def __repr__(self) -> str:
         gpi = "no GPT entry" if self.gpi is None else f"GPT {self.gpi.name}"
         state = "" if self.state is None else f", RMM {self.state}"
@@ -190,6 +191,7 @@ class RttView:
         if first is not None:
             yield first, size
 
+    @shows_closed
     def __repr__(self) -> str:
         lines = [f"<stage 2 at {self.base:#x}, level {self.level}, {self.ipa_width} bits>"]
         for shown, (entry, size) in enumerate(self.runs()):
@@ -246,6 +248,7 @@ class RecRegisters:
     def __dir__(self) -> list[str]:
         return sorted(self._names)
 
+    @shows_closed
     def __repr__(self) -> str:
         general = [name for name in self._names if name in ("pc", "pstate") or name[0] == "x"]
         cells = [f"{name:>6} {getattr(self, name):#018x}" for name in general]
@@ -283,6 +286,7 @@ class RecView:
         """Its registers in memory; while it runs, those of its last exit."""
         return RecRegisters(self._platform, self.facts)
 
+    @shows_closed
     def __repr__(self) -> str:
         facts = self.facts
         waits = f", answers {' '.join(facts.pending)} next" if facts.pending else ""

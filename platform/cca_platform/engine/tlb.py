@@ -72,6 +72,11 @@ class Tlb:
         """Reset to the power-on state, with empty caches."""
         self.stale, self._stale_code, self.vmid = True, False, -1
 
+    def release(self) -> None:
+        """Give the page map back; the PE runs no code afterwards."""
+        self._pages = np.zeros(0, np.uint8)
+        self._pe.block[w.P_TLB_PAGES] = 0
+
     def flush(self) -> None:
         """Invalidate every translation."""
         self.stale = True

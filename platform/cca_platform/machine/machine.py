@@ -10,7 +10,7 @@ from cca_arch.types import Pas, SecurityState
 from cca_platform.board import Bank, Board, nonvolatile_bank
 from cca_platform.clock import Clock
 from cca_platform.devices.kinds import Kinds
-from cca_platform.errors import MachineError
+from cca_platform.errors import Closed, MachineError
 from cca_platform.gic import Gic
 from cca_platform.halt import Halt
 from cca_platform.machine import saved
@@ -131,6 +131,7 @@ class Machine:
         ``overwrite`` is for one reset: it keeps none of DRAM. No software is left, so ``boot`` must be called again.
         Earlier snapshots can still be restored.
         """
+        self._must_be_open("reset()")
         if self.trace.on:
             self.trace.emit(SystemReset(reason=reason))
         for pe in self.pes:
@@ -183,6 +184,7 @@ class Machine:
         Raises InstructionLimit after ``max_insns`` instructions in all; a wait of every PE counts as one. The next run
         continues with the PE whose turn it was.
         """
+        self._must_be_open("run()")
         with self.inputs.running():
             return self.scheduler.run(max_insns)
 
@@ -200,14 +202,17 @@ class Machine:
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
         """Save the whole machine; the cost depends on what has changed since the last snapshot or restore."""
+        self._must_be_open("snapshot()")
         return self._snapshots.take()
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore a snapshot; all others remain. Raises ValueError for a snapshot of another machine."""
+        self._must_be_open("restore()")
         self._snapshots.restore(snapshot)
 
     def checkpoint(self) -> Checkpoint:
         """The whole machine as plain data, for ``adopt`` of another machine with the same board and software."""
+        self._must_be_open("checkpoint()")
         return self._snapshots.checkpoint()
 
     def adopt(self, checkpoint: Checkpoint, resume: Callable[[str, Any], Part] | None = None) -> None:
@@ -216,20 +221,29 @@ class Machine:
         The Python levels must be installed, as on a machine that has booted the same way. ``resume(name, state)``
         creates a part that this machine lacks; without it, every part must exist.
         """
+        self._must_be_open("adopt()")
         self._snapshots.adopt(checkpoint, resume)
 
     def save(self) -> MachineState:
         """Everything but DRAM, as plain data."""
+        self._must_be_open("save()")
         return saved.save(self)
 
     def load(self, state: MachineState) -> None:
         """Restore what ``save`` returned."""
+        self._must_be_open("load()")
         saved.restore(self, state)
 
+    def _must_be_open(self, what: str) -> None:
+        """Raise Closed, a MachineError, if the machine is closed and cannot do ``what`` any more."""
+        if self.memory.closed:
+            raise Closed(what)
+
     def close(self) -> None:
-        """Release engines and memory; the machine must not be used afterwards."""
+        """Release engines and memory; the machine cannot be used afterwards."""
         self.stop("closed")
         self.inputs.close()
         for pe in self.pes:
             pe.close()
+            pe.tlb.release()
         self.memory.close()

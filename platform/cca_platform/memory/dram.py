@@ -59,6 +59,11 @@ class Dram:
             first += bank.size // PAGE
 
     @property
+    def closed(self) -> bool:
+        """True once it has been given back."""
+        return not self._banks
+
+    @property
     def block_address(self) -> int:
         """The host address of the machine block."""
         return int(self.block.ctypes.data)
@@ -98,9 +103,10 @@ class Dram:
             self.block[w.M_CODE_WRITTEN] = 1
 
     def unmap(self) -> None:
-        """Give the address space back at once; from now on no address is DRAM."""
-        self.block[w.M_BANKS] = 0
+        """Give the address space and the page maps back at once; from now on no address is DRAM."""
+        self.block[w.M_BANKS] = self.block[w.M_DIRTY] = self.block[w.M_EXECUTED] = 0
         self._banks.clear()
+        self.dirty = self.executed = np.zeros(0, np.uint8)
         self.dram.close()
         if self.shadow is not None:
             self.shadow.close()

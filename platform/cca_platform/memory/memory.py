@@ -14,7 +14,7 @@ import numpy as np
 from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
 from cca_arch.types import Access, Gpi, Pas, SecurityState
 from cca_platform.board import Bank, Board
-from cca_platform.errors import GranuleProtectionFault, MachineError
+from cca_platform.errors import Closed, GranuleProtectionFault, MachineError
 from cca_platform.memory.dram import PAGE, Dram
 from cca_platform.memory.ports import Port
 from cca_platform.memory.probe import ciphertext
@@ -105,11 +105,13 @@ class Memory(Dram):
             raise ValueError(f"{state.name} state cannot make accesses in the {space.name} PAS")
         found = self._ports.get((state, space))
         if found is None:
+            self._must_be_open("a port")
             found = self._ports[state, space] = Port(self, state, space, self.check)
         return found
 
     def client(self, check: Callable[[int, Pas, Access], None]) -> Port:
         """The Non-secure port of a requester with its own granule protection ``check``: an SMMU."""
+        self._must_be_open("a port")
         port = self._ports[check] = Port(self, SecurityState.NON_SECURE, Pas.NON_SECURE, check)
         return port
 
@@ -124,6 +126,7 @@ class Memory(Dram):
 
         ``ANY`` while the check is disabled, ``NON_SECURE`` beyond the protected space.
         """
+        self._must_be_open("an access to its memory")
         codes = [granule_protection_check(self._machine, pa - (pa >> 63 << 64), int(pas)) for pas in Pas]
         if any(code >= GPC_WALK_FAULT for code in codes):
             return None
@@ -190,6 +193,10 @@ class Memory(Dram):
         """Restore what :meth:`save` returned."""
         self.gptbr, self.gpccr = state.gptbr, state.gpccr
         self.boots, self.key_seed = state.boots, state.key_seed
+
+    def _must_be_open(self, what: str) -> None:
+        if self.closed:
+            raise Closed(what)
 
     def close(self) -> None:
         """Release the memory, which must not be used afterwards."""

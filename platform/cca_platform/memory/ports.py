@@ -6,7 +6,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from cca_arch.types import Access, Pas, SecurityState
-from cca_platform.errors import BusError
+from cca_platform.errors import BusError, Closed
 from cca_platform.memory.dram import PAGE, Dram
 
 __all__ = ["Port"]
@@ -58,6 +58,8 @@ class Port:
         """Check granule protection and return the offset of ``pa`` in DRAM."""
         offset = self.tlb.get(pa >> 12)
         if offset is None:
+            if self.memory.closed:
+                raise Closed("an access to its memory")
             if self._check is not None:
                 self._check(pa, self.pas, access)
             offset = self.memory.offset(pa & ~0xFFF)

@@ -14,6 +14,7 @@ from cca_arch.sysregs import REGISTERS
 from cca_arch.types import Instructions, SecurityState
 from cca_platform.engine import timers
 from cca_platform.engine.tlb import Tlb
+from cca_platform.errors import Closed
 from cca_platform.models import COMMON
 from cca_platform.native import block as w
 from cca_platform.pe import controls, delivery, levels, running, saved
@@ -156,6 +157,8 @@ class Pe:
     def engine(self) -> "Engine":
         """The processor, created on first use."""
         if self._engine is None:
+            if self.machine.memory.closed:
+                raise Closed("its registers")
             from cca_platform.engine.engine import Engine
 
             self._engine = Engine(self.machine.memory, self.block, self.interrupt, self.machine.model)
@@ -235,5 +238,6 @@ class Pe:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+            self.block[w.P_UC] = 0
             self.machine.memory.block[w.M_PES_USED] -= 1
             self.machine.memory.requesters.remove(self.tlb)
