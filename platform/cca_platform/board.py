@@ -1,41 +1,32 @@
 """Boards: where memory, devices and PEs are. A board is data: one TOML file."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict
 
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE
-from cca_arch.smccc import Owner
 from cca_arch.sysregs import MPIDR_AFFINITY
 from cca_arch.types import GRANULE_SIZE, Pas
+from cca_platform.boardfile import BoardFile, DeviceTable, UidTable, WindowKeys
 from cca_platform.errors import MachineError
-from cca_platform.userfiles import KINDS, read_text
+from cca_platform.schema import SchemaError, fit, parse_toml, within
+from cca_platform.userfiles import KINDS, read_text, shown
 
 __all__ = ["WINDOW", "Bank", "Board", "DeviceRow", "GicFrames", "Region", "names", "nonvolatile_bank"]
 
 _FOLDER = Path(__file__).parent / "boards"
 WINDOW: Final = "window"
 """The kind of a frame without a model: no device claims it."""
-_MOST_PER_TICK: Final = 1_000_000
 _UUID: Final = "00112233-4455-6677-8899-aabbccddeeff"
-_UID_OWNERS: Final = tuple(
-    owner.name.lower()
-    for owner in (Owner.ARCH, Owner.SIP, Owner.STANDARD_SECURE, Owner.VENDOR_EL3, Owner.TRUSTED_OS)
-)
-_UNMAPPED: Final = ("abort", "raz")
 _DEVICE_KEYS: Final = {"name", "kind", "base", "size", "irq", "pas"}
-_ROWS: Final = ("dram", "region", "device", "nonvolatile")
-_TABLES: Final = ("gic", "pe", "boot", "psci", "smccc")
-_TEXTS: Final = ("name", "kind", "unmapped", "rmm_console")
-_NUMBERS: Final = (
-    "base", "size", "irq", "distributor", "redistributors", "spis", "counter_hz", "pa_bits", "pps_bits", "ns_entry",
-)  # fmt: skip
+_SPACES: Final = tuple(pas.name.lower() for pas in Pas)
+_MOST_DRAM: Final = 1 << 38
 
 
 class Bank(Struct, frozen=True):
@@ -132,36 +123,14 @@ class Board:
             raise MachineError(f"board must be one of {', '.join(names())} or a .toml file, not {str(name)!r}")
         text = read_text(path, KINDS["board"])
         try:
-            return cls.parse(_with_base(tomllib.loads(text)), path.stem)
-        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-            raise MachineError(f"board file {path} is not a board: {error}; see boards/fvp.toml for the form") from None
+            return _parsed(*_with_base(parse_toml(text)), path.stem)
+        except ValueError as error:
+            raise MachineError(f"board file {shown(path)}: {error}") from None
 
     @classmethod
     def parse(cls, data: dict[str, Any], name: str) -> "Board":
-        """Build a board from parsed TOML; raises ValueError if banks or regions are inconsistent."""
-        _check_types(data)
-        board = cls(
-            name=data.get("name", name),
-            banks=tuple(Bank(item["base"], item["size"]) for item in data["dram"]),
-            regions=tuple(
-                Region(item["name"], item["base"], item["size"], Pas[item["pas"].upper()]) for item in data["region"]
-            ),
-            devices=tuple(_device(item) for item in data.get("device", ())),
-            gic=GicFrames(data["gic"]["distributor"], data["gic"]["redistributors"], data["gic"]["spis"]),
-            nonvolatile=tuple(Bank(item["base"], item["size"]) for item in data.get("nonvolatile", ())),
-            unmapped=data.get("unmapped", _UNMAPPED[0]),
-            pes=tuple(data["pe"]["mpidrs"]),
-            counter_hz=data["pe"]["counter_hz"],
-            instructions_per_tick=data["pe"].get("instructions_per_tick", 1),
-            pa_bits=data["pe"]["pa_bits"],
-            pps_bits=data["pe"]["pps_bits"],
-            ns_entry=data["boot"]["ns_entry"],
-            rmm_console=data["boot"].get("rmm_console", ""),
-            extended_state_id=data.get("psci", {}).get("extended_state_id", False),
-            uids=_uids(data.get("smccc", {}).get("uid", {})),
-        )
-        board._check()
-        return board
+        """Build a board from parsed TOML; raises ValueError, with the path of a field, if it cannot be."""
+        return _parsed(data, {}, name)
 
     def with_device(self, row: DeviceRow) -> "Board":
         """This board with one more device; raises MachineError if its row does not fit."""
@@ -173,8 +142,6 @@ class Board:
         return board
 
     def _check(self) -> None:
-        if not 1 <= len(self.banks) <= 4:
-            raise ValueError(f"a board must have 1 to 4 DRAM banks, not {len(self.banks)}")
         ordered = sorted(self.banks, key=lambda bank: bank.base)
         for bank in ordered:
             if bank.base % GRANULE_SIZE or bank.size % GRANULE_SIZE or not bank.size:
@@ -182,29 +149,28 @@ class Board:
         for low, high in pairwise(ordered):
             if low.top > high.base:
                 raise ValueError(f"DRAM banks at {low.base:#x} and {high.base:#x} must not overlap")
+        if sum(bank.size for bank in ordered) > _MOST_DRAM:
+            raise ValueError(f"DRAM must have at most {_MOST_DRAM >> 30} GiB in all")
         for region in self.regions:
+            if region.base % GRANULE_SIZE or region.size % GRANULE_SIZE or not region.size:
+                raise ValueError(f"region {region.name} must be whole 4 KiB granules, not {region.size:#x} bytes")
             if not any(bank.base <= region.base and region.top <= bank.top for bank in self.banks):
                 raise ValueError(f"region {region.name} must lie inside one DRAM bank, not at {region.base:#x}")
+        for lower, higher in pairwise(sorted(self.regions, key=lambda region: region.base)):
+            if lower.top > higher.base:
+                raise ValueError(f"regions {lower.name} and {higher.name} must not overlap at {higher.base:#x}")
+        _check_names("region", [region.name for region in self.regions])
+        _check_names("device", [device.name for device in self.devices if device.kind != WINDOW])
         for kept in self.nonvolatile:
             nonvolatile_bank(self, kept.base, kept.size)
         affinities = {mpidr & MPIDR_AFFINITY for mpidr in self.pes}
         if not self.pes or len(affinities) < len(self.pes):
             given = ", ".join(map(hex, self.pes)) or "none"
             raise ValueError(f"mpidrs must name each PE by an affinity of its own, not {given}")
-        if self.counter_hz < 1:
-            raise ValueError(f"counter_hz must be at least 1, not {self.counter_hz}")
-        per_tick: object = self.instructions_per_tick
-        if not isinstance(per_tick, int) or not 1 <= per_tick <= _MOST_PER_TICK:
-            raise ValueError(f"instructions_per_tick must be a number from 1 to {_MOST_PER_TICK}, not {per_tick!r}")
-        if self.unmapped not in _UNMAPPED:
-            raise ValueError(f"unmapped must be one of {', '.join(_UNMAPPED)}, not {self.unmapped!r}")
-        if self.gic.spis % 32 or not 0 < self.gic.spis <= 960:
-            raise ValueError(f"spis of the GIC must be a multiple of 32 up to 960, not {self.gic.spis}")
-        extended: object = self.extended_state_id
-        if not isinstance(extended, bool):
-            raise ValueError(f"extended_state_id of psci must be true or false, not {extended!r}")
+        if self.gic.spis % 32:
+            raise ValueError(f"gic.spis must be a multiple of 32, not {self.gic.spis}")
         if self.rmm_console not in ("", *(device.name for device in self.devices)):
-            raise ValueError(f"rmm_console must be the name of a device of the board, not {self.rmm_console!r}")
+            raise ValueError(f"boot.rmm_console must be the name of a device, not {self.rmm_console!r:.60}")
         self._check_frames()
 
     def _check_frames(self) -> None:
@@ -219,6 +185,9 @@ class Board:
                 raise ValueError(f"device {device.name} must be whole 4 KiB pages, not {device.size:#x} bytes")
             if device.irq and not 32 <= device.irq < 32 + self.gic.spis:
                 raise ValueError(f"irq of device {device.name} must be an SPI of the GIC, not {device.irq}")
+        for frame in (*self.devices, *gic, *dram):
+            if frame.top > 1 << self.pa_bits:
+                raise ValueError(f"{frame.name} must end inside {self.pa_bits} bits of address, not at {frame.top:#x}")
         for pas in Pas:
             frames = (frame for frame in (*self.devices, *gic, *dram) if pas in frame.pases)
             for low, high in pairwise(sorted(frames, key=lambda frame: frame.base)):
@@ -256,71 +225,90 @@ class Board:
         return parts
 
 
-def _with_base(data: dict[str, Any]) -> dict[str, Any]:
-    """Merge the TOML of a board into that of the board that it is ``like``.
+def _parsed(data: dict[str, Any], before: Mapping[str, int], name: str) -> Board:
+    """The board of parsed TOML, whose rows come after ``before`` others of the board that it is like."""
+    file = fit(data, BoardFile, "the board", before)
+    board = Board(
+        name=file.name or name,
+        banks=tuple(Bank(one.base, one.size) for one in file.dram),
+        regions=tuple(Region(one.name, one.base, one.size, Pas[one.pas.upper()]) for one in file.region),
+        devices=tuple(map(_device, file.device, data.get("device", ()))),
+        gic=GicFrames(file.gic.distributor, file.gic.redistributors, file.gic.spis),
+        nonvolatile=tuple(Bank(one.base, one.size) for one in file.nonvolatile),
+        unmapped=file.unmapped,
+        pes=tuple(file.pe.mpidrs),
+        counter_hz=file.pe.counter_hz,
+        instructions_per_tick=file.pe.instructions_per_tick,
+        pa_bits=file.pe.pa_bits,
+        pps_bits=file.pe.pps_bits,
+        ns_entry=file.boot.ns_entry,
+        rmm_console=file.boot.rmm_console,
+        extended_state_id=file.psci.extended_state_id,
+        uids=_uids(file.smccc.uid),
+    )
+    board._check()
+    return board
+
+
+def _with_base(data: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, int]]:
+    """(the TOML of a board merged into that of the board that it is ``like``, rows of the latter by key).
 
     Rows are added; keys of a table replace its keys one by one.
     """
-    name = data.pop("like", None)
+    name = data.get("like")
     if name is None:
-        return data
+        return data, {}
     if name not in names():
-        raise ValueError(f"like must be one of {', '.join(names())}, not {name!r}")
+        raise SchemaError(f"like: must be one of {', '.join(names())}, not {name!r:.60}")
     base = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    added = {key: [*base.get(key, ()), *rows] for key, rows in data.items() if isinstance(rows, list)}
-    merged = {key: base.get(key, {}) | table for key, table in data.items() if isinstance(table, dict)}
-    return {**base, **data, **added, **merged}
+    rows = {key: len(value) for key, value in base.items() if isinstance(value, list)}
+    added = {key: [*base.get(key, ()), *new] for key, new in data.items() if isinstance(new, list) and key in rows}
+    tables = {key: value for key, value in base.items() if isinstance(value, dict)}
+    merged = {key: tables[key] | new for key, new in data.items() if isinstance(new, dict) and key in tables}
+    return {**base, **data, **added, **merged}, rows
 
 
-def _check_types(data: Mapping[str, Any]) -> None:
-    """Check that the keys of a board have values of their types; those of a device's kind are its own matter."""
-    for name in _ROWS:
-        rows = data.get(name, [])
-        if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-            raise ValueError(f"{name} must be rows ([[{name}]]), not {rows!r}")
-    for name in _TABLES:
-        if not isinstance(data.get(name, {}), Mapping):
-            raise ValueError(f"{name} must be a table ([{name}]), not {data[name]!r}")
-    tables = [data.get(name, {}) for name in _TABLES]
-    for table in (data, *tables, *(row for name in _ROWS for row in data.get(name, []))):
-        for key, value in table.items():
-            if key in _TEXTS and not isinstance(value, str):
-                raise ValueError(f"{key} must be text, not {value!r}")
-            if key in _NUMBERS and type(value) is not int:
-                raise ValueError(f"{key} must be a whole number, not {value!r}")
-    mpidrs = data["pe"]["mpidrs"]
-    if not isinstance(mpidrs, list) or not all(type(mpidr) is int for mpidr in mpidrs):
-        raise ValueError(f"mpidrs must be a list of numbers, not {mpidrs!r}")
-
-
-def _device(row: Mapping[str, Any]) -> DeviceRow:
-    """Parse a ``[[device]]`` row; ``pas`` is one name or a list of names, by default every PAS."""
-    spaces = row.get("pas", [pas.name for pas in Pas])
-    spaces = [spaces] if isinstance(spaces, str) else spaces
-    options = {key: value for key, value in row.items() if key not in _DEVICE_KEYS}
-    unmapped = options.get("unmapped", _UNMAPPED[0])
-    if unmapped not in _UNMAPPED:
-        known = ", ".join(_UNMAPPED)
-        raise ValueError(f"unmapped of device {row['name']} must be one of {known}, not {unmapped!r}")
+def _device(table: DeviceTable, given: Mapping[str, Any]) -> DeviceRow:
+    """A device of a file; keys of its kind are its options, which its model looks at."""
+    spaces = [*_SPACES] if table.pas is UNSET else [table.pas] if isinstance(table.pas, str) else table.pas
+    options = {key: value for key, value in given.items() if key not in _DEVICE_KEYS}
+    if table.kind == WINDOW:
+        try:
+            fit(options, WindowKeys, f"device {table.name}")
+        except SchemaError as error:
+            raise SchemaError(within(f"device {table.name}", error)) from None
     pases = tuple(Pas[name.upper()] for name in spaces)
-    return DeviceRow(row["name"], row["kind"], row["base"], row["size"], row.get("irq", 0), pases, options)
+    return DeviceRow(table.name, table.kind, table.base, table.size, table.irq, pases, options)
 
 
-def _uids(given: object) -> dict[str, str]:
-    """Parse ``uid`` of ``smccc``: one UUID for all ranges, or a table of them by owner."""
-    table: Mapping[str, Any] = given if isinstance(given, Mapping) else dict.fromkeys(_UID_OWNERS, given)
+def _uids(given: str | UidTable | UnsetType) -> dict[str, str]:
+    """The UIDs by owner."""
+    if given is UNSET:
+        return {}
+    from uuid import UUID
+
+    table = asdict(given) if isinstance(given, UidTable) else dict.fromkeys(UidTable.__struct_fields__, given)
     uids = {}
     for owner, text in table.items():
-        if owner not in _UID_OWNERS:
-            raise ValueError(f"a uid of smccc must be for one of {', '.join(_UID_OWNERS)}, not {owner!r}")
+        if text is UNSET:
+            continue
         try:
             uid = UUID(text)
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"uid of {owner} must be a UUID such as {_UUID}, not {text!r}") from None
+        except ValueError:
+            raise SchemaError(f"smccc.uid of {owner} must be a UUID such as {_UUID}, not {text!r:.60}") from None
         if uid.bytes[:4] == b"\xff" * 4:
-            raise ValueError(f"uid of {owner} must not begin with ffffffff, which means that there is none")
+            raise SchemaError(f"smccc.uid of {owner} must not begin with ffffffff, which means that there is none")
         uids[owner] = str(uid)
     return uids
+
+
+def _check_names(what: str, names: Sequence[str]) -> None:
+    """Check that nothing is named twice."""
+    found: set[str] = set()
+    for name in names:
+        if name in found:
+            raise ValueError(f"each {what} must have a name of its own, not {name!r} twice")
+        found.add(name)
 
 
 def _range(bank: Bank) -> str:

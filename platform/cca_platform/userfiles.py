@@ -26,7 +26,7 @@ from cca_arch.elf import MAGIC, ElfError
 from cca_arch.stripping import TooLarge, stripped
 from cca_platform.errors import MachineError
 
-__all__ = ["KINDS", "STDIN", "Kind", "lines", "read", "read_program", "read_text", "shown"]
+__all__ = ["KINDS", "STDIN", "Kind", "amount", "lines", "read", "read_program", "read_text", "shown"]
 
 STDIN: Final = "-"
 """The name of stdin, where a kind has it."""
@@ -148,7 +148,7 @@ def lines(path: str | os.PathLike[str], kind: Kind, *, error: type[MachineError]
         while line := file.readline(kind.limit + 1):
             number += 1
             if len(line) > kind.limit:
-                what = f"has more than {_size(kind.limit)} in line {number}"
+                what = f"has more than {amount(kind.limit)} in line {number}"
                 raise error(f"{_subject(path, kind)} {what}: {kind.mend}")
             yield line
 
@@ -280,13 +280,14 @@ def _subject(path: str | os.PathLike[str], kind: Kind) -> str:
 
 def _too_large(kind: Kind, size: int | None, what: str = "") -> str:
     """What is said of a file of ``size`` bytes, if it is known."""
-    has = f"goes on after {_size(kind.limit)}" if size is None else f"has {size:,} bytes{what}"
-    more = "the limit" if size is None else f"more than {_size(kind.limit)}"
+    has = f"goes on after {amount(kind.limit)}" if size is None else f"has {size:,} bytes{what}"
+    more = "the limit" if size is None else f"more than {amount(kind.limit)}"
     return f"{has}, {more} ({kind.why}): {kind.mend}"
 
 
-def _size(size: int) -> str:
+def amount(count: int) -> str:
+    """A number of bytes in words."""
     for unit, name in ((_MIB, "MiB"), (_KIB, "KiB")):
-        if size and size % unit == 0:
-            return f"{size // unit} {name}"
-    return f"{size:,} bytes"
+        if count and count % unit == 0:
+            return f"{count // unit} {name}"
+    return f"{count:,} bytes"

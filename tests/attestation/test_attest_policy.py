@@ -124,8 +124,8 @@ DOCUMENTS = st.recursive(
     max_leaves=8,
 )
 BAD_POLICIES = {
-    "unknown key": ("rims = 1", "unknown field `rims`"),
-    "unknown key of a component": ('[[components]]\ntype = "RMM"\nsigner = "00"', "unknown field `signer`"),
+    "unknown key": ("rims = 1", "rims: no such key; did you mean rim?"),
+    "unknown key of a component": ('[[components]]\ntype = "RMM"\nsigner = "00"', "components[0].signer: no such key"),
     "wrong type": ("rim = 1", "rim"),
     "no hex": ('rim = "xy"', "must be hex digits"),
     "no TOML": ("rim", "policy"),
@@ -134,7 +134,7 @@ BAD_POLICIES = {
     "no rim": ("rim = []", "rim must list at least one value, not none"),
     "no lifecycle": ("lifecycle = []", "lifecycle must list at least one value"),
     "no REM": ("[rems]\n2 = []", "rems.2 must list at least one value"),
-    "no measurement": ('[[components]]\ntype = "RMM"\nmeasurement = []', "measurement of RMM must list at least one"),
+    "no measurement": ('[[components]]\ntype = "RMM"\nmeasurement = []', "components[0].measurement must list"),
     "long rpv": ('rpv = "' + "00" * 65 + '"', "rpv must have at most 64 bytes"),
 }
 

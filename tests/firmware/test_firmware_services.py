@@ -106,10 +106,10 @@ class TestBoard:
     @pytest.mark.parametrize(
         ("value", "message"),
         [
-            ("1", r"uid of arch must be a UUID such as .*, not 1"),
+            ("1", "smccc.uid: must be text or a table, not 1"),
             ('"no"', r"uid of arch must be a UUID such as .*, not 'no'"),
             ('{ sip = "ffffffff-0000-0000-0000-000000000000" }', "uid of sip must not begin with ffffffff"),
-            ('{ oem = "00000000-0000-0000-0000-000000000000" }', "must be for one of arch, sip, .*, not 'oem'"),
+            ('{ oem = "00000000-0000-0000-0000-000000000000" }', "smccc.uid.oem: no such key; the keys are arch"),
         ],
     )
     def test_refused(self, tmp_path: Any, value: str, message: str) -> None:

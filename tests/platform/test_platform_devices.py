@@ -176,7 +176,7 @@ class TestKinds:
     def test_missing_key(self, kind: str, given: dict[str, object], key: str) -> None:
         """A row without a key that its kind needs is refused by the key's name."""
         row = DeviceRow("mine", kind, _BASE, 0x1000, options=given)
-        with pytest.raises(MachineError, match=f"device mine of kind '{kind}' must have the key '{key}' in its row"):
+        with pytest.raises(MachineError, match=f"device mine of kind '{kind}' must have the key '{key}': "):
             Machine(Board.load("fvp").with_device(row))
 
     def test_factory(self, kinds: Kinds) -> None:

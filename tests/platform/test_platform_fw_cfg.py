@@ -102,12 +102,20 @@ class TestItems:
         device.bus.write(BASE + SELECTOR, 4, 0x1900_0000)
         assert [device.bus.read(BASE + at, 2) for at in (SELECTOR, 0x18, DATA)] == [0, 0, 0x4551]
 
-    @pytest.mark.parametrize("files", [{"n" * 56: ""}, {"a": 3}, ["a"], {"\u00e9" * 28: ""}])
-    def test_files(self, files: Any) -> None:
+    @pytest.mark.parametrize(
+        ("files", "message"),
+        [
+            ({"n" * 56: ""}, "files of fw-cfg must have names of up to 55 bytes"),
+            ({"a": 3}, "device fw-cfg of kind 'fw-cfg': files.a: must be text, not 3"),
+            (["a"], "device fw-cfg of kind 'fw-cfg': files: must be a table from names to text, not a list"),
+            ({"\u00e9" * 28: ""}, "files of fw-cfg must have names of up to 55 bytes"),
+        ],
+    )
+    def test_files(self, files: Any, message: str) -> None:
         """Files are texts, and their names fit the directory."""
         board = Board.load("virt")
         rows = [replace(row, options={"files": files}) if row.kind == "fw-cfg" else row for row in board.devices]
-        with pytest.raises(MachineError, match="files of fw-cfg must be texts by names of up to 55 bytes"):
+        with pytest.raises(MachineError, match=message):
             Machine(replace(board, devices=tuple(rows)))
 
 

@@ -176,13 +176,13 @@ class TestOtherTools:
         good = {**PLACE, "event": "rec.exit"}
         assert show(tmp_path, json.dumps(good), json.dumps(good | {name: value})) == 2
         output = capsys.readouterr()
-        assert f"not what line 2 has (its {name})" in output.err
+        assert f"not what line 2 has ({name}: must be " in output.err
         assert len(output.out.splitlines()) == 1
 
     def test_no_event(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A record without a name is none."""
         assert show(tmp_path, '{"level": "info", "time": 7}') == 2
-        assert "not what line 1 has (no event)" in capsys.readouterr().err
+        assert "not what line 1 has (a line must have the key 'event': text)" in capsys.readouterr().err
 
     def test_deep(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A line of too many levels is an error like others."""

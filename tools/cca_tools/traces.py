@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from cca_arch.explain import explain_esr
 from cca_platform.errors import MachineError
+from cca_platform.schema import SchemaError, fit
 from cca_platform.trace.events import SCHEMA, TraceStart, name_of
 from cca_platform.trace.sinks import Console
 from cca_platform.trace.trace import Record
@@ -18,18 +19,19 @@ from realmlab.symbols import Symbols
 __all__ = ["Wanted", "note", "read", "show"]
 
 _HEAD: Final = name_of(TraceStart)
-_NONE: Final = type(None)
 _CODE: Final = ("pc", "elr", "vector")
 """The fields that are addresses of instructions."""
-_PLACE: Final[dict[str, tuple[type, ...]]] = {
-    "event": (str,),
-    "seq": (int, _NONE),
-    "time": (int, _NONE),
-    "pe": (int, _NONE),
-    "world": (str, _NONE),
-    "el": (int, _NONE),
-}
-"""What every record begins with."""
+
+
+class Line(Struct):
+    """What every record begins with; the fields of its event follow."""
+
+    event: str
+    seq: int | None = None
+    time: int | None = None
+    pe: int | None = None
+    world: str | None = None
+    el: int | None = None
 
 
 class Wanted(Struct, frozen=True):
@@ -67,9 +69,10 @@ def read(path: Path) -> Iterator[Record]:
             record = decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_an_event(path, number, str(error)) from None
-        wrong = [name for name, kinds in _PLACE.items() if not isinstance(record.get(name), kinds)]
-        if wrong:
-            raise _not_an_event(path, number, f"no {wrong[0]}" if wrong[0] not in record else f"its {wrong[0]}")
+        try:
+            fit(record, Line, "a line")
+        except SchemaError as error:
+            raise _not_an_event(path, number, str(error)) from None
         _check(path, record)
         yield record
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from cca_arch.types import Pas
 from cca_platform.board import DeviceRow
+from cca_platform.devices.keys import Keys
 from cca_platform.devices.wiring import Registers, Wiring
 from cca_platform.state import AnyState, State
 
@@ -87,6 +88,8 @@ class Device:
     """
 
     registers: ClassVar[RegisterTable] = RegisterTable()
+    keys: ClassVar[type[Keys] | None] = None
+    """The further keys of its row; None: any, which it looks at itself."""
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         self.name = row.name

@@ -1,12 +1,16 @@
 """Realmlab's own DMA engine, for payloads and tests: copies or fills memory through the SMMU with its StreamID."""
 
 from enum import IntEnum
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import WORD, Register, RegisterTable
+from cca_platform.devices.keys import Keys, another, options
 from cca_platform.devices.smmu import DmaAborted, DmaPort
+from cca_platform.devices.smmu.layout import STREAM_BITS
 from cca_platform.devices.wiring import Wiring
 from cca_platform.devices.words import WordDevice
 
@@ -57,12 +61,22 @@ def _ignored(engine: "DmaEngine", value: int) -> None:
     """A register that only the engine writes."""
 
 
+class DmaKeys(Keys, frozen=True):
+    """The DMA engine."""
+
+    smmu: Annotated[str, Meta(description="its SMMU, whose row comes earlier")]
+    stream: Annotated[int, Meta(description="its StreamID", ge=0, le=(1 << STREAM_BITS) - 1)]
+
+
 class DmaEngine(WordDevice):
     """The engine. The options ``smmu`` and ``stream`` of its row are its SMMU and its StreamID."""
 
+    keys = DmaKeys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
-        self.port = DmaPort(wiring.device(row.options["smmu"]), row.options["stream"])
+        keys = options(row, DmaKeys)
+        self.port = DmaPort(another(row, wiring, "smmu", keys.smmu, "smmuv3"), keys.stream)
 
     def drive(self) -> None:
         """Assert the interrupt while STATUS is not zero and the interrupt is enabled."""

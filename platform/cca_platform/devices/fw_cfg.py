@@ -6,6 +6,7 @@ from typing import Any, Final
 from cca_arch.types import PA, SecurityState
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device
+from cca_platform.devices.keys import FwCfgKeys, options
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import BusError, GranuleProtectionFault, MachineError
 from cca_platform.state import State
@@ -39,6 +40,8 @@ class FwCfg(Device):
     Items are constant: writes are ignored, by DMA an error. DMA accesses Non-secure memory, past the SMMU; what granule
     protection refuses is an error.
     """
+
+    keys = FwCfgKeys
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
@@ -130,11 +133,9 @@ class FwCfg(Device):
 
 def _files(row: DeviceRow) -> dict[str, bytes]:
     """The files by name; MachineError if the row has something else."""
-    given = row.options.get("files", {})
-    if not isinstance(given, Mapping) or not all(
-        isinstance(text, str) and len(name.encode()) < _NAME for name, text in given.items()
-    ):
-        raise MachineError(f"files of {row.name} must be texts by names of up to {_NAME - 1} bytes, not {given!r}")
+    given = options(row, FwCfgKeys).files
+    if any(len(name.encode()) >= _NAME for name in given):
+        raise MachineError(f"files of {row.name} must have names of up to {_NAME - 1} bytes, not longer ones")
     return {"bootorder": b""} | {name: text.encode() for name, text in given.items()}
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device
+from cca_platform.devices.keys import GenericWatchdogKeys, options
 from cca_platform.devices.wiring import Wiring
 from cca_platform.state import State
 
@@ -31,10 +32,12 @@ class GenericWatchdog(Device):
     row). It compares with the system counter.
     """
 
+    keys = GenericWatchdogKeys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
-        self._control_frame = row.options.get("control", 0x0)
-        self._refresh_frame = row.options.get("refresh", 0x1_0000)
+        keys = options(row, GenericWatchdogKeys)
+        self._control_frame, self._refresh_frame = keys.control, keys.refresh
         self.power_on()
 
     def power_on(self) -> None:

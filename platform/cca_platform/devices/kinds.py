@@ -10,13 +10,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from msgspec import Struct
+
 from cca_platform.board import WINDOW, DeviceRow
+from cca_platform.boardfile import WindowKeys
 from cca_platform.devices.base import Device
 from cca_platform.devices.cfi_flash import CfiFlash
 from cca_platform.devices.dma import DmaEngine
 from cca_platform.devices.ecam import EmptyEcam
 from cca_platform.devices.fw_cfg import FwCfg
 from cca_platform.devices.generic_watchdog import GenericWatchdog
+from cca_platform.devices.keys import Keys, options
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.devices.pl031 import Pl031
 from cca_platform.devices.pl061 import Pl061
@@ -35,12 +39,12 @@ from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import MachineError
 from cca_platform.userfiles import KINDS, read
 
-__all__ = ["Factory", "Kinds"]
+__all__ = ["KEYS", "Factory", "Kinds"]
 
 Factory = Callable[[DeviceRow, Wiring], Device]
 """Creates the model of a kind from its row of the board and its wiring; usually the class itself."""
 
-_MODELS: Final[Mapping[str, Factory]] = {
+_MODELS: Final[Mapping[str, type[Device]]] = {
     "fvp-power-controller": PowerController,
     "fw-cfg": FwCfg,
     "generic-watchdog": GenericWatchdog,
@@ -65,6 +69,10 @@ _MODELS: Final[Mapping[str, Factory]] = {
     "smmuv3": Smmu,
     "smmuv3-root": SmmuRoot,
 }
+KEYS: Final[Mapping[str, type[Struct]]] = {
+    WINDOW: WindowKeys, **{kind: model.keys or Keys for kind, model in _MODELS.items()},
+}  # fmt: skip
+"""The further keys of each bundled kind's rows."""
 _NAME: Final = "DEVICES"
 _MODULE: Final = "<device module>"
 
@@ -78,7 +86,7 @@ class Kinds:
     """The device kinds of a machine, initially the bundled ones. A ``window`` has no model."""
 
     def __init__(self) -> None:
-        self._models = dict(_MODELS)
+        self._models: dict[str, Factory] = dict(_MODELS)
 
     @property
     def names(self) -> list[str]:
@@ -128,6 +136,8 @@ class Kinds:
                 f"kind of device {row.name} must be one of {', '.join(self.names)}, not {row.kind!r}: "
                 f"name another, or give `device_modules` that define it"
             )
+        if row.kind in _MODELS:
+            options(row, KEYS[row.kind])
         try:
             model = factory(row, wiring)
         except KeyError as error:

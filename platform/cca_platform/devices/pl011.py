@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device, Register, RegisterTable
+from cca_platform.devices.keys import Pl011Keys, options
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.wiring import Wiring
 from cca_platform.sent import Sent
@@ -52,11 +53,13 @@ class Pl011(Device):
     Input that does not fit into the receive FIFO waits on the line, so that nothing is lost.
     """
 
+    keys = Pl011Keys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
         self.on_output: Callable[[bytes], object] | None = None
         self.sent = Sent()
-        self._clock_hz: int = row.options.get("clock_hz", _CLOCK_HZ)
+        self._clock_hz = options(row, Pl011Keys).clock_hz
         self._line: deque[int] = deque()
         self.power_on()
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device, Register, RegisterTable
+from cca_platform.devices.keys import Pl061Keys, options
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.wiring import Wiring
 from cca_platform.state import State
@@ -33,10 +34,12 @@ class Pl061(Device):
     ``power_button`` is the input that a button is wired to.
     """
 
+    keys = Pl061Keys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
-        self._off_pin: int | None = row.options.get("power_off")
-        self._reset_pin: int | None = row.options.get("reset")
+        keys = options(row, Pl061Keys)
+        self._off_pin, self._reset_pin = keys.power_off, keys.reset
         self._inputs = 0
         self.power_on()
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import WORD, Device, Register, RegisterTable
+from cca_platform.devices.keys import Sp804Keys, another, options
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.timebase import Timebase
 from cca_platform.devices.wiring import Wiring
@@ -64,11 +65,15 @@ class Sp804(Device):
     controller that ``controller`` names.
     """
 
+    keys = Sp804Keys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
-        self._hz: int = row.options.get("clock_hz", 1_000_000)
-        self._controller = wiring.device(row.options["controller"]) if "controller" in row.options else None
-        self._first: int = row.options.get("first", 0)
+        keys = options(row, Sp804Keys)
+        self._hz = keys.clock_hz
+        name = keys.controller
+        self._controller = None if name is None else another(row, wiring, "controller", name, "sp810")
+        self._first = keys.first
         self._times: dict[tuple[int, int], Timebase] = {}
         if self._controller is not None:
             self._controller.attach(self)

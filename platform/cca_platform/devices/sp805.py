@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import WORD, Device, Register, RegisterTable
+from cca_platform.devices.keys import Sp805Keys, options
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.timebase import Timebase
 from cca_platform.devices.wiring import Wiring
@@ -30,9 +31,11 @@ class Sp805State(State, frozen=True, tag="sp805/1"):
 class Sp805(Device):
     """One watchdog; counts down from WDOGLOAD repeatedly, at ``clock_hz`` (an option of its board row)."""
 
+    keys = Sp805Keys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
-        self._time = Timebase(wiring, row.options.get("clock_hz", 32_768))
+        self._time = Timebase(wiring, options(row, Sp805Keys).clock_hz)
         self.power_on()
 
     def power_on(self) -> None:

@@ -4,6 +4,7 @@ from typing import Final
 
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device, Register, RegisterTable
+from cca_platform.devices.keys import Sp810Keys, options
 from cca_platform.devices.primecell import identification
 from cca_platform.devices.sp804 import Sp804
 from cca_platform.devices.wiring import Wiring
@@ -14,7 +15,6 @@ _SCCTRL: Final = 0x000
 _MODE: Final = 7
 _DOZE: Final = 1 << 3 | 1  # ModeStatus and ModeCtrl after a reset
 _TIMERS: Final = 0xFF << 15
-_RATES: Final = (("reference_hz", 32_768), ("timer_hz", 1_000_000), ("clock_hz", 35_000_000))
 _FIRST: Final = 15  # TimerEn0Sel, then TimerEn0Ov; two bits a timer
 
 
@@ -25,9 +25,12 @@ class Sp810(Device):
     that both are made of (``reference_hz``, ``timer_hz`` and ``clock_hz`` of the row).
     """
 
+    keys = Sp810Keys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
-        self._rates: Final = tuple(row.options.get(name, hz) for name, hz in _RATES)
+        keys = options(row, Sp810Keys)
+        self._rates: Final = (keys.reference_hz, keys.timer_hz, keys.clock_hz)
         self._timers: list[Sp804] = []
 
     def attach(self, timer: Sp804) -> None:

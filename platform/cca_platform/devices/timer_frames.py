@@ -12,6 +12,7 @@ from cca_arch.timer_frames import COUNTER_FRAMES, Cntacr, CntBase, CntCtlBase, C
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import WORD, Register, RegisterTable
+from cca_platform.devices.keys import TimerFrameKeys, another, options
 from cca_platform.devices.wiring import Wiring
 from cca_platform.devices.words import SecuredDevice, pair
 from cca_platform.errors import MachineError
@@ -166,12 +167,13 @@ class TimerFrame(SecuredDevice):
     has no virtual timer; ``el0``, where in the device the second view CNTEL0BaseN is, if there is one.
     """
 
+    keys = TimerFrameKeys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
-        self._control: TimerControl = wiring.device(row.options["control"])
-        self._number: int = row.options["frame"]
-        self._virtual_irq: int = row.options.get("virtual_irq", 0)
-        self._el0: int | None = row.options.get("el0")
+        keys = options(row, TimerFrameKeys)
+        self._control: TimerControl = another(row, wiring, "control", keys.control, "generic-timer")
+        self._number, self._virtual_irq, self._el0 = keys.frame, keys.virtual_irq, keys.el0
         self._control.attach(self._number, self)
 
     @property

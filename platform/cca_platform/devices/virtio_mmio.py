@@ -4,6 +4,7 @@ from typing import Final
 
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Register, RegisterTable
+from cca_platform.devices.keys import VirtioKeys, options
 from cca_platform.devices.wiring import Wiring
 from cca_platform.devices.words import WordDevice
 
@@ -11,15 +12,16 @@ __all__ = ["EmptyVirtio"]
 
 _MAGIC: Final = int.from_bytes(b"virt", "little")
 _VERSION: Final = 2
-_STRIDE: Final = 0x200
 
 
 class EmptyVirtio(WordDevice):
     """Transports one after another, ``stride`` bytes each, all of them empty."""
 
+    keys = VirtioKeys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
-        self._stride: int = row.options.get("stride", _STRIDE)
+        self._stride = options(row, VirtioKeys).stride
 
     def read(self, offset: int, size: int) -> int:
         """Read a register of a transport."""

@@ -116,12 +116,18 @@ class Counts:
 _COLOURS: Final = {"ns": "green", "realm": "magenta", "root": "red", "secure": "blue"}
 
 
-def _text(value: Any) -> str:
+_DEPTH: Final = 16
+"""Lists and tables in each other that a line shows; no event has so many."""
+
+
+def _text(value: Any, depth: int = 0) -> str:
     """One word, whatever the value is: the text of a record may come from anybody."""
+    if isinstance(value, list | dict) and depth == _DEPTH:
+        return "..."
     if isinstance(value, list):
-        return "[" + " ".join(map(_text, value)) + "]"
+        return "[" + " ".join(_text(item, depth + 1) for item in value) + "]"
     if isinstance(value, dict):
-        return "{" + " ".join(f"{_text(key)}={_text(item)}" for key, item in value.items()) + "}"
+        return "{" + " ".join(f"{_text(key)}={_text(item, depth + 1)}" for key, item in value.items()) + "}"
     text = str(value)
     plain = printable(text) == text and text and " " not in text
     return text if plain else printable(repr(text))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cca_tools.reference.api import api
 from cca_tools.reference.commands import PSCI_CALLS, manual, psci, rmi, rsi
+from cca_tools.reference.files import board, files, policy
 from cca_tools.reference.machine import cpu, not_modelled, trace
 from cca_tools.reference.realm import realm
 from cca_tools.reference.structures import structures
@@ -19,7 +20,10 @@ _TOLD: dict[str, Callable[[], str]] = {
     "trace.md": trace, "not-modelled.md": not_modelled,
 }  # fmt: skip
 """File name -> text of the pages whose words are in the index."""
-PAGES: dict[str, Callable[[], str]] = {**_TOLD, "api.md": api, "words.md": lambda: words(_TOLD)}
+PAGES: dict[str, Callable[[], str]] = {
+    **_TOLD, "board.md": board, "policy.md": policy, "files.md": files, "api.md": api,
+    "words.md": lambda: words(_TOLD),
+}  # fmt: skip
 """File name -> text."""
 
 

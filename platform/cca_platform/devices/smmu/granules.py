@@ -9,6 +9,7 @@ from cca_arch.smmu import RootCr0, RootOffset
 from cca_arch.types import JEP106_ARM, Access, Pas
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device
+from cca_platform.devices.keys import SmmuRootKeys, another, options
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.memory.memory import Memory
@@ -120,9 +121,12 @@ class SmmuRoot(Device):
     The board places it in the Root PAS only.
     """
 
+    keys = SmmuRootKeys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
-        self._granules: GranuleProtection = wiring.device(row.options["smmu"]).granules
+        smmu = options(row, SmmuRootKeys).smmu
+        self._granules: GranuleProtection = another(row, wiring, "smmu", smmu, "smmuv3").granules
         self._granules.on_fault = self._fault
 
     def _fault(self) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 from cca_arch.types import Access
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device
+from cca_platform.devices.keys import SmmuKeys, options
 from cca_platform.devices.smmu.granules import GranuleProtection, Reason
 from cca_platform.devices.smmu.layout import (
     EVENTQ_ENTRY,
@@ -77,14 +78,14 @@ class Smmu(Device):
     of them are edges. What it has read of stream and translation tables it keeps until a command invalidates it.
     """
 
+    keys = SmmuKeys
+
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
         self._trace = wiring.trace
         self._pa_bits = wiring.memory.board.pa_bits
-        self._irqs = {
-            name: row.options.get(f"{name}_irq", row.irq if name == "eventq" else 0)
-            for name in ("eventq", "gerror", "cmd_sync")
-        }
+        keys = options(row, SmmuKeys)
+        self._irqs = {"eventq": row.irq, "gerror": keys.gerror_irq, "cmd_sync": keys.cmd_sync_irq}
         self.granules = GranuleProtection(wiring.memory)
         self._table = StreamTable(self.granules, self._pa_bits)
         self._stage2 = Stage2(wiring.memory, self.granules)
