@@ -83,7 +83,7 @@ class TestApi:
         """A board is like one that exists."""
         board = tmp_path / "mine.toml"
         board.write_text('like = "moon"\n')
-        with pytest.raises(MachineError, match="like must be one of fvp, virt, not 'moon'"):
+        with pytest.raises(MachineError, match="like: must be one of fvp, virt, not 'moon'"):
             Board.load(board)
         board.write_text('like = "virt"\nname = "mine"\n')
         assert Board.load(board).devices == Board.load("virt").devices and Board.load(board).name == "mine"
