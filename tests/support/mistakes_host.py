@@ -30,12 +30,16 @@ STEPS = {
 
 
 def host(
-    last: str = "enter", without: str = "", then: tuple[int, ...] = (), end: str = FOREVER, runnable: bool = True
+    last: str = "enter",
+    without: str = "",
+    then: tuple[tuple[int, ...], ...] = (),
+    end: str = FOREVER,
+    runnable: bool = True,
 ) -> Command:
-    """Software that makes the calls up to ``last``, one left out, then one more; it looks at no result."""
+    """Software that makes the calls up to ``last``, one left out, ``then`` others; it looks at no result."""
     names = tuple(STEPS)
     calls = [STEPS[name] for name in names[: names.index(last) + 1] if name != without]
-    source = "; ".join(smc(*call) for call in (*calls, *([then] if then else [])))
+    source = "; ".join(smc(*call) for call in (*calls, *then))
     aux = (_AUX, _AUX_1, *(0 for _ in range(14)))
     flags = RecCreateFlags.runnable.mask * runnable
     realm = {"s2sz": 33, "rtt_base": _RTT, "rtt_level_start": 1, "rtt_num_start": 1, "vmid": 1}
@@ -58,7 +62,7 @@ HOST = (
     Mistake(
         "parameters-delegated",
         "put the parameters of the Realm into a granule that was delegated",
-        host(f"delegate {_AUX_1:#x}", then=(Rmi.REALM_CREATE, _RD, _LEVEL_2)),
+        host(f"delegate {_AUX_1:#x}", then=((Rmi.REALM_CREATE, _RD, _LEVEL_2),)),
         (r"REALM_CREATE", r"param", r"delegat|Non-secure|\bNS\b|\bPAS\b|_pas\b|granule protection"),
     ),
     Mistake(
@@ -76,8 +80,8 @@ HOST = (
     Mistake(
         "data-after-activate",
         "created a data page in an active Realm",
-        host("activate", then=(Rmi.DATA_CREATE, _RD, _MORE, RAM + PAGE, _CODE, 1)),
-        (r"DATA_CREATE", r"\bNEW\b|ACTIV|activat|Realm is|realm_state|delegat"),
+        host("activate", then=((Rmi.GRANULE_DELEGATE, _MORE), (Rmi.DATA_CREATE, _RD, _MORE, RAM + PAGE, _CODE, 1))),
+        (r"DATA_CREATE", r"\bNEW\b|ACTIV|activat"),
     ),
     Mistake(
         "table-missing",
@@ -88,7 +92,7 @@ HOST = (
     Mistake(
         "live-realm-destroyed",
         "destroyed a Realm before its RECs and tables",
-        host("activate", then=(Rmi.REALM_DESTROY, _RD)),
+        host("activate", then=((Rmi.REALM_DESTROY, _RD),)),
         (r"REALM_DESTROY", r"live|still|has (a |its )?(REC|RTT|table)|\bREC|RTT|\bDATA|_live"),
     ),
     Mistake(
@@ -101,7 +105,7 @@ HOST = (
         "uart-of-another-board",
         "printed to the UART of QEMU's virt on the board fvp",
         ns(f"{load('x1', 0x0900_0000)}; mov w0, #65; str w0, [x1]; {FOREVER}"),
-        (r"0x0?9000000", r"no device|nothing|device|not (a )?device"),
+        (r"0x0?9000000", r"no device|nothing|no UART|not (a )?device"),
     ),
     Mistake(
         "secure-never-ready",

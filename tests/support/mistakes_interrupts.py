@@ -94,13 +94,13 @@ INTERRUPTS = (
         "no-vectors",
         "unmasked interrupts without VBAR_EL1",
         realm(timer(vectors="")),
-        (r"VBAR|vector",),
+        (r"VBAR|vector", r"\bIRQ|interrupt"),
     ),
     Mistake(
         "wrong-vector",
         "wrote the handler of IRQs where those from SP_EL0 go, at 0x80",
         realm(timer(slot=0x80)),
-        (r"vector|0x280\b|VBAR",),
+        (r"vector|VBAR", r"\bIRQ|interrupt|0x280\b"),
     ),
     Mistake(
         "no-end-of-interrupt",
