@@ -47,8 +47,8 @@ differential: $(DEV) ## 100,000 random RMI calls, each compared with the model o
 hostile: $(DEV) ## broken files of every format, odd command lines and surroundings, 5 minutes; make test runs a slice
 	$(BIN)/python tests/hostile $(HOSTILE)
 
-builds: $(DEV) ## build payload projects of every world in every way from a wheel, a minute; make test builds some
-	$(BIN)/python -m pytest -q tests/tools/test_tools_wheel.py --all-builds
+builds: $(DEV) ## with a wheel alone: payload projects of every world in every way, every recipe; 2 minutes; make test does some
+	$(BIN)/python -m pytest -q tests/tools/test_tools_wheel.py tests/tools/test_tools_recipes.py --all-builds
 
 terminals: $(DEV) ## every command line in ten terminals and locales, one minute; make test runs it in two
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests/tools/test_tools_terminals.py --all-terminals

@@ -6,7 +6,9 @@ Every run draws the same examples, and none has a deadline: how long one takes d
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
+from installed import Wheel, install
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.register_profile("random", deadline=None, print_blob=True)
@@ -14,10 +16,16 @@ settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: Any) -> None:
-    """How much the tests with random input do."""
+    """How much the tests do."""
     parser.addoption("--rmm-calls", type=int, default=9_000, help="random calls to the RMM (default: 9000)")
     parser.addoption("--realm-seeds", type=int, default=16, help="random programs in a Realm (default: 16)")
     parser.addoption("--all-terminals", action="store_true", help="every terminal and locale, not two of them")
     parser.addoption("--ns-seeds", type=int, default=24, help="random programs at Non-secure EL2 (default: 24)")
-    parser.addoption("--all-builds", action="store_true", help="payload projects in every way that they can be built")
+    parser.addoption("--all-builds", action="store_true", help="payload projects in every way, and every recipe")
     parser.addoption("--machines", type=int, default=60, help="machines in one process (default: 60)")
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Wheel:
+    """The wheel of these sources, installed."""
+    return install(tmp_path_factory.mktemp("wheel"))

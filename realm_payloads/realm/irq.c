@@ -249,7 +249,6 @@ int main(void)
 {
     u64 vcpus = find();
 
-    write32(distributor + GICD_CTLR, 1 << 4 | 1 << 1);
     cpu_up();
     alone();
     priorities();

@@ -152,7 +152,6 @@ int main(void)
     if ((read_sysreg(pmcr_el0) >> 11 & 31) > 1)
         counters();
     gic_find();
-    write32(distributor + GICD_CTLR, GICD_CTLR_ARE_NS | GICD_CTLR_ENABLEGRP1A);
     gic_cpu_up();
     overflow();
     return check_failures();

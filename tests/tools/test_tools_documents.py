@@ -34,9 +34,15 @@ def _blocks(path: Path, language: str) -> list[str]:
 _PROGRAMS = [
     pytest.param(text, id=f"{path.name}-{number}")
     for path in _GUIDES
+    if path.parent.name != "recipes"  # test_tools_recipes follows those
     for number, text in enumerate(_blocks(path, "python"))
     if "import realmlab" in text
 ]
+
+
+def _typed(path: Path) -> list[str]:
+    """The lines with commands in the blocks that show a terminal."""
+    return [line for block in _blocks(path, "console") for line in re.findall(r"^\$ (.*)$", block, re.MULTILINE)]
 
 
 def _commands(text: str) -> list[list[str]]:
@@ -56,7 +62,7 @@ def _commands(text: str) -> list[list[str]]:
 _LINES = [
     pytest.param(words, id=f"{path.name}-{' '.join(words)[:50]}")
     for path in _GUIDES
-    for text in _blocks(path, "sh")
+    for text in (*_blocks(path, "sh"), *_typed(path))
     for words in _commands(text)
 ]
 

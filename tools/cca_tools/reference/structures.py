@@ -69,7 +69,7 @@ def _sections() -> dict[str, tuple[Entry, ...]]:
             Entry("RsiCommandReturnCode", rsi.RsiStatus, ("RSI_",)),
             Entry("RmiStatusCode", rmi.RmiStatus, ("RMI_",)),
             Entry("PSCI return codes", PsciStatus, ("PSCI_",)),
-            Entry("PSCI_AFFINITY_INFO", AffinityInfo),
+            Entry("PSCI_AFFINITY_INFO", AffinityInfo, ("PSCI_AFFINITY_",)),
         ),
         "States of memory": (
             Entry("RIPAS", rmi.RmiRipas, ("RSI_", "RMI_")),

@@ -18,6 +18,7 @@ void gic_find(void)
     redistributors = fdt_cells(reg, 4, 2) | shared;
     mmu_map(distributor, distributor, fdt_cells(reg, 2, 2), MAP_DEVICE);
     mmu_map(redistributors, redistributors, fdt_cells(reg, 6, 2), MAP_DEVICE);
+    write32(distributor + GICD_CTLR, GICD_CTLR_ARE_NS | GICD_CTLR_ENABLEGRP1A);
 }
 
 void gic_cpu_up(void)

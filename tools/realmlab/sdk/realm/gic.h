@@ -8,7 +8,7 @@
 
 extern u64 distributor, redistributors;         // their frames, once gic_find() has returned
 
-void gic_find(void);
+void gic_find(void);                            // and turns the distributor on; once, on one vCPU
 void gic_cpu_up(void);                          // redistributor and CPU interface of this vCPU; its PPIs and SGIs on
 static inline u64 own_frame(void) { return redistributors + this_cpu()->index * GICR_STRIDE; }
 
