@@ -1,7 +1,7 @@
 """The recipes are what they say: a reader who copies each file and types each command sees what the page shows.
 
-The reader has only the wheel, and begins in an empty folder. With ``--all-builds``, every recipe is followed with zig and
-with gcc; without, those that end in one payload are, with zig.
+The reader has only the wheel, and begins in an empty folder. With ``--all-builds``, every recipe is followed with zig
+and with gcc; without, those that end in one payload are, with zig.
 """
 
 import shutil
