@@ -13,20 +13,21 @@ __all__ = [
     "LimitReached",
     "MachineError",
     "MachineStopped",
+    "OneLine",
     "StateError",
     "WrongType",
     "WrongValue",
 ]
 
 
-class _OneLine(Exception):
+class OneLine(Exception):
     """Its message is one line that no terminal obeys, whatever it quotes: names in files, arguments, exceptions."""
 
     def __str__(self) -> str:
         return printable(super().__str__())
 
 
-class MachineError(_OneLine):
+class MachineError(OneLine):
     """The user asked for something impossible; the message says how to fix it."""
 
 
@@ -49,7 +50,7 @@ class WrongValue(MachineError, ValueError):
     """An argument of the API has a value that cannot be."""
 
 
-class MachineStopped(_OneLine):
+class MachineStopped(OneLine):
     """The machine was powered off or reset; the message is the reason."""
 
 
@@ -57,7 +58,7 @@ class InstructionLimit(Exception):
     """A run has reached its limit of instructions."""
 
 
-class InternalError(_OneLine):
+class InternalError(OneLine):
     """The model failed, which no software on it may cause. ``bundle`` is JSON for a bug report."""
 
     def __init__(self, what: str, bundle: bytes) -> None:

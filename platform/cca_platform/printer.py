@@ -94,10 +94,13 @@ class Printer:
         """Print one line."""
         self.stream.write(joined(pieces, self.colour) + "\n")
 
+    def lines(self, lines: Iterable[str]) -> None:
+        """Print several lines at once, so that those of no other thread come between them."""
+        self.stream.write("".join(joined([one]) + "\n" for one in lines))
+
     def text(self, text: str) -> None:
         """Print text that may have several lines, each as a line."""
-        for one in text.removesuffix("\n").split("\n"):
-            self.line(one)
+        self.lines(text.removesuffix("\n").split("\n"))
 
     def rows(self, rows: Iterable[Sequence[Piece]]) -> None:
         """Print a table: columns in line, two spaces between them.

@@ -11,6 +11,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ from cca_host.kvmtool.layout import UART_BASE
 from cca_platform import board as boards
 from cca_platform.printable import printable
 from cca_tools.cli import app, main
+from cca_tools.cli.consoles import Escape
+from cca_tools.cli.uarts import Uarts
 
 MARK: Final = "\x1b]0;pwned\x07\x9b2J\u202e\u200b\u2028\x7f[red]x[/]\r\nFORGED"
 NAME: Final = MARK.replace("/", "|")
@@ -66,7 +69,7 @@ def realm_says(text: str) -> str:
 
 @pytest.fixture(params=[True, False], ids=["terminal", "pipe"])
 def shown(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> Shown:
     """Runs a command; returns what it printed. Nothing of it is obeyed by a terminal, unless it may be ``raw``."""
     monkeypatch.chdir(tmp_path)
@@ -82,6 +85,7 @@ def shown(
             status = main([str(one) for one in argv])
         text = "\n".join(stream.text for stream in streams)
         assert status in (0, 1, 2, 3, 4), text
+        assert capfd.readouterr() == ("", ""), "something prints past the streams"
         text = STYLE.sub("", text) if request.param else text
         if not raw:
             harmless(text)
@@ -274,6 +278,21 @@ class TestFiles:
         shown("run", "hello", "--max-insns", "100", "--device-module", put("module", module))
 
 
+class TestTools:
+    @pytest.mark.parametrize("status", [0, 1])
+    def test_compiler(self, status: int, shown: Shown, tmp_path: Path) -> None:
+        """What a compiler quotes of a source, tabs in line."""
+        compiler = tmp_path / "cc"
+        source = "\t" + MARK.replace("\n", "")
+        quoted = "".join(f"\\{one:03o}" for one in source.encode())
+        compiler.write_text(
+            f'#!/bin/sh\ncase "$1" in -dumpmachine) echo aarch64;; *) printf "{quoted}\\n"; exit {status};; esac\n'
+        )
+        compiler.chmod(0o755)
+        shown("new", "realm", "mine")
+        assert printable(source.expandtabs()) in shown("build", "mine", "--cc", compiler)
+
+
 class TestGuests:
     """What a guest chose."""
 
@@ -312,3 +331,38 @@ class TestApi:
                 said = [repr(result), result.message, repr(realm), repr(realm.vcpus), repr(realm.vcpus[0].regs)]
         for line in said:
             harmless(line)
+
+
+class TestEscape:
+    """--console-escape, byte by byte."""
+
+    @pytest.mark.parametrize(
+        ("sent", "encoding", "told"),
+        [
+            (b"a\tb\nc\r\nd", "utf-8", b"a\tb\nc\r\nd"),
+            (b"a\rb\r\r\n\r", "utf-8", b"a\\rb\\r\r\n\\r"),
+            (b"\x1b[2J\x7f\xc2\x9b", "utf-8", b"\\x1b[2J\\x7f\\x9b"),
+            ("é日\u202e".encode(), "utf-8", "é日\\u202e".encode()),
+            (b"\xff\xe6\x97", "utf-8", b"\\xff\\xe6\\x97"),
+            ("é日".encode(), "latin-1", b"\xe9\\u65e5"),
+            ("é".encode(), "ascii", b"\\xe9"),
+            ("aś".encode(), "latin-1", b"a\\u015b"),  # its second byte is a control character there
+        ],
+        ids=["lines", "returns", "controls", "letters", "bytes", "latin-1", "ascii", "halves"],
+    )
+    @pytest.mark.parametrize("size", [1, 2, 99])
+    def test_pieces(self, sent: bytes, encoding: str, told: bytes, size: int) -> None:
+        """However a console sends it: what is told apart is whole, and the last piece is not lost."""
+        escape = Escape(encoding)
+        pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
+        assert b"".join(map(escape, pieces)) + escape(b"", final=True) == told
+
+    def test_uarts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each UART has its own state, and files get the bytes as they are."""
+        monkeypatch.chdir(tmp_path)
+        shown: list[bytes] = []
+        with Uarts(["uart1=-", "uart1=raw"], ["uart0", "uart1"], shown.append, partial(Escape, "utf-8")) as uarts:
+            for uart, data in (("uart0", b"\xc3"), ("uart1", b"\x1b\n"), ("uart0", b"\xa9\n"), ("uart1", b"\r")):
+                uarts.write(uart, data)
+        assert b"".join(shown) == "\\x1b\né\n\\r".encode()
+        assert Path("raw").read_bytes() == b"\x1b\n\r"

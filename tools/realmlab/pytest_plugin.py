@@ -63,6 +63,7 @@ class Recorder:
 
     def sections(self) -> Iterator[tuple[str, str]]:
         """The heading and text of each section of a report."""
+        from cca_platform.printable import printable
         from cca_platform.trace.sinks import render
 
         if self.machine is not None:
@@ -73,7 +74,8 @@ class Recorder:
             self._line[device] += text
         for device, text in self._line.items():
             shown = [*self._lines[device], *([text] if text else [])]
-            yield f"Realmlab: console {device}", "\n".join("\n".join(shown).splitlines()[-LINES:])
+            lines = "\n".join(shown).splitlines()[-LINES:]
+            yield f"Realmlab: console {printable(device)}", "\n".join(printable(one.expandtabs()) for one in lines)
 
 
 _RECORDERS: Final = pytest.StashKey[list[Recorder]]()

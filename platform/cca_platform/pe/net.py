@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from cca_platform.errors import InstructionLimit, InternalError, MachineError, MachineStopped
+from cca_platform.printable import visible_json
 from cca_platform.version import __version__
 
 if TYPE_CHECKING:
@@ -45,10 +46,8 @@ def internal_error(machine: "Machine", error: Exception) -> InternalError | None
 
 
 def _encoded(bundle: dict[str, Any]) -> bytes:
-    try:
-        return msgspec.json.encode(bundle, enc_hook=repr)
-    except UnicodeEncodeError:  # an argument that is not UTF-8
-        return json.dumps(msgspec.to_builtins(bundle, enc_hook=repr)).encode()
+    """A file that people look at: with nothing in it that a terminal obeys."""
+    return visible_json(json.dumps(msgspec.to_builtins(bundle, enc_hook=repr, str_keys=True))).encode()
 
 
 def _outside(frames: TracebackType | None) -> bool:

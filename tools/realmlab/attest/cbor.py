@@ -8,6 +8,7 @@ import json
 import struct
 from typing import Any, Final, NamedTuple
 
+from cca_platform.errors import OneLine
 from cca_platform.printable import printable
 
 __all__ = ["MAX_DEPTH", "CborError", "Tag", "decode", "diagnostic", "encode_bytes", "encode_text"]
@@ -19,7 +20,7 @@ _SIMPLE_VALUES: Final = {20: False, 21: True, 22: None}
 _FLOATS: Final = {25: ">e", 26: ">f", 27: ">d"}
 
 
-class CborError(ValueError):
+class CborError(OneLine, ValueError):
     """The bytes are not exactly one well-formed item."""
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from cca_platform.errors import OneLine
 from realmlab.attest.cbor import CborError, Tag, decode, encode_bytes, encode_text
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _P384: Final = 2
 _UNCOMPRESSED: Final = 4
 
 
-class CoseError(ValueError):
+class CoseError(OneLine, ValueError):
     """A COSE structure or a key is malformed, or a signature does not verify."""
 
 

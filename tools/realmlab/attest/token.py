@@ -19,6 +19,7 @@ from cca_arch.cca_token import (
     PlatformClaim,
     RealmClaim,
 )
+from cca_platform.errors import OneLine
 from realmlab.attest.cbor import CborError, Tag, decode
 from realmlab.attest.cose import CoseError, Sign1, parse_sign1
 
@@ -74,7 +75,7 @@ def lifecycle_name(value: int) -> str:
     return LIFECYCLES.get(value >> 8, LIFECYCLES[0])
 
 
-class TokenError(ValueError):
+class TokenError(OneLine, ValueError):
     """A token or a claim is malformed or has the wrong value."""
 
 

@@ -31,7 +31,7 @@ class Built(NamedTuple):
 def build_project(folder: Path, cc: str | None = None) -> Built:
     """Compile and link the project in ``folder``, and check what the linker made of it.
 
-    The tools' messages go to stderr as they are. Raises BuildError if a tool fails, and MachineError if a file or the
+    The tools' messages go to stderr, line by line. Raises BuildError if a tool fails, and MachineError if a file or the
     compiler is missing, or if the program could not be loaded.
     """
     project = read_project(folder)

@@ -1,9 +1,12 @@
-"""Tools that build: run, with what they say shown as it is."""
+"""Tools that build: run, with what they say shown line by line."""
 
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from cca_platform.errors import MachineError
+from cca_platform.printer import Printer
 
 __all__ = ["BuildError", "run_tool"]
 
@@ -13,10 +16,17 @@ class BuildError(MachineError):
 
 
 def run_tool(what: str, *command: str, cwd: Path | None = None) -> None:
-    """Run a tool on ``what``; its output goes to stderr. Raises BuildError with its status if it fails."""
+    """Run a tool on ``what``; its lines go to stderr, printable: they quote sources, which may be of strangers.
+
+    Raises BuildError with its status if it fails.
+    """
     try:
-        done = subprocess.run(command, cwd=cwd, stdout=2, check=False)
+        done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     except OSError as error:
         raise MachineError(f"{command[0]} cannot be run: {error.strerror}") from None
+    said = done.stdout.decode(errors="surrogateescape").expandtabs()
+    if said:
+        with suppress(BrokenPipeError):
+            Printer(sys.stderr).text(said)
     if done.returncode:
         raise BuildError(f"{what} does not build: {Path(command[0]).name} ended with status {done.returncode}")
