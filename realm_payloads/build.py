@@ -84,6 +84,7 @@ class Payload:
 REALM = World("realm")
 BARE_REALM = World("realm", bare=True)
 NS = World("ns")
+BARE_NS = World("ns", bare=True)
 SECURE = World("secure")
 
 _SUITES = ("vectors.S", "call.S", "check.c", "mmu.c", "pe.c", "gic.c", "timer.c")
@@ -116,6 +117,8 @@ PAYLOADS: dict[str, Payload] = {
     "irq": Payload(REALM, "realm/irq.c", ("gic.c",)),
     "pmu": Payload(REALM, "realm/pmu.c", ("gic.c",)),
     "crosscode": Payload(REALM, "realm/crosscode.c"),
+    "guest_code": Payload(BARE_REALM, "bench/guest_code.S"),
+    **_both("ns_guest_code", BARE_NS, "bench/guest_code.S"),
     "ns_rmi": Payload(NS, "ns/ns_rmi.c", ("probe.S",), "fvp"),
     "ns_gpf": Payload(NS, "ns/ns_gpf.c", ("probe.S",), "fvp"),
     "ns_enter": Payload(NS, "ns/ns_enter.c", ("call.S", "probe.S", "check.c", "rmi_host.c"), "fvp"),
