@@ -12,7 +12,7 @@
 _start: b       start
         .balign 8
 which:  .quad   0               // which loop: its number in the table below
-count:  .quad   0               // how often
+count:  .quad   1000            // how often, at least once
 device: .quad   0               // the address of a device's register, of a protected page
         .quad   0
 
@@ -53,6 +53,8 @@ start:  mrs     x0, CurrentEL
         msr     sctlr_el2, x5
 3:      isb
         ldr     x19, count
+        cmp     x19, #0
+        csinc   x19, x19, xzr, ne
         adr     x20, data
         adr     x27, device
         ldr     x27, [x27]

@@ -1,11 +1,33 @@
 """The benchmark's table and its loops; the figures themselves are no test."""
 
 import io
+import json
 
 import capstone
 import pytest
+from elftools.elf.elffile import ELFFile
 
-from cca_tools.bench import ROWS, Bench, Measured, Row, loops, table
+from cca_platform.errors import MachineError
+from cca_platform.printer import Printer
+from cca_tools.bench import (
+    LOOPS,
+    ROWS,
+    Bench,
+    Figure,
+    Measured,
+    Row,
+    Timing,
+    changes,
+    figures,
+    guest_table,
+    load,
+    loops,
+    report,
+    table,
+)
+from cca_tools.bench.guest import _run_bare, _run_ns, _run_realm
+from cca_tools.cli import main
+from realmlab.payloads import find_payload
 
 TIME = Row("t", "a path", "us", 10, 4, lambda bench: 0.0)
 SHARE = Row("s", "a share", "% of bare", 80, 95, lambda bench: 0.0)
@@ -27,16 +49,18 @@ class TestVerdict:
     )
     def test_bounds(self, row: Row, value: float, verdict: str) -> None:
         """The bound itself is met."""
-        assert Measured(row, value).verdict == verdict
+        assert Measured(row, (value,)).verdict == verdict
 
     def test_no_figure(self) -> None:
-        """A row that cannot be measured says why, in the table too."""
+        """A row that cannot be measured says why, in the table too; the best of the rounds counts."""
         stream = io.StringIO()
-        table([Measured(TIME, None, "RuntimeError: no machine"), Measured(SHARE, 97.123)], stream)
+        rows = [Measured(TIME, (), "RuntimeError: no machine"), Measured(SHARE, (97.123, 90.0)), Measured(TIME, (8, 6))]
+        table(rows, Printer(stream))
         assert stream.getvalue().splitlines() == [
-            "Path     Measured  Must  Aim  Unit       Verdict",
-            "a path   -         10    4    us         no figure: RuntimeError: no machine",
-            "a share  97.1      80    95   % of bare  aim",
+            "Path     Best  Spread  Must  Aim  Unit       Verdict",
+            "a path   -     +0 %    10    4    us         no figure: RuntimeError: no machine",
+            "a share  97.1  +8 %    80    95   % of bare  aim",
+            "a path   6     +33 %   10    4    us         must",
         ]
 
     def test_names(self) -> None:
@@ -79,3 +103,94 @@ class TestLoops:
     def test_lazy(self) -> None:
         """A Bench boots its machine when a row asks for it."""
         assert "machine" not in vars(Bench())
+
+
+class TestGuestCode:
+    """The loops of the payload, wherever they run."""
+
+    def test_numbers(self) -> None:
+        """The payload's own table has the loops in this order."""
+        elf = ELFFile(io.BytesIO(find_payload("guest_code").read_bytes()))
+        symbols = {one.name: one["st_value"] for one in elf.get_section_by_name(".symtab").iter_symbols()}
+        text = elf.get_section_by_name(".text")
+        engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
+        start = symbols["table"] - text["sh_addr"]
+        targets = [int(one.op_str[1:], 16) for one in engine.disasm(text.data()[start : start + 4 * len(LOOPS)], 0)]
+        named = {value - symbols["table"]: name for name, value in symbols.items()}
+        found = [named[target] for target in targets]
+        assert found[:6] == ["alu10", "alu100", "branchy", "call", "load", "store"] and len(set(found)) == len(LOOPS)
+        assert [found[loop.number] for loop in LOOPS if loop.device] == ["device_read", "device_write"]
+
+    @pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.name)
+    def test_runs(self, loop) -> None:
+        """Each ends everywhere where it is said to run, after a few turns."""
+        assert _run_ns(loop, 3) > 0
+        if "realm" in loop.where():
+            assert _run_realm(loop, 3) > 0
+        if "bare" in loop.where():
+            assert _run_bare(loop, 3) > 0
+
+    def test_table(self) -> None:
+        """Nanoseconds a turn in each place, and shares of the fastest other one."""
+        stream = io.StringIO()
+        timing = Timing(LOOPS[0], {"ns-el2": [6.0, 4.0], "realm": [3.0], "qemu": [2.0, 2.5]}, {"bare": "E: no"})
+        guest_table([timing], Printer(stream))
+        assert stream.getvalue().splitlines() == [
+            "Guest code  NS-EL2  Realm   QEMU    NS-EL2 / QEMU  Realm / QEMU  A turn is",
+            "alu10       4.0 ns  3.0 ns  2.0 ns  0.50           0.67          10 instructions, no memory",
+            "NS-EL2: 0.50 of the speed of QEMU (geometric mean of 1 loops), 0.50 at worst",
+            "Realm: 0.67 of the speed of QEMU (geometric mean of 1 loops), 0.67 at worst",
+            "alu10, Unicorn alone: no figure: E: no",
+        ]
+
+
+class TestCompare:
+    """What is told from noise, and what is not."""
+
+    @pytest.mark.parametrize(
+        ("unit", "before", "now", "verdict"),
+        [
+            ("us", [10, 11], [10.9, 12], "same"),
+            ("us", [10, 11], [11.5, 12], "worse"),
+            ("us", [10, 11], [9, 9.5], "better"),
+            ("us", [10, 11], [9, 10.5], "same"),
+            ("% of bare", [80, 90], [75, 76], "worse"),
+            ("% of bare", [80, 81], [95, 96], "better"),
+            ("% of bare", [80, 90], [85, 70], "same"),
+        ],
+    )
+    def test_verdict(self, unit, before, now, verdict) -> None:
+        """Worse is what is worse than each round before; better, what was better in each round."""
+        (change,) = changes({"f": Figure(unit, before)}, {"f": Figure(unit, now), "new": Figure(unit, now)})
+        assert change.verdict == verdict and (change.ratio > 1) == (min(now) > min(before)) ^ unit.startswith("%")
+
+    def test_kept(self, tmp_path, capsys) -> None:
+        """The command writes what it can compare with; a figure that is worse is status 1."""
+        path = tmp_path / "f.json"
+        assert main(["bench", "--rows", "trace-off", "--rounds", "1", "--save", str(path)]) == 0
+        assert load(path).figures.keys() == {"trace-off"}
+        told = json.loads(path.read_text())
+        told["figures"]["trace-off"]["rounds"] = [1e-9]
+        path.write_text(json.dumps(told))
+        capsys.readouterr()
+        assert main(["bench", "--rows", "trace-off", "--rounds", "1", "--compare", str(path), "--json"]) == 1
+        (change,) = json.loads(capsys.readouterr().out)["changes"]
+        assert (change["name"], change["verdict"]) == ("trace-off", "worse")
+
+    @pytest.mark.parametrize("text", ["", "[", "{}", "[" * 50_000, '{"figures": {"a": {"unit": 5}}}'])
+    def test_no_figures(self, tmp_path, text) -> None:
+        """Another file is one line."""
+        (tmp_path / "f.json").write_text(text)
+        with pytest.raises(MachineError, match=r"f\.json must be a file of `realmlab bench --save`"):
+            load(tmp_path / "f.json")
+
+    def test_names(self) -> None:
+        """Figures of guest code are named by loop and place."""
+        found = figures([Measured(TIME, (5.0,))], [Timing(LOOPS[0], {"realm": [3.0]})])
+        assert found == {"t": Figure("us", [5.0]), "alu10.realm": Figure("ns", [3.0])}
+        assert report(found, "11.1").versions.keys() == {"realmlab", "unicorn", "python", "qemu"}
+
+    def test_no_qemu(self, capsys) -> None:
+        """A program that is not there is one line, before anything is measured."""
+        assert main(["bench", "--qemu", "/no/qemu"]) == 2
+        assert capsys.readouterr().err.startswith("realmlab: /no/qemu cannot be run: install the package qemu-system-")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from time import perf_counter
+from time import process_time
 from typing import TYPE_CHECKING, Final
 
 from cca_tools.bench import loops
@@ -22,12 +22,12 @@ PAGE: Final = 0x1000
 
 
 def best(action: Callable[[], object], count: int = 1, batches: int = BATCHES) -> float:
-    """Seconds per action in the best batch; one call of ``action`` does ``count`` of them."""
+    """CPU seconds per action in the best batch; one call of ``action`` does ``count`` of them."""
     times = []
     for _ in range(batches):
-        start = perf_counter()
+        start = process_time()
         action()
-        times.append(perf_counter() - start)
+        times.append(process_time() - start)
     return min(times) / count
 
 

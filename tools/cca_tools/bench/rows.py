@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from cca_tools.bench.rig import Bench
 
-__all__ = ["Measured", "Row"]
+__all__ = ["SHARE", "Measured", "Row"]
+
+SHARE: Final = "% of bare"
+"""The unit of the figures that should be large."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +28,28 @@ class Row:
     @property
     def larger_is_better(self) -> bool:
         """True if the bounds are lower bounds."""
-        return self.unit == "% of bare"
+        return self.unit == SHARE
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A row and its figure, or why there is none."""
+    """A row and its figures, one for each round, or why there are none."""
 
     row: Row
-    value: float | None
+    rounds: tuple[float, ...] = ()
     trouble: str = ""
+
+    @property
+    def value(self) -> float | None:
+        """The best of the rounds: what disturbs a measurement makes it worse."""
+        if not self.rounds:
+            return None
+        return max(self.rounds) if self.row.larger_is_better else min(self.rounds)
+
+    @property
+    def spread(self) -> float:
+        """How far the worst of the rounds is from the best, as a part of the best."""
+        return max(self.rounds) / min(self.rounds) - 1 if self.rounds and min(self.rounds) > 0 else 0.0
 
     @property
     def verdict(self) -> str:
@@ -53,6 +69,7 @@ class Measured:
             "path": row.path,
             "unit": row.unit,
             "measured": self.value,
+            "rounds": list(self.rounds),
             "must": row.must,
             "aim": row.aim,
             "verdict": self.verdict,

@@ -10,7 +10,7 @@ another reason, such as a full disk, causes status 2 and one line.
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Annotated, Final, TextIO
@@ -18,7 +18,7 @@ from typing import Annotated, Final, TextIO
 import typer
 
 from cca_platform.printable import printable
-from cca_platform.printer import Printer
+from cca_platform.printer import Printer, colourful
 from realmlab.options import spelled
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "finish",
     "lose",
     "out",
+    "progress",
     "quietly",
     "report",
     "say",
@@ -123,6 +124,18 @@ def report(kind: type[BaseException], error: BaseException | None, trace: Traceb
     with quietly(sys.stderr):
         for part in traceback.format_exception(kind, error, trace):
             err().text(part)
+
+
+def progress() -> Callable[[str], None]:
+    """A function for what is being done: on a line of stderr that goes away with ""; nothing if nobody looks there."""
+    if sys.stderr is None or not colourful(sys.stderr):
+        return lambda what: None
+
+    def tell(what: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{printable(what)}")
+        sys.stderr.flush()
+
+    return tell
 
 
 def write(data: bytes) -> None:
