@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import process_time
@@ -165,15 +166,12 @@ def _run_ns(loop: GuestLoop, turns: int) -> float:
     from cca_platform.machine.machine import Machine as Platform
     from cca_rmm.rmm import Rmm
 
-    platform = Platform(Board.load("virt"))
-    try:
+    with closing(Platform(Board.load("virt"))) as platform:
         image = NsImage(_payload("ns_guest_code_virt", loop, turns, _device()))
         boot(platform, rmm=Rmm(platform), ns_images=[image])
         start = process_time()
         platform.run()
         return process_time() - start
-    finally:
-        platform.close()
 
 
 def _run_realm(loop: GuestLoop, turns: int) -> float:

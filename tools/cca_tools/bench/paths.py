@@ -7,6 +7,7 @@ in the same run.
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from time import process_time
 from typing import TYPE_CHECKING, Final
 
@@ -106,11 +107,11 @@ def _ns_run(images: "list[NsImage]") -> float:
     from cca_platform.machine.machine import Machine as Platform
     from cca_rmm.rmm import Rmm
 
-    platform = Platform(Board.load("fvp"))
-    boot(platform, rmm=Rmm(platform), ns_images=images)
-    start = process_time()
-    platform.run()
-    return process_time() - start
+    with closing(Platform(Board.load("fvp"))) as platform:
+        boot(platform, rmm=Rmm(platform), ns_images=images)
+        start = process_time()
+        platform.run()
+        return process_time() - start
 
 
 def _delegate(bench: Bench) -> float:

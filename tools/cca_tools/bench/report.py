@@ -1,6 +1,8 @@
 """Measure the rows, and print tables of the results."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from itertools import product
 from typing import Final
 
 from cca_platform.printer import Piece, Printer, Styled
@@ -25,11 +27,10 @@ def measure(
     """
     wanted = list(names)
     rows = [row for row in ROWS if not wanted or any(name in row.name for name in wanted)]
-    bench = Bench()
     found: dict[str, list[float]] = {row.name: [] for row in rows}
     trouble: dict[str, str] = {}
-    for number in range(rounds):
-        for row in rows:
+    with closing(Bench()) as bench:
+        for number, row in product(range(rounds), rows):
             if row.name in trouble:
                 continue
             tell(f"round {number + 1} of {rounds}: {row.path}")

@@ -131,9 +131,14 @@ def progress() -> Callable[[str], None]:
     if sys.stderr is None or not colourful(sys.stderr):
         return lambda what: None
 
+    shown = ""
+
     def tell(what: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{printable(what)}")
-        sys.stderr.flush()
+        nonlocal shown
+        if what != shown:
+            sys.stderr.write(f"\r\x1b[K{printable(what)}")
+            sys.stderr.flush()
+            shown = what
 
     return tell
 
