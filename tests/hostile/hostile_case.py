@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 __all__ = [
-    "ENDS", "FOLDER", "Case", "Content", "Device", "Folder", "Link", "Sparse", "ends", "line", "places", "write",
+    "ENDS", "FOLDER", "Case", "Content", "Device", "Folder", "Link", "Program", "Sparse", "ends", "line", "places",
+    "write",
 ]  # fmt: skip
 
 
@@ -27,11 +28,17 @@ class Link(NamedTuple):
     target: str
 
 
+class Program(NamedTuple):
+    """A file that may be executed."""
+
+    data: bytes
+
+
 class Device(NamedTuple):
     """Nothing is made: the name is that of a device of the host."""
 
 
-Content = bytes | Sparse | Folder | Link | Device
+Content = bytes | Sparse | Folder | Link | Program | Device
 FOLDER = "here"
 """The working folder of a case; ``home`` and ``tmp`` are beside it."""
 
@@ -49,7 +56,8 @@ ENDS: dict[str, frozenset[int]] = {
 class Case(NamedTuple):
     """An input. ``outputs`` are files that it may write; ``ends`` the statuses that are documented for it.
 
-    ``raw`` is set if stdout has the console of a guest, which may send anything. ``spawn`` asks for a process of its
+    A name with a slash at its end is a folder of them. ``raw`` is set if stdout has the console of a guest,
+    which may send anything. ``spawn`` asks for a process of its
     own, because what is hostile is read while Python or the command starts.
     """
 
@@ -101,9 +109,11 @@ def write(folder: Path, files: Mapping[str, Content]) -> None:
             with open(path, "wb") as file:
                 file.write(content.data)
                 file.truncate(content.size)
-        elif isinstance(content, bytes):
+        elif isinstance(content, bytes | Program):
             with open(path, "wb") as file:
-                file.write(content)
+                file.write(content if isinstance(content, bytes) else content.data)
+            if isinstance(content, Program):
+                os.chmod(path, 0o755)
 
 
 def places(folder: Path) -> set[str]:

@@ -9,6 +9,7 @@ from hostile_case import Case
 from hostile_code import code_case
 from hostile_elf import elf_case
 from hostile_line import line_case, special_case
+from hostile_project import project_case
 from hostile_surroundings import cache_case, environment_case
 from hostile_text import board_case, module_case, policy_case
 from hostile_token import key_case, token_case
@@ -37,6 +38,7 @@ KINDS: Final[dict[str, Kind]] = {
     "module": Kind(module_case, 150),
     "code": Kind(code_case, 500),
     "line": Kind(line_case, 1500),
+    "project": Kind(project_case, 150),
     "special": Kind(special_case, 400),
     "environment": Kind(environment_case, 150),
     "cache": Kind(cache_case, 5),

@@ -210,8 +210,8 @@ def line_case(source: random.Random, number: int) -> Case:
     if source.random() < 0.05:
         words = [source.choice(_BYTES), *words]
     argv = (*line(*command.words), *_bounded(command, words))
-    if any(b"--install-completion" in word for word in argv):  # writes to the home folder, as it says
-        argv = tuple(word for word in argv if not word.startswith(b"--install-completion"))
+    # these two are about the shell that started the command, and the first writes to the home folder, as it says
+    argv = tuple(word for word in argv if not word.startswith((b"--install-completion", b"--show-completion")))
     statuses, raw = ends(argv)
     files = _files()
     named = {"out", "out2", "nv"} | {one for one in map(_path, argv) if one}

@@ -9,6 +9,7 @@ __all__ = [
     "ESCAPES",
     "NUMBERS",
     "TEXTS",
+    "alike",
     "at",
     "changed",
     "deep",
@@ -180,3 +181,22 @@ def changed(source: random.Random, tree: Any, new: Callable[[random.Random], Any
             return place(tree, path, number(source, near=at(tree, path)))
         case _:
             return place(tree, path, new(source))
+
+
+def alike(source: random.Random, tree: Any) -> Any:
+    """A tree of which a value is another one of its type, or a row is missing: what passes the first checks."""
+    every = [path for path in paths(tree) if path and not isinstance(at(tree, path), dict)]
+    path = source.choice(every)
+    old = at(tree, path)
+    peers = [at(tree, other) for other in every if type(at(tree, other)) is type(old)]
+    match old:
+        case bool():
+            return place(tree, path, not old)
+        case int():
+            steps = (-0x1000, 0x1000, 0x1_0000, -1, 1, 32, 0x10_0000, 1 << 30)
+            new = source.choice((max(0, old + source.choice(steps)), source.choice(peers), 0, source.choice(NUMBERS)))
+            return place(tree, path, new)
+        case list() if old:
+            return _removed(tree, (*path, source.randrange(len(old))))
+        case _:
+            return place(tree, path, source.choice(peers))

@@ -1,6 +1,7 @@
 """What a run of hostile inputs tells: a table by kind, and each failure made smaller, with how to run it again."""
 
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -102,10 +103,9 @@ def keep(case: Case, end: Ended, wrong: list[str], build: Path, play: Callable[[
     """Write a failure to a folder of its own: its files, made smaller, what it wrote, and how to run it again."""
     small = case if end.killed or end.seconds > 1 else smaller(case, wrong, play, tries)
     folder = build / case.name.replace(":", "-")
+    shutil.rmtree(folder, ignore_errors=True)
     for name, one in (("input", case), ("smaller", small)):
         files: dict[str, Content] = {f"{name}/{path}": content for path, content in one.files.items()}
-        for path in files:
-            (folder / path).unlink(missing_ok=True)
         write(folder, files)
     words = [f"{name}={value}" for name, value in case.environment.items() if value is not None]
     (folder / "stderr.txt").write_bytes(end.stderr)

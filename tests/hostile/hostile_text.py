@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hostile_case import Case, Content, ends, line
-from hostile_mutate import changed, mutate, paths, place, text, value
+from hostile_mutate import alike, changed, mutate, paths, place, text, value
 from tokens import CPAK, good, public, seal
 
 import cca_platform
 
-__all__ = ["board_case", "module_case", "policy_case", "toml"]
+__all__ = ["as_text", "board_case", "module_case", "policy_case", "toml"]
 
 _BOARDS = Path(cca_platform.__file__).parent / "boards"
 _LIKE = """like = "fvp"
@@ -127,7 +127,7 @@ def _spoiled(source: random.Random, tree: Any) -> Any:
     return tree
 
 
-def _as_text(source: random.Random, found: str) -> bytes:
+def as_text(source: random.Random, found: str) -> bytes:
     """Text of which lines are missing, doubled or broken, or which nests without end."""
     match source.randrange(6):
         case 0:
@@ -154,8 +154,10 @@ def _as_text(source: random.Random, found: str) -> bytes:
 def board_case(source: random.Random, number: int) -> Case:
     """A board file in which a value is another one, or the text is broken."""
     tree = _tree(source.choice(("fvp", "virt", "like", "like")))
-    found = toml(_spoiled(source, tree))
-    data = _as_text(source, found) if source.random() < 0.15 else found.encode(errors="replace")
+    for _ in range(source.choice((0, 1, 1, 2, 4, 20))):
+        tree = alike(source, tree)
+    found = toml(_spoiled(source, tree) if source.random() < 0.4 else tree)
+    data = as_text(source, found) if source.random() < 0.15 else found.encode(errors="replace")
     argv = source.choice(
         (
             line("run", "hello", "--board", "b.toml", "--max-insns", "60000"),
@@ -199,7 +201,7 @@ def policy_case(source: random.Random, number: int) -> Case:
     name = source.choice(("p.toml", "p.json", "p.json", "p"))
     data = _json(source, tree) if name == "p.json" else toml(tree).encode(errors="replace")
     if name != "p.json" and source.random() < 0.2:
-        data = _as_text(source, toml(_POLICY))
+        data = as_text(source, toml(_POLICY))
     argv = line("attest", "verify", "token", "--cpak", "k.pem", "--policy", name, *source.choice(((), ("--json",))))
     files: dict[str, Content] = {name: data, "token": token, "k.pem": pem}
     return Case("policy", number, argv, files, ends(argv)[0])

@@ -57,7 +57,7 @@ def _odd(source: random.Random) -> bytes:
         lambda: b"\xd9\x01\x0f" + cbor2.dumps(text(source)),
         lambda: (
             _head(6, source.choice((0, 1, 2, 3, 4, 5, 18, 24, 28, 29, 30, 35, 36, 37, 100, 258, 260, 261, 55799)))
-            + cbor2.dumps(value(source), date_as_datetime=True)
+            + _dumps(value(source))
         ),
         lambda: b"\xc2" + cbor2.dumps(b"\xff" * source.choice((1, 9, 5000))),
         lambda: b"\xc4\x82\x1b" + b"\x7f" * 8 + b"\x01",

@@ -66,7 +66,12 @@ def _message(case: Case, end: Ended, stderr: str, stdout: str) -> Iterator[str]:
 
 
 def _files(case: Case, end: Ended) -> Iterator[str]:
-    if left := end.made - case.outputs:
+    folders = tuple(name for name in case.outputs if name.endswith("/"))
+
+    def others(names: frozenset[str]) -> set[str]:
+        return {name for name in names - case.outputs if not f"{name}/".startswith(folders)}
+
+    if left := others(end.made):
         yield f"left: {', '.join(sorted(map(repr, left)))}"
-    if altered := end.altered - case.outputs:
+    if altered := others(end.altered):
         yield f"altered: {', '.join(sorted(map(repr, altered)))}"

@@ -139,12 +139,14 @@ class TestBuild:
         new_project("realm", here / "mine")
         monkeypatch.setattr("realmlab.projects.compilers.find_zig", lambda: None)
         monkeypatch.setattr("realmlab.projects.compilers._find_gcc", lambda: None)
+        (here / "empty").touch(mode=0o755)
         for option, wanted in (
             ([], "there is no compiler for AArch64: pip install 'realmlab[sdk]' brings zig, or install aarch64-linux"),
             (["--cc", "zig"], "zig is not installed: pip install 'realmlab[sdk]'"),
             (["--cc", "gcc"], "no gcc for AArch64 is installed: install aarch64-linux-gnu-gcc or aarch64-none-elf-gcc"),
             (["--cc", "none-such"], "--cc must be zig, gcc or a program, not none-such: there is no such program"),
             (["--cc", "false"], "/false is no compiler: name zig or a gcc for AArch64"),
+            (["--cc", "./empty"], "empty cannot be run (Exec format error): name a compiler"),
         ):
             assert main(["build", "mine", *option]) == 2
             assert wanted in capsys.readouterr().err

@@ -117,8 +117,10 @@ def _of_path(path: str) -> Compiler:
         asked = subprocess.run(
             [path, "-dumpmachine"], capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MachineError(f"{path} cannot be run ({error}): name a compiler") from None
+    except OSError as error:
+        raise MachineError(f"{path} cannot be run ({error.strerror}): name a compiler") from None
+    except subprocess.TimeoutExpired:
+        raise MachineError(f"{path} must answer -dumpmachine within {_SECONDS} s: name a compiler") from None
     machine = asked.stdout.strip()
     if asked.returncode == 0 and machine.startswith("aarch64"):
         return _gcc(path)
