@@ -279,6 +279,15 @@ class TestFiles:
 
 
 class TestTools:
+    def test_completion(self, shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the completion of a shell is installed."""
+        home = tmp_path / NAME
+        home.mkdir()
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+        assert TEXT in shown("--install-completion", "bash")
+        assert TEXT not in shown("--show-completion", "bash")
+
     @pytest.mark.parametrize("status", [0, 1])
     def test_compiler(self, status: int, shown: Shown, tmp_path: Path) -> None:
         """What a compiler quotes of a source, tabs in line."""

@@ -25,6 +25,9 @@ COMMANDS: Final[dict[str, list[str]]] = {
     "attest verify": [str(TOKEN)],
     "attest show": [str(TOKEN)],
     "attest cpak": [],
+    "new": ["realm", str(TOKEN.parent)],  # which is not empty
+    "build": [str(TOKEN.parent)],  # no project
+    "sdk": [],
 }
 """A command line of each command: the words of its name, then its arguments."""
 

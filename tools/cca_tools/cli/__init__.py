@@ -15,7 +15,7 @@ from typer.exceptions import Abort, TyperException
 
 from cca_platform.errors import CacheWarning, InternalError, LimitReached, MachineError
 from cca_tools.cli import attest, bench, inspect, payloads, projects, run, trace, version
-from cca_tools.cli.help import command
+from cca_tools.cli.help import call
 from cca_tools.cli.output import (
     INTERNAL,
     INTERRUPTED,
@@ -80,7 +80,7 @@ def _remedy(error: Any) -> str:
 
 def _run(argv: list[str] | None) -> int:
     try:
-        return int(command(app, argv)(argv, prog_name="realmlab", standalone_mode=False) or 0)
+        return int(call(app, argv) or 0)
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             if error.message:  # help that is printed already is not in it
@@ -103,10 +103,10 @@ def _run(argv: list[str] | None) -> int:
         return INTERRUPTED
     except SystemExit as end:
         if not isinstance(end.__context__, BrokenPipeError):  # typer's way to tell
-            if not isinstance(end.code, str):
-                raise
-            say(end.code)  # Python would print it as it is
-            return 1
+            if isinstance(end.code, str):
+                say(end.code)  # Python would print it as it is
+                return 1
+            return int(end.code or 0)
         with quietly(out().stream):
             raise end.__context__ from None
         return 0

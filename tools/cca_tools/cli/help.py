@@ -1,18 +1,24 @@
-"""Help as the terminal can show it: without colours where none are wanted, without tables where they do not fit."""
+"""Where typer prints: help as the terminal can show it, and the file of a completion.
 
+Help has no colours where none are wanted, and no tables where they do not fit.
+"""
+
+import io
 import os
 import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, redirect_stdout
 from typing import Any, Final
 
 import typer
 from typer.main import get_command
 
 from cca_platform.printer import colourful
+from cca_tools.cli.output import out
 
-__all__ = ["command"]
+__all__ = ["call"]
 
 _BOLD: Final = re.compile(r"\[/?bold\]")
 _TABLES: Final = 60  # columns that the tables of options need
@@ -20,12 +26,24 @@ _WHOLE: Final = 90  # columns with which nothing in them is shortened
 _WIDTH: Final = "TERMINAL_WIDTH"  # typer reads it as a number
 
 
-def command(app: typer.Typer, argv: Sequence[str] | None) -> Any:
-    """The command of ``app``, whose help is fit for stdout if that is what ``argv`` asks for."""
+def call(app: typer.Typer, argv: Sequence[str] | None) -> Any:
+    """Call the command of ``app`` that ``argv`` names, and return what it returns."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    command = _command(app, words)
+    if "--install-completion" not in words:
+        return command(words, prog_name="realmlab", standalone_mode=False)
+    with ExitStack() as after:
+        said = io.StringIO()
+        after.callback(lambda: _show_completion(said.getvalue()))
+        with redirect_stdout(said):
+            return command(words, prog_name="realmlab", standalone_mode=False)
+
+
+def _command(app: typer.Typer, words: list[str]) -> Any:
+    """The command of ``app``, whose help is fit for stdout if that is what ``words`` ask for."""
     found = get_command(app)
-    words = sys.argv[1:] if argv is None else argv
     groups = [[one.name] for one in app.registered_groups]
-    if "--help" in words or not words or list(words) in groups:
+    if "--help" in words or not words or words in groups:
         if not os.environ.get(_WIDTH, "").isdecimal():
             os.environ.pop(_WIDTH, None)
         from rich.console import Console
@@ -37,6 +55,13 @@ def command(app: typer.Typer, argv: Sequence[str] | None) -> Any:
         if width < (_TABLES if ellipsis else _WHOLE):
             _narrow(found, max(width, 10))
     return found
+
+
+def _show_completion(text: str) -> None:
+    """Where the completion is, by a name that begins with HOME, and a last line."""
+    where, _, last = text.rstrip("\n").rpartition("\n")
+    for line in filter(None, (where, last)):
+        out().line(line)
 
 
 def _narrow(one: Any, width: int) -> None:
