@@ -69,7 +69,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
     # what holds
     "every format and every command line ends as documented": ("hostile/test_hostile.py::test_ends",),
     "a wheel and the guide are enough for a newcomer": ("tools/test_tools_recipes.py",),
-    "a hundred mistakes of beginners have a line that names the cause": ("guests/test_guests_mistakes.py::test_hundred",),
+    "a hundred mistakes have a line that names the cause": ("guests/test_guests_mistakes.py::test_hundred",),
 }  # fmt: skip
 
 WITNESSES: dict[str, str] = {
