@@ -8,6 +8,7 @@ import pytest
 
 from cca_platform.errors import MachineError
 from cca_tools.cli import main
+from realmlab.projects.build import environment_of_tools
 from realmlab.projects.compilers import GCC_NAMES, find_compiler
 from realmlab.projects.contents import contents
 from realmlab.projects.linked import check_linked
@@ -55,6 +56,21 @@ class TestNew:
         assert main([*command, "-q"]) == 0
         assert said in capfd.readouterr().out.splitlines()
         assert f"realmlab {' '.join(command)}\n" in Path("README.md").read_text()
+
+    @pytest.mark.skipif(find_spec("ziglang") is None, reason="ziglang is not installed: nothing can be built")
+    @pytest.mark.parametrize("world", ["ns", "secure"])
+    def test_another_board(
+        self, here: Path, world: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Memory and devices of NS-EL2 and Secure EL1 are those of a board; a Realm is the same on all."""
+        assert main(["new", world, "mine", "--board", "virt"]) == 0
+        *_, run = capfd.readouterr().out.strip().split(" && ")
+        monkeypatch.chdir(here / "mine")
+        assert main(["build"]) == 0
+        assert main([*run.split()[1:], "-q"]) == 0
+        assert _WORLDS[world][1] in capfd.readouterr().out
+        assert main(["new", "realm", "mine", "--board", "virt"]) == 2
+        assert "a Realm is the same on every board" in capfd.readouterr().err
 
     def test_every_copy_is_one(self, here: Path) -> None:
         """Start code, vectors and linker script are the SDK's, to be changed at will; no mark of a template is left."""
@@ -106,11 +122,11 @@ class TestBuild:
             "realmlab: . is no project, without realmlab.toml: `realmlab new realm DIR` makes one\n"
         )
         for text, wrong in (
-            ('name = "a"\nworld = "moon"', "Invalid enum value 'moon' - at `$.world`"),
-            ('name = 1\nworld = "realm"', "Expected `str`, got `int` - at `$.name`"),
-            ('name = "a"\nworld = "realm"\nfoo = 1', "Object contains unknown field `foo`"),
+            ('name = "a"\nworld = "moon"', "is no project: world: must be one of ns, realm, secure, not 'moon'"),
+            ('name = 1\nworld = "realm"', "is no project: name: must be "),
+            ('name = "a"\nworld = "realm"\nfoo = 1', "is no project: "),
             ('name = "../a"\nworld = "realm"', "a payload's name must be letters"),
-            ("[[[", "project file realmlab.toml says what it must not: "),
+            ("[[[", "project file realmlab.toml is no project: "),
             ("x" * 70_000, "project file realmlab.toml has 70,000 bytes, more than 64 KiB"),
         ):
             (here / FILE).write_text(text)
@@ -126,6 +142,26 @@ class TestBuild:
         said = capfd.readouterr().err.splitlines()
         assert any("main.c:1:25: error:" in line and "nothing" in line for line in said)
         assert said[-1].startswith("realmlab: main.c does not build: ")
+
+    def test_two_sources_of_one_name(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Their object files would be one."""
+        new_project("realm", here / "mine")
+        (here / "mine" / "start.c").touch()
+        assert main(["build", "mine"]) == 2
+        assert "start.S and start.c need different names" in capsys.readouterr().err
+
+    def test_a_machine_without_home(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where HOME is missing or read-only, as in a container, zig's cache is in the project's build folder."""
+        for name in ("HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"):
+            monkeypatch.delenv(name, raising=False)
+        assert environment_of_tools(here)["ZIG_GLOBAL_CACHE_DIR"] == str(here)
+        monkeypatch.setenv("HOME", str(here / "none"))
+        assert environment_of_tools(here)["ZIG_GLOBAL_CACHE_DIR"] == str(here)
+        monkeypatch.setenv("HOME", str(here))
+        assert "ZIG_GLOBAL_CACHE_DIR" not in environment_of_tools(here)
+        monkeypatch.delenv("HOME")
+        monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", "/mine")
+        assert environment_of_tools(here)["ZIG_GLOBAL_CACHE_DIR"] == "/mine"
 
     def test_a_file_of_the_project_replaces_one_of_the_sdk(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """Whoever wants another console writes console.c."""

@@ -3,18 +3,15 @@
 With ``--all-builds``, every world is built in every way; without, each world, way and compiler comes up.
 """
 
-import os
 import shutil
 import subprocess
-import sys
 import tomllib
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import pytest
+from installed import Wheel
 
-from cca_platform.native.cache import store
 from realmlab.projects.compilers import find_zig
 from realmlab.projects.worlds import WORLDS
 
@@ -35,60 +32,37 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("world", "way", "cc"), chosen)
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a shell with the wheel, which stands on the dependencies that are here, and nothing else."""
-    folder = tmp_path_factory.mktemp("wheel")
-    target = folder / "target"
-    for command in (
-        ["hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        ["pip", "install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", str(target), "realmlab",
-         "--find-links", str(folder), "--disable-pip-version-check"],
-    ):  # fmt: skip
-        done = subprocess.run([sys.executable, "-m", *command], cwd=_ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    kept = store().folder
-    yield {
-        **os.environ,
-        "PYTHONPATH": str(target),
-        "PATH": f"{target / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "SDK": str(target / "realmlab" / "sdk"),
-        **({} if kept is None else {"NUMBA_CACHE_DIR": str(kept.parent)}),  # the sources are the same
-    }
-
-
-def _run(environment: dict[str, str], folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
-    own = {key: value for key, value in environment.items() if key != "SDK"}
-    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
+def _run(wheel: Wheel, folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, cwd=folder, env=wheel.environment, capture_output=True, text=True, check=False)
 
 
 class TestWheel:
     """The wheel alone."""
 
-    def test_it_has_the_sdk(self, installed: dict[str, str], tmp_path: Path) -> None:
+    def test_it_has_the_sdk(self, wheel: Wheel, tmp_path: Path) -> None:
         """Every file of the SDK is in the wheel, and the command finds it there."""
-        done = _run(installed, tmp_path, "realmlab", "sdk", "--print-path")
-        assert (done.stdout, done.stderr) == (f"{installed['SDK']}\n", "")
-        here, there = _ROOT / "tools" / "realmlab" / "sdk", Path(installed["SDK"])
+        done = _run(wheel, tmp_path, "realmlab", "sdk", "--print-path")
+        assert (done.stdout, done.stderr) == (f"{wheel.packages / 'realmlab' / 'sdk'}\n", "")
+        here, there = _ROOT / "tools" / "realmlab" / "sdk", wheel.packages / "realmlab" / "sdk"
         files = {path.relative_to(here) for path in here.rglob("*") if path.is_file()}
         assert {path.relative_to(there) for path in there.rglob("*") if path.is_file()} == files
         assert all((here / path).read_bytes() == (there / path).read_bytes() for path in files)
 
-    def test_builds_and_runs(self, installed: dict[str, str], tmp_path: Path, world: str, way: str, cc: str) -> None:
+    def test_builds_and_runs(self, wheel: Wheel, tmp_path: Path, world: str, way: str, cc: str) -> None:
         """The commands that `realmlab new` and the README give build and run the payload."""
         if (cc == "zig" and find_zig() is None) or (cc == "gcc" and not shutil.which(_GCC)):
             pytest.skip(f"{cc} is not installed")
         if not shutil.which(way) and way != "realmlab":
             pytest.skip(f"{way} is not installed")
-        new = _run(installed, tmp_path, "realmlab", "new", world, "mine")
+        new = _run(wheel, tmp_path, "realmlab", "new", world, "mine")
         assert new.returncode == 0, new.stderr
         folder = tmp_path / "mine"
         for command in _commands(way, cc):
-            done = _run(installed, folder, *command)
+            done = _run(wheel, folder, *command)
             assert done.returncode == 0, done.stdout + done.stderr
             assert "warning" not in done.stderr
         *_, run = new.stdout.split(" && ")
-        done = _run(installed, folder, *run.split())
+        done = _run(wheel, folder, *run.split())
         assert done.returncode == 0, done.stderr
         assert any(line.startswith("Hello from ") for line in done.stdout.splitlines()), done.stdout
 

@@ -28,11 +28,19 @@ class Language(StrEnum):
     RUST = "rust"
 
 
+class BoardName(StrEnum):
+    """The boards whose addresses the SDK knows."""
+
+    FVP = "fvp"
+    VIRT = "virt"
+
+
 def new(
     world: Annotated[World, typer.Argument(help="Where it runs: at Realm EL1, Non-secure EL2 or Secure EL1.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or an empty folder.")],
     *,
     lang: Annotated[Language, typer.Option(help="C, or Rust without std for a Realm.")] = Language.C,
+    board: Annotated[BoardName, typer.Option(help="The board that a payload of another world is for.")] = BoardName.FVP,
     name: Annotated[str | None, typer.Option(help="The payload's name: the folder's, unless given.")] = None,
 ) -> int:
     """Write a project: a payload of your own that builds and runs as it is.
@@ -43,7 +51,7 @@ def new(
     """
     from realmlab.projects.project import new_project
 
-    made = new_project(world.value, folder, name, lang.value)
+    made = new_project(world.value, folder, name, lang.value, board.value)
     out().line(f"cd {shlex.quote(str(folder))} && realmlab build && {made.run}")
     return 0
 

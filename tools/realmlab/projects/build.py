@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from .rust import build_rust
 from .tool import run_tool
 from .worlds import SDK, WORLDS
 
-__all__ = ["Built", "build_project"]
+__all__ = ["Built", "build_project", "environment_of_tools"]
 
 
 class Built(NamedTuple):
@@ -55,6 +56,9 @@ def _build_c(folder: Path, project: Project, compiler: Compiler) -> Path:
         raise MachineError(f"{script} is missing: copy it from {SDK / WORLDS[project.world].script}")
     if not own:
         raise MachineError(f"{folder} has no source: main.c is missing")
+    for one, other in pairwise(own):
+        if one.stem == other.stem:
+            raise MachineError(f"{one.name} and {other.name} need different names: their object files have the same")
     names = {path.name for path in own}
     shared = [SDK / file for file in WORLDS[project.world].sources if Path(file).name not in names]
     output = folder / project.output
@@ -69,8 +73,9 @@ def _build_c(folder: Path, project: Project, compiler: Compiler) -> Path:
         *compiler.flags.cflags, *project.defines, f"-I{folder}",
         *(f"-I{SDK / one}" for one in WORLDS[project.world].includes), "-g",
     )  # fmt: skip
+    environment = environment_of_tools(output.parent / "zig-cache")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda pair: _compile(compiler, flags, *pair), pairs))
+        list(pool.map(lambda pair: _compile(compiler, environment, flags, *pair), pairs))
     _link(compiler, project, script, output, [made for _, made in pairs])
     return output
 
@@ -81,10 +86,21 @@ def _objects(sources: Iterable[Path], folder: Path) -> Iterator[tuple[Path, Path
         yield source, folder / f"{source.stem}.o"
 
 
-def _compile(compiler: Compiler, flags: tuple[str, ...], source: Path, made: Path) -> None:
+def environment_of_tools(own: Path) -> dict[str, str]:
+    """The environment of the tools. Zig keeps its cache below HOME, which a container may not have: then in ``own``."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME") or ""
+    if "ZIG_GLOBAL_CACHE_DIR" in os.environ or os.access(home, os.W_OK):
+        return dict(os.environ)
+    return {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(own.resolve())}
+
+
+def _compile(
+    compiler: Compiler, environment: dict[str, str], flags: tuple[str, ...], source: Path, made: Path
+) -> None:
     fp = compiler.flags.fp if source.name.endswith("_fp.c") else compiler.flags.no_fp
     made.parent.mkdir(parents=True, exist_ok=True)
-    run_tool(source.name, *compiler.compile, *flags, *fp, "-c", str(source), "-o", str(made))
+    command = (*compiler.compile, *flags, *fp, "-c", str(source), "-o", str(made))
+    run_tool(source.name, *command, environment=environment)
 
 
 def _link(compiler: Compiler, project: Project, script: Path, output: Path, objects: list[Path]) -> None:

@@ -9,20 +9,27 @@ from typing import Final, Literal
 import msgspec
 
 from cca_platform.errors import MachineError
+from cca_platform.schema import SchemaError, fit, parse_toml
 from cca_platform.userfiles import KINDS, read_text, shown
 
 from .compilers import GCC, ZIG
 from .worlds import SDK, WORLDS, World
 
-__all__ = ["FILE", "Language", "Project", "new_project", "read_project"]
+__all__ = ["FILE", "BoardName", "Language", "Project", "new_project", "read_project"]
 
 Language = Literal["c", "rust"]
+BoardName = Literal["fvp", "virt"]
 FILE: Final = "realmlab.toml"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _TEMPLATES: Final = SDK / "templates"
 _PLACES: Final[dict[World, str]] = {
     "realm": "at Realm EL1", "ns": "at Non-secure EL2, in place of a hypervisor", "secure": "at Secure EL1",
 }  # fmt: skip
+_RUN: Final[dict[BoardName, dict[str, str]]] = {
+    "fvp": {"BOARD": "", "HOST": "ns_rmi", "UART": "2"},
+    "virt": {"BOARD": " --board=virt", "HOST": "rmi_virt", "UART": "secure-uart"},
+}
+"""How a board is asked for, a payload of Non-secure EL2 that runs on it, and its Secure UART."""
 _OWN: Final = {
     "start.S": "the entry points and what comes before your code{vectors}",
     "vectors.S": "the exception vectors",
@@ -36,7 +43,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     world: World
     lang: Language = "c"
-    board: Literal["fvp", "virt"] = "fvp"
+    board: BoardName = "fvp"
 
     @property
     def output(self) -> str:
@@ -46,7 +53,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def run(self) -> str:
         """The command that runs the program, in the folder of the project."""
-        return _fill(_TEMPLATES / self.world / "run", {"NAME": self.name}).strip()
+        return _fill(_TEMPLATES / self.world / "run", {"NAME": self.name, **_RUN[self.board]}).strip()
 
     @property
     def defines(self) -> tuple[str, ...]:
@@ -72,9 +79,9 @@ def read_project(folder: Path) -> Project:
         raise MachineError(f"{shown(folder)} is no project, without {FILE}: `realmlab new realm DIR` makes one")
     text = read_text(path, KINDS["project"])
     try:
-        found = msgspec.toml.decode(text, type=Project)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise MachineError(f"project file {shown(path)} says what it must not: {error}") from None
+        found = fit(parse_toml(text), Project, "the project")
+    except SchemaError as error:
+        raise MachineError(f"project file {shown(path)} is no project: {error}") from None
     _check_name(found.name)
     return found
 
@@ -84,18 +91,22 @@ def _check_name(name: str) -> None:
         raise MachineError(f"a payload's name must be letters, digits, '_', '.' and '-', not {name!r}: give --name")
 
 
-def new_project(world: World, folder: Path, name: str | None = None, lang: Language = "c") -> Project:
+def new_project(
+    world: World, folder: Path, name: str | None = None, lang: Language = "c", board: BoardName = "fvp"
+) -> Project:
     """Write a new project into ``folder``, which must be empty or not there yet.
 
     Start code, vectors and linker script are copies, to be changed at will; the rest of the runtime stays in the SDK.
     """
     try:
-        project = Project(folder.resolve().name if name is None else name, world, lang)
+        project = Project(folder.resolve().name if name is None else name, world, lang, board)
     except (OSError, RuntimeError) as error:  # a loop of links, a current folder that is gone
         raise MachineError(f"{shown(folder)} cannot be a folder ({error}): name another") from None
     _check_name(project.name)
     if lang == "rust" and world != "realm":
         raise MachineError(f"a payload in Rust must be for a Realm, not for {world}: give --lang c")
+    if board != "fvp" and world == "realm":
+        raise MachineError("a Realm's payload must know no board: a Realm is the same on every board")
     if lang == "rust" and "." in project.name:
         raise MachineError(f"the name of a payload in Rust must have no dot, not {project.name!r}: give --name")
     try:
@@ -125,7 +136,8 @@ def _files(project: Project) -> Iterator[tuple[str, str]]:
             yield Path(file).name, (SDK / file).read_text(encoding="utf-8")
         for name in ("Makefile", "CMakeLists.txt", "toolchain.cmake", "README.md"):
             yield name, _fill(_TEMPLATES / name, words)
-    yield FILE, _fill(_TEMPLATES / FILE, words) + ('lang = "rust"\n' if project.lang == "rust" else "")
+    more = {"lang": project.lang} if project.lang != "c" else {"board": project.board} if project.board != "fvp" else {}
+    yield FILE, _fill(_TEMPLATES / FILE, words) + "".join(f'{key} = "{value}"\n' for key, value in more.items())
     yield ".gitignore", _fill(_TEMPLATES / "gitignore", words)
 
 
