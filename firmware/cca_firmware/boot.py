@@ -12,7 +12,7 @@ from cca_arch.el3 import RMM_EL3_VERSION
 from cca_arch.sysregs import Ec, Esr
 from cca_arch.types import Instructions, SecurityState
 from cca_firmware.base.carveout import required_region
-from cca_firmware.base.errors import BootError
+from cca_firmware.base.errors import BootError, NotReady
 from cca_firmware.base.limits import EXCEPTION, SECURE_INSNS
 from cca_firmware.bl1 import rom
 from cca_firmware.bl2 import load
@@ -101,16 +101,16 @@ def finish(machine: "Machine", firmware: Firmware, secure_insns: int = SECURE_IN
         left = secure_insns - pe.retired - EXCEPTION * exceptions
         if left <= 0:
             taken_too = f" and took {exceptions} exceptions" if exceptions else ""
-            raise BootError(
-                f"the Secure payload used {pe.retired if exceptions else secure_insns} instructions{taken_too} on PE "
-                f"{pe.index} and has not returned: {_state(pe)}, or give it more with `secure_insns`"
-            )
+            used = f"{pe.retired if exceptions else secure_insns} instructions{taken_too}"
+            what = f"the Secure payload used {used} on PE {pe.index} and has not returned"
+            raise NotReady(pe.index, what, f"{_state(pe)}, or give it more with `secure_insns`")
         try:
             pe.step(limit=Instructions(pe.clock.retired + min(left, _LOOK)))
         except MachineStopped as stopped:
             raise BootError(f"the Secure payload must become ready on PE {pe.index}, not end with {stopped}") from None
         if pe is firmware.starting and pe.waiting:
-            raise BootError(f"the Secure payload must become ready on PE {pe.index} without waiting: {_state(pe)}")
+            what = f"the Secure payload must become ready on PE {pe.index} without waiting"
+            raise NotReady(pe.index, what, _state(pe))
     return True
 
 

@@ -32,7 +32,7 @@ class TestLayout:
 class TestBlocks:
     """The blocks that native code works on."""
 
-    @pytest.mark.parametrize(("layout", "prefix"), [(block.MACHINE, "M_"), (block.PE, "P_")])
+    @pytest.mark.parametrize(("layout", "prefix"), [(block.MACHINE, "M_"), (block.PE, "P_"), (block.RECENT, "R_")])
     def test_every_word_has_a_name(self, layout: Layout, prefix: str) -> None:
         """What is declared is what modules find by name, and nothing twice."""
         names = {value for name, value in vars(block).items() if name.startswith(prefix) and not name.endswith("WORDS")}

@@ -37,13 +37,16 @@ class TestNonSecure:
         """Exceptions without end: the one that began them."""
         result = run(f"nop; .word {word:#x}; {OFF}")
         assert (result.status, result.reason) == (3, "stuck")
-        assert result.message.endswith(_LACKS.format(word, 0x8800_0004, feature) + answer)
+        cause = _LACKS.format(word, 0x8800_0004, feature) + answer
+        assert result.message == f"PE 0 takes exceptions without end: {cause}; VBAR_EL2 is 0: there are no vectors"
 
     def test_max(self) -> None:
         """With a model that has the feature there is no such end; what no model has is told there, too."""
         assert run(f"nop; .word {DIT:#x}; {OFF}", cpu="max").status == 0
         message = run(f"nop; .word {SVE:#x}; {OFF}", cpu="max").message
-        assert message.endswith("FEAT_SVE, which PE 0 lacks: no CPU model has it")
+        assert message.endswith(
+            "FEAT_SVE, which PE 0 lacks: no CPU model has it; VBAR_EL2 is 0: there are no vectors"
+        )
 
     def test_hangs(self) -> None:
         """A handler that waits for ever, up to the limit."""

@@ -2,7 +2,6 @@
 
 import os
 
-from cca_arch.elf import MAGIC
 from cca_firmware.package.nsimage import NsImage
 from cca_platform.errors import MachineError
 from cca_platform.printable import brief
@@ -12,7 +11,7 @@ from .bundled import World
 from .payloads import find_payload
 from .sizes import parse_address
 
-__all__ = ["load_bias", "parse_image"]
+__all__ = ["parse_image"]
 
 
 def parse_image(text: str, world: World = "ns-el2") -> NsImage:
@@ -28,8 +27,3 @@ def parse_image(text: str, world: World = "ns-el2") -> NsImage:
     address = parse_address(number, f"the address of {name}") if at else None
     path = find_payload(name, None if at else world)
     return NsImage(read_program(path, KINDS["image"]), address, path.name)
-
-
-def load_bias(image: NsImage) -> int:
-    """The load offset of an ELF file: non-zero only if it is position-independent."""
-    return (image.address or 0) if image.data.startswith(MAGIC) else 0

@@ -96,13 +96,14 @@ class Machine(Session):
                         realm._go(hooks)
                 if wall.text:
                     vmm.over(EXIT_LIMIT, RunReason.LIMIT, wall.text)
+                realm._explain()
             except RmiError as error:
                 vmm.fail(str(error))
             finally:
                 vmm.destroy()
                 if realm in self._realms:
                     self._realms.remove(realm)
-        return published(vmm.result())
+        return published(vmm.result(), realm._failure)
 
     def _realm(self, payload: str | os.PathLike[str], given: dict[str, Any]) -> Realm:
         """A Realm that has not been built yet."""

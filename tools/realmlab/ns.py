@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Unpack
 
-from cca_firmware.base.errors import BootError
+from cca_firmware.base.errors import BootError, NotReady
 from cca_firmware.boot import Firmware, boot, finish
 from cca_firmware.package.nsimage import NsImage
 from cca_platform.board import Bank, Board
 from cca_platform.devices.pl011 import Pl011
 from cca_platform.errors import InstructionLimit, LimitReached, MachineError, MachineStopped
+from cca_platform.failure import Failure
 from cca_platform.halt import Halt
 from cca_platform.pe.hint import missing
 from cca_platform.printable import brief, printable
@@ -26,11 +27,13 @@ from .checks import COUNT, at_least, image, octets, optional, several, whole
 from .console import Consoles, NotSeen, Watch, sent
 from .cpu import Cpu, Registers
 from .devicetree import place, tree
-from .images import load_bias, parse_image
+from .failure import of_non_secure, of_secure
+from .images import parse_image
 from .kept import KeptFiles
 from .options import BOARD, NsMachineOptions, NsRunOptions, RunOptions, read, takes
 from .results import End, NsResult, Reason, judge, where
 from .session import Session
+from .symbols import loaded
 from .wall import WallLimits
 
 __all__ = ["NsMachine"]
@@ -158,13 +161,14 @@ class NsMachine(Session):
             end, retired, resets = self._run(max_insns, max_resets)
         platform.go_on()  # a limit that came too late
         consoles.end_lines()
-        status, reason, message = judge(platform, end, watch, max_resets)
+        status, reason, message, failure = judge(platform, end, watch, max_resets, self._explain)
         if self.trace.on:
             self.trace.emit(RunStop(reason=reason, status=status, instructions=sum(retired)))
         return NsResult(
             status=status,
             reason=reason,
             message=message,
+            failure=failure,
             consoles=consoles.sent,
             dropped=consoles.dropped,
             missing=watch.missing,
@@ -176,6 +180,12 @@ class NsMachine(Session):
             counter_hz=platform.board.counter_hz,
             wall_seconds=perf_counter() - start,
         )
+
+    def _explain(self, reason: Reason, what: str) -> Failure:
+        """Why a run has failed."""
+        with self.trace.paused():
+            silent = not any(self._consoles.sent.values())
+            return of_non_secure(self.platform, self._hooks.symbols, reason, what, silent)
 
     def _run(self, max_insns: int | None, max_resets: int) -> tuple[End, list[int], list[str]]:
         """Return (why the machine stopped or paused, instructions of each PE, resets)."""
@@ -225,6 +235,11 @@ class NsMachine(Session):
         with self._wall.apart(_after(_SECURE, resets)):
             try:
                 yield
+            except NotReady as error:
+                found = of_secure(self.platform.pes[error.pe], self._hooks.symbols, _after(error.what, resets))
+                ready = "see cca_arch/tsp.py for how it says that it is ready"
+                told = f"{found.reason}; {ready}" if found.cause else error.state
+                raise BootError(f"{found.what}: {told}") from None
             except BootError as error:
                 raise BootError(_after(str(error), resets)) from None
 
@@ -296,7 +311,7 @@ class NsMachine(Session):
         finally:
             consoles.end_expect(name)
         if not expected.look(thoroughly=True):
-            _, reason, message = judge(self.platform, end, Watch(), _RESETS)
+            _, reason, message, _ = judge(self.platform, end, Watch(), _RESETS, self._explain)
             seen = sent(consoles.unread[name])
             raise NotSeen(f"{name} must show {expected.pattern.pattern!r}, but {message or reason}; {seen}")
         assert expected.match is not None
@@ -320,7 +335,10 @@ class NsMachine(Session):
         return self.cpus[0].regs
 
     def _files(self) -> Iterable[tuple[bytes, int]]:
-        return ((image.data, load_bias(image)) for image in self._images)
+        secure = self._boot.get("secure_image")
+        yield from (loaded(image.data, image.address or 0) for image in self._images)
+        if secure is not None:
+            yield loaded(secure, 0)
 
     def _loses(self) -> str:
         return " with what its nonvolatile memory has for files" if self._kept else ""

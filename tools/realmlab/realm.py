@@ -4,14 +4,15 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Final, Protocol, Self, Unpack
+from typing import Any, Final, Protocol, Self, Unpack
 
-from cca_arch.elf import MAGIC, Elf
+from msgspec.structs import replace
+
 from cca_host.kvmtool import Phase, Vmm
 from cca_host.kvmtool.interrupt import interruptible
-from cca_host.kvmtool.loader import load_offset
 from cca_host.kvmtool.options import Pause, RunResult
 from cca_platform.errors import MachineError
+from cca_platform.failure import Failure
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
 from cca_platform.printable import printable
 from cca_platform.userfiles import KINDS, read_program
@@ -20,11 +21,12 @@ from .calls import Calls
 from .checks import COUNT
 from .console import Expected, NotSeen, sent
 from .cpu import Cpu, pages
+from .failure import Built, of_realm
 from .files import special
 from .hooks import Hook, Hooks, Listener, is_event
 from .options import RealmRunOptions, RunOptions, read, takes
-from .results import Progress, Reason, published
-from .symbols import Symbols
+from .results import FAILED, Progress, Reason, published
+from .symbols import Symbols, loaded
 from .vcpu import Owner, Vcpu, inspector_of
 from .views import RecView, RttView
 from .wall import WallLimits
@@ -75,6 +77,7 @@ class Realm:
         self._expected: Expected | None = None
         self._until = b""
         self._why: Reason | None = None
+        self._failure: Failure | None = None
         self._wall = WallLimits(None, None, lambda: None)
 
     # -- state --------------------------------------------------------------------------------------------------
@@ -199,6 +202,7 @@ class Realm:
         with interruptible(interrupt), machine._running(self) as hooks, wall:
             machine._calls.raise_kept()  # of the exit of another Realm
             reason = self._go(hooks, None if max_insns is None else vmm.retired + max_insns)
+            self._explain()
         self._until = b""
         end, limit = vmm.end, wall.text
         if reason is Reason.LIMIT and not limit:
@@ -208,6 +212,7 @@ class Realm:
             reason=reason,
             status=None if end is None else end.status,
             message="; ".join(filter(None, ("" if end is None else end.message, limit, unseen))),
+            failure=self._failure,
             console=sent.since(self._before),
             console_dropped=max(sent.dropped - self._before, 0),
             instructions=vmm.retired - retired,
@@ -229,6 +234,16 @@ class Realm:
             if self._why is None and pause is Pause.INSTRUCTIONS:
                 return Reason.LIMIT
         return self._why
+
+    def _explain(self) -> None:
+        """Explain the end of the run, if it has failed, while the Realm still exists."""
+        end = self._vmm.end
+        if end is None or self._failure is not None or Reason(end.reason.value) not in FAILED or not self.alive:
+            return
+        with self.machine.platform.trace.paused():
+            built = Built(self._vmm, self.symbols, [_registers(vcpu) for vcpu in self.vcpus], _tables(self))
+            failure = self._failure = of_realm(built, Reason(end.reason.value), end.message)
+        self._vmm.end = replace(end, message=failure.message)
 
     def _pause(self, why: Reason) -> None:
         """Pause the run as soon as possible, for this reason."""
@@ -342,15 +357,14 @@ class Realm:
             raise MachineError("a Realm must be destroyed to have a result: call destroy(), or leave its `with` block")
         if vmm.end is None:
             raise MachineError("a Realm must have ended to have a result, not be undone: make another")
-        return published(vmm.result())
+        return published(vmm.result(), self._failure)
 
     def _files(self) -> list[tuple[bytes, int]]:
         """The payload and its load offset, for symbols."""
         path = self._vmm.options.payload
         if special(path):  # a pipe has no second time
             return []
-        data = read_program(path, KINDS["payload"])
-        return [(data, load_offset(Elf(data)) if data.startswith(MAGIC) else 0)]
+        return [loaded(read_program(path, KINDS["payload"]))]
 
     def _save(self) -> bytes:
         """The console state of a snapshot: the unread output."""
@@ -360,6 +374,8 @@ class Realm:
         """A snapshot was restored, with this unread output or without this Realm."""
         if unread is None or self._vmm not in self.machine.platform.parts.values():
             self._vmm.phase = Phase.DESTROYED
+        if self._vmm.end is None:
+            self._failure = None
         self._unread[:] = unread or b""
 
     def __enter__(self) -> Self:
@@ -378,3 +394,19 @@ class Realm:
         if self._vmm.end is not None:
             return f"<Realm {name}: {self._vmm.end.reason} ({self._vmm.end.status})>"
         return f"<Realm {name}: {', '.join(map(repr, self.vcpus))}>"
+
+
+def _registers(vcpu: Vcpu) -> Any:
+    """The registers of a vCPU, or None if the RMM does not tell them."""
+    try:
+        return vcpu.regs
+    except MachineError:
+        return None
+
+
+def _tables(realm: Realm) -> RttView | None:
+    """The stage 2 tables of a Realm, or None if the RMM does not tell where they are."""
+    try:
+        return realm.rtt
+    except MachineError:
+        return None

@@ -1,6 +1,6 @@
 """How runs end: the reasons, and the results of runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -9,14 +9,14 @@ from msgspec.structs import force_setattr, replace
 
 from cca_arch.types import SecurityState
 from cca_host.kvmtool.options import RunResult
+from cca_platform.failure import Failure
 from cca_platform.halt import Halt
 from cca_platform.machine.machine import Machine as Platform
-from cca_platform.pe.hint import missing
 from cca_platform.printable import printable
 
 from .console import Watch
 
-__all__ = ["End", "NsResult", "Progress", "Reason", "judge", "published", "where"]
+__all__ = ["FAILED", "End", "NsResult", "Progress", "Reason", "judge", "published", "where"]
 
 
 class Reason(StrEnum):
@@ -53,6 +53,8 @@ _REASONS: Final = {
     Halt.IDLE: Reason.IDLE,
     Halt.FAILED: Reason.FAILED,
 }
+FAILED: Final = (Reason.IDLE, Reason.STUCK, Reason.FAILED, Reason.LIMIT)
+"""The reasons that are a failure, which a report explains."""
 _STATUS: Final = {
     Reason.SYSTEM_OFF: 0,
     Reason.SYSTEM_RESET: 0,
@@ -67,9 +69,9 @@ _STATUS: Final = {
 """The exit status for a run of Non-secure software."""
 
 
-def published(result: RunResult) -> RunResult:
-    """A result of the VMM as the API returns it: its reason is a ``Reason``."""
-    return replace(result, reason=Reason(result.reason.value))
+def published(result: RunResult, failure: Failure | None) -> RunResult:
+    """A result of the VMM as the API returns it: its reason is a ``Reason``, and a failure is explained."""
+    return replace(result, reason=Reason(result.reason.value), failure=failure)
 
 
 class End(NamedTuple):
@@ -95,6 +97,8 @@ class NsResult(Struct, kw_only=True):
     status: int
     reason: Reason
     message: str
+    failure: Failure | None = None
+    """How it began to go wrong, why, and the registers at the end; None for a run that did not fail."""
     consoles: Mapping[str, bytes]
     """What each UART sent, by name: the last 8 MiB of it. ``on_output`` gets all of it."""
     dropped: Mapping[str, int]
@@ -147,6 +151,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     reason: Reason
     status: int | None
     message: str
+    failure: Failure | None = None
+    """How it began to go wrong, why, and the registers at the end; None for a run that did not fail."""
     console: bytes
     """What the Realm sent during this run: the last 8 MiB of it. ``on_console`` gets all of it."""
     console_dropped: int = 0
@@ -170,27 +176,35 @@ class Progress(Struct, frozen=True, kw_only=True):
         return f"<Progress {self.reason}{status}, {self.instructions:,} instructions{told}>"
 
 
-def judge(platform: Platform, end: End, watch: Watch, max_resets: int) -> tuple[int, Reason, str]:
-    """The (status, reason, message) of a run with this end."""
+Verdict = tuple[int, Reason, str, Failure | None]
+"""Status, reason and message of a run, and why it failed, if it did."""
+
+
+def judge(
+    platform: Platform, end: End, watch: Watch, max_resets: int, explain: Callable[[Reason, str], Failure]
+) -> Verdict:
+    """The verdict on a run with this end; ``explain`` reports a failure from its reason and from what has ended it."""
     if watch.rejected:
-        return 1, Reason.REJECTED, watch.rejected
+        return 1, Reason.REJECTED, watch.rejected, None
     reason = end.reason
     status = _STATUS[reason]
     stuck = [pe.index for pe in platform.pes if pe.on and pe.stuck]
-    messages = [] if status == 0 else [f"{end.text}: {where(platform)}"]
+    what = "" if status == 0 else end.text
     if reason is Reason.IDLE and stuck:
-        reason = Reason.STUCK
-        messages = [f"PE {stuck[0]} takes exceptions without end, are its vectors in place? {where(platform)}"]
-    elif reason is Reason.SYSTEM_RESET and max_resets:
+        reason, what = Reason.STUCK, f"PE {stuck[0]} takes exceptions without end"
+    failure = explain(reason, what) if reason in FAILED else None
+    if failure is not None and failure.cause:
+        messages = [failure.message]
+    else:
+        messages = [f"{failure.message if failure is not None else what}: {where(platform)}"] if what else []
+    if reason is Reason.SYSTEM_RESET and max_resets:
         status, reason = 4, Reason.LIMIT
         messages = [f"the system must be reset at most {max_resets} times: allow more with `max_resets`"]
-    if messages and (lacks := missing(platform.pes)):
-        messages.append(lacks)
     unseen = [*watch.missing, *([] if watch.until is None or watch.reached else [watch.until])]
     if unseen:
         status = status or 1
         messages.append(f"no console showed {', '.join(map(repr, unseen))}")
-    return status, reason, "; ".join(messages)
+    return status, reason, "; ".join(messages), failure
 
 
 def where(platform: Platform) -> str:

@@ -4,14 +4,31 @@ import difflib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from typing import Final
 
-from cca_arch.elf import MAGIC
+from cca_arch.elf import MAGIC, Elf
+from cca_host.kvmtool.loader import load_offset
 from cca_platform.errors import MachineError
 from cca_platform.printable import brief, printable
 
 from .checks import instance
 
-__all__ = ["Symbols"]
+__all__ = ["Loaded", "Symbols", "loaded"]
+
+_NEAR: Final = 0x10_0000  # bytes after a symbol that still have its name
+
+Loaded = tuple[bytes, int]
+"""The bytes of a file, and its load offset."""
+
+
+def loaded(data: bytes, address: int | None = None) -> Loaded:
+    """A payload's file where it runs: moved to ``address``, or without one as the loader of Realms moves it.
+
+    Raises ElfError for a damaged ELF.
+    """
+    if not data.startswith(MAGIC):
+        return data, 0
+    return data, load_offset(Elf(data)) if address is None else address
 
 
 class Symbols:
@@ -20,27 +37,43 @@ class Symbols:
     ``files`` returns (bytes of a file, load offset) pairs. Files other than ELF have no symbols.
     """
 
-    def __init__(self, files: Callable[[], Iterable[tuple[bytes, int]]]) -> None:
+    def __init__(self, files: Callable[[], Iterable[Loaded]]) -> None:
         self._files = files
 
     @cached_property
-    def _addresses(self) -> dict[str, int]:
+    def _found(self) -> dict[str, tuple[int, int]]:
+        """The address and size of each symbol."""
         from cca_host.kvmtool.analysis import analyse
 
-        found: dict[str, int] = {}
+        found: dict[str, tuple[int, int]] = {}
         for data, bias in self._files():
             if data.startswith(MAGIC):
                 for symbol in analyse(data).symbols:
-                    found.setdefault(symbol.name, symbol.address + bias)
+                    found.setdefault(symbol.name, (symbol.address + bias, symbol.size))
         return found
 
     @cached_property
-    def _ordered(self) -> list[tuple[int, str]]:
-        return sorted((address, name) for name, address in self._addresses.items())
+    def _addresses(self) -> dict[str, int]:
+        return {name: address for name, (address, _) in self._found.items()}
+
+    @cached_property
+    def _ordered(self) -> list[tuple[int, str, int]]:
+        return sorted((address, name, size) for name, (address, size) in self._found.items())
+
+    @cached_property
+    def _lines(self) -> list[tuple[int, str, int]]:
+        from cca_host.kvmtool.analysis import lines
+
+        return sorted(
+            (row.address + bias, row.file, row.line)
+            for data, bias in self._files()
+            if data.startswith(MAGIC)
+            for row in lines(data)
+        )
 
     def forget(self) -> None:
         """Forget the symbols, because the files have changed; the next use reads them again."""
-        for name in ("_addresses", "_ordered"):
+        for name in ("_found", "_addresses", "_ordered", "_lines"):
             self.__dict__.pop(name, None)
 
     def address(self, where: int | str) -> int:
@@ -62,10 +95,19 @@ class Symbols:
         return f"{address:#x}" if place is None else f"{address:#x} <{place}>"
 
     def place(self, address: int) -> str | None:
-        """The place of an address, ``main+0x10``, in one line of printable text; None below the first symbol."""
-        at = bisect_right(self._ordered, (address, "\U0010ffff")) - 1
+        """The place of an address, ``main+0x10``, in one line of printable text; None if no symbol is near."""
+        at = bisect_right(self._ordered, (address, "\U0010ffff", 0)) - 1
         if at < 0:
             return None
-        start, name = self._ordered[at]
+        start, name, size = self._ordered[at]
+        if address - start >= max(size, _NEAR):
+            return None
         name = printable(name)
         return f"{name}+{address - start:#x}" if address != start else name
+
+    def line(self, address: int) -> str | None:
+        """The source line of an instruction, ``main.c:12``, if its file has a line table."""
+        at = bisect_right(self._lines, (address, "\U0010ffff", 0)) - 1
+        if at < 0 or not self._lines[at][2]:
+            return None
+        return f"{printable(self._lines[at][1])}:{self._lines[at][2]}"

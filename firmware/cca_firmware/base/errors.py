@@ -2,8 +2,18 @@
 
 from cca_platform.errors import MachineError
 
-__all__ = ["BootError"]
+__all__ = ["BootError", "NotReady"]
 
 
 class BootError(MachineError):
     """The boot stops: an image is missing or not the certified one, or the board cannot hold it."""
+
+
+class NotReady(BootError):
+    """The Secure payload does not become ready on PE ``pe``: ``what`` says so, ``state`` how it stands."""
+
+    def __init__(self, pe: int, what: str, state: str) -> None:
+        super().__init__(f"{what}: {state}")
+        self.pe = pe
+        self.what = what
+        self.state = state

@@ -139,6 +139,11 @@ class RunPage:
         return limits[0], limits[1]
 
     @property
+    def vmcr(self) -> int:
+        """ICH_VMCR_EL2."""
+        return self._exit[_VMCR]
+
+    @property
     def splits_end(self) -> bool:
         """ICC_CTLR_EL1.EOImode: EOIR only drops the priority; DIR deactivates."""
         return bool(self._exit[_VMCR] & _VEOIM)

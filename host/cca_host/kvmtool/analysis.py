@@ -4,15 +4,18 @@ It is slow to import (0.05 s) and is imported on use. The loader does not depend
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from cca_arch import elf
 from cca_arch.foreign import no_program
 from cca_host.kvmtool.loader import LoadError
 
-__all__ = ["Analysis", "Section", "Symbol", "analyse", "readable"]
+__all__ = ["Analysis", "Line", "Section", "Symbol", "analyse", "lines", "readable"]
+
+_LINES: Final = 4 << 20  # bytes of a line table that is worth reading
 
 _NAMED = frozenset({"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"})
 
@@ -60,6 +63,50 @@ def analyse(data: bytes) -> Analysis:
         return _analysis(ELFFile(BytesIO(readable(data))))
     except (ELFError, struct.error, ValueError, LookupError, ArithmeticError) as error:
         raise LoadError(f"the payload is a damaged ELF ({error}): build or copy it again") from None
+
+
+class Line(NamedTuple):
+    """A row of a line table: from this virtual address on, code comes from this line. Line 0: from none."""
+
+    address: int
+    file: str
+    line: int
+
+
+def lines(data: bytes) -> list[Line]:
+    """The DWARF line table of an ELF, by address; empty if it has none, a damaged one, or one that is too large."""
+    from elftools.common.exceptions import DWARFError, ELFError, ELFParseError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        file = ELFFile(BytesIO(readable(data)))
+        table = file.get_section_by_name(".debug_line")
+        if table is None or table.data_size > _LINES:
+            return []
+        return sorted(_lines(file.get_dwarf_info()))
+    except (
+        ELFError, ELFParseError, DWARFError, struct.error, ValueError, LookupError, ArithmeticError, AttributeError,
+        TypeError, AssertionError, NotImplementedError, RecursionError, LoadError,
+    ):  # fmt: skip
+        return []
+
+
+def _lines(dwarf: Any) -> Iterator[Line]:
+    for unit in dwarf.iter_CUs():
+        program = dwarf.line_program_for_CU(unit)
+        if program is None:
+            continue
+        first = 0 if program.header.version >= 5 else 1  # the number of the first file
+        names = [_text(entry.name) for entry in program.header.file_entry]
+        for state in (entry.state for entry in program.get_entries()):
+            if state is not None:
+                at = state.file - first
+                name = names[at] if 0 <= at < len(names) else "?"
+                yield Line(state.address, name, 0 if state.end_sequence else state.line)
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="replace").rpartition("/")[2]
 
 
 def readable(data: bytes) -> bytes:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.rsi.v1_0 import Rsi
+from cca_arch.types import SecurityState
 from cca_host.kvm import HostCall, Vcpu
 from cca_platform.devices.uart16550 import Uart16550
+from cca_platform.pe.refused import Refused, refuse
 from cca_platform.sent import Sent
 from cca_platform.state import State
 from cca_platform.trace.events import ConsoleWrite
@@ -23,6 +26,8 @@ HOST_CALL_IMM: Final = 0x524C
 CONSOLE_BYTES: Final = 232
 """The maximum number of bytes in one console write: gprs[2..30]."""
 _UNKNOWN: Final = (1 << 64) - 1
+_REALM: Final = int(SecurityState.REALM)
+_HOST_CALL: Final = int(Rsi.HOST_CALL)
 _TEXT = struct.Struct("<29Q")
 
 
@@ -52,6 +57,14 @@ class ConsoleState(State, frozen=True, tag="host.console/3"):
     dropped: int
     status: int | None
     partial: dict[str, bytes]
+
+
+def _refuse(machine: "Machine", vcpu: Vcpu, call: HostCall) -> None:
+    """Note a host call that the host does not know."""
+    given = f"not {call.imm:#x} with {call.gprs[0]:#x}"
+    why = f"the host knows immediate {HOST_CALL_IMM:#x} with gprs[0] 1 to 3, {given}"
+    pe = machine.pes[vcpu.index % len(machine.pes)]
+    refuse(pe, Refused(_REALM, 0, _HOST_CALL, "RSI_HOST_CALL", "all ones in gprs[0]", why))
 
 
 class Console:
@@ -90,6 +103,8 @@ class Console:
             result = self.machine.clock.now
         else:
             result = _UNKNOWN
+        if result == _UNKNOWN:
+            _refuse(self.machine, vcpu, call)
         vcpu.host_call_status(result)
         return self.status is not None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from cca_platform.failure import Failure
 from cca_platform.printable import printable
 
 __all__ = [
@@ -95,6 +96,8 @@ class RunResult(Struct, kw_only=True):
     reason: StrEnum
     """The VMM's is a ``RunReason``, the API's a ``Reason`` with the same text."""
     message: str
+    failure: Failure | None = None
+    """How it began to go wrong, why, and the registers at the end; None for a run that did not fail."""
     console: bytes
     """What the Realm sent: the last 8 MiB of it. ``on_console`` gets all of it."""
     console_dropped: int = 0

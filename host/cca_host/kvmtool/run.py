@@ -33,7 +33,6 @@ from cca_host.kvmtool.schedule import Schedule
 from cca_platform.board import DeviceRow
 from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.errors import MachineError, MachineStopped
-from cca_platform.pe.hint import missing
 from cca_platform.pe.net import internal_error
 from cca_platform.pe.running import BREAKPOINT
 
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
 __all__ = ["End", "Phase", "Run"]
-
-
-_UNFINISHED = (RunReason.FAILED, RunReason.STUCK, RunReason.IDLE, RunReason.LIMIT)
 
 
 class Phase(StrEnum):
@@ -295,8 +291,7 @@ class Run:
     def over(self, status: int, reason: RunReason, message: str = "") -> None:
         """End the run; the first reason counts."""
         if self.end is None:
-            hint = missing(self.machine.pes) if reason in _UNFINISHED else ""
-            self.end = End(status, reason, "; ".join(filter(None, (message, hint))))
+            self.end = End(status, reason, message)
             self.console.finish()
             self.ticks = self.machine.clock.now - self.began
 

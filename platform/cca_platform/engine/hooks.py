@@ -58,8 +58,10 @@ _FAR_EL1, _FAR_EL2 = encodings.FAR_EL1.packed, encodings.FAR_EL2.packed
 _VBAR_EL1, _VBAR_EL2 = encodings.VBAR_EL1.packed, encodings.VBAR_EL2.packed
 _NO_FAR: Final = -(1 << 63)
 _BY_DESCRIPTOR: Final = 2  # P_OUT_DEVICE
+_VMPIDR_EL2: Final = encodings.VMPIDR_EL2.packed
 _COST: Final = 1_000  # instructions that take the time of an exception: a long step has as many fewer
 _MANY: Final = 10_000
+_LAST_RECORD: Final = w.RECORDS - 1
 _SOON: Final = 4096  # instructions: a handler that does its work takes more, or it returns
 
 
@@ -75,12 +77,44 @@ def _word_at(p: int, el: int, pc: int) -> int:
 
 @jit("i8(i8)")
 def _returned(p: int) -> int:
-    """True if the last block ended with an exception return, at EL1 or EL2."""
+    """True if the last block ended with an exception return, at EL1 or EL2, and did not fail at its beginning."""
+    if load64(p + 8 * w.P_BLOCK_SIZE) == 0:
+        return 0
     last = load64(p + 8 * w.P_BLOCK_PC) + load64(p + 8 * w.P_BLOCK_SIZE) - 4
     for el in range(1, 3):
         load_regime(p, el)
         if _word_at(p, el, last) in sites.ERETS:
             return 1
+    return 0
+
+
+@jit("i8(i8, i8, i8, i8, i8)")
+def _note(p: int, target: int, esr: int, far: int, vbar: int) -> int:
+    """Note a synchronous exception, or count it with one of the last ones that has the same PC and syndrome."""
+    r, pc = load64(p + 8 * w.P_RECENT), load64(p + 8 * w.P_PC)
+    used = load64(r + 8 * w.R_USED) if load64(p + 8 * w.P_NESTED) > 1 else 0
+    for back in range(1, min(used, w.ALIKE) + 1):
+        at = r + 8 * (w.R_RECORDS + (used - back & _LAST_RECORD) * w.RECORD)
+        if load64(at + 8 * w.T_PC) == pc and load64(at + 8 * w.T_ESR) == esr:
+            store64(at + 8 * w.T_COUNT, load64(at + 8 * w.T_COUNT) + 1)
+            if load64(r + 8 * w.R_STILL):
+                store64(r + 8 * w.R_FOLDED, load64(r + 8 * w.R_FOLDED) + 1)
+            else:
+                store64(r + 8 * w.R_FOLDED, 0)
+            return 0
+    at = r + 8 * (w.R_RECORDS + (used & _LAST_RECORD) * w.RECORD)
+    store64(at + 8 * w.T_PC, pc)
+    store64(at + 8 * w.T_PSTATE, load64(p + 8 * w.P_PSTATE))
+    store64(at + 8 * w.T_ESR, esr)
+    store64(at + 8 * w.T_FAR, 0 if far == _NO_FAR else far)
+    store64(at + 8 * w.T_SP, load64(p + 8 * w.P_SP))
+    store64(at + 8 * w.T_LR, load64(p + 8 * (w.P_X + 30)))
+    store64(at + 8 * w.T_RETIRED, load64(p + 8 * w.P_RETIRED))
+    store64(at + 8 * w.T_VBAR, vbar)
+    store64(at + 8 * w.T_TARGET, target)
+    store64(at + 8 * w.T_COUNT, 1)
+    store64(r + 8 * w.R_USED, used + 1)
+    store64(r + 8 * w.R_FOLDED, 0)
     return 0
 
 
@@ -92,9 +126,11 @@ def _nest(p: int) -> int:
     other.
     """
     retired, nested = load64(p + 8 * w.P_RETIRED), load64(p + 8 * w.P_NESTED)
-    late = retired - load64(p + 8 * w.P_TAKEN) > _SOON
-    if late or (nested >= w.NESTED_SUSPECT and _returned(p) != 0):
+    ran = retired - load64(p + 8 * w.P_TAKEN)
+    if ran > _SOON or (ran != 0 and nested >= w.NESTED_SUSPECT and _returned(p) != 0):
         nested = 0
+    still = 1 if ran == 0 or nested >= w.NESTED_SUSPECT else 0
+    store64(load64(p + 8 * w.P_RECENT) + 8 * w.R_STILL, still)
     m = load64(p + 8 * w.P_MACHINE)
     store64(m + 8 * w.M_TAKEN, load64(m + 8 * w.M_TAKEN) + 1)
     limit = load64(p + 8 * w.P_LIMIT) - _COST
@@ -115,7 +151,11 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     Works on PC, PSTATE and SP in the block. ``kind`` is a ``Vector``; ``far`` is written unless -1 << 63, ``esr`` for
     synchronous exceptions and SErrors. 1 when synchronous exceptions come without end.
     """
-    endless = _nest(p) if kind == _SYNCHRONOUS else 0
+    vbar = get_system(p, _VBAR_EL2 if target == 2 else _VBAR_EL1)
+    endless = 0
+    if kind == _SYNCHRONOUS:
+        endless = _nest(p)
+        _note(p, target, esr, far, vbar)
     pstate = load64(p + 8 * w.P_PSTATE)
     put(p, SP_EL0 + stack(pstate), load64(p + 8 * w.P_SP))
     put_system(p, _ELR_EL2 if target == 2 else _ELR_EL1, load64(p + 8 * w.P_PC))
@@ -130,8 +170,7 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     kept = pstate & _KEPT
     if load64(p + 8 * w.P_FEATURES) & w.HAS_PAN and target == 1 and get_system(p, _SCTLR_EL1) & _SPAN == 0:
         kept |= _PAN
-    table = get_system(p, _VBAR_EL2 if target == 2 else _VBAR_EL1) & -VECTOR_TABLE
-    store64(p + 8 * w.P_PC, table + offset + kind)
+    store64(p + 8 * w.P_PC, (vbar & -VECTOR_TABLE) + offset + kind)
     kept |= general.speculation(p, target)
     store64(p + 8 * w.P_PSTATE, kept | _MASKED | target << _EL_LOW | _SP)
     store64(p + 8 * w.P_SP, get(p, SP_EL0 + target))
@@ -373,8 +412,12 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
         if encoding == _VTCR_EL2:
             store64(p + 8 * w.P_VTCR, value)
         elif encoding == _VTTBR_EL2:
+            if value != load64(p + 8 * w.P_VTTBR):
+                store64(p + 8 * w.P_NESTED, 0)  # the exceptions that follow are of another VM
             store64(p + 8 * w.P_VTTBR, value)
         return 0
+    if encoding == _VMPIDR_EL2:
+        store64(p + 8 * w.P_NESTED, 0)  # or of another vCPU
     if encoding in (_SPSR_EL1, _SPSR_EL2):
         return _set_return_state(p, encoding, value)
     if crn != _TIMERS_CRN:

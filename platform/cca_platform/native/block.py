@@ -13,8 +13,10 @@ __all__: list[str] = []
 
 M_WORDS: Final = 64
 P_WORDS: Final = 320
+R_WORDS: Final = 84
 MACHINE: Final = Layout(M_WORDS)
 PE: Final = Layout(P_WORDS, kept=112)
+RECENT: Final = Layout(R_WORDS)
 
 # -- machine block -----------------------------------------------------------------------------------------------
 M_RETIRED: Final = MACHINE.word("instructions that all PEs have retired")
@@ -184,12 +186,26 @@ P_NESTED: Final = PE.word(
 )
 NESTED_SUSPECT: Final = 200
 NESTED_LIMIT: Final = 2_000  # exceptions without end
+P_OWNER: Final = PE.word("VTTBR_EL2 ^ VMPIDR_EL2 << 1 of the vCPU whose such exceptions EL2 in Python lets come", "owner")
+P_RECENT: Final = PE.word("address of the RECENT block: the exceptions of this row")
 P_EVENT: Final = PE.word("the event register", "event")
 P_EVENT_TAKEN: Final = PE.word("clock value up to which events of the timers' streams are taken", "event_taken")
 P_UNKNOWN: Final = PE.word("the last undefined instruction that is of a feature which the CPU model lacks", "unknown")
 P_UNKNOWN_PC: Final = PE.word("its address", "unknown_pc")
 P_SERROR: Final = PE.word("ISS of the physical SError that SIGNAL_SERROR announces", "serror")
 P_VSERROR: Final = PE.word("ISS of the virtual SError that HCR_EL2.VSE announces", "vserror")
+
+# -- the recent exceptions of a PE: of the row that P_NESTED counts, those like one just before counted with it -------
+R_USED: Final = RECENT.word("how many of them have been noted: number n is in n modulo RECORDS")
+R_STILL: Final = RECENT.word("1 = none can have returned since the one before: nothing retired, or a suspect row")
+R_FOLDED: Final = RECENT.word("how many like one just before have come since, while R_STILL: the trace folds them")
+RECORDS: Final = 8  # a power of two
+RECORD: Final = 10  # words each
+ALIKE: Final = 4  # of the last ones that another may be like
+R_RECORDS: Final = RECENT.words(
+    RECORDS * RECORD, "each PC, PSTATE, ESR, FAR, SP, X30, P_RETIRED, VBAR, level that takes it; how many there were"
+)
+T_PC, T_PSTATE, T_ESR, T_FAR, T_SP, T_LR, T_RETIRED, T_VBAR, T_TARGET, T_COUNT = range(RECORD)
 
 # -- PE block: a plain access to a device, while it is done -------------------------------------------------------
 P_ACCESS: Final = PE.word("its instruction")

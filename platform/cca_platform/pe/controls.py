@@ -75,6 +75,9 @@ def set_el2(pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = 
     words = pe.words
     hcr |= HCR_RW
     words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
+    owner = vttbr ^ vmpidr << 1
+    if words[w.P_OWNER] != owner:  # exceptions that another vCPU has taken here are not counted for this one
+        words[w.P_OWNER], words[w.P_NESTED] = owner, 0
     words[w.P_CNTHCTL], words[w.P_CNTVOFF] = CNTHCTL_RESET, 0
     pe.tlb.vmid = vttbr >> 48
     if words[w.P_HCR] != hcr or words[w.P_VMPIDR] != vmpidr or words[w.P_MDCR] != mdcr:

@@ -22,6 +22,7 @@ from cca_platform.pe import delivery, pmu, soft
 from cca_platform.pe.aborts import EXTERNAL_ABORT, abort
 from cca_platform.pe.levels import SMC_0, take_program
 from cca_platform.pe.mmio import ELSEWHERE, NOT_PLAIN, emulate, plain
+from cca_platform.pe.recent import alike
 from cca_platform.pe.traps import trap
 from cca_platform.trace.events import FaultGpf, FaultStage2
 from cca_platform.trace.forms import UNSET
@@ -301,7 +302,7 @@ def _instruction(pe: "Pe") -> int:
 def _abort(pe: "Pe", word: int) -> None:
     """Take the abort that the P_FAULT words describe; ``word`` is its instruction."""
     found = abort(pe.words, pe.x, pe.el, word, word >= 0 and _only_written(pe, word))
-    if pe.machine.trace.on:
+    if pe.machine.trace.on and not alike(pe):
         _trace(pe, found.esr, found.far, found.hpfar)
     pe.take(found.esr, found.target, found.far, found.hpfar)
 

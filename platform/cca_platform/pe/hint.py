@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cca_platform.isa.features import feature_of
 from cca_platform.models import MODELS
 from cca_platform.native import block as w
+from cca_platform.pe import recent
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -17,6 +18,7 @@ def forget(pes: "Iterable[Pe]") -> None:
     """Begin anew, for the code of another run."""
     for pe in pes:
         pe.words[w.P_UNKNOWN] = pe.words[w.P_UNKNOWN_PC] = 0
+        recent.forget(pe)
 
 
 def missing(pes: "Iterable[Pe]") -> str:

@@ -11,7 +11,7 @@ from cca_platform.engine import hooks, registers
 from cca_platform.errors import MachineStopped
 from cca_platform.native import block as w
 from cca_platform.pe.net import internal_error
-from cca_platform.trace.events import ExceptionTake
+from cca_platform.trace.events import ExceptionRepeat, ExceptionTake
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -28,6 +28,7 @@ __all__ = [
     "start_call",
     "take",
     "take_program",
+    "tell_repeats",
 ]
 
 SMC_0: Final = syndrome(Ec.SMC)
@@ -152,23 +153,60 @@ def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | N
             pe.words[w.P_NESTED] = 0
         take_program(pe, _ROOT if target == 3 else pe.security, target, esr, far or 0, hpfar or 0)
         return
-    elr, spsr = pe.elr, pe.spsr
     if target == 2 and hpfar is not None:
         pe.engine.write_system(encodings.HPFAR_EL2, hpfar)
-    if hooks.take_exception(pe.address, target, esr, _signed(far), 0):
-        pe.stuck = True
+    if not pe.trace.on:
+        if hooks.take_exception(pe.address, target, esr, _signed(far), 0):
+            pe.stuck = True
+        pe.el = target
+        return
+    elr, spsr = pe.elr, pe.spsr
+    told = _enter(pe, target, esr, far)
     pe.el = target
-    if pe.trace.on:
+    if told:
         event = ExceptionTake(
             kind="sync", esr=esr, far=far or 0, hpfar=hpfar or 0, elr=elr, spsr=spsr, target=target, vector=pe.elr
         )
         pe.trace.emit(event, pe=pe)
 
 
-def inject(pe: "Pe", esr: int, far: int | None = None) -> None:
-    """Take a synchronous exception to EL1 of the interrupted code, on behalf of EL2."""
-    if hooks.take_exception(pe.address, 1, esr, _signed(far), 0):
+def inject(pe: "Pe", esr: int, far: int | None = None) -> bool:
+    """Take a synchronous exception to EL1 of the interrupted code, on behalf of EL2; True if the trace tells of it."""
+    if not pe.trace.on:
+        if hooks.take_exception(pe.address, 1, esr, _signed(far), 0):
+            pe.stuck = True
+        return False
+    return _enter(pe, 1, esr, far)
+
+
+def _enter(pe: "Pe", target: int, esr: int, far: int | None) -> bool:
+    """Enter the vectors of real code while the trace is on; True unless it is one more of an endless series."""
+    noted = pe.noted
+    before = noted[w.R_FOLDED]
+    kept = _last(pe) if before else None
+    if hooks.take_exception(pe.address, target, esr, _signed(far), 0):
         pe.stuck = True
+    after = noted[w.R_FOLDED]
+    if kept is not None and after <= before:
+        pe.trace.emit(kept, pe=pe)
+    return after <= before
+
+
+def _last(pe: "Pe") -> ExceptionRepeat:
+    """The event that stands for the exceptions that have been folded."""
+    noted = pe.noted
+    at = w.R_RECORDS + (noted[w.R_USED] - 1) % w.RECORDS * w.RECORD
+    return ExceptionRepeat(
+        count=noted[w.R_FOLDED], pc=noted[at + w.T_PC], esr=noted[at + w.T_ESR], target=noted[at + w.T_TARGET]
+    )
+
+
+def tell_repeats(pe: "Pe") -> None:
+    """An endless series of exceptions is over: tell of those that the trace has folded."""
+    if pe.noted[w.R_FOLDED]:
+        if pe.trace.on:
+            pe.trace.emit(_last(pe), pe=pe)
+        pe.noted[w.R_FOLDED] = 0
 
 
 def is_python(pe: "Pe", el: int) -> bool:

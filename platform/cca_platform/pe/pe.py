@@ -21,6 +21,7 @@ from cca_platform.pe import controls, delivery, levels, running, saved
 from cca_platform.pe.events import Watch
 from cca_platform.pe.identification import IdRegisters
 from cca_platform.pe.pmu import MDCR_RESET, load_pmu, pmu_shows, reset_pmu, save_pmu, withdraw_pmu
+from cca_platform.pe.refused import Refused
 from cca_platform.unmodelled import CONTROLS
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Pe:
     :mod:`~cca_platform.pe.running` and :mod:`~cca_platform.pe.saved`. For those modules alone: ``moves`` counts changes
     of level by ERET, ``reloaded`` says that registers were replaced under the engine, ``turn_over`` that the PE has to
     make way, ``fruitless`` counts runs since ``progress`` instructions had been retired, and ``restored`` are the words
-    of the state that was put back last, ready to be copied.
+    of the state that was put back last, ready to be copied. ``recent``, or ``noted`` as
+    unsigned words, are the exceptions it has taken last, which :mod:`~cca_platform.pe.recent` reads;
+    ``refused`` are the calls of its software that were refused last.
     """
 
     smc, start_call, call_done = levels.smc, levels.start_call, property(levels.call_done)
@@ -89,6 +92,8 @@ class Pe:
         self.block = np.zeros(w.P_WORDS, np.int64)
         self.address = int(self.block.ctypes.data)
         self.words = memoryview(self.block.data).cast("B").cast("Q")
+        self.recent = np.zeros(w.R_WORDS, np.int64)
+        self.noted = memoryview(self.recent.data).cast("B").cast("Q")
         self.x = self.words[w.P_X : w.P_X + 31]
         self.interrupted_at = self.words[w.P_PC : w.P_PSTATE + 1]
         self.tlb = Tlb(self, machine.memory)
@@ -111,8 +116,11 @@ class Pe:
         self.reloaded = False
         self.turn_over = False
         self.paused = False
+        self.refused: tuple[Refused, ...] = ()
         block, era = self.block, int(self.block[w.P_TLB_ERA])
         block.fill(0)
+        self.recent.fill(0)
+        block[w.P_RECENT] = self.recent.ctypes.data
         block[w.P_MACHINE] = self.machine.memory.block_address
         block[w.P_TLB_PAGES] = self.tlb.address
         block[w.P_TLB_ERA] = max(era, 1)

@@ -10,6 +10,7 @@ from cca_platform.halt import Halt
 from cca_platform.native import block as w
 from cca_platform.pe import controls, events, exceptions
 from cca_platform.pe.delivery import take_interrupt, tell_timers
+from cca_platform.pe.levels import tell_repeats
 from cca_platform.pe.net import internal_error
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool
     if not pe.waiting:  # a PE that waits is none that is stuck, however long the others run
         pe.count_fruitless()
     if pe.stuck or pe.asleep():
+        if pe.stuck:
+            tell_repeats(pe)
         _wait(pe)
         return
     if pe.wfe is not None:

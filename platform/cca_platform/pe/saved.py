@@ -5,18 +5,20 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import numpy as np
 
 from cca_arch.sysregs import REGISTERS
 from cca_arch.types import SecurityState
 from cca_platform.engine import pmu
 from cca_platform.isa import frame
 from cca_platform.native import block as w
+from cca_platform.pe.refused import Refused
 from cca_platform.state import State
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-    class WordsState(State, frozen=True, tag="pe.words/4"):
+    class WordsState(State, frozen=True, tag="pe.words/5"):
         """The words of the PE block that are state, by name in its layout."""
 
         def __init__(self, *values: int) -> None: ...
@@ -33,7 +35,7 @@ else:
         bases=(State,),
         module=__name__,
         frozen=True,
-        tag="pe.words/4",
+        tag="pe.words/5",
     )
     RegistersState = msgspec.defstruct(
         "RegistersState",
@@ -59,7 +61,7 @@ class EngineState(State, frozen=True, tag="pe.engine/2"):
     ordered: tuple[int, ...] | None
 
 
-class PeState(State, frozen=True, tag="pe/2"):
+class PeState(State, frozen=True, tag="pe/3"):
     """One PE; without ``engine`` it has run no code since its reset."""
 
     security: int
@@ -72,6 +74,8 @@ class PeState(State, frozen=True, tag="pe/2"):
     progress: int
     reloaded: bool
     vmid: int
+    recent: bytes
+    refused: tuple[Refused, ...]
     words: WordsState
     engine: EngineState | None
 
@@ -108,6 +112,8 @@ def save(pe: "Pe") -> PeState:
         progress=pe.progress,
         reloaded=pe.reloaded,
         vmid=pe.tlb.vmid,
+        recent=pe.recent.tobytes(),
+        refused=pe.refused,
         words=WordsState(*pe.words[_WORDS]),
         engine=_save_engine(pe) if pe.has_engine else None,
     )
@@ -129,6 +135,8 @@ def restore(pe: "Pe", state: PeState) -> None:
     pe.stuck, pe.fruitless, pe.progress = state.stuck, state.fruitless, state.progress
     pe.reloaded = state.reloaded
     pe.tlb.vmid = state.vmid
+    pe.refused = state.refused
+    pe.recent[:] = np.frombuffer(state.recent, np.int64)
     if state.engine is None:
         pe.close()
     else:

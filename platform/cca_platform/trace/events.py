@@ -31,6 +31,7 @@ __all__ = [
     "BusUnclaimed",
     "ConsoleWrite",
     "Event",
+    "ExceptionRepeat",
     "ExceptionTake",
     "FaultGpf",
     "FaultStage2",
@@ -311,6 +312,15 @@ class ExceptionTake(Event, frozen=True, kw_only=True, tag="exception.take"):
     spsr: Annotated[Word, "PSTATE before the exception"]
     target: Annotated[Word, "exception level that takes it"]
     vector: Annotated[Address, "the vector"]
+
+
+class ExceptionRepeat(Event, frozen=True, kw_only=True, tag="exception.repeat"):
+    """Exceptions like those just before, without a return from any of them, and their faults: one event for all."""
+
+    count: Annotated[Count, "how many exceptions were taken"]
+    pc: Annotated[Address, "the instruction, of the last kind if several take turns"]
+    esr: Annotated[Word, "its syndrome"]
+    target: Annotated[Word, "exception level that takes it"]
 
 
 class InterruptInject(Event, frozen=True, kw_only=True, tag="interrupt.inject"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from cca_arch.el3 import RmmEl3, result_count
 from cca_arch.types import Pas, SecurityState
 from cca_platform.isa import frame
+from cca_platform.pe.refused import Refused, refuse
 from cca_platform.trace.events import RmiReturn
 from cca_rmm.base.offer import Offer
 from cca_rmm.objects.granule import Granules, Moves
@@ -29,7 +30,8 @@ __all__ = ["MAX_PES", "Core", "Facts", "Header", "Row"]
 
 MAX_PES: Final = 64
 _COMPLETE: Final = int(RmmEl3.RMI_REQ_COMPLETE)
-_HOST: Final = (int(SecurityState.NON_SECURE), 2)
+_NON_SECURE: Final = int(SecurityState.NON_SECURE)
+_HOST: Final = (_NON_SECURE, 2)
 _ZEROES: Final = (0,) * 8
 
 # The RMM's data: offsets from the start of the realm_image region.
@@ -193,6 +195,9 @@ class Core(ABC):
         Outputs that a command does not write are 0, including X1 to X3 in any case; the others are ``kept``, the Host's
         X4 and up.
         """
+        if result[0] and _HOST not in self.machine.programs:
+            status = self.facts.statuses(result[0] & 0xFF).name
+            refuse(pe, Refused(_NON_SECURE, 0, row.fid, f"RMI_{row.name}", status, failed or ""))
         if self.trace.on:
             outs = dict(zip(row.outs, result[1:], strict=False))
             status = self.facts.statuses(result[0] & 0xFF).name

@@ -22,8 +22,7 @@ _EXTERNAL: Final = int(AbortEsr.make(ea=1, fsc=Fsc.EXTERNAL))
 def inject(rmm: Core, pe: "Pe", esr: int, far: int | None = None) -> None:
     """Inject a synchronous exception into the Realm at EL1."""
     elr, spsr = pe.elr, pe.spsr
-    pe.inject(esr, far)
-    if rmm.trace.on:
+    if pe.inject(esr, far):
         event = ExceptionTake(kind="injected", esr=esr, far=far, elr=elr, spsr=spsr, target=1, vector=pe.elr)
         rmm.trace.emit(event, pe=pe)
 

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from cca_arch.rsi.v1_0 import RsiStatus
 from cca_arch.smccc import FUNCTION, NOT_SUPPORTED, PSCI_FIDS, Fid
+from cca_arch.types import INSTRUCTION_SIZE, SecurityState
+from cca_platform.pe.refused import Refused, refuse
 from cca_platform.trace.events import PsciCall, RsiCall, RsiReturn
 from cca_rmm.base.command import Command, Result, execute
 from cca_rmm.base.core import Core
@@ -15,6 +18,10 @@ __all__ = ["serve"]
 
 _SMC64: Final = Fid.smc64.mask
 _PSCI: Final = frozenset(fid | bit for fid in PSCI_FIDS for bit in (0, _SMC64))
+_REALM: Final = int(SecurityState.REALM)
+_SIGN: Final = 31
+_QUERIES: Final = ("FEATURES", "SMCCC_ARCH_FEATURES", "ARCH_FEATURES")
+_RSI_ERRORS: Final = (RsiStatus.ERROR_INPUT, RsiStatus.ERROR_STATE, RsiStatus.ERROR_UNKNOWN)
 _RESULTS: Final = 4
 """Every service returns X0 to X3; unused ones are zero."""
 
@@ -40,6 +47,8 @@ def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
             return
         result = answer
         failed = call.failed
+    if result[0]:
+        _note(pe, row, fid, result[0], failed)
     count = len(result)
     for register in range(count):
         x[register] = result[register]
@@ -47,6 +56,17 @@ def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
         x[register] = 0
     if tracing:
         trace_return(rmm, pe, row, fid, result, failed)
+
+
+def _note(pe: "Pe", row: Command[Any] | None, fid: int, status: int, failed: str | None) -> None:
+    """Note a call that returns an error: RSI statuses are small numbers, all others are negative."""
+    pc = pe.elr - INSTRUCTION_SIZE
+    if row is None:
+        refuse(pe, Refused(_REALM, pc, fid, "", "NOT_SUPPORTED"))
+    elif fid & FUNCTION not in _PSCI and status in _RSI_ERRORS:
+        refuse(pe, Refused(_REALM, pc, fid, f"RSI_{row.name}", RsiStatus(status).name, failed or ""))
+    elif status >> _SIGN and row.name not in _QUERIES:
+        refuse(pe, Refused(_REALM, pc, fid, f"PSCI_{row.name}", str((status & 0xFFFF_FFFF) - (1 << 32)), failed or ""))
 
 
 def trace_call(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int) -> None:

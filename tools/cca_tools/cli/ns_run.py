@@ -50,7 +50,7 @@ def run_images(
             tell(b"\n")
     message = "; ".join(filter(None, (result.message, *lost)))
     rows = _rows(images, result, uarts)
-    return Outcome(2 if any(lost) else result.status, message, rows, _facts(images, result))
+    return Outcome(2 if any(lost) else result.status, message, rows, _facts(images, result), result.failure)
 
 
 def _keep(machine: NsMachine) -> str:
@@ -100,6 +100,7 @@ def _facts(images: Sequence[str], result: "NsResult") -> dict[str, Any]:
         "status": result.status,
         "reason": result.reason,
         "message": result.message,
+        "failure": None if result.failure is None else result.failure.plain(),
         "console": result.console.decode(errors="replace"),
         "uarts": _texts(result.consoles),
         "dropped": dict(result.dropped),

@@ -33,7 +33,7 @@ def run_in_realm(
         gc.freeze()
         gc.enable()
         result = booted.run_realm(payload, on_console=told, **select(options, *declared(RealmJobOptions)))
-    return Outcome(result.status, result.message, rows(payload, result), _facts(payload, result))
+    return Outcome(result.status, result.message, rows(payload, result), _facts(payload, result), result.failure)
 
 
 @contextmanager
@@ -78,6 +78,7 @@ def _facts(payload: str, result: "RunResult") -> dict[str, Any]:
         "status": result.status,
         "reason": result.reason,
         "message": result.message,
+        "failure": None if result.failure is None else result.failure.plain(),
         "console": result.console.decode(errors="replace"),
         "console_dropped": result.console_dropped,
         "calls": dict(result.calls),

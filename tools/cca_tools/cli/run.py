@@ -244,6 +244,9 @@ def run(
     if outcome.message:
         say(outcome.message)
     if not quiet and not as_json:
+        if outcome.failure is not None:
+            for table in outcome.failure.tables():
+                summary.show(table)
         events = [] if trace in (None, "-") else [("trace", f"{trace}: {stream.seq:,} events")]
         summary.show([*outcome.rows, *events])
     return USAGE if lost else outcome.status

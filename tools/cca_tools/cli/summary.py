@@ -1,22 +1,29 @@
 """The summary of a run, in a few readable lines."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from cca_platform.printer import Printer, Styled
 from cca_tools.cli.output import err, quietly
 from realmlab.options import spelled
 
+if TYPE_CHECKING:
+    from cca_platform.failure import Failure
+
 __all__ = ["Outcome", "counts", "lacking", "seconds", "select", "show"]
 
 
 class Outcome(NamedTuple):
-    """The result of a run: exit status, message or none, the summary as (label, text), and as plain data."""
+    """The result of a run: exit status, message or none, the summary as (label, text), and as plain data.
+
+    ``failure`` says why it failed.
+    """
 
     status: int
     message: str
     rows: list[tuple[str, str]]
     facts: dict[str, Any]
+    failure: "Failure | None" = None
 
 
 def select(options: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -57,14 +57,14 @@ def trace_show(
 def _symbols(payload: str) -> "Symbols":
     """The symbols of a payload where it runs; raises MachineError if it cannot be read or is no ELF file."""
     from cca_arch.elf import Elf, ElfError
-    from cca_host.kvmtool.loader import load_offset
     from cca_platform.userfiles import KINDS, read_program
     from realmlab.payloads import find_payload
-    from realmlab.symbols import Symbols
+    from realmlab.symbols import Symbols, loaded
 
     data = read_program(find_payload(payload), KINDS["payload"])
     try:
-        offset = load_offset(Elf(data))
+        Elf(data)
+        file = loaded(data)
     except ElfError as error:
         raise MachineError(f"`symbols` {error}") from None
-    return Symbols(lambda: [(data, offset)])
+    return Symbols(lambda: [file])

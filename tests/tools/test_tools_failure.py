@@ -1,0 +1,283 @@
+"""What a failed run says: its cause in the first line, the exception that began it, the registers at its end."""
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ns_code import ENTRY, FOREVER, OFF, assemble
+from realm_code import load, smc
+from rmm_host import RAM, to_code
+from secure_code import payload as secure_payload
+
+import realmlab
+from cca_arch.psci import Psci
+from cca_arch.rsi.v1_0 import Rsi
+from cca_tools.cli import main
+from realmlab.failure import CAUSES
+
+SHARED, NOWHERE = 1 << 32, 0x4000_0000
+GIB, TABLE = 1 << 30, 0x4000
+M, WXN = 1 << 0, 1 << 19
+EL0, READ_ONLY, PXN, DEVICE = 1 << 6, 1 << 7, 1 << 53, 1 << 2
+BLOCK = 1 << 10 | 3 << 8 | 1 << 54 | 1  # AF, SH, UXN
+TCR = 25 | 0x3500 | 1 << 23 | 2 << 32
+REMOTE = load("x1", GIB + 0x8000)
+SHARE = smc(Rsi.IPA_STATE_SET, RAM + 0x8000, RAM + 0x9000, 0, 0)
+Parts = str | Mapping[int, str | bytes]
+
+
+def image(parts: Parts, base: int = RAM) -> bytes:
+    """A raw image of code and data by offset."""
+    data = b""
+    for offset, part in (parts if isinstance(parts, Mapping) else {0: parts}).items():
+        data = data.ljust(offset, b"\0") + (part if isinstance(part, bytes) else to_code(part, base + offset))
+    return data
+
+
+def mmu(then: str = "", flat: int = BLOCK, remote: int = 0, tcr: int = TCR, control: int = M, first: int = RAM,
+        table: int = RAM + TABLE, block: int = GIB) -> dict[int, str | bytes]:  # fmt: skip
+    """A Realm that turns stage 1 on: its RAM is mapped at ``first``, and once more at 1 GiB as ``remote``."""
+    rows = [0] * 512
+    rows[first // block] = RAM | flat
+    rows[1] = RAM | remote if remote else 0
+    setup = ((table, "ttbr0_el1"), (tcr, "tcr_el1"), (0x04FF, "mair_el1"))
+    writes = "; ".join(f"{load('x8', value)}; msr {register}, x8" for value, register in setup)
+    on = f"isb; mrs x8, sctlr_el1; {load('x9', control)}; orr x8, x8, x9; msr sctlr_el1, x8; isb"
+    return {0: f"{writes}; {on}; {then}; nop; b .", TABLE: struct.pack("<512Q", *rows)}
+
+
+@pytest.fixture(scope="module")
+def machine() -> Any:
+    """One machine for the Realms of all tests."""
+    with realmlab.Machine() as booted:
+        yield booted
+
+
+@pytest.fixture
+def realm(machine: Any, tmp_path: Path) -> Any:
+    """Runs a Realm; returns its result."""
+
+    def run(parts: Parts, **options: Any) -> realmlab.RunResult:
+        path = tmp_path / "code.bin"
+        path.write_bytes(image(parts))
+        return machine.run_realm(path, **{"memory": "16M", "max_insns": 20_000, **options})
+
+    return run
+
+
+def ns(parts: Parts, **options: Any) -> realmlab.NsResult:
+    """A run at Non-secure EL2, without a console."""
+    with realmlab.NsMachine(realmlab.NsImage(image(parts, ENTRY)), **options) as booted:
+        return booted.run(max_insns=20_000)
+
+
+REALMS: dict[str, Parts] = {
+    "unknown-feature": ".word 0xD65F0BFF",
+    "hvc-in-realm": "hvc #0",
+    "semihosting": "hlt #0xf000",
+    "register-of-higher-level": "mrs x0, sctlr_el2",
+    "zeroes": "b .+16; .space 12; .word 0",
+    "undefined": ".word 0xffffffff",
+    "pc-alignment": "adr x1, .; add x1, x1, #2; br x1",
+    "illegal-state": "mov x1, #0x3c9; msr spsr_el1, x1; adr x1, .; msr elr_el1, x1; eret",
+    "null-call": "mov x1, #0; blr x1",
+    "no-stack": "stp x29, x30, [sp, #-16]!",
+    "uart-not-shared": f"{load('x1', 0x0100_0000)}; strb w0, [x1]",
+    "gic-not-shared": f"{load('x1', 0x3FFF_0000)}; str w0, [x1]",
+    "above-ipa-space": f"{load('x1', RAM | 1 << 47)}; str x0, [x1]",
+    "shared-code": f"{SHARE}; {load('x1', RAM + 0x8000 | SHARED)}; br x1",
+    "ripas-empty": f"{SHARE}; {load('x1', RAM + 0x8000)}; str x0, [x1]",
+    "stage1-walk": mmu(table=NOWHERE),
+    "granule-size": mmu(tcr=TCR | 1 << 14, block=1 << 29),
+    "mmu-without-code": mmu(first=RAM + GIB),
+    "stack-overflow": f"{load('x1', RAM)}; mov sp, x1; str x0, [sp, #-16]!",
+    "null-pointer": "mov x1, #0; str x0, [x1, #24]",
+    "va-beyond-tables": mmu(f"{load('x1', 1 << 45)}; ldr x0, [x1]"),
+    "jump-to-nowhere": f"{load('x1', NOWHERE)}; br x1",
+    "stage1-unmapped": mmu(f"{load('x1', 5 * GIB)}; ldr x0, [x1]"),
+    "access-flag": mmu(f"{REMOTE}; ldr x0, [x1]", remote=BLOCK & ~(1 << 10)),
+    "execute-never": mmu(f"{REMOTE}; br x1", remote=BLOCK | PXN),
+    "read-only": mmu(f"{REMOTE}; str x0, [x1]", remote=BLOCK | READ_ONLY),
+    "device-memory": mmu(f"{REMOTE}; ldr x0, [x1, #1]", remote=BLOCK | DEVICE),
+    "alignment": f"{load('x1', RAM + 0x801)}; ldxr x0, [x1]",
+    "no-syndrome": f"{load('x1', 0x0100_0000 | SHARED)}; ldr w0, [x1], #4",
+    "shared-nothing": f"{load('x1', 0x2F00_0000 | SHARED)}; str w0, [x1]",
+    "not-memory": f"{load('x1', RAM + (32 << 20))}; str x0, [x1]",
+    "no-handler": "svc #3",
+    "unknown-function": f"{smc(0xC400_1099)}; b .",
+    "call-refused": f"{smc(Rsi.HOST_CALL, RAM + 0x8010)}; b .",
+    "exclusive-loop": f"{load('x1', RAM + 0x8000)}; ldxr w0, [x1]; stxr w2, w0, [x1]; b .-8",
+    "branch-to-self": "b .",
+    "loop": f"{load('x1', RAM + 0x800)}; ldr w0, [x1]; cbz w0, .-4",
+    "busy": "again: " + "nop; " * 80 + "b again",
+    "no-interrupt-enabled": "wfi; b .-4",
+}  # fmt: skip
+
+
+class TestRealms:
+    """Realms that fail."""
+
+    @pytest.mark.parametrize("rule", REALMS)
+    def test_rule(self, realm: Any, rule: str) -> None:
+        """The row of the table that explains it is in the message."""
+        result = realm(REALMS[rule])
+        assert result.failure is not None and result.failure.rule == rule, result.message
+        assert result.message == result.failure.message and "\n" not in result.message
+
+    def test_report(self, realm: Any) -> None:
+        """The first exception has its place and instruction, its syndrome in words, its address and the state of it."""
+        result = realm(REALMS["ripas-empty"])
+        failure = result.failure
+        first = failure.first
+        pc = RAM + len(to_code(f"{SHARE}; {load('x1', RAM + 0x8000)}"))
+        assert (first.pc, first.instruction, first.far, first.ipa) == (pc, "str x0, [x1]", RAM + 0x8000, RAM + 0x8000)
+        assert (first.ripas, first.hipas, first.el, first.target) == ("EMPTY", "UNASSIGNED", 1, 1)
+        assert first.meaning == "data abort: external abort, on a write"
+        assert failure.note == "VBAR_EL1 is 0: there are no vectors"
+        registers = failure.registers["vCPU 0"]
+        assert registers["x1"] == RAM + 0x8000 and registers["pc"] == 0x200 and registers["vbar_el1"] == 0
+        assert {*(f"x{number}" for number in range(31)), "sp", "pstate", "esr_el1", "elr_el1", "spsr_el1", "far_el1",
+                "sctlr_el1"} <= registers.keys()  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("before", "note"),
+        [
+            (f"{load('x9', RAM + 0x900)}; msr vbar_el1, x9; isb", "VBAR_EL1 is 0x80000900, but a table of vectors"),
+            (f"{load('x9', NOWHERE)}; msr vbar_el1, x9; isb", "VBAR_EL1 is 0x40000000, where no code can run"),
+            (f"{load('x9', RAM + 0x800)}; msr vbar_el1, x9; isb", "the vector at 0x80000a00 is empty"),
+            (f"{load('x9', RAM + 0x1000)}; msr vbar_el1, x9; isb", "its handler fails itself at 0x80001204"),
+        ],
+    )
+    def test_vectors(self, realm: Any, before: str, note: str) -> None:
+        """What is wrong with the vectors is told beside what they should have handled."""
+        result = realm({0: f"{before}; svc #0; b .", 0x1200: "nop; .word 0"})
+        assert note in result.failure.note and "SVC #0x0 at" in result.message
+
+    def test_handler_that_loops(self, realm: Any) -> None:
+        """A handler that does not come back is told at a limit, with the exception that led there."""
+        code = {0: f"{load('x9', RAM + 0x800)}; msr vbar_el1, x9; isb; .word 0xffffffff", 0xA00: "b ."}
+        failure = realm(code).failure
+        assert (failure.rule, failure.first.pc) == ("undefined", RAM + len(to_code(code[0])) - 4)
+        assert failure.note == "its handler does not come back: it is at 0x80000a00"
+
+    def test_success(self, realm: Any) -> None:
+        """A run that does not fail has no report, however it comes to its end."""
+        for code in (smc(Psci.SYSTEM_OFF), f"{smc(0xC400_1099)}; {smc(Psci.SYSTEM_OFF)}"):
+            assert (realm(code).failure, realm(code).message) == (None, "")
+
+    def test_live(self, machine: Any, tmp_path: Path) -> None:
+        """A live Realm reports its failure in the progress of its run and in its result; a snapshot takes it back."""
+        path = tmp_path / "code.bin"
+        path.write_bytes(image("nop; wfi; b .-4"))
+        with machine.realm(path, memory="16M") as live:
+            before = machine.snapshot()
+            progress = live.run()
+            assert progress.failure.rule == "no-interrupt-enabled" and progress.message == progress.failure.message
+            machine.restore(before)
+            assert live.run(max_insns=1).failure is None
+        assert live.result.failure is None
+
+    def test_next_vcpu(self, realm: Any) -> None:
+        """The vCPU that fails is reported, with all its registers, and the others."""
+        start = f"{smc(Psci.CPU_ON_64, 1, RAM + 0x1000, 0)}; wfi; b .-4"
+        failure = realm({0: start, 0x1000: f"{load('x1', NOWHERE)}; ldr x0, [x1]"}, vcpus=2).failure
+        assert failure.what == "vCPU 1 takes exceptions without end" and failure.rule == "not-memory"
+        assert [*failure.registers] == ["vCPU 1", "vCPU 0"]
+
+    def test_random(self, machine: Any, tmp_path: Path) -> None:
+        """Whatever a Realm does, its report can be made."""
+        import random
+
+        path = tmp_path / "noise.bin"
+        for seed in range(12):
+            path.write_bytes(random.Random(seed).randbytes(4096))
+            result = machine.run_realm(path, memory="16M", max_insns=50_000)
+            assert (result.failure is None) == (result.reason in ("exit", "system_off", "system_reset"))
+            assert result.failure is None or str(result.failure)
+
+
+class TestNonSecure:
+    """Images at Non-secure EL2 that fail."""
+
+    @pytest.mark.parametrize(
+        ("rule", "parts", "options"),
+        [
+            ("no-handler", "hvc #1", {}),
+            ("hvc-without-el2", "hvc #1", {"el": 1}),
+            ("register-of-higher-level", "mrs x0, scr_el3", {}),
+            ("nothing-there", f"{load('x1', 0x7_0000_0000)}; ldr x0, [x1]", {}),
+            ("unknown-function", f"{smc(0x8400_7777)}; b .", {}),
+            ("call-refused", f"{smc(0xC400_0151, ENTRY + 1)}; b .", {}),
+            ("uart-of-another-board", f"{load('x1', 0x0900_0000)}; mov w0, #65; strb w0, [x1]; b .", {}),
+            ("no-device", f"{load('x1', 0x1A00_0000)}; ldr w0, [x1]; b .", {}),
+            ("wild-address", f"{load('x1', 1 << 50)}; ldr x0, [x1]", {}),
+            ("granule-protection", f"{smc(0xC400_0151, 0x9000_0000)}; {load('x1', 0x9000_0000)}; ldr x0, [x1]", {}),
+            ("no-interrupt-enabled", "wfi; b .-4", {}),
+            ("timer-masked", "mov x1, #3; msr cntp_ctl_el0, x1; wfi; b .-4", {}),
+            ("interrupt-disabled", "mov x1, #1; msr cntp_ctl_el0, x1; b .", {}),
+        ],
+    )
+    def test_rule(self, rule: str, parts: Parts, options: dict[str, Any]) -> None:
+        """The row of the table that explains it is in the message."""
+        result = ns(parts, **options)
+        assert result.failure is not None and result.failure.rule == rule, result.message
+        assert result.message.startswith(result.failure.message)
+
+    def test_secure(self, tmp_path: Path) -> None:
+        """So is that of a Secure payload that does not start."""
+        path = tmp_path / "secure.bin"
+        path.write_bytes(secure_payload(start=".word 0;"))
+        with pytest.raises(realmlab.MachineError, match=r"is zero: what runs there is no code.* see cca_arch/tsp\.py"):
+            realmlab.NsMachine(realmlab.NsImage(assemble(OFF + FOREVER)), secure=path)
+
+
+class TestTable:
+    """The table of causes."""
+
+    def test_names(self) -> None:
+        """Each row has a name of its own in its table, a cause, and a remedy without a full stop."""
+        for rules in CAUSES.values():
+            assert len({rule.name for rule in rules}) == len(rules)
+            for rule in rules:
+                assert rule.cause and rule.remedy and not (rule.cause + rule.remedy).endswith(".")
+
+
+class TestCommand:
+    """``realmlab run``."""
+
+    def test_registers(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """After the message come the first exception and the registers, in 80 columns, then the summary."""
+        path = tmp_path / "code.bin"
+        path.write_bytes(image(REALMS["null-pointer"]))
+        assert main(["run", str(path), "--memory", "16M"]) == 3
+        first, *lines = capfd.readouterr().err.splitlines()
+        assert first.startswith("realmlab: vCPU 0 takes exceptions without end: a null pointer: 0x80000004 writes")
+        report = lines[: next(at for at, line in enumerate(lines) if line.startswith("payload"))]
+        assert max(map(len, report)) <= 80
+        text = "\n".join(report)
+        for part in ("first exception  data abort", "str x0, [x1, #24]", "vCPU 0  x0 ", "0x3c5: EL1h, DAIF masked"):
+            assert part in text
+
+    def test_quiet_and_good(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """--quiet leaves the message alone, and a good run shows no registers."""
+        path = tmp_path / "code.bin"
+        path.write_bytes(image("svc #0"))
+        assert main(["run", str(path), "--memory", "16M", "--quiet"]) == 3
+        assert len(capfd.readouterr().err.splitlines()) == 1
+        assert main(["run", "hello"]) == 0
+        assert "pstate" not in capfd.readouterr().err
+
+    def test_json(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """--json has it as fields, words of 64 bits as text."""
+        path = tmp_path / "code.bin"
+        path.write_bytes(image("svc #0"))
+        assert main(["run", str(path), "--memory", "16M", "--json"]) == 3
+        failure = json.loads(capfd.readouterr().out)["failure"]
+        assert (failure["rule"], failure["first"]["pc"]) == ("no-handler", hex(RAM))
+        assert failure["registers"]["vCPU 0"]["pc"] == "0x200"
+        assert main(["run", "hello", "--json"]) == 0
+        assert json.loads(capfd.readouterr().out)["failure"] is None
+
