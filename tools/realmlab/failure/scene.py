@@ -260,7 +260,10 @@ class Scene:
     # -- places -------------------------------------------------------------------------------------------------
     def place(self, address: int) -> str:
         """An address by symbol and source line: ``0x80000010 <main+0x10> (mine.c:12)``."""
-        symbol, line = self.symbols.place(address), self.symbols.line(address)
+        try:
+            symbol, line = self.symbols.place(address), self.symbols.line(address)
+        except MachineError:  # the file has changed since, or is no more
+            return f"{address:#x}"
         if symbol is not None and not self.in_memory(address):
             symbol = None
         return f"{address:#x}" + (f" <{symbol}>" if symbol else "") + (f" ({line})" if line else "")

@@ -79,7 +79,7 @@ def _of_vcpu(realm: Built, vcpu: "Vcpu", reason: Reason, what: str) -> Scene:
         rtt=realm.rtt,
         shared=1 << options.ipa_width - 1,
         ipa_width=options.ipa_width,
-        silent=not realm.vmm.console.output,
+        silent=not realm.vmm.console.sent.total,
     )
     vmcr = IchVmcr(vcpu.page.vmcr)
     read = {name: scene.reg(f"{name}_el0") for name in _TIMERS}
