@@ -43,7 +43,7 @@ class FirstException(Struct, frozen=True, kw_only=True):
 class Failure(Struct, frozen=True, kw_only=True):
     """Why a run failed, as far as can be told from the state that it left.
 
-    ``rule`` is the name of the row of the table of causes (``docs/reference/causes.md``) that applies, empty if none
+    ``rule`` is the name of the row of the table of causes (``docs/reference/messages.md``) that applies, empty if none
     does. ``registers`` are those at the end by vCPU or PE, each by name.
     """
 

@@ -104,10 +104,10 @@ class TestOwner:
         count = pe.words[w.P_NESTED]
         changed = {"vttbr": (1 << 48, 1), "vmpidr": (0, 1), None: (0, 0)}
         pe.set_el2(pe.words[w.P_HCR], 0, *changed[other])
-        while pe.words[w.P_NESTED] == count:
+        while pe.words[w.P_NESTED] in (0, count):
             pe.step(alone=True)
         assert pe.words[w.P_NESTED] == (count + 1 if other is None else 1)
-        assert (began(pe).count == 1) == (other is not None)
+        assert (began(pe).pc == CODE) == (other is None)
 
 
 class TestTrace:

@@ -186,7 +186,7 @@ P_NESTED: Final = PE.word(
 )
 NESTED_SUSPECT: Final = 200
 NESTED_LIMIT: Final = 2_000  # exceptions without end
-P_OWNER: Final = PE.word("VTTBR_EL2 ^ VMPIDR_EL2 << 1 of the vCPU that EL2 in Python has let take such exceptions", "owner")
+P_OWNER: Final = PE.word("VTTBR_EL2 ^ VMPIDR_EL2 << 1 of the vCPU that EL2 in Python let run last", "owner")
 P_RECENT: Final = PE.word("address of the RECENT block: the exceptions of this row")
 P_EVENT: Final = PE.word("the event register", "event")
 P_EVENT_TAKEN: Final = PE.word("clock value up to which events of the timers' streams are taken", "event_taken")

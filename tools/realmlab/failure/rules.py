@@ -1,7 +1,7 @@
 """The table of causes: a row says what must hold of a failed run, the cause in a sentence, and what helps.
 
 The first row that holds counts. ``{...}`` in a sentence is what :class:`~realmlab.failure.scene.Scene` or the row's
-condition knows by that name. ``docs/reference/causes.md`` is made of these rows.
+condition knows by that name. ``docs/reference/messages.md`` is made of these rows.
 """
 
 from collections.abc import Callable, Mapping
