@@ -31,6 +31,7 @@ _DUMB: Final = ("", "dumb", "unknown")
 _COLUMNS: Final = 80  # of a terminal that does not tell
 _DIGITS: Final = 6  # of a width that can be
 _INDENT: Final = 2
+_WIDEST: Final = 40  # columns of any column but the last
 _NARROW: Final = 16  # columns for the text of a row, below which it begins on a line of its own
 
 
@@ -106,29 +107,39 @@ class Printer:
         """Print a table: columns in line, two spaces between them.
 
         On a terminal, the last column is folded at its edge, and begins on the next line if hardly any room is left.
-        Only a row begins at the edge of the screen, never the rest of its text.
+        Only a row begins at the edge of the screen, never the rest of its text. A row with a cell that is too wide for
+        its column has no columns.
         """
         table = [[_cell(piece) for piece in row] for row in rows]
-        widths = [max(_cells(row[at].text) for row in table) for at in range(len(table[0]) - 1)] if table else []
-        indent, edge = sum(width + 2 for width in widths), self._width()
-        below = max(indent, _INDENT)
-        room = None if edge is None else edge - indent
+        widths = [
+            max((width for row in table if (width := _cells(row[at].text)) <= _WIDEST), default=0)
+            for at in range(len(table[0]) - 1 if table else 0)
+        ]
+        edge = self._width()
         for *heads, last in table:
-            padded = [
-                Styled(head.text + " " * (width + 2 - _cells(head.text)), head.style)
-                for head, width in zip(heads, widths, strict=True)
-            ]
-            if room is None or edge is None or _cells(last.text) <= room:
-                self._row(*padded, last)
-            elif room >= _NARROW:
-                first, *rest = _fold(last.text, room - (below - indent))
-                self._row(*padded, Styled(first, last.style))
-                for part in rest:
-                    self._row(Styled(" " * below + part, last.style))
-            else:
-                self._row(*padded)
-                for part in _fold(last.text, max(edge - _INDENT, 1)):
-                    self._row(Styled(" " * _INDENT + part, last.style))
+            if any(_cells(head.text) > width for head, width in zip(heads, widths, strict=True)):
+                self._folded([], Styled("  ".join(cell.text for cell in (*heads, last)), last.style), 0, edge)
+                continue
+            padded: list[Piece] = []
+            for head, width in zip(heads, widths, strict=True):
+                padded += [head, " " * (width + 2 - _cells(head.text))]
+            self._folded(padded, last, sum(widths) + 2 * len(widths), edge)
+
+    def _folded(self, heads: Sequence[Piece], last: Styled, indent: int, edge: int | None) -> None:
+        """Print a row whose last column begins at ``indent``."""
+        if edge is None or indent + _cells(last.text) <= edge:
+            self._row(*heads, last)
+            return
+        below = max(indent, _INDENT)
+        if edge - below < _NARROW:
+            if joined(heads).strip():
+                self._row(*heads)
+            rest, below = _fold(last.text, max(edge - _INDENT, _NARROW)), _INDENT
+        else:
+            first, *rest = _fold(last.text, edge - below)
+            self._row(*heads, Styled(first, last.style))
+        for part in rest:
+            self._row(" " * below, Styled(part, last.style))
 
     def json(self, data: Any) -> None:
         """Print ``data`` as JSON in ASCII, several lines."""

@@ -138,12 +138,18 @@ class TestPrinter:
         assert stream.getvalue() == f"a    日本  {'x' * 99}\ne\u0301bc  \\x1b  y  y\n"
         Printer(stream).rows([])
 
+    def test_wide(self) -> None:
+        """A cell that is very wide does not push the others aside."""
+        stream = io.StringIO()
+        Printer(stream).rows([("a", "b"), ("x" * 1000, "c"), ("de", Styled("f", "bold"))])
+        assert stream.getvalue() == f"a   b\n{'x' * 1000}  c\nde  f\n"
+
     @pytest.mark.parametrize(
         ("columns", "shown"),
         [
             ("", ["label  0123456789 0123456789", "       0123456789", "       " + "w" * 23, "       " + "w" * 7]),
             ("20", ["label", *["  0123456789"] * 3, "  " + "w" * 18, "  " + "w" * 12]),
-            ("1", ["label", *("  " + one for one in "0123456789" * 3 + "w" * 30)]),
+            ("1", ["label", *["  0123456789"] * 3, "  " + "w" * 16, "  " + "w" * 14]),
             ("99", ["label  0123456789 0123456789 0123456789 " + "w" * 30]),
             ("nonsense", ["label  0123456789 0123456789", "       0123456789", " " * 7 + "w" * 23, " " * 7 + "w" * 7]),
         ],
