@@ -7,6 +7,7 @@ which field is wrong: ``region[1].pas: must be one of secure, non_secure, realm 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -174,6 +175,11 @@ def _is(value: Any, expected: Any) -> bool:
         return any(_is(value, _bare(one)) for one in expected.types)
     if kind == "ListType":
         return isinstance(value, list) and all(_is(one, _bare(expected.item_type)) for one in value)
+    if kind == "StructType":
+        with suppress(msgspec.ValidationError):
+            msgspec.convert(value, expected.cls)
+            return True
+        return False
     return kind != "StrType" or isinstance(value, str)
 
 

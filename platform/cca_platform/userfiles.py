@@ -15,6 +15,7 @@ import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from stat import S_ISDIR, S_ISREG
 from time import monotonic
 from typing import Final, NoReturn
@@ -201,7 +202,8 @@ class _File:
         if self._plain and self._found.st_size > self._kind.limit:
             self._refuse(_too_large(self._kind, self._found.st_size))
         size = self._found.st_size if self._plain else 0
-        data = self._stream((size or self._kind.limit) + 1)  # files of the kernel have no size
+        # Files of the kernel have no size. One read of a file that has is no second copy.
+        data = self._at(0, size + 1) if size else self._stream(self._kind.limit + 1)
         self._check_same(len(data) > size > 0)
         if len(data) > self._kind.limit:
             self._refuse(_too_large(self._kind, None))
@@ -231,22 +233,22 @@ class _File:
 
     def _stream(self, size: int) -> bytes:
         """At most ``size`` bytes, from where the file is to its end."""
-        parts: list[bytes] = []
+        found = BytesIO()  # which holds the bytes once
         until = monotonic() + _PATIENCE
         while size:
             try:
-                part = os.read(self._fd, size if self._plain else min(size, _PART))
+                part = os.read(self._fd, min(size, _PART))
             except BlockingIOError:
                 part = None
-            if part is None or (not part and not parts and self._may_come()):
+            if part is None or (not part and not found.tell() and self._may_come()):
                 self._wait(until - monotonic())
                 continue
             if not part:
                 break
-            parts.append(part)
+            found.write(part)
             size -= len(part)
             until = monotonic() + _PATIENCE
-        return b"".join(parts)
+        return found.getvalue()
 
     def _may_come(self) -> bool:
         """True for a pipe to which nobody writes yet: it is not at its end."""

@@ -43,6 +43,7 @@ class Sheet(Struct, forbid_unknown_fields=True):
 
     row: list[Row]
     texts: dict[str, str | list[str]] = {}
+    rows: dict[str, Row] = {}
     on: bool = False
 
     def __post_init__(self) -> None:
@@ -76,10 +77,13 @@ class TestMessages:
             ({"row": {"name": "a"}}, r"row: must be any number of tables in double brackets, not a table"),
             ({"row": [5]}, r"row\[0]: must be a table, not 5"),
             ({"row": [{"name": "a", "sise": 5}]}, r"row\[0].sise: no such key; did you mean size[?]"),
-            ({**GOOD, "zzz": 5}, "zzz: no such key; the keys are row, texts, on"),
+            ({**GOOD, "zzz": 5}, "zzz: no such key; the keys are row, texts, rows, on"),
             ({**GOOD, "on": 1}, "on: must be true or false, not 1"),
             ({**GOOD, "texts": {"a": "b", "c": 3}}, r"texts.c: must be text or a list of text, not 3"),
             ({**GOOD, "texts": {"a": ["b", 3]}}, r"texts.a\[1]: must be text, not 3"),
+            ({**GOOD, "rows": {"a": {"name": "x"}, "b": {"name": 5}}}, r"rows.b.name: must be text .*, not 5"),
+            ({**GOOD, "rows": {"a": {"name": "x"}, "b": 5}}, r"rows.b: must be a table, not 5"),
+            ({**GOOD, "rows": {"a": {}}}, r"rows.a must have the key 'name': text .*"),
             ({**GOOD, "texts": []}, "texts: must be a table from names to text or a list of text, not an empty list"),
             ({"row": [{"name": "a"}] * 9}, "nine rows are too many"),
             ([], "the sheet must be a table, not an empty list"),

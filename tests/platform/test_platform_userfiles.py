@@ -212,7 +212,7 @@ class TestFailures:
         def fail(*_: object) -> bytes:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(os, "read", fail)
+        monkeypatch.setattr(os, "pread", fail)
         assert refusal(path).startswith("thing file ") and ": " in refusal(path)
 
     def test_socket(self, tmp_path: Path) -> None:
@@ -236,14 +236,14 @@ class TestFailures:
         """A file that grows or shrinks while it is read is no file to trust."""
         path = tmp_path / "file"
         path.write_bytes(b"data")
-        plain = os.read
+        plain = os.pread
 
-        def meanwhile(fd: int, size: int) -> bytes:
-            found = plain(fd, size)
+        def meanwhile(fd: int, size: int, at: int) -> bytes:
+            found = plain(fd, size, at)
             path.write_bytes(path.read_bytes() + change if change else b"")
             return found
 
-        monkeypatch.setattr(os, "read", meanwhile)
+        monkeypatch.setattr(os, "pread", meanwhile)
         assert refusal(path) == "thing file changed while it was read: give it again when nothing writes to it"
 
     def test_no_text(self, tmp_path: Path) -> None:

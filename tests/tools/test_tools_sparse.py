@@ -48,6 +48,8 @@ EACH = {
     "device_module": (["run", "hello", "--device-module", "FILE"], "device module FILE has 21,474,836,480 bytes"),
     "policy": (["attest", "verify", "TOKEN", "--policy", "FILE"], "policy FILE has 21,474,836,480 bytes"),
     "cpak": (["attest", "verify", "TOKEN", "--cpak", "FILE"], "CPAK FILE has 21,474,836,480 bytes, more than 64 KiB"),
+    "figures": (["bench", "--compare", "FILE"], "file of figures FILE has 21,474,836,480 bytes, more than 1 MiB"),
+    "project": (["build", "FOLDER"], "project file FILE has 21,474,836,480 bytes, more than 64 KiB"),
     "token": (["attest", "verify", "FILE"], "token FILE has 21,474,836,480 bytes, more than 1 MiB"),
     "token, shown": (["attest", "show", "FILE"], "token FILE has 21,474,836,480 bytes, more than 1 MiB"),
     "trace": (["trace", "show", "FILE"], "trace file FILE has more than 1 MiB in line 1"),
@@ -73,12 +75,12 @@ class TestHoles:
     def test_every_file(self, tmp_path: Path) -> None:
         """Nothing of it is read, wherever it is given, and the line tells size, limit and what to do."""
         assert {name.partition(",")[0] for name in EACH} == set(KINDS)
-        huge, code = tmp_path / "huge.toml", tmp_path / "code.bin"
+        huge, code = tmp_path / "realmlab.toml", tmp_path / "code.bin"
         code.write_bytes(assemble(OFF))
         huge.touch()
         os.truncate(huge, HUGE)
         token = Path(__file__).parents[1] / "cases" / "tok_forge.bin"
-        names = {"FILE": str(huge), "CODE": str(code), "TOKEN": str(token)}
+        names = {"FILE": str(huge), "CODE": str(code), "TOKEN": str(token), "FOLDER": str(tmp_path)}
 
         def filled(text: str) -> str:
             for name, path in names.items():

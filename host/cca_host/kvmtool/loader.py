@@ -31,7 +31,7 @@ class Segment(Struct):
     """``data`` at the IPA ``base``, zero-filled up to ``size`` bytes."""
 
     base: int
-    data: bytearray
+    data: bytes | bytearray
     size: int
 
     @property
@@ -82,13 +82,13 @@ def load(data: bytes, memory: int, name: str = "payload") -> Image:
     if not data:
         raise LoadError(f"{name} is empty: give an ELF, a Linux Image or a raw binary")
     if data.startswith(elf.MAGIC):
-        image = _load_elf(data, name)
+        image = _load_elf(data, memory, name)
     elif data[56:60] == _LINUX_MAGIC:
         image = _load_linux(data, name)
     elif foreign := no_program(data):
         raise LoadError(f"{name} {foreign}")
     else:
-        image = Image("raw", RAM_BASE, [Segment(RAM_BASE, bytearray(data), len(data))])
+        image = Image("raw", RAM_BASE, [Segment(RAM_BASE, data, len(data))])
     _check_place(image, memory, name)
     return image
 
@@ -103,14 +103,17 @@ def _load_linux(data: bytes, name: str) -> Image:
     if not image_size:
         text_offset, image_size = _OLD_TEXT_OFFSET, len(data)
     base = RAM_BASE + text_offset
-    return Image("linux", base, [Segment(base, bytearray(data), max(image_size, len(data)))])
+    return Image("linux", base, [Segment(base, data, max(image_size, len(data)))])
 
 
 # -- ELF ------------------------------------------------------------------------------------------------------------
-def _load_elf(data: bytes, name: str) -> Image:
+def _load_elf(data: bytes, memory: int, name: str) -> Image:
     try:
         program = elf.Elf(data)
         bias = load_offset(program)
+        if sum(header.filesz for header in program.segments) > memory:  # before there is a copy of it
+            places = [(header.paddr + bias, header.paddr + bias + header.memsz) for header in program.segments]
+            _check_top(min(places)[0], max(top for _, top in places), memory, name)
         contents = relocated(program, bias)
         if wrong := stray(program, RAM_BASE - bias):
             raise elf.ElfError(wrong)
@@ -148,12 +151,17 @@ def _check_overlap(segments: list[Segment], name: str) -> None:
 # -- placement ------------------------------------------------------------------------------------------------------
 def _check_place(image: Image, memory: int, name: str) -> None:
     """Check that everything is in RAM below the device tree."""
-    lowest, limit = min(segment.base for segment in image.segments), dtb_base(memory)
+    lowest = min(segment.base for segment in image.segments)
     if lowest < RAM_BASE:
         raise LoadError(f"{name} must load from the start of RAM, {RAM_BASE:#x}, not at {lowest:#x}: link it there")
-    if image.top > limit:
-        needed = (-(-(image.top - RAM_BASE) // DTB_SIZE) + 1) * DTB_SIZE >> 20
+    _check_top(lowest, image.top, memory, name)
+
+
+def _check_top(lowest: int, top: int, memory: int, name: str) -> None:
+    limit = dtb_base(memory)
+    if top > limit:
+        needed = (-(-(top - RAM_BASE) // DTB_SIZE) + 1) * DTB_SIZE >> 20
         raise LoadError(
-            f"{name} lies at {lowest:#x}..{image.top - 1:#x}, not within the {limit - RAM_BASE >> 20} MiB of RAM from "
+            f"{name} lies at {lowest:#x}..{top - 1:#x}, not within the {limit - RAM_BASE >> 20} MiB of RAM from "
             f"{RAM_BASE:#x} on that {memory >> 20}M and a device tree leave: give `memory` {needed}M or more"
         )

@@ -16,7 +16,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from cca_platform.errors import MachineError
-from cca_platform.userfiles import KINDS, read
+from cca_platform.schema import SchemaError, fit, parse_json
+from cca_platform.userfiles import KINDS, read_text
 from cca_tools.bench.guest import Timing
 from cca_tools.bench.rows import SHARE, Measured
 
@@ -83,8 +84,8 @@ def _machine() -> str:
 def load(path: str | Path) -> Report:
     """The report of a file; MachineError if it is none."""
     try:
-        return msgspec.json.decode(read(path, KINDS["figures"]), type=Report)
-    except (msgspec.DecodeError, RecursionError) as error:
+        return fit(parse_json(read_text(path, KINDS["figures"])), Report, "the report")
+    except SchemaError as error:
         raise MachineError(f"{path} must be a file of `realmlab bench --save`: {error}") from None
 
 
