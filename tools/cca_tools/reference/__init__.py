@@ -8,6 +8,7 @@ from cca_tools.reference.api import api
 from cca_tools.reference.commands import PSCI_CALLS, manual, psci, rmi, rsi
 from cca_tools.reference.files import board, files, policy
 from cca_tools.reference.machine import cpu, not_modelled, trace
+from cca_tools.reference.messages import messages
 from cca_tools.reference.realm import realm
 from cca_tools.reference.structures import structures
 from cca_tools.reference.text import ManualError
@@ -21,7 +22,7 @@ _TOLD: dict[str, Callable[[], str]] = {
 }  # fmt: skip
 """File name -> text of the pages whose words are in the index."""
 PAGES: dict[str, Callable[[], str]] = {
-    **_TOLD, "board.md": board, "policy.md": policy, "files.md": files, "api.md": api,
+    **_TOLD, "messages.md": messages, "board.md": board, "policy.md": policy, "files.md": files, "api.md": api,
     "words.md": lambda: words(_TOLD),
 }  # fmt: skip
 """File name -> text."""
