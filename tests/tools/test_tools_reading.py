@@ -20,6 +20,7 @@ OURS = {
     "tools/cca_tools/imports.py": "modules of ours",
     "tools/cca_tools/bench": "bundled payloads",
     "tools/cca_tools/traces.py": "a line, which has a limit",
+    "tools/realmlab/failure/calls.py": "the manual",
     "tools/realmlab/projects": "files of the SDK",
 }
 """What may read files or parse text, and which."""
