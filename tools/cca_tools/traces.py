@@ -13,7 +13,7 @@ from cca_platform.schema import SchemaError, fit
 from cca_platform.trace.events import SCHEMA, TraceStart, name_of
 from cca_platform.trace.sinks import Console
 from cca_platform.trace.trace import Record
-from cca_platform.userfiles import KINDS, lines
+from cca_platform.userfiles import KINDS, STDIN, lines, shown
 from realmlab.symbols import Symbols
 
 __all__ = ["Wanted", "note", "read", "show"]
@@ -77,9 +77,13 @@ def read(path: Path) -> Iterator[Record]:
         yield record
 
 
+def _name(path: Path) -> str:
+    return "stdin" if str(path) == STDIN else shown(path)
+
+
 def _not_an_event(path: Path, number: int, why: str) -> MachineError:
     return MachineError(
-        f"{path} must hold one event a line, not what line {number} has ({why}): "
+        f"{_name(path)} must hold one event a line, not what line {number} has ({why}): "
         "give a file that realmlab run --trace wrote"
     )
 
@@ -88,7 +92,7 @@ def _check(path: Path, record: Record) -> None:
     """Check the head of a trace, which gives the version of the catalogue."""
     if record.get("event") == _HEAD and record.get("schema") != SCHEMA:
         raise MachineError(
-            f"{path} must hold events by version {SCHEMA} of the catalogue, not {record.get('schema')!r}: "
+            f"{_name(path)} must hold events by version {SCHEMA} of the catalogue, not {record.get('schema')!r}: "
             f"read it with Realmlab {record.get('realmlab')!r}, which wrote it"
         )
 
