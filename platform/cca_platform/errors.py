@@ -68,7 +68,7 @@ class InternalError(OneLine):
         self.bundle = bundle
 
 
-class CacheWarning(RuntimeWarning):
+class CacheWarning(OneLine, RuntimeWarning):
     """Compiled code cannot be kept, or what was kept is damaged: starts take longer, results are the same."""
 
 

@@ -69,7 +69,7 @@ ENVIRONMENTS: Final = {
     "no-colour": Environment({"TERM": "xterm", "NO_COLOR": "1"}, 120),
     "forced": Environment({"FORCE_COLOR": "1"}, 0, "utf-8", True),
     "columns": Environment({"COLUMNS": "20", "TERM": "xterm", "NO_COLOR": "1"}, 200),
-    "nonsense": Environment({"COLUMNS": "x", "LINES": "-1", "TERMINAL_WIDTH": "wide", "LANG": "\x1b"}, 1),
+    "nonsense": Environment({"COLUMNS": "²", "LINES": "-1", "TERMINAL_WIDTH": "9" * 12, "LANG": "\x1b"}, 1),
 }
 KEPT: Final = ("PATH", "HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
 EVERY_RUN: Final = ("narrow-ascii", "terminal")

@@ -15,10 +15,15 @@ from .checks import instance
 
 __all__ = ["Loaded", "Symbols", "loaded"]
 
+_LONG: Final = 300  # characters of a name in a message
 _NEAR: Final = 0x10_0000  # bytes after a symbol that still have its name
 
 Loaded = tuple[bytes, int]
 """The bytes of a file, and its load offset."""
+
+
+def _shown(name: str) -> str:
+    return printable(name if len(name) <= _LONG else name[:_LONG] + "...")
 
 
 def loaded(data: bytes, address: int | None = None) -> Loaded:
@@ -102,7 +107,7 @@ class Symbols:
         start, name, size = self._ordered[at]
         if address - start >= max(size, _NEAR):
             return None
-        name = printable(name)
+        name = _shown(name)
         return f"{name}+{address - start:#x}" if address != start else name
 
     def line(self, address: int) -> str | None:
@@ -110,4 +115,4 @@ class Symbols:
         at = bisect_right(self._lines, (address, "\U0010ffff", 0)) - 1
         if at < 0 or not self._lines[at][2]:
             return None
-        return f"{printable(self._lines[at][1])}:{self._lines[at][2]}"
+        return f"{_shown(self._lines[at][1])}:{self._lines[at][2]}"

@@ -23,7 +23,8 @@ __all__ = ["call"]
 _BOLD: Final = re.compile(r"\[/?bold\]")
 _TABLES: Final = 60  # columns that the tables of options need
 _WHOLE: Final = 90  # columns with which nothing in them is shortened
-_WIDTH: Final = "TERMINAL_WIDTH"  # typer reads it as a number
+_SIZES: Final = ("COLUMNS", "LINES", "TERMINAL_WIDTH")  # typer and rich read them as numbers
+_SIZE: Final = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 
 
 def call(app: typer.Typer, argv: Sequence[str] | None) -> Any:
@@ -44,8 +45,9 @@ def _command(app: typer.Typer, words: list[str]) -> Any:
     found = get_command(app)
     groups = [[one.name] for one in app.registered_groups]
     if "--help" in words or not words or words in groups:
-        if not os.environ.get(_WIDTH, "").isdecimal():
-            os.environ.pop(_WIDTH, None)
+        for name in _SIZES:
+            if not _SIZE.fullmatch(os.environ.get(name, "")):
+                os.environ.pop(name, None)
         from rich.console import Console
         from typer import rich_utils
 
