@@ -19,9 +19,9 @@ from cca_arch.sysregs.syndrome import (
     WfxEsr,
 )
 
-__all__ = ["explain_esr", "explain_fsc"]
+__all__ = ["CLASSES", "explain_esr", "explain_fsc"]
 
-_CLASSES: Final[dict[int, str]] = {
+CLASSES: Final[dict[int, str]] = {
     Ec.UNKNOWN: "undefined instruction",
     Ec.WFX: "trapped WFI or WFE",
     Ec.FP_ASIMD: "FP or SIMD instruction while it is turned off",
@@ -73,7 +73,7 @@ _DIRECTIONS: Final = ("write of", "read of")
 def explain_esr(esr: int) -> str:
     """What a syndrome says, such as "data abort: translation fault, level 3, on a write"."""
     ec = int(Esr(esr).ec)
-    known = _CLASSES.get(ec, f"exception class {ec:#x}")
+    known = CLASSES.get(ec, f"exception class {ec:#x}")
     more = _DETAILS.get(ec)
     return known if more is None else more(known, esr)
 

@@ -184,6 +184,7 @@ class TestReports:
         """A call of an unmapped address reports the address."""
         result = _run(Guest("jump", ()))
         assert b"panic: instruction abort at vector 4, ESR 86000004 FAR 123456789000" in result.console
+        assert result.console.endswith(b": translation fault, level 0\n")
 
     @pytest.mark.parametrize("payload", ["spin", "idle", "lost"])
     def test_a_run_that_does_not_end_by_itself(self, payload: str) -> None:

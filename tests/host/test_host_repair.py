@@ -33,7 +33,7 @@ class TestBounds:
         try:
             mended = repair(changed(COUNT - 2, field, value))
         except LoadError as error:
-            assert "headers ask for more than a repair of 20,672 bytes may take (1 GiB of memory, 60 s," in str(error)
+            assert f"headers ask for more than a repair of {len(HELLO):,} bytes may take (1 GiB of" in str(error)
         else:
             assert len(mended) <= len(HELLO) + (1 << 20)
             assert list(load(mended, 64 << 20).pages()) == list(load(HELLO, 64 << 20).pages())

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from realmlab.projects.worlds import SDK
 
-from .c import NOTE, c_header
+from .c import NOTE, c_header, c_words
 from .rust import rust_source
-from .tables import HEADERS
+from .tables import HEADERS, WORDS
 
 __all__ = ["files", "main"]
 
@@ -34,6 +34,7 @@ def files() -> Iterator[tuple[Path, str]]:
     yield SDK / "include" / "abi" / "number.h", _NUMBER
     for name, header in HEADERS.items():
         yield SDK / "include" / "abi" / f"{name}.h", c_header(name, header)
+    yield SDK / "include" / "abi" / "words.h", c_words(WORDS)
     yield SDK / "rust" / "abi.rs", rust_source(HEADERS)
 
 

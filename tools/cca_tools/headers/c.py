@@ -1,12 +1,12 @@
 """Headers for C, which assembly can include as well."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from cca_arch.fields import Field, Member, Struct
 
 from .tables import Fields, Header, Item, Layout, Numbers
 
-__all__ = ["NOTE", "c_header", "c_name"]
+__all__ = ["NOTE", "c_header", "c_name", "c_words"]
 
 NOTE = "Written by `make payloads` from the tables in the code."
 _SCALARS = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
@@ -27,6 +27,18 @@ def c_header(name: str, header: Header) -> str:
     return (
         f"// {header.about}. {NOTE}\n// SPDX-License-Identifier: BSD-3-Clause\n"
         f'#ifndef {guard}\n#define {guard}\n\n#include "abi/number.h"\n\n{body}\n#endif\n'
+    )
+
+
+def c_words(lists: Mapping[str, tuple[str, Mapping[int, str]]]) -> str:
+    """A header with lists of numbers and their words, each a macro that applies another to every pair."""
+    parts = []
+    for name, (about, words) in lists.items():
+        rows = [f'    X({number:#04x}, "{text}")' for number, text in sorted(words.items())]
+        parts.append(f"// {about}.\n#define {name}(X) \\\n" + " \\\n".join(rows) + "\n")
+    return (
+        f"// Numbers in words, for messages. {NOTE}\n// SPDX-License-Identifier: BSD-3-Clause\n"
+        "#ifndef ABI_WORDS_H\n#define ABI_WORDS_H\n\n" + "\n".join(parts) + "\n#endif\n"
     )
 
 

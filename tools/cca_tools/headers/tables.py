@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from cca_arch import ffa, gic, psci, smccc, tsp
 from cca_arch.descriptors.stage1 import BLOCK, PAGE, TABLE, Stage1Leaf
+from cca_arch.explain import CLASSES, explain_fsc
 from cca_arch.fields import Bits, Struct
 from cca_arch.rmi import v1_0 as rmi
 from cca_arch.rsi import v1_0 as rsi
@@ -33,7 +34,15 @@ from cca_arch.sysregs.syndrome import DataAbortEsr, Ec, Fsc, ImmediateEsr, SErro
 from cca_host.kvmtool import layout
 from cca_host.kvmtool.console import CONSOLE_BYTES, HOST_CALL_IMM, HostFunction
 
-__all__ = ["HEADERS", "Fields", "Header", "Item", "Layout", "Numbers"]
+__all__ = ["HEADERS", "WORDS", "Fields", "Header", "Item", "Layout", "Numbers"]
+
+
+_CODES: Final = {code: explain_fsc(code) for code in range(Fsc.UNSUPPORTED_EXCLUSIVE + 1)}
+WORDS: Final = {
+    "EC_WORDS": ("Exception classes", CLASSES),
+    "FSC_WORDS": ("Fault status codes", {code: text for code, text in _CODES.items() if f"{code:#x}" not in text}),
+}
+"""Numbers in words."""
 
 
 class Numbers(NamedTuple):

@@ -44,7 +44,7 @@ WORLDS: Final[dict[World, SdkWorld]] = {
         "realm",
         (
             "realm/start.S", "common/smc.S", "realm/trap.c", "realm/mmu.c", "realm/rsi.c", "realm/console.c",
-            "realm/fdt.c", "common/string.c", "realm/cpu.c", "common/sha256.c", "realm/check.c",
+            "realm/fdt.c", "common/string.c", "realm/cpu.c", "common/sha256.c", "realm/check.c", "common/explain.c",
         ),
         ("realm/gic.c", "realm/share.c", "realm/token.c"),
         ("realm/start.S", "realm/realm.ld"),
@@ -52,7 +52,7 @@ WORLDS: Final[dict[World, SdkWorld]] = {
     "ns": SdkWorld(
         "ns/ns.ld",
         "ns",
-        ("ns/start.S", "common/smc.S", "common/string.c", "common/print.c", "ns/console.c"),
+        ("ns/start.S", "common/smc.S", "common/string.c", "common/print.c", "ns/console.c", "common/explain.c"),
         ("ns/vectors.S", "ns/call.S", "ns/check.c", "ns/mmu.c", "ns/pe.c", "ns/gic.c", "ns/timer.c"),
         ("ns/start.S", "ns/vectors.S", "ns/ns.ld"),
         {"fvp": 0x8800_0000, "virt": 0x4800_0000},
@@ -61,7 +61,7 @@ WORLDS: Final[dict[World, SdkWorld]] = {
         "secure/secure.ld",
         "secure",
         ("common/smc.S", "common/string.c", "common/print.c", "common/sha256.c"),
-        ("secure/mmu.c", "secure/start.S", "secure/default.c"),
+        ("secure/mmu.c", "secure/start.S", "secure/default.c", "common/explain.c"),
         ("secure/start.S", "secure/secure.ld"),
     ),
 }  # fmt: skip

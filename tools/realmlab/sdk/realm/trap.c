@@ -1,5 +1,6 @@
 // Handles exceptions at EL1: those a CATCH block expects, SVCs from EL0, interrupts; everything else is a panic.
 // SPDX-License-Identifier: BSD-3-Clause
+#include "explain.h"
 #include "mmu.h"
 #include "runtime.h"
 
@@ -9,17 +10,12 @@
 
 struct cpu cpus[MAX_CPUS];
 
-static const char *class_name(u64 esr)
+static _Noreturn void die(const struct frame *frame, u64 vector, u64 esr, u64 far)
 {
-    static const struct { u8 ec; const char *name; } names[] = {
-        {EC_UNKNOWN, "undefined instruction"}, {EC_SVC, "SVC"}, {EC_INSTRUCTION_ABORT, "instruction abort from EL0"},
-        {EC_INSTRUCTION_ABORT_SAME, "instruction abort"}, {EC_DATA_ABORT, "data abort from EL0"}, {EC_DATA_ABORT_SAME, "data abort"}, {EC_BRK, "BRK"},
-    };
+    const char *fault = explain_fault(esr);
 
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (names[i].ec == ESR_EC(esr))
-            return names[i].name;
-    return "exception";
+    panic("%s at vector %lu, ESR %lx FAR %lx ELR %lx%s%s", explain_class(esr), vector, esr, far, frame->elr,
+          *fault ? ": " : "", fault);
 }
 
 bool catch_begin(struct fault *fault)
@@ -38,7 +34,7 @@ void catch_end(struct fault *fault)
 
 __attribute__((weak)) void user_trap(struct frame *frame, u64 esr, u64 far)
 {
-    panic("%s, ESR %lx FAR %lx ELR %lx", class_name(esr), esr, far, frame->elr);
+    die(frame, VECTOR_LOWER_SYNC, esr, far);
 }
 
 __attribute__((weak)) void interrupt(void)
@@ -60,7 +56,7 @@ void trap(struct frame *frame, u64 vector)
         return;
     }
     if (vector != VECTOR_CURRENT_SYNC || !fault)
-        panic("%s at vector %lu, ESR %lx FAR %lx ELR %lx", class_name(esr), vector, esr, far, frame->elr);
+        die(frame, vector, esr, far);
     fault->taken = true;
     fault->esr = esr;
     fault->far = far;
