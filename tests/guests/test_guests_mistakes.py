@@ -15,6 +15,7 @@ from mistakes_start import START, mmu
 from mistakes_tools import TOOLS
 
 from cca_tools.cli import main
+from cca_tools.reference.messages import find
 
 ROWS = (*IMAGES, *START, *CALLS, *MEMORY, *INTERRUPTS, *HOST, *TOOLS)
 MISTAKES = {row.name: row for row in ROWS}
@@ -71,6 +72,7 @@ def test_cause(name: str, tmp_path_factory: pytest.TempPathFactory, capsys: pyte
     line = first_line(mistake, folder, capsys).replace(str(folder), "")
     missing = [words for words in mistake.cause if not re.search(words, line, re.IGNORECASE)]
     assert not missing, f"who {mistake.story} reads: {line or 'nothing'}"
+    assert find(line.removeprefix("realmlab: ")) is not None, f"the page of messages does not explain: {line}"
 
 
 def test_hundred() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from cca_arch import compression, foreign, linking
 from cca_arch.rmi.v1_0 import Rmi
 from cca_host.kvm import RmiError
 from cca_platform import userfiles
@@ -45,20 +46,23 @@ def said() -> Iterator[Said]:
                 if text.strip("… :"):
                     yield Said(text, f"{path.relative_to(_ROOT)}:{getattr(node, 'lineno', 0)}")
     yield from (Said(f"board file x {words}", f"userfiles: {words[:30]}") for words in _of_files())
+    for module in (foreign, linking, compression):
+        for text in _returned(Path(module.__file__)):
+            yield Said(f"x.elf {text}", f"{module.__name__}: {text[:30]}")
     yield Said(str(Closed("a run")), "Closed")
     yield Said(str(RmiError(Rmi.REC_CREATE, 1, "vCPU 0")), "RmiError")
 
 
 def _message(node: ast.AST, constants: dict[str, str]) -> str:
     """The message that a statement or a call makes; empty if it makes none."""
-    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
-        name, text = _name(node.exc.func), _text(node.exc.args[0], constants)
-        if name in _BEHIND_A_NAME:
-            return f"… {text}"
-        return text if name in _RAISED else ""
-    if isinstance(node, ast.Call) and _name(node.func) in _ENDS and node.args:
-        return _text(node.args[-1], constants)
-    return ""
+    if not isinstance(node, ast.Call) or not node.args:
+        return ""
+    name = _name(node.func)
+    if name in _BEHIND_A_NAME:
+        return f"… {_text(node.args[0], constants)}"
+    if name in _RAISED:
+        return _text(node.args[0], constants)
+    return _text(node.args[-1], constants) if name in _ENDS else ""
 
 
 def _of_files() -> Iterator[str]:
@@ -71,6 +75,18 @@ def _of_files() -> Iterator[str]:
             value = node.value.args[-1] if isinstance(node.value, ast.Call) else node.value
             yield _text(value, {})
         elif isinstance(node, ast.Call) and _name(node.func) == "_refuse" and (text := _text(node.args[0], {})) != "…":
+            yield text
+
+
+def _returned(path: Path) -> Iterator[str]:
+    """The sentences that functions return or collect: what is said behind the name of a program."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        value: ast.expr | None = None
+        if isinstance(node, ast.Return):
+            value = node.value
+        elif isinstance(node, ast.Call) and _name(node.func) == "append":
+            value = node.args[0]
+        if isinstance(value, ast.JoinedStr | ast.Constant) and (text := _text(value, {}).strip("…")):
             yield text
 
 

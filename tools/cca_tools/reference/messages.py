@@ -1,4 +1,7 @@
-"""The page of messages: what each means, and what helps. Its words are in TOML."""
+"""The page of messages: what each means, and what helps.
+
+What commands and the API refuse is explained in TOML, failed runs by the table of causes.
+"""
 
 import re
 import tomllib
@@ -8,8 +11,9 @@ from importlib import resources
 from typing import Final, NamedTuple
 
 from cca_tools.reference.text import NOTE, table
+from realmlab.failure import CAUSES
 
-__all__ = ["Row", "find", "messages", "rows"]
+__all__ = ["Row", "causes", "find", "messages", "rows"]
 
 _WORDS: Final = "messages.toml"
 _ANYTHING: Final = "…"
@@ -17,8 +21,32 @@ _INTRODUCTION: Final = """# What a message means
 
 `realmlab: ` and a line are what a command says if it cannot do what was asked, or if a run has failed; exceptions of
 the API have the same words. Here they are, with … for what differs: names, numbers, what was given instead. Search the
-page for the words that do not differ. Most messages end with what helps, behind a colon.
+page for the words that do not differ. Most messages end with what helps, behind a colon. A parameter of the API, such
+as `memory`, is the option `--memory` in what a command says.
+
+A run that fails says what ended it, the cause, what helps, and what became of the first exception:
+[the ends of runs](#ends-of-runs) have the first part, the tables below them the causes.
 """
+_FAILED: Final = {
+    "exceptions": (
+        "Failed runs: exceptions",
+        "An exception whose handler does not come back, or exceptions without end. The cause is that of the first. "
+        "`rule` in `--json` and in `result.failure` has the name.",
+    ),
+    "waiting": (
+        "Failed runs: idle for ever",
+        "Every vCPU or PE waits. The cause is why nothing comes.",
+    ),
+    "limits": (
+        "Failed runs: limits",
+        "The software does not end by itself, and a limit has ended it. The causes above apply, too.",
+    ),
+}
+"""The heading and introduction for each way in which runs fail."""
+_ENDS: Final = "Ends of runs"
+_PARAMETER: Final = re.compile(r"`([a-z_]+|…)`")
+"""A parameter of the API, in whose place a command line names its option."""
+_VALUE: Final = re.compile(r"\{[^}]*\}")
 
 
 class Row(NamedTuple):
@@ -36,7 +64,16 @@ class Row(NamedTuple):
 
     def fits(self, message: str) -> bool:
         """True if the message is one of these."""
-        return re.fullmatch(re.escape(self.says).replace(_ANYTHING, ".*"), message, re.DOTALL) is not None
+        return re.fullmatch(self._pattern, message, re.DOTALL) is not None
+
+    def part_of(self, message: str) -> bool:
+        """True if the message has it somewhere."""
+        return re.search(self._pattern, message, re.DOTALL) is not None
+
+    @property
+    def _pattern(self) -> str:
+        said = _PARAMETER.sub(r"(?:`\1`|--[a-z-]+)", re.escape(self.says))
+        return said.replace(_ANYTHING, ".*")
 
 
 @cache
@@ -52,10 +89,37 @@ def _rows() -> Iterator[Row]:
             yield Row(group, says, cause, remedy)
 
 
+@cache
+def causes() -> dict[str, tuple[Row, ...]]:
+    """The causes of failed runs, by how they fail; the group of a row is its name. Each is there once."""
+    found: dict[str, tuple[Row, ...]] = {}
+    seen: set[str] = set()
+    for kind, rules in CAUSES.items():
+        new = [rule for rule in rules if rule.name not in seen]
+        seen |= {rule.name for rule in new}
+        found[kind] = tuple(Row(rule.name, _shown(rule.cause), _shown(rule.cause), _shown(rule.remedy)) for rule in new)
+    return found
+
+
+def _shown(text: str) -> str:
+    """A sentence of the table of causes, with … for the values in it."""
+    return re.sub(f"{_ANYTHING}+", _ANYTHING, _VALUE.sub(_ANYTHING, text))
+
+
 def find(message: str) -> Row | None:
-    """The row that explains a message: of those that fit, the one that says most of it."""
-    fitting = [row for row in rows() if row.fits(message)]
-    return max(fitting, key=lambda row: row.literal, default=None)
+    """The row that explains a message: of those that fit, the one that says most of it.
+
+    For a run that failed, it is the cause, if the message has one of the table.
+    """
+    found = max((row for row in rows() if row.fits(message)), key=_literal, default=None)
+    if found is None or found.group != _ENDS:
+        return found
+    known = (row for several in causes().values() for row in several if row.part_of(message))
+    return max(known, key=_literal, default=found)
+
+
+def _literal(row: Row) -> int:
+    return row.literal
 
 
 def messages() -> str:
@@ -64,7 +128,16 @@ def messages() -> str:
     for group in dict.fromkeys(row.group for row in rows()):
         shown = ((_code(row.says), row.cause, row.remedy) for row in rows() if row.group == group)
         parts.append(f"\n## {group}\n\n" + table(("Message", "What it means", "What to do"), shown))
+    for kind, found in causes().items():
+        title, about = _FAILED[kind]
+        listed = ((f"`{row.group}`", _code(row.cause), _help(row.remedy)) for row in found)
+        parts.append(f"\n## {title}\n\n{about}\n\n" + table(("Name", "Cause", "What to do"), listed))
     return "".join(parts)
+
+
+def _help(remedy: str) -> str:
+    """What helps, if not the message alone knows it."""
+    return remedy[:1].upper() + remedy[1:] + "." if remedy.strip(_ANYTHING) else "The message says what helps."
 
 
 def _code(text: str) -> str:
