@@ -19,6 +19,7 @@ from cca_tools.cli import main
 from realmlab.failure import CAUSES
 
 SHARED, NOWHERE = 1 << 32, 0x4000_0000
+GICD, GICR = 0x3FFF_0000 | SHARED, 0x3FFE_0000 | SHARED
 GIB, TABLE = 1 << 30, 0x4000
 M, WXN = 1 << 0, 1 << 19
 EL0, READ_ONLY, PXN, DEVICE = 1 << 6, 1 << 7, 1 << 53, 1 << 2
@@ -74,6 +75,21 @@ def ns(parts: Parts, **options: Any) -> realmlab.NsResult:
         return booted.run(max_insns=20_000)
 
 
+TIMER = "; ".join(
+    (
+        *(
+            f"{load('x9', at)}; {load('x10', value)}; str w10, [x9]"
+            for at, value in (
+                (0x2F00_0000, 0x12),
+                (0x2F10_0014, 0),
+                (0x2F11_0100, 1 << 30),
+            )
+        ),
+        "mov x9, #0xf0; msr icc_pmr_el1, x9; mov x9, #1; msr icc_igrpen1_el1, x9; isb",
+        "mov x9, #0x10; msr hcr_el2, x9; mov x9, #1; msr cntp_tval_el0, x9; msr cntp_ctl_el0, x9; isb",
+    )
+)
+"""Software at EL2 that lets the physical timer, INTID 30, interrupt it."""
 REALMS: dict[str, Parts] = {
     "unknown-feature": ".word 0xD65F0BFF",
     "hvc-in-realm": "hvc #0",
@@ -93,6 +109,12 @@ REALMS: dict[str, Parts] = {
     "stage1-walk": mmu(table=NOWHERE),
     "granule-size": mmu(tcr=TCR | 1 << 14, block=1 << 29),
     "mmu-without-code": mmu(first=RAM + GIB),
+    "interrupt-vector": f"{load('x9', GICD)}; mov w10, #0x12; str w10, [x9]; {load('x9', GICR + 0x100)}; "
+    f"{load('x10', 1 << 27)}; str w10, [x9]; {load('x9', GICR + 0x41B)}; mov w10, #0xA0; strb w10, [x9]; "
+    "mov x9, #0xf0; msr icc_pmr_el1, x9; mov x9, #1; msr icc_igrpen1_el1, x9; isb; mov x9, #100; "
+    "msr cntv_tval_el0, x9; mov x9, #1; msr cntv_ctl_el0, x9; isb; msr daifclr, #2; b .",
+    "call-not-handled": {0: f"{load('x9', RAM + 0x800)}; msr vbar_el1, x9; isb; svc #0; b .", 0xA00: "b ."},
+    "all-off": f"{smc(Psci.CPU_OFF)}",
     "stack-overflow": f"{load('x1', RAM)}; mov sp, x1; str x0, [sp, #-16]!",
     "null-pointer": "mov x1, #0; str x0, [x1, #24]",
     "va-beyond-tables": mmu(f"{load('x1', 1 << 45)}; ldr x0, [x1]"),
@@ -180,6 +202,17 @@ class TestRealms:
             assert live.run(max_insns=1).failure is None
         assert live.result.failure is None
 
+    def test_second_vcpu_nowhere(self, realm: Any) -> None:
+        """A vCPU that begins where no code is was given a wrong entry point."""
+        failure = realm(f"{smc(Psci.CPU_ON_64, 1, NOWHERE, 0)}; wfi; b .-4", vcpus=2).failure
+        assert failure.rule == "entry-point" and failure.cause.startswith("vCPU 1 starts at 0x40000000")
+
+    def test_handler_that_returns(self, realm: Any) -> None:
+        """A handler that returns to the instruction as it was is told with the times that it came."""
+        start = f"{load('x9', RAM + 0x800)}; msr vbar_el1, x9; isb; {load('x1', NOWHERE)}; ldr x0, [x1]"
+        failure = realm({0: start, 0xA00: "eret"}).failure
+        assert failure.rule == "not-memory" and "returns to it again and again" in failure.note
+
     def test_next_vcpu(self, realm: Any) -> None:
         """The vCPU that fails is reported, with all its registers, and the others."""
         start = f"{smc(Psci.CPU_ON_64, 1, RAM + 0x1000, 0)}; wfi; b .-4"
@@ -216,6 +249,11 @@ class TestNonSecure:
             ("wild-address", f"{load('x1', 1 << 50)}; ldr x0, [x1]", {}),
             ("granule-protection", f"{smc(0xC400_0151, 0x9000_0000)}; {load('x1', 0x9000_0000)}; ldr x0, [x1]", {}),
             ("no-interrupt-enabled", "wfi; b .-4", {}),
+            ("no-event", "sevl; wfe; wfe; b .-4", {}),
+            ("not-routed-to-el2", f"{TIMER}; msr hcr_el2, xzr; isb; b .", {}),
+            ("irq-masked", f"{TIMER}; b .", {}),
+            ("priority-masked", f"{TIMER}; msr icc_pmr_el1, xzr; isb; b .", {}),
+            ("group-disabled", f"{TIMER}; msr icc_igrpen1_el1, xzr; isb; b .", {}),
             ("timer-masked", "mov x1, #3; msr cntp_ctl_el0, x1; wfi; b .-4", {}),
             ("interrupt-disabled", "mov x1, #1; msr cntp_ctl_el0, x1; b .", {}),
         ],
@@ -280,4 +318,3 @@ class TestCommand:
         assert failure["registers"]["vCPU 0"]["pc"] == "0x200"
         assert main(["run", "hello", "--json"]) == 0
         assert json.loads(capfd.readouterr().out)["failure"] is None
-

@@ -121,6 +121,5 @@ def _branch(word: int, pc: int) -> str:
 
 
 def _other(word: int) -> str:
-    if word & 0x0E000000 == 0x0E000000:
-        return f"an FP or SIMD instruction ({word:#010x})"
-    return f"{word:#010x}"
+    kind = " (FP or SIMD)" if word & 0x0E000000 == 0x0E000000 and word >> 16 != 0xFFFF else ""
+    return f"{word:#010x}{kind}"

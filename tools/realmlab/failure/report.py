@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from cca_arch.explain import explain_esr
+from cca_arch.sysregs import VECTOR_TABLE
 from cca_platform.failure import Failure, FirstException
 from cca_platform.isa.names import name as named
 from cca_platform.pe.hint import missing
@@ -15,6 +16,7 @@ from .waits import LOOPS, WAITS
 
 __all__ = ["report"]
 
+_OFTEN: Final = 50
 _GENERAL: Final = (*(f"x{number}" for number in range(31)), "sp", "pc", "pstate")
 _OF_LEVEL: Final = ("esr", "elr", "spsr", "far", "vbar", "sctlr")
 
@@ -50,13 +52,17 @@ def _handler(scene: Scene) -> str:
     if first is None:
         return ""
     vbar, own = first.vbar, f"VBAR_EL{first.target}"
-    if vbar & 0x7FF:
+    if vbar % VECTOR_TABLE:
         return f"{own} is {vbar:#x}, but a table of vectors must be aligned to 2 KiB"
     if vbar == 0 and not scene.in_memory(0):
         return f"{own} is 0: there are no vectors"
     if scene.reason is not Reason.STUCK:
+        if first.count > _OFTEN:
+            return f"its handler returns to it again and again: it came {first.count} times"
         return f"its handler does not come back: it is at {scene.short(scene.pc)}"
-    vector = vbar + _offset(scene)
+    if scene.interrupt_vector(first.pc, vbar) is not None:
+        return ""
+    vector = scene.vector
     word = scene.instruction(vector)
     if word < 0:
         return f"{own} is {vbar:#x}, where no code can run: there are no vectors"
@@ -66,16 +72,6 @@ def _handler(scene: Scene) -> str:
     if again is None:
         return ""
     return f"its handler fails itself at {scene.short(again.pc)}, {explain_esr(again.esr)}"
-
-
-def _offset(scene: Scene) -> int:
-    """The offset of the vector that the first exception went to."""
-    from cca_arch.sysregs import VECTOR_LOWER, VECTOR_SPX, Pstate
-
-    first = scene.began_at
-    if first.el != first.target:
-        return VECTOR_LOWER
-    return VECTOR_SPX if Pstate(first.pstate).sp else 0
 
 
 def _first(scene: Scene) -> FirstException | None:

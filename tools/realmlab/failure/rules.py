@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from cca_arch.sysregs import Ec, Fsc, ImmediateEsr, Pstate
+from cca_arch.sysregs import VECTOR_TABLE, Ec, Fsc, ImmediateEsr, Pstate, Tcr
 from cca_arch.types import GRANULE_SIZE, Access
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, UART_BASE, UART_SIZE
 from cca_platform.isa.decoder import decode
@@ -61,6 +61,7 @@ class _Values(dict[str, Any]):
 _SYSTEM_REGISTERS: Final = (SystemKind.MRS, SystemKind.MSR)
 _CALLS: Final[dict[int, str]] = {Ec.SVC: "SVC", Ec.HVC: "HVC", Ec.SMC: "SMC", Ec.BRK: "BRK"}
 _ERRORS: Final = (0x1C09_0000, 0x0900_0000)  # the UARTs of the boards, which a Realm does not have
+_UPPER: Final = 55  # the bit of an address that selects TTBR1
 _NULL: Final = 16 * GRANULE_SIZE  # addresses below are null pointers and members of what they point to
 _TABLE_FAULTS: Final = (Fsc.TRANSLATION, Fsc.ADDRESS_SIZE, Fsc.ACCESS_FLAG, Fsc.PERMISSION, Fsc.EXTERNAL_WALK)
 _PAGE: Final = GRANULE_SIZE
@@ -179,11 +180,12 @@ def _no_stack(s: Scene) -> bool | Mapping[str, Any]:
     ok = (_unanswered(s) and s.uses_stack and sp < _NULL) or (
         _unanswered(s) and s.uses_stack and sp > (1 << 64) - _NULL
     )
-    return {"sp": f"{sp:#x}"} if ok else False
+    name = "SP" if s.first is None or Pstate(s.first.pstate).sp else "SP_EL0, which PSTATE.SP selects,"
+    return {"sp": f"{sp:#x}", "name": name} if ok else False
 
 
 def _overflow(s: Scene) -> bool | Mapping[str, Any]:
-    if not (s.is_abort and not s.is_fetch and s.uses_stack):
+    if not (s.is_abort and not s.is_fetch and s.near_stack):
         return False
     if s.fault not in (Fsc.EXTERNAL, Fsc.TRANSLATION, Fsc.PERMISSION, Fsc.ADDRESS_SIZE):
         return False
@@ -285,12 +287,16 @@ def _beyond(s: Scene) -> bool | Mapping[str, Any]:
     """A virtual address that TCR_ELx does not cover."""
     if s.fault != Fsc.TRANSLATION or not s.walker.on:
         return False
-    size = s.control("tcr") & 0x3F
+    tcr, upper = Tcr(s.control("tcr")), bool(s.far >> _UPPER & 1) and s.own == 1
+    size = int(tcr.t1sz if upper else tcr.t0sz)
     bits = 64 - min(max(size, 16), 39)
-    high = s.far >> 55 & 1 and s.own == 1
-    if s.far >> bits == 0 or (high and s.far >> bits == (1 << 64 - bits) - 1):
+    outside = s.far >> bits != ((1 << 64 - bits) - 1 if upper else 0)
+    off = bool(tcr.epd1 if upper else tcr.epd0) and s.own == 1
+    if not outside and not off:
         return False
-    return {"address": f"{s.far:#x}", "bits": bits, "size": size}
+    half = 1 if upper else 0
+    why = f"EPD{half} turns the tables of TTBR{half}_EL{s.own} off" if off else f"T{half}SZ = {size} covers {bits} bits"
+    return {"address": f"{s.far:#x}", "why": why}
 
 
 def _flat_beyond(s: Scene) -> bool | Mapping[str, Any]:
@@ -349,22 +355,47 @@ def _zeroes_ahead(s: Scene) -> bool | Mapping[str, Any]:
     return {"instruction": named(max(s.word, 0), s.began_at.pc), "level": s.began_at.el}
 
 
-def _gic_off(s: Scene) -> bool | Mapping[str, Any]:
-    found = _system(s)
-    if found is None or found.kind not in _SYSTEM_REGISTERS:
+def _interrupt(s: Scene) -> bool | Mapping[str, Any]:
+    """No exception came first, but an interrupt, whose vector fails."""
+    first = s.first
+    kind = None if first is None else s.interrupt_vector(first.pc, first.vbar & -VECTOR_TABLE)
+    if first is None or kind is None or not first.nested:
         return False
-    name = named(s.word)
-    return {"instruction": name} if "icc_" in name or "s3_0_c12" in name else False
+    sought = [] if s.interrupts is None else s.interrupts.sought
+    intid = f" of INTID {sought[0]}" if sought else ""
+    word = -1 if s.is_fetch else s.instruction(first.pc)
+    state = "cannot be executed" if s.is_fetch else "is empty" if word == 0 else "fails"
+    return {"kind": kind, "intid": intid, "offset": f"{first.pc - (first.vbar & -VECTOR_TABLE):#x}", "state": state}
 
 
-def _unaligned_vectors(s: Scene) -> bool | Mapping[str, Any]:
-    vbar = s.began_at.vbar if s.first else 0
-    return {"vbar": f"{vbar:#x}"} if s.first is not None and vbar & 0x7FF else False
+def _answered(s: Scene) -> bool | Mapping[str, Any]:
+    """A call whose vector has code."""
+    held = _call(s)
+    return held if held is not False and s.instruction(s.vector) > 0 else False
+
+
+def _entry(s: Scene) -> bool | Mapping[str, Any]:
+    """A vCPU or PE that PSCI has turned on, and that does not find its first instruction."""
+    first = s.first
+    ok = first is not None and s.is_fetch and not first.nested and first.lr == 0 and first.sp == 0
+    return {"address": f"{s.far:#x}"} if ok and not s.who.endswith(" 0") else False
 
 
 LACKS: Final = "unknown-feature"
 
 EXCEPTIONS: Final = (
+    Rule(
+        "interrupt-vector",
+        _interrupt,
+        "an {kind}{intid} came, and its vector, VBAR_EL{own} + {offset}, {state}",
+        "point VBAR_EL{own} to a table of vectors, aligned to 2 KiB, that handles each kind at its offset",
+    ),
+    Rule(
+        "entry-point",
+        _entry,
+        "{who} starts at {address}, where no code can run: the entry point that PSCI CPU_ON was given",
+        "give CPU_ON the address of code in X2",
+    ),
     Rule(
         LACKS,
         _lacks,
@@ -446,7 +477,7 @@ EXCEPTIONS: Final = (
     Rule(
         "no-stack",
         _no_stack,
-        "SP is {sp} at {at}: no stack was set up",
+        "{name} is {sp} at {at}: no stack was set up",
         "point SP to the top of some memory before the first function",
     ),
     Rule(
@@ -512,8 +543,8 @@ EXCEPTIONS: Final = (
     Rule(
         "va-beyond-tables",
         _beyond,
-        "{address} at {at} is beyond the {bits} bits that TCR_EL{own}.T0SZ = {size} covers",
-        "use a smaller T0SZ or an address within the tables",
+        "{address} at {at} is not in the range of the tables: TCR_EL{own}.{why}",
+        "set TCR_EL{own} for the addresses in use, or use an address within the tables",
     ),
     Rule(
         "jump-to-nowhere",
@@ -605,6 +636,12 @@ EXCEPTIONS: Final = (
         _no_answer,
         "nothing answers at PA {pa}, which {at} {verb}: it is neither memory nor a device of the board",
         "check the address against the board, `realmlab run --board`",
+    ),
+    Rule(
+        "call-not-handled",
+        _answered,
+        "{call} #{number} at {at} is not handled",
+        "look at its handler, whose vector is at {vector:#x}",
     ),
     Rule(
         "no-handler",

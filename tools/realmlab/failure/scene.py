@@ -4,8 +4,19 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from cca_arch.sysregs import FSC_LEVEL, AbortEsr, DataAbortEsr, Ec, Fsc, Pstate
-from cca_arch.types import INSTRUCTION_SIZE, Access, SecurityState
+from cca_arch.sysregs import (
+    FSC_LEVEL,
+    VECTOR_LOWER,
+    VECTOR_SPX,
+    VECTOR_TABLE,
+    AbortEsr,
+    DataAbortEsr,
+    Ec,
+    Fsc,
+    Pstate,
+    Vector,
+)
+from cca_arch.types import GRANULE_SIZE, INSTRUCTION_SIZE, Access, SecurityState
 from cca_platform.errors import MachineError
 from cca_platform.isa import access as memory_access
 from cca_platform.isa.decoder import decode
@@ -31,6 +42,8 @@ _U64: Final = (1 << 64) - 1
 _ABORTS: Final = (Ec.INSTRUCTION_ABORT, Ec.INSTRUCTION_ABORT_SAME, Ec.DATA_ABORT, Ec.DATA_ABORT_SAME)
 _FETCHES: Final = (Ec.INSTRUCTION_ABORT, Ec.INSTRUCTION_ABORT_SAME, Ec.PC_ALIGNMENT)
 _CALLS: Final = (Ec.SVC, Ec.HVC)
+_KIND: Final = 0x180  # of the offset of a vector
+_KINDS: Final = {Vector.IRQ: "IRQ", Vector.FIQ: "FIQ", Vector.SERROR: "SError"}
 _LOOP: Final = 64  # instructions of a loop that is looked at
 
 
@@ -208,9 +221,14 @@ class Scene:
 
     @cached_property
     def uses_stack(self) -> bool:
-        """True if that instruction accesses the stack, or an address near SP."""
+        """True if that instruction accesses the stack by SP."""
         access = decode(self.word) if self.word >= 0 else None
         return access is not None and access.rn == 31 and access.mode is not memory_access.Mode.LITERAL
+
+    @property
+    def near_stack(self) -> bool:
+        """True if it accesses the stack, by SP or by an address near it."""
+        return self.uses_stack or 0 <= abs(self.far - self.began_at.sp) < GRANULE_SIZE < self.began_at.sp
 
     # -- memory -------------------------------------------------------------------------------------------------
     @cached_property
@@ -232,6 +250,28 @@ class Scene:
     def in_memory(self, address: int) -> bool:
         """True if an address, without the shared bit, is the memory of this software."""
         return any(base <= address < base + size for base, size in self.ranges)
+
+    @property
+    def way_out(self) -> str:
+        """How this software ends a run."""
+        if self.security is SecurityState.SECURE:
+            return "return to EL3 by SMC"
+        return "end the run by PSCI SYSTEM_OFF" + (" or a host call" if self.realm else "")
+
+    # -- vectors ------------------------------------------------------------------------------------------------
+    def interrupt_vector(self, pc: int, vbar: int) -> str | None:
+        """What has its vector at ``pc``: IRQ, FIQ, SError; None for synchronous exceptions, and outside the table."""
+        if not vbar <= pc < vbar + VECTOR_TABLE:
+            return None
+        kind = Vector(pc - vbar & _KIND)
+        return None if kind is Vector.SYNCHRONOUS else _KINDS[kind]
+
+    @cached_property
+    def vector(self) -> int:
+        """The address of the vector that the first exception went to."""
+        first = self.began_at
+        quarter = VECTOR_LOWER if first.el != first.target else VECTOR_SPX if Pstate(first.pstate).sp else 0
+        return (first.vbar & -VECTOR_TABLE) + quarter
 
     @property
     def memory(self) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cca_arch.gic import FIRST_SPI
+from cca_arch.sysregs import VECTOR_TABLE
+from cca_arch.types import GRANULE_SIZE, INSTRUCTION_SIZE
 from cca_platform.board import Board, names
 from cca_platform.isa.names import name as named
 
@@ -15,7 +17,8 @@ from .waiting import Timer
 __all__ = ["LOOPS", "WAITS"]
 
 _UART: Final = "pl011"
-_PAGE: Final = 0x1000
+_PAGE: Final = GRANULE_SIZE
+_WFE: Final = 0xD503205F
 Held = bool | Mapping[str, Any]
 
 
@@ -127,6 +130,23 @@ def _no_device(s: Scene) -> Held:
     return {"places": ", ".join(s.unclaimed[:2])} if s.silent and s.unclaimed else False
 
 
+def _in_vector(s: Scene) -> Held:
+    """PC is in the vector of an interrupt."""
+    vbar = s.control("vbar") & -VECTOR_TABLE
+    kind, intid = s.interrupt_vector(s.pc, vbar), _sought(s)
+    if kind is None or s.own != s.el:
+        return False
+    return {"kind": kind, "intid": "" if intid is None else f" of INTID {intid}", "offset": f"{s.pc - vbar:#x}"}
+
+
+def _waits_for_event(s: Scene) -> bool:
+    return s.pe.wfe is not None or "wait for an event" in s.what or s.instruction(s.pc - INSTRUCTION_SIZE) == _WFE
+
+
+def _all_off(s: Scene) -> bool:
+    return "is off" in s.what
+
+
 def _other_uart(s: Scene) -> Held:
     """A general register holds the address of a UART that another board has."""
     board = s.pe.machine.board
@@ -187,6 +207,12 @@ def _loop(s: Scene) -> Held:
 
 
 _SHARED_WAITS: Final = (
+    Rule(
+        "in-interrupt-vector",
+        _in_vector,
+        "an {kind}{intid} was taken, and its handler does not come back from the vector at VBAR_EL{own} + {offset}",
+        "branch from the vector to a handler that ends the interrupt and returns by ERET",
+    ),
     Rule(
         "timer-masked",
         _timer_masks,
@@ -270,6 +296,18 @@ _REFUSED: Final = (
 )
 
 WAITS: Final = (
+    Rule(
+        "all-off",
+        _all_off,
+        "CPU_OFF turned the last one off, which was at {at}",
+        "{way_out}: CPU_OFF ends one vCPU or PE alone",
+    ),
+    Rule(
+        "no-event",
+        _waits_for_event,
+        "nothing sends the event that WFE at {at} waits for",
+        "let another vCPU or PE send it by SEV, or turn an event stream on: CNTKCTL_EL1.EVNTEN",
+    ),
     *_SHARED_WAITS,
     Rule(
         "timer-far-away",
@@ -288,7 +326,7 @@ WAITS: Final = (
         "no-interrupt-enabled",
         _nothing_armed,
         "no timer is on and no interrupt is enabled that could end the wait at {at}",
-        "set up the GIC and a timer before WFI, or end the run by PSCI SYSTEM_OFF",
+        "set up the GIC and a timer before WFI, or {way_out}",
     ),
 )
 """Why software waits for ever."""
@@ -331,7 +369,7 @@ LOOPS: Final = (
         "branch-to-self",
         lambda s: s.spins,
         "{who} ends in a branch to itself at {at}",
-        "end the run by PSCI SYSTEM_OFF or a host call",
+        "{way_out}",
     ),
     Rule(
         "waits-in-a-loop",
