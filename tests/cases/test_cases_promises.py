@@ -54,7 +54,10 @@ PROMISES: dict[str, tuple[str, ...]] = {
     ),
     "odd names, locales and terminals": ("tools/test_tools_terminals.py",),
     # the first hour
-    "a failed run says what came first, where, and the likely cause": ("guests/test_guests_mistakes.py::test_cause",),
+    "a failed run says what came first, where, and the likely cause": (
+        "guests/test_guests_mistakes.py::test_cause", "tools/test_tools_failure.py::TestRealms",
+        "tools/test_tools_failure.py::TestPlaces", "platform/test_platform_recent.py::TestTrace",
+    ),
     "a wheel builds payloads": (
         "tools/test_tools_projects.py", "tools/test_tools_wheel.py", "tools/test_tools_headers.py",
         "tools/test_tools_rust.py",

@@ -19,12 +19,13 @@ STREAM = 3
 
 @pytest.fixture(scope="module")
 def realms() -> Listing:
-    """Realms that use every service, make every fault, and take interrupts on two vCPUs."""
+    """Realms that use every service, make every fault, take interrupts on two vCPUs, and exceptions without end."""
     listing = Listing()
     with realmlab.Machine(trace=Trace(listing)) as machine:
         machine.run_realm("rsi")
         machine.run_realm("faults")
         machine.run_realm("irq", args=("2",), vcpus=2, max_insns=20_000_000)
+        machine.run_realm("lost")
     return listing
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dwarf import with_lines
 from ns_code import ENTRY, FOREVER, OFF, assemble
 from realm_code import load, smc
 from rmm_host import RAM, to_code
@@ -15,6 +16,7 @@ from secure_code import payload as secure_payload
 import realmlab
 from cca_arch.psci import Psci
 from cca_arch.rsi.v1_0 import Rsi
+from cca_firmware.package.nsimage import NsImage
 from cca_tools.cli import main
 from realmlab.failure import CAUSES
 
@@ -230,6 +232,46 @@ class TestRealms:
             result = machine.run_realm(path, memory="16M", max_insns=50_000)
             assert (result.failure is None) == (result.reason in ("exit", "system_off", "system_reset"))
             assert result.failure is None or str(result.failure)
+
+
+class TestPlaces:
+    """Places in the code of ELF files have the names of symbols, and lines where there is a line table."""
+
+    CODE = to_code("nop; mov x1, #0; str x0, [x1, #24]; b .")
+
+    @pytest.mark.parametrize(("base", "kind"), [(RAM, 2), (0, 3)])
+    def test_realm(self, machine: Any, tmp_path: Path, base: int, kind: int) -> None:
+        """The payload of a Realm, also one that is moved to the start of RAM."""
+        path = tmp_path / "mine.elf"
+        path.write_bytes(with_lines(self.CODE, base, "main", "src/mine.c", [10, 11, 12, 13], kind))
+        failure = machine.run_realm(path, memory="16M").failure
+        assert failure.first.place == "0x80000008 <main+0x8> (mine.c:12)"
+        assert "a null pointer: main+0x8 (mine.c:12) writes address 0x18" in failure.message
+
+    def test_several_images(self) -> None:
+        """Software of several images, one of them moved."""
+        code = with_lines(self.CODE, 0, "second", "second.S", [7, 8, 9, 10], kind=3)
+        jump = NsImage(to_code(f"{load('x1', 0x9000_0000)}; br x1", ENTRY), ENTRY)
+        with realmlab.NsMachine([jump, NsImage(code, 0x9000_0000)], entry=ENTRY) as booted:
+            failure = booted.run(max_insns=20_000).failure
+        assert failure.first.place == "0x90000008 <second+0x8> (second.S:9)"
+
+    def test_damaged(self, machine: Any, tmp_path: Path) -> None:
+        """A line table that cannot be read is none."""
+        image = with_lines(self.CODE, RAM, "main", "mine.c", [10, 11, 12, 13])
+        at = image.index(b"mine.c")
+        path = tmp_path / "mine.elf"
+        for start in (at - 30, at - 12, at + 8):
+            path.write_bytes(image[:start] + b"\xff" * 6 + image[start + 6 :])
+            assert "<main+0x8>" in machine.run_realm(path, memory="16M").failure.first.place
+
+    def test_gone(self, machine: Any, tmp_path: Path) -> None:
+        """A payload that is no more has no names."""
+        path = tmp_path / "mine.elf"
+        path.write_bytes(with_lines(self.CODE, RAM, "main", "mine.c", [10, 11, 12, 13]))
+        with machine.realm(path, memory="16M") as live:
+            path.unlink()
+            assert live.run().failure.first.place == "0x80000008"
 
 
 class TestNonSecure:

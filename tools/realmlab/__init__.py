@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cca_platform.devices.smmu import DmaAborted, DmaPort
     from cca_platform.devices.wiring import Wiring
     from cca_platform.errors import BusError, GranuleProtectionFault, InternalError, MachineError
+    from cca_platform.failure import Failure, FirstException
     from cca_platform.machine.inspection import RealmFacts, RecFacts, RmmInspector
     from cca_platform.machine.machine import Machine as Platform
     from cca_platform.state import State
@@ -66,6 +67,8 @@ __all__ = [
     "DeviceState",
     "DmaAborted",
     "DmaPort",
+    "Failure",
+    "FirstException",
     "GranuleProtectionFault",
     "GranuleView",
     "Hook",
@@ -123,6 +126,8 @@ _HOMES = {
     "DmaAborted": "cca_platform.devices.smmu",
     "DmaPort": "cca_platform.devices.smmu",
     "EVENTS": "cca_platform.trace.events",
+    "Failure": "cca_platform.failure",
+    "FirstException": "cca_platform.failure",
     "GranuleProtectionFault": "cca_platform.errors",
     "GranuleView": "realmlab.views",
     "Hook": "realmlab.hooks",
