@@ -99,7 +99,7 @@ class TestEnds:
         result = run(FOREVER, max_insns=100_000)
         assert (result.status, result.reason) == (4, "limit") and 100_000 <= result.instructions < 100_100
         reached = "limit of 100000 instructions is reached in the run"
-        loop = "PE 0 ends in a branch to itself at 0x88000000: end the run by PSCI SYSTEM_OFF or a host call"
+        loop = "PE 0 ends in a branch to itself at 0x88000000: end the run by PSCI SYSTEM_OFF"
         assert result.message == f"{reached}: {loop}"
 
     def test_limit_of_exceptions(self) -> None:
