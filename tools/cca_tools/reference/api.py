@@ -10,7 +10,7 @@ __all__ = ["api"]
 
 _SECTIONS: dict[str, tuple[str, ...]] = {
     "Machines": ("Machine", "Realm", "Vcpu", "NsMachine", "NsImage", "Snapshot", "Hook", "Listener"),
-    "Results": ("RunResult", "NsResult", "Progress", "Reason"),
+    "Results": ("RunResult", "NsResult", "Progress", "Reason", "Failure", "FirstException"),
     "Registers, memory and tables": (
         "Cpu", "Registers", "GranuleView", "RttView", "RttEntry", "RecView", "RecRegisters", "RealmFacts", "RecFacts",
         "RmmInspector", "Platform",
