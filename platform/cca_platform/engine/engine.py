@@ -66,7 +66,7 @@ _library = ctypes.CDLL(uclib._name)
 _emulate = _library.uc_emu_start  # without the layers of Unicorn's binding: all hooks are ours
 _emulate.argtypes = (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_size_t)
 _CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0)  # CLREX; B .+4; UDF #0
-_ON_INTERRUPT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+_ON_INTERRUPT: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
 _ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 _ARGUMENT: Final = 0x0400_0000  # one of a control, in its number
 _AT_WFE: Final = 1  # P_AT_SITE
@@ -214,7 +214,8 @@ class Engine:
         self._passed = (-1, 0)  # the last instruction that was passed, and when
         self._on_code = _ON_CODE(self._code)
         self._callback = _ON_INTERRUPT(self._interrupt)
-        self._hook(unicorn_const.UC_HOOK_INTR, ctypes.cast(self._callback, ctypes.c_void_p).value or 0)
+        block[w.P_ON_INTERRUPT] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        self._hook(unicorn_const.UC_HOOK_INTR, hooks.ON_INTERRUPT)
         for name, value in _RESET.items():
             self.write_system(REGISTERS[name], value)
         wanted = block[w.P_X : w.P_PSTATE + 1].copy()
@@ -281,17 +282,18 @@ class Engine:
         self._before = address
         _library.uc_emu_stop(self._handle)
 
-    def _interrupt(self, uc: int, number: int, data: int) -> None:
-        """UC_HOOK_INTR, bypassing the layers of Unicorn's binding, because guest calls are a hot path."""
+    def _interrupt(self, block: int, number: int, nothing: int) -> int:
+        """What the interrupt hook leaves to Python, in a form that native code can call; the result is nothing."""
         try:
             general.read_general(self._address)
             if self._on_interrupt(number):
                 general.write_general(self._address)
-                return
+                return 0
         except BaseException as error:  # C code is below, so ``run`` raises it
             self._error = error
         self._left = True
         _library.uc_emu_stop(self._handle)
+        return 0
 
     def run(self, alone: bool = False) -> Stop:
         """Run from the PC of the block until an event; with ``alone``, only the first instruction.

@@ -15,7 +15,17 @@ from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_reg_read, call_reg_write, jit, load64, store64
 
-__all__ = ["MARK", "SOFT", "read_general", "return_ahead", "settle", "speculation", "write_general"]
+__all__ = [
+    "MARK",
+    "SOFT",
+    "read_general",
+    "read_state",
+    "return_ahead",
+    "settle",
+    "speculation",
+    "write_general",
+    "write_state",
+]
 
 SOFT: Final = Pstate.dit.mask | Pstate.ssbs.mask
 """The bits of PSTATE that the engine does not know."""
@@ -83,6 +93,24 @@ def return_ahead(p: int) -> int:
 
 
 @jit("i8(i8)")
+def read_state(p: int) -> int:
+    """Read X30, SP, PC and PSTATE of the engine into the words from P_X on; 0 if PSTATE has lost its mark."""
+    function, engine = load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC)
+    to = p + 8 * w.P_X
+    call_reg_read(function, engine, X29 + 1, to + 8 * 30)
+    call_reg_read(function, engine, SP, to + 8 * 31)
+    call_reg_read(function, engine, PC, to + 8 * 32)
+    store64(to + 8 * 33, 0)
+    call_reg_read(function, engine, PSTATE, to + 8 * 33)
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
+    if load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT == 0:
+        return 1
+    held = load64(to + 8 * 33)
+    store64(to + 8 * 33, _settled(p, held))
+    return held & MARK
+
+
+@jit("i8(i8)")
 def read_general(p: int) -> int:
     """Read X0..X30, SP, PC and PSTATE of the engine into the words from P_X on, with a copy from P_HELD on."""
     function, engine = load64(p + 8 * w.P_UC_REG_READ), load64(p + 8 * w.P_UC)
@@ -90,16 +118,7 @@ def read_general(p: int) -> int:
     for number in range(29):
         call_reg_read(function, engine, X0 + number, to + 8 * number)
     call_reg_read(function, engine, X29, to + 8 * 29)
-    call_reg_read(function, engine, X29 + 1, to + 8 * 30)
-    call_reg_read(function, engine, SP, to + 8 * 31)
-    call_reg_read(function, engine, PC, to + 8 * 32)
-    store64(to + 8 * 33, 0)
-    call_reg_read(function, engine, PSTATE, to + 8 * 33)
-    store64(p + 8 * w.P_SHADOW_VALID, 0)
-    marked = MARK
-    if load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT:
-        marked = load64(to + 8 * 33) & MARK
-        store64(to + 8 * 33, _settled(p, load64(to + 8 * 33)))
+    marked = read_state(p)
     held = p + 8 * w.P_HELD
     for number in range(34):
         store64(held + 8 * number, load64(to + 8 * number))
@@ -109,19 +128,36 @@ def read_general(p: int) -> int:
 
 
 @jit("i8(i8)")
+def _write_pstate(p: int) -> int:
+    """Write PSTATE to the engine, with its mark, and make the engine look at it."""
+    pstate = load64(p + 8 * w.P_PSTATE)
+    soft = load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT
+    store64(p + 8 * w.P_SCRATCH, pstate | MARK if soft else pstate)
+    call_reg_write(load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC), PSTATE, p + 8 * w.P_SCRATCH)
+    return touch(p)
+
+
+@jit("i8(i8)")
+def write_state(p: int) -> int:
+    """Write SP, PC and PSTATE to the engine, after an exception that native code took."""
+    _write_pstate(p)
+    if load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT:
+        _watch(p, level(load64(p + 8 * w.P_PSTATE)))
+    put(p, SP, load64(p + 8 * w.P_SP))
+    return put(p, PC, load64(p + 8 * w.P_PC))
+
+
+@jit("i8(i8)")
 def write_general(p: int) -> int:
     """Write those of X0..X30, SP, PC and PSTATE that differ to the engine, before code runs."""
     store64(p + 8 * w.P_SHADOW_VALID, 0)
     function, engine = load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC)
     source, held = p + 8 * w.P_X, p + 8 * w.P_HELD
     pstate = load64(source + 8 * 33)
-    soft = load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT
     if pstate != load64(held + 8 * 33):
-        store64(p + 8 * w.P_SCRATCH, pstate | MARK if soft else pstate)
-        call_reg_write(function, engine, PSTATE, p + 8 * w.P_SCRATCH)
-        touch(p)
+        _write_pstate(p)
         store64(held + 8 * 33, pstate)
-    if soft:
+    if load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT:
         _watch(p, level(pstate))
     for number in range(33):
         value = load64(source + 8 * number)

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["SMC", "interrupt", "misaligned", "refused", "unaligned", "wait_trapped", "walk_refused"]
 
 # What the engine's interrupt hook reports (QEMU's EXCP_ numbers).
-_SVC: Final = 2
 _BREAKPOINT: Final = 3
 _DATA_ALIGNMENT: Final = 4
 _BRK: Final = 7
@@ -63,8 +62,8 @@ def interrupt(pe: "Pe", number: int) -> None:
     """Handle what UC_HOOK_INTR reported, with the registers in the block."""
     if number == SMC:
         _smc(pe)
-    elif number in (_SVC, _HVC):  # PC is past the instruction
-        esr = (_SVC_0 if number == _SVC else _HVC_0) | _immediate(pe, -4)
+    elif number in (hooks.SVC, _HVC):  # PC is past the instruction
+        esr = (_SVC_0 if number == hooks.SVC else _HVC_0) | _immediate(pe, -4)
         pe.take(esr, 2 if number == _HVC or pe.el == 2 else 1)
     else:  # PC is at the instruction, which has not been retired
         hooks.uncount(pe.address)
