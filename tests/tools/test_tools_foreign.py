@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import cbor2
 import pytest
-from elf_files import HEADER, SEGMENT
+from elf_files import BASE, HEADER, SEGMENT, elf
 from ns_code import OFF, assemble, constant, say
 from realm_code import load, smc
 from rmm_host import RAM
@@ -25,6 +25,7 @@ from tokens import good, seal
 from typer.main import get_command
 
 import realmlab
+from cca_arch.devicetree import Node, flatten
 from cca_arch.psci import Psci
 from cca_host.kvmtool.layout import UART_BASE
 from cca_platform import board as boards
@@ -278,6 +279,33 @@ class TestFiles:
     def test_device_module(self, module: str, shown: Shown) -> None:
         """What a module of devices raises, and what is wrong with it."""
         shown("run", "hello", "--max-insns", "100", "--device-module", put("module", module))
+
+
+    def test_device_tree(self, shown: Shown) -> None:
+        """Nodes and properties of a device tree, whole and damaged."""
+        data = flatten(Node(MARK, {MARK: MARK}, [Node(MARK, {"compatible": MARK})]))
+        for changed in (data, data[:-20], data.replace(b"FORGED", b"\xff\xff\xff\xff\xff\xff")):
+            shown("run", "--world", "ns-el2", "ns_rmi", "--max-insns", "100", "--dtb", put("tree", changed))
+
+    def test_programs(self, shown: Shown) -> None:
+        """What a payload is that is no program, and the library that it needs."""
+        library = MARK.encode() + b"\0"
+        dynamic = struct.pack("<8Q", 5, BASE, 10, len(library), 1, 0, 0, 0)
+        contents = library.ljust(128, b"\0")
+        needy = elf((1, BASE, contents, len(contents)), (2, 0x9000, dynamic, len(dynamic)), kind=3)
+        for data in (f"#!{MARK}", MARK, b"\x1f\x8b" + MARK.encode(), needy):
+            for command in (["run"], ["inspect"], ["run", "--world", "ns-el2", "--max-insns", "100"]):
+                shown(*command, put("program", data))
+
+    @pytest.mark.parametrize("key", ["name", "world", "lang", MARK])
+    def test_project(self, key: str, shown: Shown, tmp_path: Path) -> None:
+        """The file of a project."""
+        shown("new", "realm", "mine")
+        path = next((tmp_path / "mine").glob("*.toml"))
+        quoted = json.dumps(MARK).replace("\x7f", "\\u007f")
+        text = re.sub(f"(?m)^{key} = .*\n", "", path.read_text()) if key != MARK else path.read_text()
+        path.write_text(f"{quoted if key == MARK else key} = {quoted}\n{text}")
+        assert TEXT in shown("build", "mine")
 
 
 class TestTools:

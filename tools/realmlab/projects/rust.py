@@ -1,5 +1,6 @@
 """The build of a project in Rust, by cargo."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,10 +24,10 @@ def target_here() -> bool:
         return False
     command = [rustc, "--print", "target-libdir", "--target", TARGET]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        asked = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return asked.returncode == 0 and any(Path(asked.stdout.strip()).glob("libcore-*.rlib"))
+    return asked.returncode == 0 and any(Path(os.fsdecode(asked.stdout.strip())).glob("libcore-*.rlib"))
 
 
 def build_rust(folder: Path, project: Project) -> Path:
