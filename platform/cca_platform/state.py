@@ -62,10 +62,11 @@ def encode(state: State) -> bytes:
 def decode(data: bytes, kind: type[S]) -> S:
     """Decode what ``encode`` wrote; raises StateError unless it is a state of this kind and version."""
     try:
-        plain = msgspec.msgpack.decode(data)
+        found = _revive(msgspec.msgpack.decode(data), "")
     except msgspec.DecodeError as error:
         raise StateError(f"saved state must be MessagePack: {error}") from None
-    found = _revive(plain, "")
+    except RecursionError:
+        raise StateError("saved state must nest a few levels, not so many") from None
     if not isinstance(found, kind):
         raise StateError(f"saved state must be {kind.__struct_config__.tag}, not {_name(found)}")
     return found

@@ -145,7 +145,7 @@ def lines(path: str | os.PathLike[str], kind: Kind, *, error: type[MachineError]
         if kind.stdin and os.fspath(path) == STDIN:
             file = sys.stdin.buffer
         else:
-            file = stack.enter_context(open(_open(path, kind, error), "rb"))
+            file = stack.enter_context(open(_begun(path, kind, error), "rb"))
         number = 0
         while line := file.readline(kind.limit + 1):
             number += 1
@@ -182,6 +182,27 @@ def _open(path: str | os.PathLike[str], kind: Kind, error: type[MachineError], f
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | flags)
     except ValueError:  # a NUL, or half a surrogate pair
         raise error(f"{_subject(path, kind)} has a name that no file can have: check the path") from None
+
+
+def _begun(path: str | os.PathLike[str], kind: Kind, error: type[MachineError]) -> int:
+    """A file that is open, to be read as it grows: once there is something in it, it may take any time."""
+    fd = _open(path, kind, error, os.O_NONBLOCK)
+    try:
+        if not S_ISREG(os.fstat(fd).st_mode):
+            _wait(fd, path, kind, error, _PATIENCE)
+        os.set_blocking(fd, True)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _wait(fd: int, path: str | os.PathLike[str], kind: Kind, error: type[MachineError], seconds: float) -> None:
+    """Wait until there is something to read, so long at the most."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if seconds <= 0 or not poll.poll(seconds * 1000):
+        raise error(f"{_subject(path, kind)} gives nothing for {_PATIENCE:g} seconds: write it to a file first")
 
 
 class _File:
@@ -241,7 +262,7 @@ class _File:
             except BlockingIOError:
                 part = None
             if part is None or (not part and not found.tell() and self._may_come()):
-                self._wait(until - monotonic())
+                _wait(self._fd, self._path, self._kind, self._error, until - monotonic())
                 continue
             if not part:
                 break
@@ -258,19 +279,11 @@ class _File:
         poll.register(self._fd, select.POLLIN)
         return not poll.poll(0)
 
-    def _wait(self, seconds: float) -> None:
-        """Wait until there is something to read, so long at the most."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        if seconds <= 0 or not poll.poll(seconds * 1000):
-            self._refuse(f"gives nothing for {_PATIENCE:g} seconds: write it to a file first")
-
     def _check_same(self, longer: bool = False) -> None:
         """Check that nothing has written to the file since it was opened."""
         now, before = os.fstat(self._fd), self._found
         if longer or (self._plain and (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)):
             self._refuse("changed while it was read: give it again when nothing writes to it")
-
 
     def _refuse(self, what: str) -> NoReturn:
         raise self._error(f"{_subject(self._path, self._kind)} {what}")

@@ -86,11 +86,14 @@ class TestEncoding:
             decode(msgspec.msgpack.encode(plain), Shelf)
 
     def test_other_kind(self) -> None:
-        """A state of something else, and what is no state, are refused."""
+        """A state of something else, and what is no state, are refused, however it is nested."""
         with pytest.raises(StateError, match="must be test-shelf/1, not test-lamp/2"):
             decode(encode(Lamp(1)), Shelf)
         with pytest.raises(StateError, match="must be test-shelf/1, not list"):
             decode(msgspec.msgpack.encode([1]), Shelf)
+        for deep in (b"\x91" * 900 + b"\xc0", b"\x91" * 50_000 + b"\xc0", b"\x81\xa1a" * 50_000 + b"\xc0"):
+            with pytest.raises(StateError, match="saved state must "):
+                decode(deep, Shelf)
         with pytest.raises(StateError, match="must be MessagePack"):
             decode(b"\xc1", Shelf)
 

@@ -222,12 +222,15 @@ class TestFailures:
             message = "thing socket is a socket, or a device that is not there: give a file"
             assert refusal(tmp_path / "socket") == message
 
+    @pytest.mark.parametrize("take", [read, read_text, read_program, lines])
     @pytest.mark.parametrize("writer", [True, False])
-    def test_silent_pipe(self, writer: bool, pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_silent_pipe(
+        self, writer: bool, take: Callable[..., Any], pipe: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A pipe that gives nothing is not waited for without end, with and without somebody who could write."""
         monkeypatch.setattr(userfiles, "_PATIENCE", 0.05)
         end = os.open(pipe, os.O_RDWR) if writer else None
-        assert refusal(pipe) == "thing pipe gives nothing for 0.05 seconds: write it to a file first"
+        assert refusal(pipe, take) == "thing pipe gives nothing for 0.05 seconds: write it to a file first"
         if end is not None:
             os.close(end)
 
