@@ -134,6 +134,7 @@ class Rmm(Core):
             name = row.name if row is not None else "UNKNOWN"
             self.trace.emit(RmiCall(fid=x[0], cmd=name, args=dict(zip(ins, x[1:], strict=False))), pe=pe)
         if row is None:
+            self.note(pe, x[0], "", "NOT_SUPPORTED")
             pe.leave(_COMPLETE, NOT_SUPPORTED, 0, 0, 0, *x[4 : self.results])
             return
         if not self._settled and row.fid not in self.version.opening:

@@ -131,6 +131,8 @@ REALMS: dict[str, Parts] = {
     "shared-nothing": f"{load('x1', 0x2F00_0000 | SHARED)}; str w0, [x1]",
     "not-memory": f"{load('x1', RAM + (32 << 20))}; str x0, [x1]",
     "no-handler": "svc #3",
+    "call-of-another-world": f"{smc(0xC400_0150, 0x10000)}; b .",
+    "call-of-another-width": f"{smc(Rsi.HOST_CALL & ~(1 << 30))}; b .",
     "unknown-function": f"{smc(0xC400_1099)}; b .",
     "call-refused": f"{smc(Rsi.HOST_CALL, RAM + 0x8010)}; b .",
     "exclusive-loop": f"{load('x1', RAM + 0x8000)}; ldxr w0, [x1]; stxr w2, w0, [x1]; b .-8",
@@ -285,7 +287,10 @@ class TestNonSecure:
             ("register-of-higher-level", "mrs x0, scr_el3", {}),
             ("nothing-there", f"{load('x1', 0x7_0000_0000)}; ldr x0, [x1]", {}),
             ("unknown-function", f"{smc(0x8400_7777)}; b .", {}),
+            ("unknown-function", f"{smc(0xC400_0156)}; b .", {}),
+            ("call-of-another-world", f"{smc(Rsi.HOST_CALL, ENTRY)}; b .", {}),
             ("call-refused", f"{smc(0xC400_0151, ENTRY + 1)}; b .", {}),
+            ("call-refused", f"{smc(Psci.CPU_ON_64, 1, ENTRY)}; b .", {}),
             ("uart-of-another-board", f"{load('x1', 0x0900_0000)}; mov w0, #65; strb w0, [x1]; b .", {}),
             ("no-device", f"{load('x1', 0x1A00_0000)}; ldr w0, [x1]; b .", {}),
             ("wild-address", f"{load('x1', 1 << 50)}; ldr x0, [x1]", {}),
@@ -305,6 +310,20 @@ class TestNonSecure:
         result = ns(parts, **options)
         assert result.failure is not None and result.failure.rule == rule, result.message
         assert result.message.startswith(result.failure.message)
+
+    @pytest.mark.parametrize(
+        ("mpidr", "entry", "why"),
+        [
+            (1, ENTRY, "INVALID_PARAMETERS: X1 is the MPIDR of no PE"),
+            (0x100, 0x40, "INVALID_ADDRESS: X2, the entry point, must be an instruction in Non-secure DRAM"),
+            (0, ENTRY, "ALREADY_ON: the PE with the MPIDR in X1 is on already"),
+        ],
+    )
+    def test_psci(self, mpidr: int, entry: int, why: str) -> None:
+        """A refused call of PSCI has its name, its place, its status and what that means."""
+        result = ns(f"{smc(Psci.CPU_ON_64, mpidr, entry)}; b .")
+        at = ENTRY + len(assemble(smc(Psci.CPU_ON_64, mpidr, entry))) - 4
+        assert f"PSCI_CPU_ON at {at:#x} was refused with {why}" in result.message
 
     def test_secure(self, tmp_path: Path) -> None:
         """So is that of a Secure payload that does not start."""

@@ -7,12 +7,13 @@ X1..X8 for interface 2.0) become X0 and up of the Non-secure caller, whose other
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cca_arch.el3 import RMM_EL3_VERSION_2, RmmEl3, result_count
-from cca_arch.psci import Psci
+from cca_arch.psci import Psci, PsciStatus
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.smccc import (
     FUNCTION,
     NOT_SUPPORTED,
     PSCI_FIDS,
+    REGISTER_MASK,
     RMI_FIDS,
     RMI_FIDS_LATER,
     SMCCC_VERSION,
@@ -21,13 +22,14 @@ from cca_arch.smccc import (
     Smccc,
 )
 from cca_arch.sysregs import Ec, Esr, Pstate, syndrome
-from cca_arch.types import SecurityState
+from cca_arch.types import INSTRUCTION_SIZE, SecurityState
 from cca_firmware.bl31.contexts import Contexts
 from cca_firmware.bl31.functions import Handler, unknown
 from cca_firmware.bl31.names import function_name
 from cca_firmware.bl31.psci import PsciService
 from cca_firmware.bl31.rmmd import RmmDispatcher
 from cca_firmware.bl31.services import queries
+from cca_platform.pe.refused import Refused, refuse
 from cca_platform.trace.events import PsciCall, SmcCall, SmcReturn, WorldSwitch
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class Monitor:
         """The calls that may run a Realm. EL3 does not know which ones do in a later RMI."""
         self._ns_is_code = ns_is_code
         self._suspend = psci.suspend
+        self._psci = psci.handlers
         self.rmmd = rmmd
         self.secure = secure
         arch: dict[int, Handler] = {
@@ -111,7 +114,7 @@ class Monitor:
         rmi: dict[int, Handler] = dict.fromkeys(_RMI, self._rmi_call)
         routes: dict[SecurityState, dict[int, Handler]] = {
             SecurityState.SECURE: arch,
-            SecurityState.NON_SECURE: arch | psci.handlers | rmi,
+            SecurityState.NON_SECURE: arch | dict.fromkeys(psci.handlers, self._psci_call) | rmi,
             SecurityState.ROOT: {},
             SecurityState.REALM: arch | rmmd.handlers | {RmmEl3.RMI_REQ_COMPLETE: self._rmi_complete},
         }
@@ -226,6 +229,14 @@ class Monitor:
         else:
             pe.eret(_NS, 2)
 
+    def _psci_call(self, pe: "Pe", x: memoryview) -> None:
+        """Handle a function of PSCI, and note it if it is refused."""
+        fid, pc, world = x[0], pe.elr - INSTRUCTION_SIZE, pe.security
+        self._psci[fid & FUNCTION](pe, x)
+        status = _PSCI_REFUSALS.get(x[0])
+        if status and pe.security == world and fid & FUNCTION not in _QUERIES and self._ns_is_code:
+            refuse(pe, Refused(int(world), pc, fid, function_name(fid & FUNCTION), status))
+
     # -- SMCCC arch calls -------------------------------------------------------------------------------------------
     def _smccc_version(self, pe: "Pe", x: memoryview) -> None:
         x[0] = SMCCC_VERSION
@@ -234,4 +245,9 @@ class Monitor:
         x[0] = 0 if x[1] & 0xFFFF_FFFF in _ARCH_FEATURES else NOT_SUPPORTED
 
 
+_QUERIES: Final = frozenset({Psci.FEATURES, Psci.AFFINITY_INFO, Psci.AFFINITY_INFO_64})
+"""Functions of PSCI whose errors are answers."""
+_PSCI_REFUSALS: Final = {
+    int(status) & REGISTER_MASK: status.name for status in PsciStatus if status != PsciStatus.SUCCESS
+}
 _PSCI_RANGES: Final = frozenset({*PSCI_FIDS, *(fid | Fid.smc64.mask for fid in PSCI_FIDS)})

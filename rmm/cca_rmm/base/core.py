@@ -189,15 +189,20 @@ class Core(ABC):
         """Adopt the facts and tables of a version; the RMM has booted."""
 
     # -- results ----------------------------------------------------------------------------------------------------
+    def note(self, pe: "Pe", fid: int, name: str, status: str, failed: str = "") -> None:
+        """Note an RMI call that is refused; a Host in Python looks at its results itself."""
+        if _HOST not in self.machine.programs:
+            refuse(pe, Refused(_NON_SECURE, 0, fid, name, status, failed))
+
     def answer(self, pe: "Pe", row: Row, result: Sequence[int], kept: Sequence[int], failed: str | None = None) -> None:
         """Complete an RMI call; the caller must return at once.
 
         Outputs that a command does not write are 0, including X1 to X3 in any case; the others are ``kept``, the Host's
         X4 and up.
         """
-        if result[0] and _HOST not in self.machine.programs:
+        if result[0]:
             status = self.facts.statuses(result[0] & 0xFF).name
-            refuse(pe, Refused(_NON_SECURE, 0, row.fid, f"RMI_{row.name}", status, failed or ""))
+            self.note(pe, row.fid, f"RMI_{row.name}", status, failed or "")
         if self.trace.on:
             outs = dict(zip(row.outs, result[1:], strict=False))
             status = self.facts.statuses(result[0] & 0xFF).name

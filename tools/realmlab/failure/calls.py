@@ -3,15 +3,26 @@
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.rsi.v1_0 import Rsi
+from cca_arch.smccc import FUNCTION, Fid
+from cca_arch.types import SecurityState
+from cca_firmware.bl31.names import function_name
 from cca_rmm.versions.v1_0 import V1_0
 
-__all__ = ["advice", "condition"]
+__all__ = ["advice", "condition", "misplaced", "of_other_width"]
 
 _ADVICE: Final = {
     ("PSCI_CPU_ON", "target_bound"): "X1 is the MPIDR of no vCPU: that of vCPU n is n up to 15, and `vcpus` gives more",
     ("PSCI_CPU_ON", "caller"): "the calling vCPU is on already: X1 is its own MPIDR",
+    (
+        "PSCI_CPU_ON",
+        "INVALID_PARAMETERS",
+    ): "X1 is the MPIDR of no PE: `pes` of the board has them (fvp: 0x100 for PE 1)",
+    ("PSCI_CPU_ON", "INVALID_ADDRESS"): "X2, the entry point, must be an instruction in Non-secure DRAM",
+    ("PSCI_CPU_ON", "ALREADY_ON"): "the PE with the MPIDR in X1 is on already",
     ("PSCI_CPU_ON", "entry"): "X2, the entry point, must be an IPA in protected memory",
     ("RSI_IPA_STATE_SET", "size_valid"): "X1 is the base and X2 the top, the end of the range: not its size",
     ("RSI_IPA_STATE_SET", "rgn_bound"): "base and top must be protected IPAs, without the shared bit",
@@ -48,6 +59,41 @@ _STATES: Final = {
     "addr_bound": "the address must be a protected IPA",
     "req": "ask for version 1.0, 0x10000",
 }
+
+
+class _Interface(NamedTuple):
+    """The functions of an interface, the world that calls it, and what a program in another world should do."""
+
+    fids: frozenset[int]
+    caller: SecurityState
+    who: str
+    remedy: str
+
+
+_INTERFACES: Final = (
+    _Interface(frozenset(Rsi), SecurityState.REALM, "Realms", "run this program in a Realm: `world` realm"),
+    _Interface(
+        frozenset(Rmi),
+        SecurityState.NON_SECURE,
+        "the host at Non-secure EL2",
+        "use the RSI in a Realm, or run this program with `world` ns-el2",
+    ),
+)
+
+
+def misplaced(fid: int, security: int) -> dict[str, str] | None:
+    """The name of a function that only another world may call, who may, and what to do; None for any other."""
+    for interface in _INTERFACES:
+        if fid & FUNCTION in interface.fids and security != interface.caller:
+            return {"call": function_name(fid), "callers": interface.who, "advice": interface.remedy}
+    return None
+
+
+def of_other_width(fid: int) -> dict[str, str] | None:
+    """The function that has this number but for bit 30, SMC64 or SMC32; None if there is none."""
+    right = (fid ^ Fid.smc64.mask) & FUNCTION
+    name = function_name(right)
+    return None if name.startswith("0x") else {"call": name, "right": f"{right:#x}"}
 
 
 @cache

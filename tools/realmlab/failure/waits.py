@@ -9,7 +9,7 @@ from cca_arch.types import GRANULE_SIZE, INSTRUCTION_SIZE
 from cca_platform.board import Board, names
 from cca_platform.isa.names import name as named
 
-from .calls import advice, condition
+from .calls import advice, condition, misplaced, of_other_width
 from .rules import Rule, When
 from .scene import Scene
 from .waiting import Timer
@@ -176,13 +176,25 @@ def _refused(s: Scene) -> Held:
         "failure": f" ({why})" if why else "",
         "from_": f" at {s.short(call.pc)}" if call.pc else "",
         "fid": f"{call.fid:#x}",
-        "advice": advice(call.name, call.why) or "check its arguments, and X0 after each call",
+        "advice": advice(call.name, call.why or call.status) or "check its arguments, and X0 after each call",
     }
 
 
 def _unknown_call(s: Scene) -> Held:
     held = _refused(s)
     return held if isinstance(held, Mapping) and not s.refused[0].name else False
+
+
+def _misplaced(s: Scene) -> Held:
+    held = _unknown_call(s)
+    found = misplaced(s.refused[0].fid, s.refused[0].security) if isinstance(held, Mapping) else None
+    return {**held, **found} if found and isinstance(held, Mapping) else False
+
+
+def _other_width(s: Scene) -> Held:
+    held = _unknown_call(s)
+    found = of_other_width(s.refused[0].fid) if isinstance(held, Mapping) else None
+    return {**held, **found} if found and isinstance(held, Mapping) else False
 
 
 def _polls_nothing(s: Scene) -> Held:
@@ -281,6 +293,18 @@ _SHARED_WAITS: Final = (
     ),
 )
 _REFUSED: Final = (
+    Rule(
+        "call-of-another-world",
+        _misplaced,
+        "{call}{from_} is a call for {callers}, and was answered with NOT_SUPPORTED here",
+        "{advice}",
+    ),
+    Rule(
+        "call-of-another-width",
+        _other_width,
+        "the function {fid}{from_} is unknown: it was answered with NOT_SUPPORTED; {call} is {right}, by bit 30",
+        "use {right}",
+    ),
     Rule(
         "unknown-function",
         _unknown_call,
