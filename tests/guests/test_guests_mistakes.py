@@ -25,23 +25,7 @@ OPEN: dict[str, str] = {
     "no-isb": "a write to SCTLR_EL1 takes effect at once: the program works here",
 }
 """Mistakes whose message does not name the cause, and why."""
-WAITING = frozenset(
-    re.findall(
-        r"\S+",
-        """
-    no-stack linux-system-call vectors-misaligned vectors-of-el1 no-identity-map granule-of-64k
-    no-access-flag read-only execute-never wxn code-writable-at-el0 device-unaligned el1-register-at-el0
-    el2-register-in-realm el3-register-at-el2 illegal-return stack-of-el0 main-returns hvc-instead-of-smc
-    unknown-function smc32 function-in-x8 host-call-unaligned host-call-shared host-call-immediate size-for-top
-    token-without-init mpidr-of-fvp one-vcpu off-by-hvc-at-el2 empty beyond-memory bit-of-another-width
-    shared-bit-forgotten null-structure null-function jump-to-data execute-shared uart-of-qemu uart-not-shared
-    post-index interrupts-masked timer-off no-priority-mask group-off distributor-off physical-for-virtual
-    spi-for-ppi no-vectors wrong-vector no-end-of-interrupt timer-never-quiet distributor-of-fvp endless-loop
-    rd-not-delegated parameters-delegated delegated-granule-touched enter-before-activate data-after-activate
-    table-missing live-realm-destroyed not-runnable uart-of-another-board
-    """,
-    )
-)
+WAITING = frozenset({"no-vectors", "wrong-vector"})
 """Mistakes whose message waits for the report of failed runs."""
 
 
