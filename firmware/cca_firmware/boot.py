@@ -13,11 +13,11 @@ from cca_arch.sysregs import Ec, Esr
 from cca_arch.types import Instructions, SecurityState
 from cca_firmware.base.carveout import required_region
 from cca_firmware.base.errors import BootError, NotReady
-from cca_firmware.base.limits import EXCEPTION, SECURE_INSNS
 from cca_firmware.bl1 import rom
 from cca_firmware.bl2 import load
 from cca_firmware.bl31.ns_entry import NsEntry
 from cca_firmware.firmware import Firmware
+from cca_firmware.limits import EXCEPTION, SECURE_INSNS
 from cca_firmware.package.nsimage import Layout, NsImage, Part, lay_out
 from cca_firmware.package.package import component, package
 from cca_firmware.package.secure_image import flatten
@@ -93,8 +93,6 @@ def finish(machine: "Machine", firmware: Firmware, secure_insns: int = SECURE_IN
     """
     first, taken = firmware.starting, machine.clock.exceptions
     while (pe := firmware.starting) is not None:
-        if machine.stopped is not None and machine.halt is Halt.PAUSED:
-            return False
         if pe is not first:
             first, taken = pe, machine.clock.exceptions
         exceptions = machine.clock.exceptions - taken
@@ -107,6 +105,8 @@ def finish(machine: "Machine", firmware: Firmware, secure_insns: int = SECURE_IN
         try:
             pe.step(limit=Instructions(pe.clock.retired + min(left, _LOOK)))
         except MachineStopped as stopped:
+            if machine.halt is Halt.PAUSED:  # perhaps by another thread
+                return False
             raise BootError(f"the Secure payload must become ready on PE {pe.index}, not end with {stopped}") from None
         if pe is firmware.starting and pe.waiting:
             what = f"the Secure payload must become ready on PE {pe.index} without waiting"

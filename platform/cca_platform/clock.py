@@ -14,11 +14,24 @@ from cca_platform.state import State
 if TYPE_CHECKING:
     from cca_platform.memory.memory import Memory
 
-__all__ = ["Clock", "ClockState"]
+__all__ = ["Clock", "ClockState", "uneven"]
 
 _RETIRED: Final = w.M_RETIRED
 _SKIPPED: Final = w.M_SKIPPED
+_SHORTER: Final = 9  # bits: by fewer than 512
+_MIX: Final = 0x9E37_79B9_7F4A_7C15  # 2**64 by the golden ratio: neighbours go far apart
 _SECOND: Final = 1_000_000_000  # nanoseconds
+
+
+def uneven(length: int, now: int) -> int:
+    """A turn of about this ``length`` that begins at ``now``: no two need be alike.
+
+    If they were, a loop would meet the end of each at the same instruction, for ever: as with a lock in its hands that
+    whoever has the next turn waits for.
+    """
+    mixed = now * _MIX & (1 << 64) - 1
+    mixed = (mixed ^ mixed >> 32) * _MIX & (1 << 64) - 1
+    return length - min(mixed >> 64 - _SHORTER, length // 2)
 
 
 class ClockState(State, frozen=True, tag="clock/1"):

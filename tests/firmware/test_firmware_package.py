@@ -24,6 +24,7 @@ NOT_RUN = {
         "boot": "the order of the stages",
         "bl1": "a ROM, whose content is the hash that it knows",
         "package": "builds packages, on another machine",
+        "limits": "of who runs a machine",
     },
     "cca_rmm": {},
 }

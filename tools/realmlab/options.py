@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Final, TypedDict
 
 from cca_arch.sysregs import PMU_COUNTERS
-from cca_firmware.base.limits import SECURE_INSNS
+from cca_firmware.limits import SECURE_INSNS
 from cca_platform.models import DEFAULT, MODELS
 
 from .checks import (

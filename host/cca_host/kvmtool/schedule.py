@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from cca_host.kvm import Vcpu
+from cca_platform.clock import uneven
 from cca_platform.state import State
 
 __all__ = ["Schedule", "ScheduleState"]
 
 _SLICE_ALONE: Final = 20_000_000  # ticks of a time slice if no other vCPU waits: short enough for Ctrl-C
 _SLICE: Final = 50_000  # ticks of a time slice if vCPUs take turns: the most that a spinning vCPU wastes
-_SHORTER: Final = 9  # bits: by fewer than 512 ticks
-_MIX: Final = 0x9E37_79B9_7F4A_7C15  # 2**64 by the golden ratio: neighbours go far apart
-
-
 _WORK: Final = 1_000  # instructions of a slice that is more than a look at what a vCPU spins for
 _ROUNDS: Final = 20_000  # rounds of nothing but WFE, with no timer set, until the Realm counts as idle
 
@@ -49,16 +46,8 @@ class Schedule:
         self.work = 0
 
     def slice_ticks(self, now: int) -> int:
-        """The ticks of the slice that begins at clock value ``now``.
-
-        If vCPUs take turns, no two slices need be alike: a loop would meet the end of each at the same instruction, for
-        ever, as with a lock in its hands that the next vCPU waits for.
-        """
-        if len(self.vcpus) == 1:
-            return _SLICE_ALONE
-        mixed = now * _MIX & (1 << 64) - 1
-        mixed = (mixed ^ mixed >> 32) * _MIX & (1 << 64) - 1
-        return _SLICE - (mixed >> 64 - _SHORTER)
+        """The ticks of the slice that begins at clock value ``now``; if vCPUs take turns, no two need be alike."""
+        return _SLICE_ALONE if len(self.vcpus) == 1 else uneven(_SLICE, now)
 
     def begin(self, now: int) -> Vcpu | None:
         """Begin the slice of the first vCPU from ``turn`` on that can run at clock value ``now``."""

@@ -1,8 +1,9 @@
 """The scheduler, the only place that decides what runs next: a PE, an event of the queue, or idle time.
 
-PEs take turns of equal numbers of instructions, one at a time, so that equal inputs give equal runs. An interrupt for
-another PE ends a turn early. When every PE waits, time skips to the first event: of the queue, which has those of the
-devices, or of a PE's timers.
+PEs take turns of nearly equal numbers of instructions, one at a time, so that equal inputs give equal runs. An
+interrupt for another PE ends a turn early. While all others are off or sleep, a PE needs no turns: it goes on until one
+of them wakes. When every PE waits, time skips to the first event: of the queue, which has those of the devices, or of a
+PE's timers.
 """
 
 import time
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from cca_arch.types import Instructions, Ticks
-from cca_platform.clock import Clock
+from cca_platform.clock import Clock, uneven
 from cca_platform.errors import InstructionLimit
 from cca_platform.halt import Halt
 from cca_platform.machine.events import EventQueue
@@ -18,7 +19,11 @@ from cca_platform.state import State
 
 __all__ = ["Scheduler", "SchedulerState"]
 
-_TURN: Final = 50_000  # instructions of a turn
+_TURN: Final = 50_000  # instructions of a turn, or a little less
+_NEVER: Final = Ticks(1 << 62)
+_ANY: Final = Ticks(-1)  # of a turn that has not begun
+_SHARED: Final = Ticks(0)
+_PART: Final = 8  # of what is left to a limit, between two looks at the exceptions, which count, too
 _ENDLESS: Final = "takes exceptions without end"
 _NAP: Final = 0.001  # seconds between two checks of the host's clock while idle
 
@@ -31,8 +36,12 @@ class Runner(Protocol):
     waiting: bool
     stuck: bool
 
-    def run(self, *, limit: Instructions) -> None:
-        """Run code until all PEs have retired ``limit`` instructions, or there is none to run."""
+    @property
+    def wfe(self) -> object | None:
+        """What it watches in WFE, which stores and SEV of other PEs can end at any time."""
+
+    def run(self, *, until: Ticks | None, limit: Instructions | None) -> None:
+        """Run code until the counter reads ``until``, all PEs have retired ``limit``, or there is none to run."""
 
     def end_turn(self) -> None:
         """Make ``run`` return at the next block."""
@@ -59,11 +68,15 @@ class Power(Protocol):
         """Stop the machine."""
 
 
-class SchedulerState(State, frozen=True, tag="scheduler/1"):
-    """The PE whose turn it is, and the remaining instructions of the turn."""
+class SchedulerState(State, frozen=True, tag="scheduler/2"):
+    """The PE whose turn it is, the remaining instructions of the turn, and ``wakes``.
+
+    That is when another PE may wake, if this one is alone until then; 0 if it is not, -1 if the turn has not begun.
+    """
 
     turn: int
     rest: int
+    wakes: int
 
 
 class Scheduler:
@@ -76,6 +89,8 @@ class Scheduler:
         self._pes = pes
         self._turn = 0
         self._rest = _TURN
+        self._wakes = _ANY
+        self._since = 0  # from where the instructions of this turn are counted, at the earliest
         self._running = False  # whether the PE that has its turn uses it
 
     # -- turns -------------------------------------------------------------------------------------------------------
@@ -89,14 +104,18 @@ class Scheduler:
         limit = None if max_insns is None else clock.retired + max_insns
         while power.stopped is None:
             pe, start, taken = self._pes[self._turn], clock.retired, clock.exceptions
-            if pe.on:
-                end = start + self._rest
+            if pe.on and self._rest > 0:
+                if self._wakes == _ANY:
+                    self._wakes = self._alone(pe)
                 self._running = True
                 try:
-                    pe.run(limit=Instructions(end if limit is None else min(end, limit)))
+                    pe.run(until=self._wakes or None, limit=self._end(start, limit))
                 finally:
                     self._running = False
-                self._rest -= clock.retired - start
+                if not self._wakes:
+                    self._rest -= clock.retired - max(start, self._since)
+                elif clock.now >= self._wakes:
+                    self._rest = 0
                 if limit is not None:
                     limit -= clock.exceptions - taken
                 if power.stopped is None and pe.lost() and self._events.next is None:
@@ -108,13 +127,37 @@ class Scheduler:
                 raise InstructionLimit(f"the limit of {max_insns} instructions is reached")
         return power.stopped
 
+    def _alone(self, pe: Runner) -> Ticks:
+        """Until when no other PE has anything to do unless this one wakes it; 0 if one has, or if this one waits.
+
+        A turn finds that out when it begins, so that it is the same however often the run pauses in it. Time that
+        follows the host's needs turns: it is looked at between them.
+        """
+        if pe.waiting or self._clock.mode != "virtual":
+            return _SHARED
+        wakes = _NEVER
+        for other in self._pes:
+            if other is pe or not other.on:
+                continue
+            if other.wfe is not None or not other.asleep() or other.lost():
+                return _SHARED
+            wakes = min(wakes, other.deadline() or _NEVER)
+        return wakes
+
+    def _end(self, start: int, limit: int | None) -> Instructions | None:
+        """Where the PE whose turn it is must stop, but for its time."""
+        if self._wakes:
+            return None if limit is None else Instructions(min(start + max((limit - start) // _PART, _TURN), limit))
+        end = start + self._rest
+        return Instructions(end if limit is None else min(end, limit))
+
     def _pass_turn(self) -> bool:
         """Pass the turn to the next PE; returns True if every PE waited, so that idle time was skipped."""
         pes = self._pes
         last = pes[self._turn]
         if last.on and not last.waiting and any(pe.on for pe in pes if pe is not last):
             last.clear_exclusive()
-        self._turn, self._rest = (self._turn + 1) % len(pes), _TURN
+        self._turn, self._rest, self._wakes = (self._turn + 1) % len(pes), uneven(_TURN, self._clock.retired), _ANY
         if self._turn:
             return False
         running = [pe for pe in pes if pe.on]
@@ -130,14 +173,25 @@ class Scheduler:
         return True
 
     def make_way(self, index: int) -> None:
-        """End another PE's turn at the next block, because a PE has an interrupt."""
-        if index != self._turn and self._running:
+        """End another PE's turn at the next block, because a PE has an interrupt.
+
+        Between two runs, only a turn ends that has no other end.
+        """
+        if index != self._turn and (self._running or self._wakes > 0):
             self._rest = 0
-            self._pes[self._turn].end_turn()
+            if self._running:
+                self._pes[self._turn].end_turn()
+
+    def join(self, index: int) -> None:
+        """A PE has come on: if one goes on because it is alone, the rest of its turn is counted from here."""
+        if index != self._turn and self._wakes > 0:
+            self._wakes, self._since = _SHARED, self._clock.retired
+            if self._running:
+                self._pes[self._turn].end_turn()
 
     def reset(self) -> None:
         """Give the turn to the first PE."""
-        self._turn, self._rest = 0, _TURN
+        self._turn, self._rest, self._wakes = 0, _TURN, _ANY
 
     # -- idle time ---------------------------------------------------------------------------------------------------
     def wait(self, pe: Runner) -> None:
@@ -156,8 +210,9 @@ class Scheduler:
     # -- state -------------------------------------------------------------------------------------------------------
     def save(self) -> SchedulerState:
         """State for a snapshot."""
-        return SchedulerState(turn=self._turn, rest=self._rest)
+        return SchedulerState(turn=self._turn, rest=self._rest, wakes=self._wakes)
 
     def restore(self, state: SchedulerState) -> None:
         """Restore what ``save`` returned."""
-        self._turn, self._rest = state.turn, state.rest
+        self._turn, self._rest, self._wakes = state.turn, state.rest, Ticks(state.wakes)
+        self._since = 0

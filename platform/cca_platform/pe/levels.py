@@ -118,7 +118,9 @@ def eret(pe: "Pe", security: SecurityState, el: int) -> None:
     if program is not None:
         program.on_eret(pe)
     else:
-        pe.on = True
+        if not pe.on:
+            pe.on = True
+            pe.machine.scheduler.join(pe.index)
         if pe.reloaded:
             registers.select_sp(pe.address)
         if pe.stuck:  # what took exceptions without end was left for good: another starts here

@@ -79,12 +79,15 @@ def step(
 def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool) -> None:
     """Do a step, when there is code to run."""
     machine = pe.machine
-    inputs, words = machine.inputs, pe.words
+    inputs, words, over = machine.inputs, pe.words, pe.turn_over or alone
     resumes = words[w.P_BLOCK_END] != 0 and pe.resumes
     if inputs.active and not resumes:
         inputs.poll()
+        if pe.turn_over and not over:  # by an interrupt for another PE; as if it had come between two runs
+            inputs.still = True
+            return
         limit = inputs.limit(limit)
-    if _comes_first(pe, resumes):
+    if _comes_first(pe, resumes) or (pe.turn_over and not over):
         return
     if not pe.waiting:  # a PE that waits is none that is stuck, however long the others run
         pe.count_fruitless()
