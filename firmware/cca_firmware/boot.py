@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Firmware", "boot", "finish"]
 
+_READY: Final = "see cca_arch/tsp.py for how it says that it is ready"
 _LOOK: Final = 10_000  # instructions between two looks at what the payload has used
 
 
@@ -101,7 +102,7 @@ def finish(machine: "Machine", firmware: Firmware, secure_insns: int = SECURE_IN
             taken_too = f" and took {exceptions} exceptions" if exceptions else ""
             used = f"{pe.retired if exceptions else secure_insns} instructions{taken_too}"
             what = f"the Secure payload used {used} on PE {pe.index} and has not returned"
-            raise NotReady(pe.index, what, f"{_state(pe)}, or give it more with `secure_insns`")
+            raise NotReady(pe.index, what, _state(pe), f"{_READY}, or give it more with `secure_insns`")
         try:
             pe.step(limit=Instructions(pe.clock.retired + min(left, _LOOK)))
         except MachineStopped as stopped:
@@ -110,14 +111,13 @@ def finish(machine: "Machine", firmware: Firmware, secure_insns: int = SECURE_IN
             raise BootError(f"the Secure payload must become ready on PE {pe.index}, not end with {stopped}") from None
         if pe is firmware.starting and pe.waiting:
             what = f"the Secure payload must become ready on PE {pe.index} without waiting"
-            raise NotReady(pe.index, what, _state(pe))
+            raise NotReady(pe.index, what, _state(pe), _READY)
     return True
 
 
 def _state(pe: "Pe") -> str:
-    """Where the payload is, why, and what it should do."""
-    place = f"it is at {pe.elr:#x}{_exception(pe)}"
-    return "; ".join(filter(None, (place, missing([pe]), "see cca_arch/tsp.py for how it says that it is ready")))
+    """Where the payload is, and why."""
+    return "; ".join(filter(None, (f"it is at {pe.elr:#x}{_exception(pe)}", missing([pe]))))
 
 
 def _exception(pe: "Pe") -> str:

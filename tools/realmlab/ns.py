@@ -237,8 +237,7 @@ class NsMachine(Session):
                 yield
             except NotReady as error:
                 found = of_secure(self.platform.pes[error.pe], self._hooks.symbols, _after(error.what, resets))
-                ready = "see cca_arch/tsp.py for how it says that it is ready"
-                told = f"{found.reason}; {ready}" if found.cause else error.state
+                told = f"{found.reason if found.cause else error.state}; {error.remedy}"
                 raise BootError(f"{found.what}: {told}") from None
             except BootError as error:
                 raise BootError(_after(str(error), resets)) from None

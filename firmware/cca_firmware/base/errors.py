@@ -12,8 +12,9 @@ class BootError(MachineError):
 class NotReady(BootError):
     """The Secure payload does not become ready on PE ``pe``: ``what`` says so, ``state`` how it stands."""
 
-    def __init__(self, pe: int, what: str, state: str) -> None:
-        super().__init__(f"{what}: {state}")
+    def __init__(self, pe: int, what: str, state: str, remedy: str) -> None:
+        super().__init__(f"{what}: {state}; {remedy}")
         self.pe = pe
         self.what = what
         self.state = state
+        self.remedy = remedy

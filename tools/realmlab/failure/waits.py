@@ -405,8 +405,8 @@ LOOPS: Final = (
         "loop",
         _loop,
         "{who} loops from {low} to {high} ({ending})",
-        "look what ends the loop, or allow more with `max_insns`",
+        "look what ends the loop, or allow more",
     ),
-    Rule("busy", lambda s: True, "{who} was at {at}", "allow more with `max_insns`"),
+    Rule("busy", lambda s: True, "{who} was at {at}", "allow more"),
 )
 """Why a limit was reached."""
