@@ -20,6 +20,8 @@ _LEAKS: Final = re.compile(
 """What only somebody who knows Python, or its libraries, can make sense of."""
 _USERS: Final = re.compile(r"^realmlab: (?:device module|the model of|device \S+ must be made by) .*$", re.MULTILINE)
 """What a user's own Python code did wrong is told in its own words."""
+_STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""Colours of ours, where they are asked for."""
 _LONGEST: Final = 4000  # characters of a message
 
 
@@ -37,6 +39,8 @@ def _found(case: Case, end: Ended) -> Iterator[str]:
         yield f"signal: {signal.Signals(-end.status).name}"
     elif end.status not in case.ends:
         yield f"status: {end.status} must be one of {', '.join(map(str, sorted(case.ends)))}"
+    if case.environment.get("FORCE_COLOR"):
+        stdout, stderr = (_STYLE.sub("", output) for output in (stdout, stderr))
     for name, output in (("stderr", stderr), ("stdout", "" if case.raw else stdout)):
         if leak := _LEAKS.search(_USERS.sub("", output)):
             yield f"python: {leak[0]!r} on {name}"

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,16 @@ class TestLimits:
     def test_device(self, take: Callable[..., Any], name: str) -> None:
         """A device without an end."""
         assert "goes on after 1 MiB, the limit (things are small): give a smaller thing" in refusal(name, take)
+
+    def test_once(self) -> None:
+        """What has no end is in memory once, not twice, when it is refused."""
+        tracemalloc.start()
+        try:
+            with pytest.raises(MachineError, match="goes on after 64 MiB"):
+                read("/dev/zero", KIND, limit=64 << 20)
+            assert tracemalloc.get_traced_memory()[1] < 70 << 20
+        finally:
+            tracemalloc.stop()
 
     @pytest.mark.parametrize("take", [read, read_text, read_program])
     def test_endless_pipe(self, take: Callable[..., Any], endless: Path) -> None:

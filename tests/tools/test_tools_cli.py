@@ -159,3 +159,28 @@ class TestStart:
 def path() -> str:
     """The import path of this process, for a child."""
     return ":".join(filter(None, sys.path))
+
+
+class TestSurroundings:
+    """What the environment says is taken as far as it makes sense."""
+
+    @pytest.mark.parametrize("name", ["COLUMNS", "TERMINAL_WIDTH"])
+    @pytest.mark.parametrize("width", ["99999", "99999999", "9" * 5000, "wide", "-1"])
+    def test_wide(
+        self, name: str, width: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """No terminal is so wide that its help takes the memory of the machine."""
+        monkeypatch.setenv(name, width)
+        assert main(["--help"]) == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) < 10_000
+
+    @pytest.mark.parametrize("words", ["realmlab 'unclosed", "realmlab run --bo", ""])
+    @pytest.mark.parametrize("cword", ["x", "-1", "99", ""])
+    def test_completion(
+        self, words: str, cword: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A shell that asks what may follow, and asks nonsense, gets nothing that it would show."""
+        for name, value in (("_REALMLAB_COMPLETE", "complete_bash"), ("COMP_WORDS", words), ("COMP_CWORD", cword)):
+            monkeypatch.setenv(name, value)
+        assert main([]) in (0, 1)
+        assert capsys.readouterr().err == ""

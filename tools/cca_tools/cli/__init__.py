@@ -7,6 +7,7 @@ Commands import what they need inside the function, because start-up time is par
 
 import errno
 import gc
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ __all__ = ["BUNDLE", "INTERRUPTED", "Interrupted", "app", "main"]
 
 BUNDLE = "realmlab-internal-error.json"
 """The file for the bundle of an internal error."""
+_COMPLETES = "_REALMLAB_COMPLETE"  # set by the shell that asks what may follow
 
 app = typer.Typer(
     name="realmlab",
@@ -115,3 +117,7 @@ def _run(argv: list[str] | None) -> int:
             raise
         lose(error)
         return USAGE
+    except Exception:
+        if _COMPLETES in os.environ:  # the shell shows whatever is written now, in the middle of a command line
+            return 1
+        raise
