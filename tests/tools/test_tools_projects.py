@@ -1,6 +1,7 @@
 """Payloads of one's own: a new project builds and runs as it is, and what cannot be built or run says why."""
 
 import shutil
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -143,6 +144,16 @@ class TestBuild:
         assert any("main.c:1:25: error:" in line and "nothing" in line for line in said)
         assert said[-1].startswith("realmlab: main.c does not build: ")
 
+    @pytest.mark.parametrize("cc", _COMPILERS)
+    def test_names_that_look_like_options(self, here: Path, cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file, or the folder, may begin with a dash."""
+        new_project("realm", here / "-mine", "mine")
+        (here / "-mine" / "-o.c").write_text("int other(void) { return 0; }\n")
+        assert main(["build", "--cc", cc, "--", "-mine"]) == 0
+        monkeypatch.chdir(here / "-mine")
+        assert main(["build", "--cc", cc]) == 0
+        assert Path("build/mine.elf").is_file()
+
     def test_two_sources_of_one_name(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Their object files would be one."""
         new_project("realm", here / "mine")
@@ -280,6 +291,27 @@ class TestTraps:
         path.write_bytes(data)
         with pytest.raises(MachineError, match="must be an AArch64 ELF, not x86-64: build it for AArch64"):
             check_linked(path, project)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+class TestMake:
+    """The Makefile of a project."""
+
+    @pytest.mark.parametrize(
+        ("settings", "wanted"),
+        [
+            (["REALMLAB=none-such"], "the SDK is not there: pip install realmlab, or make REALMLAB="),
+            ([f"SDK={SDK}", "ZIG="], "zig is not there: pip install 'realmlab[sdk]', or make TOOLCHAIN=gcc"),
+            (["SDK=/my sdk"], "make knows no blank in a path, and the SDK is in /my sdk: use `realmlab build`"),
+        ],
+    )
+    def test_what_is_missing(self, here: Path, settings: list[str], wanted: str) -> None:
+        """What make cannot find or use is named, with what to do."""
+        new_project("realm", here / "mine")
+        command = ["make", "-C", "mine", *settings]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert wanted in done.stderr
 
 
 class TestSdk:

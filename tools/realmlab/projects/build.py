@@ -70,7 +70,7 @@ def _build_c(folder: Path, project: Project, compiler: Compiler) -> Path:
         raise MachineError(f"{objects} must be writable: {error.strerror}") from None
     pairs = list(_objects(own, objects / "own")) + list(_objects(shared, objects / "sdk"))
     flags = (
-        *compiler.flags.cflags, *project.defines, f"-I{folder}",
+        *compiler.flags.cflags, *project.defines, f"-I{_named(folder)}",
         *(f"-I{SDK / one}" for one in WORLDS[project.world].includes), "-g",
     )  # fmt: skip
     environment = environment_of_tools(output.parent / "zig-cache")
@@ -86,6 +86,12 @@ def _objects(sources: Iterable[Path], folder: Path) -> Iterator[tuple[Path, Path
         yield source, folder / f"{source.stem}.o"
 
 
+def _named(path: Path) -> str:
+    """A path that no tool takes for an option."""
+    text = str(path)
+    return f"./{text}" if text.startswith("-") else text
+
+
 def environment_of_tools(own: Path) -> dict[str, str]:
     """The environment of the tools. Zig keeps its cache below HOME, which a container may not have: then in ``own``."""
     home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME") or ""
@@ -99,7 +105,7 @@ def _compile(
 ) -> None:
     fp = compiler.flags.fp if source.name.endswith("_fp.c") else compiler.flags.no_fp
     made.parent.mkdir(parents=True, exist_ok=True)
-    command = (*compiler.compile, *flags, *fp, "-c", str(source), "-o", str(made))
+    command = (*compiler.compile, *flags, *fp, "-c", _named(source), "-o", _named(made))
     run_tool(source.name, *command, environment=environment)
 
 
@@ -108,5 +114,5 @@ def _link(compiler: Compiler, project: Project, script: Path, output: Path, obje
     base = (prefix + flag for flag in project.link_base)
     run_tool(
         output.name, *compiler.link, *compiler.flags.ldflags, *base,
-        "-T", str(script), "-o", str(output), *map(str, objects),
+        "-T", _named(script), "-o", _named(output), *map(_named, objects),
     )  # fmt: skip
