@@ -64,6 +64,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
     ),
     "the documents have every structure and value, and their recipes run": (
         "tools/test_tools_reference_realm.py", "tools/test_tools_documents.py", "tools/test_tools_recipes.py",
+        "tools/test_tools_messages.py",
     ),
     "payloads say what they are, and run where they belong": ("tools/test_tools_payloads.py",),
     "the API checks what it is given at its border": ("tools/test_tools_api_types.py",),

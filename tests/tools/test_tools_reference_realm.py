@@ -65,6 +65,19 @@ class TestEntry:
         assert (dumped[11], dumped[2]) == (0, 0)
 
 
+class TestExceptions:
+    """The vectors and syndromes of exceptions."""
+
+    def test_abort(self, tmp_path: Path) -> None:
+        """An access to a page with RIPAS EMPTY comes to the vector that the page says, with its class and fault."""
+        page = PAGES["realm.md"]()
+        dumped = realm_dumps(f"{load('x9', 0x1000_0000)}; ldr x10, [x9]", tmp_path).registers[0]
+        esr, vector = Esr(dumped[20]), dumped[24]
+        assert _cell(page, f"`{vector:#05x}`", 1) == "synchronous, from EL1 with SP_EL1: the usual one"
+        assert _cell(page, f"`{int(esr.ec):#04x}`", 1) == "data abort"
+        assert f"| `{dumped[20] & 0x3F:#04x}` | external abort |" in page
+
+
 class TestMpidr:
     """The MPIDR of vCPU n."""
 

@@ -4,10 +4,11 @@ from importlib import resources
 from string import Template
 from typing import Final
 
+from cca_arch.explain import CLASSES, explain_fsc
 from cca_arch.gic import FIRST_SPI, GICR_SGI_BASE, GICR_STRIDE, SPURIOUS, Gicd, Gicr, Ppi
 from cca_arch.rmi.v1_0 import mpidr_of
 from cca_arch.rsi.v1_0 import RsiHostCall
-from cca_arch.sysregs import CntCtl, Cpacr, Ec
+from cca_arch.sysregs import FSC_LEVEL, VECTOR_LOWER, VECTOR_SPX, AbortEsr, CntCtl, Cpacr, Ec, Esr, Fsc, Vector
 from cca_host.kvm.vgic import INTIDS
 from cca_host.kvmtool.console import CONSOLE_BYTES, HOST_CALL_IMM, HostFunction
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, RAM_BASE, UART_BASE, dtb_base
@@ -39,6 +40,14 @@ _REGISTERS: Final = {
     Gicd.ICFGR: "two bits for each INTID; 0b10 is edge-triggered",
     Gicd.IROUTER: "8 bytes for each SPI: the affinity of the vCPU that takes it",
 }
+_KINDS: Final = {Vector.SYNCHRONOUS: "synchronous", Vector.SERROR: "SError"}
+_CLASSES: Final = (
+    Ec.UNKNOWN, Ec.FP_ASIMD, Ec.ILLEGAL_STATE, Ec.SVC, Ec.INSTRUCTION_ABORT, Ec.INSTRUCTION_ABORT_SAME, Ec.PC_ALIGNMENT,
+    Ec.DATA_ABORT, Ec.DATA_ABORT_SAME, Ec.SP_ALIGNMENT, Ec.SERROR, Ec.BRK,
+)  # fmt: skip
+"""The exception classes that a Realm meets at EL1."""
+_LEVELS: Final = (Fsc.ADDRESS_SIZE, Fsc.TRANSLATION, Fsc.ACCESS_FLAG, Fsc.PERMISSION, Fsc.EXTERNAL_WALK)
+_FAULTS: Final = (*_LEVELS, Fsc.EXTERNAL, Fsc.ALIGNMENT, Fsc.UNSUPPORTED_EXCLUSIVE)
 _SINGLE: Final = (Gicd.CTLR, Gicd.TYPER)
 """The registers of which there is only one."""
 _FUNCTIONS: Final = {
@@ -55,7 +64,7 @@ _FUNCTIONS: Final = {
 def realm() -> str:
     """The page."""
     text = resources.files("cca_tools.reference").joinpath(_TEXT).read_text(encoding="utf-8")
-    parts = {**_memory(), **_vcpus(), **_interrupts(), **_timers(), **_floating_point(), **_host()}
+    parts = {**_memory(), **_vcpus(), **_exceptions(), **_interrupts(), **_timers(), **_floating_point(), **_host()}
     used = set(Template(text).get_identifiers())
     if used != parts.keys():
         raise ValueError(f"{_TEXT} must use each part once, not {sorted(used.symmetric_difference(parts))}")
@@ -124,6 +133,28 @@ def _vcpus() -> dict[str, str]:
     }
 
 
+def _exceptions() -> dict[str, str]:
+    quarters = ((0, "EL1 with SP_EL0"), (VECTOR_SPX, "EL1 with SP_EL1: the usual one"), (VECTOR_LOWER, "EL0"))
+    vectors = (
+        (f"`{base + int(one):#05x}`", f"{_KINDS.get(one, one.name)}, from {where}")
+        for base, where in quarters
+        for one in Vector
+    )
+    classes = ((f"`{ec:#04x}`", meaning) for ec, meaning in sorted(CLASSES.items()) if ec in _CLASSES)
+    faults = ((_fault_codes(int(one)), explain_fsc(one).replace("level 0", "the level in bits 1:0")) for one in _FAULTS)
+    return {
+        "vectors": table(("Offset", "Exception"), vectors),
+        "ec_bits": f"{Esr.ec.high}:{Esr.ec.low}",
+        "fsc_bits": f"{AbortEsr.fsc.high}:{AbortEsr.fsc.low}",
+        "classes": table(("EC", "Exception"), classes),
+        "faults": table(("Fault status code", "Fault"), faults),
+    }
+
+
+def _fault_codes(first: int) -> str:
+    return f"`{first:#04x}` to `{first + FSC_LEVEL:#04x}`" if first in _LEVELS else f"`{first:#04x}`"
+
+
 def _interrupts() -> dict[str, str]:
     kinds = (
         (f"0 to {FIRST_SPI // 2 - 1}", "SGIs: from one vCPU to another, by ICC_SGI1R_EL1"),
@@ -166,6 +197,9 @@ def _floating_point() -> dict[str, str]:
 
 
 def _host() -> dict[str, str]:
+    from cca_rmm.commands.attestation import MAX_TOKEN
+    from cca_rmm.objects.realm import REM_COUNT
+
     functions = ((f"{int(one)}", f"{one.name}: {_FUNCTIONS[one][0]}", *_FUNCTIONS[one][1:]) for one in HostFunction)
     ends = (
         ("host call EXIT", "what it says, 0 to 255"),
@@ -181,5 +215,7 @@ def _host() -> dict[str, str]:
         "functions": table(("`gprs[0]`", "Function", "Arguments", "Result"), functions),
         "ends": table(("What ends it", "Status of `realmlab run`"), ends),
         "imm": f"{HOST_CALL_IMM:#x}",
+        "rems": f"{REM_COUNT}",
+        "token": f"{MAX_TOKEN}",
         "host_call_size": f"{RsiHostCall.size:#x}",
     }
