@@ -35,7 +35,7 @@ _MOST_PARTS: Final = 32
 _PART: Final = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
 _DOTTED: Final = re.compile(rf"(?<![\w-]){_PART}(?:\.[ \t]*+{_PART}){{{_MOST_PARTS}}}")
 _DEEP: Final = "must nest a few levels, not so many"
-_MESSAGE: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<key>key` in `)?\$(?P<path>.*)`)?", re.DOTALL)
+_PLACE: Final = re.compile(r" - at `(?P<key>key` in `)?\$(?P<path>(?:\.\w+|\[\d+\]|\[\.\.\.\])*)`\Z")
 _STEP: Final = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+|\.\.\.)\]")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
@@ -77,11 +77,11 @@ def parse_json(text: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise SchemaError(f"must have each key once, not {_shown(twice)} again")
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise SchemaError(f"must have each key once, not {_shown(name)} again")
+        table[name] = value
     return table
 
 
@@ -94,7 +94,12 @@ def fit(data: Any, kind: type[_T], name: str, before: Mapping[str, int] | None =
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        raise SchemaError(_said(str(error), data, kind, name, before or {})) from None
+        message = str(error)
+    try:
+        said = _said(message, data, kind, name, before or {})
+    except (AssertionError, AttributeError, LookupError, StopIteration, TypeError):
+        said = f"{name} has a key that must not be there"  # one that looks like a path in a message
+    raise SchemaError(said)
 
 
 def within(name: str, error: SchemaError) -> str:
@@ -105,15 +110,14 @@ def within(name: str, error: SchemaError) -> str:
 
 def _said(message: str, data: Any, kind: Any, name: str, before: Mapping[str, int]) -> str:
     """What msgspec says, in our words."""
-    match = _MESSAGE.fullmatch(message)
-    assert match is not None
-    what, path = match["what"], match["path"] or ""
+    found = _PLACE.search(message)
+    what, path = (message[: found.start()], found["path"]) if found else (message, "")
     place, value, expected = _walk(path, data, kind, before)
     if unknown := _UNKNOWN.fullmatch(what):
         import difflib
 
         known = [one.encode_name for one in _table(expected).fields]
-        near = difflib.get_close_matches(unknown[1], known, 1)
+        near = difflib.get_close_matches(unknown[1][:_LONG], known, 1)
         guess = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}"
         return f"{place}{'.' * bool(place)}{_cut(unknown[1])}: no such key; {guess}"
     if missing := _MISSING.fullmatch(what):
@@ -121,7 +125,7 @@ def _said(message: str, data: Any, kind: Any, name: str, before: Mapping[str, in
         return f"{place or name} must have the key {missing[1]!r}: {words(wanted)}"
     if not what.startswith(_OURS):
         return f"{place}: {what}" if place else what
-    if match["key"]:
+    if found and found["key"]:
         return f"{place}: must have keys that are {words(expected.key_type)}"
     if what.startswith(_INVALID):
         expected = next(one for one in getattr(expected, "types", (expected,)) if type(one).__name__ == "LiteralType")

@@ -98,6 +98,20 @@ class TestMessages:
         assert "\n" not in text and len(text) < 300
         assert re.fullmatch(message, text), text
 
+    @pytest.mark.parametrize("where", ["", "row[0]", "rows"])
+    @pytest.mark.parametrize(
+        "key",
+        ["x` - at `$.row", "x` - at `$.on", "x` - at `$.row[7].zz", "` - at `key` in `$.texts", "a\nb", "k" * 10**6],
+    )
+    def test_misleading_keys(self, key: str, where: str) -> None:
+        """A key may look like a part of a message."""
+        table = {"name": "a", key: 5}
+        data = {"": {**GOOD, key: 5}, "row[0]": {"row": [table]}, "rows": {**GOOD, "rows": {key: {"name": 5}}}}[where]
+        start = time.process_time()
+        with pytest.raises(SchemaError) as refused:
+            fit(data, Sheet, "the sheet")
+        assert len(str(refused.value)) < 300 and time.process_time() - start < 2
+
     def test_rows_before(self) -> None:
         """Rows of another file do not count."""
         with pytest.raises(SchemaError, match=r"^row\[0\]\.size: "):
@@ -154,6 +168,9 @@ class TestText:
         """A key that is given twice: which one counts is anybody's guess."""
         with pytest.raises(SchemaError, match="must have each key once, not 'a' again"):
             parse_json('{"b": 1, "a": [{"a": 1, "a": 2}]}')
+        many = ", ".join(f'"{number}": 1' for number in range(100_000))
+        with pytest.raises(SchemaError, match="not '99999' again"):
+            parse_json(f'{{{many}, "99999": 1}}')
         with pytest.raises(SchemaError, match="must be TOML: "):
             parse_toml("a = 1\na = 2")
 
