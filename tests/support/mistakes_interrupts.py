@@ -136,6 +136,6 @@ INTERRUPTS = (
         "cpu-off-at-the-end",
         "turned its only vCPU off by CPU_OFF, and meant the system",
         realm(f"{smc(Psci.CPU_OFF)}; {FOREVER}"),
-        (r"CPU_OFF|turned (itself |themselves )?off|vCPUs? (is|are) off|all .*\boff\b",),
+        (r"CPU_OFF", r"SYSTEM_OFF"),
     ),
 )
