@@ -7,13 +7,15 @@ printer makes the escape sequences for it. A new line begins where a call says s
 
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import gt
 from typing import Any, Final, NamedTuple, TextIO
 
 from cca_platform.printable import json_text, printable
 
 __all__ = ["Piece", "Printer", "Styled", "colourful", "joined"]
 
+_ERASE: Final = "\x1b[K"
 _RESET: Final = "\x1b[0m"
 _STYLES: Final = {
     "bold": "\x1b[1m",
@@ -117,12 +119,13 @@ class Printer:
         ]
         edge = self._width()
         for *heads, last in table:
-            if any(_cells(head.text) > width for head, width in zip(heads, widths, strict=True)):
+            sizes = [_cells(head.text) for head in heads]
+            if any(map(gt, sizes, widths)) or (edge is not None and sum(sizes) + 2 * len(sizes) > edge + 2):
                 self._folded([], Styled("  ".join(cell.text for cell in (*heads, last)), last.style), 0, edge)
                 continue
             padded: list[Piece] = []
-            for head, width in zip(heads, widths, strict=True):
-                padded += [head, " " * (width + 2 - _cells(head.text))]
+            for head, size, width in zip(heads, sizes, widths, strict=True):
+                padded += [head, " " * (width + 2 - size)]
             self._folded(padded, last, sum(widths) + 2 * len(widths), edge)
 
     def _folded(self, heads: Sequence[Piece], last: Styled, indent: int, edge: int | None) -> None:
@@ -140,6 +143,11 @@ class Printer:
             self._row(*heads, Styled(first, last.style))
         for part in rest:
             self._row(" " * below, Styled(part, last.style))
+
+    def status(self, text: str) -> None:
+        """Replace the line of a terminal where the cursor is by as much of ``text`` as fits; "" takes it away."""
+        cut = next(_cut(printable(text), max((self._width() or _COLUMNS) - 1, 1)))
+        self.stream.write(f"\r{_ERASE}{cut}")
 
     def json(self, data: Any) -> None:
         """Print ``data`` as JSON in ASCII, several lines."""
@@ -168,16 +176,28 @@ class Printer:
 
 def _fold(text: str, width: int) -> list[str]:
     """Lines of at most ``width`` columns, broken at spaces where there are any; one at least."""
-    lines, line = [], ""
+    lines: list[str] = []
+    line, used = "", 0
     for word in text.split(" "):
-        joined = f"{line} {word}" if line else word
-        while _cells(joined) > width:
-            if line:
-                lines.append(line)
-                line, joined = "", word
-                continue
-            cut = next((at for at in range(1, len(joined)) if _cells(joined[: at + 1]) > width), len(joined))
-            lines.append(joined[:cut])
-            joined = joined[cut:]
-        line = joined
-    return [*lines, line] if line or not lines else lines
+        size = _cells(word)
+        if used + 1 + size <= width and (line or lines):
+            line, used = f"{line} {word}", used + 1 + size
+            continue
+        if line:
+            lines.append(line)
+        *parts, line = _cut(word, width)
+        lines += parts
+        used = _cells(line)
+    return [*lines, line]
+
+
+def _cut(word: str, width: int) -> Iterator[str]:
+    """Parts of a word, each of at most ``width`` columns; a character is one part at least."""
+    start = used = 0
+    for at, one in enumerate(word):
+        size = _cells(one)
+        if used + size > width and at > start:
+            yield word[start:at]
+            start, used = at, 0
+        used += size
+    yield word[start:]

@@ -149,7 +149,7 @@ class TestPrinter:
         [
             ("", ["label  0123456789 0123456789", "       0123456789", "       " + "w" * 23, "       " + "w" * 7]),
             ("20", ["label", *["  0123456789"] * 3, "  " + "w" * 18, "  " + "w" * 12]),
-            ("1", ["label", *["  0123456789"] * 3, "  " + "w" * 16, "  " + "w" * 14]),
+            ("1", ["  label", *["  0123456789"] * 3, "  " + "w" * 16, "  " + "w" * 14]),
             ("99", ["label  0123456789 0123456789 0123456789 " + "w" * 30]),
             ("nonsense", ["label  0123456789 0123456789", "       0123456789", " " * 7 + "w" * 23, " " * 7 + "w" * 7]),
         ],
@@ -197,3 +197,28 @@ class TestBrief:
     def test_same(self, value: object) -> None:
         """Short values are as Python shows them."""
         assert brief(value) == repr(value)
+
+
+class TestLong:
+    @pytest.mark.parametrize("text", ["é" * 200_000, "日 " * 100_000, "\u0301" * 100_000, " " * 100_000])
+    def test_folds_at_once(self, text: str, tty: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Folding takes time by the length of a text, whatever is in it, and loses nothing but spaces."""
+        written: list[str] = []
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+        monkeypatch.setattr(stream, "write", written.append)
+        Printer(stream).rows([("label", text)])
+        assert "".join(written).replace("\n", "").replace(" ", "") == "label" + text.replace(" ", "")
+        assert all(len(line.rstrip("\n")) <= 80 for line in written) or "\u0301" in text
+
+    def test_wide_label(self, tty: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A label that is wider than the terminal is folded as well: nothing of it begins a line."""
+        monkeypatch.setenv("COLUMNS", "20")
+        Printer(tty.stream).rows([("a" * 17 + " bbb ccc", "d")])
+        assert tty.shown().splitlines() == ["a" * 17, "  bbb ccc  d"]
+
+    def test_status(self, tty: Screen) -> None:
+        """A line that goes away keeps to its line."""
+        Printer(tty.stream).status("\x1b" + "x" * 99)
+        Printer(tty.stream).status("")
+        assert tty.shown() == "\r\x1b[K\\x1b" + "x" * 25 + "\r\x1b[K"

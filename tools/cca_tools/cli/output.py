@@ -18,7 +18,7 @@ from typing import Annotated, Final, TextIO
 import typer
 
 from cca_platform.printable import printable
-from cca_platform.printer import Printer, colourful
+from cca_platform.printer import Printer
 from realmlab.options import spelled
 
 __all__ = [
@@ -128,7 +128,8 @@ def report(kind: type[BaseException], error: BaseException | None, trace: Traceb
 
 def progress() -> Callable[[str], None]:
     """A function for what is being done: on a line of stderr that goes away with ""; nothing if nobody looks there."""
-    if sys.stderr is None or not colourful(sys.stderr):
+    page = err()
+    if not (page.terminal and page.colour):
         return lambda what: None
 
     shown = ""
@@ -136,8 +137,8 @@ def progress() -> Callable[[str], None]:
     def tell(what: str) -> None:
         nonlocal shown
         if what != shown:
-            sys.stderr.write(f"\r\x1b[K{printable(what)}")
-            sys.stderr.flush()
+            with quietly(page.stream):
+                page.status(what)
             shown = what
 
     return tell
