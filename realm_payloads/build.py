@@ -76,8 +76,7 @@ class Payload:
     @property
     def ldflags(self) -> tuple[str, ...]:
         """The linker's flags for this world and board."""
-        bases = WORLDS[self.world.name].bases
-        base = (f"--defsym=NS_BASE={bases[self.board]:#x}",) if self.board in bases else ()
+        base = () if self.board is None else WORLDS[self.world.name].link_flags(self.board)
         return (*base, "-T", self.world.script)
 
 

@@ -8,7 +8,7 @@ from realmlab.projects.worlds import SDK
 
 from .c import NOTE, c_header, c_words
 from .rust import rust_source
-from .tables import HEADERS, WORDS
+from .tables import BOARDS, HEADERS, WORDS
 
 __all__ = ["files", "main"]
 
@@ -32,7 +32,7 @@ _NUMBER = f"""// Numbers for C and for assembly. {NOTE}
 def files() -> Iterator[tuple[Path, str]]:
     """Each generated file of the SDK with its text."""
     yield SDK / "include" / "abi" / "number.h", _NUMBER
-    for name, header in HEADERS.items():
+    for name, header in (HEADERS | BOARDS).items():
         yield SDK / "include" / "abi" / f"{name}.h", c_header(name, header)
     yield SDK / "include" / "abi" / "words.h", c_words(WORDS)
     yield SDK / "rust" / "abi.rs", rust_source(HEADERS)

@@ -33,8 +33,9 @@ from cca_arch.sysregs import (
 from cca_arch.sysregs.syndrome import DataAbortEsr, Ec, Fsc, ImmediateEsr, SErrorEsr, SysregEsr, WfxEsr
 from cca_host.kvmtool import layout
 from cca_host.kvmtool.console import CONSOLE_BYTES, HOST_CALL_IMM, HostFunction
+from cca_platform.board import Board
 
-__all__ = ["HEADERS", "WORDS", "Fields", "Header", "Item", "Layout", "Numbers"]
+__all__ = ["BOARDS", "HEADERS", "WORDS", "Fields", "Header", "Item", "Layout", "Numbers"]
 
 
 _CODES: Final = {code: explain_fsc(code) for code in range(Fsc.UNSUPPORTED_EXCLUSIVE + 1)}
@@ -88,6 +89,31 @@ class Header(NamedTuple):
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
+
+def board_header(name: str) -> Header:
+    """The memory map of a bundled board: DRAM, where Non-secure software starts, the firmware's worlds, its devices."""
+    board = Board.load(name)
+    memory = {"DRAM": board.banks[0].base, "NS_ENTRY": board.ns_entry}
+    for region in board.regions:
+        memory |= {region.name.upper(): region.base, f"{region.name.upper()}_SIZE": region.size}
+    devices: dict[str, int] = {}
+    for row in board.devices:
+        if row.kind in _NO_DEVICES:
+            continue
+        own = row.name.upper().replace("-", "_")
+        devices |= {own: row.base} | ({f"{own}_INTID": row.irq} if row.irq else {})
+    frames = {"GICD": board.gic.distributor, "GICR": board.gic.redistributors}
+    return Header(
+        f"The board {name}: its memory map and its interrupts",
+        (
+            Numbers("DRAM, the start of Non-secure software in it, and the firmware's worlds", "BOARD_", memory),
+            Numbers("The frames of the GIC", "BOARD_", frames),
+            Numbers("Devices, and their interrupts", "BOARD_", devices),
+        ),
+    )
+
+
+_NO_DEVICES: Final = {"window", "ram", "pcie-window"}
 
 HEADERS: Final[dict[str, Header]] = {
     "rsi": Header(
@@ -242,3 +268,6 @@ HEADERS: Final[dict[str, Header]] = {
     ),
 }  # fmt: skip
 """Each header by the name of its file, without the suffix."""
+
+BOARDS: Final = {f"board_{name}": board_header(name) for name in ("fvp", "virt")}
+"""Those of the boards, of which a program includes one."""

@@ -63,8 +63,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def link_base(self) -> tuple[str, ...]:
         """The linker's flag for the load address, if the board decides it."""
-        bases = WORLDS[self.world].bases
-        return (f"--defsym=NS_BASE={bases[self.board]:#x}",) if bases else ()
+        return WORLDS[self.world].link_flags(self.board)
 
     @property
     def script(self) -> str:

@@ -17,7 +17,7 @@ class SdkWorld(Struct, frozen=True):
     """One world of the SDK; every path is relative to :data:`SDK`.
 
     ``base`` is linked into every payload, in this order; ``library`` is what a payload may use besides. ``own`` are the
-    files that a new project gets as its own copy. ``bases`` are the load addresses by board, if they differ.
+    files that a new project gets as its own copy. With ``at_entry`` the board decides where it is loaded: NS_BASE.
     """
 
     script: str
@@ -25,7 +25,7 @@ class SdkWorld(Struct, frozen=True):
     base: tuple[str, ...]
     library: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
-    bases: dict[str, int] = {}
+    at_entry: bool = False
 
     @property
     def includes(self) -> tuple[str, ...]:
@@ -36,6 +36,12 @@ class SdkWorld(Struct, frozen=True):
     def sources(self) -> tuple[str, ...]:
         """Everything that a project compiles; the linker drops what is not used."""
         return *self.base, *self.library
+
+    def link_flags(self, board: str) -> tuple[str, ...]:
+        """The linker's flags for a board."""
+        from cca_platform.board import Board
+
+        return (f"--defsym=NS_BASE={Board.load(board).ns_entry:#x}",) if self.at_entry else ()
 
 
 WORLDS: Final[dict[World, SdkWorld]] = {
@@ -55,7 +61,7 @@ WORLDS: Final[dict[World, SdkWorld]] = {
         ("ns/start.S", "common/smc.S", "common/string.c", "common/print.c", "ns/console.c", "common/explain.c"),
         ("ns/vectors.S", "ns/call.S", "ns/check.c", "ns/mmu.c", "ns/pe.c", "ns/gic.c", "ns/timer.c"),
         ("ns/start.S", "ns/vectors.S", "ns/ns.ld"),
-        {"fvp": 0x8800_0000, "virt": 0x4800_0000},
+        at_entry=True,
     ),
     "secure": SdkWorld(
         "secure/secure.ld",

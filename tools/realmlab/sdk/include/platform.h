@@ -1,4 +1,4 @@
-// The memory map of the board a payload is built for: -DBOARD_fvp or -DBOARD_virt.
+// The memory map of the board a payload is built for, by what its devices are: -DBOARD_fvp or -DBOARD_virt.
 // SPDX-License-Identifier: BSD-3-Clause
 #ifndef PLATFORM_H
 #define PLATFORM_H
@@ -6,59 +6,51 @@
 #include "abi/sysreg.h"
 
 #if defined BOARD_fvp
-#define DRAM 0x80000000ul
-#define UART 0x1c090000ul
-#define UART_INTID 37u
-#define SECURE_UART 0x1c0b0000ul        // UART2
-#define RTC 0x1c170000ul
-#define RTC_INTID 36u
-#define GICD 0x2f000000ul
-#define GICR 0x2f100000ul
-#define ECAM 0x40000000ul
+#include "abi/board_fvp.h"
+#define SECURE_UART BOARD_UART2
 #define UNCLAIMED 0x10000000ul          // nothing is there
-#define MPIDR_OF(pe) ((u64)(pe) << 8)   // affinity of the first four PEs
-#define WATCHDOG_REFRESH 0x2a450000ul   // NS generic watchdog
-#define WATCHDOG_CONTROL 0x2a440000ul
-#define WATCHDOG_INTID 59u
-#define SP805 0x1c0f0000ul
-#define SP805_INTID 32u
-#define TIMER_CONTROL 0x2a810000ul      // generic timer frames
-#define TIMER_FRAME 0x2a830000ul        // frame 1
-#define TIMER_FRAME_INTID 58u
-#define COUNTER_FRAME 0x2a800000ul
-#define SP804 0x1c110000ul
-#define SP804_INTID 34u
-#define SP810 0x1c020000ul
-#define POWER_CONTROLLER 0x1c100000ul
-#define FLASH 0x0c000000ul
-#define VIRTIO 0x1c130000ul
+#define MPIDR_OF(pe) ((u64)(pe) << MPIDR_AFF1_SHIFT)    // affinity of the first four PEs
+#define WATCHDOG_CONTROL BOARD_GENERIC_WATCHDOG         // NS generic watchdog
+#define WATCHDOG_REFRESH (BOARD_GENERIC_WATCHDOG + 0x10000)
+#define WATCHDOG_INTID BOARD_GENERIC_WATCHDOG_INTID
+#define SP805 BOARD_WATCHDOG
+#define SP805_INTID BOARD_WATCHDOG_INTID
+#define TIMER_CONTROL BOARD_TIMER_CONTROL               // generic timer frames
+#define TIMER_FRAME BOARD_TIMER_NS                      // frame 1
+#define TIMER_FRAME_INTID BOARD_TIMER_NS_INTID
+#define COUNTER_FRAME BOARD_COUNTER_READ
+#define SP804 BOARD_DUAL_TIMER0
+#define SP804_INTID BOARD_DUAL_TIMER0_INTID
+#define SP810 BOARD_SYSTEM_CONTROLLER
+#define POWER_CONTROLLER BOARD_POWER_CONTROLLER
+#define VIRTIO BOARD_VIRTIO_BLOCK
 #elif defined BOARD_virt
-#define DRAM 0x40000000ul
-#define UART 0x09000000ul
-#define UART_INTID 33u
-#define SECURE_UART 0x09040000ul
-#define RTC 0x09010000ul
-#define RTC_INTID 34u
-#define GICD 0x08000000ul
-#define GICR 0x080a0000ul
-#define ECAM 0x3f000000ul
+#include "abi/board_virt.h"
+#define SECURE_UART BOARD_SECURE_UART
 #define UNCLAIMED 0x0b000000ul
-#define GPIO 0x09030000ul
-#define FW_CFG 0x09020000ul
-#define FLASH 0x04000000ul
-#define VIRTIO 0x0a000000ul
 #define MPIDR_OF(pe) ((u64)(pe))
+#define GPIO BOARD_GPIO
+#define FW_CFG BOARD_FW_CFG
+#define VIRTIO BOARD_VIRTIO_MMIO
 #else
 #error "a board must be chosen: -DBOARD_fvp or -DBOARD_virt"
 #endif
 
+#define DRAM BOARD_DRAM
+#define UART BOARD_UART0
+#define UART_INTID BOARD_UART0_INTID
+#define RTC BOARD_RTC
+#define RTC_INTID BOARD_RTC_INTID
+#define GICD BOARD_GICD
+#define GICR BOARD_GICR
+#define ECAM BOARD_PCIE_ECAM
+#define FLASH BOARD_FLASH1
 
-
-#define IMAGE (DRAM + 0x8000000ul)      // where the firmware enters Non-secure EL2
+#define IMAGE BOARD_NS_ENTRY            // where the firmware enters Non-secure EL2
 #define POOL (DRAM + 0x10000000ul)      // granules for Realms
 #define NONVOLATILE (DRAM + 0x18000000ul)       // `board` keeps a page here over a reset
-#define SECURE_MEMORY 0xfc000000ul      // the firmware's worlds, on both boards
-#define REALM_MEMORY 0xfdc00000ul
-#define ROOT_MEMORY 0xffc00000ul
+#define SECURE_MEMORY BOARD_SECURE      // the firmware's worlds, on both boards
+#define REALM_MEMORY BOARD_REALM_IMAGE
+#define ROOT_MEMORY BOARD_ROOT
 
 #endif
