@@ -470,7 +470,7 @@ class TestFeatures:
 
     def test_not_a_flag(self) -> None:
         """The key of a board is true or false."""
-        with pytest.raises(ValueError, match=r"extended_state_id of psci must be true or false, not 'yes'"):
+        with pytest.raises(ValueError, match=r"^psci\.extended_state_id: must be true or false, not 'yes'"):
             Board.parse({**FVP, "psci": {"extended_state_id": "yes"}}, "board")
 
 
