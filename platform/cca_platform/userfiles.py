@@ -61,7 +61,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "dtb": Kind(
         "`dtb`", 2 * _MIB, "Linux's boot protocol takes no larger one", "give a flattened device tree (.dtb), or auto"
     ),
-    "nonvolatile": Kind("`nonvolatile` file", 0, "of the size of its range", "give the file of this range"),
+    "nonvolatile": Kind("`nonvolatile` file", 0, "it has the size of its range", "give the file of this range"),
     "console_input": Kind(
         "`console_input`", 16 * _MIB, "it is part of the machine's state", "give less of it", stdin=True
     ),

@@ -134,7 +134,7 @@ class TestIdentity:
     def test_number(self, number: int) -> None:
         """A frame has a number from 0 to 7 of its own."""
         row = DeviceRow("odd", FULL.kind, FULL_FRAME, 0x1000, options={"control": "timer-control", "frame": number})
-        with pytest.raises(MachineError, match=f"frame of odd must be a number from 0 to 7 of its own, not {number}"):
+        with pytest.raises(MachineError, match=f"frame.* must be a .*number from 0 to 7.*, not {number}"):
             Machine(Board.load("fvp").with_device(row))
 
 

@@ -38,7 +38,7 @@ EACH = {
     "dtb": ([*NS, "CODE", "--dtb", "FILE"], "--dtb FILE has 21,474,836,480 bytes, more than 2 MiB"),
     "nonvolatile": (
         [*NS, "CODE", "--nonvolatile", "0x90000000:64K=FILE"],
-        "--nonvolatile file FILE has 21,474,836,480 bytes, more than 64 KiB",
+        "the file of nonvolatile memory 'FILE' must have 64 KiB, the size of its range, not 21474836480 bytes",
     ),
     "nonvolatile, of the same size": (
         [*NS, "CODE", "--nonvolatile", "0x90000000:20G=FILE"], "nonvolatile memory must lie in Non-secure DRAM",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from cca_arch.types import GRANULE_SIZE, SecurityState
@@ -76,16 +77,18 @@ def _granule(memory: "Memory", at: int) -> bytes:
 
 def _read(path: Path, size: int) -> bytes | None:
     """The contents of a file for ``size`` bytes of memory; None if there is no file, in a folder that takes one."""
+    given = -1
     try:
-        os.stat(path)
+        found = os.stat(path)
+        given = found.st_size if S_ISREG(found.st_mode) else -1
     except FileNotFoundError:
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise MachineError(f"nonvolatile memory must be kept where a file can be, not in {str(path)!r}") from None
         return None
     except (OSError, ValueError):
         pass  # the door has the words
-    data = read(path, KINDS["nonvolatile"], limit=size)
+    data = read(path, KINDS["nonvolatile"], limit=size) if given in (-1, size) else b""
     if len(data) != size:
-        what = f"{format_size(size)}, the size of its range, not {len(data)} bytes"
+        what = f"{format_size(size)}, the size of its range, not {max(given, len(data))} bytes"
         raise MachineError(f"the file of nonvolatile memory {str(path)!r} must have {what}")
     return data
