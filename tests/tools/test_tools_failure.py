@@ -92,6 +92,15 @@ TIMER = "; ".join(
     )
 )
 """Software at EL2 that lets the physical timer, INTID 30, interrupt it."""
+VECTORS = f"{load('x9', ENTRY + 0x800)}; msr vbar_el2, x9; isb; {TIMER}; msr daifclr, #2; b ."
+VIRTUAL = "msr cntp_ctl_el0, xzr; msr cntv_tval_el0, x9; msr cntv_ctl_el0, x9; isb"
+
+
+def enabled(*writes: tuple[int, int]) -> str:
+    """Writes to registers of the interrupt controller after ``TIMER``."""
+    return "; ".join((TIMER, *(f"{load('x9', at)}; {load('x10', value)}; str w10, [x9]" for at, value in writes)))
+
+
 REALMS: dict[str, Parts] = {
     "unknown-feature": ".word 0xD65F0BFF",
     "hvc-in-realm": "hvc #0",
@@ -126,6 +135,12 @@ REALMS: dict[str, Parts] = {
     "execute-never": mmu(f"{REMOTE}; br x1", remote=BLOCK | PXN),
     "read-only": mmu(f"{REMOTE}; str x0, [x1]", remote=BLOCK | READ_ONLY),
     "device-memory": mmu(f"{REMOTE}; ldr x0, [x1, #1]", remote=BLOCK | DEVICE),
+    "smc-at-el0": "adr x1, user; msr elr_el1, x1; msr spsr_el1, xzr; eret; user: smc #0",
+    "address-size": mmu(f"{REMOTE}; ldr x0, [x1]", remote=BLOCK | 1 << 41),
+    "permission": mmu(
+        f"adr x2, user; msr elr_el1, x2; msr spsr_el1, xzr; {REMOTE}; eret; user: ldr x0, [x1]",
+        flat=BLOCK & ~(1 << 54) | EL0 | READ_ONLY, remote=BLOCK,
+    ),
     "alignment": f"{load('x1', RAM + 0x801)}; ldxr x0, [x1]",
     "no-syndrome": f"{load('x1', 0x0100_0000 | SHARED)}; ldr w0, [x1], #4",
     "shared-nothing": f"{load('x1', 0x2F00_0000 | SHARED)}; str w0, [x1]",
@@ -297,6 +312,14 @@ class TestNonSecure:
             ("granule-protection", f"{smc(0xC400_0151, 0x9000_0000)}; {load('x1', 0x9000_0000)}; ldr x0, [x1]", {}),
             ("no-interrupt-enabled", "wfi; b .-4", {}),
             ("no-event", "sevl; wfe; wfe; b .-4", {}),
+            ("in-interrupt-vector", {0: VECTORS, 0xA80: "b ."}, {}),
+            ("interrupt-again", {0: VECTORS, 0xA80: "mrs x0, icc_iar1_el1; msr icc_eoir1_el1, x0; eret"}, {}),
+            ("interrupt-active", f"{TIMER}; mov x9, #500; subs x9, x9, #1; b.ne .-4; mrs x0, icc_iar1_el1; b .", {}),
+            ("other-timer", f"{TIMER}; mov x9, #1; {VIRTUAL}; b .", {}),
+            ("intid-confused", f"{enabled((0x2F11_0180, 1 << 30), (0x2F00_0104, 1 << 30))}; b .", {}),
+            ("distributor-group-disabled", f"{enabled((0x2F00_0000, 0x10))}; b .", {}),
+            ("timer-far-away", f"{TIMER}; mov x9, #-1; msr cntp_cval_el0, x9; isb; wfi; b .-4", {}),
+            ("nothing-armed", f"{TIMER}; msr cntp_ctl_el0, xzr; isb; wfi; b .-4", {}),
             ("not-routed-to-el2", f"{TIMER}; msr hcr_el2, xzr; isb; b .", {}),
             ("irq-masked", f"{TIMER}; b .", {}),
             ("priority-masked", f"{TIMER}; msr icc_pmr_el1, xzr; isb; b .", {}),
