@@ -1,7 +1,7 @@
 """What to tell a user whose code met an instruction that the CPU model lacks."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from cca_platform.isa.features import feature_of
 from cca_platform.models import MODELS
@@ -11,7 +11,10 @@ from cca_platform.pe import recent
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["forget", "missing"]
+__all__ = ["LACK", "forget", "lack", "missing"]
+
+LACK: Final = "the instruction {word:#010x} at {pc:#x} is of {feature}, which PE {index} lacks"
+"""What is told of such an instruction."""
 
 
 def forget(pes: "Iterable[Pe]") -> None:
@@ -27,9 +30,20 @@ def missing(pes: "Iterable[Pe]") -> str:
     An operating system that emulates or probes goes on after such an instruction. So this explains nothing by itself.
     """
     for pe in pes:
-        word, pc = pe.words[w.P_UNKNOWN], pe.words[w.P_UNKNOWN_PC]
-        if word and (feature := feature_of(word)):
-            having = [name for name, model in MODELS.items() if model.has(feature)]
-            answer = f"use `cpu` {' or '.join(having)}" if having else "no CPU model has it"
-            return f"the instruction {word:#010x} at {pc:#x} is of {feature}, which PE {pe.index} lacks: {answer}"
+        found = lack(pe, pe.words[w.P_UNKNOWN], pe.words[w.P_UNKNOWN_PC])
+        if found is not None:
+            return f"{LACK.format_map(found)}: {found['answer']}"
     return ""
+
+
+def lack(pe: "Pe", word: int, pc: int) -> dict[str, Any] | None:
+    """What this PE lacks for an instruction: the values of ``LACK``, and ``answer``, what helps.
+
+    None if its CPU model has it, or nothing is known of the instruction.
+    """
+    feature = feature_of(word) if word else None
+    if feature is None or pe.machine.model.has(feature):
+        return None
+    having = [name for name, model in MODELS.items() if model.has(feature)]
+    answer = f"use `cpu` {' or '.join(having)}" if having else "no CPU model has it"
+    return {"word": word, "pc": pc, "feature": feature, "index": pe.index, "answer": answer}

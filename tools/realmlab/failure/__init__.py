@@ -2,8 +2,8 @@
 
 from cca_platform.failure import Failure, FirstException
 
-from .rules import EXCEPTIONS, Rule
-from .waits import LOOPS, WAITS
+from .rule import Rule
+from .rules import EXCEPTIONS, LOOPS, WAITS
 from .worlds import Built, of_non_secure, of_realm, of_secure
 
 __all__ = ["CAUSES", "Built", "Failure", "FirstException", "Rule", "of_non_secure", "of_realm", "of_secure"]

@@ -10,9 +10,10 @@ from cca_platform.isa.names import name as named
 from cca_platform.pe.hint import missing
 
 from ..results import Reason
-from .rules import EXCEPTIONS, LACKS, find
+from .instructions import LACKS
+from .rule import find
+from .rules import EXCEPTIONS, LOOPS, WAITS
 from .scene import Scene
-from .waits import LOOPS, WAITS
 
 __all__ = ["report"]
 

@@ -10,7 +10,7 @@ from cca_platform.board import Board, names
 from cca_platform.isa.names import name as named
 
 from .calls import advice, condition, misplaced, of_other_width
-from .rules import Rule, When
+from .rule import Held, Rule, When
 from .scene import Scene
 from .waiting import Timer
 
@@ -19,7 +19,6 @@ __all__ = ["LOOPS", "WAITS"]
 _UART: Final = "pl011"
 _PAGE: Final = GRANULE_SIZE
 _WFE: Final = 0xD503205F
-Held = bool | Mapping[str, Any]
 
 
 def _timer(s: Scene, timer: Timer) -> dict[str, Any]:
