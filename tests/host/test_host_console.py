@@ -41,7 +41,7 @@ class TestText:
             for device in ("uart", "host-call"):
                 console._emit(device, bytes([byte]))
         assert (texts(listing), texts(listing, "host-call")) == (TEXT, TEXT)
-        assert console.output[::2] == TEXT.encode()
+        assert bytes(console.sent)[::2] == TEXT.encode()
 
     def test_saved(self, console: Console, listing: realmlab.Listing) -> None:
         """The beginning of a character is saved state, whether anybody traces or not."""
