@@ -58,7 +58,7 @@ class TestEnds:
         """WFI with nothing to wait for is idle for ever."""
         result = run(code.wfi().loop())
         assert (result.status, result.reason) == (3, "idle")
-        assert result.message == "the Realm is idle for ever: 1 vCPUs wait for an interrupt that cannot come"
+        assert result.message == "the Realm is idle for ever: the vCPU waits for an interrupt that cannot come"
 
     def test_sleep(self, code, run, system):
         """WFI with a timer takes virtual time, and none of the host's."""

@@ -245,7 +245,8 @@ class Run:
 
     def _idle_for_ever(self, awaited: str) -> None:
         waiting = sum(vcpu.on for vcpu in self.vcpus)
-        what = f"{waiting} vCPUs wait for an {awaited} that cannot come" if waiting else "every vCPU is off"
+        who = "the vCPU waits" if waiting == 1 else f"{waiting} vCPUs wait"
+        what = f"{who} for an {awaited} that cannot come" if waiting else "every vCPU is off"
         self.over(EXIT_FAILED, RunReason.IDLE, f"the Realm is idle for ever: {what}")
 
     # -- exits --------------------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def _in_vector(s: Scene) -> Held:
 
 
 def _waits_for_event(s: Scene) -> bool:
-    return s.pe.wfe is not None or "wait for an event" in s.what or s.instruction(s.pc - INSTRUCTION_SIZE) == _WFE
+    return s.pe.wfe is not None or "for an event" in s.what or s.instruction(s.pc - INSTRUCTION_SIZE) == _WFE
 
 
 def _all_off(s: Scene) -> bool:
