@@ -20,7 +20,7 @@ from hostile_verdict import complaints  # noqa: E402
 
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "hostile"
-_SHOWN = 5  # seconds between two lines of progress
+_SHOWN = 15  # seconds between two lines of progress
 
 
 def chosen(names: list[str], scale: float) -> list[tuple[str, int]]:

@@ -25,11 +25,11 @@ class Kind(NamedTuple):
 
 
 KINDS: Final[dict[str, Kind]] = {
-    "elf": Kind(elf_case, 1500),
+    "elf": Kind(elf_case, 1300),
     "image": Kind(image_case, 500),
-    "board": Kind(board_case, 1200),
+    "board": Kind(board_case, 1000),
     "policy": Kind(policy_case, 500),
-    "token": Kind(token_case, 1500),
+    "token": Kind(token_case, 1200),
     "key": Kind(key_case, 300),
     "trace": Kind(trace_case, 800),
     "dtb": Kind(dtb_case, 300),
@@ -37,7 +37,7 @@ KINDS: Final[dict[str, Kind]] = {
     "console": Kind(console_case, 300),
     "module": Kind(module_case, 150),
     "code": Kind(code_case, 500),
-    "line": Kind(line_case, 1500),
+    "line": Kind(line_case, 1300),
     "project": Kind(project_case, 150),
     "special": Kind(special_case, 400),
     "environment": Kind(environment_case, 150),

@@ -11,6 +11,7 @@ from typing import Any
 
 from hostile_case import Case, Content, ends, line
 from hostile_mutate import alike, changed, mutate, paths, place, text, value
+from ns_code import OFF, RESET, assemble, constant
 from tokens import CPAK, good, public, seal
 
 import cca_platform
@@ -217,9 +218,9 @@ _MODULES = (
     "DEVICES = {'x': 1}",
 )  # fmt: skip
 _DEVICE = """
-from cca_platform.devices.base import Device, Register
+from realmlab import Device, Register, RegisterTable
 class Mine(Device):
-    registers = (Register("A", 0x0, writable=0xFFFF_FFFF), Register("B", 0x4))
+    registers = RegisterTable(Register("A", 0x0, writable=0xFFFF_FFFF), Register("B", 0x4))
 {body}
 DEVICES = {{"mine": Mine}}
 """
@@ -228,8 +229,19 @@ _BODIES = (
     "    def __init__(self, row, wiring): raise ValueError('\\x1b[2J')", "    def __init__(self): pass",
     "    def reset(self): raise RuntimeError('x')", "    def close(self): raise RuntimeError('x')",
     "    def read(self, *a): raise RuntimeError('x')", "    def write(self, *a): return 1 / 0",
+    "    def settle(self): raise RuntimeError('\\x1b[2J')", "    def drive(self): raise MemoryError",
+    "    def save(self): raise OSError(2, 'x')",
+    "    def power_on(self): raise StopIteration", "    def view(self, pas): raise KeyError(pas)",
+    "    @property\n    def deadline(self): raise LookupError",
 )  # fmt: skip
 _ROW = 'like = "fvp"\n[[device]]\nname = "mine"\nkind = "mine"\nbase = 0x1C40_0000\nsize = 0x1000\n'
+
+
+@cache
+def _touches() -> bytes:
+    """Software that reads and writes the device, resets the system once, and turns it off."""
+    again = f"{constant('x3', 0x9000_0000)} ldr x4, [x3]; str x3, [x3]; cbnz x4, off; {RESET} off:"
+    return assemble(f"{constant('x1', 0x1C40_0000)} ldr w2, [x1]; str w2, [x1]; {again} {OFF}")
 
 
 def module_case(source: random.Random, number: int) -> Case:
@@ -243,8 +255,12 @@ def module_case(source: random.Random, number: int) -> Case:
         files = {"m.py": _DEVICE.format(body=source.choice(_BODIES)).encode(), "b.toml": _ROW.encode()}
     if source.random() < 0.2:
         files["m.py"] = mutate(source, bytes(files["m.py"]))  # type: ignore[arg-type] # they are bytes here
-    board = source.choice(((), ("--board", "b.toml")))
-    what = source.choice((("hello",), ("--world", "ns-el2", "ns_rmi")))
-    argv = line("run", *what, "--device-module", "m.py", *board, "--max-insns", "60000")
+    board = source.choice(((), ("--board", "b.toml"), ("--board", "b.toml")))
+    files["code"] = _touches()
+    what = source.choice(
+        (("hello",), ("--world", "ns-el2", "code@0x88000000"), ("--world", "ns-el2", "code@0x88000000"))
+    )
+    kept = ("--nonvolatile", "0x90000000:4K") if "ns-el2" in what else ()
+    argv = line("run", *what, "--device-module", "m.py", *board, "--max-insns", "60000", *kept)
     statuses, raw = ends(argv)
     return Case("module", number, argv, files, statuses, raw=raw)

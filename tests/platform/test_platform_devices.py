@@ -231,6 +231,15 @@ class TestModule:
         with pytest.raises(MachineError, match=f"device mine must be made by the model of 'failing': {message}"):
             machine_with("failing", kinds)
 
+    def test_unfinished(self, tmp_path: Path) -> None:
+        """A model that leaves out what every device has says what to call."""
+        code = "from realmlab import Device\nclass Mine(Device):\n    def __init__(self, row, wiring): pass\n"
+        (tmp_path / "unfinished.py").write_text(code + "DEVICES = {'unfinished': Mine}", encoding="utf-8")
+        kinds = Kinds()
+        kinds.load(tmp_path / "unfinished.py")
+        with pytest.raises(MachineError, match=r"the model of 'unfinished' must call Device.__init__\(row, wiring\)"):
+            machine_with("unfinished", kinds)
+
     def test_missing(self, tmp_path: Path) -> None:
         """So does one that is not there."""
         with pytest.raises(MachineError, match=r"missing\.py does not exist: check the path"):

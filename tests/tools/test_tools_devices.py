@@ -102,6 +102,21 @@ class TestCommand:
         assert main(words) == 0
         assert capfd.readouterr().out == "*"
 
+    def test_failing(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """A device that fails while software uses it is one line with the place in its file, not a traceback."""
+        board, module, image = (tmp_path / name for name in ("board.toml", "failing.py", "code.bin"))
+        board.write_text('like = "fvp"\n[[device]]\nname = "mine"\nkind = "mine"\nbase = 0x1C40_0000\nsize = 0x1000\n')
+        module.write_text(
+            "from realmlab import Device\nclass Mine(Device):\n"
+            "    def read(self, offset, size):\n        return 1 / 0\n"
+            "DEVICES = {'mine': Mine}\n"
+        )
+        image.write_bytes(assemble(f"{constant('x1', 0x1C40_0000)} ldr w2, [x1]; {OFF}"))
+        words = ["run", "--world", "ns-el2", "--board", str(board), "--device-module", str(module), str(image), "-q"]
+        assert main(words) == 2
+        err = capfd.readouterr().err
+        assert "must run: ZeroDivisionError: division by zero (line 4, in read)" in err and err.count("\n") == 1
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [("DEVICES = 1", "must define DEVICES"), ("1/0", "must run: ZeroDivisionError"), (None, "does not exist")],

@@ -27,6 +27,18 @@ def test_bundle(broken: Path, capsys: Any, world: str) -> None:
     assert json.loads((broken / BUNDLE).read_bytes())["bundle"] == 1
 
 
+def test_without_a_machine(monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:
+    """So is what goes wrong where there is no machine yet, in any command."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("realmlab.attest.source.extract", {}.__getitem__)
+    (tmp_path / "token").write_bytes(b"x")
+    assert main(["attest", "show", "token"]) == 70
+    error = capsys.readouterr().err
+    assert error.startswith("realmlab: internal error: KeyError") and error.count("\n") == 1
+    told = json.loads((tmp_path / BUNDLE).read_bytes())
+    assert told["bundle"] == 1 and "source" in "".join(told["traceback"])
+
+
 def test_no_room(broken: Path, capsys: Any) -> None:
     """A bundle that cannot be written says so."""
     (broken / BUNDLE).mkdir()

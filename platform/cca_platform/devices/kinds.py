@@ -39,7 +39,7 @@ from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import MachineError
 from cca_platform.userfiles import KINDS, read
 
-__all__ = ["KEYS", "Factory", "Kinds"]
+__all__ = ["KEYS", "Factory", "Kinds", "failed_module"]
 
 Factory = Callable[[DeviceRow, Wiring], Device]
 """Creates the model of a kind from its row of the board and its wiring; usually the class itself."""
@@ -80,6 +80,18 @@ _MODULE: Final = "<device module>"
 def _told(error: BaseException) -> str:
     """An exception of a user's code, as its author knows it."""
     return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def failed_module(error: BaseException) -> MachineError | None:
+    """What to tell the author of a device module in which an exception was raised; None if it was raised elsewhere."""
+    told, frames = None, error.__traceback__
+    while frames is not None:
+        if frames.tb_frame.f_globals.get("__name__") == _MODULE:
+            code = frames.tb_frame.f_code
+            place = f"line {frames.tb_lineno}, in {code.co_name}"
+            told = MachineError(f"device module {code.co_filename} must run: {_told(error)} ({place})")
+        frames = frames.tb_next
+    return told
 
 
 class Kinds:
@@ -155,4 +167,6 @@ class Kinds:
             raise MachineError(message) from error
         if not isinstance(model, Device):
             raise MachineError(f"the model of {row.kind!r} must derive from Device; {type(model).__name__} does not")
+        if not hasattr(model, "values"):
+            raise MachineError(f"the model of {row.kind!r} must call Device.__init__(row, wiring) in its own")
         return model

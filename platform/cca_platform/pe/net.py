@@ -20,7 +20,7 @@ from cca_platform.version import __version__
 if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
 
-__all__ = ["BUNDLE", "internal_error"]
+__all__ = ["BUNDLE", "internal_error", "unexpected"]
 
 BUNDLE: Final = 1
 """The version of the bundle's form."""
@@ -45,6 +45,11 @@ def internal_error(machine: "Machine", error: Exception) -> InternalError | None
     return InternalError(what, bundle)
 
 
+def unexpected(error: Exception) -> InternalError:
+    """The internal error that an exception is which no machine has met: there is no more to tell of it."""
+    return InternalError(f"{type(error).__name__}: {error}", _encoded(_about(error)))
+
+
 def _encoded(bundle: dict[str, Any]) -> bytes:
     """A file that people look at: with nothing in it that a terminal obeys."""
     return visible_json(json.dumps(msgspec.to_builtins(bundle, enc_hook=repr, str_keys=True))).encode()
@@ -62,15 +67,8 @@ def _outside(frames: TracebackType | None) -> bool:
 
 def _bundle(machine: "Machine", error: Exception) -> dict[str, Any]:
     """Everything that tells how it came to the error; what cannot be had any more says why."""
-    import platform  # no run pays for these but one that fails
-    import traceback
-
     return {
-        "bundle": BUNDLE,
-        "error": f"{type(error).__name__}: {error}",
-        "traceback": traceback.format_exception(error),
-        "versions": {"realmlab": __version__, "python": platform.python_version(), **_libraries()},
-        "command": sys.argv,
+        **_about(error),
         "board": machine.board.name,
         "cpu": machine.cpu,
         "clock": machine.clock.mode,
@@ -80,6 +78,20 @@ def _bundle(machine: "Machine", error: Exception) -> dict[str, Any]:
         "inputs": _had(machine.inputs.journal),
         "trace": list(machine.trace.tail),
         "registers": [_had(pe.save) for pe in machine.pes],
+    }
+
+
+def _about(error: Exception) -> dict[str, Any]:
+    """What can be told of an error without a machine."""
+    import platform  # no run pays for these but one that fails
+    import traceback
+
+    return {
+        "bundle": BUNDLE,
+        "error": f"{type(error).__name__}: {error}",
+        "traceback": traceback.format_exception(error),
+        "versions": {"realmlab": __version__, "python": platform.python_version(), **_libraries()},
+        "command": sys.argv,
     }
 
 

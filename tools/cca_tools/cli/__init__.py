@@ -80,6 +80,21 @@ def _remedy(error: Any) -> str:
     return f"see {path} --help"
 
 
+def _unexpected(error: Exception) -> int:
+    """The end of a command by an exception that nobody has expected: a user's device, or a fault of Realmlab."""
+    if _COMPLETES in os.environ:  # the shell shows whatever is written now, in the middle of a command line
+        return 1
+    from cca_platform.devices.kinds import failed_module
+    from cca_platform.pe.net import unexpected
+
+    if (failed := failed_module(error)) is not None:
+        say(str(failed))
+        return USAGE
+    internal = unexpected(error)
+    say(f"{internal} ({keep_bundle(internal.bundle)})")
+    return INTERNAL
+
+
 def _run(argv: list[str] | None) -> int:
     try:
         return int(call(app, argv) or 0)
@@ -114,10 +129,8 @@ def _run(argv: list[str] | None) -> int:
         return 0
     except OSError as error:
         if error.errno != errno.ENOSPC or error.filename is not None:
-            raise
+            return _unexpected(error)
         lose(error)
         return USAGE
-    except Exception:
-        if _COMPLETES in os.environ:  # the shell shows whatever is written now, in the middle of a command line
-            return 1
-        raise
+    except Exception as error:
+        return _unexpected(error)
