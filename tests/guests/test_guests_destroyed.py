@@ -54,7 +54,7 @@ class Run:
     @property
     def console(self) -> str:
         """What it printed."""
-        return self.vmm.console.output.decode()
+        return bytes(self.vmm.console.sent).decode()
 
     def destroy(self) -> None:
         """Take away the pages that the Realm names."""
