@@ -5,6 +5,7 @@ in the same run.
 """
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -213,19 +214,31 @@ def _load_store(bench: Bench) -> float:
     return _share(bench, loops.load_store(500_000, RAM + DATA_PAGE * PAGE))
 
 
-def _child(bench: Bench) -> "tuple[float, float]":
+_CHILD: Final = """
+import resource, sys
+from cca_tools.cli import main
+status = main(["run", {payload!r}, "--quiet"])
+used = resource.getrusage(resource.RUSAGE_SELF)
+peak = used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
+try:  # Linux adds what the parent had when it made this process
+    with open("/proc/self/status") as file:
+        peak = next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+except (OSError, StopIteration):
+    pass
+print(used.ru_utime + used.ru_stime, peak, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def _child(bench: Bench) -> tuple[float, float]:
     """CPU seconds and peak memory in MiB of a process that runs the payload."""
-    command = [sys.executable, "-m", "cca_tools", "run", _PAYLOAD, "--quiet"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     found = []
     for _ in range(3):
-        pid = os.posix_spawn(
-            sys.executable, command, environment, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-        )
-        _pid, status, used = os.wait4(pid, 0)
-        if status:
-            raise RuntimeError(f"{_PAYLOAD} ended with status {os.waitstatus_to_exitcode(status)}")
-        found.append((used.ru_utime + used.ru_stime, used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)))
+        command = [sys.executable, "-c", _CHILD.format(payload=_PAYLOAD)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        seconds, peak = map(float, done.stderr.split()[-2:])
+        found.append((seconds, peak))
     return min(found)
 
 
