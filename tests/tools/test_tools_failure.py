@@ -17,6 +17,7 @@ import realmlab
 from cca_arch.psci import Psci
 from cca_arch.rsi.v1_0 import Rsi
 from cca_firmware.package.nsimage import NsImage
+from cca_host.kvmtool.console import HOST_CALL_IMM, HostFunction
 from cca_tools.cli import main
 from realmlab.failure import CAUSES
 
@@ -354,6 +355,45 @@ class TestNonSecure:
         path.write_bytes(secure_payload(start=".word 0;"))
         with pytest.raises(realmlab.MachineError, match=r"is zero: what runs there is no code.* see cca_arch/tsp\.py"):
             realmlab.NsMachine(realmlab.NsImage(assemble(OFF + FOREVER)), secure=path)
+
+
+class TestGivenUp:
+    """A payload whose handler meets an exception that it does not expect, and says so to the host."""
+
+    CODE = (
+        f"{load('x8', RAM + 0x4000)}; movz x9, #{HOST_CALL_IMM:#x}; str x9, [x8]; mov x9, #{{function}}; "
+        f"str x9, [x8, #8]; mov x9, #5; str x9, [x8, #16]; {load('x1', RAM + 0x4000)}; "
+        f"{load('x0', int(Rsi.HOST_CALL))}; smc #0; b ."
+    )
+
+    def end(self, machine: Any, tmp_path: Path, function: HostFunction) -> Any:
+        """A write to address 0, whose handler ends the run by this host call."""
+        handler = self.CODE.format(function=int(function))
+        write = f"{load('x8', RAM + 0x800)}; msr vbar_el1, x8; isb; mov x1, #0; str x0, [x1, #24]; b ."
+        path = tmp_path / "code.bin"
+        path.write_bytes(image({0: write, 0xA00: handler, 0x4000: bytes(4096)}))
+        return machine.run_realm(path, memory="16M")
+
+    def test_report(self, machine: Any, tmp_path: Path) -> None:
+        """The run ends with the payload's status, and its report explains the exception."""
+        result = self.end(machine, tmp_path, HostFunction.GIVE_UP)
+        assert (result.status, result.reason, result.failure.rule) == (5, "exit", "null-pointer")
+        assert result.message.startswith(
+            "vCPU 0 takes an exception that the payload does not expect: a null pointer: 0x80000014 writes address 0x18"
+        )
+        assert result.failure.first.pc == RAM + 0x14 and result.failure.note == ""
+
+    def test_exit(self, machine: Any, tmp_path: Path) -> None:
+        """One that expects it, and ends by EXIT, has nothing explained."""
+        result = self.end(machine, tmp_path, HostFunction.EXIT)
+        assert (result.status, result.reason, result.failure, result.message) == (5, "exit", None, "")
+
+    def test_sdk(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """The handler of the SDK gives up so."""
+        assert main(["run", "stackoverflow", "--quiet"]) == 3
+        out, err = capfd.readouterr()
+        assert out.startswith("panic: stack overflow, FAR ")
+        assert err.startswith("realmlab: vCPU 0 takes an exception that the payload does not expect: the stack ran ")
 
 
 class TestTable:

@@ -238,7 +238,9 @@ class Realm:
     def _explain(self) -> None:
         """Explain the end of the run, if it has failed, while the Realm still exists."""
         end = self._vmm.end
-        if end is None or self._failure is not None or Reason(end.reason.value) not in FAILED or not self.alive:
+        if end is None or self._failure is not None or not self.alive:
+            return
+        if Reason(end.reason.value) not in FAILED and not self._vmm.console.gave_up:
             return
         with self.machine.platform.trace.paused():
             built = Built(self._vmm, self.symbols, [_registers(vcpu) for vcpu in self.vcpus], _tables(self))

@@ -45,9 +45,11 @@ class HostFunction(IntEnum):
     """gprs[1] is the exit status of the run."""
     GET_TICKS = 3
     """The result is the system counter."""
+    GIVE_UP = 4
+    """As EXIT, from the handler of an exception that the Realm does not expect: the run's report looks at it."""
 
 
-class ConsoleState(State, frozen=True, tag="host.console/3"):
+class ConsoleState(State, frozen=True, tag="host.console/4"):
     """Saved state of a :class:`Console`. ``output`` came after ``dropped`` bytes that are not kept.
 
     ``partial`` are the bytes of characters that are not complete, by device.
@@ -56,13 +58,14 @@ class ConsoleState(State, frozen=True, tag="host.console/3"):
     output: bytes
     dropped: int
     status: int | None
+    gave_up: bool
     partial: dict[str, bytes]
 
 
 def _refuse(machine: "Machine", vcpu: Vcpu, call: HostCall) -> None:
     """Note a host call that the host does not know."""
     given = f"not {call.imm:#x} with {call.gprs[0]:#x}"
-    why = f"the host knows immediate {HOST_CALL_IMM:#x} with gprs[0] 1 to 3, {given}"
+    why = f"the host knows immediate {HOST_CALL_IMM:#x} with gprs[0] 1 to {max(HostFunction)}, {given}"
     pe = machine.pes[vcpu.index % len(machine.pes)]
     refuse(pe, Refused(_REALM, 0, _HOST_CALL, "RSI_HOST_CALL", "all ones in gprs[0]", why))
 
@@ -84,21 +87,22 @@ class Console:
         self.on_output = on_output
         self.sent = Sent()
         self.status: int | None = None
+        self.gave_up = False
         self._decoders: defaultdict[str, IncrementalDecoder] = defaultdict(_decoder)
         self.uart = uart
         uart.on_output = lambda data: self._emit(uart.name, data)
         uart.arrive(given)
 
     def host_call(self, vcpu: Vcpu, call: HostCall) -> bool:
-        """Handle a host call; returns True for EXIT."""
+        """Handle a host call; returns True for EXIT and GIVE_UP."""
         function, size = call.gprs[0], call.gprs[1]
         result = 0
         if call.imm != HOST_CALL_IMM:
             result = _UNKNOWN
         elif function == HostFunction.CONSOLE_WRITE and size <= CONSOLE_BYTES:
             self._emit("host-call", _TEXT.pack(*call.gprs[2:31])[:size])
-        elif function == HostFunction.EXIT:
-            self.status = size & 0xFF
+        elif function in (HostFunction.EXIT, HostFunction.GIVE_UP):
+            self.status, self.gave_up = size & 0xFF, function == HostFunction.GIVE_UP
         elif function == HostFunction.GET_TICKS:
             result = self.machine.clock.now
         else:
@@ -132,12 +136,12 @@ class Console:
         """State for a snapshot."""
         partial = {device: data for device, one in self._decoders.items() if (data := one.getstate()[0])}
         output, dropped = bytes(self.sent), self.sent.dropped
-        return ConsoleState(output=output, dropped=dropped, status=self.status, partial=partial)
+        return ConsoleState(output=output, dropped=dropped, status=self.status, gave_up=self.gave_up, partial=partial)
 
     def restore(self, state: ConsoleState) -> None:
         """Restore what :meth:`save` returned."""
         self.sent.restore(state.output, state.dropped)
-        self.status = state.status
+        self.status, self.gave_up = state.status, state.gave_up
         self._decoders.clear()
         for device, started in state.partial.items():
             self._decoders[device].setstate((started, 0))

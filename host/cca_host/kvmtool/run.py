@@ -280,7 +280,8 @@ class Run:
 
     def _host_call(self, vcpu: Vcpu, result: HostCall) -> None:
         if self.console.host_call(vcpu, result):
-            self.over(self.console.status or 0, RunReason.EXIT)
+            what = f"vCPU {vcpu.index} takes an exception that the payload does not expect"
+            self.over(self.console.status or 0, RunReason.EXIT, what if self.console.gave_up else "")
 
     def _system_event(self, vcpu: Vcpu, result: SystemEvent) -> None:
         off = result.kind is SystemEventKind.OFF

@@ -57,6 +57,12 @@ _FUNCTIONS: Final = {
         "0",
     ),
     HostFunction.EXIT: ("ends the run", "`gprs[1]`: the exit status, 0 to 255", "none: the Realm does not go on"),
+    HostFunction.GIVE_UP: (
+        "ends the run as EXIT does, from the handler of an exception that the Realm does not expect, which the report "
+        "of the run then explains",
+        "`gprs[1]`: the exit status, 0 to 255",
+        "none: the Realm does not go on",
+    ),
     HostFunction.GET_TICKS: ("reads the system counter of the host", "none", "its value"),
 }
 

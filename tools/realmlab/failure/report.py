@@ -50,7 +50,7 @@ def _cause(scene: Scene) -> tuple[str, str, str] | None:
 def _handler(scene: Scene) -> str:
     """Why the exception is not handled, if there was one."""
     first = scene.first
-    if first is None:
+    if first is None or scene.reason is Reason.EXIT:  # which says that it has been seen
         return ""
     vbar, own = first.vbar, f"VBAR_EL{first.target}"
     if vbar % VECTOR_TABLE:

@@ -131,12 +131,22 @@ int printf(const char *format, ...)
     return line.total;
 }
 
-void exit(int status)
+static _Noreturn void leave(u64 function, int status)
 {
-    host_function(HOST_EXIT, NULL, 0, (u64)status);
+    host_function(function, NULL, 0, (u64)status);
     psci_system_off();
     for (;;)
         wfi();
+}
+
+void exit(int status)
+{
+    leave(HOST_EXIT, status);
+}
+
+void give_up(void)
+{
+    leave(HOST_GIVE_UP, EXIT_PANIC);
 }
 
 void panic(const char *format, ...)

@@ -14,8 +14,9 @@ static _Noreturn void die(const struct frame *frame, u64 vector, u64 esr, u64 fa
 {
     const char *fault = explain_fault(esr);
 
-    panic("%s at vector %lu, ESR %lx FAR %lx ELR %lx%s%s", explain_class(esr), vector, esr, far, frame->elr,
-          *fault ? ": " : "", fault);
+    printf("panic: %s at vector %lu, ESR %lx FAR %lx ELR %lx%s%s\n", explain_class(esr), vector, esr, far, frame->elr,
+           *fault ? ": " : "", fault);
+    give_up();
 }
 
 bool catch_begin(struct fault *fault)
@@ -67,7 +68,8 @@ void trap(struct frame *frame, u64 vector)
 
 _Noreturn void stack_overflow(void)
 {
-    panic("stack overflow, FAR %lx ELR %lx", read_sysreg(far_el1), read_sysreg(elr_el1));
+    printf("panic: stack overflow, FAR %lx ELR %lx\n", read_sysreg(far_el1), read_sysreg(elr_el1));
+    give_up();
 }
 
 void user_enter(u64 entry, u64 sp, u64 argument);

@@ -1039,6 +1039,7 @@ pub mod host {
     pub const HOST_CONSOLE_WRITE: u64 = 0x1;
     pub const HOST_EXIT: u64 = 0x2;
     pub const HOST_GET_TICKS: u64 = 0x3;
+    pub const HOST_GIVE_UP: u64 = 0x4;
 
     // The most bytes of a CONSOLE_WRITE.
     pub const HOST_CONSOLE_MAX: u64 = 0xe8;

@@ -12,6 +12,7 @@
 #define HOST_CONSOLE_WRITE 1
 #define HOST_EXIT 2
 #define HOST_GET_TICKS 3
+#define HOST_GIVE_UP 4
 
 // The most bytes of a CONSOLE_WRITE.
 #define HOST_CONSOLE_MAX 232

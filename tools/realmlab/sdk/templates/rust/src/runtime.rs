@@ -57,7 +57,11 @@ macro_rules! println {
 
 /// Ends the run with a status.
 pub fn exit(status: u8) -> ! {
-    host_function(host::HOST_EXIT, u64::from(status), &[]);
+    leave(host::HOST_EXIT, status)
+}
+
+fn leave(function: u64, status: u8) -> ! {
+    host_function(function, u64::from(status), &[]);
     smc([psci::PSCI_SYSTEM_OFF, 0, 0, 0, 0, 0, 0, 0]);
     loop {}
 }
@@ -73,7 +77,7 @@ extern "C" fn payload_main(device_tree: u64) -> ! {
 extern "C" fn exception(vector: u64, esr: u64, elr: u64, far: u64) -> ! {
     let class = (esr & esr::ESR_EC_MASK) >> esr::ESR_EC_SHIFT;
     println!("exception at vector {vector}: class {class:#x}, ESR {esr:#x}, ELR {elr:#x}, FAR {far:#x}");
-    exit(3)
+    leave(host::HOST_GIVE_UP, 3)
 }
 
 #[panic_handler]
