@@ -55,6 +55,24 @@ class TestInputs:
         given = [word.replace("FILE", "data") for word in arguments]
         refused("--trace must not be data, which is the input data", "run", *given, "--trace", "data")
 
+    @pytest.mark.parametrize("option", ["--trace", "--uart"])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["none.elf"], ["nothing"], ["hello", "--board", "none.toml"], ["hello", "--console-input", "none.txt"],
+            ["--world", "ns-el2", "none.elf"], ["--world", "ns-el2", "ns_gpf", "none.bin@0x90000000"],
+            ["--world", "ns-el2", "ns_gpf", "--secure", "none.elf"],
+            ["--world", "ns-el2", "ns_gpf", "--dtb", "none.dtb"],
+        ],
+    )  # fmt: skip
+    def test_not_there(self, refused: Refused, tmp_path: Path, arguments: list[str], option: str) -> None:
+        """An older output stays as it is if a run cannot begin, because one of its files is not there."""
+        if option == "--uart" and "ns-el2" not in arguments:
+            pytest.skip("a Realm has no --uart")
+        (tmp_path / "older").write_bytes(b"older")
+        message = "payload must be a file" if "nothing" in arguments else "does not exist: check the path"
+        refused(message, "run", *arguments, option, "older")
+
     def test_bundled(self, refused: Refused) -> None:
         """A bundled payload is a file, too."""
         path = str(find_payload("hello"))

@@ -78,7 +78,4 @@ def _commands(way: str, cc: str) -> list[list[str]]:
         return [["realmlab", "build", "--cc", cc]]
     if way == "make":
         return [["make", f"TOOLCHAIN={cc}"]]
-    return [
-        ["cmake", "-B", "build", "-DCMAKE_TOOLCHAIN_FILE=toolchain.cmake", f"-DTOOLCHAIN={cc}"],
-        ["cmake", "--build", "build"],
-    ]
+    return [["cmake", "-B", "build", f"-DTOOLCHAIN={cc}"], ["cmake", "--build", "build"]]

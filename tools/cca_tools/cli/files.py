@@ -7,10 +7,11 @@ from stat import S_ISREG
 from typing import Any
 
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import KINDS, read
 from realmlab.files import special
 from realmlab.payloads import find_payload
 
-__all__ = ["named", "part"]
+__all__ = ["named", "part", "require"]
 
 
 def named(values: Iterable[Any]) -> list[str]:
@@ -23,6 +24,24 @@ def named(values: Iterable[Any]) -> list[str]:
             text = str(value)
             found += filter(_identity, (text, text.rpartition("@")[0], text.partition("=")[2], _bundled(text)))
     return found
+
+
+def require(programs: Iterable[str], options: Mapping[str, Any], kind: str) -> None:
+    """Find the programs and the files of options before an output is begun: a typing error costs no older output.
+
+    Raises MachineError if one is not there, as its reader would.
+    """
+    for text in programs:
+        name = text if os.path.exists(text) else text.rpartition("@")[0] or text
+        _require(find_payload(name), kind)
+    for option, value in options.items():
+        if isinstance(value, str | os.PathLike) and Path(value).suffix:
+            _require(value, {"secure": "image"}.get(option, option))
+
+
+def _require(path: str | os.PathLike[str], kind: str) -> None:
+    if kind in KINDS and not os.path.exists(path):
+        read(path, KINDS[kind])
 
 
 def _bundled(name: str) -> str:

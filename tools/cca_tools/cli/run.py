@@ -211,7 +211,12 @@ def run(
 
     options = _chosen(ctx, world, given)
     trace, uarts = options.pop("trace", None), options.pop("uart", ())
+    programs = [payload] if world is World.REALM else [payload, *(args or ())]
     _part_files([payload, *(args or ()), *options.values()], trace, uarts)
+    if trace is not None or uarts:
+        from cca_tools.cli.files import require
+
+        require(programs, options, "payload" if world is World.REALM else "image")
     stream = _open_trace(trace)
     options["trace"] = stream
     lost = False
