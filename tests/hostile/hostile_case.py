@@ -47,6 +47,7 @@ _ANY = frozenset(range(256))
 ENDS: dict[str, frozenset[int]] = {
     "run": _RUN,
     "attest verify": frozenset({0, 1, 2}),
+    "bench": frozenset({0, 1, 2}),
     "help": frozenset({0, 2}),
     "build": frozenset({0, 1, 2}),
 }

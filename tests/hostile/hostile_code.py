@@ -73,6 +73,18 @@ def code_case(source: random.Random, number: int) -> Case:
         case _:
             files = {"code": _words(source, _SECURE)}
             place = source.choice(("code", f"code@{_SECURE:#x}"))
-            argv = line("run", "--world", "ns-el2", "secure_call", "--secure", place, "--max-insns", limit, *extra)
+            argv = line(
+                "run",
+                "--world",
+                "ns-el2",
+                "secure_call",
+                "--secure",
+                place,
+                "--secure-insns",
+                limit,
+                "--max-insns",
+                limit,
+                *extra,
+            )
     statuses, raw = ends(argv)
     return Case("code", number, argv, files, statuses, outputs=frozenset(outputs), raw=raw)

@@ -140,7 +140,18 @@ def elf_case(source: random.Random, number: int) -> Case:
         argv = line("run", "--world", "ns-el2", where, "--max-insns", "30000")
     elif choice < 72:
         files["x.elf"] = _data(source, ("secure", "secure_virt"))
-        argv = line("run", "--world", "ns-el2", "secure_call", "--secure", "x.elf", "--max-insns", "60000")
+        argv = line(
+            "run",
+            "--world",
+            "ns-el2",
+            "secure_call",
+            "--secure",
+            "x.elf",
+            "--secure-insns",
+            "300000",
+            "--max-insns",
+            "60000",
+        )
     elif choice < 90:
         files["x.elf"] = _data(source, (*REALM, *NS))
         argv = line("inspect", "x.elf", *source.choice(((), (), ("--json",))))

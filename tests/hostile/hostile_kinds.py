@@ -11,7 +11,7 @@ from hostile_elf import elf_case
 from hostile_line import line_case, special_case
 from hostile_project import project_case
 from hostile_surroundings import cache_case, environment_case
-from hostile_text import board_case, module_case, policy_case
+from hostile_text import board_case, figures_case, module_case, policy_case
 from hostile_token import key_case, token_case
 
 __all__ = ["KINDS", "Kind", "make"]
@@ -35,6 +35,7 @@ KINDS: Final[dict[str, Kind]] = {
     "dtb": Kind(dtb_case, 300),
     "kept": Kind(kept_case, 300),
     "console": Kind(console_case, 300),
+    "figures": Kind(figures_case, 60),
     "module": Kind(module_case, 150),
     "code": Kind(code_case, 500),
     "line": Kind(line_case, 1300),

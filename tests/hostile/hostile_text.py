@@ -16,7 +16,7 @@ from tokens import CPAK, good, public, seal
 
 import cca_platform
 
-__all__ = ["as_text", "board_case", "module_case", "policy_case", "toml"]
+__all__ = ["as_text", "board_case", "figures_case", "module_case", "policy_case", "toml"]
 
 _BOARDS = Path(cca_platform.__file__).parent / "boards"
 _LIKE = """like = "fvp"
@@ -206,6 +206,26 @@ def policy_case(source: random.Random, number: int) -> Case:
     argv = line("attest", "verify", "token", "--cpak", "k.pem", "--policy", name, *source.choice(((), ("--json",))))
     files: dict[str, Content] = {name: data, "token": token, "k.pem": pem}
     return Case("policy", number, argv, files, ends(argv)[0])
+
+
+_FIGURES: dict[str, Any] = {
+    "versions": {"realmlab": "0.1.0", "unicorn": "2.1.4", "python": "3.11.7"},
+    "machine": "a processor, 2 cores",
+    "date": "2026-01-01",
+    "figures": {"restore": {"unit": "ms", "rounds": [0.1, 0.2]}, "alu.realm": {"unit": "ns", "rounds": [1.5]}},
+}
+
+
+def figures_case(source: random.Random, number: int) -> Case:
+    """A file of figures to compare with, in which a value is another one."""
+    tree = _FIGURES if number % 3 else _spoiled(source, _FIGURES)
+    if source.random() < 0.7:
+        rounds = source.choice(
+            ([], [0], [-1.5], [1e308, 1e-308], [5e-324], [0.1] * 5000, [10**400], [0.0, 1], ["1"], [None])
+        )
+        tree = place(_FIGURES, ("figures", "restore", "rounds"), rounds)
+    argv = line("bench", "--rows", "restore", "--rounds", "1", "--compare", "f.json", *source.choice(((), ("--json",))))
+    return Case("figures", number, argv, {"f.json": _json(source, tree)}, ends(argv)[0])
 
 
 _MODULES = (

@@ -19,12 +19,14 @@ from hostile_process import CPU_SECONDS, MEGABYTES, Ended, play, ready, run
 from hostile_report import Table, keep, smaller
 from hostile_verdict import complaints
 
+from cca_platform import userfiles
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process takes is measured on Linux")
 
 SLICE = {
     "elf": 10, "image": 6, "board": 14, "policy": 6, "token": 12, "key": 4, "trace": 8, "dtb": 4, "kept": 4,
     "console": 4,
-    "module": 5, "code": 6, "line": 24, "project": 6, "special": 20, "environment": 0, "cache": 0,
+    "module": 5, "code": 6, "line": 24, "project": 6, "figures": 3, "special": 20, "environment": 0, "cache": 0,
 }  # fmt: skip
 """How many of each kind run here; those that need a process of their own take most of a second each."""
 ORDINARY = Ended(0, b"", b"", 0.1, 100, frozenset(), frozenset())
@@ -163,6 +165,16 @@ class TestInputs:
                 if option.flags[0].endswith("-completion"):
                     continue
                 assert any(text.startswith(prefix) and flag in text for text in seen for flag in option.flags), option
+
+    def test_formats(self) -> None:
+        """Each kind of file that a user names has its inputs here."""
+        found = {
+            "payload": "elf", "image": "image", "dtb": "dtb", "nonvolatile": "kept", "console_input": "console",
+            "board": "board", "device_module": "module", "project": "project", "policy": "policy", "cpak": "key",
+            "token": "token", "figures": "figures", "trace": "trace",
+        }  # fmt: skip
+        assert found.keys() == userfiles.KINDS.keys()
+        assert set(found.values()) <= KINDS.keys()
 
     def test_slice(self) -> None:
         """Each kind has its part here, or needs a process of its own."""

@@ -164,6 +164,13 @@ class TestCompare:
         (change,) = changes({"f": Figure(unit, before)}, {"f": Figure(unit, now), "new": Figure(unit, now)})
         assert change.verdict == verdict and (change.ratio > 1) == (min(now) > min(before)) ^ unit.startswith("%")
 
+    @pytest.mark.parametrize("rounds", [[], [0], [-1], [0.0, 5]])
+    def test_no_ratio(self, rounds) -> None:
+        """A figure without rounds, or with one of nothing, is compared with none."""
+        for unit in ("us", "% of bare"):
+            sound, odd = {"f": Figure(unit, [1])}, {"f": Figure(unit, rounds)}
+            assert [*changes(odd, sound), *changes(sound, odd)] == []
+
     def test_kept(self, tmp_path, capsys) -> None:
         """The command writes what it can compare with; a figure that is worse is status 1."""
         path = tmp_path / "f.json"

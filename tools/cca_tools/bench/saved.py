@@ -37,6 +37,11 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """True for shares."""
         return self.unit == SHARE
 
+    @property
+    def has_ratio(self) -> bool:
+        """False if no ratio tells anything of it: without rounds, or with one of nothing or less."""
+        return bool(self.rounds) and all(value > 0 for value in self.rounds)
+
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``--save`` writes: figures by name, and what they were taken on."""
@@ -94,7 +99,7 @@ def changes(before: dict[str, Figure], now: dict[str, Figure]) -> Sequence[Chang
     found = []
     for name, figure in now.items():
         old = before.get(name)
-        if old is None or old.unit != figure.unit or not old.rounds or not figure.rounds:
+        if old is None or old.unit != figure.unit or not (old.has_ratio and figure.has_ratio):
             continue
         sign = -1 if figure.larger_is_better else 1
         costs, costs_before = ([value**sign for value in one.rounds] for one in (figure, old))
