@@ -205,6 +205,21 @@ class TestRealms:
         assert (failure.rule, failure.first.pc) == ("undefined", RAM + len(to_code(code[0])) - 4)
         assert failure.note == "its handler does not come back: it is at 0x80000a00"
 
+    def test_handler_that_goes_on(self, realm: Any) -> None:
+        """An exception that was handled is no cause, however its handler came back: here without ERET."""
+        stack = f"{load('x9', RAM + 0x800)}; msr vbar_el1, x9; isb; {load('x8', RAM + 0x10000)}; mov sp, x8"
+        code = {0: f"{stack}; sub sp, sp, #16; .word 0xffffffff", 0xA00: f"{load('x9', RAM + 0x1200)}; br x9"}
+        assert realm({**code, 0x1200: "b ."}).failure.rule == "undefined"  # SP is still that of a handler
+        failure = realm({**code, 0x1200: "add sp, sp, #16; b ."}).failure
+        assert (failure.first, failure.note) == (None, "")
+
+    def test_function_that_goes_on(self, realm: Any) -> None:
+        """Nor is it one if the function goes on that it interrupted."""
+        scene = f"{load('x9', RAM + 0x800)}; msr vbar_el1, x9; isb; .word 0xffffffff; nop; b ."
+        code = image({0: scene, 0xA00: f"{load('x9', RAM + len(to_code(scene)) - 4)}; br x9"})
+        assert realm({0: code}).failure.first is not None  # nothing says where the function ends
+        assert realm({0: with_lines(code, RAM, "main", "main.c", [])}).failure.first is None
+
     def test_success(self, realm: Any) -> None:
         """A run that does not fail has no report, however it comes to its end."""
         for code in (smc(Psci.SYSTEM_OFF), f"{smc(0xC400_1099)}; {smc(Psci.SYSTEM_OFF)}"):

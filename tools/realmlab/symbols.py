@@ -110,6 +110,11 @@ class Symbols:
         name = _shown(name)
         return f"{name}+{address - start:#x}" if address != start else name
 
+    def together(self, one: int, other: int) -> bool:
+        """True if one function, whose size is known, has both addresses."""
+        low, high = sorted((one, other))
+        return any(start <= low and high < start + size for start, _, size in self._ordered)
+
     def line(self, address: int) -> str | None:
         """The source line of an instruction, ``main.c:12``, if its file has a line table."""
         at = bisect_right(self._lines, (address, "\U0010ffff", 0)) - 1

@@ -44,6 +44,7 @@ _FETCHES: Final = (Ec.INSTRUCTION_ABORT, Ec.INSTRUCTION_ABORT_SAME, Ec.PC_ALIGNM
 _CALLS: Final = (Ec.SVC, Ec.HVC)
 _KIND: Final = 0x180  # of the offset of a vector
 _KINDS: Final = {Vector.IRQ: "IRQ", Vector.FIQ: "FIQ", Vector.SERROR: "SError"}
+_FRAMES: Final = 0x10000  # of a few functions on a stack
 _LOOP: Final = 64  # instructions of a loop that is looked at
 
 
@@ -147,7 +148,20 @@ class Scene:
         target = f"_el{last.target}"
         current = self.reg(f"elr{target}") == last.pc and self.reg(f"esr{target}") == last.esr
         own = self.el == last.target and self.pstate.daif
-        return began(self.pe) if current and own else None
+        return began(self.pe) if current and own and not self._came_back(last) else None
+
+    def _came_back(self, last: Taken) -> bool:
+        """True if what an exception interrupted goes on: in the same function, or in one that called it.
+
+        A handler needs no ERET for that, and ELR and ESR stay as they were.
+        """
+        if last.count > 1 or 0 <= self.pc - (last.vbar & -VECTOR_TABLE) < VECTOR_TABLE:
+            return False
+        returned = last.el == self.el and last.sp < self.reg("sp") <= last.sp + _FRAMES
+        try:
+            return returned or self.symbols.together(self.pc, last.pc)
+        except MachineError:  # the file has changed since, or is no more
+            return returned
 
     @property
     def began_at(self) -> Taken:
