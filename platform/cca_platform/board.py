@@ -195,11 +195,11 @@ class Board:
                     raise ValueError(f"{low.name} and {high.name} must not overlap at {high.base:#x}")
 
     def region(self, name: str) -> Region:
-        """The region with this name; raises KeyError if there is none."""
+        """The region with this name; raises MachineError if there is none."""
         for region in self.regions:
             if region.name == name:
                 return region
-        raise KeyError(f"board {self.name} has no region {name!r}")
+        raise MachineError(f"board {self.name} must have a region named {name!r}; add it to the board file")
 
     def device(self, name: str) -> DeviceRow:
         """The device with this name; raises KeyError if there is none."""

@@ -125,6 +125,21 @@ class TestFiles:
         assert main(["run", "hello", "--board", str(HERE / f"{board}.toml")]) == 2
         assert capfd.readouterr().err.count("\n") == 1
 
+    @pytest.mark.parametrize("words", [["hello"], ["--world", "ns-el2", "ns_rmi"]], ids=["realm", "ns-el2"])
+    @pytest.mark.parametrize("region", ["realm_image", "root"])
+    def test_missing_region(
+        self, region: str, words: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """A board without a region that firmware and RMM are in is one line on stderr and status 2, in each world."""
+        text = (HERE / "esc.toml").read_text()
+        before, found, after = text.partition(f'[[region]]\nname = "{region}"\n')
+        assert found
+        (tmp_path / "board.toml").write_text(before + after.partition("\n\n")[2])
+        assert main(["run", *words, "--board", str(tmp_path / "board.toml")]) == 2
+        assert capfd.readouterr().err == (
+            f"realmlab: board fvp must have a region named '{region}'; add it to the board file\n"
+        )
+
     @linux
     @pytest.mark.parametrize("name", ["insp-14.elf", "insp-39.elf"])
     def test_repair_is_bounded(self, name: str, tmp_path: Path) -> None:

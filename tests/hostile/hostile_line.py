@@ -214,15 +214,15 @@ def line_case(source: random.Random, number: int) -> Case:
     argv = tuple(word for word in argv if not word.startswith((b"--install-completion", b"--show-completion")))
     statuses, raw = ends(argv)
     files = _files()
-    named = {"out", "out2", "nv"} | {one for one in map(_path, argv) if one}
-    kept = {one for one in map(_path, argv[1:2]) if one in files}  # what is read is never written
+    named = {"out", "out2", "nv"} | {one for word in argv for one in _paths(word) if one}
+    kept = {one for word in argv[1:2] for one in _paths(word) if one in files}  # what is read is never written
     return Case("line", number, argv, files, statuses, outputs=frozenset(named - kept), raw=raw)
 
 
-def _path(word: bytes) -> str:
-    """The file that a word may name as an output."""
+def _paths(word: bytes) -> tuple[str, str, str]:
+    """The files that a word may name as an output: the word, or what follows its first or last equals sign."""
     text = word.decode(errors="surrogateescape")
-    return text.rpartition("=")[2]
+    return text, text.partition("=")[2], text.rpartition("=")[2]
 
 
 # -- special files ---------------------------------------------------------------------------------------------------
@@ -280,6 +280,6 @@ def special_case(source: random.Random, number: int) -> Case:
         | ({"x", *files} if way in _WRITERS else set())
         | ({"x"} if "--nonvolatile" in way else set())
     )
-    outputs |= {name} if way in _WRITERS and len(name) < 256 else set()
+    outputs |= {name, name.removeprefix("/dev/")} if way in _WRITERS and len(name) < 256 else set()
     stdin = source.choice((b"", b"x", bytes(3 << 20)))
     return Case("special", number, argv, files, statuses, outputs=frozenset(outputs), raw=raw, stdin=stdin)

@@ -57,7 +57,7 @@ def _found(case: Case, end: Ended) -> Iterator[str]:
 def _message(case: Case, end: Ended, stderr: str, stdout: str) -> Iterator[str]:
     """A failure has a first line, which says what it is; status 2 has nothing else."""
     ours = [line for line in stderr.splitlines() if line.startswith(_FIRST)]
-    if end.status == 2 and not stderr and "Usage: " in stdout:  # a group without a command shows its help
+    if end.status == 2 and not ours and "Usage: " in stdout:  # a group without a command shows its help
         return
     if end.status == 2 and len(ours) != 1 and case.ends != frozenset(range(256)):
         yield f"message: one line on stderr, not {len(ours)}"

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from cca_arch.types import GRANULE_SIZE
 from cca_firmware.base.errors import BootError
 from cca_platform.board import Board, Region
+from cca_platform.errors import MachineError
 
 __all__ = ["Carveout", "Part", "required_region"]
 
@@ -21,8 +22,8 @@ def required_region(board: Board, name: str) -> Region:
     """Return a region that the boot requires; raises BootError if the board has none of this name."""
     try:
         return board.region(name)
-    except KeyError:
-        raise BootError(f"board {board.name} must have a region named {name!r}; add it to the board file") from None
+    except MachineError as error:
+        raise BootError(str(error)) from None
 
 
 class Carveout:
