@@ -213,6 +213,13 @@ class TestRealms:
         failure = realm({**code, 0x1200: "add sp, sp, #16; b ."}).failure
         assert (failure.first, failure.note) == (None, "")
 
+    @pytest.mark.parametrize("then", ["b .", "b .-4", "wfi; b .-4"], ids=["once", "always", "waits"])
+    def test_call_that_is_answered(self, realm: Any, then: str) -> None:
+        """SVC is no cause if its handler answers it, once or again and again; it is if the handler hangs."""
+        setup = f"{load('x9', RAM + 0x800)}; msr vbar_el1, x9; isb; svc #0; {then}"
+        assert realm({0: setup, 0xA00: "eret"}).failure.first is None
+        assert realm({0: setup, 0xA00: "b ."}).failure.first.meaning.startswith("SVC")
+
     def test_function_that_goes_on(self, realm: Any) -> None:
         """Nor is it one if the function goes on that it interrupted."""
         scene = f"{load('x9', RAM + 0x800)}; msr vbar_el1, x9; isb; .word 0xffffffff; nop; b ."

@@ -153,10 +153,14 @@ class Scene:
     def _came_back(self, last: Taken) -> bool:
         """True if what an exception interrupted goes on: in the same function, or in one that called it.
 
-        A handler needs no ERET for that, and ELR and ESR stay as they were.
+        ELR and ESR stay as they were, after a call and if the handler needs no ERET. A call that is made again has come
+        back; a fault that comes again is not handled.
         """
+        call = last.ec in _CALLS
         if last.count > 1 or 0 <= self.pc - (last.vbar & -VECTOR_TABLE) < VECTOR_TABLE:
-            return False
+            return call and last.count > 1
+        if call and 0 <= self.pc - last.pc < _LOOP * INSTRUCTION_SIZE:
+            return True
         returned = last.el == self.el and last.sp < self.reg("sp") <= last.sp + _FRAMES
         try:
             return returned or self.symbols.together(self.pc, last.pc)
