@@ -318,6 +318,14 @@ class TestNonSecure:
     """Images at Non-secure EL2 that fail."""
 
     @pytest.mark.parametrize(
+        ("register", "el", "remedy"),
+        [("sctlr_el2", 1, "level, or start the image at EL2"), ("scr_el3", 2, "level: EL3 belongs to the firmware")],
+    )
+    def test_levels(self, register: str, el: int, remedy: str) -> None:
+        """Nobody is sent to a level where no software of a user can be."""
+        assert remedy in ns(f"mrs x0, {register}", el=el).failure.remedy
+
+    @pytest.mark.parametrize(
         ("rule", "parts", "options"),
         [
             ("no-handler", "hvc #1", {}),

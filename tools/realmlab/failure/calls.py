@@ -71,12 +71,12 @@ class _Interface(NamedTuple):
 
 
 _INTERFACES: Final = (
-    _Interface(frozenset(Rsi), SecurityState.REALM, "Realms", "run this program in a Realm: `world` realm"),
+    _Interface(frozenset(Rsi), SecurityState.REALM, "Realms", "run this program in a Realm, without --world"),
     _Interface(
         frozenset(Rmi),
         SecurityState.NON_SECURE,
         "the host at Non-secure EL2",
-        "use the RSI in a Realm, or run this program with `world` ns-el2",
+        "use the RSI in a Realm, or run this program with --world ns-el2",
     ),
 )
 

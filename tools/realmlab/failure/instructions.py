@@ -44,7 +44,14 @@ def _higher(s: Scene) -> Held:
         return False
     owner = {0: 1, 3: 0, 4: 2, 5: 2, 6: 3, 7: 1}.get(found.op1, 0)
     instruction = named(s.word)
-    return {"owner": owner, "instruction": instruction} if owner > s.began_at.el else False
+    if owner <= s.began_at.el:
+        return False
+    elsewhere = f": EL{owner} belongs to the firmware"
+    if s.began_at.el == 0 and owner == 1:
+        elsewhere = ", or ask the kernel"
+    elif owner == 2:
+        elsewhere = ": EL2 belongs to the RMM" if s.realm else ", or start the image at EL2"
+    return {"owner": owner, "instruction": instruction, "elsewhere": elsewhere}
 
 
 def _no_code(s: Scene) -> bool:
@@ -142,7 +149,7 @@ INSTRUCTIONS: Final = (
         "register-of-higher-level",
         _higher,
         "{instruction} at {at} is undefined: the register belongs to EL{owner}, and the code runs at EL{began_at.el}",
-        "use the register of the code's own level, or start the image at EL{owner}",
+        "use a register of the code's own level{elsewhere}",
     ),
     Rule(
         "zeroes",
