@@ -42,7 +42,7 @@ KINDS: Final[dict[str, Kind]] = {
     "project": Kind(project_case, 150),
     "special": Kind(special_case, 400),
     "environment": Kind(environment_case, 150),
-    "cache": Kind(cache_case, 5),
+    "cache": Kind(cache_case, 3),
 }
 
 
