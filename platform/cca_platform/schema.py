@@ -59,7 +59,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     except RecursionError:
         raise SchemaError(_DEEP) from None
     except ValueError as error:
-        raise SchemaError(f"must be TOML: {error}") from None
+        raise SchemaError(f"must be TOML: {_why(error)}") from None
 
 
 def parse_json(text: str) -> Any:
@@ -73,7 +73,13 @@ def parse_json(text: str) -> Any:
     except SchemaError:
         raise
     except ValueError as error:
-        raise SchemaError(f"must be JSON: {error}") from None
+        raise SchemaError(f"must be JSON: {_why(error)}") from None
+
+
+def _why(error: ValueError) -> str:
+    """What a parser says, but for Python's own words on a number with thousands of digits."""
+    text = str(error)
+    return "a number has thousands of digits" if "set_int_max_str_digits" in text else text
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -152,6 +152,12 @@ class TestText:
         with pytest.raises(SchemaError, match="must nest a few levels, not so many"):
             parse_json(text)
 
+    @pytest.mark.parametrize("parse", [parse_toml, parse_json])
+    def test_long_number(self, parse: Any) -> None:
+        """A number of thousands of digits is told in our own words."""
+        with pytest.raises(SchemaError, match=r"must be \w+: a number has thousands of digits$"):
+            parse({parse_toml: "a = ", parse_json: ""}[parse] + "9" * 5_000)
+
     @pytest.mark.parametrize("text", ["x" * 1_000_000, '"' * 1_000_001, "'a' " * 200_000, "a." * 20 + "b = 1\n"])
     def test_long_words(self, text: str) -> None:
         """To look for deep keys takes no time either."""

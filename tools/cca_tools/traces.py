@@ -67,7 +67,9 @@ def read(path: Path) -> Iterator[Record]:
     for number, line in enumerate(lines(path, KINDS["trace"]), 1):
         try:
             record = decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except RecursionError:
+            raise _not_an_event(path, number, "lists and tables must not lie so deep in each other") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _not_an_event(path, number, str(error)) from None
         try:
             fit(record, Line, "a line")
