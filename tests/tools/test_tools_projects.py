@@ -1,5 +1,6 @@
 """Payloads of one's own: a new project builds and runs as it is, and what cannot be built or run says why."""
 
+import re
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -72,6 +73,22 @@ class TestNew:
         assert _WORLDS[world][1] in capfd.readouterr().out
         assert main(["new", "realm", "mine", "--board", "virt"]) == 2
         assert "a Realm is the same on every board" in capfd.readouterr().err
+
+    @pytest.mark.skipif(find_spec("ziglang") is None, reason="ziglang is not installed: nothing can be built")
+    @pytest.mark.parametrize("world", ["realm", "ns"])
+    def test_a_fault_of_the_program(self, here: Path, world: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """An exception that a new project does not expect is status 3, and its report has the line in the source."""
+        assert main(["new", world, "mine"]) == 0
+        source = here / "mine/main.c"
+        lines = source.read_text().splitlines()
+        at = next(number for number, line in enumerate(lines) if line.strip().startswith("return 0;"))
+        lines.insert(at, "    *(volatile int *)0xffff00000000 = 1;")
+        source.write_text("\n".join(lines) + "\n")
+        assert main(["build", "mine"]) == 0
+        capfd.readouterr()
+        place = () if world == "realm" else ("--world", "ns-el2")
+        assert main(["run", *place, "mine/build/mine.elf", "-q"]) == 3
+        assert re.search(rf"0xffff00000000.* main\+0x\w+ \(main\.c:{at + 1}\)", capfd.readouterr().err)
 
     def test_every_copy_is_one(self, here: Path) -> None:
         """Start code, vectors and linker script are the SDK's, to be changed at will; no mark of a template is left."""

@@ -62,6 +62,17 @@ static void interrupt(struct pe *pe)
     gic_end(intid);
 }
 
+// Wait for ever, if no other PE goes on: the run ends here, as one that failed, and its report explains the exception.
+static _Noreturn void give_up(void)
+{
+    for (u64 i = 0; i < PES; i++)
+        if (pes[i].job)
+            power_off();
+    write_sysreg(icc_igrpen1_el1, 0);
+    for (;;)
+        __asm__ volatile("wfi");
+}
+
 void exception(struct frame *frame, u64 vector)
 {
     struct pe *pe = this_pe();
@@ -74,7 +85,7 @@ void exception(struct frame *frame, u64 vector)
         print_hex("FAIL vector ", vector);
         print("\n");
         unexpected(read_sysreg(esr_el2), frame->elr, read_sysreg(far_el2));
-        power_off();
+        give_up();
     }
 }
 
@@ -107,7 +118,7 @@ u64 pe_start(u64 index, void (*job)(struct pe *pe, u64 argument), u64 argument)
 void pe_wait_interrupts(struct pe *pe, u64 count)
 {
     while (pe->interrupts < count) {    // masked: none can slip in before WFI, which still wakes
-        wfi();
+        __asm__ volatile("wfi");
         irq_unmask();
         irq_mask();
     }
