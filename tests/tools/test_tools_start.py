@@ -32,8 +32,12 @@ def python(code: str) -> "subprocess.CompletedProcess[str]":
 
 
 def start(module: str, number: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command that gets a signal when ``module`` is about to load."""
-    return python(PREPARE.format(module=module, number=int(number), arguments=arguments))
+    """Run a command that gets a signal when ``module`` is about to load, and does not ignore it from birth.
+
+    A job in the background of a shell ignores SIGINT, and so would its children.
+    """
+    heard = f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"
+    return python(heard + PREPARE.format(module=module, number=int(number), arguments=arguments))
 
 
 class TestBeforeTheRun:
