@@ -90,6 +90,23 @@ class TestNew:
         assert main(["run", *place, "mine/build/mine.elf", "-q"]) == 3
         assert re.search(rf"0xffff00000000.* main\+0x\w+ \(main\.c:{at + 1}\)", capfd.readouterr().err)
 
+    @pytest.mark.skipif(find_spec("ziglang") is None, reason="ziglang is not installed: nothing can be built")
+    def test_a_fault_that_is_caught(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """What CATCH has handled is no cause of what comes later, however deep in the stack that is."""
+        assert main(["new", "realm", "mine"]) == 0
+        (here / "mine/main.c").write_text(
+            '#include "runtime.h"\n'
+            "static __attribute__((noinline)) void deep(void) { volatile int room[64]; room[0] = 1; for (;;); }\n"
+            "int main(void)\n{\n    struct fault fault;\n"
+            "    CATCH(fault) *(volatile int *)0xffff00000000 = 1;\n"
+            '    printf("caught %d\\n", fault.taken);\n    deep();\n}\n'
+        )
+        assert main(["build", "mine"]) == 0
+        capfd.readouterr()
+        assert main(["run", "mine/build/mine.elf", "-q", "--max-insns", "1000000"]) == 4
+        out, err = capfd.readouterr()
+        assert out == "caught 1\n" and "vCPU 0 ends in a branch to itself at deep+0x" in err and "0xffff" not in err
+
     def test_every_copy_is_one(self, here: Path) -> None:
         """Start code, vectors and linker script are the SDK's, to be changed at will; no mark of a template is left."""
         for world, sdk in WORLDS.items():
