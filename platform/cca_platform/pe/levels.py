@@ -157,12 +157,7 @@ def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | N
         return
     if target == 2 and hpfar is not None:
         pe.engine.write_system(encodings.HPFAR_EL2, hpfar)
-    if not pe.trace.on:
-        if hooks.take_exception(pe.address, target, esr, _signed(far), 0):
-            pe.stuck = True
-        pe.el = target
-        return
-    elr, spsr = pe.elr, pe.spsr
+    elr, spsr = pe.interrupted_at
     told = _enter(pe, target, esr, far)
     pe.el = target
     if told:
@@ -174,20 +169,18 @@ def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | N
 
 def inject(pe: "Pe", esr: int, far: int | None = None) -> bool:
     """Take a synchronous exception to EL1 of the interrupted code, on behalf of EL2; True if the trace tells of it."""
-    if not pe.trace.on:
-        if hooks.take_exception(pe.address, 1, esr, _signed(far), 0):
-            pe.stuck = True
-        return False
     return _enter(pe, 1, esr, far)
 
 
 def _enter(pe: "Pe", target: int, esr: int, far: int | None) -> bool:
-    """Enter the vectors of real code while the trace is on; True unless it is one more of an endless series."""
-    noted = pe.noted
+    """Enter the vectors of real code; True if the trace is on, unless it is one more of an endless series."""
+    noted, traced = pe.noted, pe.trace.on
     before = noted[w.R_FOLDED]
-    kept = _last(pe) if before else None
+    kept = _last(pe) if traced and before else None
     if hooks.take_exception(pe.address, target, esr, _signed(far), 0):
         pe.stuck = True
+    if not traced:
+        return False
     after = noted[w.R_FOLDED]
     if kept is not None and after <= before:
         pe.trace.emit(kept, pe=pe)
