@@ -1,6 +1,7 @@
 """Headers for C, which assembly can include as well."""
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 
 from cca_arch.fields import Field, Member, Struct
 
@@ -81,18 +82,15 @@ def c_name(struct: Struct) -> str:
 
 
 def _struct(item: Layout) -> Iterator[str]:
-    struct, at, pads = item.struct, 0, 0
+    struct, pads = item.struct, count()
     name = c_name(struct)
     yield f"// {struct.name}."
     yield f"struct {name} {{"
-    for member in sorted(struct.members.values(), key=lambda one: one.offset):
-        if member.offset > at:
-            yield f"    u8 pad{pads}[{member.offset - at:#x}];"
-            pads += 1
-        yield f"    {_member(member, item.parts.get(member.name))};"
-        at = member.offset + member.size * member.count
-    if struct.size > at:
-        yield f"    u8 pad{pads}[{struct.size - at:#x}];"
+    for part in item.laid_out():
+        if isinstance(part, int):
+            yield f"    u8 pad{next(pads)}[{part:#x}];"
+        else:
+            yield f"    {_member(part, item.parts.get(part.name))};"
     yield f"}} __attribute__((aligned({struct.size if struct.size >= _WHOLE else 8})));"
     for member in struct.members.values():
         yield (

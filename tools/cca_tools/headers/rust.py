@@ -1,11 +1,12 @@
 """The same tables for Rust: one file without dependencies, a module for each header."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import count
 
 from cca_arch.fields import Member, Struct
 
 from .c import NOTE
-from .tables import Fields, Header, Item, Numbers
+from .tables import Fields, Header, Item, Layout, Numbers
 
 __all__ = ["rust_source"]
 
@@ -43,23 +44,20 @@ def _part(item: Item) -> Iterator[str]:
                 yield f"pub const {name}_SHIFT: u32 = {field.low};"
                 yield f"pub const {name}_MASK: u64 = {field.mask:#x};"
     else:
-        yield from _struct(item.struct, item.parts)
+        yield from _struct(item)
     yield ""
 
 
-def _struct(struct: Struct, parts: Mapping[str, Struct]) -> Iterator[str]:
-    at, pads = 0, 0
+def _struct(item: Layout) -> Iterator[str]:
+    struct, pads = item.struct, count()
     yield f"/// {struct.name}."
     yield f"#[repr(C, align({struct.size}))]"
     yield f"pub struct {struct.name} {{"
-    for member in sorted(struct.members.values(), key=lambda one: one.offset):
-        if member.offset > at:
-            yield f"    pub pad{pads}: [u8; {member.offset - at:#x}],"
-            pads += 1
-        yield f"    pub {member.name}: {_kind(member, parts.get(member.name))},"
-        at = member.offset + member.size * member.count
-    if struct.size > at:
-        yield f"    pub pad{pads}: [u8; {struct.size - at:#x}],"
+    for part in item.laid_out():
+        if isinstance(part, int):
+            yield f"    pub pad{next(pads)}: [u8; {part:#x}],"
+        else:
+            yield f"    pub {part.name}: {_kind(part, item.parts.get(part.name))},"
     yield "}"
     for member in struct.members.values():
         yield f"const _: () = assert!(core::mem::offset_of!({struct.name}, {member.name}) == {member.offset:#x});"

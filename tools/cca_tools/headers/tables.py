@@ -1,13 +1,13 @@
 """What is in each header: the tables that it is written from, in the order of the header."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
 from cca_arch import ffa, gic, psci, smccc, tsp
 from cca_arch.descriptors.stage1 import BLOCK, PAGE, TABLE, Stage1Leaf
 from cca_arch.explain import CLASSES, explain_fsc
-from cca_arch.fields import Bits, Struct
+from cca_arch.fields import Bits, Member, Struct
 from cca_arch.rmi import v1_0 as rmi
 from cca_arch.rsi import v1_0 as rsi
 from cca_arch.sysregs import (
@@ -74,6 +74,17 @@ class Layout(NamedTuple):
 
     struct: Struct
     parts: Mapping[str, Struct] = {}
+
+    def laid_out(self) -> Iterator[Member | int]:
+        """The members in the order of memory, and between and behind them the bytes of each gap."""
+        at = 0
+        for member in sorted(self.struct.members.values(), key=lambda one: one.offset):
+            if member.offset > at:
+                yield member.offset - at
+            yield member
+            at = member.offset + member.size * member.count
+        if self.struct.size > at:
+            yield self.struct.size - at
 
 
 Item = Numbers | Fields | Layout
