@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 __all__ = [
     "ENDS", "FOLDER", "Case", "Content", "Device", "Folder", "Link", "Program", "Sparse", "ends", "line", "places",
-    "write",
+    "secure_line", "write",
 ]  # fmt: skip
 
 
@@ -82,6 +82,12 @@ class Case(NamedTuple):
 def line(*words: str | bytes) -> tuple[bytes, ...]:
     """Words of a command line as bytes."""
     return tuple(os.fsencode(word) for word in words)
+
+
+def secure_line(place: str, start: str, run: str, *more: str) -> tuple[bytes, ...]:
+    """The command line that runs a Secure payload under ``secure_call``, with limits for its start and for the run."""
+    limits = ("--secure-insns", start, "--max-insns", run)
+    return line("run", "--world", "ns-el2", "secure_call", "--secure", place, *limits, *more)
 
 
 def ends(argv: Sequence[bytes]) -> tuple[frozenset[int], bool]:

@@ -3,7 +3,7 @@
 import random
 import struct
 
-from hostile_case import Case, Content, ends, line
+from hostile_case import Case, Content, ends, line, secure_line
 from ns_code import assemble, constant
 from ns_noise import KINDS, word
 from realm_noise import realm_noise
@@ -73,18 +73,6 @@ def code_case(source: random.Random, number: int) -> Case:
         case _:
             files = {"code": _words(source, _SECURE)}
             place = source.choice(("code", f"code@{_SECURE:#x}"))
-            argv = line(
-                "run",
-                "--world",
-                "ns-el2",
-                "secure_call",
-                "--secure",
-                place,
-                "--secure-insns",
-                limit,
-                "--max-insns",
-                limit,
-                *extra,
-            )
+            argv = secure_line(place, limit, limit, *extra)
     statuses, raw = ends(argv)
     return Case("code", number, argv, files, statuses, outputs=frozenset(outputs), raw=raw)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 import elf_files
-from hostile_case import Case, Content, ends, line
+from hostile_case import Case, Content, ends, line, secure_line
 from hostile_mutate import ESCAPES, mutate, number
 
 from realmlab import find_payload
@@ -140,18 +140,7 @@ def elf_case(source: random.Random, number: int) -> Case:
         argv = line("run", "--world", "ns-el2", where, "--max-insns", "30000")
     elif choice < 72:
         files["x.elf"] = _data(source, ("secure", "secure_virt"))
-        argv = line(
-            "run",
-            "--world",
-            "ns-el2",
-            "secure_call",
-            "--secure",
-            "x.elf",
-            "--secure-insns",
-            "300000",
-            "--max-insns",
-            "60000",
-        )
+        argv = secure_line("x.elf", "300000", "60000")
     elif choice < 90:
         files["x.elf"] = _data(source, (*REALM, *NS))
         argv = line("inspect", "x.elf", *source.choice(((), (), ("--json",))))
