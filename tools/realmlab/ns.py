@@ -27,7 +27,6 @@ from .checks import COUNT, at_least, image, octets, optional, several, whole
 from .console import Consoles, NotSeen, Watch, sent
 from .cpu import Cpu, Registers
 from .devicetree import place, tree
-from .failure import of_non_secure, of_secure
 from .images import parse_image
 from .kept import KeptFiles
 from .options import BOARD, NsMachineOptions, NsRunOptions, RunOptions, read, takes
@@ -185,6 +184,8 @@ class NsMachine(Session):
         """Why a run has failed."""
         with self.trace.paused():
             silent = not any(self._consoles.sent.values())
+            from .failure import of_non_secure
+
             return of_non_secure(self.platform, self._hooks.symbols, reason, what, silent)
 
     def _run(self, max_insns: int | None, max_resets: int) -> tuple[End, list[int], list[str]]:
@@ -236,6 +237,8 @@ class NsMachine(Session):
             try:
                 yield
             except NotReady as error:
+                from .failure import of_secure
+
                 found = of_secure(self.platform.pes[error.pe], self._hooks.symbols, _after(error.what, resets))
                 told = f"{found.reason if found.cause else error.state}; {error.remedy}"
                 raise BootError(f"{found.what}: {told}") from None

@@ -21,7 +21,6 @@ from .calls import Calls
 from .checks import COUNT
 from .console import Expected, NotSeen, sent
 from .cpu import Cpu, pages
-from .failure import Built, of_realm
 from .files import special
 from .hooks import Hook, Hooks, Listener, is_event
 from .options import RealmRunOptions, RunOptions, read, takes
@@ -242,6 +241,8 @@ class Realm:
             return
         if Reason(end.reason.value) not in FAILED and not self._vmm.console.gave_up:
             return
+        from .failure import Built, of_realm
+
         with self.machine.platform.trace.paused():
             built = Built(self._vmm, self.symbols, [_registers(vcpu) for vcpu in self.vcpus], _tables(self))
             failure = self._failure = of_realm(built, Reason(end.reason.value), end.message)
