@@ -58,7 +58,10 @@ WORLDS: Final[dict[World, SdkWorld]] = {
     "ns": SdkWorld(
         "ns/ns.ld",
         "ns",
-        ("ns/start.S", "common/smc.S", "common/string.c", "common/print.c", "ns/console.c", "common/explain.c"),
+        (
+            "ns/start.S", "common/smc.S", "common/string.c", "common/print.c", "ns/console.c", "common/explain.c",
+            "common/exception.c",
+        ),
         ("ns/vectors.S", "ns/call.S", "ns/check.c", "ns/mmu.c", "ns/pe.c", "ns/gic.c", "ns/timer.c"),
         ("ns/start.S", "ns/vectors.S", "ns/ns.ld"),
         at_entry=True,
@@ -67,7 +70,7 @@ WORLDS: Final[dict[World, SdkWorld]] = {
         "secure/secure.ld",
         "secure",
         ("common/smc.S", "common/string.c", "common/print.c", "common/sha256.c"),
-        ("secure/mmu.c", "secure/start.S", "secure/default.c", "common/explain.c"),
+        ("secure/mmu.c", "secure/start.S", "secure/default.c", "common/explain.c", "common/exception.c"),
         ("secure/start.S", "secure/secure.ld"),
     ),
 }  # fmt: skip

@@ -10,5 +10,6 @@ extern volatile u32 *const console;     // the data register; each world defines
 void print(const char *text);
 void print_number(u64 value, unsigned base);
 void print_hex(const char *label, u64 value);
+void print_exception(const char *what, u64 esr, u64 elr, u64 far);      // a line: what, ESR, ELR, FAR, and the words for it
 
 #endif

@@ -1,6 +1,5 @@
 // The console of Non-secure EL2 (the board's first PL011), and the report of an unexpected exception.
 // SPDX-License-Identifier: BSD-3-Clause
-#include "explain.h"
 #include "ns.h"
 #include "platform.h"
 
@@ -8,14 +7,5 @@ volatile u32 *const console = (volatile u32 *)UART;
 
 void unexpected(u64 esr, u64 elr, u64 far)
 {
-    print_hex("FAIL exception: ESR ", esr);
-    print_hex(", ELR ", elr);
-    print_hex(", FAR ", far);
-    print(": ");
-    print(explain_class(esr));
-    if (*explain_fault(esr)) {
-        print(", ");
-        print(explain_fault(esr));
-    }
-    print("\n");
+    print_exception("FAIL exception: ESR ", esr, elr, far);
 }

@@ -1,6 +1,5 @@
 // What a Secure payload does unless it says otherwise: no yielding calls, no interrupts, and a report of an exception.
 // SPDX-License-Identifier: BSD-3-Clause
-#include "explain.h"
 #include "platform.h"
 #include "secure.h"
 
@@ -26,16 +25,7 @@ __attribute__((weak)) void system_off(void) {}
 
 __attribute__((weak)) void unexpected(u64 esr, u64 elr, u64 far)
 {
-    print_hex("unexpected exception at Secure EL1: ESR ", esr);
-    print_hex(", ELR ", elr);
-    print_hex(", FAR ", far);
-    print(": ");
-    print(explain_class(esr));
-    if (*explain_fault(esr)) {
-        print(", ");
-        print(explain_fault(esr));
-    }
-    print("\n");
+    print_exception("unexpected exception at Secure EL1: ESR ", esr, elr, far);
     for (;;)
         ;
 }
