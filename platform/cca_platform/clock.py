@@ -52,7 +52,7 @@ class Clock:
     def __init__(self, memory: "Memory", counter_hz: int, mode: str) -> None:
         if mode not in ("virtual", "host"):
             raise ValueError(f"clock must be virtual or host, not {mode!r}")
-        self._words: Any = memoryview(memory.block.data).cast("B").cast("q")
+        self._words: Any = memoryview(memory.block)
         self._per_tick = memory.board.instructions_per_tick
         self.counter_hz = counter_hz
         self.mode = mode

@@ -1,5 +1,7 @@
 """What a call has changed: the pages written since the last snapshot whose contents are different now."""
 
+import numpy as np
+
 from cca_arch.types import Pas
 from cca_platform.machine.machine import Machine
 
@@ -14,7 +16,7 @@ def changed_pages(machine: Machine) -> dict[int, bytes]:
     assert memory.shadow is not None
     root = [(region.base, region.top) for region in machine.board.regions if region.pas == Pas.ROOT]
     result = {}
-    for index in memory.dirty.nonzero()[0].tolist():
+    for index in np.flatnonzero(memory.dirty).tolist():
         pa = memory.page_address(index)
         old = memory.shadow[index * _PAGE : (index + 1) * _PAGE]
         if not any(base <= pa < top for base, top in root) and memory.backdoor.read(pa, _PAGE) != old:

@@ -8,6 +8,7 @@ import ctypes
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from ns_noise import BASE, KINDS, PAGES, TABLES, noise, tables
 
@@ -114,7 +115,7 @@ class Victim:
     def leaks(self) -> list[str]:
         """Where Non-secure software can find the secret."""
         memory = self.machine.memory
-        pages = {int(page) for page in memory.dirty.nonzero()[0]} | {memory.page_index(pa) for pa in self.hidden}
+        pages = {*np.flatnonzero(memory.dirty).tolist()} | {memory.page_index(pa) for pa in self.hidden}
         found = []
         for page in sorted(pages):
             pa = memory.page_address(page)

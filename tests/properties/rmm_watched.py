@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import groupby
 
+import numpy as np
 from rmm_host import Host, to_code
 from rmm_model.entries import Hipas, encode, span
 from rmm_model.facts import PAGE, Granule, Platform, Realm, RealmState, Rec
@@ -83,7 +84,7 @@ class Watched:
         emptied here, so that one that the RMM forgets to empty shows.
         """
         dirty = self.memory.dirty
-        pool: list[int] = (dirty[self.first : self.first + len(PAGES)].nonzero()[0] + self.first).tolist()
+        pool: list[int] = (np.flatnonzero(dirty[self.first : self.first + len(PAGES)]) + self.first).tolist()
         found = [index for index in pool if not self.realms_write(POOL + (index - self.first) * PAGE)]
         return found + [index for index in self.own if dirty[index]]
 
@@ -189,7 +190,7 @@ class Watched:
         owned = {pa for pa, state in model.granules.items() if state in (Granule.DATA, Granule.RTT)}
         if seen != dict.fromkeys(owned, 1):
             raise Broken("a DATA or RTT granule must be in exactly one table entry")
-        for index in self.memory.dirty.nonzero()[0].tolist():
+        for index in np.flatnonzero(self.memory.dirty).tolist():
             pa = self.memory.page_address(index)
             if not (POOL <= pa < POOL + len(PAGES) * PAGE or BIG[0] <= pa <= BIG[-1] or in_firmware(self.machine, pa)):
                 raise Broken(f"{pa:#x} was written, which is nobody's business")

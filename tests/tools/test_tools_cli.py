@@ -144,7 +144,10 @@ class TestStart:
                 "realmlab.pytest_plugin",
                 ("numba", "numpy", "unicorn", "lief", "structlog", "typer", "cca_platform.trace"),
             ),
-            ("realmlab.machine", ("lief", "structlog", "typer", "rich", "keystone", "capstone", "pytest")),
+            (
+                "realmlab.machine",
+                ("numba", "numpy", "lief", "structlog", "typer", "rich", "keystone", "capstone", "pytest"),
+            ),
         ],
     )
     def test_imports(self, module: str, heavy: tuple[str, ...]) -> None:
@@ -154,6 +157,18 @@ class TestStart:
             [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONPATH": path()}
         )
         assert loaded.stdout.split() == []
+
+    def test_run(self) -> None:
+        """A whole run in a Realm needs no compiler, no arrays and no parser of traces or ELF files' structure."""
+        heavy = ("numba", "numpy", "lief", "structlog", "rich", "elftools")
+        script = (
+            "import sys; from cca_tools.cli import main; status = main(['run', 'hello', '-q']); "
+            f"print('loaded', status, *(name for name in {heavy!r} if name in sys.modules))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONPATH": path()}
+        )
+        assert done.stdout.splitlines()[-1] == "loaded 0"
 
 
 def path() -> str:

@@ -199,11 +199,12 @@ class Cpu:
     def physical(self, va: int) -> int:
         """Translate ``va`` for a read; raises MachineError if the code could not read there."""
         pe, address = self.pe, self.pe.address
-        kept = pe.block[_VIEW].copy()
+        kept = [pe.block[word] for word in _VIEW]
         engine_registers.load_regime(address, self.el)
         pe.block[w.P_EL], pe.block[w.P_PAN], pe.block[w.P_SECURITY] = self.el, 0, pe.security
         refused = translate(address, _signed(va), int(Access.READ))
-        pe.block[_VIEW] = kept
+        for word, value in zip(_VIEW, kept, strict=True):
+            pe.block[word] = value
         if refused:
             raise MachineError(f"VA {va:#x} must be mapped to memory for {self!r}")
         return int(pe.words[w.P_OUT_PA])

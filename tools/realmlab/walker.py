@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 from msgspec import Struct
 
 from cca_arch.sysregs import FSC_LEVEL, Sctlr, Tcr, TcrEl2
 from cca_arch.types import Access, Pas
+from cca_platform.memory.words import address_of
+from cca_platform.memory.words import words as own_words
 from cca_platform.mmu.regime import EL2, EL10
 from cca_platform.mmu.translate import DEVICE, REFUSED, translate
 from cca_platform.native import block as w
@@ -48,11 +49,11 @@ class Walker:
 
     def __init__(self, pe: "Pe", security: int, el: int, read: Callable[[str], int]) -> None:
         self._pe = pe
-        block = self._block = np.zeros(w.P_WORDS, np.int64)
-        self._address = int(block.ctypes.data)
+        block = self._block = own_words(w.P_WORDS)
+        self._address = address_of(block)
         for word in _CONTROLS:
             block[word] = pe.block[word]
-        words = self._words = memoryview(block.data).cast("B").cast("Q")
+        words = self._words = memoryview(block).cast("B").cast("Q")
         regime = EL2 if el == 2 else EL10
         own = "el2" if el == 2 else "el1"
         words[w.P_SECURITY], words[w.P_EL], words[w.P_REGIME] = security, el, regime

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Final
 
-import numpy as np
 from unicorn import Uc, UcError, arm64_const, unicorn_const
 from unicorn.unicorn_py3.unicorn import uclib
 
@@ -44,6 +43,7 @@ from cca_platform.isa.frame import (
     offset_saved,
 )
 from cca_platform.memory.memory import Memory
+from cca_platform.memory.words import Words, address_of, words
 from cca_platform.models import Model
 from cca_platform.native import block as w
 
@@ -87,7 +87,7 @@ def _function(name: str) -> int:
     return int(ctypes.cast(getattr(_library, name), ctypes.c_void_p).value or 0)
 
 
-def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
+def _table(names: tuple[str, ...], place: Callable[[str], int]) -> Words:
     """The transfer table of a frame (see :func:`cca_platform.engine.registers.store_file`)."""
     rows: list[int] = []
     for name in names:
@@ -100,13 +100,13 @@ def _table(names: tuple[str, ...], place: Callable[[str], int]) -> np.ndarray:
         else:
             number = getattr(arm64_const, f"UC_ARM64_REG_{name.upper().replace('V', 'Q')}")
             rows += [number, registers.VECTOR if name[0] == "v" else 0, place(name)]
-    return np.array([len(rows) // 3, *rows], np.int64)
+    return words(1 + len(rows), (len(rows) // 3, *rows))
 
 
 _OF_MAX: Final = frozenset({*SAVED_OF_MAX, *KEYS})
 
 
-def _tables(lacks: frozenset[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tables(lacks: frozenset[str]) -> tuple[Words, Words, Words]:
     """The transfer tables of the EL1&0 frame, of the keys in it, and of saved state, without what a model lacks."""
     el1, keys, saved = (tuple(name for name in names if name not in lacks) for names in (EL1_FRAME, KEYS, SAVED))
     return _table(el1, offset), _table(keys, offset), _table(saved, offset_saved)
@@ -115,8 +115,8 @@ def _tables(lacks: frozenset[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 _TABLES: Final = {"A72": _tables(_OF_MAX), "MAX": _tables(frozenset())}
 _EL2_TABLE: Final = _table(EL2_FRAME, offset_el2)
 _EL2_REPLACED_TABLE: Final = _table(EL2_REPLACED, offset_el2)
-_EL2_ROWS: Final = int(_EL2_TABLE.ctypes.data)
-_EL2_REPLACED_ROWS: Final = int(_EL2_REPLACED_TABLE.ctypes.data)
+_EL2_ROWS: Final = address_of(_EL2_TABLE)
+_EL2_REPLACED_ROWS: Final = address_of(_EL2_REPLACED_TABLE)
 
 
 def _check_numbers() -> None:
@@ -162,11 +162,11 @@ class Engine:
     BEFORE: Final = Stop.BEFORE
 
     def __init__(
-        self, memory: Memory, block: np.ndarray, on_interrupt: Callable[[int], bool], model: Model
+        self, memory: Memory, block: Words, on_interrupt: Callable[[int], bool], model: Model
     ) -> None:
         self.block = block
-        self._words = memoryview(block.data).cast("B").cast("Q")
-        self._address = int(block.ctypes.data)
+        self._words = memoryview(block).cast("B").cast("Q")
+        self._address = address_of(block)
         self._memory = memory
         self._on_interrupt = on_interrupt
         self._left = False
@@ -174,7 +174,7 @@ class Engine:
         number = getattr(arm64_const, f"UC_CPU_ARM64_{model.engine}")
         uc.ctl_set_cpu_model(number)
         self.monitor = Monitor(uc, number)
-        self._el1_rows, self._key_rows, self._saved_rows = (int(one.ctypes.data) for one in _TABLES[model.engine])
+        self._el1_rows, self._key_rows, self._saved_rows = (address_of(one) for one in _TABLES[model.engine])
         uc.ctl_set_page_size(4096)
         uc.ctl_exits_enabled(True)
         machine = memory.block
@@ -183,8 +183,7 @@ class Engine:
             uc.mem_map_ptr(base, size, unicorn_const.UC_PROT_ALL, host)
         self._clrex = mmap.mmap(-1, 4096)
         self._clrex[: len(_CLREX)] = _CLREX
-        host = ctypes.addressof(ctypes.c_char.from_buffer(self._clrex))
-        uc.mem_map_ptr(w.CLREX_PA, 4096, unicorn_const.UC_PROT_ALL, host)
+        uc.mem_map_ptr(w.CLREX_PA, 4096, unicorn_const.UC_PROT_ALL, address_of(self._clrex))
         uc.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
         self._handle = ctypes.c_void_p(ctypes.cast(uc._uch, ctypes.c_void_p).value)
         block[w.P_UC] = self._handle.value or 0
@@ -194,12 +193,12 @@ class Engine:
         block[w.P_UC_CTL] = _function("uc_ctl")
         block[w.P_UC_HOOK_ADD] = _function("uc_hook_add")
         block[w.P_ON_LOOK], block[w.P_ON_SITE] = hooks.ON_LOOK, sites.ON_SITE
-        self._sites, self._ordered = np.zeros(2 * w.SITES, np.int64), np.zeros(w.ORDERED, np.int64)
-        block[w.P_ORDERED], block[w.P_ORDERED_USED] = self._ordered.ctypes.data, 0
-        block[w.P_SITES], block[w.P_SITES_USED] = self._sites.ctypes.data, 0
-        self._shadow = np.zeros(EL1_FRAME_SIZE // 8, np.int64)
-        block[w.P_SHADOW], block[w.P_SHADOW_VALID] = self._shadow.ctypes.data, 0
-        self._state = np.zeros(SAVED_SIZE // 8, np.int64)
+        self._sites, self._ordered = words(2 * w.SITES), words(w.ORDERED)
+        block[w.P_ORDERED], block[w.P_ORDERED_USED] = address_of(self._ordered), 0
+        block[w.P_SITES], block[w.P_SITES_USED] = address_of(self._sites), 0
+        self._shadow = words(EL1_FRAME_SIZE // 8)
+        block[w.P_SHADOW], block[w.P_SHADOW_VALID] = address_of(self._shadow), 0
+        self._state = words(SAVED_SIZE // 8)
         block[w.P_REGIME] = -1
         self._hook(unicorn_const.UC_HOOK_TLB_FILL, hooks.ON_FILL)
         self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
@@ -218,7 +217,7 @@ class Engine:
         self._hook(unicorn_const.UC_HOOK_INTR, hooks.ON_INTERRUPT)
         for name, value in _RESET.items():
             self.write_system(REGISTERS[name], value)
-        wanted = block[w.P_X : w.P_PSTATE + 1].copy()
+        wanted = block[w.P_X : w.P_PSTATE + 1]
         general.read_general(self._address)  # its contents: only differences are written back
         block[w.P_X : w.P_PSTATE + 1] = wanted
 
@@ -263,13 +262,14 @@ class Engine:
     def ordered(self) -> tuple[int, ...] | None:
         """The addresses of ordered accesses whose alignment is checked; None if that were too many."""
         used = self._words[w.P_ORDERED_USED]
-        return None if used > w.ORDERED else tuple(int(address) for address in self._ordered[:used])
+        return None if used > w.ORDERED else tuple(self._ordered[:used])
 
     @ordered.setter
     def ordered(self, addresses: tuple[int, ...] | None) -> None:
         if addresses != self.ordered:
             self._words[w.P_ORDERED_USED] = w.ORDERED + 1 if addresses is None else len(addresses)
-            self._ordered[: len(addresses or ())] = addresses or ()
+            for at, one in enumerate(addresses or ()):
+                self._ordered[at] = one
             self.forget_sites()
 
     def _code(self, uc: int, address: int, size: int, data: int) -> None:
@@ -364,7 +364,7 @@ class Engine:
 
     def load_state(self, frame: int) -> None:
         """Load the registers of saved state that differ; the TLB must be flushed afterwards."""
-        held = int(self._state.ctypes.data)
+        held = address_of(self._state)
         registers.store_file(self._address, self._saved_rows, held)
         registers.load_file(self._address, self._saved_rows, frame, held)
 

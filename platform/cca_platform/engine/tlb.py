@@ -2,9 +2,8 @@
 
 from typing import Protocol
 
-import numpy as np
-
 from cca_platform.memory.memory import Memory
+from cca_platform.memory.words import Words, address_of, page_map, zero
 from cca_platform.native import block as w
 
 __all__ = ["Tlb"]
@@ -29,7 +28,7 @@ class Caches(Protocol):
 class Owner(Protocol):
     """The PE."""
 
-    block: np.ndarray
+    block: Words
     words: memoryview
 
     @property
@@ -51,8 +50,8 @@ class Tlb:
     def __init__(self, pe: Owner, memory: Memory) -> None:
         self._pe = pe
         self._memory = memory
-        self._shared = memoryview(self._memory.block.data).cast("B").cast("q")
-        self._pages = np.zeros(self._memory.pages, np.uint8)
+        self._shared = memoryview(self._memory.block)
+        self._pages = page_map(self._memory.pages)
         self.stale = False
         self._stale_code = False
         self.vmid = -1
@@ -61,7 +60,7 @@ class Tlb:
     @property
     def address(self) -> int:
         """The host address of the bytes, one per page, that fills write (P_TLB_PAGES)."""
-        return int(self._pages.ctypes.data)
+        return address_of(self._pages)
 
     @property
     def code_is_stale(self) -> bool:
@@ -74,7 +73,7 @@ class Tlb:
 
     def release(self) -> None:
         """Give the page map back; the PE runs no code afterwards."""
-        self._pages = np.zeros(0, np.uint8)
+        self._pages = memoryview(b"")
         self._pe.block[w.P_TLB_PAGES] = 0
 
     def flush(self) -> None:
@@ -92,8 +91,8 @@ class Tlb:
             return
         era = self._pe.words[w.P_TLB_ERA]
         if count == 1:
-            self.stale = bool(self._pages[first] == era)
-        elif (self._pages[first : first + count] == era).any():
+            self.stale = self._pages[first] == era
+        elif era in self._pages[first : first + count].tobytes():
             self.stale = True
 
     @property
@@ -107,7 +106,7 @@ class Tlb:
         shared, words = self._shared, self._pe.words
         if shared[w.M_CODE_WRITTEN]:
             shared[w.M_CODE_WRITTEN] = 0
-            self._memory.executed.fill(0)
+            zero(self._memory.executed)
             for requester in self._memory.requesters:
                 requester.drop_code()
         if words[w.P_SITES_USED] > w.SITES:
@@ -120,7 +119,7 @@ class Tlb:
             self.stale = False
             self._drop_pages()
             if self._pe.engine.flush_tlb():
-                self._pages.fill(0)
+                zero(self._pages)
 
     def _drop_pages(self) -> None:
         """Drop what other PEs have invalidated by IC IVAU since this one ran; each implies a broadcast TLBI."""

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE
 from cca_arch.types import Pas, SecurityState
 from cca_platform.board import Bank, Board, nonvolatile_bank
@@ -21,6 +19,7 @@ from cca_platform.machine.saved import Checkpoint, MachineState
 from cca_platform.machine.scheduler import Scheduler
 from cca_platform.machine.snapshot import Snapshot, Snapshots
 from cca_platform.memory.memory import Memory
+from cca_platform.memory.words import address_of, words
 from cca_platform.models import DEFAULT, MODELS
 from cca_platform.native import block as w
 from cca_platform.pe.levels import Program
@@ -97,8 +96,8 @@ class Machine:
         self.scr = [0] * len(SecurityState)
         self.gic = Gic(board.pes, board.gic.spis, self._signal)
         self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
-        self._pe_blocks = np.array([pe.address for pe in self.pes], np.int64)
-        self.memory.block[w.M_PES], self.memory.block[w.M_PES_COUNT] = self._pe_blocks.ctypes.data, len(self.pes)
+        self._pe_blocks = words(len(self.pes), (pe.address for pe in self.pes))
+        self.memory.block[w.M_PES], self.memory.block[w.M_PES_COUNT] = address_of(self._pe_blocks), len(self.pes)
         self.scheduler = Scheduler(self, self.clock, self.events, self.pes)
         self.inputs.midway = lambda: any(pe.resumes for pe in self.pes)
         self._connect_gic()

@@ -12,16 +12,15 @@ referenced is freed with its pages, or leaves them to the one node that still ne
 
 import ctypes
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import gcd
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.machine import saved
 from cca_platform.machine.saved import Checkpoint, MachineState
 from cca_platform.memory.dram import reserve
+from cca_platform.memory.words import page_map
 from cca_platform.native import block as w
 
 if TYPE_CHECKING:
@@ -31,6 +30,14 @@ __all__ = ["Snapshot", "Snapshots"]
 
 _ZEROES = bytes(GRANULE_SIZE)
 _ROWS = 64
+
+
+def _set(pages: memoryview) -> Iterator[int]:
+    """The numbers of the bytes that are 1."""
+    found = pages.tobytes()
+    page = -1
+    while (page := found.find(1, page + 1)) >= 0:
+        yield page
 
 
 class _Node:
@@ -76,7 +83,7 @@ class Snapshots:
         self._head: _Node | None = None
         self._current: int | None = None  # the number of the head
         self._count = 0
-        self._used = np.zeros(0, np.uint8)  # pages written before the head, on any way here
+        self._used = memoryview(b"")  # a byte a page: those written before the head, on any way here
         self._busy = False
         self._dropped: list[_Node] = []
 
@@ -89,7 +96,7 @@ class Snapshots:
         if memory.shadow is None:
             memory.shadow = reserve(memory.pages * GRANULE_SIZE)
             memory.block[w.M_SHADOW] = memory.shadow_address
-            self._used = np.zeros(memory.pages, np.uint8)
+            self._used = page_map(memory.pages)
         elif last is not None:
             last.toward = node
             node.sources.add(last)
@@ -179,23 +186,23 @@ class Snapshots:
     # -- pages ----------------------------------------------------------------------------------------------------
     def touch_all(self) -> None:
         """Account for a write to every page that may be non-zero: all of them are about to be lost."""
-        for page in np.flatnonzero(self._used).tolist():
+        for page in _set(self._used):
             self._machine.memory.touch(page)
 
     def _written(self) -> list[int]:
         """Every page that may be non-zero."""
-        dirty = self._machine.memory.dirty
-        pages: list[int] = np.flatnonzero(dirty | self._used if len(self._used) else dirty).tolist()
-        return pages
+        return sorted({*_set(self._machine.memory.dirty), *_set(self._used)})
 
     def _dirty(self) -> list[int]:
         """The pages written since the head, found by OR-ing the map down its columns: a quarter of a pass."""
-        words = self._machine.memory.dirty.view(np.uint64)
+        import numpy as np
+
+        words = np.frombuffer(self._machine.memory.dirty, np.uint64)
         table = words.reshape(gcd(len(words), _ROWS), -1)
         columns = np.flatnonzero(np.bitwise_or.reduce(table, axis=0, keepdims=True))
         rows, places = np.nonzero(table[:, columns])
         first = (rows * table.shape[1] + columns[places]) * 8
-        found = self._machine.memory.dirty.reshape(-1, 8)[first // 8]
+        found = words.view(np.uint8).reshape(-1, 8)[first // 8]
         items, offsets = np.nonzero(found)
         pages: list[int] = (first[items] + offsets).tolist()
         return pages

@@ -1,13 +1,11 @@
 """DRAM as one sparse mapping, and the page maps for snapshots and translation caches."""
 
-import ctypes
 import mmap
-from typing import Any, Final
-
-import numpy as np
+from typing import Final
 
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
+from cca_platform.memory.words import address_of, page_map, words
 from cca_platform.native import block as w
 
 __all__ = ["PAGE", "Dram", "reserve"]
@@ -24,10 +22,6 @@ def reserve(size: int) -> mmap.mmap:
         raise MachineError(f"{size >> 20} MiB of address space cannot be had ({error}): take a smaller board") from None
 
 
-def _address(buffer: Any) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-
-
 class Dram:
     """The DRAM of a board: host memory behind physical addresses, by banks.
 
@@ -40,21 +34,21 @@ class Dram:
         self.board = board
         self.pages = sum(bank.size for bank in board.banks) // PAGE
         self.dram = reserve(self.pages * PAGE)
-        self.host = _address(self.dram)
-        self.dirty = np.zeros(self.pages, np.uint8)
-        self.executed = np.zeros(self.pages, np.uint8)
+        self.host = address_of(self.dram)
+        self.dirty = page_map(self.pages)
+        self.executed = page_map(self.pages)
         self.shadow: mmap.mmap | None = None
-        self.block = np.zeros(w.M_WORDS, np.int64)
+        self.block = words(w.M_WORDS)
         self.block[w.M_BANKS] = len(board.banks)
-        self.block[w.M_DIRTY] = self.dirty.ctypes.data
-        self.block[w.M_EXECUTED] = self.executed.ctypes.data
+        self.block[w.M_DIRTY] = address_of(self.dirty)
+        self.block[w.M_EXECUTED] = address_of(self.executed)
         self.block[w.M_PA_BITS] = board.pa_bits
         self.block[w.M_PER_TICK] = board.instructions_per_tick
         self._banks: list[tuple[int, int, int]] = []
         first = 0
         for index, bank in enumerate(board.banks):
-            words = (bank.base, bank.size, self.host + first * PAGE, first)
-            self.block[w.M_BANK + 4 * index : w.M_BANK + 4 * index + 4] = words
+            row = (bank.base, bank.size, self.host + first * PAGE, first)
+            self.block[w.M_BANK + 4 * index : w.M_BANK + 4 * index + 4] = words(len(row), row)
             self._banks.append((bank.base, bank.base + bank.size, first * PAGE - bank.base))
             first += bank.size // PAGE
 
@@ -66,12 +60,12 @@ class Dram:
     @property
     def block_address(self) -> int:
         """The host address of the machine block."""
-        return int(self.block.ctypes.data)
+        return address_of(self.block)
 
     @property
     def shadow_address(self) -> int:
         """The host address of the pre-image area; 0 before the first snapshot."""
-        return 0 if self.shadow is None else _address(self.shadow)
+        return 0 if self.shadow is None else address_of(self.shadow)
 
     def offset(self, pa: int) -> int:
         """The offset of ``pa`` in the DRAM mapping, or -1 if it is not DRAM."""
@@ -106,7 +100,7 @@ class Dram:
         """Give the address space and the page maps back at once; from now on no address is DRAM."""
         self.block[w.M_BANKS] = self.block[w.M_DIRTY] = self.block[w.M_EXECUTED] = 0
         self._banks.clear()
-        self.dirty = self.executed = np.zeros(0, np.uint8)
+        self.dirty = self.executed = memoryview(b"")
         self.dram.close()
         if self.shadow is not None:
             self.shadow.close()

@@ -6,10 +6,9 @@ granted until that is invalidated (``tlbi_pa``). Only ``memory.backdoor``, for d
 """
 
 import ctypes
+import re
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
-
-import numpy as np
 
 from cca_arch.descriptors.gpt import L0GPTSZ_BITS, PPS_BITS, Gpccr
 from cca_arch.types import Access, Gpi, Pas, SecurityState
@@ -18,12 +17,14 @@ from cca_platform.errors import Closed, GranuleProtectionFault, MachineError
 from cca_platform.memory.dram import PAGE, Dram
 from cca_platform.memory.ports import Port
 from cca_platform.memory.probe import ciphertext
+from cca_platform.memory.words import zero
 from cca_platform.mmu.gpc import GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
 from cca_platform.state import State
 
 __all__ = ["Memory", "MemoryState"]
 
+_WRITTEN: Final = re.compile(b"\1+")  # pages, in a map of them
 _MAY_USE: Final = {
     SecurityState.SECURE: (Pas.SECURE, Pas.NON_SECURE),
     SecurityState.NON_SECURE: (Pas.NON_SECURE,),
@@ -164,16 +165,15 @@ class Memory(Dram):
 
         Every non-zero page must be marked dirty, and no cached translation may exist.
         """
-        lost = self.dirty != 0
+        lost = bytearray(self.dirty)
         for bank in kept:
             first = self.page_index(bank.base)
-            pages = lost[first : first + bank.size // PAGE]
-            for page in np.flatnonzero(pages).tolist():
-                pages[page] = not self._is_ns(bank.base + page * PAGE)
-        edges = np.flatnonzero(np.diff(lost.view(np.int8), prepend=0, append=0)).tolist()
-        for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            ctypes.memset(self.host + start * PAGE, 0, (stop - start) * PAGE)
-        self.executed.fill(0)
+            page, end = first - 1, first + bank.size // PAGE
+            while (page := lost.find(1, page + 1, end)) >= 0:
+                lost[page] = not self._is_ns(bank.base + (page - first) * PAGE)
+        for run in _WRITTEN.finditer(lost):
+            ctypes.memset(self.host + run.start() * PAGE, 0, len(run.group()) * PAGE)
+        zero(self.executed)
         self.gptbr = self.gpccr = 0
         self.boots += 1
         self.tlbi_paall()

@@ -37,8 +37,8 @@ class Port:
         self._dram = memory.dram
         self._bytes = memoryview(memory.dram)
         self._words = self._bytes.cast("Q")
-        self._dirty = memoryview(memory.dirty.data)
-        self._executed = memoryview(memory.executed.data)
+        self._dirty = memoryview(memory.dirty)
+        self._executed = memoryview(memory.executed)
         self._lent: WeakValueDictionary[int, memoryview] = WeakValueDictionary()
 
     def __repr__(self) -> str:

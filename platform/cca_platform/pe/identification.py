@@ -4,9 +4,8 @@ No field reports a feature that the machine lacks, except those without an encod
 software step, which the engine does not implement.
 """
 
+from array import array
 from typing import Final
-
-import numpy as np
 
 from cca_arch.fields import Bits
 from cca_arch.sysregs import (
@@ -26,6 +25,7 @@ from cca_arch.sysregs import (
     encodings,
 )
 from cca_platform.board import Board
+from cca_platform.memory.words import Words
 from cca_platform.models import Model
 
 __all__ = ["LAYOUTS", "IdRegisters"]
@@ -56,10 +56,10 @@ class IdRegisters:
         self._values |= {encodings.MIDR_EL1: self.midr, encodings.MPIDR_EL1: mpidr}
         self._values[encodings.ID_AA64MMFR0_EL1] |= Mmfr0.make(parange=OUTPUT_BITS.index(board.pa_bits))
 
-    def table(self) -> np.ndarray:
+    def table(self) -> Words:
         """The 64 words of the registers with CRm 0 to 7, for the MRS hook."""
         values = [self.read(3, 0, 0, crm, op2) for crm in range(8) for op2 in range(8)]
-        return np.array(values, np.uint64)
+        return array("Q", values)
 
     def reset(self) -> dict[str, int]:
         """The reset values that EL1 reads for MIDR_EL1 and MPIDR_EL1."""

@@ -8,13 +8,12 @@ engine. Both are entered by an exception and left by ERET. While Python has the 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from cca_arch.sysregs import REGISTERS
 from cca_arch.types import Instructions, SecurityState
 from cca_platform.engine import timers
 from cca_platform.engine.tlb import Tlb
 from cca_platform.errors import Closed
+from cca_platform.memory.words import address_of, words, zero
 from cca_platform.models import COMMON
 from cca_platform.native import block as w
 from cca_platform.pe import controls, delivery, levels, running, saved
@@ -89,11 +88,11 @@ class Pe:
         self.programs = machine.programs
         self.clock = machine.clock
         self.cpu_interface = machine.gic.cpus[index]
-        self.block = np.zeros(w.P_WORDS, np.int64)
-        self.address = int(self.block.ctypes.data)
-        self.words = memoryview(self.block.data).cast("B").cast("Q")
-        self.recent = np.zeros(w.R_WORDS, np.int64)
-        self.noted = memoryview(self.recent.data).cast("B").cast("Q")
+        self.block = words(w.P_WORDS)
+        self.address = address_of(self.block)
+        self.words = memoryview(self.block).cast("B").cast("Q")
+        self.recent = words(w.R_WORDS)
+        self.noted = memoryview(self.recent).cast("B").cast("Q")
         self.x = self.words[w.P_X : w.P_X + 31]
         self.interrupted_at = self.words[w.P_PC : w.P_PSTATE + 1]
         self.tlb = Tlb(self, machine.memory)
@@ -117,10 +116,10 @@ class Pe:
         self.turn_over = False
         self.paused = False
         self.refused: tuple[Refused, ...] = ()
-        block, era = self.block, int(self.block[w.P_TLB_ERA])
-        block.fill(0)
-        self.recent.fill(0)
-        block[w.P_RECENT] = self.recent.ctypes.data
+        block, era = self.block, self.block[w.P_TLB_ERA]
+        zero(block)
+        zero(self.recent)
+        block[w.P_RECENT] = address_of(self.recent)
         block[w.P_MACHINE] = self.machine.memory.block_address
         block[w.P_TLB_PAGES] = self.tlb.address
         block[w.P_TLB_ERA] = max(era, 1)
@@ -173,7 +172,7 @@ class Pe:
             self.machine.memory.block[w.M_PES_USED] += 1
             self.machine.memory.requesters.append(self.tlb)
             self._id_table = self.ids.table()
-            self.block[w.P_ID_TABLE] = self._id_table.ctypes.data
+            self.block[w.P_ID_TABLE] = address_of(self._id_table)
             for name, value in self.ids.reset().items():
                 self._engine.write_system(REGISTERS[name], value)
             self._engine.stop_before(self._stops)

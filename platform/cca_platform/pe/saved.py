@@ -5,7 +5,6 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import numpy as np
 
 from cca_arch.sysregs import REGISTERS
 from cca_arch.types import SecurityState
@@ -136,7 +135,7 @@ def restore(pe: "Pe", state: PeState) -> None:
     pe.reloaded = state.reloaded
     pe.tlb.vmid = state.vmid
     pe.refused = state.refused
-    pe.recent[:] = np.frombuffer(state.recent, np.int64)
+    memoryview(pe.recent).cast("B")[:] = state.recent
     if state.engine is None:
         pe.close()
     else:

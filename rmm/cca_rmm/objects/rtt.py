@@ -6,8 +6,6 @@
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
-
 from cca_arch.descriptors import rtte
 from cca_arch.descriptors.rtte import ENTRIES, LIVE, NS, Kind, level_size, live
 from cca_arch.rmi.v1_0 import RmiRipas
@@ -39,6 +37,11 @@ _ADDRESS: Final = rtte.ADDRESS
 _TABLE: Final = rtte.TABLE_TYPE
 _LSB: Final = rtte.LSB
 _TABLE_CODEC: Final = struct.Struct(f"<{ENTRIES}Q")
+_EACH: Final = int.from_bytes(_TABLE_CODEC.pack(*[1] * ENTRIES), "little")  # times an entry: a table of them
+_INDEX: Final = int.from_bytes(_TABLE_CODEC.pack(*range(ENTRIES)), "little")  # a table of 0, 1, 2, ...
+_LIVE_EACH: Final = LIVE * _EACH
+_LIVE_BITS: Final = tuple(bit for bit in range(64) if LIVE >> bit & 1)
+_NS_BIT: Final = NS.bit_length() - 1
 
 
 # -- walks --------------------------------------------------------------------------------------------------------
@@ -92,9 +95,9 @@ def invalidate(machine: "Machine", vmid: int, ipa: int, level: int) -> None:
     machine.tlbi_ipas2(vmid, ipa & -size, size)
 
 
-def entries(port: Port, at: int) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
-    """The 512 entries of the RTT granule at ``at``, read-only and live."""
-    return np.frombuffer(port.view(at, GRANULE_SIZE), np.uint64)
+def entries(port: Port, at: int) -> int:
+    """The 512 entries of the RTT granule at ``at`` as one number, the first lowest: one step looks at them all."""
+    return int.from_bytes(port.view(at, GRANULE_SIZE), "little")
 
 
 def skip_top(port: Port, ipa: int, at: Walk, *, edited: bool = False) -> int:
@@ -104,17 +107,23 @@ def skip_top(port: Port, ipa: int, at: Walk, *, edited: bool = False) -> int:
     """
     if not edited and live(at.entry):
         return ipa
-    found = entries(port, at.table)[at.slot + 1 :] & np.uint64(LIVE) != 0
-    after = int(found.argmax()) if len(found) else 0
-    run = 1 + (after if len(found) and found[after] else len(found))
+    after = at.slot + 1
+    if after == ENTRIES or port.read64(at.table + 8 * after) & LIVE:
+        top = after
+    else:
+        found = entries(port, at.table) & _LIVE_EACH & -1 << 64 * after
+        top = ENTRIES if not found else ((found & -found).bit_length() - 1) // 64
     size = level_size(at.level)
-    return (ipa & -size) + run * size
+    return (ipa & -size) + (top - at.slot) * size
 
 
 def table_live(port: Port, at: int) -> bool:
     """True if the table has a TABLE or a protected ASSIGNED entry. Mappings of Non-secure memory do not count."""
-    all_entries = entries(port, at)
-    return bool(((all_entries & np.uint64(LIVE) != 0) & (all_entries & np.uint64(NS) == 0)).any())
+    found = entries(port, at)
+    lives = 0
+    for bit in _LIVE_BITS:
+        lives |= found >> bit
+    return lives & ~(found >> _NS_BIT) & _EACH != 0
 
 
 # -- whole tables -------------------------------------------------------------------------------------------------
@@ -132,15 +141,13 @@ def common(port: Port, at: int, level: int) -> int | None:
 
     Live entries are homogeneous if they map what a block would map, even if no block of that size exists.
     """
-    all_entries = entries(port, at)
-    first = int(all_entries[0])
+    first = port.read64(at)
     if not live(first):
-        return first if bool((all_entries == all_entries[0]).all()) else None
+        return first if entries(port, at) == first * _EACH else None
     step = level_size(level)
     if rtte.kind_of(first, level) == Kind.TABLE or rtte.address(first) & (level_size(level - 1) - 1):
         return None
-    expected = np.arange(ENTRIES, dtype=np.uint64) * np.uint64(step) + np.uint64(first)
-    return first if bool((all_entries == expected).all()) else None
+    return first if entries(port, at) == first * _EACH + step * _INDEX else None
 
 
 def fold(port: Port, at: int, level: int) -> int | None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mmu_bench import AF, DATA, FETCH, PXN, READ, READ_ONLY, VA, WRITE, Bench
 
+from cca_platform.memory.words import zero
 from cca_platform.mmu.dram import host_address, mark_written, page_index
 from cca_platform.mmu.translate import DEVICE, fill
 from cca_platform.native import block as w
@@ -46,9 +47,9 @@ class TestFill:
     def test_pre_image(self, bench: Bench) -> None:
         """Under a snapshot the first write of a page saves it as it was."""
         page, shadow = page_index(bench.m, DATA), np.zeros(4096, np.uint8)
-        bench.memory.dirty[:] = 0
+        zero(bench.memory.dirty)
         bench.store.write64(DATA, 7)
-        bench.memory.dirty[:] = 0
+        zero(bench.memory.dirty)
         bench.memory.block[w.M_SHADOW] = int(shadow.ctypes.data) - page * 4096
         bench.set(SCTLR=0)
         assert fill(bench.p, DATA, WRITE) == 3

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mmu_bench import AF, DATA, DBM, HA, HD, READ, READ_ONLY, S2_WB, WRITE, Bench
 
+from cca_platform.memory.words import zero
 from cca_platform.mmu.dram import page_index
 from cca_platform.mmu.translate import OK
 from cca_platform.mmu.walk import PERMISSION
@@ -19,7 +20,7 @@ class TestHardwareUpdate:
         """With TCR.HA the walk sets AF, as a store to the table."""
         bench.set(TCR=bench.get("TCR") | HA)
         leaf = bench.page(attributes=0)
-        bench.memory.dirty[:] = 0
+        zero(bench.memory.dirty)
         assert bench.translate() == OK
         assert bench.store.read64(leaf) & AF
         assert np.flatnonzero(bench.memory.dirty).tolist() == [page_index(bench.m, leaf)]

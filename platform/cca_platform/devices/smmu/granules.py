@@ -13,6 +13,7 @@ from cca_platform.devices.keys import SmmuRootKeys, another, options
 from cca_platform.devices.wiring import Wiring
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.memory.memory import Memory
+from cca_platform.memory.words import address_of, words
 from cca_platform.mmu.gpc import GPC_ADDRESS_SIZE, GPC_EXTERNAL_ABORT, GPC_GPF, GPC_WALK_FAULT, granule_protection_check
 from cca_platform.native import block as w
 from cca_platform.state import State
@@ -49,9 +50,10 @@ class GranuleProtection:
 
     def __init__(self, memory: Memory) -> None:
         self._pa_bits = memory.board.pa_bits
-        self._words = memory.block.copy()
-        self._words[w.M_DIRTY : w.M_CODE_WRITTEN] = 0  # only checks and walks use these words: they write nothing
-        self.machine = int(self._words.ctypes.data)
+        self._words = words(w.M_WORDS, memory.block)
+        for word in range(w.M_DIRTY, w.M_CODE_WRITTEN):
+            self._words[word] = 0  # only checks and walks use these words: they write nothing
+        self.machine = address_of(self._words)
         self.port = memory.client(self.check)
         self.on_fault: Callable[[], None] = lambda: None
         self.cr0 = self.base = self.cfg = self.gpf_far = self.gpt_cfg_far = self.blocked = 0

@@ -3,8 +3,6 @@
 import ctypes
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
-
 from cca_arch.descriptors.stage2 import Stage2Descriptor
 from cca_arch.sysregs import FSC_LEVEL, OUTPUT_BITS, Fsc, Hcr, Vtcr
 from cca_arch.types import Access, Pas
@@ -20,6 +18,7 @@ from cca_platform.devices.smmu.layout import (
     address,
 )
 from cca_platform.errors import BusError, GranuleProtectionFault
+from cca_platform.memory.words import address_of, words
 from cca_platform.mmu.dram import host_address
 from cca_platform.mmu.stage2 import walk_stage2
 from cca_platform.mmu.walk import OUTPUT
@@ -149,8 +148,8 @@ class Stage2:
 
     def __init__(self, memory: "Memory", granules: GranuleProtection) -> None:
         self._granules = granules
-        self._words = np.zeros(w.P_WORDS, np.int64)
-        self._address = int(self._words.ctypes.data)
+        self._words = words(w.P_WORDS)
+        self._address = address_of(self._words)
         self._pa_bits = memory.board.pa_bits
         self._words[w.P_MACHINE] = granules.machine
         self._words[w.P_SECURITY] = Pas.NON_SECURE
