@@ -123,7 +123,7 @@ def careless(rmm: Rmm, run_ptr: int, record: bytes | bytearray) -> bool:
 
 def first_counts(port: Port, at: int, level: int) -> int | None:
     """A table is what its first entry is."""
-    return int(rtt.entries(port, at)[0])
+    return port.read64(at)
 
 
 def empty_children(entry: int, level: int) -> bytes:

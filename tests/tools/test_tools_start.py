@@ -47,8 +47,8 @@ class TestBeforeTheRun:
     @pytest.mark.parametrize(
         "module",
         [
-            "cca_tools.cli", "typer", "cca_tools.cli.run", "typer.main", "cca_tools.cli.realm_run", "numpy",
-            "cca_platform.native.code", "cca_rmm.rmm", "cca_host.kvmtool.vmm",
+            "cca_tools.cli", "typer", "cca_tools.cli.run", "typer.main", "cca_tools.cli.realm_run",
+            "cca_platform.memory.dram", "cca_platform.native.code", "cca_rmm.rmm", "cca_host.kvmtool.vmm",
         ],
     )  # fmt: skip
     def test_modules(self, module: str, number: signal.Signals) -> None:
