@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
+FAST := $(VENV)/.fast
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TRACE := build/demo.jsonl
 WORKERS ?= auto
 PYTEST_ARGS ?= -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers tests random machines differential hostile builds terminals mutants payloads \
+.PHONY: help demo test fast lint types layers tests random machines differential hostile builds terminals mutants payloads \
 	bench docs picture locks clean
 
 help: ## show the targets
@@ -20,6 +21,9 @@ help: ## show the targets
 demo: $(RUN) ## run the demo payload in a Realm: its output, then a summary
 	@mkdir -p build
 	@$(BIN)/realmlab run hello --trace $(TRACE) -- greetings=Realmlab
+
+fast: $(FAST) ## once: build the patched engine and compile the hot modules, 3 minutes; make clean removes them
+	@$(BIN)/python -m cca_tools.fast
 
 test: lint types layers tests ## everything that must pass: lint, types, layers, tests
 
@@ -91,4 +95,8 @@ $(RUN): requirements/run.txt pyproject.toml | $(BIN)/python
 
 $(DEV): requirements/dev.txt $(RUN)
 	$(PIP) install --require-hashes --only-binary :all: --requirement requirements/dev.txt
+	@touch $@
+
+$(FAST): requirements/fast.txt $(RUN)
+	$(PIP) install --require-hashes --only-binary :all: --requirement requirements/fast.txt
 	@touch $@

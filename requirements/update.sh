@@ -8,3 +8,4 @@ lock() {
 }
 lock --group build --output-file requirements/run.txt
 lock --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+lock --group fast --constraint requirements/run.txt --constraint requirements/dev.txt --output-file requirements/fast.txt

@@ -12,8 +12,10 @@ from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Final
 
+from cca_platform.engine import library  # before Unicorn: it chooses which
+
+# isort: split
 from unicorn import Uc, UcError, arm64_const, unicorn_const
-from unicorn.unicorn_py3.unicorn import uclib
 
 from cca_arch.sysregs import (
     CPTR_EL2_RES1,
@@ -62,7 +64,7 @@ _BLOCK_WORDS: Final = {
     "cntp_cval_el0": w.P_CNTP_CVAL,
 }
 _NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
-_library = ctypes.CDLL(uclib._name)
+_library = library.LOADED
 _emulate = _library.uc_emu_start  # without the layers of Unicorn's binding: all hooks are ours
 _emulate.argtypes = (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_size_t)
 _CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0)  # CLREX; B .+4; UDF #0
@@ -120,6 +122,8 @@ _EL2_REPLACED_ROWS: Final = address_of(_EL2_REPLACED_TABLE)
 
 
 def _check_numbers() -> None:
+    if w.M_BUDGET != w.M_RETIRED + 1 or (w.P_BLOCK_SIZE, w.P_RETIRED) != (w.P_BLOCK_PC + 1, w.P_BLOCK_PC + 2):
+        raise ImportError("the engine counts in words that must be neighbours")
     for name, number in registers.UNICORN_REGISTERS.items():
         actual = getattr(arm64_const, f"UC_ARM64_REG_{name}")
         if actual != number:
@@ -200,6 +204,8 @@ class Engine:
         block[w.P_SHADOW], block[w.P_SHADOW_VALID] = address_of(self._shadow), 0
         self._state = words(SAVED_SIZE // 8)
         block[w.P_REGIME] = -1
+        clock = address_of(machine) + 8 * w.M_RETIRED
+        block[w.P_COUNTED] = library.count_natively(self._handle, clock, self._address + 8 * w.P_BLOCK_PC)
         self._hook(unicorn_const.UC_HOOK_TLB_FILL, hooks.ON_FILL)
         self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MRS, arm64_const.UC_ARM64_INS_MRS)

@@ -316,7 +316,7 @@ def _count(p: int, address: int, size: int) -> int:
 
 @callback("i32", "i64", "i64", "i64")
 def ON_LOOK(p: int, address: int, size: int) -> int:
-    """The rare part of the block hook: count the block, or tell the engine to stop, and return 1."""
+    """The rare part of the block hook: count the block unless the engine does, or tell it to stop, and return 1."""
     if load64(p + 8 * w.P_NESTED) >= w.NESTED_SUSPECT and _returned(p) != 0:
         store64(p + 8 * w.P_NESTED, 0)
     m = load64(p + 8 * w.P_MACHINE)
@@ -330,7 +330,7 @@ def ON_LOOK(p: int, address: int, size: int) -> int:
     if in_time and address & 3 == 0 and pmu.due(p) == 0 and interrupts.due(p, get(p, PSTATE)) == 0:
         if load64(p + 8 * w.P_SIGNALS) == 0:
             interrupts.set_budget(p)  # time was skipped, so the next check is due at another block
-        return _count(p, address, size)
+        return 0 if load64(p + 8 * w.P_COUNTED) else _count(p, address, size)
     store64(p + 8 * w.P_STOPPED, 1)
     call_address(load64(p + 8 * w.P_UC_EMU_STOP), load64(p + 8 * w.P_UC))
     return 1

@@ -1,0 +1,1 @@
+"""``make fast``: what makes Realmlab faster and needs a compiler, built from packages of PyPI alone."""

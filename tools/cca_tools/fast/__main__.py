@@ -1,0 +1,54 @@
+"""``python -m cca_tools.fast`` builds what ``make fast`` gives, unless it is there already."""
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from cca_platform import tier
+from cca_platform.errors import MachineError
+from cca_tools.fast import engine
+
+__all__ = ["main"]
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build what is missing or out of date; the process's status."""
+    parser = argparse.ArgumentParser(prog="python -m cca_tools.fast", description=__doc__)
+    parser.add_argument("--force", action="store_true", help="build anew what is there")
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return _build(given.force)
+    except MachineError as error:
+        print(f"make fast: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"make fast: {error}; nothing was changed", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nmake fast: interrupted; nothing was changed", file=sys.stderr)
+        return 130
+
+
+def _build(force: bool) -> int:
+    folder = tier.folder()
+    if folder is None:
+        raise MachineError(f"{tier.VARIABLE} must name a folder or be unset for make fast, not empty")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another one may be at it: then there is nothing left to do
+        done = engine.build(folder / "engine", force)
+    print(f"the engine is in {os.path.relpath(folder)}: " + ("built" if done else "nothing to do"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
