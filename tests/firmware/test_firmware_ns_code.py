@@ -4,31 +4,15 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import keystone
 import pytest
+from ns_code import ENTRY, OFF, assemble, constant
 
 from cca_arch.psci import Psci, PsciStatus, mpidr_affinity
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.smccc import NOT_SUPPORTED
 
-ENTRY = 0x8800_0000
 RESULTS = 0x8900_0000
 PAYLOADS = Path(__file__).parents[2] / "realm_payloads" / "bin"
-OFF = f"movz x0, #0x8400, lsl #16; movk x0, #{Psci.SYSTEM_OFF & 0xFFFF}; smc #0;"
-
-
-def assemble(source: str) -> bytes:
-    engine = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
-    code, _ = engine.asm(source, ENTRY)
-    return bytes(code)
-
-
-def constant(register: str, value: int) -> str:
-    """Instructions that load a 64-bit constant."""
-    parts = [f"movz {register}, #{value & 0xFFFF};"]
-    parts += [f"movk {register}, #{value >> s & 0xFFFF}, lsl #{s};" for s in (16, 32, 48) if value >> s & 0xFFFF]
-    return " ".join(parts)
-
 
 def words(booted: Any, count: int) -> list[int]:
     return list(struct.unpack(f"<{count}Q", booted.machine.memory.backdoor.read(RESULTS, 8 * count)))

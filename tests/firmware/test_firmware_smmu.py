@@ -4,8 +4,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-import keystone
 import pytest
+from assembly import assemble
 
 from cca_arch.el3 import RmmEl3Status
 from cca_arch.psci import Psci
@@ -50,8 +50,7 @@ class Program:
         """The code, which turns the system off at its end."""
         self.constant("x0", Psci.SYSTEM_OFF)
         self.source.append("smc #0")
-        engine = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
-        return bytes(engine.asm("; ".join(self.source), ENTRY)[0])
+        return assemble("; ".join(self.source), ENTRY)
 
 
 def root(machine: Any, offset: RootOffset) -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+import assembly
 import pytest
-from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
 
 from cca_arch.descriptors import gpt
 from cca_arch.gic import GICR_STRIDE
@@ -30,7 +30,7 @@ _REPORT = "mrs x20, esr_el1; mrs x21, far_el1; mrs x22, elr_el1; mrs x23, spsr_e
 
 def assemble(source: str, address: int = CODE) -> bytes:
     """AArch64 instructions, separated by semicolons, as bytes."""
-    return bytes(Ks(KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN).asm(source, address)[0])
+    return assembly.assemble(source, address)
 
 
 class Recorder:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from keystone import KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN, Ks
+from assembly import assemble
 
 import cca_platform.clock
 from cca_arch.types import SecurityState, Ticks
@@ -51,7 +51,7 @@ class Rig:
         self.events = Listing()
         self.machine = Machine(Board.load("fvp"), trace=Trace(self.events), **options)
         self.machine.install(SecurityState.ROOT, 3, Off(self.machine))
-        code = bytes(Ks(KS_ARCH_ARM64, KS_MODE_LITTLE_ENDIAN).asm(_ECHO, CODE)[0])
+        code = assemble(_ECHO, CODE)
         self.machine.memory.backdoor.write(CODE, code)
         pe = self.machine.pes[0]
         pe.x[10], pe.x[11] = UART, DATA

@@ -143,7 +143,7 @@ START = (
     Mistake(
         "floating-point",
         "compiled without -mgeneral-regs-only, and did not write CPACR_EL1",
-        realm(f"msr cpacr_el1, xzr; isb; fmov d0, #1.0; {OFF}"),
+        realm(f"msr cpacr_el1, xzr; isb; fmov d0, #0x70; {OFF}"),
         (r"CPACR|FPEN|floating|\bFP\b|SIMD",),
     ),
     Mistake(

@@ -1,6 +1,6 @@
 """Little programs for Non-secure EL2 of the fvp board, from assembly."""
 
-import keystone
+import assembly
 
 __all__ = ["ENTRY", "FOREVER", "OFF", "RESET", "UART0", "assemble", "constant", "say"]
 
@@ -13,9 +13,7 @@ FOREVER = "forever: b forever;"
 
 def assemble(source: str, at: int = ENTRY) -> bytes:
     """AArch64 machine code for address ``at``."""
-    engine = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
-    code, _ = engine.asm(source, at)
-    return bytes(code)
+    return assembly.assemble(source, at)
 
 
 def constant(register: str, value: int) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import keystone
+import assembly
 from calls import call
 
 from cca_arch.el3 import RMM_EL3_VERSION
@@ -169,14 +169,12 @@ class Realm:
 
 def to_code(source: str, at: int = RAM) -> bytes:
     """AArch64 machine code for address ``at``; ``@ offset:`` starts a part of its own there, with its own labels."""
-    assembler = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
     image = b""
     for number, part in enumerate(source.split("@")):
         place, _, text = part.partition(":") if number else ("0", "", part)
         offset = int(place, 0)
         assert len(image) <= offset, f"the code before {offset:#x} must end there, not at {len(image):#x}"
-        code, _ = assembler.asm(text, at + offset)
-        image = image.ljust(offset, b"\0") + bytes(code)
+        image = image.ljust(offset, b"\0") + assembly.assemble(text, at + offset)
     return image
 
 

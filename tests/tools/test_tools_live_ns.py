@@ -285,7 +285,7 @@ class TestRegisters:
 
     def test_names(self) -> None:
         """General, special, vector and system registers."""
-        source = "mov x0, #-1; mov x1, #7; msr vbar_el2, xzr; fmov v3.2d, #1.0; mov sp, x1; msr sp_el0, x0; b ."
+        source = "mov x0, #-1; mov x1, #7; msr vbar_el2, xzr; fmov v3.2d, #0x70; mov sp, x1; msr sp_el0, x0; b ."
         with machine(source) as m:
             m.step(6)
             regs = m.regs

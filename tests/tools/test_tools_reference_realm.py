@@ -100,10 +100,10 @@ class TestFloatingPoint:
         assert f"EC `{int(Ec.FP_ASIMD):#04x}`" in page and "[does not trap it](not-modelled.md)" in page
         assert re.search(r"\| `CPACR_EL1` \| `FPEN` \|", PAGES["not-modelled.md"]())
         lines = next(block for block in re.findall(r"```asm\n(.*?)```", page, re.DOTALL)).strip().replace("\n", "; ")
-        source = f"{lines}; fmov d0, #1.0; fmov x10, d0; mrs x11, cpacr_el1; {DUMP}"
+        source = f"{lines}; fmov d0, #0x70; fmov x10, d0; mrs x11, cpacr_el1; {DUMP}"
         dumped = realm_dumps(source, tmp_path).registers[0]
         assert dumped[10:12] == [0x3FF << 52, Cpacr.make(fpen=0b11)]
-        assert realm_dumps("fmov d0, #1.0", tmp_path).registers == []
+        assert realm_dumps("fmov d0, #0x70", tmp_path).registers == []
 
 
 class TestSharedAlias:
