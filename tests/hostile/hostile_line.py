@@ -46,7 +46,7 @@ def _found(command: Any, words: tuple[str, ...]) -> list[Command]:
 @cache
 def commands() -> tuple[Command, ...]:
     """Every command of the command line, groups among them, read from itself."""
-    from cca_tools.cli import app
+    from cca_tools.cli.commands import app
 
     return tuple(_found(get_command(app), ()))
 

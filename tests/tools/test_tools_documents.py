@@ -13,7 +13,7 @@ import pytest
 import typer
 from sphinx.search.en import SearchEnglish
 
-from cca_tools.cli import app
+from cca_tools.cli.commands import app
 
 _ROOT = Path(__file__).resolve().parents[2]
 _DOCUMENTS = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted((_ROOT / "docs").rglob("*.md"))]

@@ -30,7 +30,8 @@ from cca_arch.psci import Psci
 from cca_host.kvmtool.layout import UART_BASE
 from cca_platform import board as boards
 from cca_platform.printable import printable
-from cca_tools.cli import app, main
+from cca_tools.cli import main
+from cca_tools.cli.commands import app
 from cca_tools.cli.consoles import Escape
 from cca_tools.cli.uarts import Uarts
 

@@ -12,8 +12,9 @@ from typer.main import get_command
 
 import realmlab
 from cca_host.kvmtool.options import RunOptions as HostOptions
-from cca_tools.cli import app, main
-from cca_tools.cli.run import ABOUT_OUTPUT
+from cca_tools.cli import main
+from cca_tools.cli.commands import app
+from cca_tools.cli.run import OUTPUT
 from realmlab import bundled, options
 from realmlab.options import (
     BOARD,
@@ -65,7 +66,7 @@ class TestOnce:
         """Every option of the command line exists in the API, and the other way round."""
         offered = {name for name, one in DECLARED.items() if not (one.python_only or one.positional)}
         constants = {flag[2:].replace("-", "_") for one in DECLARED.values() for flag in one.constants or {}}
-        assert set(command_line()) == offered | constants | set(ABOUT_OUTPUT)
+        assert set(command_line()) == offered | constants | {*OUTPUT, "uart"}
 
     def test_spelling(self) -> None:
         """The command line spells an option as it is declared, with its default."""
@@ -82,7 +83,7 @@ class TestOnce:
     def test_one_side(self) -> None:
         """What only one side has is about the output, and says why."""
         assert {name for name, one in DECLARED.items() if one.python_only} == {"devices", "on_console", "on_output"}
-        assert set(ABOUT_OUTPUT) == {"world", "as_json", "quiet", "uart", "console_escape"}
+        assert {*OUTPUT, "uart"} == {"world", "as_json", "quiet", "uart", "console_escape"}
 
     def test_host(self) -> None:
         """The host takes what a Realm takes, with the same defaults."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from cca_tools.cli import app
+from cca_tools.cli.commands import app
 
 TOKEN = Path(__file__).parents[1] / "attestation" / "vectors" / "generated-rel0-token.cbor"
 COMMANDS: Final[dict[str, list[str]]] = {

@@ -47,7 +47,7 @@ class TestBeforeTheRun:
     @pytest.mark.parametrize(
         "module",
         [
-            "cca_tools.cli", "typer", "cca_tools.cli.run", "typer.main", "cca_tools.cli.realm_run",
+            "cca_tools.cli", "cca_tools.cli.plain", "cca_tools.cli.run", "cca_tools.cli.realm_run",
             "cca_platform.memory.dram", "cca_platform.native.code", "cca_rmm.rmm", "cca_host.kvmtool.vmm",
         ],
     )  # fmt: skip
@@ -68,9 +68,10 @@ class TestBeforeTheRun:
         assert start("no.such.module", signal.SIGINT, "version").returncode == 0
 
     @pytest.mark.parametrize("arguments", [["trace", "show", "-"], ["attest", "cpak"], ["payloads"], ["--help"]])
-    def test_other_commands(self, arguments: list[str]) -> None:
+    @pytest.mark.parametrize("module", ["cca_tools.cli.trace", "typer", "typer.main"])
+    def test_other_commands(self, module: str, arguments: list[str]) -> None:
         """Every command ends so."""
-        done = start("cca_tools.cli.trace", signal.SIGTERM, *arguments)
+        done = start(module, signal.SIGTERM, *arguments)
         assert (done.returncode, done.stderr) == (143, "realmlab: interrupted\n")
 
     def test_ignored(self) -> None:

@@ -21,7 +21,7 @@ import pytest
 from typer.main import get_command
 
 from cca_platform.printable import printable
-from cca_tools.cli import app
+from cca_tools.cli.commands import app
 
 TOKEN: Final = Path(__file__).parents[1] / "attestation" / "vectors" / "generated-rel0-token.cbor"
 STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")

@@ -2,21 +2,17 @@
 
 Exit status: the payload's own; 2 bad input; 3 the guest failed; 4 limit; 70 internal error; 130 Ctrl-C.
 
-Commands import what they need inside the function, because start-up time is part of every run.
+The module :mod:`~cca_tools.cli.commands` has all of them. What a command does not need is not imported, because
+start-up time is part of every run: typer is not, for a plain ``run``.
 """
 
 import errno
 import gc
 import os
+import sys
 from pathlib import Path
-from typing import Any
-
-import typer
-from typer.exceptions import Abort, TyperException
 
 from cca_platform.errors import CacheWarning, InternalError, LimitReached, MachineError
-from cca_tools.cli import attest, bench, inspect, payloads, projects, run, trace, version
-from cca_tools.cli.help import call
 from cca_tools.cli.output import (
     INTERNAL,
     INTERRUPTED,
@@ -31,26 +27,11 @@ from cca_tools.cli.output import (
     warn_in_lines,
 )
 
-__all__ = ["BUNDLE", "INTERRUPTED", "Interrupted", "app", "main"]
+__all__ = ["BUNDLE", "INTERRUPTED", "Interrupted", "main"]
 
 BUNDLE = "realmlab-internal-error.json"
 """The file for the bundle of an internal error."""
 _COMPLETES = "_REALMLAB_COMPLETE"  # set by the shell that asks what may follow
-
-app = typer.Typer(
-    name="realmlab",
-    help="Run, trace and measure Realm payloads on the software stack of Arm CCA.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
-for _command in (
-    run.run, projects.new, projects.build, projects.sdk, payloads.payloads, inspect.inspect, bench.bench,
-    version.version,
-):  # fmt: skip
-    app.command()(_command)
-app.add_typer(trace.app, name="trace")
-app.add_typer(attest.app, name="attest")
 
 
 def keep_bundle(bundle: bytes) -> str:
@@ -72,14 +53,6 @@ def main(argv: list[str] | None = None) -> int:
         gc.enable()
 
 
-def _remedy(error: Any) -> str:
-    """What to do about an error of usage."""
-    path = error.ctx.command_path if getattr(error, "ctx", None) else "realmlab"
-    if type(error).__name__ == "NoSuchOption" and not error.possibilities and path.endswith(" run"):
-        return f"see {path} --help, and give arguments of the payload after --"
-    return f"see {path} --help"
-
-
 def _unexpected(error: Exception) -> int:
     """The end of a command by an exception that nobody has expected: a user's device, or a fault of Realmlab."""
     if _COMPLETES in os.environ:  # the shell shows whatever is written now, in the middle of a command line
@@ -95,17 +68,25 @@ def _unexpected(error: Exception) -> int:
     return INTERNAL
 
 
+def _lost_reader(error: BrokenPipeError) -> None:
+    """Nobody reads the rest of the output."""
+    with quietly(out().stream):
+        raise error from None
+
+
 def _run(argv: list[str] | None) -> int:
     try:
-        return int(call(app, argv) or 0)
-    except TyperException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            if error.message:  # help that is printed already is not in it
-                with quietly(out().stream):
-                    out().text(error.message)
-            return USAGE
-        say(f"{' '.join(error.format_message().split()).rstrip('.')}: {_remedy(error)}")
-        return error.exit_code
+        if _COMPLETES not in os.environ:
+            from cca_tools.cli.plain import plain
+
+            line = plain(sys.argv[1:] if argv is None else argv)
+            if line is not None:
+                from cca_tools.cli.run import run
+
+                return run(line)
+        from cca_tools.cli import commands
+
+        return commands.run(argv)
     except LimitReached as error:
         say(str(error))
         return LIMIT
@@ -115,7 +96,7 @@ def _run(argv: list[str] | None) -> int:
     except InternalError as error:
         say(f"{error} ({keep_bundle(error.bundle)})")
         return INTERNAL
-    except (KeyboardInterrupt, Interrupted, Abort):
+    except (KeyboardInterrupt, Interrupted):
         say("interrupted")
         return INTERRUPTED
     except SystemExit as end:
@@ -124,8 +105,10 @@ def _run(argv: list[str] | None) -> int:
                 say(end.code)  # Python would print it as it is
                 return 1
             return int(end.code or 0)
-        with quietly(out().stream):
-            raise end.__context__ from None
+        _lost_reader(end.__context__)
+        return 0
+    except BrokenPipeError as error:
+        _lost_reader(error)
         return 0
     except OSError as error:
         if error.errno != errno.ENOSPC or error.filename is not None:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from cca_platform.errors import MachineError
-from cca_tools.cli.output import Json, out, quietly
+from cca_tools.cli.as_json import Json
+from cca_tools.cli.output import out, quietly
 
 __all__ = ["app"]
 

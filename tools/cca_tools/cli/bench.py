@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cca_platform.errors import MachineError
-from cca_tools.cli.output import Json, out, progress
+from cca_tools.cli.as_json import Json
+from cca_tools.cli.output import out, progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from cca_platform.errors import MachineError
-from cca_tools.cli.output import Json, err, out
+from cca_tools.cli.as_json import Json
+from cca_tools.cli.output import err, out
 from realmlab.options import payload_completion
 
 __all__ = ["inspect"]

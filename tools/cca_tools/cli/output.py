@@ -13,9 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Annotated, Final, TextIO
-
-import typer
+from typing import Final, TextIO
 
 from cca_platform.printable import printable
 from cca_platform.printer import Printer
@@ -28,7 +26,6 @@ __all__ = [
     "LIMIT",
     "USAGE",
     "Interrupted",
-    "Json",
     "err",
     "finish",
     "lose",
@@ -47,8 +44,6 @@ LIMIT: Final = 4
 INTERNAL: Final = 70
 INTERRUPTED: Final = 130
 _LONGEST: Final = 2000  # characters of a message
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 class Interrupted(BaseException):

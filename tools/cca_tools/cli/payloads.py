@@ -1,7 +1,7 @@
 """``realmlab payloads``."""
 
-
-from cca_tools.cli.output import Json, out
+from cca_tools.cli.as_json import Json
+from cca_tools.cli.output import out
 
 __all__ = ["payloads"]
 

@@ -1,32 +1,22 @@
-"""``realmlab run``: the options that :mod:`realmlab.options` declares, and a few for the output."""
+"""What ``realmlab run`` does, and its options: those of :mod:`realmlab.options`, and a few for the output."""
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import typer
+from msgspec import Struct
 
 from cca_platform.errors import MachineError
-from cca_tools.cli.output import INTERRUPTED, USAGE, Json, err, out, say, write
-from realmlab.options import (
-    BOARD,
-    MachineOptions,
-    NsMachineOptions,
-    NsRunOptions,
-    Option,
-    RealmJobOptions,
-    declared,
-    payload_completion,
-)
+from cca_tools.cli.output import INTERRUPTED, USAGE, err, out, say, write
+from realmlab.options import BOARD, MachineOptions, NsMachineOptions, NsRunOptions, Option, RealmJobOptions, declared
 
 if TYPE_CHECKING:
     from cca_platform.trace.trace import Trace
     from cca_tools.cli.consoles import Escape
     from cca_tools.cli.summary import Outcome
 
-__all__ = ["ABOUT_OUTPUT", "COMMON", "ONLY", "World", "run"]
+__all__ = ["COMMON", "ONLY", "OUTPUT", "UART", "Line", "World", "flag_name", "run"]
 
 
 class World(StrEnum):
@@ -37,7 +27,6 @@ class World(StrEnum):
 
 
 _TABLES: Final = {World.REALM: (RealmJobOptions,), World.NS_EL2: (NsMachineOptions, NsRunOptions)}
-_PANELS: Final = {World.REALM: "Realms", World.NS_EL2: "Firmware-level images (--world ns-el2)"}
 
 
 def _offered(*tables: type) -> dict[str, Option]:
@@ -54,67 +43,39 @@ ONLY: Final = {
     world: {name: one for name, one in offered.items() if name not in COMMON} for world, offered in _OFFERED.items()
 }
 """The options that apply in one world only."""
-
-_UART: Final = Option(
+OUTPUT: Final = {
+    "world": Option(default=World.REALM, help="Run it in a Realm, or as software at Non-secure EL2.", kind=World),
+    "as_json": Option(default=False, help="Print one JSON object.", flags=("--json",), kind=bool),
+    "quiet": Option(default=False, help="No summary.", flags=("--quiet", "-q"), kind=bool),
+    "console_escape": Option(
+        default=False, help="Escape control characters that consoles send: for files of strangers.", kind=bool
+    ),
+}
+"""The options that the API does not have: it has a class for each world, and prints nothing."""
+UART: Final = Option(
     default=(),
     help="Also write what a UART sends to a file, or to stdout (-): the first UART, or the one with number or name N.",
     metavar="[N=]FILE",
     many=True,
 )
-ABOUT_OUTPUT: Final = {
-    "world": "selects the machine of the API",
-    "as_json": "what the command prints",
-    "quiet": "what the command prints",
-    "console_escape": "what the command prints",
-    "uart": "on_output of the API",
-}
-"""The options that the API does not have, and why."""
+"""Another one: the API has ``on_output``."""
 
 
-def _parameter(name: str, option: Option, panel: str | None) -> Iterator[inspect.Parameter]:
-    """The command's parameters for an option: one for the option itself and one for each constant's flag."""
-    kind: Any = list[option.kind] | None if option.many else option.kind | None  # type: ignore[name-defined]
-    choices, complete = option.choices, option.complete
-    if choices and complete is None:
+class Line(Struct, frozen=True, kw_only=True):
+    """A command line as it was given: ``given`` are the options of the API, of ``UART`` and of constants."""
 
-        def complete(incomplete: str) -> list[str]:
-            return [choice for choice in choices if choice.startswith(incomplete)]
-
-    default = option.default if isinstance(option.default, str | int) else None
-    settings: dict[str, Any] = {
-        "help": option.help,
-        "metavar": option.metavar or "|".join(choices) or None,
-        "autocompletion": complete,
-        "rich_help_panel": panel,
-    }
-    yield _keyword(name, kind, typer.Option(option.spelling(name), *option.flags[1:], **settings), default)
-    for flag, (_, meaning) in (option.constants or {}).items():
-        info = typer.Option(flag, help=meaning, rich_help_panel=panel)
-        yield _keyword(_of_flag(flag), bool, info, False)
+    payload: str
+    args: Sequence[str] = ()
+    world: World = World.REALM
+    as_json: bool = False
+    quiet: bool = False
+    console_escape: bool = False
+    given: Mapping[str, Any] = {}
 
 
-def _of_flag(flag: str) -> str:
+def flag_name(flag: str) -> str:
+    """The name under which a constant's flag is in ``given``."""
     return flag.removeprefix("--").replace("-", "_")
-
-
-def _keyword(name: str, kind: Any, info: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
-
-
-def _with_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Insert the declared options among those of the command."""
-    signature = inspect.signature(function)
-    parameters = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-    for name, option in COMMON.items():
-        parameters += _parameter(name, option, None)
-    for world, options in ONLY.items():
-        for name, option in options.items():
-            if not option.positional:
-                parameters += _parameter(name, option, _PANELS[world])
-    parameters += _parameter("uart", _UART, _PANELS[World.NS_EL2])
-    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    function.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
-    return function
 
 
 def _open_trace(path: str | None) -> "Trace":
@@ -144,15 +105,11 @@ def _part_files(inputs: list[Any], trace: str | None, uarts: Sequence[str]) -> N
     part(named(inputs), {option: [path for path in paths if path != STDOUT] for option, paths in outputs.items()})
 
 
-def _chosen(ctx: typer.Context, world: World, given: dict[str, Any]) -> dict[str, Any]:
+def _chosen(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
     """The API options that were given; raises MachineError for an option of another world."""
-    named = {
-        name: value
-        for name, value in given.items()
-        if (source := ctx.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
-    }
+    named = dict(given)
     constants = {
-        _of_flag(flag): (name, value)
+        flag_name(flag): (name, value)
         for options in ONLY.values()
         for name, option in options.items()
         for flag, (value, _) in (option.constants or {}).items()
@@ -168,51 +125,15 @@ def _chosen(ctx: typer.Context, world: World, given: dict[str, Any]) -> dict[str
     return named
 
 
-@_with_options
-def run(
-    ctx: typer.Context,
-    payload: Annotated[
-        str,
-        typer.Argument(
-            help="An ELF file, an arm64 Linux Image or a raw binary; or the name of a bundled payload, such as "
-            "[bold]hello[/bold]. With --world ns-el2: FILE or FILE@ADDRESS.",
-            autocompletion=payload_completion,
-        ),
-    ],
-    args: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[-- ARGS...]", help="The Realm's boot arguments. With --world ns-el2: more images, without --."
-        ),
-    ] = None,
-    *,
-    world: Annotated[World, typer.Option(help="Run it in a Realm, or as software at Non-secure EL2.")] = World.REALM,
-    as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary.")] = False,
-    console_escape: Annotated[
-        bool,
-        typer.Option("--console-escape", help="Escape control characters that consoles send: for files of strangers."),
-    ] = False,
-    **given: Any,
-) -> int:
-    """Run a payload and print its output, then a summary on stderr.
-
-    The exit status is the payload's; 2: bad input; 3: the guest failed; 4: a limit; 130: interrupted. With
-    --world ns-el2: 0 if the system is turned off, is reset with --no-reset, or --until appears; 1 if --until or an
-    --expect did not appear on a console, or a --reject did; 4 also for too many resets.
-
-    [bold]realmlab run hello[/bold]
-
-    [bold]realmlab run ./kernel.elf --vcpus 2 --memory 128M --trace run.jsonl -- console=hvc0[/bold]
-
-    [bold]realmlab run --world ns-el2 tests.elf data.bin@0x90000000 --expect "0 failed" --timeout-insns 100000000[/bold]
-    """
+def run(line: Line) -> int:
+    """Run the payload of a command line, print what it sends and a summary, and return the exit status."""
     from cca_tools.cli.aborted import until_aborted
 
-    options = _chosen(ctx, world, given)
+    payload, args, world, as_json = line.payload, line.args, line.world, line.as_json
+    options = _chosen(world, line.given)
     trace, uarts = options.pop("trace", None), options.pop("uart", ())
-    programs = [payload] if world is World.REALM else [payload, *(args or ())]
-    _part_files([payload, *(args or ()), *options.values()], trace, uarts)
+    programs = [payload] if world is World.REALM else [payload, *args]
+    _part_files([payload, *args, *options.values()], trace, uarts)
     if trace is not None or uarts:
         from cca_tools.cli.files import require
 
@@ -221,17 +142,17 @@ def run(
     options["trace"] = stream
     lost = False
     outcome: Outcome
-    tell, escape = _consoles(as_json, console_escape)
+    tell, escape = _consoles(as_json, line.console_escape)
     try:
         with until_aborted(stream.close):
             if world is World.REALM:
                 from cca_tools.cli.realm_run import run_in_realm
 
-                outcome = run_in_realm(payload, options | {"args": args or ()}, tell, escape)
+                outcome = run_in_realm(payload, options | {"args": args}, tell, escape)
             else:
                 from cca_tools.cli.ns_run import run_images
 
-                outcome = run_images([payload, *(args or ())], options, tell, uarts, escape)
+                outcome = run_images([payload, *args], options, tell, uarts, escape)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
@@ -248,7 +169,7 @@ def run(
         out().json({**outcome.facts, "trace": told})
     if outcome.message:
         say(outcome.message)
-    if not quiet and not as_json:
+    if not line.quiet and not as_json:
         if outcome.failure is not None:
             for table in outcome.failure.tables():
                 summary.show(table)

@@ -36,7 +36,8 @@ def trace_show(
     symbols: Annotated[
         str | None,
         typer.Option(
-            metavar="PAYLOAD", help="Name places in the code by the symbols of this ELF file or bundled payload.",
+            metavar="PAYLOAD",
+            help="Name places in the code by the symbols of this ELF file or bundled payload.",
             autocompletion=payload_completion,
         ),
     ] = None,

@@ -2,7 +2,8 @@
 
 import sys
 
-from cca_tools.cli.output import Json, out
+from cca_tools.cli.as_json import Json
+from cca_tools.cli.output import out
 
 __all__ = ["version"]
 
