@@ -104,7 +104,8 @@ def finish(machine: "Machine", firmware: Firmware, secure_insns: int = SECURE_IN
             what = f"the Secure payload used {used} on PE {pe.index} and has not returned"
             raise NotReady(pe.index, what, _state(pe), f"{_READY}, or give it more with `secure_insns`")
         try:
-            pe.step(limit=Instructions(pe.clock.retired + min(left, _LOOK)))
+            with machine.inputs.running():
+                pe.step(limit=Instructions(pe.clock.retired + min(left, _LOOK)))
         except MachineStopped as stopped:
             if machine.halt is Halt.PAUSED:  # perhaps by another thread
                 return False

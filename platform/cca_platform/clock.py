@@ -1,10 +1,10 @@
-"""The time of a machine: retired instructions, and the system counter, which is derived from them.
+"""The time of a machine: retired instructions, and the system counter, which is derived from them or from wall time.
 
 The two units have types of their own: :data:`~cca_arch.types.Instructions` and :data:`~cca_arch.types.Ticks`. The
-counter advances by a tick per ``instructions_per_tick`` instructions (board data); idle time is skipped in ticks.
+virtual counter advances by a tick per ``instructions_per_tick`` instructions (board data); idle time is skipped in
+ticks.
 """
 
-from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.types import Instructions, Ticks
@@ -20,7 +20,7 @@ _RETIRED: Final = w.M_RETIRED
 _SKIPPED: Final = w.M_SKIPPED
 _SHORTER: Final = 9  # bits: by fewer than 512
 _MIX: Final = 0x9E37_79B9_7F4A_7C15  # 2**64 by the golden ratio: neighbours go far apart
-_SECOND: Final = 1_000_000_000  # nanoseconds
+_WALL: Final = 1 << 62  # instructions per tick where none makes the counter advance
 
 
 def uneven(length: int, now: int) -> int:
@@ -35,7 +35,7 @@ def uneven(length: int, now: int) -> int:
 
 
 class ClockState(State, frozen=True, tag="clock/1"):
-    """Retired instructions, and skipped ticks of idle time."""
+    """Retired instructions, and the ticks by which the counter is ahead of them (behind, if negative)."""
 
     retired: int
     skipped: int
@@ -45,24 +45,26 @@ class Clock:
     """The counter that CNTPCT_EL0 shows, in ticks of ``counter_hz``.
 
     ``mode`` "virtual": time advances with the instructions that any PE retires, and by ``skip_to`` for idle time, so
-    that equal inputs give equal runs. "host": in addition, it is never behind wall time, which the machine reads
-    between slices (:mod:`cca_platform.machine.inputs`).
+    that equal inputs give equal runs. "host": it is wall time, an input that :mod:`cca_platform.machine.inputs` passes
+    to ``skip_to``; instructions do not count.
     """
 
     def __init__(self, memory: "Memory", counter_hz: int, mode: str) -> None:
         if mode not in ("virtual", "host"):
             raise ValueError(f"clock must be virtual or host, not {mode!r}")
         self._words: Any = memoryview(memory.block)
-        self._per_tick = memory.board.instructions_per_tick
+        self._per_tick = self._rate = memory.board.instructions_per_tick
+        if mode == "host":
+            self._rate = _WALL
+            memory.block[w.M_PER_TICK] = _WALL
         self.counter_hz = counter_hz
         self.mode = mode
-        self._start = perf_counter_ns()
 
     @property
     def now(self) -> Ticks:
         """Ticks since reset."""
         words = self._words
-        ticks: Ticks = words[_SKIPPED] + words[_RETIRED] // self._per_tick
+        ticks: Ticks = words[_SKIPPED] + words[_RETIRED] // self._rate
         return ticks
 
     @property
@@ -92,28 +94,23 @@ class Clock:
             self._words[w.M_BUDGET] = 0  # running code must check the time again
 
     def spend(self, ticks: int) -> None:
-        """Let the time of work pass that no instructions stand for."""
+        """Let the time of work pass that no instructions stand for; wall time passes anyway."""
         words = self._words
+        if self._rate == _WALL:
+            return
         words[_SKIPPED] += ticks
         words[w.M_BUDGET] = 0
 
     def ticks(self, count: int) -> Ticks:
-        """The smallest number of ticks that is certain to cover ``count`` instructions."""
+        """The smallest number of ticks that is certain to cover ``count`` instructions; in wall time, about as many."""
         return Ticks(-(-count // self._per_tick))
 
-    def wall(self) -> Ticks:
-        """The value of the counter according to the host's clock."""
-        return Ticks((perf_counter_ns() - self._start) * self.counter_hz // _SECOND)
-
-    def rebase(self) -> None:
-        """Synchronise the host's clock with the counter."""
-        self._start = perf_counter_ns() - self.now * _SECOND // self.counter_hz
-
     def save(self) -> ClockState:
-        """State for a snapshot."""
-        return ClockState(retired=self._words[_RETIRED], skipped=self._words[_SKIPPED])
+        """State for a snapshot, the same for either kind of clock."""
+        retired = self._words[_RETIRED]
+        return ClockState(retired=retired, skipped=self.now - retired // self._per_tick)
 
     def restore(self, state: ClockState) -> None:
         """Restore the counter from a snapshot."""
-        self._words[_RETIRED], self._words[_SKIPPED] = state.retired, state.skipped
-        self.rebase()
+        words, retired = self._words, state.retired
+        words[_RETIRED], words[_SKIPPED] = retired, state.skipped + retired // self._per_tick - retired // self._rate

@@ -56,8 +56,8 @@ class Recorder:
 class Bench:
     """A machine, what runs on it and what came of it."""
 
-    def __init__(self, cpu: str = "a72", board: Board | None = None) -> None:
-        self.machine = Machine(board or Board.load("fvp"), cpu=cpu)
+    def __init__(self, cpu: str = "a72", board: Board | None = None, **options: Any) -> None:
+        self.machine = Machine(board or Board.load("fvp"), cpu=cpu, **options)
         self.machine.scr = [int(Scr.make(apk=1, api=1))] * len(SecurityState)  # no traps of pointer authentication
         self.pe = self.machine.pes[0]
         self.el3 = Recorder(self.machine)

@@ -83,7 +83,13 @@ class Fakes:
         self.events = EventQueue()
         self.log: list[tuple[int, int]] = []
         self.pes = [Fake(index, self) for index in range(count)]
-        self.scheduler = Scheduler(self.power, self.clock, self.events, self.pes)
+        self.waits: list[Ticks | None] = []
+        self.scheduler = Scheduler(self.power, self.clock, self.events, self.pes, self._idle)
+
+    def _idle(self, due: Ticks | None) -> None:
+        self.waits.append(due)
+        if due is not None:
+            self.clock.skip_to(due)
 
 
 def wait(pe: Fake) -> None:
@@ -317,6 +323,16 @@ class TestIdle:
         for pe in fakes.pes:
             pe.waiting = True
         assert fakes.scheduler.run() == "every PE waits for an interrupt that cannot come"
+
+    def test_host_clock(self) -> None:
+        """Where time is the host's, it waits for input from outside, and each wait counts as one instruction."""
+        fakes = Fakes()
+        fakes.clock.mode = "host"
+        for pe in fakes.pes:
+            pe.waiting = True
+        with pytest.raises(InstructionLimit):
+            fakes.scheduler.run(3)
+        assert fakes.waits == [None] * 3
 
     def test_alone(self) -> None:
         """A PE that a host in Python has started waits alone, whatever the others do."""

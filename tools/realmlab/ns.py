@@ -285,7 +285,8 @@ class NsMachine(Session):
                     break
                 if self.platform.stopped is not None or not pe.on:
                     raise MachineError(f"PE {cpu} must be on to step, not off ({self.platform.stopped or 'PSCI'})")
-                pe.step(alone=True)
+                with self.platform.inputs.running():
+                    pe.step(alone=True)
                 self.platform.go_on()  # an event may have wanted a pause
             pe.rearm()
         return self.cpus[cpu]

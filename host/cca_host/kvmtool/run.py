@@ -236,10 +236,10 @@ class Run:
         self.schedule.end()
 
     def _sleep(self) -> None:
-        """No vCPU can run: advance time to the first timer, or end the run."""
+        """No vCPU can run: let time pass until the first timer, or end the run."""
         due = self.schedule.deadline()
         if due is not None:
-            self.machine.clock.skip_to(Ticks(due))
+            self.machine.inputs.idle(Ticks(due))
             return
         self._idle_for_ever("interrupt")
 
@@ -271,7 +271,7 @@ class Run:
         schedule, clock = self.schedule, self.machine.clock
         if schedule.spin(vcpu):
             due, slice_end = schedule.deadline(), clock.now + schedule.slice_ticks(clock.now)
-            clock.skip_to(Ticks(slice_end if due is None else min(due, slice_end)))
+            self.machine.inputs.idle(Ticks(slice_end if due is None else min(due, slice_end)))
             if schedule.hopeless:
                 self._idle_for_ever("event")
 

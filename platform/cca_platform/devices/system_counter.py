@@ -22,6 +22,10 @@ def _now(frame: WordDevice) -> int:
 class CounterControl(WordDevice):
     """CNTControlBase. Its frequency table has one entry, which CNTSR.FCACK names."""
 
+    def settle(self) -> None:
+        """Read the counter once for both words."""
+        self.wiring.follow()
+
     registers = RegisterTable(
         Register("CNTCR", CntControlBase.CNTCR, writable=Cntcr.hdbg.mask | Cntcr.fcreq.mask, reset=_EN,
                  read=lambda frame: frame.values[CntControlBase.CNTCR] | _EN),
@@ -33,5 +37,9 @@ class CounterControl(WordDevice):
 
 class CounterRead(WordDevice):
     """CNTReadBase."""
+
+    def settle(self) -> None:
+        """Read the counter once for both words."""
+        self.wiring.follow()
 
     registers = RegisterTable(*pair("CNTCV", 0x0, _now))

@@ -218,6 +218,10 @@ class TimerFrame(SecuredDevice):
             self.wiring.signal(self._virtual_irq, self.status(_VIRTUAL) & (_ISTATUS | _IMASK) == _ISTATUS)
 
     # -- accesses ----------------------------------------------------------------------------------------------------
+    def settle(self) -> None:
+        """Let every word of an access see the same time, which is that of the access."""
+        self.wiring.follow()
+
     def load(self, at: int, secure: bool) -> int:
         """Read a word of either view."""
         register = self._allowed(at, secure)

@@ -13,6 +13,10 @@ from cca_platform.trace.trace import Trace
 __all__ = ["Receiver", "Registers", "Wiring"]
 
 
+def _nothing() -> None:
+    """Time is virtual."""
+
+
 class Registers(Protocol):
     """Something that responds on the bus, by byte offset from the start of its frame."""
 
@@ -41,7 +45,8 @@ class Wiring(Struct, frozen=True):
     other than in ``read``, ``write`` and ``advance``: the machine then reads its deadline and state again.
     ``reset(reason)`` requests a system reset; ``power_off(reason)`` ends the run. ``receive(data)`` is the door for
     what comes from outside the machine, which then calls the model's ``arrive``; ``ask(answer)`` lets in what the world
-    says now (see :mod:`cca_platform.machine.inputs`).
+    says now (see :mod:`cca_platform.machine.inputs`). ``follow()`` lets the counter catch up with the host's clock,
+    for a device that shows it.
     """
 
     clock: Clock
@@ -56,6 +61,7 @@ class Wiring(Struct, frozen=True):
     power_off: Callable[[str], None]
     receive: Callable[[bytes], None]
     ask: Callable[[Callable[[], int]], int]
+    follow: Callable[[], None] = _nothing
 
     def now(self) -> int:
         """The system counter."""

@@ -155,7 +155,8 @@ class Engine:
     """A Unicorn engine on the DRAM of ``memory``; ``block`` is the PE block, which it completes.
 
     ``on_interrupt(number)`` is called inside the interrupt hook with the registers in the block. It may replace whole
-    register files, and returns True if the engine may continue with the contents of the block.
+    register files, and returns True if the engine may continue with the contents of the block. ``on_time()`` is called
+    when code looks at the counter or at a timer, if these follow the host's clock.
     """
 
     LEFT: Final = Stop.LEFT
@@ -166,7 +167,12 @@ class Engine:
     BEFORE: Final = Stop.BEFORE
 
     def __init__(
-        self, memory: Memory, block: Words, on_interrupt: Callable[[int], bool], model: Model
+        self,
+        memory: Memory,
+        block: Words,
+        on_interrupt: Callable[[int], bool],
+        model: Model,
+        on_time: Callable[[], None] | None = None,
     ) -> None:
         self.block = block
         self._words = memoryview(block).cast("B").cast("Q")
@@ -221,6 +227,8 @@ class Engine:
         self._callback = _ON_INTERRUPT(self._interrupt)
         block[w.P_ON_INTERRUPT] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         self._hook(unicorn_const.UC_HOOK_INTR, hooks.ON_INTERRUPT)
+        self._on_time, self._time_callback = on_time, _ON_INTERRUPT(self._time)
+        block[w.P_ON_TIME] = ctypes.cast(self._time_callback, ctypes.c_void_p).value or 0 if on_time else 0
         for name, value in _RESET.items():
             self.write_system(REGISTERS[name], value)
         wanted = block[w.P_X : w.P_PSTATE + 1]
@@ -299,6 +307,16 @@ class Engine:
             self._error = error
         self._left = True
         _library.uc_emu_stop(self._handle)
+        return 0
+
+    def _time(self, block: int, nothing: int, neither: int) -> int:
+        """What lets the host's time in, in a form that native code can call; the result is nothing."""
+        try:
+            assert self._on_time is not None
+            self._on_time()
+        except BaseException as error:  # C code is below, so ``run`` raises it
+            self._error, self._left = error, True
+            _library.uc_emu_stop(self._handle)
         return 0
 
     def run(self, alone: bool = False) -> Stop:

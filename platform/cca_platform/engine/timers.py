@@ -12,7 +12,7 @@ from cca_arch.types import SecurityState
 from cca_platform.engine.registers import PC, PSTATE, get, get_system, put_system
 from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
-from cca_platform.native.jit import jit, load64, store64
+from cca_platform.native.jit import call_block, jit, load64, store64
 
 __all__ = [
     "CNTHP",
@@ -152,8 +152,18 @@ def select(p: int, op1: int, crm: int, op2: int) -> int:
 
 
 @jit("i8(i8)")
+def _looked_at(p: int) -> int:
+    """The system counter, which first catches up with the host's clock where it follows that."""
+    if load64(p + 8 * w.P_ON_TIME):
+        call_block(load64(p + 8 * w.P_ON_TIME), p, 0, 0)
+    return counter(load64(p + 8 * w.P_MACHINE))
+
+
+@jit("i8(i8)")
 def running(p: int) -> int:
     """The system counter at the instruction that runs: what follows it in its block has been counted in advance."""
+    if load64(p + 8 * w.P_ON_TIME):
+        return _looked_at(p)
     m, pc = load64(p + 8 * w.P_MACHINE), get(p, PC)
     start, size = load64(p + 8 * w.P_BLOCK_PC), load64(p + 8 * w.P_BLOCK_SIZE)
     rest = (start + size - pc) >> 2 if start <= pc < start + size else 0
@@ -199,10 +209,10 @@ def write_at(p: int, timer: int, op2: int, value: int, clock: int) -> int:
 @jit("i8(i8, i8, i8)")
 def read(p: int, timer: int, op2: int) -> int:
     """``read_at``, between two blocks."""
-    return read_at(p, timer, op2, counter(load64(p + 8 * w.P_MACHINE)))
+    return read_at(p, timer, op2, _looked_at(p))
 
 
 @jit("i8(i8, i8, i8, i8)")
 def write(p: int, timer: int, op2: int, value: int) -> int:
     """``write_at``, between two blocks."""
-    return write_at(p, timer, op2, value, counter(load64(p + 8 * w.P_MACHINE)))
+    return write_at(p, timer, op2, value, _looked_at(p))

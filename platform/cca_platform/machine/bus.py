@@ -96,6 +96,7 @@ class Bus:
             power_off=lambda reason: self._stop(reason, Halt.OFF),
             receive=partial(self._inputs.push, row.name),
             ask=partial(self._inputs.ask, row.name),
+            follow=self._inputs.look,
         )
         model = self._kinds.make(row, wiring)
         if isinstance(model, Receiver):

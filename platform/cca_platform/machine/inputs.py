@@ -6,7 +6,7 @@ noticed it. A recording machine keeps inputs in a journal; a replaying one takes
 every event of the run is the same. There are three ways in:
 
 - ``push``: input for a source from outside, at any time. The machine notices it at the next ``poll``.
-- ``ask``: the machine needs something now, such as a random number.
+- ``ask``: the machine needs something now, such as a random number, or what the host's clock reads (``follow``).
 - ``submit``: a thread works for a device. Its result arrives at a time that is fixed when the work is submitted; the
   machine waits for the thread then, so the result's time does not depend on how fast the host is.
 """
@@ -21,6 +21,7 @@ from cca_arch.types import Instructions, Ticks
 from cca_platform.clock import Clock
 from cca_platform.errors import MachineError
 from cca_platform.machine.events import EventQueue
+from cca_platform.machine.wall import Wall
 from cca_platform.state import State
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ class Input(State, frozen=True, tag="input/1"):
 
 
 class Journal(State, frozen=True, tag="journal/1"):
-    """The inputs of a run, in their order."""
+    """The inputs of a run, in their order, up to where all PEs had retired ``retired`` instructions."""
 
     inputs: tuple[Input, ...]
+    retired: int = 0
 
 
 class PendingState(State, frozen=True, tag="pending/1"):
@@ -95,7 +97,7 @@ class Inputs:
     ``still`` is set by who has run code to no event but a pause: however often a run pauses, nothing has happened since
     the last look. ``midway()`` tells that code stands in the middle of a block, where only a user's tools stop it.
     ``record`` keeps a journal from the start; ``replay`` is the journal to take inputs from, after which the machine is
-    open to the world again.
+    open to the world again. ``wall`` is the host's time, which comes in where the ``clock`` is the host's.
     """
 
     def __init__(self, clock: Clock, events: EventQueue, record: bool = False, replay: Journal | None = None) -> None:
@@ -113,8 +115,10 @@ class Inputs:
         self._works: list[_Work] = []
         self._threads: ThreadPoolExecutor | None = None
         self._runs = 0
+        self.wall = Wall(clock.counter_hz)
         self._journal = Journal(())
         self._replay: deque[Input] = deque()
+        self._end = 0  # of the run that is replayed, in instructions
         self.active = False
         self.replay(replay or self._journal)
 
@@ -125,12 +129,13 @@ class Inputs:
         while entry in self._log:
             entry, one = self._log[entry]
             found.append(one)
-        return Journal(tuple(reversed(found)))
+        return Journal(tuple(reversed(found)), self._clock.retired)
 
     def replay(self, journal: Journal) -> None:
         """Take inputs from ``journal`` from here on: those that come after what the machine has noticed."""
         self._journal = journal
         self._replay = deque(one for one in journal.inputs if one.number >= self._count)
+        self._end = journal.retired
         self._awake()
 
     @property
@@ -139,12 +144,25 @@ class Inputs:
         return bool(self._replay)
 
     def limit(self, limit: Instructions | None) -> Instructions | None:
-        """The limit for code: the place of the next input, if that comes before ``limit``."""
+        """The limit for code: the place of the next input or look at the host's clock, if that is before ``limit``."""
+        retired = self._clock.retired
         if self._replay:
             one = self._replay[0]
-            if one.way is Way.PUSHED and one.retired > self._clock.retired:
-                return Instructions(one.retired if limit is None else min(one.retired, limit))
-        return limit
+            if one.way is not Way.PUSHED or one.retired <= retired:
+                return limit
+            end = one.retired
+        elif self._clock.mode == "host":
+            end = self._end if retired < self._end else retired + self.wall.slice
+        else:
+            return limit
+        return Instructions(end if limit is None else min(end, limit))
+
+    def bound(self, limit: Instructions) -> Instructions:
+        """The limit for code that has just taken an input of a journal in the middle of its run."""
+        if not self._replay:
+            return Instructions(min(limit, self._end))
+        one = self._replay[0]
+        return Instructions(min(limit, one.retired)) if one.way is Way.PUSHED else limit
 
     def _awake(self) -> None:
         self.active = bool(self._replay or self._record or self._queued or self._clock.mode == "host")
@@ -172,7 +190,6 @@ class Inputs:
         self._replay.popleft()
         if not self._replay:  # the world comes in again
             self._journal = Journal(())
-            clock.rebase()
         return one.data
 
     # -- inputs that come when they like -----------------------------------------------------------------------------
@@ -189,13 +206,19 @@ class Inputs:
         if self._runs or self.midway():
             self._queued.append((source, data))
             self._awake()
+            self.wall.wake.set()
             return
         self._note(Way.PUSHED, source, data, ahead=True)
         self._arrive[source](data)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """A context in which code may be running, so that pushed input waits for the next ``poll``."""
+        """A context in which code may be running, so that pushed input waits for the next ``poll``.
+
+        The host's time counts from here on: until now, the machine stood still.
+        """
+        if not self._runs:
+            self.wall.rebase(self._clock.now)
         self._runs += 1
         try:
             yield
@@ -211,11 +234,12 @@ class Inputs:
             if one.way is not Way.PUSHED or (one.retired, one.look) > here:
                 return
             self._deliver(one.source, self._next(Way.PUSHED, one.source))
+        self.wall.wake.clear()
         while self._queued:
             self._deliver(*self._queued.popleft())
         clock = self._clock
-        if clock.mode == "host":
-            ticks = clock.wall()
+        if clock.mode == "host" and self._is_open():
+            ticks = self.wall.look(clock.retired)
             if ticks > clock.now:
                 self._deliver(_CLOCK, ticks)
         self._awake()
@@ -238,6 +262,37 @@ class Inputs:
         data = int(self._next(Way.ASKED, source)) if self._replay else answer()
         self._note(Way.ASKED, source, data)
         return data
+
+    def _is_open(self) -> bool:
+        """Whether no run is replayed: after the last input of its journal, no time of the host came to its end."""
+        if self._end:
+            if self._replay or self._clock.retired < self._end:
+                return False
+            self._end = 0
+            self.wall.rebase(self._clock.now)
+        return True
+
+    def follow(self) -> None:
+        """Let the host's time in where the machine asks for it: code reads the counter, or a call took time."""
+        self._is_open()
+        self._clock.skip_to(Ticks(self.ask(_CLOCK, self.wall.ticks)))
+
+    def look(self) -> None:
+        """Let the host's time in where a device shows it, unless the machine stands still and somebody looks at it."""
+        if self._runs and self._clock.mode == "host":
+            self.follow()
+
+    def idle(self, due: Ticks | None) -> None:
+        """Let idle time pass until the counter reads ``due``, None if nothing is due.
+
+        The host's time is waited for, but not long at once, and input from outside ends the wait.
+        """
+        if self._clock.mode == "host":
+            if not self._replay and not self._queued:
+                self.wall.wait(due)
+            self.follow()
+        elif due is not None:
+            self._clock.skip_to(due)
 
     # -- results of threads ------------------------------------------------------------------------------------------
     def submit(self, source: str, work: Callable[[], bytes], due: Ticks) -> None:
@@ -293,6 +348,7 @@ class Inputs:
         self._works = [_Work(one.source, Ticks(one.due), one.data) for one in state.results]
         self._schedule()
         self.replay(self._journal)
+        self.wall.rebase(self._clock.now)
 
     def reset(self) -> None:
         """Handle a system reset: pending results for devices are lost."""

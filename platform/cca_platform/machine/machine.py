@@ -98,7 +98,7 @@ class Machine:
         self.pes = [Pe(self, index, mpidr) for index, mpidr in enumerate(board.pes)]
         self._pe_blocks = words(len(self.pes), (pe.address for pe in self.pes))
         self.memory.block[w.M_PES], self.memory.block[w.M_PES_COUNT] = address_of(self._pe_blocks), len(self.pes)
-        self.scheduler = Scheduler(self, self.clock, self.events, self.pes)
+        self.scheduler = Scheduler(self, self.clock, self.events, self.pes, self.inputs.idle)
         self.inputs.midway = lambda: any(pe.resumes for pe in self.pes)
         self._connect_gic()
         self._snapshots = Snapshots(self)

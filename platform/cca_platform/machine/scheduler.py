@@ -2,12 +2,11 @@
 
 PEs take turns of nearly equal numbers of instructions, one at a time, so that equal inputs give equal runs. An
 interrupt for another PE ends a turn early. While all others are off or sleep, a PE needs no turns: it goes on until one
-of them wakes. When every PE waits, time skips to the first event: of the queue, which has those of the devices, or of a
-PE's timers.
+of them wakes. When every PE waits, time passes until the first event: of the queue, which has those of the devices, or
+of a PE's timers. Virtual time skips there; the host's is waited for.
 """
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from cca_arch.types import Instructions, Ticks
@@ -25,7 +24,6 @@ _ANY: Final = Ticks(-1)  # of a turn that has not begun
 _SHARED: Final = Ticks(0)
 _PART: Final = 8  # of what is left to a limit, between two looks at the exceptions, which count, too
 _ENDLESS: Final = "takes exceptions without end"
-_NAP: Final = 0.001  # seconds between two checks of the host's clock while idle
 
 
 class Runner(Protocol):
@@ -80,13 +78,21 @@ class SchedulerState(State, frozen=True, tag="scheduler/2"):
 
 
 class Scheduler:
-    """The turns of the PEs of one machine."""
+    """The turns of the PEs of one machine; ``idle(due)`` lets idle time pass (``Inputs.idle``)."""
 
-    def __init__(self, power: Power, clock: Clock, events: EventQueue, pes: Sequence[Runner]) -> None:
+    def __init__(
+        self,
+        power: Power,
+        clock: Clock,
+        events: EventQueue,
+        pes: Sequence[Runner],
+        idle: Callable[[Ticks | None], None],
+    ) -> None:
         self._power = power
         self._clock = clock
         self._events = events
         self._pes = pes
+        self._pass = idle
         self._turn = 0
         self._rest = _TURN
         self._wakes = _ANY
@@ -152,7 +158,7 @@ class Scheduler:
         return Instructions(end if limit is None else min(end, limit))
 
     def _pass_turn(self) -> bool:
-        """Pass the turn to the next PE; returns True if every PE waited, so that idle time was skipped."""
+        """Pass the turn to the next PE; returns True if every PE waited, so that idle time passed."""
         pes = self._pes
         last = pes[self._turn]
         if last.on and not last.waiting and any(pe.on for pe in pes if pe is not last):
@@ -168,8 +174,8 @@ class Scheduler:
         if not self._idle(running):
             if self._clock.mode == "virtual":
                 self._power.stop("every PE waits for an interrupt that cannot come", Halt.IDLE)
-            else:
-                time.sleep(_NAP)
+            else:  # input may still come
+                self._pass(None)
         return True
 
     def make_way(self, index: int) -> None:
@@ -195,16 +201,16 @@ class Scheduler:
 
     # -- idle time ---------------------------------------------------------------------------------------------------
     def wait(self, pe: Runner) -> None:
-        """Skip idle time for a waiting PE that a Python host runs alone."""
+        """Let idle time pass for a waiting PE that a Python host runs alone."""
         if pe.asleep() and not self._idle([pe]):
             what = _ENDLESS if pe.stuck else "waits for an interrupt that cannot come"
             self._power.stop(f"PE {pe.index} {what}")
 
     def _idle(self, pes: Sequence[Runner]) -> bool:
-        """Skip idle time to the next event for these PEs; returns True if there is one."""
+        """Let idle time pass until the next event for these PEs; returns True if there is one."""
         due = [ticks for ticks in (self._events.next, *(pe.deadline() for pe in pes)) if ticks is not None]
         if due:
-            self._clock.skip_to(min(due))
+            self._pass(min(due))
         return bool(due)
 
     # -- state -------------------------------------------------------------------------------------------------------

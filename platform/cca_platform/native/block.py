@@ -114,6 +114,7 @@ P_ORDERED_USED: Final = PE.word("number of them; more than ORDERED = none is che
 ORDERED: Final = 64
 P_ON_LOOK: Final = PE.word("address of hooks.ON_LOOK")
 P_ON_INTERRUPT: Final = PE.word("address of the interrupt hook in Python")
+P_ON_TIME: Final = PE.word("address of what lets the host's time in, called like the former; 0 = time is virtual")
 P_TRACED: Final = PE.word("1 = the trace is on, so that every exception is for Python")
 P_FILLS: Final = PE.word("TLB fills done")
 P_BLOCK_PC: Final = PE.word("start of the block that was counted last", "block_pc")

@@ -76,7 +76,8 @@ class Pe:
     interrupted, asleep, lost = delivery.interrupted, delivery.asleep, delivery.lost
 
     run, step, end_turn = running.run, running.step, running.end_turn
-    interrupt, count_fruitless, retire_one = running.interrupt, running.count_fruitless, running.retire_one
+    interrupt, follow = running.interrupt, running.follow
+    count_fruitless, retire_one = running.count_fruitless, running.retire_one
 
     save, restore = saved.save, saved.restore
 
@@ -168,7 +169,8 @@ class Pe:
                 raise Closed("its registers")
             from cca_platform.engine.engine import Engine
 
-            self._engine = Engine(self.machine.memory, self.block, self.interrupt, self.machine.model)
+            on_time = self.follow if self.clock.mode == "host" else None
+            self._engine = Engine(self.machine.memory, self.block, self.interrupt, self.machine.model, on_time)
             self.machine.memory.block[w.M_PES_USED] += 1
             self.machine.memory.requesters.append(self.tlb)
             self._id_table = self.ids.table()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cca_platform.engine.engine import Stop
     from cca_platform.pe.pe import Pe
 
-__all__ = ["BREAKPOINT", "count_fruitless", "end_turn", "interrupt", "retire_one", "run", "step"]
+__all__ = ["BREAKPOINT", "count_fruitless", "end_turn", "follow", "interrupt", "retire_one", "run", "step"]
 
 BREAKPOINT: Final = "breakpoint"
 """The reason of a stop before an instruction that ``Pe.stop_before`` names."""
@@ -267,6 +267,8 @@ def interrupt(pe: "Pe", number: int) -> bool:
         return False
     if (pe.security, pe.el) in pe.programs:
         return False
+    if number == exceptions.SMC and pe.words[w.P_ON_TIME]:
+        follow(pe)  # by the time that the call has taken
     if pe.security == security and pe.el == el and not pe.reloaded and not pe.tlb.stale:
         return True
     if _settle(pe) or pe.tlb.code_is_stale:
@@ -276,6 +278,16 @@ def interrupt(pe: "Pe", number: int) -> bool:
         pmu.update(pe.address, pe.words[w.P_PSTATE] >> _EL_LOW & _EL_ONES)
     interrupts.set_budget(pe.address)
     return True
+
+
+def follow(pe: "Pe") -> None:
+    """Let the host's time in while the code of this PE runs, which goes on up to the next input of a journal."""
+    inputs, words = pe.machine.inputs, pe.words
+    replays = inputs.replaying
+    inputs.follow()
+    if replays:
+        words[w.P_LIMIT] = inputs.bound(Instructions(words[w.P_LIMIT]))
+    pe.machine.memory.block[w.M_BUDGET] = 0  # it has to look at both
 
 
 def _settle(pe: "Pe") -> int:
