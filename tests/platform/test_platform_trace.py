@@ -192,6 +192,34 @@ class TestFile:
         assert all(line.endswith("}\n") for line in lines)
         assert f"not only its first {len(lines)} events (File too large)" in done.stderr
 
+    def test_two_files(self, tmp_path: Path) -> None:
+        """Files beside each other and beside other sinks hold the same; one that comes later has no earlier event."""
+        paths = [tmp_path / name for name in ("a", "b", "late")]
+        trace = Trace(JsonLines(paths[0]), kept := Listing(), JsonLines(paths[1]))
+        trace.held = True
+        trace.emit(RESET)
+        trace.add(JsonLines(paths[2]))
+        trace.emit(CHANGE, pe=PE)
+        trace.release()
+        trace.close()
+        first, second, late = (path.read_text().splitlines() for path in paths)
+        assert first == second and late == [first[0], first[2]]
+        assert [json.loads(line) for line in first] == kept
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_reader_leaves(self, tmp_path: Path) -> None:
+        """A pipe that nobody reads any more does not disturb the run; closing tells."""
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        trace = Trace(JsonLines(path))
+        trace.emit(RESET)
+        os.close(reader)
+        for _ in range(3):
+            trace.emit(RESET)
+        with pytest.raises(MachineError, match=r"not only its first 2 events \(Broken pipe\)"):
+            trace.close()
+
     def test_unwritable(self, tmp_path: Path) -> None:
         """A file that cannot be opened is an error before anything runs."""
         with pytest.raises(MachineError, match=r"must be writable, not .*No such file or directory.*`trace`"):

@@ -130,6 +130,18 @@ def eret(pe: "Pe", security: SecurityState, el: int) -> None:
 
 def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0, hpfar: int = 0) -> None:
     """Take an exception, or an interrupt without ``esr``, to a Python level, which may resume the code or move on."""
+    trace = pe.trace
+    if trace.on and not trace.held:
+        trace.held = True
+        try:
+            _take_program(pe, security, el, esr, far, hpfar)
+        finally:
+            trace.release()
+    else:
+        _take_program(pe, security, el, esr, far, hpfar)
+
+
+def _take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int, hpfar: int) -> None:
     came, moves = pe.el, pe.moves
     pe.el = el
     program = pe.programs[security, el]

@@ -37,10 +37,14 @@ Written = Callable[[Any], Any]
 
 
 class Form(NamedTuple):
-    """A kind of field: its name in the reference, and the function from a value to its written form."""
+    """A kind of field: its name in the reference, and the function from a value to its written form.
+
+    A value of the type ``plain`` is its own written form.
+    """
 
     name: str
     written: Written
+    plain: type | None = None
 
 
 def _name(value: str | Enum) -> str:
@@ -52,7 +56,7 @@ def _status(value: int | Enum) -> int | str:
 
 
 def _words(values: Sequence[int]) -> list[str]:
-    return [hex(value) for value in values]
+    return list(map(hex, values))
 
 
 def _argument(value: int) -> str:
@@ -60,8 +64,8 @@ def _argument(value: int) -> str:
 
 
 def _arguments(values: Sequence[int] | Mapping[str, int]) -> list[str] | dict[str, str]:
-    if isinstance(values, Mapping):
-        return {name: _argument(value) for name, value in values.items()}
+    if isinstance(values, dict | Mapping):
+        return {name: hex(value) if value.__class__ is int else _argument(value) for name, value in values.items()}
     return [_argument(value) for value in values]
 
 
@@ -71,13 +75,13 @@ Word = Annotated[int, Form("word", hex)]
 """The contents of a register, a size, flags."""
 Fid = Annotated[int, Form("FID", hex)]
 """A function identifier as a number, even if the emitter passes a member of an enumeration."""
-Count = Annotated[int, Form("number", int)]
+Count = Annotated[int, Form("number", int, int)]
 """A decimal number: levels, indexes, instructions, exit statuses."""
-Flag = Annotated[bool, Form("true or false", bool)]
+Flag = Annotated[bool, Form("true or false", bool, bool)]
 """A Boolean."""
-Name = Annotated[str | Enum, Form("name", _name)]
+Name = Annotated[str | Enum, Form("name", _name, str)]
 """A text, or a member of an enumeration of the specifications."""
-Status = Annotated[int | Enum, Form("number or name", _status)]
+Status = Annotated[int | Enum, Form("number or name", _status, int)]
 """A status: its name if the emitter knows it, else its number."""
 Octets = Annotated[bytes, Form("bytes", bytes.hex)]
 """A digest or a measurement."""
@@ -97,12 +101,6 @@ class FieldType(NamedTuple):
     """True if events may lack it."""
     nullable: bool
     """True if it can be null."""
-
-    @property
-    def written(self) -> Written:
-        """The function from a value to its written form."""
-        write = self.form.written
-        return (lambda value: None if value is None else write(value)) if self.nullable else write
 
 
 @cache

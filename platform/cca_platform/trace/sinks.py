@@ -1,28 +1,24 @@
 """Trace sinks: a JSON Lines file, a terminal, a list, a counter."""
 
 import contextlib
-import json
 import os
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-import msgspec
-
 from cca_platform.errors import MachineError
-from cca_platform.printable import printable, visible_json
+from cca_platform.printable import printable
 from cca_platform.printer import Styled, colourful, joined
-from cca_platform.trace.trace import Record
+from cca_platform.trace.lines import Record, encoded
 
 __all__ = ["Console", "Counts", "JsonLines", "Listing", "render"]
 
 
-def _visible(text: str) -> bytes:
-    return visible_json(text).encode()
-
-
 class JsonLines:
-    """A file with one JSON object per line. Each record is in the file at once, so a killed run loses nothing.
+    """A file with one JSON object per line.
+
+    The events of a call or an exception that a level in Python handles are written together, when that is done and
+    before any code goes on; every other event at once. So a killed run loses at most what it was handling.
 
     What a terminal would obey is escaped, so that a trace can be looked at with any tool.
 
@@ -33,8 +29,6 @@ class JsonLines:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.written = 0
-        self._encode = msgspec.json.Encoder().encode_into
-        self._line = bytearray()
         self._size = 0
         self._failed: OSError | None = None
         try:
@@ -46,28 +40,23 @@ class JsonLines:
 
     def write(self, record: Record) -> None:
         """Add a line."""
+        self.write_lines(encoded((record,)))
+
+    def write_lines(self, lines: bytes) -> None:
+        """Add whole lines."""
         if self._failed is not None:
             return
-        line = self._line
+        done = 0
         try:
-            self._encode(record, line)
-        except UnicodeEncodeError:  # a name that is not UTF-8
-            line[:] = _visible(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
-        else:
-            if not line.isascii() or b"\x7f" in line:
-                line[:] = _visible(line.decode())
-        line += b"\n"
-        try:
-            done = os.write(self._fd, line)
-            while done < len(line):
-                done += os.write(self._fd, line[done:])
+            while done < len(lines):
+                done += os.write(self._fd, lines[done:] if done else lines)
         except OSError as error:
             self._failed = error
+            done = lines.rfind(b"\n", 0, done) + 1  # what is complete
             with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self._size)
-        else:
-            self._size += done
-            self.written += 1
+                os.ftruncate(self._fd, self._size + done)
+        self._size += done
+        self.written += lines.count(b"\n", 0, done)
 
     def close(self) -> None:
         """MachineError when the file could not take the whole trace."""

@@ -11,28 +11,32 @@ counter. Nothing in a record depends on the host, so two runs with the same inpu
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from cca_arch.types import SecurityState
 from cca_platform.errors import MachineError
-from cca_platform.trace.events import SCHEMA, Event, TraceStart, name_of
-from cca_platform.trace.forms import UNSET, Written, fields_of
+from cca_platform.trace.events import SCHEMA, Event, TraceStart
+from cca_platform.trace.lines import Line, Record, record_of, writer
 from cca_platform.version import __version__
 
-__all__ = ["WORLDS", "Record", "Sink", "Source", "Trace"]
+if TYPE_CHECKING:
+    from cca_platform.trace.door import Door, Processed
 
-Record = dict[str, Any]
+__all__ = ["WORLDS", "LineSink", "Record", "Sink", "Source", "Trace"]
+
 _TAIL: Final = 200
-
-WORLDS = {
+_MANY: Final = 256
+"""Lines that are written at the latest when there are so many."""
+_NAMES: Final = {
     SecurityState.SECURE: "secure",
     SecurityState.NON_SECURE: "ns",
     SecurityState.ROOT: "root",
     SecurityState.REALM: "realm",
 }
+WORLDS: Final = tuple(_NAMES[state] for state in sorted(_NAMES))
+"""The names of the security states, by number."""
 
 
 class Sink(Protocol):
@@ -43,6 +47,14 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """End the stream."""
+
+
+@runtime_checkable
+class LineSink(Sink, Protocol):
+    """A sink that takes lines as they stand in a file."""
+
+    def write_lines(self, lines: bytes) -> None:
+        """Take whole lines."""
 
 
 class Source(Protocol):
@@ -61,47 +73,45 @@ class Source(Protocol):
         """Its exception level."""
 
 
-@cache
-def _plan(event: type[Event]) -> tuple[str, tuple[tuple[str, Written], ...]]:
-    """The written form of an event type: its name, and the form of each field."""
-    return name_of(event), tuple((field.name, field.written) for field in fields_of(event))
-
-
-def to_words(logger: object, method: str, record: Record) -> Record:
-    """The first structlog processor: converts the typed event in ``event`` to its written form."""
-    event: Event = record["event"]
-    record["event"], plan = _plan(type(event))
-    for name, written in plan:
-        value = getattr(event, name)
-        if value is not UNSET:
-            record[name] = written(value)
-    return record
-
-
-def to_sinks(logger: object, method: str, record: Record) -> tuple[tuple[Record], dict[str, Any]]:
-    """The last structlog processor: passes the record on unchanged."""
-    return (record,), {}
-
-
 def _raise(error: BaseException) -> bool:
     """Keep no exception."""
     return False
 
 
 class _Fan:
-    """The structlog logger, which passes records to every sink."""
+    """The structlog logger: lines go to the sinks that are files, records to the others, or to all."""
 
     def __init__(self, trace: "Trace") -> None:
         self.trace = trace
+        self.files: tuple[LineSink, ...] = ()
+        self.others: tuple[Sink, ...] = ()
 
-    def msg(self, record: Record) -> None:
-        trace = self.trace
-        trace.tail.append(record)
-        for sink in tuple(trace.sinks):  # one may take itself away
+    def sort(self, sinks: Sequence[Sink], processed: bool) -> None:
+        """Divide the sinks by what they get."""
+        self.files = () if processed else tuple(sink for sink in sinks if isinstance(sink, LineSink))
+        self.others = tuple(sink for sink in sinks if processed or not isinstance(sink, LineSink))
+
+    def msg(self, lines: bytes) -> None:
+        """Write lines."""
+        for sink in self.files:
+            try:
+                sink.write_lines(lines)
+            except BaseException as error:
+                if not self.trace.keep(error):
+                    raise
+
+    def processed(self, record: Record) -> None:
+        """Pass on a record that processors have seen."""
+        self.trace.last.append(record)
+        self.record(record)
+
+    def record(self, record: Record) -> None:
+        """Pass on a record."""
+        for sink in self.others:  # one may take itself away: the next record has new ones
             try:
                 sink.write(record)
             except BaseException as error:
-                if not trace.keep(error):
+                if not self.trace.keep(error):
                     raise
 
 
@@ -110,6 +120,9 @@ class Trace:
 
     ``clock`` gives the virtual time in ticks; the machine sets it. ``processors`` are structlog processors that see
     each record before it is written, for example to drop (``structlog.DropEvent``) or to annotate events.
+
+    A sink gets each record at once. A file (a sink with ``write_lines``) gets the events of an exception or a call that
+    software in Python handles when that is done, before any code goes on, and every other event at once.
     """
 
     def __init__(self, *sinks: Sink, processors: tuple[Callable[..., Any], ...] = ()) -> None:
@@ -117,51 +130,52 @@ class Trace:
         self.clock: Callable[[], int] = int
         self.seq = 0
         self.sinks: list[Sink] = []
-        self.tail: deque[Record] = deque(maxlen=_TAIL)
-        """The last records, for error reports."""
         self.keep: Callable[[BaseException], bool] = _raise
         """Takes what a sink or processor raises: True if it keeps it for later, and the emitter goes on."""
+        self.held = False
+        """True while lines wait for those that come with them."""
+        self._lines: list[Line] = []
+        self.last: deque[Line | Record] = deque(maxlen=_TAIL)
+        """What has been written last; ``tail`` has it as records."""
+        self._fan = _Fan(self)
         self._processors = processors
-        self._log: Any = None
+        self._door: Door | None = None
+        self._processed: Processed | None = None
         for sink in sinks:
             self.add(sink)
 
+    @property
+    def tail(self) -> list[Record]:
+        """The last records, for error reports."""
+        lines = [*self.last, *self._lines][-_TAIL:]
+        return [record_of(line) if isinstance(line, Line) else line for line in lines]
+
     def add(self, sink: Sink) -> None:
         """Add ``sink``, which gets the head of the trace and all events from now on."""
+        self.flush()
+        head = TraceStart(schema=SCHEMA, realmlab=__version__)
+        sink.write(record_of(writer(TraceStart)(head, None, self.clock(), None, None, None)))
+        if self._door is None:
+            from cca_platform.trace.door import Door, Processed
+
+            self._door = Door(self._fan)
+            if self._processors:
+                self._processed = Processed.by(self._fan, self._processors, self._keep)
         self.sinks.append(sink)
-        head = {"seq": None, "time": self.clock(), "pe": None, "world": None, "el": None}
-        sink.write(to_words(None, "", {**head, "event": TraceStart(schema=SCHEMA, realmlab=__version__)}))
-        if self._log is None:
-            import structlog  # takes 80 ms, which a run without a trace saves
-
-            processors: list[Any] = [
-                to_words,
-                *(self._guarded(one, structlog.DropEvent) for one in self._processors),
-                to_sinks,
-            ]
-            self._log = structlog.BoundLoggerBase(_Fan(self), processors, {})._proxy_to_logger
+        self._fan.sort(self.sinks, self._processed is not None)
         self.on = True
-
-    def _guarded(self, processor: Callable[..., Any], drop: type[BaseException]) -> Callable[..., Any]:
-        """The processor of a user: a record that it fails on goes on as it is, if the exception is kept."""
-
-        def process(logger: object, method: str, record: Record) -> Any:
-            try:
-                return processor(logger, method, record)
-            except drop:
-                raise
-            except BaseException as error:
-                if not self.keep(error):
-                    raise
-                return record
-
-        return process
 
     def remove(self, sink: Sink) -> None:
         """Remove ``sink``; without sinks, the trace is off."""
+        self.flush()
         if sink in self.sinks:
             self.sinks.remove(sink)
+        self._fan.sort(self.sinks, self._processed is not None)
         self.on = bool(self.sinks)
+
+    def _keep(self, error: BaseException) -> bool:
+        """Ask whoever takes exceptions by then."""
+        return self.keep(error)
 
     def emit(
         self, event: Event, pe: Source | None = None, world: SecurityState | None = None, el: int | None = None
@@ -174,11 +188,35 @@ class Trace:
             return
         seq = self.seq
         self.seq = seq + 1
+        write = writer(event.__class__)
         if pe is None:
-            self._log("msg", event, seq=seq, time=self.clock(), pe=None, world=None, el=None)
+            line = write(event, seq, self.clock(), None, None, None)
+        else:
+            place = WORLDS[pe.security if world is None else world]
+            line = write(event, seq, self.clock(), pe.index, place, pe.el if el is None else el)
+        if self._processed is not None:
+            self._processed.line(line)
             return
-        place = WORLDS[pe.security if world is None else world]
-        self._log("msg", event, seq=seq, time=self.clock(), pe=pe.index, world=place, el=pe.el if el is None else el)
+        lines = self._lines
+        lines.append(line)
+        if self._fan.others:
+            self._fan.record(record_of(line))
+        if not self.held or len(lines) >= _MANY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines that wait."""
+        lines = self._lines
+        if lines:
+            self._lines = []
+            self.last.extend(lines)
+            if self._fan.files and self._door is not None:
+                self._door.lines(lines)
+
+    def release(self) -> None:
+        """Write what has waited for the end of an exception or a call; nothing waits from now on."""
+        self.held = False
+        self.flush()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -191,8 +229,10 @@ class Trace:
 
     def close(self) -> None:
         """Close every sink; then raise the first MachineError of any of them."""
+        self.flush()
         self.on = False
         sinks, self.sinks[:] = list(self.sinks), []
+        self._fan.sort((), False)
         failed: MachineError | None = None
         for sink in sinks:
             try:

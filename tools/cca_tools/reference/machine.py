@@ -19,7 +19,11 @@ def trace() -> str:
         "`world` (`ns`, `secure`, `root`, `realm`), `el`, `event`, then the fields of the event. Addresses, words and "
         "FIDs are strings `0x...`, bytes are hexadecimal digits; names are those of the specifications. "
         "`pe`, `world` and `el` are null if the event belongs to no PE. Optional fields are absent where they do not "
-        f"apply. This is version {SCHEMA} of the catalogue.\n"
+        f"apply. This is version {SCHEMA} of the catalogue.\n\n"
+        "A trace file has the events of a call, or of another exception that EL3, the RMM or a Python host handles, as "
+        "soon as that is done, and before any code goes on; those of a long call in parts; every other event at once. "
+        "Ctrl-C, SIGTERM, an exception or a failing engine lose nothing. Whatever kills the process (SIGKILL, the "
+        "machine's end) loses at most the events of the call that was under way: the file ends with a whole line.\n"
     ]
     for name, event in EVENTS.items():
         rows = ((f"`{field.name}`", _kind(field), field.meaning) for field in fields_of(event))
