@@ -155,8 +155,9 @@ class Engine:
     """A Unicorn engine on the DRAM of ``memory``; ``block`` is the PE block, which it completes.
 
     ``on_interrupt(number)`` is called inside the interrupt hook with the registers in the block. It may replace whole
-    register files, and returns True if the engine may continue with the contents of the block. ``on_time()`` is called
-    when code looks at the counter or at a timer, if these follow the host's clock.
+    register files, and returns True if the engine may continue with the contents of the block. ``on_gic(what,
+    value)`` is called inside the hooks of MRS and MSR (:mod:`cca_platform.engine.icc`); False: UNDEFINED or trapped.
+    ``on_time()`` is called when code looks at the counter or at a timer, if these follow the host's clock.
     """
 
     LEFT: Final = Stop.LEFT
@@ -171,6 +172,7 @@ class Engine:
         memory: Memory,
         block: Words,
         on_interrupt: Callable[[int], bool],
+        on_gic: Callable[[int, int], bool],
         model: Model,
         on_time: Callable[[], None] | None = None,
     ) -> None:
@@ -179,6 +181,7 @@ class Engine:
         self._address = address_of(block)
         self._memory = memory
         self._on_interrupt = on_interrupt
+        self._on_gic = on_gic
         self._left = False
         uc = self._uc = Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
         number = getattr(arm64_const, f"UC_CPU_ARM64_{model.engine}")
@@ -199,6 +202,7 @@ class Engine:
         block[w.P_UC] = self._handle.value or 0
         block[w.P_UC_REG_READ] = _function("uc_reg_read")
         block[w.P_UC_REG_WRITE] = _function("uc_reg_write")
+        block[w.P_UC_REG_BATCH] = _function("uc_reg_write_batch")
         block[w.P_UC_EMU_STOP] = _function("uc_emu_stop")
         block[w.P_UC_CTL] = _function("uc_ctl")
         block[w.P_UC_HOOK_ADD] = _function("uc_hook_add")
@@ -225,7 +229,9 @@ class Engine:
         self._passed = (-1, 0)  # the last instruction that was passed, and when
         self._on_code = _ON_CODE(self._code)
         self._callback = _ON_INTERRUPT(self._interrupt)
+        self._gic_callback = _ON_INTERRUPT(self._gic)
         block[w.P_ON_INTERRUPT] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        block[w.P_ON_GIC] = ctypes.cast(self._gic_callback, ctypes.c_void_p).value or 0
         self._hook(unicorn_const.UC_HOOK_INTR, hooks.ON_INTERRUPT)
         self._on_time, self._time_callback = on_time, _ON_INTERRUPT(self._time)
         block[w.P_ON_TIME] = ctypes.cast(self._time_callback, ctypes.c_void_p).value or 0 if on_time else 0
@@ -317,6 +323,15 @@ class Engine:
         except BaseException as error:  # C code is below, so ``run`` raises it
             self._error, self._left = error, True
             _library.uc_emu_stop(self._handle)
+        return 0
+
+    def _gic(self, block: int, what: int, value: int) -> int:
+        """What the hooks of MRS and MSR leave to Python: an access to the GIC. 0 if it is done."""
+        try:
+            return int(not self._on_gic(what, value))
+        except BaseException as error:  # C code is below, so ``run`` raises it
+            self._error, self._left = error, True
+        _library.uc_emu_stop(self._handle)
         return 0
 
     def run(self, alone: bool = False) -> Stop:

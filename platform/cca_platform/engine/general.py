@@ -10,7 +10,7 @@ each block (SIGNAL_RETURN).
 from typing import Final
 
 from cca_arch.sysregs import Pstate, Sctlr, encodings
-from cca_platform.engine.registers import PC, PSTATE, SP, X0, X29, get, get_system, put, put_system, touch
+from cca_platform.engine.registers import PC, PSTATE, SP, X0, X29, get, get_system, jump, put, put_system, touch
 from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_reg_read, call_reg_write, jit, load64, store64
@@ -144,7 +144,7 @@ def write_state(p: int) -> int:
     if load64(p + 8 * w.P_FEATURES) & w.HAS_SOFT:
         _watch(p, level(load64(p + 8 * w.P_PSTATE)))
     put(p, SP, load64(p + 8 * w.P_SP))
-    return put(p, PC, load64(p + 8 * w.P_PC))
+    return jump(p, load64(p + 8 * w.P_PC))
 
 
 @jit("i8(i8)")

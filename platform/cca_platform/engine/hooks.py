@@ -19,7 +19,7 @@ from cca_arch.sysregs import (
     encodings,
     syndrome,
 )
-from cca_platform.engine import controls, general, interrupts, pmu, sites, timers
+from cca_platform.engine import controls, general, icc, interrupts, pmu, sites, timers
 from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
 from cca_platform.mmu.dram import host_address
@@ -66,6 +66,8 @@ _HCR_EL2: Final = encodings.HCR_EL2.packed
 _SCTLR_EL1: Final = encodings.SCTLR_EL1.packed
 _VTCR_EL2, _VTTBR_EL2 = encodings.VTCR_EL2.packed, encodings.VTTBR_EL2.packed
 _ISR_EL1: Final = encodings.ISR_EL1.packed
+_ICC_PMR_EL1: Final = encodings.ICC_PMR_EL1.packed
+_GIC_CRN, _GIC_CRM = encodings.ICC_IAR1_EL1.crn, encodings.ICC_AP0R0_EL1.crm  # and every CRm above
 _RNDR, _RNDRRS = encodings.RNDR.packed, encodings.RNDRRS.packed
 _CNTHCTL_EL2, _CNTVOFF_EL2 = encodings.CNTHCTL_EL2.packed, encodings.CNTVOFF_EL2.packed
 _TIMERS_CRN: Final = encodings.CNTFRQ_EL0.crn
@@ -396,13 +398,15 @@ def _own_mark(p: int, register: int) -> int:
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN MRS: counter, timers, ISR_EL1, EL2 controls and identification; others are read natively."""
+    """UC_HOOK_INSN MRS: counter, timers, GIC, ISR_EL1, EL2 controls, identification; others are read natively."""
     crn, crm, op0, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 8), load32(cp + 12), load32(cp + 16)
     if op0 != 3:
         return 0
     if crn == 0 and op1 == 0 and crm < 8:
         return _identify(p, register, 8 * crm + op2)
     encoding = op0 << 16 | op1 << 12 | crn << 8 | crm << 4 | op2
+    if (crn == _GIC_CRN and crm >= _GIC_CRM) or encoding == _ICC_PMR_EL1:
+        return icc.access(p, encoding, register, 0)
     if encoding in (_RNDR, _RNDRRS):
         return _no_random(p, register)
     if encoding == _ISR_EL1:
@@ -444,7 +448,7 @@ def _set_return_state(p: int, spsr: int, value: int) -> int:
 
 @callback("i32", "i64", "i32", "i64", "i64")
 def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
-    """UC_HOOK_INSN MSR: handles the timers, and records writes that change a translation regime."""
+    """UC_HOOK_INSN MSR: handles timers and GIC, and records writes that change a translation regime."""
     crn, crm, op0, op1, op2 = load32(cp), load32(cp + 4), load32(cp + 8), load32(cp + 12), load32(cp + 16)
     if op0 != 3 or (op1 == 4 and level(get(p, PSTATE)) < 2):
         return 0  # UNDEFINED below EL2: the engine handles it after this hook
@@ -463,6 +467,8 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
                 store64(p + 8 * w.P_NESTED, 0)  # the exceptions that follow are of another VM
             store64(p + 8 * w.P_VTTBR, value)
         return 0
+    if (crn == _GIC_CRN and crm >= _GIC_CRM) or encoding == _ICC_PMR_EL1:
+        return icc.access(p, encoding, register, cp)
     if encoding == _VMPIDR_EL2:
         store64(p + 8 * w.P_NESTED, 0)  # or of another vCPU
     if encoding in (_SPSR_EL1, _SPSR_EL2):

@@ -11,7 +11,16 @@ from cca_platform.isa.frame import EL1_FRAME_SIZE, offset
 from cca_platform.isa.pstate import stack
 from cca_platform.mmu.regime import EL2, regime_of
 from cca_platform.native import block as w
-from cca_platform.native.jit import call_control, call_reg_read, call_reg_write, jit, load64, store32, store64
+from cca_platform.native.jit import (
+    call_batch,
+    call_control,
+    call_reg_read,
+    call_reg_write,
+    jit,
+    load64,
+    store32,
+    store64,
+)
 
 __all__ = [
     "PAR_EL1",
@@ -31,6 +40,7 @@ __all__ = [
     "flush_tlb",
     "get",
     "get_system",
+    "jump",
     "load_el1",
     "load_file",
     "load_regime",
@@ -52,6 +62,7 @@ PSTATE: Final = 265
 SP_EL0: Final = 270
 PAR_EL1: Final = 284
 CP: Final = 290
+_JUMP: Final = 8  # the first of the scratch words for ``jump``
 VECTOR: Final = 1  # in place of an encoding: a register of 16 bytes
 TLB_FLUSH: Final = 11 | 1 << 30  # UC_CTL_TLB_FLUSH with UC_CTL_IO_WRITE
 TB_REMOVE: Final = 0x4800_0009  # UC_CTL_TB_REMOVE_CACHE with two arguments and UC_CTL_IO_WRITE
@@ -97,6 +108,20 @@ def put(p: int, register: int, value: int) -> int:
     store64(scratch, value)
     store64(p + 8 * w.P_SHADOW_VALID, 0)
     return call_reg_write(load64(p + 8 * w.P_UC_REG_WRITE), load64(p + 8 * w.P_UC), register, scratch)
+
+
+@jit("i8(i8, i8)")
+def jump(p: int, pc: int) -> int:
+    """Write PC inside a hook: the engine leaves the block after the present instruction, and goes on there.
+
+    By the batch call. The single one has the engine keep its PC at the next exit, too, whenever that is.
+    """
+    scratch = p + 8 * (w.P_SCRATCH + _JUMP)
+    store64(scratch, PC)
+    store64(scratch + 8, scratch + 16)
+    store64(scratch + 16, pc)
+    store64(p + 8 * w.P_SHADOW_VALID, 0)
+    return call_batch(load64(p + 8 * w.P_UC_REG_BATCH), load64(p + 8 * w.P_UC), scratch, scratch + 8, 1)
 
 
 @jit("i8(i8, i8)")

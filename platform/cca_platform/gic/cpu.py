@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.gic import FIRST_SPECIAL, FIRST_SPI, SPURIOUS
 from cca_arch.sysregs import Encoding
+from cca_platform.engine.icc import place
 from cca_platform.gic.interrupts import Interrupts, InterruptsState
 from cca_platform.gic.priorities import (
     CBPR,
@@ -22,6 +23,7 @@ from cca_platform.gic.priorities import (
 )
 from cca_platform.gic.sysregs import access
 from cca_platform.gic.virtual import VirtualInterface, VirtualState
+from cca_platform.memory.words import words
 from cca_platform.native.block import SIGNAL_G0, SIGNAL_G1NS, SIGNAL_G1S
 from cca_platform.state import State
 
@@ -34,6 +36,7 @@ _FOR_SECURE, _FOR_NS = FIRST_SPECIAL, FIRST_SPECIAL + 1  # EL3 reads these if th
 _SPECIAL: Final = range(FIRST_SPECIAL, SPURIOUS + 1)
 _SIGNALS: Final = {G0: SIGNAL_G0, G1S: SIGNAL_G1S, G1NS: SIGNAL_G1NS}
 _SGIS: Final = 0xFFFF
+_KEPT: Final = 64
 
 
 class CpuState(State, frozen=True, tag="gic.cpu/1"):
@@ -56,7 +59,7 @@ class CpuInterface:
 
     ``control``, ``bpr1`` and the Group 1 bits of ``enables`` are banked by security state: index or bit 0 Secure (S),
     1 Non-secure (NS). Realm state is Non-secure to the GIC. ``saved`` is what ``save`` returned since the last change,
-    or None.
+    or None. ``values`` are what ``keep`` got since: for each register, a number of the access and the value.
     """
 
     awake: bool  # GICR_WAKER
@@ -78,6 +81,8 @@ class CpuInterface:
         self.affinity = affinity
         self.interrupts = Interrupts(0, FIRST_SPI, edge_only=_SGIS)
         self.virtual = VirtualInterface(self)
+        self.values = words(2 * _KEPT)
+        self._kept: set[int] = set()
         self.signals = 0
         self.reset()
 
@@ -114,6 +119,15 @@ class CpuInterface:
         """MSR of a GIC register; 0, UNDEFINED or TRAP_EL2."""
         return access(self, encoding, el, security, hcr, value)
 
+    def keep(self, what: int, value: int) -> None:
+        """Keep what a register has answered until something changes; ``what`` is the number of the access.
+
+        No other access to a register with the same encoding, or to another one in its place, has this number.
+        """
+        at = place(what)
+        self.values[at], self.values[at + 1] = what, value - (value >> 63 << 64)
+        self._kept.add(at)
+
     # -- signals ------------------------------------------------------------------------------------------------------
     def present(self, intid: int, priority: int, group: int) -> None:
         """Set the highest priority pending interrupt (-1: none)."""
@@ -128,8 +142,10 @@ class CpuInterface:
         return (self.priority & mask) < self.running_priority()
 
     def signal(self) -> None:
-        """Recompute the signals and tell the PE if they have changed."""
+        """Recompute the signals after a change, and tell the PE if they have changed."""
         self.saved = None
+        while self._kept:
+            self.values[self._kept.pop()] = 0
         physical = _SIGNALS[self.group] if self.intid >= 0 and self.can_preempt() else 0
         signals = physical | self.virtual.signals
         if signals != self.signals:

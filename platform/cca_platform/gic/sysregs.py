@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cca_platform.gic.cpu import CpuInterface
     from cca_platform.gic.virtual import VirtualInterface
 
-__all__ = ["TRAP_EL2", "UNDEFINED", "access"]
+__all__ = ["TRAP_EL2", "UNDEFINED", "access", "is_steady"]
 
 UNDEFINED: Final = -1
 TRAP_EL2: Final = -2
@@ -52,7 +52,8 @@ class _Register(NamedTuple):
     """A register: its access rules and its effect.
 
     At EL1, ICH_HCR_EL2 bits ``trap`` trap it to EL2; HCR_EL2 bits ``route`` make it virtual, or trap it if there is no
-    virtual one. ``el`` is the lowest level that may use the physical one.
+    virtual one. ``el`` is the lowest level that may use the physical one. A ``steady`` register reads the same until
+    something changes in the CPU interface; the others depend on timers that have not been asked yet, or acknowledge.
     """
 
     el: int
@@ -62,6 +63,13 @@ class _Register(NamedTuple):
     write: _Write | None = None
     virtual_read: _VirtualRead | None = None
     virtual_write: _VirtualWrite | None = None
+    steady: bool = True
+
+
+def is_steady(encoding: Encoding) -> bool:
+    """True if a register reads the same until :meth:`cca_platform.gic.cpu.CpuInterface.signal` is next called."""
+    row = _REGISTERS.get(encoding)
+    return row is not None and row.steady
 
 
 def access(
@@ -227,13 +235,13 @@ _REGISTERS: Final[dict[Encoding, _Register]] = {
     ),
     encodings.ICC_IAR0_EL1: _group0(
         lambda c, el, ns: c.acknowledge(False, el, ns), None, lambda v: v.acknowledge(0), None
-    ),
+    )._replace(steady=False),
     encodings.ICC_EOIR0_EL1: _group0(None, lambda c, x, el, ns: c.end(x & _INTID, False, el, ns),
         None, lambda v, x: v.end(x & _INTID, 0),
     ),
     encodings.ICC_HPPIR0_EL1: _group0(
         lambda c, el, ns: c.pending_for(False, el, ns), None, lambda v: v.pending_for(0), None
-    ),
+    )._replace(steady=False),
     encodings.ICC_BPR0_EL1: _group0(
         lambda c, el, ns: c.bpr0, _write_bpr0, lambda v: v.read_bpr(0), lambda v, x: v.write_bpr(0, x)
     ),
@@ -253,13 +261,13 @@ _REGISTERS: Final[dict[Encoding, _Register]] = {
     encodings.ICC_SGI0R_EL1: _sgi(_send_sgi0),
     encodings.ICC_IAR1_EL1: _group1(
         lambda c, el, ns: c.acknowledge(True, el, ns), None, lambda v: v.acknowledge(1), None
-    ),
+    )._replace(steady=False),
     encodings.ICC_EOIR1_EL1: _group1(None, lambda c, x, el, ns: c.end(x & _INTID, True, el, ns),
         None, lambda v, x: v.end(x & _INTID, 1),
     ),
     encodings.ICC_HPPIR1_EL1: _group1(
         lambda c, el, ns: c.pending_for(True, el, ns), None, lambda v: v.pending_for(1), None
-    ),
+    )._replace(steady=False),
     encodings.ICC_BPR1_EL1: _group1(
         _read_bpr1, _write_bpr1, lambda v: v.read_bpr(1), lambda v, x: v.write_bpr(1, x)
     ),

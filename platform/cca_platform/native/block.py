@@ -12,7 +12,7 @@ from cca_platform.native.layout import Layout
 __all__: list[str] = []
 
 M_WORDS: Final = 64
-P_WORDS: Final = 320
+P_WORDS: Final = 384
 R_WORDS: Final = 84
 MACHINE: Final = Layout(M_WORDS)
 PE: Final = Layout(P_WORDS, kept=112)
@@ -98,6 +98,7 @@ P_WALK_TABLE: Final = PE.words(4, "plus a level from 1 to 3 that it reached: hos
 P_UC: Final = PE.word("the engine handle")
 P_UC_REG_READ: Final = PE.word("address of uc_reg_read")
 P_UC_REG_WRITE: Final = PE.word("address of uc_reg_write")
+P_UC_REG_BATCH: Final = PE.word("address of uc_reg_write_batch")
 P_UC_EMU_STOP: Final = PE.word("address of uc_emu_stop")
 P_UC_CTL: Final = PE.word("address of uc_ctl")
 P_UC_HOOK_ADD: Final = PE.word("address of uc_hook_add")
@@ -115,6 +116,9 @@ ORDERED: Final = 64
 P_ON_LOOK: Final = PE.word("address of hooks.ON_LOOK")
 P_ON_INTERRUPT: Final = PE.word("address of the interrupt hook in Python")
 P_ON_TIME: Final = PE.word("address of what lets the host's time in, called like the former; 0 = time is virtual")
+P_ON_GIC: Final = PE.word("address of the part of the hooks of GIC registers that is in Python")
+P_GIC_VALUES: Final = PE.word("address of gic.cpu.CpuInterface.values: 2 words each, engine.icc.key and the value")
+P_GIC_VALUE: Final = PE.word("what Python has read from a GIC register")
 P_TRACED: Final = PE.word("1 = the trace is on, so that every exception is for Python")
 P_FILLS: Final = PE.word("TLB fills done")
 P_BLOCK_PC: Final = PE.word("start of the block that was counted last", "block_pc")

@@ -20,8 +20,8 @@ from numba.extending import intrinsic
 from cca_platform.native import cache, linker
 
 __all__ = [
-    "call_address", "call_block", "call_control", "call_hook_add", "call_reg_read", "call_reg_write", "callback",
-    "compile_all", "copy_page", "jit", "load8", "load32", "load64", "main", "store8", "store32", "store64",
+    "call_address", "call_batch", "call_block", "call_control", "call_hook_add", "call_reg_read", "call_reg_write",
+    "callback", "compile_all", "copy_page", "jit", "load8", "load32", "load64", "main", "store8", "store32", "store64",
 ]  # fmt: skip
 
 _I64: Final = types.int64
@@ -79,6 +79,16 @@ def call_reg(typing_context: Any, function: Any, engine: Any, register: Any, add
         return _call(builder, args, [_POINTER, _INT[32], _POINTER])
 
     return _I64(*(_I64,) * 4), codegen
+
+
+@intrinsic
+def call_batch(typing_context: Any, function: Any, engine: Any, registers: Any, values: Any, count: Any) -> Any:
+    """Call ``uc_err function(uc_engine *, int *registers, void **values, int count)`` through its address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call(builder, args, [_POINTER, _POINTER, _POINTER, _INT[32]])
+
+    return _I64(*(_I64,) * 5), codegen
 
 
 @intrinsic

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cca_platform.native import plain
 
 __all__ = [
-    "NATIVE", "call_address", "call_block", "call_control", "call_hook_add", "call_reg_read", "call_reg_write",
-    "callback", "copy_page", "jit", "load8", "load32", "load64", "store8", "store32", "store64",
+    "NATIVE", "call_address", "call_batch", "call_block", "call_control", "call_hook_add", "call_reg_read",
+    "call_reg_write", "callback", "copy_page", "jit", "load8", "load32", "load64", "store8", "store32", "store64",
 ]  # fmt: skip
 
 NATIVE = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
@@ -26,6 +26,7 @@ _compiler = sys.modules.get("cca_platform.native.compiler")
 if TYPE_CHECKING or _compiler is None:
     from cca_platform.native.plain import (
         call_address,
+        call_batch,
         call_block,
         call_control,
         call_hook_add,

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 __all__ = [
-    "call_address", "call_block", "call_control", "call_hook_add", "call_reg_read", "call_reg_write", "callback",
-    "copy_page", "jit", "load8", "load32", "load64", "store8", "store32", "store64",
+    "call_address", "call_batch", "call_block", "call_control", "call_hook_add", "call_reg_read", "call_reg_write",
+    "callback", "copy_page", "jit", "load8", "load32", "load64", "store8", "store32", "store64",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 _KEPT: Final[list[Any]] = []  # keeps callbacks alive, because engines hold their addresses
 _REG = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 _ONE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+_BATCH = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
 _BLOCK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
 _HOOK_ADD = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64,
@@ -47,6 +48,10 @@ def store64(address: int, value: int) -> None:
 def call_reg(function: int, engine: int, register: int, address: int) -> int:
     """Call ``uc_err function(uc_engine *, int register, void *value)`` through its address."""
     return int(_REG(function)(engine, register, address))
+
+def call_batch(function: int, engine: int, registers: int, values: int, count: int) -> int:
+    """Call ``uc_err function(uc_engine *, int *registers, void **values, int count)`` through its address."""
+    return int(_BATCH(function)(engine, registers, values, count))
 
 def call_address(function: int, argument: int) -> int:
     """Call ``int function(void *)`` through its address."""

@@ -18,6 +18,7 @@ from cca_platform.models import COMMON
 from cca_platform.native import block as w
 from cca_platform.pe import controls, delivery, levels, running, saved
 from cca_platform.pe.events import Watch
+from cca_platform.pe.gic import access_gic
 from cca_platform.pe.identification import IdRegisters
 from cca_platform.pe.pmu import MDCR_RESET, load_pmu, pmu_shows, reset_pmu, save_pmu, withdraw_pmu
 from cca_platform.pe.refused import Refused
@@ -66,6 +67,7 @@ class Pe:
     save_pmu, load_pmu, reset_pmu = save_pmu, load_pmu, reset_pmu
     pmu_shows, withdraw_pmu = property(pmu_shows), withdraw_pmu
     forget_keys = controls.forget_keys
+    access_gic = access_gic
     read_sysreg, write_sysreg = controls.read_sysreg, controls.write_sysreg
 
     signal, raise_serror, clear_exclusive = delivery.signal, delivery.raise_serror, delivery.clear_exclusive
@@ -123,6 +125,7 @@ class Pe:
         block[w.P_RECENT] = address_of(self.recent)
         block[w.P_MACHINE] = self.machine.memory.block_address
         block[w.P_TLB_PAGES] = self.tlb.address
+        block[w.P_GIC_VALUES] = address_of(self.cpu_interface.values)
         block[w.P_TLB_ERA] = max(era, 1)
         block[w.P_COUNTER_HZ] = self.machine.board.counter_hz
         block[w.P_HCR] = controls.HCR_RW
@@ -169,10 +172,13 @@ class Pe:
                 raise Closed("its registers")
             from cca_platform.engine.engine import Engine
 
+            machine = self.machine
             on_time = self.follow if self.clock.mode == "host" else None
-            self._engine = Engine(self.machine.memory, self.block, self.interrupt, self.machine.model, on_time)
-            self.machine.memory.block[w.M_PES_USED] += 1
-            self.machine.memory.requesters.append(self.tlb)
+            self._engine = Engine(
+                machine.memory, self.block, self.interrupt, self.access_gic, machine.model, on_time
+            )
+            machine.memory.block[w.M_PES_USED] += 1
+            machine.memory.requesters.append(self.tlb)
             self._id_table = self.ids.table()
             self.block[w.P_ID_TABLE] = address_of(self._id_table)
             for name, value in self.ids.reset().items():
