@@ -8,12 +8,13 @@ DEV := $(VENV)/.dev
 FAST := $(VENV)/.fast
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TRACE := build/demo.jsonl
+QEMU ?= $(if $(shell command -v qemu-system-aarch64),--qemu auto)
 WORKERS ?= auto
 PYTEST_ARGS ?= -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types layers tests random machines differential hostile builds terminals mutants payloads \
-	bench docs picture locks clean
+.PHONY: help demo test lint types layers tests random machines differential hostile builds terminals mutants payloads \
+	bench figures docs picture locks clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -64,8 +65,11 @@ payloads: $(DEV) ## write the SDK's headers from the tables, and rebuild the com
 	$(BIN)/python -m cca_tools.headers
 	$(BIN)/python realm_payloads/build.py
 
-bench: $(RUN) ## measure the paths that have a bound
-	$(BIN)/realmlab bench
+bench: $(RUN) ## measure calls, devices, starts and guest code, beside QEMU if qemu-system-aarch64 is on the PATH
+	$(BIN)/realmlab bench $(QEMU)
+
+figures: $(RUN) ## the same, and write the tables into the README and docs/performance.md
+	$(BIN)/realmlab bench $(QEMU) --markdown docs/performance.md --markdown README.md
 
 docs: $(DEV) ## write docs/reference from the tables in the code, and build the site in build/site
 	$(BIN)/python -m cca_tools.reference docs/reference

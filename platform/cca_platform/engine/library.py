@@ -48,7 +48,7 @@ def series() -> int:
     return int(told()) if told is not None else 0
 
 
-def tier() -> str:
+def tier() -> Literal["stock", "built"]:
     """``built`` if the library has the patches that this engine uses, else ``stock``."""
     return "built" if series() == SERIES else "stock"
 

@@ -1,10 +1,10 @@
 """Unicorn alone at full speed: the yardstick of the benchmark."""
 
 from collections.abc import Sequence
-from time import process_time
 from typing import Any
 
 from cca_tools.bench.loops import SMC, code
+from cca_tools.bench.took import Took, Watch
 
 __all__ = ["best", "run_elf"]
 
@@ -14,16 +14,16 @@ _READ_WRITE, _READ_EXECUTE, _FETCH = 3, 5, 18
 
 
 def best(words: Sequence[int], repeats: int = 3) -> float:
-    """Seconds for ``words`` up to the SMC appended to them: the best of several runs in both TLB modes.
+    """CPU seconds for ``words`` up to the SMC appended to them: the best of several runs in both TLB modes.
 
     In virtual TLB mode an entry is never writable and executable at once, which makes stores fast (the CPU's own TLB
     mode has no such choice).
     """
-    return min(_run(code([*words, SMC]), mode) for mode in (True, False) for _ in range(repeats))
+    return min(_run(code([*words, SMC]), mode).cpu for mode in (True, False) for _ in range(repeats))
 
 
-def run_elf(data: bytes) -> float:
-    """CPU seconds of a payload with one segment up to its first SMC, at EL1, with the MMU's work left out."""
+def run_elf(data: bytes) -> Took:
+    """What a payload with one segment takes up to its first SMC, at EL1, with the MMU's work left out."""
     import io
 
     from elftools.elf.elffile import ELFFile
@@ -33,7 +33,7 @@ def run_elf(data: bytes) -> float:
     return _run(segment.data(), True, _DATA)
 
 
-def _run(program: bytes, virtual: bool, size: int = _SIZE) -> float:
+def _run(program: bytes, virtual: bool, size: int = _SIZE) -> Took:
     from unicorn import arm64_const, unicorn_const
     from unicorn.unicorn_py3.unicorn import Uc
 
@@ -47,9 +47,9 @@ def _run(program: bytes, virtual: bool, size: int = _SIZE) -> float:
         uc.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
         uc.hook_add(unicorn_const.UC_HOOK_TLB_FILL, _fill)
     uc.hook_add(unicorn_const.UC_HOOK_INTR, lambda engine, number, data: engine.emu_stop())
-    start = process_time()
+    watch = Watch()
     uc.emu_start(_BASE, 0)
-    return process_time() - start
+    return watch.took()
 
 
 def _fill(uc: Any, va: int, access: int, entry: Any, data: Any) -> bool:

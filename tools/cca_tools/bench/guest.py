@@ -1,108 +1,148 @@
-"""Guest code: the loops of the payload ``guest_code``, run in a Realm, at Non-secure EL2, and by others.
+"""Guest code: the loops of the payload ``guest_code``, and what a turn of each takes in every place.
 
-Each figure is the CPU time of a turn of the loop: the difference of a long run and a short one, divided by the turns.
-So neither the start of the emulator nor the translation of the code is in it.
+A figure is the difference of a long run and a short one, divided by the turns. So neither the start of the emulator nor
+the translation of the code is in it.
 """
 
 import math
-import os
-import resource
-import shutil
-import struct
-import subprocess
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from time import process_time
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
-__all__ = ["LOOPS", "PLACES", "SHARED", "GuestLoop", "Qemu", "Timing", "mean", "measure_guest"]
+from cca_tools.bench.rows import Bound
+from cca_tools.bench.took import Took
+
+__all__ = [
+    "BARE", "BOUNDS", "LOOPS", "NS", "PLACES", "QEMU", "REALM", "SHARED", "GuestLoop", "Place", "Shares", "Timing",
+    "mean", "measure_guest", "turn",
+]  # fmt: skip
 
 SHARED: Final = frozenset({"alu10", "alu100", "branchy", "call", "load", "store", "3-in-12", "memcpy", "bytes",
                            "exclusive", "svc-eret", "fresh"})  # fmt: skip
 """The loops whose speed is compared with QEMU's."""
-PLACES: Final = ("ns-el2", "realm", "bare", "qemu")
-_PARAMETERS: Final = struct.Struct("<3Q")  # which loop, how many turns, a device's register
-_OFFSET: Final = 8  # of the parameters, from the start of the payload
+NS, REALM, BARE, QEMU = "ns-el2", "realm", "bare", "qemu"
+PLACES: Final = (NS, REALM, BARE, QEMU)
 _SHORT: Final = 10  # a short run has as many fewer turns
-_MORE: Final = 5  # times the turns in a run of QEMU, whose start is in it, and not in the others'
-_MANY: Final = 200  # the same for loops that leave the engine here, and not there
-_UART: Final = "uart0"
-_FLAG: Final = 0x18  # UARTFR, of the PL011
+_LEAST: Final = 1e-3  # nanoseconds: a figure of nothing has no ratio
+_NEARLY: Final = 0.7
+_STEP: Final = 20  # times the turns, at most, from one trial to the next
+
+
+class Shares(NamedTuple):
+    """Shares of QEMU's speed over the loops of ``SHARED``: the geometric mean, and the worst."""
+
+    mean: Bound
+    worst: Bound
+
+
+class Bounds(NamedTuple):
+    """What must hold, and what we aim at."""
+
+    must: Shares
+    aim: Shares
+
+
+BOUNDS: Final = Bounds(Shares((0.40, 0.75), (0.20, 0.45)), Shares((0.5, 1.0), (0.28, 0.8)))
 
 
 @dataclass(frozen=True, slots=True)
 class GuestLoop:
-    """A loop: its number in the payload, what a turn does, and the turns of a run."""
+    """A loop: its number in the payload's table, what a turn does, and the turns of a first trial.
+
+    ``region`` is what it accesses: "uart", "gic", or "protected", a page of Root; ``pes`` run it at the same time.
+    """
 
     name: str
     number: int
     does: str
     turns: int
-    device: bool = False
-    bare: bool = True
-    leaves: bool = False
-
-    def turns_in(self, place: str) -> int:
-        """The turns of a run there: so many that the work is most of it."""
-        return self.turns * ((_MANY if self.leaves else _MORE) if place == "qemu" else 1)
-
-    def where(self) -> tuple[str, ...]:
-        """The places where it can run: a Realm has no device of the board, a bare engine neither levels nor devices."""
-        return tuple(
-            place
-            for place in PLACES
-            if not (place == "realm" and self.device) and not (place == "bare" and not self.bare)
-        )
+    places: tuple[str, ...]
+    region: str = ""
+    pes: int = 1
 
 
-def _loops(*rows: tuple[str, str, int, str]) -> tuple[GuestLoop, ...]:
-    return tuple(
-        GuestLoop(name, number, does, turns, "device" in flags, not flags, "leaves" in flags)
-        for number, (name, does, turns, flags) in enumerate(rows)
-    )
+_HOSTED: Final = (NS, REALM, QEMU)  # Unicorn alone has no exceptions, no TLB without a hook in Python, and one PE
+_BOARD: Final = (NS, QEMU)  # needs EL2, or a device of the board
+
+LOOPS: Final = (
+    GuestLoop("alu10", 0, "10 instructions, no memory", 600_000, PLACES),
+    GuestLoop("alu100", 1, "100 instructions, no memory", 200_000, PLACES),
+    GuestLoop("branchy", 2, "9 short blocks, half of the branches taken", 150_000, PLACES),
+    GuestLoop("call", 3, "3 calls and returns", 200_000, PLACES),
+    GuestLoop("load", 4, "8 loads", 200_000, PLACES),
+    GuestLoop("store", 5, "8 stores", 200_000, PLACES),
+    GuestLoop("3-in-12", 6, "12 instructions, 3 of them loads and stores", 300_000, PLACES),
+    GuestLoop("memcpy", 7, "4 KiB, by pairs of registers", 3_000, PLACES),
+    GuestLoop("bytes", 8, "64 bytes, one by one", 20_000, PLACES),
+    GuestLoop("exclusive", 9, "LDXR, STXR", 200_000, PLACES),
+    GuestLoop("svc-eret", 10, "SVC, and the return from it", 20_000, _HOSTED),
+    GuestLoop("fresh", 11, "4 KiB of new code, run once", 200, PLACES),
+    GuestLoop("rewritten", 12, "an instruction that changes before it is run", 2_000, PLACES),
+    GuestLoop("walks", 13, "loads from 4,096 pages, more than the TLB holds", 100, _HOSTED),
+    GuestLoop("tlbi", 14, "TLBI by address, and a load there", 10_000, _HOSTED),
+    GuestLoop("cntvct", 15, "a read of the virtual counter", 100_000, PLACES),
+    GuestLoop("fp", 16, "6 floating-point and vector instructions", 100_000, PLACES),
+    GuestLoop("pes-2", 6, "3-in-12 on 2 PEs, a turn on each", 150_000, _HOSTED, pes=2),
+    GuestLoop("pes-4", 6, "3-in-12 on 4 PEs, a turn on each", 75_000, _HOSTED, pes=4),
+    GuestLoop("device-read", 17, "a load from a register of the UART", 5_000, _BOARD, "uart"),
+    GuestLoop("device-write", 18, "a store to a register of the UART that ignores it", 5_000, _BOARD, "uart"),
+    GuestLoop("thread-id", 19, "a read and a write of TPIDR_EL1", 100_000, PLACES),
+    GuestLoop("id-read", 23, "a read of ID_AA64PFR0_EL1", 20_000, PLACES),
+    GuestLoop("icc-read", 20, "a read of ICC_PMR_EL1", 5_000, _HOSTED),
+    GuestLoop("icc-write", 21, "a write of ICC_PMR_EL1", 5_000, _HOSTED),
+    GuestLoop("el2-mrs", 25, "MRS at EL1 that HCR_EL2.TID3 traps to code at EL2, which skips it", 5_000, _BOARD),
+    GuestLoop("el2-msr", 26, "MSR at EL1 that HCR_EL2.TVM traps to code at EL2, which skips it", 5_000, _BOARD),
+    GuestLoop("gpf", 22, "a granule protection fault, taken at EL2, which skips the load", 2_000, (NS,), "protected"),
+    GuestLoop("stage2", 24, "a stage 2 fault at EL1, and code at EL2 that maps the page", 2_048, _BOARD),
+    GuestLoop("wfi", 27, "a timer of a microsecond, and a WFI that it ends", 500, _HOSTED, "gic"),
+    GuestLoop("irq", 28, "an SGI to itself, taken", 500, _HOSTED, "gic"),
+    GuestLoop("sgi", 29, "an SGI to another PE, which answers by one", 200, _HOSTED, "gic", pes=2),
+)  # fmt: skip
 
 
-LOOPS: Final = _loops(
-    ("alu10", "10 instructions, no memory", 6_000_000, ""),
-    ("alu100", "100 instructions, no memory", 2_000_000, ""),
-    ("branchy", "9 short blocks, half of the branches taken", 1_500_000, ""),
-    ("call", "3 calls and returns", 2_000_000, ""),
-    ("load", "8 loads", 2_000_000, ""),
-    ("store", "8 stores", 2_000_000, ""),
-    ("3-in-12", "12 instructions, 3 of them loads and stores", 3_000_000, ""),
-    ("memcpy", "4 KiB, by pairs of registers", 30_000, ""),
-    ("bytes", "64 bytes, one by one", 200_000, ""),
-    ("exclusive", "LDXR, STXR", 2_000_000, ""),
-    ("svc-eret", "SVC, and the return from it", 200_000, "levels"),
-    ("fresh", "4 KiB of new code, run once", 2_000, "levels"),
-    ("rewritten", "an instruction that changes before it is run", 20_000, "levels"),
-    ("walks", "loads from 4,096 pages, more than the TLB holds", 200, ""),
-    ("tlbi", "TLBI by address, and a load there", 100_000, "levels"),
-    ("cntvct", "a read of the virtual counter", 1_000_000, "levels"),
-    ("fp", "6 floating-point and vector instructions", 1_000_000, ""),
-    ("device-read", "a load from a register of the UART", 50_000, "device leaves"),
-    ("device-write", "a store to a register of the UART that ignores it", 50_000, "device leaves"),
-    ("thread-id", "a read and a write of TPIDR_EL1", 1_000_000, ""),
-    ("icc-read", "a read of ICC_PMR_EL1", 50_000, "levels leaves"),
-    ("icc-write", "a write of ICC_PMR_EL1", 50_000, "levels leaves"),
-)
-"""In the order of the payload's table."""
+class Place(Protocol):
+    """Where loops run: an emulator, and a world. A run there should have ``enough`` seconds of work in it."""
+
+    name: str
+    enough: float
+
+    def run(self, loop: GuestLoop, turns: int) -> Took:
+        """A run of so many turns."""
+
+
+def turn(place: Place, loop: GuestLoop, turns: int = 0) -> tuple[Took, int]:
+    """What a turn of the loop takes there, and the turns of the run: found by trials, unless they are given."""
+    trial = turns or loop.turns
+    while True:
+        few = trial // _SHORT
+        took = place.run(loop, trial).without(place.run(loop, few))
+        if turns or took.cpu >= place.enough * _NEARLY:
+            return took.each(trial - few), trial
+        trial *= min(_STEP, 1 + round(place.enough / max(took.cpu, place.enough / _STEP)))
 
 
 @dataclass(slots=True)
 class Timing:
-    """Nanoseconds a turn, one figure for each round, by place; why there is none."""
+    """Nanoseconds a turn, one figure for each round, by place, also on the wall; the turns; why there is no figure."""
 
     loop: GuestLoop
     ns: dict[str, list[float]] = field(default_factory=dict)
+    walls: dict[str, list[float]] = field(default_factory=dict)
+    turns: dict[str, int] = field(default_factory=dict)
     trouble: dict[str, str] = field(default_factory=dict)
 
     def best(self, place: str) -> float | None:
         """The least of the rounds: what disturbs a run makes it longer."""
         return min(self.ns[place]) if self.ns.get(place) else None
+
+    def wall(self, place: str) -> float | None:
+        """The least on the wall."""
+        return min(self.walls[place]) if self.walls.get(place) else None
+
+    def spread(self, place: str) -> float:
+        """How far the worst of the rounds is from the best, as a part of the best."""
+        rounds = self.ns.get(place)
+        return max(rounds) / min(rounds) - 1 if rounds else 0.0
 
     def share(self, place: str, of: str) -> float | None:
         """The speed there as a part of the speed in another place."""
@@ -116,113 +156,29 @@ def mean(values: Sequence[float]) -> float:
 
 
 def measure_guest(
-    loops: Sequence[GuestLoop], rounds: int, qemu: "Qemu | None", tell: Callable[[str], None] = lambda what: None
+    loops: Sequence[GuestLoop],
+    rounds: int,
+    places: Sequence[Place],
+    tell: Callable[[str], None] = lambda what: None,
 ) -> list[Timing]:
     """Measure the loops in every place; the places take turns, so that what changes meanwhile meets them all."""
-    runs: dict[str, Callable[[GuestLoop, int], float]] = {"ns-el2": _run_ns, "realm": _run_realm, "bare": _run_bare}
-    if qemu is not None:
-        runs["qemu"] = qemu.run
     timings = [Timing(loop) for loop in loops]
-    for turn in range(rounds):
+    for number in range(rounds):
         for timing in timings:
-            tell(f"round {turn + 1} of {rounds}: {timing.loop.name}")
-            _measure(timing, runs)
+            tell(f"round {number + 1} of {rounds}: {timing.loop.name}")
+            for place in places:
+                _measure(timing, place)
     return timings
 
 
-def _measure(timing: Timing, runs: Mapping[str, Callable[[GuestLoop, int], float]]) -> None:
-    loop = timing.loop
-    for place, run in runs.items():
-        if place not in loop.where() or place in timing.trouble:
-            continue
-        turns = loop.turns_in(place)
-        try:
-            seconds = run(loop, turns) - run(loop, turns // _SHORT)
-        except Exception as error:
-            timing.trouble[place] = f"{type(error).__name__}: {error}"
-        else:
-            timing.ns.setdefault(place, []).append(max(seconds, 1e-9) / (turns - turns // _SHORT) * 1e9)
-
-
-def _payload(name: str, loop: GuestLoop, turns: int, device: int = 0) -> bytes:
-    """The ELF file of a payload, told what to do."""
-    import io
-
-    from elftools.elf.elffile import ELFFile
-
-    from realmlab.payloads import find_payload
-
-    data = bytearray(find_payload(name).read_bytes())
-    segment = next(one for one in ELFFile(io.BytesIO(data)).iter_segments() if one["p_type"] == "PT_LOAD")
-    _PARAMETERS.pack_into(data, segment["p_offset"] + _OFFSET, loop.number, turns, device)
-    return bytes(data)
-
-
-def _device() -> int:
-    """The address of the flag register of the first UART of `virt`, which a read does not change."""
-    from cca_platform.board import Board
-
-    return next(row.base for row in Board.load("virt").devices if row.name == _UART) + _FLAG
-
-
-def _run_ns(loop: GuestLoop, turns: int) -> float:
-    from cca_firmware.boot import boot
-    from cca_firmware.package.nsimage import NsImage
-    from cca_platform.board import Board
-    from cca_platform.machine.machine import Machine as Platform
-    from cca_rmm.rmm import Rmm
-
-    with closing(Platform(Board.load("virt"))) as platform:
-        image = NsImage(_payload("ns_guest_code_virt", loop, turns, _device()))
-        boot(platform, rmm=Rmm(platform), ns_images=[image])
-        start = process_time()
-        platform.run()
-        return process_time() - start
-
-
-def _run_realm(loop: GuestLoop, turns: int) -> float:
-    from realmlab.machine import Machine
-
-    with tempfile.TemporaryDirectory() as folder, Machine() as machine:
-        file = Path(folder) / "guest_code.elf"
-        file.write_bytes(_payload("guest_code", loop, turns))
-        start = process_time()
-        result = machine.run_realm(file)
-        seconds = process_time() - start
-    if result.status:
-        raise RuntimeError(result.message)
-    return seconds
-
-
-def _run_bare(loop: GuestLoop, turns: int) -> float:
-    from cca_tools.bench import bare
-
-    return bare.run_elf(_payload("guest_code", loop, turns))
-
-
-class Qemu:
-    """QEMU's plain ``virt`` board with EL2, and its version."""
-
-    def __init__(self, name: str = "qemu-system-aarch64") -> None:
-        """The program ``name``, a path or one of PATH; FileNotFoundError without it."""
-        found = shutil.which(name)
-        if found is None:
-            raise FileNotFoundError(name)
-        self.path = found
-        told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
-        self.version = told.splitlines()[0].removeprefix("QEMU emulator version ")
-
-    def run(self, loop: GuestLoop, turns: int) -> float:
-        """CPU seconds of a whole run."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "guest_code.elf"
-            file.write_bytes(_payload("ns_guest_code_virt", loop, turns, _device()))
-            command = [
-                self.path, "-machine", "virt,virtualization=on,gic-version=3", "-cpu", "cortex-a72", "-m", "512",
-                "-accel", "tcg,thread=single", "-nic", "none", "-display", "none", "-serial", "none", "-monitor",
-                "none", "-kernel", os.fspath(file),
-            ]  # fmt: skip
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(command, check=True, timeout=120, capture_output=True)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def _measure(timing: Timing, place: Place) -> None:
+    name = place.name
+    if name not in timing.loop.places or name in timing.trouble:
+        return
+    try:
+        took, timing.turns[name] = turn(place, timing.loop, timing.turns.get(name, 0))
+    except Exception as error:
+        timing.trouble[name] = f"{type(error).__name__}: {error}"
+    else:
+        timing.ns.setdefault(name, []).append(max(took.cpu * 1e9, _LEAST))
+        timing.walls.setdefault(name, []).append(max(took.wall * 1e9, _LEAST))

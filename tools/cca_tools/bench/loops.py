@@ -17,10 +17,12 @@ __all__ = [
     "move",
     "store_forever",
     "store_many",
+    "store_pages",
 ]
 
 SMC = 0xD4000003
 _STORE_BYTE = 0x39000000 | 20 << 5 | 21  # STRB W21, [X20]
+_NEXT_PAGE = 0x91400000 | 1 << 10 | 20 << 5 | 20  # ADD X20, X20, #1, LSL #12
 LOOP_LENGTH = 64
 """Instructions per iteration of the loop of :func:`load_store`."""
 
@@ -67,6 +69,11 @@ def call_many(count: int, setup: Sequence[tuple[int, int]]) -> list[int]:
 def store_many(count: int, address: int) -> list[int]:
     """``count`` times: a byte to ``address``. X19 counts; X20 points."""
     return [*move(20, address), *move(19, count), *_turns(19, [_STORE_BYTE])]
+
+
+def store_pages(count: int, address: int) -> list[int]:
+    """Once to each of ``count`` pages from ``address``: a byte. X19 counts; X20 points."""
+    return [*move(20, address), *move(19, count), *_turns(19, [_STORE_BYTE, _NEXT_PAGE])]
 
 
 def store_forever(address: int) -> list[int]:

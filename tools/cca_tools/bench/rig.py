@@ -1,34 +1,28 @@
-"""The setup that every row shares: one booted machine, Realms of a few pages, the best of several batches."""
+"""The setup that every row shares: one booted machine, Realms of a few pages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from time import process_time
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.rsi.v1_0 import Rsi
 from cca_tools.bench import loops
+from cca_tools.bench.took import Took, best
 
 if TYPE_CHECKING:
     from cca_host.kvm import Vcpu, Vm
     from realmlab.machine import Machine
 
-__all__ = ["BATCHES", "CALL_PAGE", "DATA_PAGE", "PAGE", "RAM", "Bench", "best"]
+__all__ = ["CALL_PAGE", "DATA_PAGE", "HOST_CALL", "PAGE", "PAYLOAD", "RAM", "Bench"]
 
-BATCHES: Final = 5
 RAM: Final = 0x8000_0000
 """Where the Realms of the benchmark start."""
+PAYLOAD: Final = "hello"
+"""What a whole run runs."""
 CALL_PAGE: Final = 1
 DATA_PAGE: Final = 2
 PAGE: Final = 0x1000
-
-
-def best(action: Callable[[], object], count: int = 1, batches: int = BATCHES) -> float:
-    """CPU seconds per action in the best batch; one call of ``action`` does ``count`` of them."""
-    times = []
-    for _ in range(batches):
-        start = process_time()
-        action()
-        times.append(process_time() - start)
-    return min(times) / count
+HOST_CALL: Final = ((0, int(Rsi.HOST_CALL)), (1, RAM + CALL_PAGE * PAGE))
+"""The registers of a call of the Host, which a Realm's code makes again and again."""
 
 
 class Bench:
@@ -58,8 +52,8 @@ class Bench:
         vm.activate()
         return vm, vcpu
 
-    def entries(self, words: Sequence[int], count: int = 1) -> float:
-        """Seconds per entry, over ``count`` entries of a REC whose code calls the Host in a loop."""
+    def entries(self, words: Sequence[int], count: int = 1) -> Took:
+        """What an entry takes, over ``count`` entries of a REC whose code calls the Host in a loop."""
         vm, vcpu = self.realm(words)
 
         def enter() -> None:

@@ -19,7 +19,7 @@ from cca_platform.errors import MachineError
 from cca_platform.schema import SchemaError, fit, parse_json
 from cca_platform.userfiles import KINDS, read_text
 from cca_tools.bench.guest import Timing
-from cca_tools.bench.rows import SHARE, Measured
+from cca_tools.bench.rows import SHARE, STOCK, Measured, Tier
 
 __all__ = ["Change", "Figure", "Report", "changes", "figures", "load", "report"]
 
@@ -27,10 +27,11 @@ _NOISE: Final = 0.03
 
 
 class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The rounds of one figure; its unit tells whether large is good."""
+    """The rounds of one figure, those of a time also on the wall; its unit tells whether large is good."""
 
     unit: str
     rounds: list[float]
+    wall: list[float] = []
 
     @property
     def larger_is_better(self) -> bool:
@@ -64,15 +65,17 @@ class Change(NamedTuple):
 
 def figures(rows: Iterable[Measured], timings: Iterable[Timing]) -> dict[str, Figure]:
     """All figures, those of guest code as LOOP.PLACE in nanoseconds."""
-    found = {item.row.name: Figure(item.row.unit, list(item.rounds)) for item in rows if item.rounds}
+    found = {item.row.name: Figure(item.row.unit, list(item.rounds), list(item.walls)) for item in rows if item.rounds}
     for timing in timings:
-        found |= {f"{timing.loop.name}.{place}": Figure("ns", rounds) for place, rounds in timing.ns.items()}
+        for place, rounds in timing.ns.items():
+            found[f"{timing.loop.name}.{place}"] = Figure("ns", rounds, timing.walls.get(place, []))
     return found
 
 
-def report(found: dict[str, Figure], qemu: str | None) -> Report:
+def report(found: dict[str, Figure], qemu: str | None, tier: Tier = STOCK) -> Report:
     """The figures, with what they were taken on: versions, processor, date."""
-    versions = {name: version(name) for name in ("realmlab", "unicorn")} | {"python": platform.python_version()}
+    versions = {name: version(name) for name in ("realmlab", "unicorn")}
+    versions |= {"python": platform.python_version(), "tier": tier}
     if qemu is not None:
         versions["qemu"] = qemu
     return Report(versions, _machine(), datetime.now(UTC).strftime("%Y-%m-%d"), found)

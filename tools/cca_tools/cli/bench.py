@@ -12,8 +12,7 @@ from cca_tools.cli.output import out, progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cca_tools.bench import Change
-    from cca_tools.bench.guest import Qemu
+    from cca_tools.bench import Change, Qemu
 
 __all__ = ["bench"]
 
@@ -34,58 +33,62 @@ def bench(
         str | None,
         typer.Option(metavar="FILE", help="Tell what is worse than in this file of --save; the status is 1 if any is."),
     ] = None,
+    markdown: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="Write the tables into this page, between its comments, or a new one; may be repeated."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Measure the speed of calls, devices, starts and guest code.
 
-    Times are of the CPU. A figure is the best of the rounds; its spread tells how far the worst one is from it. The
-    loops of guest code run in a Realm, at Non-secure EL2 and on a Unicorn without hooks, and with --qemu on its board
-    virt.
+    Times are of the CPU, and beside them on the wall. A figure is the best of the rounds; its spread tells how far the
+    worst one is from it. The loops of guest code run in a Realm, at Non-secure EL2 and on a Unicorn without hooks, and
+    with --qemu on its board virt. The bounds are those of the tier that runs, stock or built.
 
     [bold]realmlab bench --rows alu,load,store --qemu auto[/bold]
 
     [bold]realmlab bench --save before.json[/bold], and after a change [bold]realmlab bench --compare before.json[/bold]
+
+    [bold]realmlab bench --qemu auto --markdown figures.md[/bold]
     """
     import msgspec
 
-    from cca_tools.bench import (
-        LOOPS,
-        changed,
-        changes,
-        figures,
-        guest_table,
-        load,
-        measure,
-        measure_guest,
-        report,
-        table,
-    )  # fmt: skip
+    from cca_platform.engine.library import tier
+    from cca_tools import bench as b
     from cca_tools.cli.files import named, part
 
-    part(named([compare] if compare else []), {"save": [save] if save else []})
-    before = load(compare) if compare else None
+    part(named([compare] if compare else []), {"save": [save] if save else [], "markdown": markdown or []})
+    before = b.load(compare) if compare else None
     other = _qemu(qemu)
     names = [name.strip() for name in rows.split(",") if name.strip()]
-    tell = progress()
-    measured = measure(names, rounds, tell)
-    loops = [loop for loop in LOOPS if not names or any(name in loop.name for name in names)]
-    timings = measure_guest(loops, rounds, other, tell)
+    for path in markdown or []:
+        b.page(Path(path), {})
+    tell, runs = progress(), tier()
+    measured = b.measure(names, rounds, tell, runs)
+    loops = [loop for loop in b.LOOPS if not names or any(name in loop.name for name in names)]
+    places: list[b.Place] = [b.NsEl2(), b.Realm(), b.Bare(), *([other] if other else [])]
+    timings = b.measure_guest(loops, rounds, places, tell)
     tell("")
-    now = report(figures(measured, timings), other.version if other else None)
+    now = b.report(b.figures(measured, timings), other.version if other else None, runs)
     if save:
-        _save(save, msgspec.json.encode(now))
-    differences = changes(before.figures, now.figures) if before else []
+        _write("save", save, msgspec.json.encode(now))
+    for path in markdown or []:
+        _write("markdown", path, b.page(Path(path), b.blocks(measured, timings, now, runs)).encode())
+    differences = b.changes(before.figures, now.figures) if before else []
     if as_json:
         found = {"rows": [row.as_json() for row in measured], **msgspec.to_builtins(now)}
+        found["guest"] = [one._asdict() for one in b.summaries(timings, runs)]
         out().json(found | {"changes": [one._asdict() for one in differences]})
         return _status(differences)
     printer = out()
     if measured:
-        table(measured, printer)
+        b.table(measured, printer)
     if timings:
-        guest_table(timings, printer)
+        b.guest_table(timings, printer, runs)
     if differences:
-        changed(differences, printer)
+        b.changed(differences, printer)
     return _status(differences)
 
 
@@ -105,10 +108,10 @@ def _qemu(name: str | None) -> "Qemu | None":
         raise MachineError(f"{what}: install the package qemu-system-arm, or give --qemu the program") from None
 
 
-def _save(path: str, data: bytes) -> None:
+def _write(option: str, path: str, data: bytes) -> None:
     from realmlab.files import replace
 
     try:
         replace(Path(path), data)
     except OSError as error:
-        raise MachineError(f"`save` {path} cannot be written ({error.strerror}): write elsewhere") from None
+        raise MachineError(f"`{option}` {path} cannot be written ({error.strerror}): write elsewhere") from None

@@ -4,6 +4,8 @@
 
 #define SCTLR_ON (1 << 0 | 1 << 2 | 1 << 12)    // M, C, I
 #define PSCI_SYSTEM_OFF 0x84000008
+#define PSCI_CPU_ON 0xc4000003
+#include "guest_code.h"
 
         .arch_extension fp
         .arch_extension simd
@@ -13,17 +15,14 @@ _start: b       start
         .balign 8
 which:  .quad   0               // which loop: its number in the table below
 count:  .quad   1000            // how often, at least once
-device: .quad   0               // the address of a device's register, of a protected page
+device: .quad   0               // the address of a device's register, of a protected page, of the GIC's distributor
+frames: .quad   0               // the address of the GIC's redistributors
+pes:    .quad   1               // how many PEs run the loop: this one turns the others on
         .quad   0
+        .global frames, ended
 
-// A loop: X19 counts, X20 points to 32 MiB of data. `repeat` closes it.
-        .macro  repeat label
-        subs    x19, x19, #1
-        b.ne    \label
-        ret     x28
-        .endm
-
-start:  mrs     x0, CurrentEL
+start:  mov     x25, #0                 // the number of this PE
+pe:     mrs     x0, CurrentEL
         adr     x1, tables
         adr     x2, vectors
         mov     x3, #0x00ff             // MAIR: 0 write-back, 1 Device-nGnRnE
@@ -55,18 +54,58 @@ start:  mrs     x0, CurrentEL
         ldr     x19, count
         cmp     x19, #0
         csinc   x19, x19, xzr, ne
-        adr     x20, data
+        adr     x20, _start
+        add     x20, x20, #0x100, lsl #12       // 1 MiB from the start
+        add     x20, x20, x25, lsl #20          // and as much for each PE
         adr     x27, device
         ldr     x27, [x27]
         ldr     x1, which
         adr     x2, table
         add     x2, x2, x1, lsl #2
-        adr     x28, off
+        adr     x28, done
+        cbz     x25, others
         br      x2
+
+others: ldr     x24, pes                // the last ones first
+1:      sub     x24, x24, #1
+        cbz     x24, 2f
+        movz    x0, #(PSCI_CPU_ON & 0xffff)
+        movk    x0, #(PSCI_CPU_ON >> 16), lsl #16
+        mov     x1, x24
+        adr     x2, second
+        mov     x3, x24
+        smc     #0
+        b       1b
+2:      ldr     x1, which
+        adr     x2, table
+        add     x2, x2, x1, lsl #2
+        br      x2
+second: mov     x25, x0
+        b       pe
+
+done:   adr     x0, ended               // a PE has done its turns
+        add     x0, x0, x25, lsl #3
+        mov     x1, #1
+        str     x1, [x0]
+        cbnz    x25, asleep
+        ldr     x24, pes
+1:      sub     x24, x24, #1
+        cbz     x24, off
+        adr     x0, ended
+        add     x0, x0, x24, lsl #3
+2:      ldr     x1, [x0]
+        yield
+        cbz     x1, 2b
+        b       1b
+asleep: wfi
+        b       asleep
 off:    movz    x0, #(PSCI_SYSTEM_OFF & 0xffff)
         movk    x0, #(PSCI_SYSTEM_OFF >> 16), lsl #16
         smc     #0
         b       .
+
+        .balign 8
+ended:  .fill   8, 8, 0
 
 table:  b       alu10
         b       alu100
@@ -91,6 +130,13 @@ table:  b       alu10
         b       trapped_read
         b       trapped_write
         b       fault
+        b       identification
+        b       stage2
+        b       trapped_mrs
+        b       trapped_msr
+        b       wake
+        b       interrupt
+        b       between
 
 alu10:  .rept   4
         add     x0, x0, x1
@@ -290,6 +336,10 @@ trapped_write:
 fault:  ldr     w0, [x27]               // the handler steps over it
         repeat  fault
 
+identification:
+        mrs     x0, id_aa64pfr0_el1
+        repeat  identification
+
         .balign 2048
 vectors:
         .rept   4
@@ -316,6 +366,10 @@ vectors:
         add     x11, x11, #4
         msr     elr_el2, x11
 3:      eret
+        .balign 128                     // IRQ from the same level
+        b       taken
+        .balign 1024
+        b       lower                   // synchronous, from the level below
         .balign 2048
 
         .balign 4096
@@ -325,5 +379,3 @@ tables: .quad   0x0000000000000000 | 0x705              // 0: Device, 1 GiB bloc
         .quad   gigabyte << 30 | 0x701                  // Normal
         .set    gigabyte, gigabyte + 1
         .endr
-
-data:                                   // the memory behind the image
