@@ -6,7 +6,7 @@ needs Unicorn imports this one first, since the binding loads its library once.
 
 import ctypes
 import os
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cca_platform.tier import folder
 
