@@ -15,9 +15,9 @@ __all__ = ["EXTEND", "HASH_PAGE", "SCRUB", "SIGN_SLICE", "SIGN_SLICES", "spend"]
 _MICROSECOND: Final = 1_000
 SCRUB: Final = 400
 """Zero a granule, at 10 GB/s. All costs are in nanoseconds."""
-HASH_PAGE: Final = {HashAlgorithm.SHA_256: 4 * _MICROSECOND, HashAlgorithm.SHA_512: 8 * _MICROSECOND}
+HASH_PAGE: Final[dict[int, int]] = {HashAlgorithm.SHA_256: 4 * _MICROSECOND, HashAlgorithm.SHA_512: 8 * _MICROSECOND}
 """Hash a page, or the parameters of a Realm or REC, which fill one: at 1 GB/s and at 0.5 GB/s."""
-EXTEND: Final = {HashAlgorithm.SHA_256: 300, HashAlgorithm.SHA_512: 600}
+EXTEND: Final[dict[int, int]] = {HashAlgorithm.SHA_256: 300, HashAlgorithm.SHA_512: 600}
 """Extend a measurement: the hash of a descriptor."""
 SIGN_SLICES: Final = 20
 SIGN_SLICE: Final = 250 * _MICROSECOND

@@ -128,8 +128,7 @@ class Rmm(Core):
         if row is None and x[0] < MAX_PES:  # smaller than any FID of a fast call
             self.boot(pe)
             return
-        tracing = self.trace.on
-        if tracing:
+        if self.trace.on:
             ins = row.ins if row is not None else ()
             name = row.name if row is not None else "UNKNOWN"
             self.trace.emit(RmiCall(fid=x[0], cmd=name, args=dict(zip(ins, x[1:], strict=False))), pe=pe)
@@ -139,11 +138,10 @@ class Rmm(Core):
             return
         if not self._settled and row.fid not in self.version.opening:
             self.settle()
-        kept = x[4:]
-        call = row.call(self, pe, row, x[1:], kept)
+        call = row.call(self, pe, row, x)
         result = execute(call)
         if result is not None:
-            self.answer(pe, row, result, kept, call.failed)
+            self.answer(pe, row, result, x[4:], call.failed)
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
         """Handle a Realm's exception. The preferred return address of an SMC is the SMC itself."""

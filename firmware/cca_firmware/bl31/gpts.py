@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.descriptors import gpt
 from cca_arch.el3 import RmmEl3Status
 from cca_arch.types import GRANULE_SIZE, PA, Gpi, SecurityState
+from cca_platform.mmu.gpc import NO_GRANULES, move_granule
 
 if TYPE_CHECKING:
     from cca_platform.memory.memory import Memory
@@ -44,8 +45,9 @@ class GranuleTables:
         self.l0 = PA(gpt.Gptbr(memory.gptbr).baddr << 12)
         self.l0_bits = gpt.L0GPTSZ_BITS[control.l0gptsz]
         self.limit = 1 << pps_bits
-        self._root = memory.port(SecurityState.ROOT)
-        entries = struct.iter_unpack("<Q", self._root.read(self.l0, gpt.l0_table_size(pps_bits, self.l0_bits)))
+        self._machine = memory.block_address
+        root = memory.port(SecurityState.ROOT)
+        entries = struct.iter_unpack("<Q", root.read(self.l0, gpt.l0_table_size(pps_bits, self.l0_bits)))
         self.l1 = {
             index: entry & gpt.L0Table.address.mask
             for index, (entry,) in enumerate(entries)
@@ -56,9 +58,9 @@ class GranuleTables:
 
     @staticmethod
     def _moves(operation: str) -> tuple[tuple[int, int], ...]:
-        """By number of the calling world: the required GPI of a granule, and the bits to flip."""
+        """By number of the calling world: the required GPI of a granule, and the new one."""
         rows = (TRANSITIONS.get((caller, operation)) for caller in SecurityState)
-        return tuple((_NEVER, 0) if row is None else (int(row[0]), row[0] ^ row[1]) for row in rows)
+        return tuple((_NEVER, 0) if row is None else (int(row[0]), int(row[1])) for row in rows)
 
     def delegate(self, pa: int, caller: SecurityState = SecurityState.REALM) -> int:
         """Move a Non-secure granule to the PAS of ``caller``.
@@ -81,15 +83,9 @@ class GranuleTables:
         # TF-A also refuses base + size at the end of the protected space: the last granule cannot be moved
         if pa & 0xFFF or pa + GRANULE_SIZE >= self.limit:
             return _BAD_ADDR
-        table = self.l1.get(pa >> self.l0_bits)
-        if table is None:
-            return _BAD_ADDR
-        old, flip = move
-        entry_pa = table + gpt.l1_entry_offset(pa, self.l0_bits)
-        shift = gpt.gpi_shift(pa)
-        entry = self._root.read64(entry_pa)
-        if entry >> shift & 15 != old:
-            return _BAD_PAS
-        self._root.write64(entry_pa, entry ^ flip << shift)
+        old, new = move
+        moved = move_granule(self._machine, pa, old, new)
+        if moved:
+            return _BAD_ADDR if moved == NO_GRANULES else _BAD_PAS
         self.memory.tlbi_pa(pa, GRANULE_SIZE)
         return _OK

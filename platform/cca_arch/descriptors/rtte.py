@@ -83,6 +83,8 @@ LSB: Final = {level: 12 + 9 * (3 - level) for level in range(4)}
 
 _VALID: Final = Rtte.valid.mask
 _ASSIGNED: Final = int(Rtte.make(hipas=Hipas.ASSIGNED))
+_RIPAS, _RIPAS_LOW = Rtte.ripas.mask, Rtte.ripas.low
+_RIPAS_RAM: Final = int(RmiRipas.RAM)
 NS: Final = Rtte.ns.mask
 ADDRESS: Final = Rtte.address.mask
 _ADDRESS_BITS: Final = Rtte.address.high + 1
@@ -129,14 +131,14 @@ def aligned(ipa: int, level: int) -> bool:
 # -- making entries -------------------------------------------------------------------------------------------------
 def unassigned(value: int) -> int:
     """UNASSIGNED with this RIPAS."""
-    return value << Rtte.ripas.low
+    return value << _RIPAS_LOW
 
 
 def assigned(value: int, pa: int, level: int) -> int:
     """ASSIGNED with this RIPAS; only RAM is a valid mapping."""
-    if value == RmiRipas.RAM:
+    if value == _RIPAS_RAM:
         return pa | _RAM[level]
-    return pa | _ASSIGNED | value << Rtte.ripas.low
+    return pa | _ASSIGNED | value << _RIPAS_LOW
 
 
 def assigned_ns(desc: int, level: int) -> int:
@@ -183,7 +185,7 @@ def kind_of(entry: int, level: int) -> Kind:
 
 def ripas(entry: int) -> int:
     """The RIPAS of a protected entry that is not a table."""
-    return RmiRipas.RAM if entry & _VALID else (entry & Rtte.ripas.mask) >> Rtte.ripas.low
+    return _RIPAS_RAM if entry & _VALID else (entry & _RIPAS) >> _RIPAS_LOW
 
 
 def address(entry: int) -> int:

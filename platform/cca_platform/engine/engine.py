@@ -425,9 +425,9 @@ class Engine:
         self._uc.reg_write(arm64_const.UC_ARM64_REG_Q0 + number, value)
         self.block[w.P_SHADOW_VALID] = 0
 
-    def put_el2(self, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> None:
-        """Set the registers of a Python EL2 that the engine needs, in one call."""
-        registers.put_el2(self._address, hcr, mdcr, vmpidr, vpidr)
+    def set_el2(self, hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int, vpidr: int) -> None:
+        """Set the EL2 controls of a Python EL2, in the block and where the engine needs them."""
+        registers.set_el2(self._address, hcr, vtcr, _signed(vttbr), vmpidr, mdcr, vpidr)
 
     def clear_exclusive(self) -> None:
         """Execute CLREX, because other PEs will have run before the code resumes. The TLB is not flushed."""

@@ -6,7 +6,8 @@ disk. Nothing here imports Unicorn: the register numbers are constants, which th
 
 from typing import Final
 
-from cca_arch.sysregs import CPTR_EL2_RES1, encodings
+from cca_arch.sysregs import CPTR_EL2_RES1, HCR_EL2_OPEN, Cnthctl, Hcr, encodings
+from cca_platform.engine import pmu
 from cca_platform.isa.frame import EL1_FRAME_SIZE, offset
 from cca_platform.isa.pstate import stack
 from cca_platform.mmu.regime import EL2, regime_of
@@ -23,6 +24,7 @@ from cca_platform.native.jit import (
 )
 
 __all__ = [
+    "CNTHCTL_RESET",
     "PAR_EL1",
     "PC",
     "PSTATE",
@@ -45,10 +47,10 @@ __all__ = [
     "load_file",
     "load_regime",
     "put",
-    "put_el2",
     "put_system",
     "save_el1",
     "select_sp",
+    "set_el2",
     "store_file",
     "touch",
 ]
@@ -67,6 +69,9 @@ VECTOR: Final = 1  # in place of an encoding: a register of 16 bytes
 TLB_FLUSH: Final = 11 | 1 << 30  # UC_CTL_TLB_FLUSH with UC_CTL_IO_WRITE
 TB_REMOVE: Final = 0x4800_0009  # UC_CTL_TB_REMOVE_CACHE with two arguments and UC_CTL_IO_WRITE
 
+CNTHCTL_RESET: Final = Cnthctl.el1pcen.mask | Cnthctl.el1pcten.mask
+"""EL1PCEN, EL1PCTEN."""
+_ENGINE_HCR: Final = HCR_EL2_OPEN | Hcr.twi.mask | Hcr.tid3.mask  # what it traps for a Python level above
 _NO_TRAPS: Final = CPTR_EL2_RES1
 _SCTLR_EL1: Final = encodings.SCTLR_EL1.packed
 _TCR_EL1: Final = encodings.TCR_EL1.packed
@@ -210,10 +215,25 @@ def drop_code(p: int, page: int) -> int:
     return call_reg_read(control, engine, TLB_FLUSH, 0)
 
 
-@jit("i8(i8, i8, i8, i8, i8)")
-def put_el2(p: int, hcr: int, mdcr: int, vmpidr: int, vpidr: int) -> int:
-    """Set the engine's HCR_EL2, MDCR_EL2, VMPIDR_EL2 and VPIDR_EL2 for a Python EL2; CPTR_EL2 traps nothing."""
-    _write_system(p, _HCR_EL2, hcr)
+@jit("i8(i8, i8, i8, i8, i8, i8, i8)")
+def set_el2(p: int, hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int, vpidr: int) -> int:
+    """Set the EL2 controls of lower levels for a Python EL2, and those of the engine's own; CPTR_EL2 traps nothing."""
+    store64(p + 8 * w.P_VTCR, vtcr)
+    store64(p + 8 * w.P_VTTBR, vttbr)
+    store64(p + 8 * w.P_CNTHCTL, CNTHCTL_RESET)
+    store64(p + 8 * w.P_CNTVOFF, 0)
+    owner = vttbr ^ vmpidr << 1
+    if load64(p + 8 * w.P_OWNER) != owner:  # exceptions that another vCPU has taken here are not counted for this one
+        store64(p + 8 * w.P_OWNER, owner)
+        store64(p + 8 * w.P_NESTED, 0)
+    same = load64(p + 8 * w.P_HCR) == hcr and load64(p + 8 * w.P_MDCR) == mdcr
+    if same and load64(p + 8 * w.P_VMPIDR) == vmpidr:
+        return 0
+    pmu.stop(p)
+    store64(p + 8 * w.P_HCR, hcr)
+    store64(p + 8 * w.P_VMPIDR, vmpidr)
+    store64(p + 8 * w.P_MDCR, mdcr)
+    _write_system(p, _HCR_EL2, hcr & _ENGINE_HCR)
     _write_system(p, _MDCR_EL2, mdcr)
     _write_system(p, _CPTR_EL2, _NO_TRAPS)
     _write_system(p, _VMPIDR_EL2, vmpidr)

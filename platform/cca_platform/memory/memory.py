@@ -68,6 +68,7 @@ class Memory(Dram):
         self._gptbr = 0
         self._gpccr = 0
         self._ports: dict[object, Port] = {}
+        self._caches: list[dict[int, int]] = []
         self.backdoor = Port(self, None, Pas.ROOT, None)
 
     @property
@@ -107,13 +108,18 @@ class Memory(Dram):
         found = self._ports.get((state, space))
         if found is None:
             self._must_be_open("a port")
-            found = self._ports[state, space] = Port(self, state, space, self.check)
+            found = self._keep((state, space), Port(self, state, space, self.check))
         return found
 
     def client(self, check: Callable[[int, Pas, Access], None]) -> Port:
         """The Non-secure port of a requester with its own granule protection ``check``: an SMMU."""
         self._must_be_open("a port")
-        port = self._ports[check] = Port(self, SecurityState.NON_SECURE, Pas.NON_SECURE, check)
+        return self._keep(check, Port(self, SecurityState.NON_SECURE, Pas.NON_SECURE, check))
+
+    def _keep(self, key: object, port: Port) -> Port:
+        """Keep a port, from whose cache invalidations will drop what it has been granted."""
+        self._ports[key] = port
+        self._caches.append(port.tlb)
         return port
 
     def check(self, pa: int, pas: Pas, access: Access) -> None:
@@ -147,16 +153,17 @@ class Memory(Dram):
         """TLBI RPA(LOS): drop what ports and PEs have cached of ``size`` bytes at ``pa``."""
         first = self.page_index(pa)
         for page in range(pa >> 12, (pa + size + 0xFFF) >> 12):
-            for port in self._ports.values():
-                port.tlb.pop(page, None)
+            for cache in self._caches:
+                if page in cache:
+                    del cache[page]
         if first >= 0:
             for requester in self.requesters:
                 requester.tlbi_pages(first, (size + 0xFFF) >> 12)
 
     def tlbi_paall(self) -> None:
         """TLBI PAALL: drop everything that ports and PEs have cached of granule protection."""
-        for port in self._ports.values():
-            port.tlb.clear()
+        for cache in self._caches:
+            cache.clear()
         for requester in self.requesters:
             requester.tlbi_pages(0, self.pages)
 
@@ -203,4 +210,5 @@ class Memory(Dram):
         for port in (*self._ports.values(), self.backdoor):
             port.release()
         self._ports.clear()
+        self._caches.clear()
         self.unmap()

@@ -6,8 +6,9 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from cca_arch.types import Access, Pas, SecurityState
-from cca_platform.errors import BusError, Closed
+from cca_platform.errors import BusError, Closed, GranuleProtectionFault
 from cca_platform.memory.dram import PAGE, Dram
+from cca_platform.mmu.stage2 import descend
 
 __all__ = ["Port"]
 
@@ -33,7 +34,9 @@ class Port:
         self._check = check
         self.state = state
         self.pas = pas
+        self._space, self._machine = int(pas), memory.block_address
         self.tlb: dict[int, int] = {}
+        """What was granted: the number of a page, and what makes offsets in DRAM of the addresses in it."""
         self._dram = memory.dram
         self._bytes = memoryview(memory.dram)
         self._words = self._bytes.cast("Q")
@@ -56,21 +59,22 @@ class Port:
 
     def _find(self, pa: int, access: Access) -> int:
         """Check granule protection and return the offset of ``pa`` in DRAM."""
-        offset = self.tlb.get(pa >> 12)
-        if offset is None:
-            if self.memory.closed:
-                raise Closed("an access to its memory")
-            if self._check is not None:
-                self._check(pa, self.pas, access)
-            offset = self.memory.offset(pa & ~0xFFF)
-            if offset < 0:
-                raise BusError(pa, access)
-            self.tlb[pa >> 12] = offset
-        return offset + (pa & 0xFFF)
+        delta = self.tlb.get(pa >> 12)
+        if delta is not None:
+            return pa + delta
+        if self.memory.closed:
+            raise Closed("an access to its memory")
+        if self._check is not None:
+            self._check(pa, self.pas, access)
+        offset = self.memory.offset(pa)
+        if offset < 0:
+            raise BusError(pa, access)
+        self.tlb[pa >> 12] = offset - pa
+        return offset
 
     def _find_write(self, pa: int) -> int:
-        offset = self.tlb.get(pa >> 12)
-        offset = self._find(pa, Access.WRITE) if offset is None else offset + (pa & 0xFFF)
+        delta = self.tlb.get(pa >> 12)
+        offset = self._find(pa, Access.WRITE) if delta is None else pa + delta
         page = offset >> 12
         if not self._dirty[page] or self._executed[page]:
             self.memory.touch(page)
@@ -87,23 +91,22 @@ class Port:
 
     def read(self, pa: int, size: int) -> bytes:
         """Read ``size`` bytes at ``pa``."""
-        start = pa & 0xFFF
-        if start + size > PAGE:
+        if (pa & 0xFFF) + size > PAGE:
             return b"".join(self.read(at, length) for at, _, length in self._parts(pa, size))
-        offset = self.tlb.get(pa >> 12)
-        start = self._find(pa, Access.READ) if offset is None else offset + start
+        delta = self.tlb.get(pa >> 12)
+        start = self._find(pa, Access.READ) if delta is None else pa + delta
         return self._dram[start : start + size]
 
     def write(self, pa: int, data: bytes | bytearray | memoryview) -> None:
         """Write ``data`` at ``pa``; a fault in the middle of a range leaves the preceding pages written."""
-        size, start = len(data), pa & 0xFFF
-        if start + size > PAGE:
+        size = len(data)
+        if (pa & 0xFFF) + size > PAGE:
             source = memoryview(data)
             for at, position, length in self._parts(pa, size):
                 self.write(at, source[position : position + length])
             return
-        offset = self.tlb.get(pa >> 12)
-        start = self._find(pa, Access.WRITE) if offset is None else offset + start
+        delta = self.tlb.get(pa >> 12)
+        start = self._find(pa, Access.WRITE) if delta is None else pa + delta
         page = start >> 12
         if not self._dirty[page] or self._executed[page]:
             self.memory.touch(page)
@@ -111,6 +114,10 @@ class Port:
 
     def zero(self, pa: int, size: int) -> None:
         """Write zeroes."""
+        if size == PAGE and not pa & 0xFFF:
+            start = self._find_write(pa)
+            self._bytes[start : start + PAGE] = _ZEROES
+            return
         for at, _, length in self._parts(pa, size):
             start = self._find_write(at)
             self._bytes[start : start + length] = _ZEROES[:length]
@@ -124,9 +131,26 @@ class Port:
 
     def words(self, pa: int, size: int) -> memoryview:
         """A view of 64-bit words, as :meth:`view`, to keep: it is released with the port at the latest."""
-        lent = self.view(pa, size).cast("Q")
-        self._lent[id(lent)] = lent
-        return lent
+        return self._lend(self.view(pa, size).cast("Q"))
+
+    def lend(self, pa: int, size: int) -> memoryview:
+        """A read-only live view of bytes to keep, as :meth:`words`, of consecutive pages that this port never loses."""
+        start = self.host_address(pa, size, write=False) - self.memory.host
+        return self._lend(self._bytes[start : start + size].toreadonly())
+
+    def _lend(self, view: memoryview) -> memoryview:
+        self._lent[id(view)] = view
+        return view
+
+    def descend(self, pa: int, level: int, target: int, ipa: int) -> int:
+        """Follow the stage 2 tables for ``ipa`` from the entry at ``pa``, which is of ``level``, down to ``target``.
+
+        Returns the PA of the entry at which that ends, plus its level.
+        """
+        found = descend(self._machine, self._space, pa, level, target, ipa)
+        if found < 0:
+            raise GranuleProtectionFault(pa, self.pas, level, Access.READ)
+        return found
 
     def host_address(self, pa: int, size: int, write: bool = True) -> int:
         """Host address of ``size`` bytes in consecutive pages of one bank, for bulk transfers; counts as a write."""
@@ -140,10 +164,8 @@ class Port:
         """Read a 64-bit little-endian word, aligned or unaligned."""
         if pa & 7:
             return int.from_bytes(self.read(pa, 8), "little")
-        offset = self.tlb.get(pa >> 12)
-        if offset is None:
-            offset = self._find(pa, Access.READ) & ~0xFFF
-        return self._words[(offset + (pa & 0xFFF)) >> 3]
+        delta = self.tlb.get(pa >> 12)
+        return self._words[(self._find(pa, Access.READ) if delta is None else pa + delta) >> 3]
 
     def write64(self, pa: int, value: int) -> None:
         """Write a 64-bit little-endian word."""
@@ -176,10 +198,8 @@ class Port:
 
     def read8(self, pa: int) -> int:
         """A byte."""
-        offset = self.tlb.get(pa >> 12)
-        if offset is None:
-            offset = self._find(pa, Access.READ) & ~0xFFF
-        return self._bytes[offset + (pa & 0xFFF)]
+        delta = self.tlb.get(pa >> 12)
+        return self._bytes[self._find(pa, Access.READ) if delta is None else pa + delta]
 
     def write8(self, pa: int, value: int) -> None:
         """Write a byte."""

@@ -12,7 +12,8 @@ from typing import Final
 from cca_arch.descriptors.stage2 import BLOCK, PAGE, TABLE, Stage2Descriptor
 from cca_arch.sysregs import Hcr, Vtcr, Vttbr
 from cca_arch.types import Pas, SecurityState
-from cca_platform.mmu.dram import update_descriptor
+from cca_platform.mmu.dram import host_address, update_descriptor
+from cca_platform.mmu.gpc import granule_protection_check
 from cca_platform.mmu.walk import (
     ACCESS_FLAG,
     ADDRESS_SIZE,
@@ -38,7 +39,7 @@ from cca_platform.native.block import (
 )
 from cca_platform.native.jit import jit, load64, store64
 
-__all__ = ["walk_stage2"]
+__all__ = ["descend", "walk_stage2"]
 
 _REALM: Final = int(SecurityState.REALM)
 _PAS_REALM: Final = int(Pas.REALM)
@@ -59,6 +60,31 @@ _XN, _XN_ONES = Stage2Descriptor.xn.low, Stage2Descriptor.xn.ones
 _MEMATTR, _MEMATTR_ONES = Stage2Descriptor.memattr.low, Stage2Descriptor.memattr.ones
 _SH, _SH_ONES = Stage2Descriptor.sh.low, Stage2Descriptor.sh.ones
 _NS: Final = Stage2Descriptor.ns.mask
+
+
+@jit("i8(i8, i8, i8)")
+def _below(descriptor: int, level: int, ipa: int) -> int:
+    """The physical address of the entry for ``ipa`` in the table of ``level`` that a table descriptor points to."""
+    return (descriptor & OUTPUT) + 8 * ((ipa >> (39 - 9 * level)) & 511)
+
+
+@jit("i8(i8, i8, i8, i8, i8, i8)")
+def descend(m: int, pas: int, at: int, level: int, target: int, ipa: int) -> int:
+    """Follow the tables for ``ipa`` from the entry at physical address ``at``, which is of ``level``, to ``target``.
+
+    The physical address of the entry at which that ends, plus its level; -1 if a table is not memory of ``pas``. What
+    the entry means is for whoever owns the tables to say.
+    """
+    while granule_protection_check(m, at, pas) == 0:
+        host = host_address(m, at)
+        if host == 0:
+            break
+        descriptor = load64(host)
+        if level >= target or descriptor & _TYPE != _TABLE:
+            return at + level
+        level += 1
+        at = _below(descriptor, level, ipa)
+    return -1
 
 
 @jit("i8(i8, i8, i8, i8)")
@@ -102,7 +128,7 @@ def walk_stage2(p: int, ipa: int, access: int, s1ptw: int) -> int:
             return refuse(p, ADDRESS_SIZE + level, 2, s1ptw, fault_ipa)
         level += 1
         shift -= 9
-        entry = table_entry(p, table + 8 * ((ipa >> shift) & 511), pas, level, 2, s1ptw, fault_ipa)
+        entry = table_entry(p, _below(descriptor, level, ipa), pas, level, 2, s1ptw, fault_ipa)
         if entry == 0:
             return -1
         store64(p + 8 * (P_WALK_TABLE + level), entry & ~0xFFF)

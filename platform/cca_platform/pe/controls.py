@@ -3,7 +3,7 @@
 import ctypes
 from typing import TYPE_CHECKING, Final
 
-from cca_arch.sysregs import HCR_EL2_OPEN, REGISTERS, Cnthctl, Hcr, Scr
+from cca_arch.sysregs import REGISTERS, Hcr, Scr
 from cca_platform.engine import pmu
 from cca_platform.isa import frame
 from cca_platform.isa.pstate import stack
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
 __all__ = [
-    "CNTHCTL_RESET",
     "HCR_RW",
     "forget_keys",
     "load_scr",
@@ -30,11 +29,6 @@ __all__ = [
 
 HCR_RW: Final = Hcr.rw.mask
 """RAO/WI: no level has AArch32."""
-CNTHCTL_RESET: Final = Cnthctl.el1pcen.mask | Cnthctl.el1pcten.mask
-"""EL1PCEN, EL1PCTEN."""
-_HCR_TWI: Final = Hcr.twi.mask
-_HCR_TID3: Final = Hcr.tid3.mask
-_ENGINE_HCR: Final = HCR_EL2_OPEN | _HCR_TWI | _HCR_TID3  # what the engine itself must trap for a Python level above
 _NO_VMPIDR: Final = (1 << 64) - 1
 _SCR_EL3: Final = REGISTERS["scr_el3"]
 _SCR_PAUTH: Final = Scr.apk.mask | Scr.api.mask
@@ -72,18 +66,8 @@ def restore_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
 
 def set_el2(pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = MDCR_RESET) -> None:
     """Set the EL2 controls of lower levels, for a Python EL2; CPTR_EL2 traps nothing."""
-    words = pe.words
-    hcr |= HCR_RW
-    words[w.P_VTCR], words[w.P_VTTBR] = vtcr, vttbr
-    owner = vttbr ^ vmpidr << 1
-    if words[w.P_OWNER] != owner:  # exceptions that another vCPU has taken here are not counted for this one
-        words[w.P_OWNER], words[w.P_NESTED] = owner, 0
-    words[w.P_CNTHCTL], words[w.P_CNTVOFF] = CNTHCTL_RESET, 0
     pe.tlb.vmid = vttbr >> 48
-    if words[w.P_HCR] != hcr or words[w.P_VMPIDR] != vmpidr or words[w.P_MDCR] != mdcr:
-        pmu.stop(pe.address)
-        words[w.P_HCR], words[w.P_VMPIDR], words[w.P_MDCR] = hcr, vmpidr, mdcr
-        pe.engine.put_el2(hcr & _ENGINE_HCR, mdcr, vmpidr, pe.ids.midr)
+    pe.engine.set_el2(hcr | HCR_RW, vtcr, vttbr, vmpidr, mdcr, pe.ids.midr)
 
 
 def run_under(pe: "Pe", scr: int) -> None:

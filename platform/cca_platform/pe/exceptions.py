@@ -83,7 +83,7 @@ def _smc(pe: "Pe") -> None:
     """
     words, security = pe.words, pe.security
     if pe.el == 1 and words[w.P_HCR] & _HCR_TSC and (security, 2) in pe.programs:
-        pe.elr -= 4
+        words[w.P_PC] = words[w.P_PC] - 4 & _U64
         take_program(pe, security, 2, SMC_0)  # the SMCCC defines no other immediate, and the RMM ignores it
     else:
         take_program(pe, _ROOT, 3, SMC_0 | _immediate(pe, -4))

@@ -3,6 +3,7 @@
 The functions that are methods of :class:`cca_platform.pe.pe.Pe` are documented for its callers.
 """
 
+import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cca_arch.sysregs import Ec, Esr, Hcr, encodings, syndrome
@@ -36,9 +37,11 @@ SMC_0: Final = syndrome(Ec.SMC)
 _NO_FAR: Final = -(1 << 63)
 _HCR_TGE: Final = Hcr.tge.mask
 _ROOT: Final = int(SecurityState.ROOT)
+_MONITOR: Final = (_ROOT, 3)
 _SECURE: Final = int(SecurityState.SECURE)
 _EC, _EC_LOW = Esr.ec.mask, Esr.ec.low
 _ABORTS: Final = (Ec.INSTRUCTION_ABORT, Ec.DATA_ABORT)
+_REGISTERS: Final = tuple(struct.Struct(f"<{count}Q") for count in range(32))  # X0 and up, by how many
 
 
 def _signed(far: int | None) -> int:
@@ -66,8 +69,7 @@ def smc(pe: "Pe", *args: int) -> list[int]:
     ``start_call`` begins. Raises MachineStopped if the call has powered the machine off.
     """
     x, security, el = pe.x, pe.security, pe.el
-    for at, value in enumerate(args):
-        x[at] = value
+    _REGISTERS[len(args)].pack_into(x, 0, *args)
     _call(pe)
     if pe.machine.stopped is not None:
         raise MachineStopped(pe.machine.stopped)
@@ -82,21 +84,32 @@ def start_call(pe: "Pe", *args: int) -> None:
     ``step`` runs the code that the call starts. Once ``call_done`` is true, the level has the PE again and the results
     are in ``x``. Until then, the call is ordinary PE state, and no Python code waits for it.
     """
-    x = pe.x
-    for at, value in enumerate(args):
-        x[at] = value
+    _REGISTERS[len(args)].pack_into(pe.x, 0, *args)
     _call(pe)
 
 
 def _call(pe: "Pe") -> None:
     """Make an SMC from a Python level, with its arguments in place."""
+    came, moves = pe.el, pe.moves
     try:
-        take_program(pe, _ROOT, 3, SMC_0)
+        if pe.trace.on:
+            take_program(pe, _ROOT, 3, SMC_0)
+            return
+        pe.el = 3  # the short form of ``take_program``, as every call comes here
+        pe.programs[_MONITOR].on_sync(pe, SMC_0, 0, 0)
     except Exception as error:
         internal = internal_error(pe.machine, error)
         if internal is None:
             raise
         raise internal from error
+    if pe.moves == moves:
+        _resume(pe, came)
+
+
+def _resume(pe: "Pe", el: int) -> None:
+    """Return to the code or the level that an exception has interrupted, which has had no other consequence."""
+    pe.el = el
+    pe.words[w.P_EVENT] = 1  # SendEventLocal()
 
 
 leave = start_call
@@ -134,14 +147,10 @@ def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0
     if trace.on and not trace.held:
         trace.held = True
         try:
-            _take_program(pe, security, el, esr, far, hpfar)
+            take_program(pe, security, el, esr, far, hpfar)
         finally:
             trace.release()
-    else:
-        _take_program(pe, security, el, esr, far, hpfar)
-
-
-def _take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int, hpfar: int) -> None:
+        return
     came, moves = pe.el, pe.moves
     pe.el = el
     program = pe.programs[security, el]
@@ -150,8 +159,7 @@ def _take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int, h
     else:
         program.on_sync(pe, esr, far, hpfar)
     if pe.moves == moves:
-        pe.el = came
-        pe.words[w.P_EVENT] = 1
+        _resume(pe, came)
 
 
 def take(pe: "Pe", esr: int, target: int, far: int | None = None, hpfar: int | None = None) -> None:

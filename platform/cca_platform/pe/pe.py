@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.sysregs import REGISTERS
 from cca_arch.types import Instructions, SecurityState
 from cca_platform.engine import timers
+from cca_platform.engine.registers import CNTHCTL_RESET
 from cca_platform.engine.tlb import Tlb
 from cca_platform.errors import Closed
 from cca_platform.memory.words import address_of, words, zero
@@ -130,7 +131,7 @@ class Pe:
         block[w.P_COUNTER_HZ] = self.machine.board.counter_hz
         block[w.P_HCR] = controls.HCR_RW
         block[w.P_MDCR] = MDCR_RESET
-        block[w.P_CNTHCTL] = controls.CNTHCTL_RESET
+        block[w.P_CNTHCTL] = CNTHCTL_RESET
         block[w.P_SECURITY] = -1
         features = frozenset(row.name for row in (*COMMON, *self.machine.model.features))
         for at, (name, register) in enumerate(CONTROLS.items()):

@@ -25,6 +25,7 @@ condition has no side effects. The handler runs if none holds; it cannot fail, e
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import get_annotations
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NewType, Self, TypeVar, overload
 
 from msgspec import Struct
@@ -70,7 +71,7 @@ class loaded(Generic[T]):
 class Call:
     """One call. A subclass declares the inputs of its commands (X1, X2, ... by name) and their context.
 
-    ``kept`` are the Host's X4 and up, which are preserved unless a command writes them.
+    ``x`` are X0 and up of the caller.
     """
 
     ins: ClassVar[tuple[str, ...]] = ()
@@ -79,17 +80,15 @@ class Call:
     rmm: "Core"
     pe: "Pe"
     command: "Command[Any]"
-    kept: Sequence[int]
+    x: Sequence[int]
     failed: str | None = None
     """The failure condition that held, if any."""
 
-    def __init__(
-        self, rmm: "Core", pe: "Pe", command: "Command[Any]", x: Sequence[int], kept: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, rmm: "Core", pe: "Pe", command: "Command[Any]", x: Sequence[int]) -> None:
         self.rmm = rmm
         self.pe = pe
         self.command = command
-        self.kept = kept
+        self.x = x
 
     def __init_subclass__(cls) -> None:
         inputs = get_annotations(cls)
@@ -100,11 +99,11 @@ class Call:
 
 def _initializer(inputs: Mapping[str, object]) -> Callable[..., None]:
     """Generate an ``__init__`` that takes the inputs from ``x``, as dataclasses do, because calls are frequent."""
-    lines = ["self.rmm = rmm", "self.pe = pe", "self.command = command", "self.kept = kept"]
-    for number, (name, kind) in enumerate(inputs.items()):
+    lines = ["self.rmm = rmm", "self.pe = pe", "self.command = command", "self.x = x"]
+    for number, (name, kind) in enumerate(inputs.items(), 1):
         lines.append(f"self.{name} = x[{number}]" + f" - (x[{number}] >> 63 << 64)" * (kind is Signed))
     scope: dict[str, Callable[..., None]] = {}
-    exec(f"def __init__(self, rmm, pe, command, x, kept=()):\n {'; '.join(lines)}", scope)
+    exec(f"def __init__(self, rmm, pe, command, x):\n {'; '.join(lines)}", scope)
     return scope["__init__"]
 
 
@@ -131,13 +130,17 @@ class Condition(Generic[C_contra]):
 
 
 class Check(Condition[C_contra], Struct, frozen=True):
-    """A condition tested before the handler runs. ``fails(call)`` is true if it holds; it has no side effects."""
+    """A condition tested before the handler runs. ``fails(call)`` is true if it holds; it has no side effects.
+
+    Checks that stand side by side can share a ``screen``: while that is false, none of them holds, and none is asked.
+    """
 
     id: str
     fails: Callable[[C_contra], object]
     status: int = INPUT
     result_index: Callable[[C_contra], int] | None = None
     outputs: Callable[[C_contra], Result] | None = None
+    screen: Callable[[C_contra], object] | None = None
 
 
 class Refusal(Condition[Call], Struct, frozen=True):
@@ -163,9 +166,15 @@ class Command(Generic[C]):
     refusals: tuple[Refusal, ...] = ()
     width: int = field(init=False, repr=False, compare=False)
     """The number of result registers that the command defines: at least X0 to X3."""
+    steps: "tuple[tuple[Callable[[C], object], tuple[Check[C], ...]], ...]" = field(
+        init=False, repr=False, compare=False
+    )
+    """What is asked of a call in turn, and the checks of which one may hold if the answer is true."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "width", max(len(self.outs), 3) + 1)
+        runs = (tuple(run) for _, run in groupby(self.checks, lambda check: check.screen or check.fails))
+        object.__setattr__(self, "steps", tuple((run[0].screen or run[0].fails, run) for run in runs))
 
     @property
     def ins(self) -> tuple[str, ...]:
@@ -188,15 +197,25 @@ class Command(Generic[C]):
 def execute(call: Call) -> Result | None:
     """Try the failure conditions in order, then commit."""
     command = call.command
-    for check in command.checks:
-        if check.fails(call):
-            call.failed = check.id
-            return check.answer(call)
+    for may_fail, checks in command.steps:
+        if may_fail(call):
+            check = checks[0] if checks[0].screen is None else _holds(call, checks)
+            if check is not None:
+                call.failed = check.id
+                return check.answer(call)
     result = command.handler(call)
     if isinstance(result, Refusal):
         call.failed = result.id
         return result.answer(call)
     return result
+
+
+def _holds(call: Call, checks: Sequence[Check[Any]]) -> Check[Any] | None:
+    """The first of these conditions that holds."""
+    for check in checks:
+        if check.fails(call):
+            return check
+    return None
 
 
 def table(*parts: Sequence[Command[Any]]) -> dict[int, Command[Any]]:

@@ -146,9 +146,12 @@ class Core(ABC):
         head = Header(*_WORDS.unpack(self.port.read(at, _WORDS.size)))
         banks = struct.unpack(f"<{2 * head.banks}Q", self.port.read(at + _WORDS.size, 16 * head.banks))
         pairs = list(zip(banks[::2], banks[1::2], strict=True))
+        table = self.base + _STATES
         self.vmid_bits = head.vmid_bits
         self.results = result_count(head.el3)
-        self.granules = Granules(self.machine.memory, self.trace, self.base + _STATES, pairs)
+        known: Granules | None = getattr(self, "granules", None)
+        if known is None or (known.table, known.banks) != (table, pairs):
+            self.granules = Granules(self.machine.memory, self.trace, table, pairs)
         return head
 
     def write_head(self, **words: int) -> None:
@@ -221,8 +224,11 @@ class Core(ABC):
 
     def start(self, pe: "Pe", rec_pa: int, rec: Rec, realm: Realm) -> None:
         """Record that the REC at ``rec_pa`` runs on ``pe``, until the next one does."""
-        self.port.write64(self.area(pe), rec_pa)
-        self._running[pe.index] = (rec_pa, rec, realm)
+        index = pe.index
+        last = self._running.get(index)
+        if last is None or last[0] != rec_pa:
+            self.port.write64(self.area(pe), rec_pa)
+        self._running[index] = (rec_pa, rec, realm)
 
     def running(self, pe: "Pe") -> tuple[int, Rec, Realm]:
         """What runs on ``pe``: the PA of the REC, its record and its Realm's record.

@@ -19,7 +19,10 @@ _OFFSET: Final = GRANULE_SIZE - 1
 
 
 def granule(argument: str, state: State, prefix: str | None = None, last: str = "state") -> tuple[Check[Any], ...]:
-    """Conditions of a granule: ``<prefix>_align``, ``<prefix>_bound`` and, for its state, ``<prefix>_<last>``."""
+    """Conditions of a granule: ``<prefix>_align``, ``<prefix>_bound`` and, for its state, ``<prefix>_<last>``.
+
+    One look tells that none of them holds: a granule that is not tracked has no state.
+    """
     prefix = argument if prefix is None else prefix
     wanted = int(state)
     get = attrgetter(argument)
@@ -34,10 +37,14 @@ def granule(argument: str, state: State, prefix: str | None = None, last: str = 
     def wrong_state(call: Call) -> bool:
         return call.rmm.granules.state(get(call)) != wanted
 
+    def unfit(call: Call) -> bool:
+        pa: int = get(call)
+        return pa & _OFFSET != 0 or call.rmm.granules.state(pa) != wanted
+
     return (
-        Check(f"{prefix}_align", misaligned),
-        Check(f"{prefix}_bound", untracked),
-        Check(f"{prefix}_{last}", wrong_state),
+        Check(f"{prefix}_align", misaligned, screen=unfit),
+        Check(f"{prefix}_bound", untracked, screen=unfit),
+        Check(f"{prefix}_{last}", wrong_state, screen=unfit),
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from cca_arch.descriptors import rtte
-from cca_arch.rmi.v1_0 import HashAlgorithm, Rmi, RmiDataFlags, RmiRipas
+from cca_arch.rmi.v1_0 import Rmi, RmiDataFlags, RmiRipas
 from cca_arch.types import GRANULE_SIZE
 from cca_rmm.base.command import Check, Command, Result, loaded
 from cca_rmm.commands.calls import RealmCall, read_ns
@@ -15,7 +15,10 @@ from cca_rmm.objects.rtt import Walk
 
 __all__ = ["COMMANDS"]
 
-
+_RAM, _DESTROYED = int(RmiRipas.RAM), int(RmiRipas.DESTROYED)
+_PAGE: Final = rtte.PAGE_LEVEL
+_OFFSET: Final = GRANULE_SIZE - 1
+_FLAGS: Final = RmiDataFlags.measure.mask
 
 class PageCall(RealmCall):
     """A command about the page at a protected IPA: RMI_DATA_DESTROY."""
@@ -26,7 +29,7 @@ class PageCall(RealmCall):
     @loaded
     def w(self) -> Walk:
         """The walk to the page."""
-        return rtt.walk(self.rmm.port, self.realm, self.ipa, rtte.PAGE_LEVEL)
+        return rtt.walk(self.rmm.port, self.realm, self.ipa, _PAGE)
 
 
 class UnknownCall(PageCall):
@@ -54,23 +57,24 @@ class CreateCall(UnknownCall):
 
 def data_create(call: CreateCall) -> Result:
     """Map the page with RIPAS RAM, regardless of the RIPAS before: it is part of the measured initial state."""
-    rmm, realm, content = call.rmm, call.realm, call.content
+    rmm, pe, realm, content = call.rmm, call.pe, call.realm, call.content
     assert content is not None
-    rmm.port.write(call.data, content)
-    rmm.granules.move(call.pe, call.data, "DATA_CREATE")
-    call.edit(call.ipa, call.w, rtte.assigned(RmiRipas.RAM, call.data, rtte.PAGE_LEVEL))
-    old, page = measurement.load(rmm.port, call.rd, 0), measurement.page_digest(realm.hash_algo, call.flags, content)
+    port, data, ipa, flags, algorithm = rmm.port, call.data, call.ipa, call.flags, realm.hash_algo
+    port.write(data, content)
+    rmm.granules.move(pe, data, "DATA_CREATE")
+    call.edit(ipa, call.w, rtte.assigned(_RAM, data, _PAGE))
+    old, page = measurement.load(port, call.rd, 0), measurement.page_digest(algorithm, flags, content)
     if page:
-        spend(call.pe.clock, HASH_PAGE[HashAlgorithm(realm.hash_algo)])
-    rim = measurement.rim_data(realm.hash_algo, old, call.ipa, call.flags, page)
-    measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "DATA_CREATE", call.ipa, page)
+        spend(pe.clock, HASH_PAGE[algorithm])
+    rim = measurement.rim_data(algorithm, old, ipa, flags, page)
+    measurement.store(port, rmm.trace, pe, call.rd, realm, 0, rim, "DATA_CREATE", ipa, page)
     return (0,)
 
 
 def data_create_unknown(call: UnknownCall) -> Result:
     """Map the granule, which is zero because it is DELEGATED; the RIPAS does not change."""
     call.rmm.granules.move(call.pe, call.data, "DATA_CREATE_UNKNOWN")
-    call.edit(call.ipa, call.w, rtte.assigned(rtte.ripas(call.w.entry), call.data, rtte.PAGE_LEVEL))
+    call.edit(call.ipa, call.w, rtte.assigned(rtte.ripas(call.w.entry), call.data, _PAGE))
     return (0,)
 
 
@@ -78,9 +82,9 @@ def data_destroy(call: PageCall) -> Result:
     """Unmap the page. RIPAS RAM becomes DESTROYED, so that the Realm notices; EMPTY and DESTROYED stay."""
     w, data = call.w, rtte.address(call.w.entry)
     ripas = rtte.ripas(w.entry)
-    call.edit(call.ipa, w, rtte.unassigned(RmiRipas.DESTROYED if ripas == RmiRipas.RAM else ripas))
+    call.edit(call.ipa, w, rtte.unassigned(_DESTROYED if ripas == _RAM else ripas))
     if rtte.valid(w.entry):
-        call.invalidate(call.ipa, rtte.PAGE_LEVEL)
+        call.invalidate(call.ipa, _PAGE)
     call.rmm.granules.release(call.pe, data, "DATA_DESTROY")
     return 0, data, rtt.skip_top(call.rmm.port, call.ipa, w, edited=True)
 
@@ -97,11 +101,11 @@ def not_unassigned(call: PageCall) -> bool:
 
 _IPA: Final[tuple[Check[PageCall], ...]] = (
     Check("ipa_bound", lambda c: c.ipa >= c.realm.protected_top),
-    Check("ipa_align", lambda c: c.ipa & (GRANULE_SIZE - 1)),
+    Check("ipa_align", lambda c: c.ipa & _OFFSET),
 )
 _WALK: Final[tuple[Check[UnknownCall], ...]] = (
     Check("data_bound2", lambda c: not rtte.fits(c.data)),
-    Check("rtt_walk", lambda c: c.w.level < rtte.PAGE_LEVEL, RTT, lambda c: c.w.level),
+    Check("rtt_walk", lambda c: c.w.level < _PAGE, RTT, lambda c: c.w.level),
     Check("rtte_state", not_unassigned, RTT, lambda c: c.w.level),
 )
 
@@ -109,7 +113,7 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
     Command[CreateCall](
         Rmi.DATA_CREATE, "DATA_CREATE", CreateCall, data_create,
         checks=(
-            Check("flags_valid", lambda c: c.flags & ~RmiDataFlags.measure.mask),
+            Check("flags_valid", lambda c: c.flags & ~_FLAGS),
             *granule("src", State.UNDELEGATED, last="pas"),
             *granule("data", State.DELEGATED),
             *RD,
@@ -128,7 +132,7 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
         checks=(
             *RD,
             *_IPA,
-            Check("rtt_walk", lambda c: c.w.level < rtte.PAGE_LEVEL, RTT, lambda c: c.w.level, data_top),
+            Check("rtt_walk", lambda c: c.w.level < _PAGE, RTT, lambda c: c.w.level, data_top),
             Check("rtte_state", lambda c: not rtte.live(c.w.entry), RTT, lambda c: c.w.level, data_top),
         ),
     ),

@@ -40,23 +40,26 @@ def features(call: FeaturesCall) -> Result:
     return 0, call.rmm.facts.offer.register(call.index)
 
 
+_DELEGATE, _UNDELEGATE = int(RmmEl3.GTSI_DELEGATE), int(RmmEl3.GTSI_UNDELEGATE)
+_OK: Final = int(RmmEl3Status.OK)
 GRAN_GPT: Final = Refusal("gran_gpt")
 """The granule's GPT entry is not NS. Only EL3 knows; it refuses the change."""
 
 
 def granule_delegate(call: GranuleCall) -> Result | Refusal:
     """Have EL3 move the granule to the Realm PAS, which it does only from NS; then scrub the granule."""
-    if call.pe.smc(RmmEl3.GTSI_DELEGATE, call.addr)[0] != RmmEl3Status.OK:
+    pe, addr, granules = call.pe, call.addr, call.rmm.granules
+    if pe.smc(_DELEGATE, addr)[0] != _OK:
         return GRAN_GPT
-    call.rmm.granules.scrub(call.pe, call.addr)
-    call.rmm.granules.move(call.pe, call.addr, "GRANULE_DELEGATE")
+    granules.scrub(pe, addr)
+    granules.move(pe, addr, "GRANULE_DELEGATE")
     return (0,)
 
 
 def granule_undelegate(call: GranuleCall) -> Result:
     """Have EL3 move the granule to NS. A DELEGATED granule is zero, so no Realm data leaks."""
-    status = call.pe.smc(RmmEl3.GTSI_UNDELEGATE, call.addr)[0]
-    assert status == RmmEl3Status.OK, f"EL3 must give granule {call.addr:#x} back to NS, not answer {status:#x}"
+    status = call.pe.smc(_UNDELEGATE, call.addr)[0]
+    assert status == _OK, f"EL3 must give granule {call.addr:#x} back to NS, not answer {status:#x}"
     call.rmm.granules.move(call.pe, call.addr, "GRANULE_UNDELEGATE")
     return (0,)
 

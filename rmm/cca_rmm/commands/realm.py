@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from cca_arch.descriptors import rtte
 from cca_arch.fields import Record
-from cca_arch.rmi.v1_0 import HashAlgorithm, Rmi, RmiRealmParams, RmiRipas
+from cca_arch.rmi.v1_0 import Rmi, RmiRealmParams, RmiRipas
 from cca_arch.types import GRANULE_SIZE
 from cca_rmm.base.command import Call, Check, Command, Result, loaded
 from cca_rmm.commands.calls import RealmCall, read_ns
@@ -61,7 +61,7 @@ def realm_create(call: CreateCall) -> Result:
     rmm.port.write(rd + RPV_OFFSET, params.rpv)
     rmm.granules.move(call.pe, rd, "REALM_CREATE")
     rmm.set_vmid(realm.vmid, True)
-    spend(call.pe.clock, HASH_PAGE[HashAlgorithm(realm.hash_algo)])
+    spend(call.pe.clock, HASH_PAGE[realm.hash_algo])
     rim = measurement.rim_init(params)
     measurement.store(rmm.port, rmm.trace, call.pe, rd, realm, 0, rim, "REALM_CREATE")
     return (0,)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from cca_arch.fields import Record
 from cca_arch.psci import AffinityInfo, PsciStatus
-from cca_arch.rmi.v1_0 import MAX_AUX, HashAlgorithm, RecCreateFlags, RecMpidr, Rmi, RmiRecParams, rec_index
+from cca_arch.rmi.v1_0 import MAX_AUX, RecCreateFlags, RecMpidr, Rmi, RmiRecParams, rec_index
 from cca_arch.smccc import Fid
 from cca_arch.sysregs import Sctlr
 from cca_arch.types import GRANULE_SIZE
@@ -120,7 +120,7 @@ def rec_create(call: CreateCall) -> Result:
     rmm.granules.move(call.pe, pa, "REC_CREATE")
     REALM.write(rmm.port, call.rd, rec_index=realm.rec_index + 1, num_recs=realm.num_recs + 1)
     if rec.runnable:
-        spend(call.pe.clock, HASH_PAGE[HashAlgorithm(realm.hash_algo)])
+        spend(call.pe.clock, HASH_PAGE[realm.hash_algo])
         content = measurement.rec_digest(realm.hash_algo, params)
         rim = measurement.rim_rec(realm.hash_algo, measurement.load(rmm.port, call.rd, 0), content)
         measurement.store(rmm.port, rmm.trace, call.pe, call.rd, realm, 0, rim, "REC_CREATE", content=content)

@@ -41,7 +41,7 @@ class RecEnterCall(Call):
 
 def rec_enter(call: RecEnterCall) -> Result | None:
     """Enter the REC; the result comes with its exit."""
-    return enter(call.rmm, call.pe, call.rec, call.record, call.realm, call.run_ptr, call.content, call.kept)
+    return enter(call.rmm, call.pe, call.rec, call.record, call.realm, call.run_ptr, call.content, call.x[4:])
 
 
 COMMANDS: Final[tuple[Command[Any], ...]] = (

@@ -27,10 +27,15 @@ class MemoryCall(ServiceCall):
         """The walk to the page."""
         return rtt.walk(self.rmm.port, self.realm, self.addr, 3)
 
+    @loaded
+    def target(self) -> int | None:
+        """The PA of ``addr``: 0 if its RIPAS is EMPTY, None if the Host must act first."""
+        return walk_data(self.w, self.addr)
+
 
 def page(call: MemoryCall) -> int | None:
     """The PA of ``addr``. If there is none, the REC exits as for a Data Abort and executes the SMC again."""
-    target = walk_data(call.w, call.addr)
+    target = call.target
     if target is None:
         esr, hpfar = rtt_abort(call.w.level, call.addr)
         call.pe.elr -= INSTRUCTION_SIZE
@@ -45,7 +50,7 @@ def unprotected(call: MemoryCall) -> bool:
 
 def ripas_empty(call: MemoryCall) -> bool:
     """The Realm has set the RIPAS at ``addr`` to EMPTY."""
-    return walk_data(call.w, call.addr) == 0
+    return call.target == 0
 
 
 PAGE_ALIGN: Final[Check[MemoryCall]] = Check("addr_align", lambda c: c.addr & (GRANULE_SIZE - 1), _INPUT)

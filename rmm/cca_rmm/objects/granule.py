@@ -79,33 +79,39 @@ class Granules:
         self.table = table
         self.banks = banks
         self.count = sum(size for _, size in banks) // GRANULE_SIZE
+        self._states = self.port.lend(table, self.count)
         self._ranges: list[tuple[int, int, int]] = []
-        first = table
+        first = 0
         for base, size in banks:
             self._ranges.append((base, base + size, first - (base >> 12)))
             first += size >> 12
 
     def slot(self, pa: int) -> int:
         """The PA of the state byte of the granule at ``pa``; 0 if it is not tracked."""
+        number = self._number(pa)
+        return 0 if number < 0 else self.table + number
+
+    def _number(self, pa: int) -> int:
+        """The number of the granule at ``pa`` in the order of the banks; -1 if it is not tracked."""
         for base, top, delta in self._ranges:
             if base <= pa < top:
                 return (pa >> 12) + delta
-        return 0
+        return -1
 
     def state(self, pa: int) -> int:
         """The State of the granule at ``pa``; -1, which is not a state, if it is not tracked."""
         for base, top, delta in self._ranges:
             if base <= pa < top:
-                return self.port.read8((pa >> 12) + delta)
+                return self._states[(pa >> 12) + delta]
         return -1
 
     def move(self, pe: "Pe | None", pa: int, event: str) -> None:
         """Make the transition ``event``, which the caller has checked to be possible."""
-        slot = self.slot(pa)
-        old = self.port.read8(slot)
+        number = self._number(pa)
+        old = self._states[number]
         new = self.moves[event].get(old)
         assert new is not None, f"granule {pa:#x} is {State(old).name}; {event} cannot move it"
-        self.port.write8(slot, new)
+        self.port.write8(self.table + number, new)
         if self.trace.on:
             cmd = event.partition(".")[0]
             self.trace.emit(GranuleTransition(pa=pa, old=State(old), new=State(new), input=event, cmd=cmd), pe=pe)

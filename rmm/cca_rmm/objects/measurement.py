@@ -4,10 +4,12 @@ DEN0137 1.0, "Realm measurement": each step hashes a page or a 256-byte descript
 """
 
 import hashlib
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.fields import Member, Record, Struct
 from cca_arch.rmi.v1_0 import HashAlgorithm, RmiDataFlags, RmiRealmParams, RmiRecParams
+from cca_arch.types import GRANULE_SIZE
 from cca_platform.memory.ports import Port
 from cca_platform.trace.events import MeasurementExtend
 from cca_platform.trace.forms import UNSET
@@ -36,9 +38,11 @@ __all__ = [
 ]
 
 _NEW: Final[dict[int, Any]] = {HashAlgorithm.SHA_256: hashlib.sha256, HashAlgorithm.SHA_512: hashlib.sha512}
-HASH_SIZE: Final = {HashAlgorithm.SHA_256: 32, HashAlgorithm.SHA_512: 64}
-_ALGORITHM: Final = {HashAlgorithm.SHA_256: "sha-256", HashAlgorithm.SHA_512: "sha-512"}
+HASH_SIZE: Final[dict[int, int]] = {HashAlgorithm.SHA_256: 32, HashAlgorithm.SHA_512: 64}
+_ALGORITHM: Final[dict[int, str]] = {HashAlgorithm.SHA_256: "sha-256", HashAlgorithm.SHA_512: "sha-512"}
 _DESCRIPTOR: Final = 0x100
+_MEASURE: Final = RmiDataFlags.measure.mask
+_ZEROES: Final = bytes(GRANULE_SIZE)
 
 DESCRIPTOR_DATA: Final = Struct(
     "RmmMeasurementDescriptorData",
@@ -86,7 +90,15 @@ def rim_init(params: Record) -> bytes:
 
 def page_digest(hash_algo: int, flags: int, page: bytes) -> bytes:
     """What RMI_DATA_CREATE measures of a page: its digest if flags.measure is set, else nothing."""
-    return digest(hash_algo, page) if flags & RmiDataFlags.measure.mask else b""
+    if not flags & _MEASURE:
+        return b""
+    return _zero_digest(hash_algo) if page == _ZEROES else digest(hash_algo, page)
+
+
+@cache
+def _zero_digest(hash_algo: int) -> bytes:
+    """The digest of a page of zeroes, which is what most pages of a new Realm are."""
+    return digest(hash_algo, _ZEROES)
 
 
 def rim_data(hash_algo: int, rim: bytes, ipa: int, flags: int, content: bytes) -> bytes:
@@ -111,7 +123,7 @@ def rim_ripas(hash_algo: int, rim: bytes, base: int, top: int) -> bytes:
 
 def extend_rem(hash_algo: int, rem: bytes, value: bytes) -> bytes:
     """A REM after RSI_MEASUREMENT_EXTEND. ``value`` is already truncated to its size; ``rem`` is the whole slot."""
-    return digest(hash_algo, rem[: HASH_SIZE[HashAlgorithm(hash_algo)]] + value)
+    return digest(hash_algo, rem[: HASH_SIZE[hash_algo]] + value)
 
 
 def load(port: Port, rd: int, index: int) -> bytes:
@@ -136,9 +148,9 @@ def store(
     ``kind`` says what was measured; ``content`` is the extension: the digest of a page or REC, or the Realm's value.
     """
     port.write(rd + measurement_offset(index), value.ljust(SLOT, b"\0"))
-    spend(pe.clock, EXTEND[HashAlgorithm(realm.hash_algo)])
+    spend(pe.clock, EXTEND[realm.hash_algo])
     if trace.on:
-        algorithm = _ALGORITHM[HashAlgorithm(realm.hash_algo)]
+        algorithm = _ALGORITHM[realm.hash_algo]
         event = MeasurementExtend(
             rd=rd, index=index, kind=kind, ipa=ipa, value=value, algorithm=algorithm, digest=content or UNSET
         )

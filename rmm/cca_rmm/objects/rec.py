@@ -9,7 +9,9 @@ from cca_rmm.objects.words import Layout
 
 __all__ = [
     "AUX_COUNT",
+    "ENTERED",
     "GIC_OFFSET",
+    "LEFT",
     "PMU_OFFSET",
     "REC",
     "REC_RESET",
@@ -50,34 +52,41 @@ class Rec(NamedTuple):
     rd: int
     rec_index: int
     mpidr: int  # RmiRecMpidr
-    state: int  # RecState
+    aux_regs: int
+    aux_attest: int
     runnable: int
     psci_pending: int  # FID of the PSCI call that awaits RMI_PSCI_COMPLETE, else 0
-    host_call: int  # 1: the RsiHostCall at host_call_ipa awaits the Host's reply
     host_call_ipa: int
+    ripas_value: int
+    ripas_destroyed: int  # RsiRipasChangeFlags.destroyed
+    esr: int  # of the exit of exit_kind, with far and hpfar; not sanitised
+    far: int
+    hpfar: int
+    serror: int  # a pending virtual SError: SERROR and its ISS; else 0
+    timers: int  # at the last exit: bit 0 the virtual, bit 1 the physical timer asserted; bit 2 any of them enabled
+    state: int  # RecState
+    gic: int  # gic.USED: its words are at GIC_OFFSET (READY) or loaded (RUNNING). gic.HOSTS: the Host's were saved
+    pmu: int  # while RUNNING: whose performance monitors are where (cca_rmm.world.pmu)
+    exit_kind: int  # ExitKind
+    host_call: int  # 1: the RsiHostCall at host_call_ipa awaits the Host's reply
     ripas_pending: int
     ripas_addr: int
     ripas_top: int
-    ripas_value: int
-    ripas_destroyed: int  # RsiRipasChangeFlags.destroyed
-    exit_kind: int  # ExitKind; esr, far and hpfar are those of that exit, not sanitised
-    esr: int
-    far: int
-    hpfar: int
-    timers: int  # at the last exit: bit 0 the virtual, bit 1 the physical timer asserted; bit 2 any of them enabled
-    serror: int  # a pending virtual SError: SERROR and its ISS; else 0
-    gic: int  # gic.USED: its words are at GIC_OFFSET (READY) or loaded (RUNNING). gic.HOSTS: the Host's were saved
-    pmu: int  # while RUNNING: whose performance monitors are where (cca_rmm.world.pmu)
     run_ptr: int  # while RUNNING: the run page, and X4 to X7 of the Host
     x4: int
     x5: int
     x6: int
     x7: int
-    aux_regs: int
-    aux_attest: int
 
 
 REC: Final = Layout(Rec)
+ENTERED: Final = REC.part(
+    "state", "gic", "pmu", "exit_kind", "host_call", "ripas_pending", "ripas_addr", "ripas_top", "run_ptr", "x4", "x5",
+    "x6", "x7",
+)  # fmt: skip
+"""The words that an entry sets."""
+LEFT: Final = REC.part("timers", "state", "gic")
+"""The words that every exit sets."""
 
 REC_RESET: Final[dict[str, int]] = {
     "pstate": EL1H_MASKED, "sctlr_el1": SCTLR_EL1_RES1, "mdscr_el1": int(Mdscr.make(tdcc=1))

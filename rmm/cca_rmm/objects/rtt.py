@@ -33,9 +33,8 @@ __all__ = [
     "walk",
 ]
 
-_ADDRESS: Final = rtte.ADDRESS
-_TABLE: Final = rtte.TABLE_TYPE
 _LSB: Final = rtte.LSB
+_LEVEL, _SLOT, _PAGE = 7, ENTRIES - 1, -GRANULE_SIZE  # of what a descent finds
 _TABLE_CODEC: Final = struct.Struct(f"<{ENTRIES}Q")
 _EACH: Final = int.from_bytes(_TABLE_CODEC.pack(*[1] * ENTRIES), "little")  # times an entry: a table of them
 _INDEX: Final = int.from_bytes(_TABLE_CODEC.pack(*range(ENTRIES)), "little")  # a table of 0, 1, 2, ...
@@ -62,18 +61,9 @@ class Walk(NamedTuple):
 def walk(port: Port, realm: Realm, ipa: int, target: int) -> Walk:
     """Walk from the starting level toward level ``target``; stop there or at the first entry that is not a table."""
     level = realm.rtt_level_start
-    shift = _LSB[level]
-    index = ipa >> shift
-    at = realm.rtt_base + (index >> 9) * GRANULE_SIZE  # starting-level tables are concatenated
-    index &= ENTRIES - 1
-    entry = port.read64(at + 8 * index)
-    while level < target and entry & _TABLE == _TABLE:
-        level += 1
-        shift -= 9
-        at = entry & _ADDRESS
-        index = ipa >> shift & (ENTRIES - 1)
-        entry = port.read64(at + 8 * index)
-    return Walk(level, at, index, entry)
+    first = realm.rtt_base + 8 * (ipa >> _LSB[level])  # starting-level tables are concatenated
+    found = port.descend(first, level, target, ipa)
+    return Walk(found & _LEVEL, found & _PAGE, found >> 3 & _SLOT, port.read64(found & ~_LEVEL))
 
 
 def edit(port: Port, trace: Trace, pe: "Pe", cmd: str, rd: int, ipa: int, w: Walk, new: int) -> None:

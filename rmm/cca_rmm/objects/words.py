@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from cca_platform.memory.ports import Port
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "Part"]
 
 R = TypeVar("R", bound=tuple[int, ...])
 
@@ -21,25 +21,43 @@ class Layout(Generic[R]):
         names: tuple[str, ...] = record._fields
         self._kind = kind
         self._codec = struct.Struct(f"<{len(names)}Q")
+        self._unpack, self._pack = self._codec.unpack, self._codec.pack
         self.size = self._codec.size
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def load(self, port: Port, pa: int) -> R:
         """Load the record at ``pa``."""
-        return tuple.__new__(self._kind, self._codec.unpack(port.read(pa, self.size)))
+        return tuple.__new__(self._kind, self._unpack(port.read(pa, self.size)))
 
     def create(self, port: Port, pa: int, record: R) -> None:
         """Write a whole record."""
-        port.write(pa, self._codec.pack(*record))
+        port.write(pa, self._pack(*record))
 
-    def replace(self, record: R, **words: int) -> R:
-        """The record with the named words changed, in Python's copy only."""
-        values, numbers = [*record], self._numbers
-        for name, value in words.items():
-            values[numbers[name]] = value
-        return tuple.__new__(self._kind, values)
+    def part(self, *names: str) -> "Part[R]":
+        """These words, which must follow each other, to be written together."""
+        first = self._numbers[names[0]]
+        assert [self._numbers[name] for name in names] == [*range(first, first + len(names))], "a part must be a run"
+        return Part(self._kind, first, len(names))
 
     def write(self, port: Port, pa: int, **words: int) -> None:
         """Write only the named words."""
         numbers = self._numbers
         port.write_words(pa, [(numbers[name], value) for name, value in words.items()])
+
+
+class Part(Generic[R]):
+    """Words of a record that follow each other: one access writes them all."""
+
+    def __init__(self, kind: type[R], first: int, count: int) -> None:
+        self._kind = kind
+        self._pack = struct.Struct(f"<{count}Q").pack
+        self._offset = 8 * first
+        self._before, self._after = slice(0, first), slice(first + count, None)
+
+    def write(self, port: Port, pa: int, *words: int) -> None:
+        """Write the words into the record at ``pa``."""
+        port.write(pa + self._offset, self._pack(*words))
+
+    def replace(self, record: R, *words: int) -> R:
+        """The record with these words changed, in Python's copy only."""
+        return tuple.__new__(self._kind, record[self._before] + words + record[self._after])

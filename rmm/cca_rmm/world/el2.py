@@ -12,7 +12,7 @@ from cca_rmm.world.pmu import has_pmu
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["HCR_REALM", "load", "mdcr", "vtcr"]
+__all__ = ["HCR_REALM", "controls", "load", "mdcr", "vtcr"]
 
 HCR_REALM: Final = int(
     Hcr.make(vm=1, swio=1, ptw=1, fmo=1, imo=1, amo=1, bsu=1, tid3=1, tsc=1, rw=1, e2h=1, tea=1, apk=1, api=1, fwb=1)
@@ -27,7 +27,6 @@ _TRAP_WFI, _TRAP_WFE = RecEnterFlags.trap_wfi.mask, RecEnterFlags.trap_wfe.mask
 _TWI, _TWE = Hcr.twi.mask, Hcr.twe.mask
 
 
-@lru_cache(64)
 def vtcr(s2sz: int, rtt_level_start: int, vmid_bits: int) -> Vtcr:
     """VTCR_EL2 of a Realm: 4 KiB granule, write-back inner-shareable walks, no hardware access flag or dirty state."""
     return Vtcr.make(
@@ -37,6 +36,13 @@ def vtcr(s2sz: int, rtt_level_start: int, vmid_bits: int) -> Vtcr:
 
 
 @lru_cache(64)
+def controls(realm: Realm, vmid_bits: int) -> tuple[int, int, int]:
+    """VTCR_EL2, VTTBR_EL2 and MDCR_EL2 of a Realm."""
+    return (
+        vtcr(realm.s2sz, realm.rtt_level_start, vmid_bits), realm.rtt_base | realm.vmid << _VMID, mdcr(realm)
+    )  # fmt: skip
+
+
 def mdcr(realm: Realm) -> int:
     """MDCR_EL2 of a Realm: the event counters that it has, or traps of its accesses to the monitors."""
     return int(_MDCR_REALM.replace(hpmn=realm.pmu_num_ctrs)) if has_pmu(realm) else _NO_PMU
@@ -45,5 +51,5 @@ def mdcr(realm: Realm) -> int:
 def load(pe: "Pe", realm: Realm, mpidr: int, vmid_bits: int, flags: int) -> None:
     """Load the controls of a REC into the PE; ``flags`` are those of RmiRecEnter."""
     hcr = HCR_REALM | (flags & _TRAP_WFI and _TWI) | (flags & _TRAP_WFE and _TWE)
-    control = vtcr(realm.s2sz, realm.rtt_level_start, vmid_bits)
-    pe.set_el2(hcr, control, realm.rtt_base | realm.vmid << _VMID, vmpidr(mpidr), mdcr(realm))
+    translation, tables, monitors = controls(realm, vmid_bits)
+    pe.set_el2(hcr, translation, tables, vmpidr(mpidr), monitors)

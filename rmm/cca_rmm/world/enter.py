@@ -13,7 +13,7 @@ from cca_rmm.base.command import Result
 from cca_rmm.base.core import Core
 from cca_rmm.objects import rtt
 from cca_rmm.objects.realm import Realm
-from cca_rmm.objects.rec import REC, SERROR, ExitKind, Rec, RecState
+from cca_rmm.objects.rec import ENTERED, SERROR, ExitKind, Rec, RecState
 from cca_rmm.world import el2, gic, mmio, pmu, timers
 from cca_rmm.world.exit import leave, status, write_exit
 from cca_rmm.world.injection import inject, sea_esr
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["enter", "mmio_invalid"]
 
+_RUNNING, _OTHER = int(RecState.RUNNING), int(ExitKind.OTHER)
+_EMULATABLE: Final = int(ExitKind.EMULATABLE)
+_REALM: Final = SecurityState.REALM
+_VIRTUAL, _PHYSICAL = timers.VIRTUAL, timers.PHYSICAL
+_FOUR_ZEROES: Final = bytes(32)
 _GPRS: Final = RmiRecEnter.offset("gprs")
 _GPRS_SIZE: Final = 31 * 8
 _X: Final = frame.offset("x0")
@@ -48,16 +53,12 @@ def enter(
             return abort_record(rmm, run_ptr, stopped, rec.host_call_ipa)
     elif rec.ripas_pending:
         finish_ripas(rmm, rec, flags & _REJECT)
-    elif rec.exit_kind == ExitKind.EMULATABLE and flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO:
+    elif rec.exit_kind == _EMULATABLE and flags & (_EMUL_MMIO | _INJECT_SEA) == _EMUL_MMIO:
         mmio.finish(rmm.port, rec, int.from_bytes(record[_GPRS : _GPRS + 8], "little"))
-    x4, x5, x6, x7 = kept
-    running = REC.replace(
-        rec, state=RecState.RUNNING, exit_kind=ExitKind.OTHER, host_call=0, ripas_pending=0, ripas_addr=0, ripas_top=0,
-        gic=gic.switch_in(rmm, pe, rec_pa, rec, record), pmu=pmu.switch_in(rmm, pe, rec_pa, realm), run_ptr=run_ptr,
-        x4=x4, x5=x5, x6=x6, x7=x7,
-    )  # fmt: skip
-    REC.create(rmm.port, rec_pa, running)
-    rmm.start(pe, rec_pa, running, realm)
+    uses_gic, uses_pmu = gic.switch_in(rmm, pe, rec_pa, rec, record), pmu.switch_in(rmm, pe, rec_pa, realm)
+    words = (_RUNNING, uses_gic, uses_pmu, _OTHER, 0, 0, 0, 0, run_ptr, *kept)
+    ENTERED.write(rmm.port, rec_pa, *words)
+    rmm.start(pe, rec_pa, ENTERED.replace(rec, *words), realm)
     if rmm.trace.on:
         pc = rmm.port.read64(regs + _PC)
         rmm.trace.emit(RecEnter(rec=rec_pa, rd=rec.rd, run=run_ptr, pc=pc, flags=flags), pe=pe)
@@ -66,14 +67,14 @@ def enter(
     pe.restore_el1(rmm.port.host_address(regs, frame.EL1_FRAME_SIZE))
     if rec.serror:
         pe.raise_virtual_serror(rec.serror & ~SERROR)
-    if flags & _INJECT_SEA and rec.exit_kind != ExitKind.OTHER:
+    if flags & _INJECT_SEA and rec.exit_kind != _OTHER:
         inject(rmm, pe, sea_esr(rec.esr, pe.spsr), rec.far)
     told = rec.timers
-    pe.mask_timers(bool(told & timers.VIRTUAL), bool(told & timers.PHYSICAL))  # what the Host already knows
+    pe.mask_timers(told & _VIRTUAL != 0, told & _PHYSICAL != 0)  # what the Host already knows
     if told and timers.asserted(rmm.port, regs, pe.machine.clock.now) != told & timers.ASSERTED:
         leave(rmm, pe, RecExitReason.IRQ)
     else:
-        pe.eret(SecurityState.REALM, 1)
+        pe.eret(_REALM, 1)
     return None
 
 
@@ -84,9 +85,9 @@ def mmio_invalid(record: bytes, rec: Rec) -> bool:
     together are refused, as in TF-RMM. inject_sea alone then has no effect (DEN0137).
     """
     flags = record[0]
-    if not flags & _EMUL_MMIO or rec.exit_kind == ExitKind.EMULATABLE:
+    if not flags & _EMUL_MMIO or rec.exit_kind == _EMULATABLE:
         return False
-    return not flags & _INJECT_SEA or rec.exit_kind == ExitKind.OTHER
+    return not flags & _INJECT_SEA or rec.exit_kind == _OTHER
 
 
 def finish_ripas(rmm: Core, rec: Rec, reject: int) -> None:
@@ -104,7 +105,7 @@ def finish_host_call(rmm: Core, rec: Rec, realm: Realm, record: bytes) -> rtt.Wa
         return w
     if target:  # RIPAS EMPTY: there is nothing to write to, but the call completes
         rmm.port.write(target + _HOST_CALL_GPRS, record[_GPRS : _GPRS + _GPRS_SIZE])
-    rmm.port.write(rec.aux_regs + _X, bytes(32))
+    rmm.port.write(rec.aux_regs + _X, _FOUR_ZEROES)
     return None
 
 

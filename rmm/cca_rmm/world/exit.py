@@ -13,7 +13,7 @@ from cca_platform.trace.events import RecExit
 from cca_platform.trace.forms import UNSET
 from cca_rmm.base.command import INPUT
 from cca_rmm.base.core import Core
-from cca_rmm.objects.rec import REC, RecState, kept_words
+from cca_rmm.objects.rec import LEFT, REC, RecState, kept_words
 from cca_rmm.world import gic, pmu, timers
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["leave", "status", "write_exit"]
 
+_READY: Final = int(RecState.READY)
 _EXIT: Final = RmiRecEnter.size  # of run.exit in the run page
 _ESR: Final = RmiRecExit.offset("esr")
 _SYNDROME: Final = struct.Struct("<3Q")  # esr, far, hpfar
@@ -62,14 +63,15 @@ def leave(
         record[_IMM : _IMM + 2] = imm.to_bytes(2, "little")
     if fields:
         RmiRecExit.pack_into(record, **fields)
-    kept = {} if state is None else state
     if rec.serror and not pe.withdraw_virtual_serror():
-        kept = {"serror": 0, **kept}  # the Realm has taken it
+        state = {"serror": 0, **(state or {})}  # the Realm has taken it
     used = gic.switch_out(rmm, pe, rec_pa, rec, record)
     if rec.pmu:
         pmu.switch_out(rmm, pe, rec_pa, rec, record)
     fires = timers.store(port, rec.aux_regs, record, now)
-    REC.write(port, rec_pa, state=RecState.READY, timers=fires, gic=used, **kept)
+    LEFT.write(port, rec_pa, fires, _READY, used)
+    if state:
+        REC.write(port, rec_pa, **state)
     result = status(write_exit(rmm, rec.run_ptr, record))
     rmm.restore_host(pe)
     if rmm.trace.on:

@@ -10,14 +10,16 @@ from cca_rmm.objects.rtt import Walk
 __all__ = ["fault_ipa", "rtt_abort", "walk_data"]
 
 _PAGE_BITS: Final = 12
+_EMPTY: Final = int(RmiRipas.EMPTY)
 _FIPA, _FIPA_LOW = Hpfar.fipa.mask, Hpfar.fipa.low
 
 
 def walk_data(w: Walk, ipa: int) -> int | None:
     """Translate ``ipa`` for the Realm: its PA, 0 if RIPAS is EMPTY, None if the Host must act first."""
-    if rtte.valid(w.entry):
-        return rtte.address(w.entry) | ipa & (rtte.level_size(w.level) - 1)
-    return 0 if rtte.ripas(w.entry) == RmiRipas.EMPTY else None
+    entry = w.entry
+    if rtte.valid(entry):
+        return rtte.address(entry) | ipa & (rtte.level_size(w.level) - 1)
+    return 0 if rtte.ripas(entry) == _EMPTY else None
 
 
 def rtt_abort(level: int, ipa: int) -> tuple[int, int]:

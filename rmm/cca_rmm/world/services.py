@@ -1,5 +1,6 @@
 """SMCs of a Realm: RSI, PSCI and SMCCC, from one table."""
 
+import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,8 +23,8 @@ _REALM: Final = int(SecurityState.REALM)
 _SIGN: Final = 31
 _QUERIES: Final = ("FEATURES", "SMCCC_ARCH_FEATURES", "ARCH_FEATURES")
 _RSI_ERRORS: Final = (RsiStatus.ERROR_INPUT, RsiStatus.ERROR_STATE, RsiStatus.ERROR_UNKNOWN)
-_RESULTS: Final = 4
-"""Every service returns X0 to X3; unused ones are zero."""
+_RESULTS: Final = tuple(struct.Struct(f"<{count}Q{8 * max(4 - count, 0)}x") for count in range(18))
+"""By the number of results: every service returns X0 to X3, and unused ones are zero."""
 
 
 def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
@@ -38,10 +39,10 @@ def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
     if row is None:
         result: Result = (NOT_SUPPORTED,)
     else:
-        arguments = x[1:11].tolist()
+        inputs = x[:11].tolist()
         if not row.fid & _SMC64:
-            arguments = [value & 0xFFFF_FFFF for value in arguments]
-        call = row.call(rmm, pe, row, arguments)
+            inputs = [value & 0xFFFF_FFFF for value in inputs]
+        call = row.call(rmm, pe, row, inputs)
         answer = execute(call)
         if answer is None:
             return
@@ -49,11 +50,7 @@ def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
         failed = call.failed
     if result[0]:
         _note(pe, row, fid, result[0], failed)
-    count = len(result)
-    for register in range(count):
-        x[register] = result[register]
-    for register in range(count, _RESULTS):
-        x[register] = 0
+    _RESULTS[len(result)].pack_into(x, 0, *result)
     if tracing:
         trace_return(rmm, pe, row, fid, result, failed)
 
