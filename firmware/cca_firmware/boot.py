@@ -75,7 +75,7 @@ def boot(
     bl32 = None if secure_image is None else flatten(secure_image, required_region(board, "secure"))
     built = package(component(rmm), *(part.data for part in layout.parts), secure=bl32)
 
-    bl1 = rom.run(machine, built.fip if fip is None else fip, root_digest or built.root_digest)
+    bl1 = rom.run(machine, built.pieces if fip is None else fip, root_digest or built.root_digest)
     bl2 = load.run(machine, bl1, [part.address for part in layout.parts], layout.entry)
     machine.install(SecurityState.REALM, 2, rmm)
     if ns_program is not None:

@@ -13,7 +13,7 @@ from cca_firmware.trusted_boot.certificates import CERTIFICATE, Certificate, Cer
 from cca_firmware.trusted_boot.fip import Fip
 
 A, B = b"A" * 16, b"B" * 16
-PACKAGE = fip.build({A: b"first image", B: b"second"})
+PACKAGE = bytes(fip.build({A: b"first image", B: b"second"}))
 
 
 def patched(offset: int, value: bytes) -> bytes:
@@ -24,8 +24,19 @@ class TestPackage:
     @given(st.dictionaries(st.binary(min_size=16, max_size=16).filter(any), st.binary(max_size=200), max_size=6))
     def test_round_trip(self, images: dict[bytes, bytes]) -> None:
         """A package gives back every image that it was built of, and no other."""
-        package = Fip(fip.build(images))
-        assert {uuid: package.get(uuid) for uuid in package.entries} == images
+        built = fip.build(images)
+        for package in (Fip(built), Fip(bytes(built))):
+            assert {uuid: package.get(uuid) for uuid in package.entries} == images
+
+    @given(st.lists(st.binary(max_size=9), min_size=1), st.integers(0, 60), st.integers(0, 60))
+    def test_pieces(self, pieces: list[bytes], start: int, stop: int) -> None:
+        """A package that is not copied together is the one that is; a whole image of it is the image itself."""
+        joined, made = b"".join(pieces), fip.Pieces(pieces)
+        assert (len(made), bytes(made), made[start:stop]) == (len(joined), joined, joined[start:stop])
+        at = 0
+        for piece in pieces:
+            assert len(piece) < 2 or made[at : at + len(piece)] is piece
+            at += len(piece)
 
     def test_layout(self) -> None:
         """Header, entries of 40 bytes, a null entry with the end of the package: TF-A's format."""

@@ -92,12 +92,12 @@ class TestClosure:
 
     def test_reached(self, package: str) -> None:
         """The root and what it imports, packages with it; circles do no harm, nothing else is there or gets loaded."""
-        found = [module.archived for module in closure(f"{package}.root", ())]
+        found = [module.archived for module in closure([f"{package}.root"], {package})]
         expected = ["__init__.py", "deep/__init__.py", "deep/leaf.py", "one.py", "root.py"]
         assert found == [f"{package}/{name}" for name in expected]
         assert f"{package}.deep" not in sys.modules
 
     def test_packages(self, package: str) -> None:
         """Other packages count when they are named."""
-        found = {module.archived for module in closure(f"{package}.root", {"cca_arch"})}
+        found = {module.archived for module in closure([f"{package}.root"], {package, "cca_arch"})}
         assert {"cca_arch/__init__.py", "cca_arch/types.py"} <= found

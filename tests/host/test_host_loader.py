@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cca_arch.elf import Elf
 from cca_host.kvmtool.analysis import analyse
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE
-from cca_host.kvmtool.loader import LoadError, load, load_file, load_offset
+from cca_host.kvmtool.loader import Image, LoadError, Segment, load, load_file, load_offset
 from cca_host.kvmtool.repair import repair
 
 MEMORY = 64 << 20
@@ -60,6 +60,18 @@ class TestElf:
         ((ipa, page),) = image.pages()
         assert ipa == RAM_BASE
         assert bytes(page) == b"one".ljust(0x800, b"\0") + b"two".ljust(0x800, b"\0")
+
+    @given(st.lists(st.tuples(st.integers(0, 0x5000), st.binary(max_size=0x20), st.integers(0, 3)), max_size=6))
+    def test_pages(self, parts: list[tuple[int, bytes, int]]):
+        """Each page that holds bytes, once, in order; of segments that overlap the later one counts."""
+        segments = [Segment(RAM_BASE + at, some * (0x81 * times), 0) for at, some, times in parts]
+        memory, written = bytearray(0x10000), set[int]()
+        for segment in segments:
+            at, size = segment.base - RAM_BASE, len(segment.data)
+            memory[at : at + size] = segment.data
+            written |= {place >> 12 for place in range(at, at + size)}
+        expected = [(RAM_BASE + (page << 12), memory[page << 12 : (page + 1) << 12]) for page in sorted(written)]
+        assert list(Image("raw", RAM_BASE, segments).pages()) == expected
 
     def test_bss_has_no_pages(self):
         """Pages beyond the bytes of the file are left to the first touch."""

@@ -73,6 +73,37 @@ class TestInputs:
         message = "payload must be a file" if "nothing" in arguments else "does not exist: check the path"
         refused(message, "run", *arguments, option, "older")
 
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["hello", "--vcpus", "0"], "at least one vCPU, not 0"),
+            (["hello", "--memory", "1"], "--memory must be at least"),
+            (["hello", "--memory", "2M", "--deny-cpu-on", "1"], "--deny-cpu-on must name vCPUs 0 to 0, not 1"),
+            (["hello", "--memory", "1000G"], "the Non-secure DRAM of the board"),
+            (["hello", "--hash-algo", "md5"], "--hash-algo must be sha256 or sha512, not 'md5'"),
+            (["hello", "--rpv", "0x"], "--rpv must be hex digits"),
+            (["hello", "--clock", "moon"], "--clock must be virtual or host"),
+            (["hello", "--vcpus", "0", "--console-input", "-"], "at least one vCPU, not 0"),
+            (["--world", "ns-el2", "ns_gpf", "--el", "3"], "--el must be 1 or 2, not 3"),
+            (["--world", "ns-el2", "ns_gpf", "--expect", "("], "--expect"),
+            (["--world", "ns-el2", "ns_gpf", "--nonvolatile", "0"], "a range must be BASE:SIZE"),
+        ],
+    )
+    def test_options(self, refused: Refused, tmp_path: Path, arguments: list[str], message: str) -> None:
+        """An older output stays as it is if an option is refused."""
+        (tmp_path / "older").write_bytes(b"older")
+        refused(message, "run", *arguments, "--trace", "older")
+
+    def test_board_once(self, tmp_path: Path) -> None:
+        """What is checked before is not read twice: a board may come by a pipe."""
+        read, write = os.pipe()
+        os.write(write, b'like = "fvp"\n')
+        os.close(write)
+        try:
+            assert main(["run", "hello", "-q", "--board", f"/dev/fd/{read}", "--trace", str(tmp_path / "t")]) == 0
+        finally:
+            os.close(read)
+
     def test_bundled(self, refused: Refused) -> None:
         """A bundled payload is a file, too."""
         path = str(find_payload("hello"))

@@ -1,6 +1,5 @@
 """A stopped PE as a user sees it: registers by name, virtual memory, where it is."""
 
-import difflib
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
@@ -152,6 +151,8 @@ def _names() -> set[str]:
 
 
 def _unknown(name: str) -> str:
+    import difflib  # slow, and rarely needed
+
     near = difflib.get_close_matches(name, _names(), 1)
     guess = f"; did you mean {near[0]!r}?" if near else ""
     return f"a register must be one of this PE, such as x0, pc or vbar_el1, not {brief(name)}{guess}"

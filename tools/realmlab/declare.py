@@ -4,7 +4,6 @@ A table is a ``TypedDict`` whose items carry an :class:`Option`. A function take
 and is decorated with :func:`takes`, which gives it a signature with the defaults. :func:`read` checks the arguments.
 """
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -62,6 +61,8 @@ def read(table: type, given: Mapping[str, Any]) -> dict[str, Any]:
     options = declared(table)
     for name in given:
         if name not in options:
+            import difflib  # slow, and rarely needed
+
             near = difflib.get_close_matches(name, options, 1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"an option must be one of {', '.join(options)}, not {brief(name)}{guess}")

@@ -1,6 +1,5 @@
 """The bundled payloads by name."""
 
-import difflib
 import os
 from pathlib import Path
 
@@ -43,6 +42,8 @@ def find_payload(payload: str | os.PathLike[str], world: World | None = None) ->
         return _folder() / f"{name}.elf"
     if os.path.exists(path) or path.name != payload or path.suffix:
         return path
+    import difflib  # slow, and rarely needed
+
     near = difflib.get_close_matches(payload, names, 1)
     guess = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(names)}"
     raise MachineError(f"payload must be a file or the name of a payload, not {shown(payload)!r}; {guess}")

@@ -1,6 +1,5 @@
 """Symbols of the running code: names for addresses, and addresses for names."""
 
-import difflib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -87,6 +86,8 @@ class Symbols:
             return where
         name: str = instance(str, "an address or a symbol")("where", where)
         if name not in self._addresses:
+            import difflib  # slow, and rarely needed
+
             near = difflib.get_close_matches(name, self._addresses, 1)
             guess = f"did you mean {near[0]!r}?" if near else "give an address"
             raise MachineError(f"a place must be an address or a symbol of what runs, not {brief(name)}; {guess}")

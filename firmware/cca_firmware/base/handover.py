@@ -1,10 +1,13 @@
 """The data that each boot stage hands to the next."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cca_arch.types import PA
 from cca_firmware.base.carveout import Carveout
 from cca_firmware.base.images import Measurement
+
+if TYPE_CHECKING:
+    from cca_firmware.trusted_boot.fip import Pieces
 
 __all__ = ["FromBl1", "FromBl2"]
 
@@ -12,7 +15,7 @@ __all__ = ["FromBl1", "FromBl2"]
 class FromBl1(NamedTuple):
     """The package, the hash in the ROM, free Root memory, the event log, BL2, and ``limit`` bytes for BL31."""
 
-    package: bytes
+    package: "bytes | Pieces"
     root_digest: bytes
     root: Carveout
     event_log: tuple[Measurement, ...]

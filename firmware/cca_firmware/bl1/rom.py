@@ -10,6 +10,7 @@ from cca_firmware.base.stages import stage
 from cca_firmware.trusted_boot.loader import Loader
 
 if TYPE_CHECKING:
+    from cca_firmware.trusted_boot.fip import Pieces
     from cca_platform.machine.machine import Machine
 
 __all__ = ["run"]
@@ -18,7 +19,7 @@ _IMAGE_LIMIT: Final = 0x8_0000
 """The space for each of BL31 and BL2 at the start of the Root carve-out."""
 
 
-def run(machine: "Machine", package: bytes, root_digest: bytes) -> FromBl1:
+def run(machine: "Machine", package: "bytes | Pieces", root_digest: bytes) -> FromBl1:
     """Load BL2 from ``package``; ``root_digest`` is the hash in the ROM. Raises BootError if they do not match."""
     for pe in machine.pes:
         pe.security, pe.el = SecurityState.ROOT, 3

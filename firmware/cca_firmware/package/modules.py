@@ -6,11 +6,11 @@ compiled code. Modules are found by the imports in the source, including those w
 checkers (``if TYPE_CHECKING:``) do not count. A package that is imported from counts with its ``__init__``.
 """
 
+import os
 import re
 import sys
 from collections.abc import Collection, Iterator
 from functools import cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
 __all__ = ["Module", "closure", "imports"]
@@ -34,6 +34,7 @@ _STATEMENT: Final = re.compile(
 )
 """An import, or a block for type checkers, whose imports do not count."""
 _INIT: Final = "__init__.py"
+_PACKAGE: Final = f"{os.sep}{_INIT}"
 _DOCSTRING: Final = '"""'
 _QUOTED: Final = re.compile("[\"'#]")
 _COMMENT: Final = re.compile(r"#[^\n]*")
@@ -43,7 +44,7 @@ class Module(NamedTuple):
     """A module by its dotted name; ``archived`` is the name of its file in an image, which holds its ``source``."""
 
     name: str
-    path: Path
+    path: str
     archived: str
 
     @property
@@ -94,26 +95,24 @@ def _absolute(name: str, package: str) -> str:
     return name if base == name else f"{package}.{base}".rstrip(".")
 
 
-def closure(root: str, packages: Collection[str]) -> list[Module]:
-    """The module ``root`` and all that it imports from ``packages``, which have been imported, by name.
+def closure(roots: Collection[str], packages: Collection[str]) -> list[Module]:
+    """The modules ``roots`` and all that they import from ``packages``, which have been imported, by name.
 
-    ``root`` is always included, with the ``__init__`` of its parent packages.
+    A root is always included, with the ``__init__`` of its parent packages.
     """
-    allowed = {root.partition(".")[0], *packages}
-    found: dict[str, Module] = {}
-    waiting = [root]
+    found: dict[str, Module | None] = {}
+    waiting = [*roots]
     while waiting:
         name = waiting.pop()
-        if name in found or name.partition(".")[0] not in allowed:
+        if name in found or name.partition(".")[0] not in packages:
             continue
-        module = _locate(name) or (_alone(name) if name == root else None)
+        module = found[name] = _locate(name) or (_alone(name) if name in roots else None)
         if module is None:
             continue
-        found[name] = module
         if parent := name.rpartition(".")[0]:
             waiting.append(parent)
-        waiting += _imported(module, name if module.path.name == _INIT else parent)
-    return sorted(found.values(), key=lambda module: module.archived)
+        waiting += _imported(module, name if module.path.endswith(_PACKAGE) else parent)
+    return sorted(filter(None, found.values()), key=lambda module: module.archived)
 
 
 @cache
@@ -122,8 +121,15 @@ def _imported(module: Module, package: str) -> tuple[str, ...]:
 
 
 @cache
-def _read(path: Path) -> bytes:
-    return path.read_bytes()
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+@cache
+def _files(folder: str) -> frozenset[str]:
+    """The names in a folder: asking for each would take longer."""
+    return frozenset(os.listdir(folder))
 
 
 @cache
@@ -132,22 +138,24 @@ def _locate(name: str) -> Module | None:
     parent, _, last = name.rpartition(".")
     if not parent:
         origin = getattr(sys.modules.get(name), "__file__", None)
-        return None if origin is None else _module(name, Path(origin), "")
+        return None if origin is None else _module(name, origin, "")
     package = _locate(parent)
-    if package is None or package.path.name != _INIT:
+    if package is None or not package.path.endswith(_PACKAGE):
         return None
-    folder, prefix = package.path.parent, package.archived.removesuffix(_INIT)
-    for path in (folder / f"{last}.py", folder / last / _INIT):
-        if path.is_file():
-            return _module(name, path, prefix)
+    folder, prefix = package.path.removesuffix(_INIT), package.archived.removesuffix(_INIT)
+    if f"{last}.py" in _files(folder):
+        return _module(name, f"{folder}{last}.py", prefix)
+    if last in _files(folder) and os.path.isfile(inner := f"{folder}{last}{os.sep}{_INIT}"):
+        return _module(name, inner, prefix)
     return None
 
 
 def _alone(name: str) -> Module:
     """A module in a folder that is not a package."""
-    return _module(name, Path(str(sys.modules[name].__file__)), "")
+    return _module(name, str(sys.modules[name].__file__), "")
 
 
-def _module(name: str, path: Path, prefix: str) -> Module:
+def _module(name: str, path: str, prefix: str) -> Module:
     """The module in ``path``; in the image, ``prefix`` precedes its name or that of its folder."""
-    return Module(name, path, f"{prefix}{path.parent.name}/{_INIT}" if path.name == _INIT else f"{prefix}{path.name}")
+    folder, file = os.path.split(path)
+    return Module(name, path, f"{prefix}{os.path.basename(folder)}/{_INIT}" if file == _INIT else f"{prefix}{file}")

@@ -35,20 +35,25 @@ ROOTS: Final = {"BL2": "cca_firmware.bl2.load", "BL31": "cca_firmware.firmware"}
 """The root modules of the firmware's images. The rest of this package runs outside of them: BL1, which is a ROM
 whose content is its hash, the order of the stages (``cca_firmware.boot``), and what builds packages."""
 _SHARED: Final = "cca_arch"
+_KEPT: Final = 4 << 20  # bytes of Non-secure images: a package of larger ones does not outlive its machine
 
 
 class Package(NamedTuple):
     """A package, and the hash of its first certificate, which provisioning burns into BL1."""
 
-    fip: bytes
+    pieces: fip.Pieces
     root_digest: bytes
+
+    @property
+    def fip(self) -> bytes:
+        """The package as a file."""
+        return bytes(self.pieces)
 
 
 @lru_cache(maxsize=8)
 def _image(roots: frozenset[str], packages: frozenset[str]) -> bytes:
     """The archive of the modules of ``packages`` that the root modules run."""
-    modules = {module for root in roots for module in closure(root, packages)}
-    return archive({module.archived: module.source for module in modules})
+    return archive({module.archived: module.source for module in closure(roots, packages)})
 
 
 def component(program: Any) -> bytes:
@@ -64,16 +69,21 @@ def component(program: Any) -> bytes:
 
 def firmware_images() -> tuple[bytes, bytes]:
     """The images BL2 and BL31 of this source tree."""
-    bl2, bl31 = (_image(frozenset({root}), frozenset({_SHARED})) for root in ROOTS.values())
+    bl2, bl31 = (_image(frozenset({root}), frozenset({_SHARED, root.partition(".")[0]})) for root in ROOTS.values())
     return bl2, bl31
 
 
-@lru_cache(maxsize=8)
 def package(rmm: bytes, *ns: bytes, secure: bytes | None = None) -> Package:
     """The package that boots this source tree's firmware with the image ``rmm`` and the parts ``ns`` of NS software.
 
     ``secure`` is the image of a Secure payload, if there is one.
     """
+    make = _package if sum(map(len, ns)) <= _KEPT else _package.__wrapped__
+    return make(rmm, ns, secure)
+
+
+@lru_cache(maxsize=8)
+def _package(rmm: bytes, ns: tuple[bytes, ...], secure: bytes | None) -> Package:
     bl2, bl31 = firmware_images()
 
     def certify(kind: ImageType, image: bytes) -> CertifiedImage:

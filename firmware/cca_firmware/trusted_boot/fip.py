@@ -5,13 +5,15 @@ package, size, flags), and a null entry whose offset is the end of the package. 
 package with a non-zero reserved field, an entry outside the package or a repeated UUID.
 """
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from cca_arch.fields import Member, Struct
 from cca_firmware.base.errors import BootError
 
-__all__ = ["TOC_ENTRY", "TOC_HEADER", "TOC_NAME", "TOC_SERIAL", "Entry", "Fip", "build"]
+__all__ = ["TOC_ENTRY", "TOC_HEADER", "TOC_NAME", "TOC_SERIAL", "Entry", "Fip", "Pieces", "build"]
 
 TOC_NAME: Final = 0xAA64_0001
 TOC_SERIAL: Final = 0x1234_5678
@@ -35,7 +37,32 @@ class Entry(NamedTuple):
     size: int
 
 
-def build(images: Mapping[bytes, bytes]) -> bytes:
+class Pieces:
+    """A package as its table of contents and its images: an image of 256 MiB is not copied to be read once."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = [*pieces]
+        self._starts = [0, *accumulate(map(len, pieces))]
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, part: slice) -> bytes:
+        """The bytes of a part; of a whole piece, the piece."""
+        start, stop, _ = part.indices(len(self))
+        number = bisect_right(self._starts, start) - 1
+        found = []
+        while start < stop:
+            base, piece = self._starts[number], self._pieces[number]
+            found.append(piece[start - base : stop - base])
+            start, number = base + len(piece), number + 1
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self._pieces)
+
+
+def build(images: Mapping[bytes, bytes]) -> Pieces:
     """Build a package of ``images`` (by UUID) in their order."""
     at = TOC_HEADER.size + TOC_ENTRY.size * (len(images) + 1)
     toc = [TOC_HEADER.pack(name=TOC_NAME, serial=TOC_SERIAL)]
@@ -43,13 +70,13 @@ def build(images: Mapping[bytes, bytes]) -> bytes:
         toc.append(TOC_ENTRY.pack(uuid=uuid, offset=at, size=len(image)))
         at += len(image)
     toc.append(TOC_ENTRY.pack(uuid=_NULL, offset=at))
-    return b"".join([*toc, *images.values()])
+    return Pieces([b"".join(toc), *images.values()])
 
 
 class Fip:
     """A parsed package; ``fip.get(uuid)`` returns an image. Raises BootError if ``data`` is malformed."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | Pieces) -> None:
         self.data = data
         self.entries = {entry.uuid: entry for entry in self._entries()}
 
@@ -59,7 +86,7 @@ class Fip:
             raise BootError(
                 f"FIP must hold a ToC header of {TOC_HEADER.size} bytes, not {end} bytes; rebuild the package"
             )
-        header = TOC_HEADER.unpack(data)
+        header = TOC_HEADER.unpack(data[: TOC_HEADER.size])
         if (header.name, header.serial, header.flags) != (TOC_NAME, TOC_SERIAL, 0):
             raise BootError(
                 f"FIP ToC header must be {TOC_NAME:#x} {TOC_SERIAL:#x} 0x0, "
@@ -70,7 +97,7 @@ class Fip:
         while True:
             if at + TOC_ENTRY.size > end:
                 raise BootError(f"FIP ToC must end with a null entry, not with the package at {end:#x}")
-            entry = TOC_ENTRY.unpack(memoryview(data)[at:])
+            entry = TOC_ENTRY.unpack(data[at : at + TOC_ENTRY.size])
             at += TOC_ENTRY.size
             if entry.flags:
                 raise BootError(f"FIP ToC entry {entry.uuid.hex()} must have flags 0, not {entry.flags:#x}")

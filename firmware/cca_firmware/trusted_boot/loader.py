@@ -19,7 +19,7 @@ from cca_firmware.base.images import (
     Measurement,
 )
 from cca_firmware.trusted_boot.certificates import Certificate
-from cca_firmware.trusted_boot.fip import Fip
+from cca_firmware.trusted_boot.fip import Fip, Pieces
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.events import BootImage
 from cca_platform.trace.trace import Trace
@@ -35,7 +35,12 @@ class Loader:
     """
 
     def __init__(
-        self, memory: Memory, trace: Trace, package: bytes, root_digest: bytes, event_log: Sequence[Measurement] = ()
+        self,
+        memory: Memory,
+        trace: Trace,
+        package: bytes | Pieces,
+        root_digest: bytes,
+        event_log: Sequence[Measurement] = (),
     ) -> None:
         self._memory = memory
         self._trace = trace

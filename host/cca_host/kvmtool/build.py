@@ -8,23 +8,29 @@ from cca_host.kvmtool.devicetree import realm_tree
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
 from cca_host.kvmtool.loader import Image
 from cca_host.kvmtool.options import RunOptions
+from cca_platform.board import Board
 from cca_platform.errors import MachineError
 
-__all__ = ["check", "create_vm", "fill_vm", "make_tree"]
+__all__ = ["check", "check_alone", "create_vm", "fill_vm", "make_tree"]
 
 
 def check(options: RunOptions, system: System) -> None:
     """Check the options before anything is built; raises MachineError. Vm checks the limits of a Realm."""
-    if options.vcpus < 1:
-        raise MachineError(f"a Realm must have at least one vCPU, not {options.vcpus}: give `vcpus` 1 or more")
+    check_alone(options, system.machine.board)
     if options.vcpus > system.max_vcpus:
         raise MachineError(
             f"a Realm must have at most {system.max_vcpus} vCPUs, not {options.vcpus}: use fewer `vcpus`"
         )
+
+
+def check_alone(options: RunOptions, board: Board) -> None:
+    """Check what can be told without an RMM; raises MachineError."""
+    if options.vcpus < 1:
+        raise MachineError(f"a Realm must have at least one vCPU, not {options.vcpus}: give `vcpus` 1 or more")
     for index in options.deny_cpu_on:
         if not 0 <= index < options.vcpus:
             raise MachineError(f"`deny_cpu_on` must name vCPUs 0 to {options.vcpus - 1}, not {index}")
-    memory, dram = options.memory, sum(bank.size for bank in system.machine.board.ns_banks())
+    memory, dram = options.memory, sum(bank.size for bank in board.ns_banks())
     if memory < 1 << 10:
         raise MachineError(
             f"`memory` must be at least {MIN_MEMORY >> 20}M, not {memory} bytes: write M after a number of MiB"

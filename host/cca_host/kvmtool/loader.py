@@ -59,17 +59,22 @@ class Image(Struct):
 
         Pages with only zeroes (BSS) are left out: the Realm gets them zeroed on first access.
         """
-        pages: dict[int, bytearray] = {}
-        for segment in self.segments:
-            at = 0
-            while at < len(segment.data):
-                ipa = segment.base + at
-                page, inside = ipa & -GRANULE_SIZE, ipa % GRANULE_SIZE
-                length = min(GRANULE_SIZE - inside, len(segment.data) - at)
-                contents = pages.setdefault(page, bytearray(GRANULE_SIZE))
-                contents[inside : inside + length] = segment.data[at : at + length]
-                at += length
-        yield from sorted(pages.items())
+        numbered = ((number, one) for number, one in enumerate(self.segments) if len(one.data))
+        waiting = sorted(numbered, key=lambda pair: pair[1].base, reverse=True)
+        here: list[tuple[int, Segment]] = []
+        page = 0
+        while here or waiting:
+            page = page if here else waiting[-1][1].base & -GRANULE_SIZE
+            end = page + GRANULE_SIZE
+            while waiting and waiting[-1][1].base < end:
+                here.append(waiting.pop())
+            contents = bytearray(GRANULE_SIZE)
+            for _, segment in sorted(here, key=lambda pair: pair[0]):  # the last one counts where two are
+                first, last = max(page, segment.base), min(end, segment.base + len(segment.data))
+                contents[first - page : last - page] = segment.data[first - segment.base : last - segment.base]
+            yield page, contents
+            here = [pair for pair in here if end < pair[1].base + len(pair[1].data)]
+            page = end
 
 
 def load_file(path: str | Path, memory: int) -> Image:

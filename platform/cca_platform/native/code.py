@@ -1,7 +1,6 @@
 """The native code of the present sources: from the cache, or compiled, once, in a process of its own."""
 
 import os
-import subprocess
 import sys
 from contextlib import suppress
 from typing import Final
@@ -34,6 +33,8 @@ def load() -> Loaded:
 
 
 def _compile() -> bytes:
+    import subprocess  # slow, and rarely needed
+
     screen = Printer(sys.stderr)
     if screen.terminal:
         with suppress(OSError):

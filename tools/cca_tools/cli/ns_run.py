@@ -13,14 +13,20 @@ from cca_tools.cli.summary import Outcome, counts, lacking, seconds, select
 from cca_tools.cli.uarts import Uarts, uart_names
 from realmlab.bundled import BUNDLED
 from realmlab.ns import NsMachine
-from realmlab.options import BOARD, NsMachineOptions, NsRunOptions, declared
+from realmlab.options import BOARD, NsMachineOptions, NsRunOptions, declared, read
 
 if TYPE_CHECKING:
     from realmlab.results import NsResult
 
-__all__ = ["run_images"]
+__all__ = ["require_options", "run_images"]
 
 _PLACES = 6  # places without a device that the summary names
+
+
+def require_options(options: Mapping[str, Any]) -> None:
+    """Check the options of a machine and its run; raises MachineError if they cannot be met."""
+    for table in (NsMachineOptions, NsRunOptions):
+        read(table, select(options, *declared(table)))
 
 
 def run_images(
@@ -35,7 +41,8 @@ def run_images(
     ``uart`` are ``FILE`` or ``NAME=FILE``: files that also get what a UART sends, or ``-`` for ``tell``.
     ``escape`` makes what shows the output of a UART there. Raises MachineError for bad input.
     """
-    board = Board.load(options.get("board", BOARD.default))
+    named = options.get("board", BOARD.default)
+    board = named if isinstance(named, Board) else Board.load(named)
     _check_needs(images, options)
     with (
         Uarts(uart, uart_names(board), tell, escape) as uarts,

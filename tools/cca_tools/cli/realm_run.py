@@ -5,15 +5,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cca_host.kvmtool.build import check_alone
+from cca_host.kvmtool.options import RunOptions
 from cca_tools.cli.consoles import Escape
 from cca_tools.cli.summary import Outcome, counts, lacking, seconds, select
 from realmlab.machine import Machine
-from realmlab.options import MachineOptions, RealmJobOptions, declared
+from realmlab.options import MachineOptions, RealmJobOptions, RealmOptions, declared, read
 
 if TYPE_CHECKING:
     from cca_host.kvmtool.options import RunResult
 
-__all__ = ["rows", "run_in_realm"]
+__all__ = ["require_options", "rows", "run_in_realm"]
+
+
+def require_options(options: Mapping[str, Any]) -> None:
+    """Check the options of a Realm on the ``board`` among them; raises MachineError if they cannot be met."""
+    early = {name: value for name, value in options.items() if name != "console_input"}  # it may be a pipe
+    read(MachineOptions, select(early, *declared(MachineOptions)))
+    given = read(RealmJobOptions, select(early, *declared(RealmJobOptions)))
+    check_alone(RunOptions(payload="", **select(given, *declared(RealmOptions))), options["board"])
 
 
 def run_in_realm(

@@ -105,6 +105,21 @@ def _part_files(inputs: list[Any], trace: str | None, uarts: Sequence[str]) -> N
     part(named(inputs), {option: [path for path in paths if path != STDOUT] for option, paths in outputs.items()})
 
 
+def _require_options(world: World, options: dict[str, Any]) -> None:
+    """Check the options before an output is begun, as far as that can be told without a machine.
+
+    Raises MachineError. The board is read, once, and takes the place of its name.
+    """
+    from cca_platform.board import Board
+
+    options["board"] = Board.load(options.get("board", BOARD.default))
+    if world is World.REALM:
+        from cca_tools.cli.realm_run import require_options
+    else:
+        from cca_tools.cli.ns_run import require_options
+    require_options(options)
+
+
 def _chosen(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
     """The API options that were given; raises MachineError for an option of another world."""
     named = dict(given)
@@ -138,6 +153,7 @@ def run(line: Line) -> int:
         from cca_tools.cli.files import require
 
         require(programs, options, "payload" if world is World.REALM else "image")
+        _require_options(world, options)
     stream = _open_trace(trace)
     options["trace"] = stream
     lost = False
