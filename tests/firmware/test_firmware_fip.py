@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cca_firmware.base.errors import BootError
+from cca_firmware.base.pieces import Pieces
 from cca_firmware.trusted_boot import fip
 from cca_firmware.trusted_boot.certificates import CERTIFICATE, Certificate, CertifiedImage
 from cca_firmware.trusted_boot.fip import Fip
@@ -31,7 +32,7 @@ class TestPackage:
     @given(st.lists(st.binary(max_size=9), min_size=1), st.integers(0, 60), st.integers(0, 60))
     def test_pieces(self, pieces: list[bytes], start: int, stop: int) -> None:
         """A package that is not copied together is the one that is; a whole image of it is the image itself."""
-        joined, made = b"".join(pieces), fip.Pieces(pieces)
+        joined, made = b"".join(pieces), Pieces(pieces)
         assert (len(made), bytes(made), made[start:stop]) == (len(joined), joined, joined[start:stop])
         at = 0
         for piece in pieces:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,13 +97,12 @@ class TestInputs:
 
     def test_board_once(self, tmp_path: Path) -> None:
         """What is checked before is not read twice: a board may come by a pipe."""
-        read, write = os.pipe()
-        os.write(write, b'like = "fvp"\n')
-        os.close(write)
-        try:
-            assert main(["run", "hello", "-q", "--board", f"/dev/fd/{read}", "--trace", str(tmp_path / "t")]) == 0
-        finally:
-            os.close(read)
+        board = tmp_path / "board.toml"
+        os.mkfifo(board)
+        writer = threading.Thread(target=board.write_text, args=('like = "fvp"\nname = "mine"\n',))
+        writer.start()
+        assert main(["run", "hello", "-q", "--board", str(board), "--trace", str(tmp_path / "trace")]) == 0
+        writer.join()
 
     def test_bundled(self, refused: Refused) -> None:
         """A bundled payload is a file, too."""

@@ -1,13 +1,11 @@
 """The data that each boot stage hands to the next."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from cca_arch.types import PA
 from cca_firmware.base.carveout import Carveout
 from cca_firmware.base.images import Measurement
-
-if TYPE_CHECKING:
-    from cca_firmware.trusted_boot.fip import Pieces
+from cca_firmware.base.pieces import Pieces
 
 __all__ = ["FromBl1", "FromBl2"]
 
@@ -15,7 +13,7 @@ __all__ = ["FromBl1", "FromBl2"]
 class FromBl1(NamedTuple):
     """The package, the hash in the ROM, free Root memory, the event log, BL2, and ``limit`` bytes for BL31."""
 
-    package: "bytes | Pieces"
+    package: bytes | Pieces
     root_digest: bytes
     root: Carveout
     event_log: tuple[Measurement, ...]

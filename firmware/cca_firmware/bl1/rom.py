@@ -10,7 +10,7 @@ from cca_firmware.base.stages import stage
 from cca_firmware.trusted_boot.loader import Loader
 
 if TYPE_CHECKING:
-    from cca_firmware.trusted_boot.fip import Pieces
+    from cca_firmware.base.pieces import Pieces
     from cca_platform.machine.machine import Machine
 
 __all__ = ["run"]

@@ -22,6 +22,7 @@ from cca_firmware.base.images import (
     ImageType,
     ns_part,
 )
+from cca_firmware.base.pieces import Pieces
 from cca_firmware.package.archive import archive
 from cca_firmware.package.modules import closure
 from cca_firmware.trusted_boot import fip
@@ -41,7 +42,7 @@ _KEPT: Final = 4 << 20  # bytes of Non-secure images: a package of larger ones d
 class Package(NamedTuple):
     """A package, and the hash of its first certificate, which provisioning burns into BL1."""
 
-    pieces: fip.Pieces
+    pieces: Pieces
     root_digest: bytes
 
     @property

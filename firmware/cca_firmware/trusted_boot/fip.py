@@ -5,15 +5,14 @@ package, size, flags), and a null entry whose offset is the end of the package. 
 package with a non-zero reserved field, an entry outside the package or a repeated UUID.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from cca_arch.fields import Member, Struct
 from cca_firmware.base.errors import BootError
+from cca_firmware.base.pieces import Pieces
 
-__all__ = ["TOC_ENTRY", "TOC_HEADER", "TOC_NAME", "TOC_SERIAL", "Entry", "Fip", "Pieces", "build"]
+__all__ = ["TOC_ENTRY", "TOC_HEADER", "TOC_NAME", "TOC_SERIAL", "Entry", "Fip", "build"]
 
 TOC_NAME: Final = 0xAA64_0001
 TOC_SERIAL: Final = 0x1234_5678
@@ -35,31 +34,6 @@ class Entry(NamedTuple):
     uuid: bytes
     offset: int
     size: int
-
-
-class Pieces:
-    """A package as its table of contents and its images: an image of 256 MiB is not copied to be read once."""
-
-    def __init__(self, pieces: Sequence[bytes]) -> None:
-        self._pieces = [*pieces]
-        self._starts = [0, *accumulate(map(len, pieces))]
-
-    def __len__(self) -> int:
-        return self._starts[-1]
-
-    def __getitem__(self, part: slice) -> bytes:
-        """The bytes of a part; of a whole piece, the piece."""
-        start, stop, _ = part.indices(len(self))
-        number = bisect_right(self._starts, start) - 1
-        found = []
-        while start < stop:
-            base, piece = self._starts[number], self._pieces[number]
-            found.append(piece[start - base : stop - base])
-            start, number = base + len(piece), number + 1
-        return found[0] if len(found) == 1 else b"".join(found)
-
-    def __bytes__(self) -> bytes:
-        return b"".join(self._pieces)
 
 
 def build(images: Mapping[bytes, bytes]) -> Pieces:

@@ -18,8 +18,9 @@ from cca_firmware.base.images import (
     ImageType,
     Measurement,
 )
+from cca_firmware.base.pieces import Pieces
 from cca_firmware.trusted_boot.certificates import Certificate
-from cca_firmware.trusted_boot.fip import Fip, Pieces
+from cca_firmware.trusted_boot.fip import Fip
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.events import BootImage
 from cca_platform.trace.trace import Trace
