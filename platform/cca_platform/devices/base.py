@@ -33,6 +33,10 @@ class Register(Struct, frozen=True):
 
     Bits in ``writable`` keep what is written and are state; all others always read ``reset``. ``read(device)`` returns
     another value; ``write(device, value)`` replaces the keeping of a write.
+
+    ``plain``: a read has no effect, and returns the same until the device changes: by another access, an input from
+    outside, or in ``advance``. If it keeps nothing and has no ``write``, a write has no effect, either. Such accesses
+    take a fraction of the time of others, for they need no Python.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Register(Struct, frozen=True):
     writable: int = 0
     read: Callable[[Any], int] | None = None
     write: Callable[[Any, int], None] | None = None
+    plain: bool = False
 
 
 class RegisterTable:
@@ -51,6 +56,13 @@ class RegisterTable:
         if len(self._rows) < len(rows):
             raise ValueError(f"registers must have an offset of their own each: {', '.join(row.name for row in rows)}")
         self._reset = {row.offset: row.reset for row in rows if row.writable}
+
+    def is_plain(self, offset: int, is_write: bool) -> bool:
+        """Whether an access to the register at ``offset`` has no effect (see :class:`Register`)."""
+        row = self._rows.get(offset)
+        if row is None or not row.plain:
+            return False
+        return not (is_write and (row.writable or row.write is not None))
 
     def reset(self) -> dict[int, int]:
         """The power-on values of the registers that keep a value."""
@@ -111,6 +123,10 @@ class Device:
         self.settle()
         self.registers.write(self, offset, value)
         self.drive()
+
+    def is_plain(self, offset: int, is_write: bool) -> bool:
+        """Whether an access at ``offset`` has no effect. Default: to a register that is declared so."""
+        return self.registers.is_plain(offset, is_write)
 
     def settle(self) -> None:
         """Account for the time that has passed, before a register access. Default: nothing."""

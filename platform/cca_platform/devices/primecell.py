@@ -11,6 +11,6 @@ def identification(part: int, revision: int) -> list[Register]:
     """The registers PeriphID0 to PeriphID3 and PCellID0 to PCellID3; designer 0x41 is Arm."""
     peripheral = (part & 0xFF, part >> 8 | 0x10, revision << 4 | 0x4, 0x00)
     return [
-        *(Register(f"PeriphID{number}", 0xFE0 + 4 * number, reset=byte) for number, byte in enumerate(peripheral)),
-        *(Register(f"PCellID{number}", 0xFF0 + 4 * number, reset=byte) for number, byte in enumerate(_CELL)),
+        *(Register(f"PeriphID{at}", 0xFE0 + 4 * at, reset=byte, plain=True) for at, byte in enumerate(peripheral)),
+        *(Register(f"PCellID{at}", 0xFF0 + 4 * at, reset=byte, plain=True) for at, byte in enumerate(_CELL)),
     ]

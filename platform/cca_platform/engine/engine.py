@@ -29,7 +29,7 @@ from cca_arch.sysregs import (
     Mdcr,
     Scr,
 )
-from cca_platform.engine import general, hooks, maintenance, registers, sites
+from cca_platform.engine import fills, general, hooks, maintenance, registers, sites
 from cca_platform.engine.monitor import Monitor
 from cca_platform.isa.frame import (
     EL1_FRAME,
@@ -216,7 +216,7 @@ class Engine:
         block[w.P_REGIME] = -1
         clock = address_of(machine) + 8 * w.M_RETIRED
         block[w.P_COUNTED] = library.count_natively(self._handle, clock, self._address + 8 * w.P_BLOCK_PC)
-        self._hook(unicorn_const.UC_HOOK_TLB_FILL, hooks.ON_FILL)
+        self._hook(unicorn_const.UC_HOOK_TLB_FILL, fills.ON_FILL)
         self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MRS, arm64_const.UC_ARM64_INS_MRS)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MSR, arm64_const.UC_ARM64_INS_MSR)
@@ -334,8 +334,10 @@ class Engine:
         _library.uc_emu_stop(self._handle)
         return 0
 
-    def run(self, alone: bool = False) -> Stop:
+    def run(self, alone: bool = False, direct: bool = True) -> Stop:
         """Run from the PC of the block until an event; with ``alone``, only the first instruction.
+
+        ``direct``: native code may do what refused accesses come to. It never does while single instructions count.
 
         On return the block has the registers: those of the engine or, after ``Stop.LEFT``, those that ``on_interrupt``
         put there. Exceptions from ``on_interrupt`` are raised here.
@@ -346,10 +348,14 @@ class Engine:
         if alone or self._stops or self._watched:
             self._watch((_EVERYWHERE,) if alone else [(address, address) for address in self._stops])
             self.passing = start if alone else self.passing
+            direct = False
+        words[w.P_DIRECT] = direct
         # not earlier: without a hook, the code is looked up once more
         words[w.P_FAULT_KIND] = words[w.P_STOPPED] = words[w.P_AT_SITE] = 0
         self._left = False
         status = _emulate(self._handle, start, 0, 0, 0)
+        while status and words[w.P_RESUMED]:  # by an engine that cannot go on by itself
+            status = _emulate(self._handle, words[w.P_PC], 0, 0, 0)
         if status:
             if not words[w.P_FAULT_KIND]:
                 raise UcError(status)

@@ -1,4 +1,4 @@
-"""The native code of the engine's hooks: TLB fills, exception entry, the clock, system registers.
+"""The native code of the engine's hooks: exception entry, the clock, system registers.
 
 Every function works on the words of :mod:`cca_platform.native.block` and accesses the engine's registers through
 :mod:`cca_platform.engine.registers`.
@@ -20,25 +20,27 @@ from cca_arch.sysregs import (
     syndrome,
 )
 from cca_platform.engine import controls, general, icc, interrupts, pmu, sites, timers
-from cca_platform.engine.registers import PC, PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
+from cca_platform.engine.registers import PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
 from cca_platform.isa.pstate import level, stack
 from cca_platform.mmu.dram import host_address
-from cca_platform.mmu.translate import DEVICE, OK, fill, grant, translate
+from cca_platform.mmu.translate import translate
 from cca_platform.mmu.walk import FETCH
 from cca_platform.native import block as w
-from cca_platform.native.jit import call_address, call_block, callback, jit, load32, load64, store32, store64
+from cca_platform.native.jit import call_address, call_block, callback, jit, load32, load64, store64
 
 __all__ = [
     "ON_BLOCK",
-    "ON_FILL",
     "ON_INTERRUPT",
     "ON_LOOK",
     "ON_MRS",
     "ON_MSR",
     "SVC",
+    "charge",
     "instruction",
+    "note_served",
     "take_exception",
     "uncount",
+    "word_at",
 ]
 
 SVC: Final = 2
@@ -46,11 +48,9 @@ SVC: Final = 2
 _SVC_0: Final = syndrome(Ec.SVC)
 _HCR_TGE: Final = Hcr.tge.mask
 _HCR_TID3: Final = Hcr.tid3.mask
-_PAN_BIT: Final = Pstate.pan.low
 _PAN: Final = Pstate.pan.mask
 _IL: Final = Pstate.il.mask
 _AARCH32: Final = Pstate.aarch32.mask
-_UAO: Final = Pstate.uao.mask
 _NZCV, _Z = Pstate.nzcv.mask, Pstate.z.mask
 _SP, _EL_LOW = Pstate.sp.mask, Pstate.el.low
 _MODE_RESERVED: Final = Pstate.mode.mask & ~(Pstate.el.mask | Pstate.sp.mask)
@@ -77,7 +77,6 @@ _ESR_EL1, _ESR_EL2 = encodings.ESR_EL1.packed, encodings.ESR_EL2.packed
 _FAR_EL1, _FAR_EL2 = encodings.FAR_EL1.packed, encodings.FAR_EL2.packed
 _VBAR_EL1, _VBAR_EL2 = encodings.VBAR_EL1.packed, encodings.VBAR_EL2.packed
 _NO_FAR: Final = -(1 << 63)
-_BY_DESCRIPTOR: Final = 2  # P_OUT_DEVICE
 _VMPIDR_EL2: Final = encodings.VMPIDR_EL2.packed
 _COST: Final = 1_000  # instructions that take the time of an exception: a long step has as many fewer
 _MANY: Final = 10_000
@@ -86,7 +85,7 @@ _SOON: Final = 4096  # instructions: a handler that does its work takes more, or
 
 
 @jit("i8(i8, i8, i8)")
-def _word_at(p: int, el: int, pc: int) -> int:
+def word_at(p: int, el: int, pc: int) -> int:
     """The instruction word at ``pc`` as fetched by ``el``, with its regime loaded; -1 if it cannot be fetched."""
     store64(p + 8 * w.P_EL, el)
     if translate(p, pc, FETCH) != 0:
@@ -103,7 +102,7 @@ def _returned(p: int) -> int:
     last = load64(p + 8 * w.P_BLOCK_PC) + load64(p + 8 * w.P_BLOCK_SIZE) - 4
     for el in range(1, 3):
         load_regime(p, el)
-        if _word_at(p, el, last) in sites.ERETS:
+        if word_at(p, el, last) in sites.ERETS:
             return 1
     return 0
 
@@ -139,6 +138,27 @@ def _note(p: int, target: int, esr: int, far: int, vbar: int) -> int:
 
 
 @jit("i8(i8)")
+def charge(p: int) -> int:
+    """Shorten a long step, as an exception or an access to a device takes the time of many instructions."""
+    m = load64(p + 8 * w.P_MACHINE)
+    limit = load64(p + 8 * w.P_LIMIT) - _COST
+    if limit - load64(m + 8 * w.M_RETIRED) > _MANY:
+        store64(p + 8 * w.P_LIMIT, limit)
+        store64(m + 8 * w.M_BUDGET, min(load64(m + 8 * w.M_BUDGET), limit))
+    return 0
+
+
+@jit("i8(i8)")
+def note_served(p: int) -> int:
+    """Note that a refused access has been dealt with here: Python would have counted a run of the engine."""
+    served = load64(p + 8 * w.P_RETIRED) + 1
+    again = load64(p + 8 * w.P_SERVINGS) if load64(p + 8 * w.P_SERVED) == served else 0
+    store64(p + 8 * w.P_SERVED, served)
+    store64(p + 8 * w.P_SERVINGS, again + 1)
+    return 0
+
+
+@jit("i8(i8)")
 def _nest(p: int) -> int:
     """Count a synchronous exception; 1 when there have been NESTED_LIMIT in a row, and no return from any of them.
 
@@ -153,10 +173,7 @@ def _nest(p: int) -> int:
     store64(load64(p + 8 * w.P_RECENT) + 8 * w.R_STILL, still)
     m = load64(p + 8 * w.P_MACHINE)
     store64(m + 8 * w.M_TAKEN, load64(m + 8 * w.M_TAKEN) + 1)
-    limit = load64(p + 8 * w.P_LIMIT) - _COST
-    if limit - load64(m + 8 * w.M_RETIRED) > _MANY:
-        store64(p + 8 * w.P_LIMIT, limit)
-        store64(m + 8 * w.M_BUDGET, min(load64(m + 8 * w.M_BUDGET), limit))
+    charge(p)
     store64(p + 8 * w.P_TAKEN, retired)
     store64(p + 8 * w.P_NESTED, nested + 1)
     if nested + 1 == w.NESTED_SUSPECT:
@@ -202,7 +219,7 @@ def instruction(p: int, offset: int) -> int:
     """The instruction word at PC of the block plus ``offset``, or -1 if it cannot be fetched (any more)."""
     el = level(load64(p + 8 * w.P_PSTATE))
     load_regime(p, el)
-    return _word_at(p, el, load64(p + 8 * w.P_PC) + offset)
+    return word_at(p, el, load64(p + 8 * w.P_PC) + offset)
 
 
 @jit("i8(i8)")
@@ -245,64 +262,6 @@ def uncount(p: int) -> int:
         store64(p + 8 * w.P_RETIRED, load64(p + 8 * w.P_RETIRED) - rest)
         store64(p + 8 * w.P_BLOCK_SIZE, pc - start)
     return 0
-
-
-@jit("i8(i8)")
-def _is_unprivileged(p: int) -> int:
-    """True if the instruction at PC is an LDTR or STTR, whose access at EL1 is checked as at EL0."""
-    word = _word_at(p, 1, get(p, PC))
-    return 1 if word >= 0 and word & 0x3B200C00 == 0x38000800 else 0
-
-
-@jit("i8(i8, i8, i8)")
-def _let_pass(p: int, va: int, access: int) -> int:
-    """The permissions for an exclusive or atomic access to DRAM that a descriptor makes Device; 0 for all others.
-
-    These check their alignment themselves, and nothing emulates them. The entry goes at the end of this block.
-    """
-    m = load64(p + 8 * w.P_MACHINE)
-    if load64(p + 8 * w.P_FAULT_KIND) != DEVICE or host_address(m, load64(p + 8 * w.P_OUT_PA)) == 0:
-        return 0
-    el = load64(p + 8 * w.P_EL)
-    word = _word_at(p, level(get(p, PSTATE)), get(p, PC))
-    store64(p + 8 * w.P_EL, el)
-    exclusive = word & 0x3F000000 == 0x08000000 and word & 0x00A00000 != 0x00800000  # CAS, too; no LDAR, STLR
-    atomic = word & 0x3F200C00 == 0x38200000 and word & 0xF000 != 0xC000  # no LDAPR
-    if not (exclusive or atomic) or translate(p, va, access) != OK:
-        return fill(p, va, access)  # which it has been refused: to look at the instruction was a translation, too
-    store64(p + 8 * w.P_FAULT_KIND, 0)
-    store64(m + 8 * w.M_TLBI, load64(m + 8 * w.M_TLBI) + 1)
-    store64(p + 8 * w.P_SLICE_END, 0)
-    interrupts.set_budget(p)
-    return grant(p, access)
-
-
-@callback("bool", "i64", "i64", "i32", "i64", "i64")
-def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
-    """UC_HOOK_TLB_FILL: ``entry`` is a uc_tlb_entry (paddr, perms); False refuses the access."""
-    store64(p + 8 * w.P_FILLS, load64(p + 8 * w.P_FILLS) + 1)
-    if load64(p + 8 * w.P_FETCHED):
-        store64(entry, load64(p + 8 * w.P_FETCHED))
-        store32(entry + 8, 4)
-        return True
-    pstate = get(p, PSTATE)
-    el = level(pstate)
-    pan = pstate >> _PAN_BIT & 1
-    load_regime(p, el)
-    if el == 1 and access != FETCH and pstate & _UAO == 0 and _is_unprivileged(p):
-        el = 0
-    store64(p + 8 * w.P_EL, el)
-    store64(p + 8 * w.P_PAN, pan if el else 0)
-    permissions = fill(p, va, access)
-    if permissions == 0 and load64(p + 8 * w.P_OUT_DEVICE) == _BY_DESCRIPTOR:
-        permissions = _let_pass(p, va, access)
-    if permissions == 0:
-        return False
-    store64(entry, load64(p + 8 * w.P_OUT_PA) & ~0xFFF)
-    store32(entry + 8, permissions)
-    if access == FETCH:
-        sites.watch(p, va)
-    return True
 
 
 @jit("i8(i8, i8, i8)")

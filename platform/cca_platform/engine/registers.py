@@ -40,6 +40,7 @@ __all__ = [
     "clear_file",
     "drop_code",
     "flush_tlb",
+    "general",
     "get",
     "get_system",
     "jump",
@@ -64,6 +65,7 @@ PSTATE: Final = 265
 SP_EL0: Final = 270
 PAR_EL1: Final = 284
 CP: Final = 290
+_NO_GENERAL, _BEYOND = 31, 29  # SP; X29 and X30 are not beside the others
 _JUMP: Final = 8  # the first of the scratch words for ``jump``
 VECTOR: Final = 1  # in place of an encoding: a register of 16 bytes
 TLB_FLUSH: Final = 11 | 1 << 30  # UC_CTL_TLB_FLUSH with UC_CTL_IO_WRITE
@@ -95,6 +97,14 @@ UNICORN_REGISTERS: Final = {
 
 _FRAME_SP_EL0, _FRAME_SP_EL1, _FRAME_PC, _FRAME_PSTATE = 31, 32, 33, 34  # words of an EL1&0 frame
 assert [offset(name) // 8 for name in ("x30", "sp_el0", "sp_el1", "pc", "pstate")] == [30, 31, 32, 33, 34]
+
+
+@jit("i8(i8)")
+def general(number: int) -> int:
+    """The engine's number of X0 to X30, or of SP for 31."""
+    if number == _NO_GENERAL:
+        return SP
+    return X0 + number if number < _BEYOND else X29 + number - _BEYOND
 
 
 @jit("i8(i8, i8)")

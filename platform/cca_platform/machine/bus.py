@@ -15,6 +15,7 @@ from cca_platform.errors import BusError, MachineError, StateError
 from cca_platform.halt import Halt
 from cca_platform.machine.events import EventQueue
 from cca_platform.machine.inputs import Inputs
+from cca_platform.machine.known import Known
 from cca_platform.memory.memory import Memory
 from cca_platform.power import Power
 from cca_platform.state import AnyState, State
@@ -25,11 +26,16 @@ __all__ = ["Bus", "BusState"]
 
 _LOGGED: Final = 1_000  # limit of logged places, for guests that try them all
 
-_Frame = tuple[int, int, Registers]
+_Frame = tuple[int, int, Registers, Callable[[int, bool], bool]]
 
 
 def _ignore(intid: int, level: bool) -> None:
     """No interrupt controller."""
+
+
+def _nothing_plain(offset: int, is_write: bool) -> bool:
+    """A model without plain registers."""
+    return False
 
 
 class BusState(State, frozen=True, tag="bus/1"):
@@ -68,6 +74,7 @@ class Bus:
         self._kinds = kinds
         self._stop = stop
         self._raz = board.unmapped == "raz"
+        self.known = Known()
         self.signal: Callable[[int, bool], None] = _ignore
         self.devices: dict[str, Device] = {}
         self._calls: dict[str, Callable[[Ticks], None]] = {}
@@ -118,11 +125,11 @@ class Bus:
         """
         for pas in pases:
             frames = self._frames[pas]
-            for low, high, other in frames:
+            for low, high, other, _ in frames:
                 if low < base + size and base < high:
                     where = f"{base:#x}, where {other.name} does in the {pas.name} PAS"
                     raise ValueError(f"{name} must not answer at {where}")
-            frames.append((base, base + size, model))
+            frames.append((base, base + size, model, getattr(model, "is_plain", _nothing_plain)))
             frames.sort(key=lambda frame: frame[0])
             self._bases[pas] = [frame[0] for frame in frames]
 
@@ -131,13 +138,13 @@ class Bus:
             self.signal(intid, level)
 
     # -- accesses ----------------------------------------------------------------------------------------------------
-    def _find(self, pa: int, pas: Pas) -> tuple[Registers, int] | None:
-        """The model that responds at ``pa`` in a PAS, and the offset in its registers."""
+    def _find(self, pa: int, pas: Pas) -> tuple[Registers, int, Callable[[int, bool], bool]] | None:
+        """The model that responds at ``pa`` in a PAS, the offset in its registers, and whether an access is plain."""
         at = bisect_right(self._bases[pas], pa) - 1
         if at >= 0:
-            base, top, model = self._frames[pas][at]
+            base, top, model, is_plain = self._frames[pas][at]
             if pa < top:
-                return model, pa - base
+                return model, pa - base, is_plain
         return None
 
     def read(self, pa: int, size: int, pas: Pas = Pas.NON_SECURE, pe: Source | None = None) -> int:
@@ -146,9 +153,12 @@ class Bus:
         if found is None:
             self._unclaimed(pa, size, pas, pe, Access.READ)
             return 0
-        model, offset = found
+        model, offset, is_plain = found
         value = model.read(offset, size) & (1 << 8 * size) - 1
-        self._changed(model.name)
+        if is_plain(offset, False):
+            self.known.note(model.name, pa, size, pas, value)
+        else:
+            self._changed(model.name)
         if self._trace.on:
             self._trace.emit(MmioRead(device=model.name, address=pa, size=size, value=value), pe=pe)
         return value
@@ -159,11 +169,14 @@ class Bus:
         if found is None:
             self._unclaimed(pa, size, pas, pe, Access.WRITE)
             return
-        model, offset = found
+        model, offset, is_plain = found
         if self._trace.on:
             self._trace.emit(MmioWrite(device=model.name, address=pa, size=size, value=value), pe=pe)
         model.write(offset, size, value)
-        self._changed(model.name)
+        if is_plain(offset, True):
+            self.known.note(model.name, pa, size, pas, None)
+        else:
+            self._changed(model.name)
 
     @property
     def unclaimed(self) -> list[str]:
@@ -191,6 +204,7 @@ class Bus:
     # -- time --------------------------------------------------------------------------------------------------------
     def _changed(self, name: str) -> None:
         """Record that a device's state has changed, and read its deadline again."""
+        self.known.forget(name)
         device = self.devices.get(name)
         if device is not None:
             self._kept.pop(name, None)
@@ -229,6 +243,7 @@ class Bus:
         for name, one in state.devices.items():
             if self._kept.get(name) is not one:
                 self.devices[name].restore(one)
+        self.known.forget_all()
         self._kept = dict(state.devices)
         self._logged = frozenset(state.logged)
         self._saved = state
@@ -238,6 +253,7 @@ class Bus:
         """Reset every device to its power-on state."""
         for device in self.devices.values():
             device.reset()
+        self.known.forget_all()
         self._kept.clear()
         self._saved = None
         self._schedule_all()

@@ -86,6 +86,7 @@ class Machine:
             kinds or Kinds(),
             self.stop,
         )
+        self.memory.block[w.M_DEVICES] = address_of(self.bus.known.rows)
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
         self.stopped: str | None = None
@@ -106,6 +107,11 @@ class Machine:
     def install(self, state: SecurityState, el: int, program: Program) -> None:
         """Install ``program`` as exception level ``el`` of a security state."""
         self.programs[int(state), el] = program
+        self.note_programs()
+
+    def note_programs(self) -> None:
+        """``programs`` has changed, which native code must know."""
+        self.memory.block[w.M_PROGRAMS] = sum(1 << 4 * state + el for state, el in self.programs)
 
     def program(self, state: SecurityState, el: int) -> Program | None:
         """The Python program of a level, or None if AArch64 code runs there."""
@@ -139,6 +145,7 @@ class Machine:
         self.memory.lose(() if self.overwrite else self.nonvolatile)
         self.overwrite = False
         self.programs.clear()
+        self.note_programs()
         self.parts.clear()
         self.scr[:] = [0] * len(self.scr)
         self.power.reset()

@@ -126,6 +126,7 @@ class Snapshots:
         self._current = snapshot.number
         machine.programs.clear()
         machine.programs.update(snapshot.programs)
+        machine.note_programs()
         machine.parts.clear()
         machine.parts.update(snapshot.parts)
         machine.load(snapshot.state)

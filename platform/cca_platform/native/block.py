@@ -45,6 +45,9 @@ M_PES: Final = MACHINE.word("address of the addresses of the PE blocks")
 M_PES_COUNT: Final = MACHINE.word("number of PEs")
 M_PES_USED: Final = MACHINE.word("number of PEs that ever ran real code: with one, no broadcast is needed")
 M_DROPS: Final = MACHINE.word("counts the pages whose translated code every PE has to drop (IC IVAU with several PEs)")
+M_DEVICES: Final = MACHINE.word("address of DEVICES rows: engine.devices.key of a page, address of what is known there")
+DEVICES: Final = 64
+M_PROGRAMS: Final = MACHINE.word("the exception levels that are Python: bit 4 times SecurityState + level")
 M_DROPPED: Final = MACHINE.words(16, "the physical addresses of the last of them, number n in n modulo DROPS")
 DROPS: Final = 16
 
@@ -120,6 +123,10 @@ P_ON_GIC: Final = PE.word("address of the part of the hooks of GIC registers tha
 P_GIC_VALUES: Final = PE.word("address of gic.cpu.CpuInterface.values: 2 words each, engine.icc.key and the value")
 P_GIC_VALUE: Final = PE.word("what Python has read from a GIC register")
 P_TRACED: Final = PE.word("1 = the trace is on, so that every exception is for Python")
+P_DIRECT: Final = PE.word("1 = native code may do what refused accesses come to")
+P_RESUMED: Final = PE.word("1 = it has, and the code goes on at P_PC")
+P_SERVED: Final = PE.word("1 + P_RETIRED when it last did so, 0 = Python has accounted for that")
+P_SERVINGS: Final = PE.word("how often it did so with this P_RETIRED")
 P_FILLS: Final = PE.word("TLB fills done")
 P_BLOCK_PC: Final = PE.word("start of the block that was counted last", "block_pc")
 P_BLOCK_SIZE: Final = PE.word("its size in bytes", "block_size")

@@ -135,7 +135,9 @@ def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool
 def _run(pe: "Pe", alone: bool) -> "Stop":
     """Run the engine up to an event, which may have changed the level."""
     words = pe.words
-    stop = pe.engine.run(alone)
+    stop = pe.engine.run(alone, not pe.machine.inputs.active)
+    if words[w.P_SERVED]:
+        _catch_up(pe)
     if words[w.P_BLOCK_END] and stop is not pe.engine.BEFORE:
         words[w.P_BLOCK_END] = 0
     if stop is not pe.engine.LEFT:
@@ -310,11 +312,20 @@ def _taken(pe: "Pe") -> int:
 
 def count_fruitless(pe: "Pe") -> None:
     """Note a run or an exception; too many in a row that retire nothing, or do not return, make the PE ``stuck``."""
+    if pe.words[w.P_SERVED]:
+        _catch_up(pe)
     retired = pe.words[w.P_RETIRED]
     if retired != pe.progress:
         pe.progress, pe.fruitless = retired, 0
     pe.fruitless += 1
     pe.stuck = pe.fruitless > _STUCK or pe.words[w.P_NESTED] >= w.NESTED_LIMIT
+
+
+def _catch_up(pe: "Pe") -> None:
+    """Account for the runs that native code has saved, as ``count_fruitless`` would have."""
+    words = pe.words
+    pe.progress, pe.fruitless = words[w.P_SERVED] - 1, words[w.P_SERVINGS]
+    words[w.P_SERVED] = 0
 
 
 def retire_one(pe: "Pe") -> None:
