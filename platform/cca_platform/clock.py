@@ -5,6 +5,7 @@ virtual counter advances by a tick per ``instructions_per_tick`` instructions (b
 ticks.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.types import Instructions, Ticks
@@ -66,6 +67,16 @@ class Clock:
         words = self._words
         ticks: Ticks = words[_SKIPPED] + words[_RETIRED] // self._rate
         return ticks
+
+    def reader(self) -> Callable[[], int]:
+        """A function that reads the counter, for whoever does so all the time: ``now`` takes three times as long."""
+        words, rate = self._words, self._rate
+
+        def read() -> int:
+            ticks: int = words[_SKIPPED] + words[_RETIRED] // rate
+            return ticks
+
+        return read
 
     @property
     def retired(self) -> Instructions:

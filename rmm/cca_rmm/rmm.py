@@ -131,7 +131,7 @@ class Rmm(Core):
         if self.trace.on:
             ins = row.ins if row is not None else ()
             name = row.name if row is not None else "UNKNOWN"
-            self.trace.emit(RmiCall(fid=x[0], cmd=name, args=dict(zip(ins, x[1:], strict=False))), pe=pe)
+            self.trace.emit(RmiCall(fid=x[0], cmd=name, args=dict(zip(ins, x[1:], strict=False)) if ins else {}), pe)
         if row is None:
             self.note(pe, x[0], "", "NOT_SUPPORTED")
             pe.leave(_COMPLETE, NOT_SUPPORTED, 0, 0, 0, *x[4 : self.results])

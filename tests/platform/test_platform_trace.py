@@ -196,7 +196,7 @@ class TestFile:
         """Files beside each other and beside other sinks hold the same; one that comes later has no earlier event."""
         paths = [tmp_path / name for name in ("a", "b", "late")]
         trace = Trace(JsonLines(paths[0]), kept := Listing(), JsonLines(paths[1]))
-        trace.held = True
+        trace.hold()
         trace.emit(RESET)
         trace.add(JsonLines(paths[2]))
         trace.emit(CHANGE, pe=PE)

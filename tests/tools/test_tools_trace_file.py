@@ -14,7 +14,7 @@ from rmm_host import to_code
 
 import realmlab
 from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi
-from cca_platform.trace.events import SystemReset
+from cca_arch.types import Ticks
 
 UART = 0x1_0100_0000
 
@@ -57,17 +57,16 @@ class TestCalls:
             machine.host.rmi(Rmi.VERSION, ABI_VERSION)
         assert seen == [(2, 0), (3, 0)]
 
-    def test_long(self, tmp_path: Path) -> None:
-        """A call with hundreds of events writes some of them meanwhile."""
-        path, sizes = tmp_path / "t.jsonl", []
+    def test_many(self, tmp_path: Path) -> None:
+        """Where many calls wait for each other, some hundred events are written meanwhile."""
+        path, waits = tmp_path / "t.jsonl", []
         with realmlab.Machine(trace=path) as machine:
-            trace, pe = machine.trace, machine.platform.pes[0]
-            trace.held = True
-            for _ in range(600):
-                trace.emit(SystemReset(reason="none"), pe=pe)
-                sizes.append(trace.seq - len(events(path)) if trace.seq % 50 == 0 else 0)
-            trace.release()
-            assert max(sizes) < 256 and len(events(path)) == trace.seq
+            with machine.trace.together():
+                for _ in range(100):
+                    machine.host.rmi(Rmi.VERSION, ABI_VERSION)
+                    waits.append(machine.trace.seq - len(events(path)))
+            assert 200 < max(waits) < 300 and waits[-1]
+            assert len(events(path)) == machine.trace.seq
 
     def test_others(self, tmp_path: Path) -> None:
         """An event outside of any call is in the file at once."""
@@ -96,6 +95,27 @@ class TestCode:
             for _ in range(5):
                 realm.run(max_insns=97)
                 assert len(events(path)) == machine.trace.seq
+
+    def test_callbacks(self, tmp_path: Path) -> None:
+        """A callback of a console or of an instruction finds everything up to there."""
+        path, behind = tmp_path / "t.jsonl", []
+
+        def look(what: object) -> None:
+            behind.append(machine.trace.seq - len(events(path)))
+
+        with realmlab.Machine(trace=path) as machine:
+            machine.hook(0x8000_0000, look)
+            machine.run_realm("hello", on_console=look)
+        assert len(behind) > 5 and not any(behind)
+
+    def test_time(self, tmp_path: Path) -> None:
+        """Before wall time is waited for, the file is complete."""
+        path = tmp_path / "t.jsonl"
+        with realmlab.Machine(trace=path, clock="host") as machine, machine.trace.together():
+            machine.host.rmi(Rmi.VERSION, ABI_VERSION)
+            assert len(events(path)) < machine.trace.seq
+            machine.platform.inputs.idle(Ticks(machine.platform.clock.now + 1000))
+            assert len(events(path)) == machine.trace.seq
 
 
 class TestEnds:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import ParamSpec
 
 from cca_platform.errors import Closed, MachineError
+from cca_platform.trace.trace import Trace
 
 __all__ = ["Calls"]
 
@@ -16,10 +17,14 @@ P = ParamSpec("P")
 
 
 class Calls:
-    """The calls to one machine: one at a time. ``pause()`` pauses the run as soon as possible."""
+    """The calls to one machine: one at a time. ``pause()`` pauses the run as soon as possible.
 
-    def __init__(self, pause: Callable[[], object]) -> None:
+    Events of a call wait for each other on their way to the file of ``trace``, if nobody can miss them meanwhile.
+    """
+
+    def __init__(self, pause: Callable[[], object], trace: Trace) -> None:
         self._pause = pause
+        self._trace = trace
         self._doing = ""
         self._between = False  # in a hook: between two instructions
         self._kept: BaseException | None = None
@@ -44,7 +49,8 @@ class Calls:
         self.must_be_free(what)
         self._doing = what
         try:
-            yield
+            with self._trace.together():
+                yield
         finally:
             self._doing = ""
             self.raise_kept()
@@ -53,6 +59,7 @@ class Calls:
     def hook(self) -> Iterator[None]:
         """The callback of a hook runs inside the block: between two instructions."""
         self._between = True
+        self._trace.flush()
         try:
             yield
         finally:

@@ -229,6 +229,7 @@ class Consoles:
                     expected.restart()
             for tell in (self._always, self._tell):
                 if tell is not None:
+                    self._trace.flush()  # what is shown comes after its event
                     tell(name, data)
             if data == b"\n":
                 self._end_line(name, line)

@@ -101,7 +101,7 @@ class Session:
         except BaseException:
             self._close_trace()
             raise
-        self._calls = Calls(lambda: self._pause(Reason.STOPPED))
+        self._calls = Calls(lambda: self._pause(Reason.STOPPED), self.trace)
         self._hooks = Hooks(self.platform, Symbols(self._files), self._pause, self._calls.hook)
         self.trace.keep = self._calls.keep
 

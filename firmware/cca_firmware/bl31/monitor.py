@@ -4,7 +4,7 @@ The switch follows the RMM-EL3 interface: an RMI call enters the RMM with the ca
 X1..X8 for interface 2.0) become X0 and up of the Non-secure caller, whose other registers are preserved.
 """
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from cca_arch.el3 import RMM_EL3_VERSION_2, RmmEl3, result_count
 from cca_arch.psci import Psci, PsciStatus
@@ -50,6 +50,20 @@ _TAIL: Final = slice(8, 31)
 _NO_RETURN: Final = frozenset({RmmEl3.BOOT_COMPLETE, Psci.CPU_OFF, Psci.SYSTEM_OFF, Psci.SYSTEM_RESET})
 _RMI: Final = frozenset({*RMI_FIDS, *RMI_FIDS_LATER})
 _EL: Final = Pstate.el.low
+
+
+_MANY: Final = 1000
+"""Functions whose names are remembered."""
+
+
+class _Told(NamedTuple):
+    """What the events of a function say: its name, the switches that it causes, and what else there is."""
+
+    name: str
+    enter: WorldSwitch
+    leave: WorldSwitch
+    psci: bool
+    returns: bool
 
 
 class SecureService(Protocol):
@@ -111,12 +125,14 @@ class Monitor:
             Owner.VENDOR_EL3: 0,
         }
         arch |= queries(machine.board, counts)
-        rmi: dict[int, Handler] = dict.fromkeys(_RMI, self._rmi_call)
+        self._told: dict[int, _Told] = {}
+        self._calls, self._completes = self._rmi_call, self._rmi_complete  # one object each, to compare with
+        rmi: dict[int, Handler] = dict.fromkeys(_RMI, self._calls)
         routes: dict[SecurityState, dict[int, Handler]] = {
             SecurityState.SECURE: arch,
             SecurityState.NON_SECURE: arch | dict.fromkeys(psci.handlers, self._psci_call) | rmi,
             SecurityState.ROOT: {},
-            SecurityState.REALM: arch | rmmd.handlers | {RmmEl3.RMI_REQ_COMPLETE: self._rmi_complete},
+            SecurityState.REALM: arch | rmmd.handlers | {RmmEl3.RMI_REQ_COMPLETE: self._completes},
         }
         others: dict[SecurityState, Handler] = {}
         if secure is not None:
@@ -171,28 +187,38 @@ class Monitor:
     def _traced(self, pe: "Pe", x: memoryview, handler: Handler) -> None:
         """Handle an SMC and emit its events, which the handlers themselves do not."""
         fid = x[0] & 0xFFFF_FFFF
-        interface, emit = self.rmmd.interface, self._trace.emit
-        name = function_name(fid, interface)
-        emit(SmcCall(fid=fid, name=name, args=list(x[1:8])), pe=pe)
-        if fid & FUNCTION in _PSCI_RANGES:
-            emit(PsciCall(fid=fid, cmd=name, args=list(x[1:4])), pe=pe)
-        if handler == self._rmi_complete:
-            self._trace_switch(pe, _REALM, _NS, name)
-            call = self._ns[pe.index].x[0] & 0xFFFF_FFFF
-            results = x[1 : 1 + self._results.stop].tolist()
-            emit(SmcReturn(fid=call, name=function_name(call, interface), results=results), pe=pe, world=_NS)
-        elif handler == self._rmi_call and self.rmmd.ready:
-            self._trace_switch(pe, _NS, _REALM, name)
-        elif fid & FUNCTION not in _NO_RETURN:
+        emit, told = self._trace.emit, self._told.get(fid) or self._tell(fid)
+        emit(SmcCall(fid=fid, name=told.name, args=x[1:8].tolist()), pe)
+        if handler is self._completes:
+            emit(told.leave, pe, _ROOT, 3)
+            call, results = self._ns[pe.index].x[0] & 0xFFFF_FFFF, x[1 : 1 + self._results.stop].tolist()
+            name = (self._told.get(call) or self._tell(call)).name
+            emit(SmcReturn(fid=call, name=name, results=results), pe, _NS)
+            handler(pe, x)
+        elif handler is self._calls and self.rmmd.ready:
+            emit(told.enter, pe, _ROOT, 3)
+            handler(pe, x)
+        else:
+            if told.psci:
+                emit(PsciCall(fid=fid, cmd=told.name, args=x[1:4].tolist()), pe)
             world = pe.security
             handler(pe, x)
-            if pe.security == world and not self._suspend.powered_down(pe.index):
-                emit(SmcReturn(fid=fid, name=name, results=list(x[0:4])), pe=pe)
-            return
-        handler(pe, x)
+            if told.returns and pe.security == world and not self._suspend.powered_down(pe.index):
+                emit(SmcReturn(fid=fid, name=told.name, results=x[0:4].tolist()), pe)
 
-    def _trace_switch(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
-        self._trace.emit(WorldSwitch(source=source, target=target, reason=reason), pe=pe, world=_ROOT, el=3)
+    def _tell(self, fid: int) -> "_Told":
+        """Find out what the events of a function say, and remember it for as many as any software has."""
+        name = function_name(fid, self.rmmd.interface)
+        told = _Told(
+            name,
+            WorldSwitch(source=_NS.name, target=_REALM.name, reason=name),
+            WorldSwitch(source=_REALM.name, target=_NS.name, reason=name),
+            fid & FUNCTION in _PSCI_RANGES,
+            fid & FUNCTION not in _NO_RETURN,
+        )
+        if len(self._told) < _MANY:
+            self._told[fid] = told
+        return told
 
     # -- world switch -----------------------------------------------------------------------------------------------
     def _rmi_call(self, pe: "Pe", x: memoryview) -> None:

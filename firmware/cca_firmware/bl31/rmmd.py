@@ -20,6 +20,7 @@ __all__ = ["RmmDispatcher", "RmmdState"]
 
 _OK: Final = int(RmmEl3Status.OK)
 _INVAL: Final = int(RmmEl3Status.INVAL)
+_NS, _REALM = Gpi.NON_SECURE.name, Gpi.REALM.name
 
 
 class RmmdState(State, frozen=True, tag="firmware.rmmd/1"):
@@ -109,13 +110,13 @@ class RmmDispatcher:
         pa = x[1]
         status = x[0] = self._tables.delegate(pa)
         if self._trace.on and status == _OK:
-            self._trace.emit(GptChange(pa=pa, size=GRANULE_SIZE, old=Gpi.NON_SECURE, new=Gpi.REALM), pe=pe)
+            self._trace.emit(GptChange(pa=pa, size=GRANULE_SIZE, old=_NS, new=_REALM), pe)
 
     def _undelegate(self, pe: "Pe", x: memoryview) -> None:
         pa = x[1]
         status = x[0] = self._tables.undelegate(pa)
         if self._trace.on and status == _OK:
-            self._trace.emit(GptChange(pa=pa, size=GRANULE_SIZE, old=Gpi.REALM, new=Gpi.NON_SECURE), pe=pe)
+            self._trace.emit(GptChange(pa=pa, size=GRANULE_SIZE, old=_REALM, new=_NS), pe)
 
     def _features(self, pe: "Pe", x: memoryview) -> None:
         x[0], x[1] = (_OK, EL3_FEATURES_0) if x[1] == 0 else (_INVAL, 0)

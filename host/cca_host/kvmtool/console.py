@@ -118,6 +118,7 @@ class Console:
         if trace.on:
             trace.emit(ConsoleWrite(device=device, text=text, size=len(data)))
         if self.on_output is not None:
+            trace.flush()  # what is shown comes after its event
             self.on_output(data)
 
     def finish(self) -> None:

@@ -96,6 +96,7 @@ class Inputs:
 
     ``still`` is set by who has run code to no event but a pause: however often a run pauses, nothing has happened since
     the last look. ``midway()`` tells that code stands in the middle of a block, where only a user's tools stop it.
+    ``waits()`` comes before the host's time is waited for.
     ``record`` keeps a journal from the start; ``replay`` is the journal to take inputs from, after which the machine is
     open to the world again. ``wall`` is the host's time, which comes in where the ``clock`` is the host's.
     """
@@ -108,6 +109,7 @@ class Inputs:
         self._retired, self._look = -1, 0
         self.still = True
         self.midway: Callable[[], bool] = lambda: False
+        self.waits: Callable[[], object] = lambda: None
         self._count = 0
         self._log: dict[int, tuple[int, Input]] = {}  # by an entry of its own, with the one before it: a tree
         self._last = 0
@@ -289,6 +291,7 @@ class Inputs:
         """
         if self._clock.mode == "host":
             if not self._replay and not self._queued:
+                self.waits()
                 self.wall.wait(due)
             self.follow()
         elif due is not None:

@@ -71,7 +71,7 @@ class Machine:
         self.trace = Trace() if trace is None else trace
         self.memory = Memory(board)
         self.clock = Clock(self.memory, board.counter_hz, clock)
-        self.trace.clock = lambda: self.clock.now
+        self.trace.clock = self.clock.reader()
         self.events = EventQueue()
         self.inputs = Inputs(self.clock, self.events, record, replay)
         self.power = Power(board.pes)
@@ -100,6 +100,7 @@ class Machine:
         self._pe_blocks = words(len(self.pes), (pe.address for pe in self.pes))
         self.memory.block[w.M_PES], self.memory.block[w.M_PES_COUNT] = address_of(self._pe_blocks), len(self.pes)
         self.scheduler = Scheduler(self, self.clock, self.events, self.pes, self.inputs.idle)
+        self.inputs.waits = self.trace.flush
         self.inputs.midway = lambda: any(pe.resumes for pe in self.pes)
         self._connect_gic()
         self._snapshots = Snapshots(self)

@@ -144,8 +144,7 @@ def eret(pe: "Pe", security: SecurityState, el: int) -> None:
 def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0, hpfar: int = 0) -> None:
     """Take an exception, or an interrupt without ``esr``, to a Python level, which may resume the code or move on."""
     trace = pe.trace
-    if trace.on and not trace.held:
-        trace.held = True
+    if trace.on and trace.hold():
         try:
             take_program(pe, security, el, esr, far, hpfar)
         finally:

@@ -197,7 +197,10 @@ def _set_bounds(pe: "Pe", until: Ticks | None, limit: Instructions | None, resum
     words[w.P_SLICE_END] = due if until is None else min(until, due)
     slice_end = clock.retired + _SLICE
     words[w.P_LIMIT] = slice_end if limit is None else min(limit, slice_end)
-    words[w.P_TRACED] = pe.trace.on
+    trace = pe.trace
+    words[w.P_TRACED] = trace.on
+    if trace.on:
+        trace.flush()
     if words[w.P_PMCNTEN] or words[w.P_PMU_COUNTS]:
         pmu.update(pe.address, words[w.P_PSTATE] >> _EL_LOW & _EL_ONES)
     interrupts.set_budget(pe.address)

@@ -24,16 +24,18 @@ def _render(logger: object, method: str, lines: Any) -> bytes:
 class Door(structlog.BoundLoggerBase):
     """The wrapper class. It gives lines to the renderer as they are: there is no context to copy, and no dictionary.
 
-    ``logger`` has ``msg``, which takes whole lines as bytes.
+    ``logger`` has ``msg``, which takes whole lines as bytes, and how many they are.
     """
 
     def __init__(self, logger: Any, processors: Sequence[Processor] = (_render,), context: Any = None) -> None:
         super().__init__(logger, processors, {} if context is None else context)
 
-    def lines(self, lines: Any) -> None:
-        """Render a sequence of lines, and write them."""
+    def lines(self, lines: Any) -> bytes:
+        """Render a sequence of lines, write them, and return what has been written."""
         (renderer,) = self._processors
-        self._logger.msg(renderer(self._logger, "msg", lines))
+        text: Any = renderer(self._logger, "msg", lines)
+        self._logger.msg(text, len(lines))
+        return bytes(text)
 
 
 class Processed(structlog.BoundLoggerBase):

@@ -66,8 +66,11 @@ SCHEMA: Final = 1
 """The version of the catalogue. Any change other than adding an event or a field increments it."""
 
 
-class Event(Struct, frozen=True, tag_field="event"):
-    """An event. The ``tag`` of a class is the name of its events."""
+class Event(Struct, frozen=True, gc=False, tag_field="event"):
+    """An event. The ``tag`` of a class is the name of its events.
+
+    The garbage collector has nothing to find in it, and would look at hundreds of them all the time.
+    """
 
 
 def name_of(event: type[Event]) -> str:
@@ -76,14 +79,14 @@ def name_of(event: type[Event]) -> str:
 
 
 # -- the trace itself, runs and boots -----------------------------------------------------------------------------
-class TraceStart(Event, frozen=True, kw_only=True, tag="trace.start"):
+class TraceStart(Event, frozen=True, gc=False, kw_only=True, tag="trace.start"):
     """The head of a trace: the first record of every sink. It is not part of the sequence; its ``seq`` is null."""
 
     schema: Annotated[Count, "version of this catalogue; removing or changing an event or a field increments it"]
     realmlab: Annotated[Name, "version of Realmlab that made the trace"]
 
 
-class RunStart(Event, frozen=True, kw_only=True, tag="run.start"):
+class RunStart(Event, frozen=True, gc=False, kw_only=True, tag="run.start"):
     """A payload is about to be loaded and run."""
 
     board: Annotated[Name, "the board"]
@@ -94,7 +97,7 @@ class RunStart(Event, frozen=True, kw_only=True, tag="run.start"):
     clock: Annotated[Name, "virtual (instructions and idle time) or host"]
 
 
-class RunStop(Event, frozen=True, kw_only=True, tag="run.stop"):
+class RunStop(Event, frozen=True, gc=False, kw_only=True, tag="run.stop"):
     """The run ended, and everything has been torn down."""
 
     reason: Annotated[Name, "why it ended"]
@@ -102,7 +105,7 @@ class RunStop(Event, frozen=True, kw_only=True, tag="run.stop"):
     instructions: Annotated[Count, "instructions that the payload retired"]
 
 
-class BootStage(Event, frozen=True, kw_only=True, tag="boot.stage"):
+class BootStage(Event, frozen=True, gc=False, kw_only=True, tag="boot.stage"):
     """A stage of the trusted boot starts or reports."""
 
     stage: Annotated[Name, "BL1, BL2, BL31, BL32, RMM or BL33"]
@@ -111,7 +114,7 @@ class BootStage(Event, frozen=True, kw_only=True, tag="boot.stage"):
     version: Annotated[Word | UnsetType, "version of the interface that the stage is given"] = UNSET
 
 
-class BootImage(Event, frozen=True, kw_only=True, tag="boot.image"):
+class BootImage(Event, frozen=True, gc=False, kw_only=True, tag="boot.image"):
     """A boot image was loaded, checked and measured."""
 
     image: Annotated[Name, "the image"]
@@ -122,14 +125,14 @@ class BootImage(Event, frozen=True, kw_only=True, tag="boot.image"):
     version: Annotated[Name, "version in the certificate"]
 
 
-class SystemReset(Event, frozen=True, kw_only=True, tag="system.reset"):
+class SystemReset(Event, frozen=True, gc=False, kw_only=True, tag="system.reset"):
     """The machine was reset. DRAM is lost, except nonvolatile ranges."""
 
     reason: Annotated[Name, "the source of the reset"]
 
 
 # -- EL3 ----------------------------------------------------------------------------------------------------------
-class SmcCall(Event, frozen=True, kw_only=True, tag="smc.call"):
+class SmcCall(Event, frozen=True, gc=False, kw_only=True, tag="smc.call"):
     """An SMC reached the root monitor."""
 
     fid: Annotated[Fid, "W0 of the caller"]
@@ -137,7 +140,7 @@ class SmcCall(Event, frozen=True, kw_only=True, tag="smc.call"):
     args: Annotated[Words, "X1 to X7"]
 
 
-class SmcReturn(Event, frozen=True, kw_only=True, tag="smc.return"):
+class SmcReturn(Event, frozen=True, gc=False, kw_only=True, tag="smc.return"):
     """The root monitor returned to the caller of an SMC."""
 
     fid: Annotated[Fid, "W0 of the call"]
@@ -145,7 +148,7 @@ class SmcReturn(Event, frozen=True, kw_only=True, tag="smc.return"):
     results: Annotated[Words, "X0 to X3; for an RMI command X0 to X4, or X0 to X7 under RMM-EL3 2.0"]
 
 
-class WorldSwitch(Event, frozen=True, kw_only=True, tag="world.switch"):
+class WorldSwitch(Event, frozen=True, gc=False, kw_only=True, tag="world.switch"):
     """EL3 moved the PE from one security state to another."""
 
     source: Annotated[Name, "security state before"]
@@ -153,7 +156,7 @@ class WorldSwitch(Event, frozen=True, kw_only=True, tag="world.switch"):
     reason: Annotated[Name, "the function or the interrupt that caused it"]
 
 
-class GptChange(Event, frozen=True, kw_only=True, tag="gpt.change"):
+class GptChange(Event, frozen=True, gc=False, kw_only=True, tag="gpt.change"):
     """EL3 changed the GPT entries of granules."""
 
     pa: Annotated[Address, "the first granule"]
@@ -163,7 +166,7 @@ class GptChange(Event, frozen=True, kw_only=True, tag="gpt.change"):
 
 
 # -- RMM ----------------------------------------------------------------------------------------------------------
-class GranuleTransition(Event, frozen=True, kw_only=True, tag="granule.transition"):
+class GranuleTransition(Event, frozen=True, gc=False, kw_only=True, tag="granule.transition"):
     """The RMM moved a granule from one state to another."""
 
     pa: Annotated[Address, "the granule"]
@@ -173,7 +176,7 @@ class GranuleTransition(Event, frozen=True, kw_only=True, tag="granule.transitio
     cmd: Annotated[Name, "the command"]
 
 
-class RttEdit(Event, frozen=True, kw_only=True, tag="rtt.edit"):
+class RttEdit(Event, frozen=True, gc=False, kw_only=True, tag="rtt.edit"):
     """The RMM changed an RTT entry."""
 
     rd: Annotated[Address, "RD of the Realm"]
@@ -188,7 +191,7 @@ class RttEdit(Event, frozen=True, kw_only=True, tag="rtt.edit"):
     ripas: Annotated[Name | UnsetType, "RIPAS of the new entry, if it has one"] = UNSET
 
 
-class RmiCall(Event, frozen=True, kw_only=True, tag="rmi.call"):
+class RmiCall(Event, frozen=True, gc=False, kw_only=True, tag="rmi.call"):
     """The host called an RMI command."""
 
     fid: Annotated[Fid, "X0 of the host"]
@@ -196,7 +199,7 @@ class RmiCall(Event, frozen=True, kw_only=True, tag="rmi.call"):
     args: Annotated[Arguments, "its arguments"]
 
 
-class RmiReturn(Event, frozen=True, kw_only=True, tag="rmi.return"):
+class RmiReturn(Event, frozen=True, gc=False, kw_only=True, tag="rmi.return"):
     """An RMI command returned to the host."""
 
     fid: Annotated[Fid, "X0 of the call"]
@@ -207,7 +210,7 @@ class RmiReturn(Event, frozen=True, kw_only=True, tag="rmi.return"):
     failed: Annotated[Name | None, "the failure condition that held"]
 
 
-class RsiCall(Event, frozen=True, kw_only=True, tag="rsi.call"):
+class RsiCall(Event, frozen=True, gc=False, kw_only=True, tag="rsi.call"):
     """A Realm called an RSI command."""
 
     fid: Annotated[Fid, "X0 of the Realm"]
@@ -216,7 +219,7 @@ class RsiCall(Event, frozen=True, kw_only=True, tag="rsi.call"):
     rec: Annotated[Address, "the calling REC"]
 
 
-class RsiReturn(Event, frozen=True, kw_only=True, tag="rsi.return"):
+class RsiReturn(Event, frozen=True, gc=False, kw_only=True, tag="rsi.return"):
     """An RSI command, or a PSCI function, returned to the Realm."""
 
     fid: Annotated[Fid, "X0 of the call"]
@@ -227,7 +230,7 @@ class RsiReturn(Event, frozen=True, kw_only=True, tag="rsi.return"):
     rec: Annotated[Address, "the calling REC"]
 
 
-class PsciCall(Event, frozen=True, kw_only=True, tag="psci.call"):
+class PsciCall(Event, frozen=True, gc=False, kw_only=True, tag="psci.call"):
     """A PSCI function was called: by the host in EL3, or by a Realm in the RMM."""
 
     fid: Annotated[Fid, "X0 of the caller"]
@@ -236,7 +239,7 @@ class PsciCall(Event, frozen=True, kw_only=True, tag="psci.call"):
     rec: Annotated[Address | UnsetType, "the calling REC, if a Realm calls"] = UNSET
 
 
-class RecEnter(Event, frozen=True, kw_only=True, tag="rec.enter"):
+class RecEnter(Event, frozen=True, gc=False, kw_only=True, tag="rec.enter"):
     """The RMM enters a REC."""
 
     rec: Annotated[Address, "the REC"]
@@ -246,7 +249,7 @@ class RecEnter(Event, frozen=True, kw_only=True, tag="rec.enter"):
     flags: Annotated[Word, "RmiRecEnterFlags"]
 
 
-class RecExit(Event, frozen=True, kw_only=True, tag="rec.exit"):
+class RecExit(Event, frozen=True, gc=False, kw_only=True, tag="rec.exit"):
     """A REC exits to the host."""
 
     rec: Annotated[Address, "the REC"]
@@ -261,7 +264,7 @@ class RecExit(Event, frozen=True, kw_only=True, tag="rec.exit"):
     ipa: Annotated[Address | UnsetType, "page of an abort that the host sees, or base of a RIPAS change"] = UNSET
 
 
-class MeasurementExtend(Event, frozen=True, kw_only=True, tag="measurement.extend"):
+class MeasurementExtend(Event, frozen=True, gc=False, kw_only=True, tag="measurement.extend"):
     """A Realm's RIM or REM was extended."""
 
     rd: Annotated[Address, "RD of the Realm"]
@@ -274,7 +277,7 @@ class MeasurementExtend(Event, frozen=True, kw_only=True, tag="measurement.exten
 
 
 # -- faults, exceptions, interrupts -------------------------------------------------------------------------------
-class FaultStage2(Event, frozen=True, kw_only=True, tag="fault.stage2"):
+class FaultStage2(Event, frozen=True, gc=False, kw_only=True, tag="fault.stage2"):
     """A stage 2 fault was taken."""
 
     ipa: Annotated[Address, "the faulting IPA"]
@@ -288,7 +291,7 @@ class FaultStage2(Event, frozen=True, kw_only=True, tag="fault.stage2"):
     fault: Annotated[Name, "TRANSLATION, PERMISSION, ACCESS_FLAG, ADDRESS_SIZE or EXTERNAL_WALK"]
 
 
-class FaultGpf(Event, frozen=True, kw_only=True, tag="fault.gpf"):
+class FaultGpf(Event, frozen=True, gc=False, kw_only=True, tag="fault.gpf"):
     """A granule protection check refused an access."""
 
     pa: Annotated[Address, "the refused PA"]
@@ -301,7 +304,7 @@ class FaultGpf(Event, frozen=True, kw_only=True, tag="fault.gpf"):
     gpi: Annotated[Name | UnsetType, "GPI of the granule, if the tables have one"] = UNSET
 
 
-class ExceptionTake(Event, frozen=True, kw_only=True, tag="exception.take"):
+class ExceptionTake(Event, frozen=True, gc=False, kw_only=True, tag="exception.take"):
     """An exception was taken to a vector."""
 
     kind: Annotated[Name, "sync, or injected by the RMM"]
@@ -314,7 +317,7 @@ class ExceptionTake(Event, frozen=True, kw_only=True, tag="exception.take"):
     vector: Annotated[Address, "the vector"]
 
 
-class ExceptionRepeat(Event, frozen=True, kw_only=True, tag="exception.repeat"):
+class ExceptionRepeat(Event, frozen=True, gc=False, kw_only=True, tag="exception.repeat"):
     """Exceptions like those just before, without a return from any of them, and their faults: one event for all."""
 
     count: Annotated[Count, "how many exceptions were taken"]
@@ -323,7 +326,7 @@ class ExceptionRepeat(Event, frozen=True, kw_only=True, tag="exception.repeat"):
     target: Annotated[Word, "exception level that takes it"]
 
 
-class InterruptInject(Event, frozen=True, kw_only=True, tag="interrupt.inject"):
+class InterruptInject(Event, frozen=True, gc=False, kw_only=True, tag="interrupt.inject"):
     """The host changed the virtual interrupts in a REC's list registers."""
 
     rec: Annotated[Address, "the REC"]
@@ -331,7 +334,7 @@ class InterruptInject(Event, frozen=True, kw_only=True, tag="interrupt.inject"):
     lrs: Annotated[Words, "ICH_LR<n>_EL2"]
 
 
-class InterruptTake(Event, frozen=True, kw_only=True, tag="interrupt.take"):
+class InterruptTake(Event, frozen=True, gc=False, kw_only=True, tag="interrupt.take"):
     """An interrupt was taken."""
 
     kind: Annotated[Name, "irq, fiq or serror"]
@@ -342,7 +345,7 @@ class InterruptTake(Event, frozen=True, kw_only=True, tag="interrupt.take"):
 
 
 # -- devices ------------------------------------------------------------------------------------------------------
-class ConsoleWrite(Event, frozen=True, kw_only=True, tag="console.write"):
+class ConsoleWrite(Event, frozen=True, gc=False, kw_only=True, tag="console.write"):
     """A guest wrote to a console."""
 
     device: Annotated[Name, "the console"]
@@ -350,7 +353,7 @@ class ConsoleWrite(Event, frozen=True, kw_only=True, tag="console.write"):
     size: Annotated[Word, "length of the text"]
 
 
-class MmioRead(Event, frozen=True, kw_only=True, tag="mmio.read"):
+class MmioRead(Event, frozen=True, gc=False, kw_only=True, tag="mmio.read"):
     """A device register was read."""
 
     device: Annotated[Name, "the device"]
@@ -359,7 +362,7 @@ class MmioRead(Event, frozen=True, kw_only=True, tag="mmio.read"):
     value: Annotated[Word, "what was read"]
 
 
-class MmioWrite(Event, frozen=True, kw_only=True, tag="mmio.write"):
+class MmioWrite(Event, frozen=True, gc=False, kw_only=True, tag="mmio.write"):
     """A device register was written."""
 
     device: Annotated[Name, "the device"]
@@ -368,7 +371,7 @@ class MmioWrite(Event, frozen=True, kw_only=True, tag="mmio.write"):
     value: Annotated[Word, "what was written"]
 
 
-class BusUnclaimed(Event, frozen=True, kw_only=True, tag="bus.unclaimed"):
+class BusUnclaimed(Event, frozen=True, gc=False, kw_only=True, tag="bus.unclaimed"):
     """The first access to an address that no device claims."""
 
     device: Annotated[Name | None, "board window that contains the address; elsewhere, one event per page"]
@@ -380,7 +383,7 @@ class BusUnclaimed(Event, frozen=True, kw_only=True, tag="bus.unclaimed"):
     why: Annotated[Name | None, "why the window needs no model, as its row of the board says"]
 
 
-class SmmuAbort(Event, frozen=True, kw_only=True, tag="smmu.abort"):
+class SmmuAbort(Event, frozen=True, gc=False, kw_only=True, tag="smmu.abort"):
     """An SMMU terminated a device's access, or its own access to a table or queue failed granule protection."""
 
     device: Annotated[Name, "the SMMU"]

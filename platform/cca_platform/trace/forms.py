@@ -11,12 +11,13 @@ bytes are hexadecimal digits. The kind is part of a field's annotation and alone
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_type_hints
 
 from msgspec import UNSET, UnsetType
 
 __all__ = [
     "UNSET",
+    "WORDS",
     "Address",
     "Arguments",
     "Count",
@@ -48,7 +49,7 @@ class Form(NamedTuple):
 
 
 def _name(value: str | Enum) -> str:
-    return str(value) if isinstance(value, str) else value.name  # a StrEnum is its text
+    return str(value) if isinstance(value, str) else value._name_  # a StrEnum is its text
 
 
 def _status(value: int | Enum) -> int | str:
@@ -64,7 +65,7 @@ def _argument(value: int) -> str:
 
 
 def _arguments(values: Sequence[int] | Mapping[str, int]) -> list[str] | dict[str, str]:
-    if isinstance(values, dict | Mapping):
+    if values.__class__ is dict or isinstance(values, Mapping):
         return {name: hex(value) if value.__class__ is int else _argument(value) for name, value in values.items()}
     return [_argument(value) for value in values]
 
@@ -85,7 +86,8 @@ Status = Annotated[int | Enum, Form("number or name", _status, int)]
 """A status: its name if the emitter knows it, else its number."""
 Octets = Annotated[bytes, Form("bytes", bytes.hex)]
 """A digest or a measurement."""
-Words = Annotated[Sequence[int], Form("words", _words)]
+WORDS: Final = Form("words", _words)
+Words = Annotated[Sequence[int], WORDS]
 """Several registers, in order."""
 Arguments = Annotated[Sequence[int] | Mapping[str, int], Form("words", _arguments)]
 """Arguments or results: registers in order, or by the specification's names; enumerations by member name."""

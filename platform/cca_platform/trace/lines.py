@@ -5,7 +5,6 @@ A line is a structure whose fields are those of the record, in its order, so tha
 
 import json
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -13,9 +12,9 @@ from msgspec import Struct, defstruct
 
 from cca_platform.printable import visible_json
 from cca_platform.trace.events import Event, name_of
-from cca_platform.trace.forms import UNSET, FieldType, fields_of
+from cca_platform.trace.forms import UNSET, WORDS, FieldType, fields_of
 
-__all__ = ["Line", "Record", "Writer", "encoded", "record_of", "writer"]
+__all__ = ["Line", "Record", "Writer", "Writers", "encoded", "record_of", "records_in"]
 
 Record = dict[str, Any]
 """A line as a dictionary, which is what sinks and processors see."""
@@ -38,8 +37,15 @@ _HEAD: Final = "seq, time, pe, world, el"
 _encoder: Final = msgspec.json.Encoder()
 
 
-@cache
-def writer(event: type[Event]) -> Writer:
+class Writers(dict[type[Event], Writer]):
+    """The writers of all event types, each made when it is looked up first."""
+
+    def __missing__(self, event: type[Event]) -> Writer:
+        made = self[event] = _writer(event)
+        return made
+
+
+def _writer(event: type[Event]) -> Writer:
     """Generate the writer of an event type: a call for each field would cost more than all the rest."""
     fields = fields_of(event)
     kind = defstruct(f"{event.__name__}Line", [(field.name, Any) for field in fields], bases=(Line,), gc=False)
@@ -57,10 +63,22 @@ def _expression(field: FieldType) -> str:
     same += ["v is None"] if field.nullable else []
     same += ["v is UNSET"] if field.optional else []
     if not same:
-        return f"written_{field.name}(e.{field.name})"
+        return _written(field, f"e.{field.name}")
     first, *others = same
     tests = " or ".join([first.replace("v", f"(v := e.{field.name})", 1), *others])
-    return f"v if {tests} else written_{field.name}(v)"
+    return f"v if {tests} else {_written(field, 'v')}"
+
+
+def _written(field: FieldType, value: str) -> str:
+    """The source of the written form of a value: without a call of Python for the most frequent kinds."""
+    if field.form is WORDS:
+        return f"list(map(hex, {value}))"
+    return f"written_{field.name}({value})"
+
+
+def records_in(text: bytes) -> list[Record]:
+    """The records of lines that have been encoded."""
+    return msgspec.json.Decoder(Record).decode_lines(text)
 
 
 def record_of(line: Line) -> Record:

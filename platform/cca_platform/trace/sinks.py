@@ -17,8 +17,8 @@ __all__ = ["Console", "Counts", "JsonLines", "Listing", "render"]
 class JsonLines:
     """A file with one JSON object per line.
 
-    The events of a call or an exception that a level in Python handles are written together, when that is done and
-    before any code goes on; every other event at once. So a killed run loses at most what it was handling.
+    Events that come together are written together: before code starts to run, before anybody waits, and before a call
+    of the API returns. A run that is killed (SIGKILL) loses at most what has come since, some hundred events.
 
     What a terminal would obey is escaped, so that a trace can be looked at with any tool.
 
@@ -40,23 +40,25 @@ class JsonLines:
 
     def write(self, record: Record) -> None:
         """Add a line."""
-        self.write_lines(encoded((record,)))
+        self.write_lines(encoded((record,)), 1)
 
-    def write_lines(self, lines: bytes) -> None:
-        """Add whole lines."""
+    def write_lines(self, lines: bytes, count: int) -> None:
+        """Add ``count`` whole lines."""
         if self._failed is not None:
             return
         done = 0
         try:
+            done = os.write(self._fd, lines)
             while done < len(lines):
-                done += os.write(self._fd, lines[done:] if done else lines)
+                done += os.write(self._fd, lines[done:])
         except OSError as error:
             self._failed = error
             done = lines.rfind(b"\n", 0, done) + 1  # what is complete
+            count = lines.count(b"\n", 0, done)
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._size + done)
         self._size += done
-        self.written += lines.count(b"\n", 0, done)
+        self.written += count
 
     def close(self) -> None:
         """MachineError when the file could not take the whole trace."""

@@ -10,15 +10,16 @@ are in :mod:`cca_platform.trace.events`, the forms in :mod:`cca_platform.trace.f
 counter. Nothing in a record depends on the host, so two runs with the same inputs write the same bytes.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cca_arch.types import SecurityState
 from cca_platform.errors import MachineError
 from cca_platform.trace.events import SCHEMA, Event, TraceStart
-from cca_platform.trace.lines import Line, Record, record_of, writer
+from cca_platform.trace.fan import Fan, LineSink, Sink
+from cca_platform.trace.lines import Line, Record, Writers, record_of
+from cca_platform.trace.tail import Tail
 from cca_platform.version import __version__
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WORLDS", "LineSink", "Record", "Sink", "Source", "Trace"]
 
-_TAIL: Final = 200
-_MANY: Final = 256
-"""Lines that are written at the latest when there are so many."""
+_WORDS: Final = 5
+"""What waits of each event: itself, its time, and PE, world and exception level."""
+_MANY: Final = 256 * _WORDS
+"""What waits is written when it has become so much."""
 _NAMES: Final = {
     SecurityState.SECURE: "secure",
     SecurityState.NON_SECURE: "ns",
@@ -37,24 +39,7 @@ _NAMES: Final = {
 }
 WORLDS: Final = tuple(_NAMES[state] for state in sorted(_NAMES))
 """The names of the security states, by number."""
-
-
-class Sink(Protocol):
-    """Takes finished records in order; ``close`` raises MachineError if some could not be kept."""
-
-    def write(self, record: Record) -> None:
-        """Take a record."""
-
-    def close(self) -> None:
-        """End the stream."""
-
-
-@runtime_checkable
-class LineSink(Sink, Protocol):
-    """A sink that takes lines as they stand in a file."""
-
-    def write_lines(self, lines: bytes) -> None:
-        """Take whole lines."""
+_WRITERS: Final = Writers()
 
 
 class Source(Protocol):
@@ -78,145 +63,174 @@ def _raise(error: BaseException) -> bool:
     return False
 
 
-class _Fan:
-    """The structlog logger: lines go to the sinks that are files, records to the others, or to all."""
-
-    def __init__(self, trace: "Trace") -> None:
-        self.trace = trace
-        self.files: tuple[LineSink, ...] = ()
-        self.others: tuple[Sink, ...] = ()
-
-    def sort(self, sinks: Sequence[Sink], processed: bool) -> None:
-        """Divide the sinks by what they get."""
-        self.files = () if processed else tuple(sink for sink in sinks if isinstance(sink, LineSink))
-        self.others = tuple(sink for sink in sinks if processed or not isinstance(sink, LineSink))
-
-    def msg(self, lines: bytes) -> None:
-        """Write lines."""
-        for sink in self.files:
-            try:
-                sink.write_lines(lines)
-            except BaseException as error:
-                if not self.trace.keep(error):
-                    raise
-
-    def processed(self, record: Record) -> None:
-        """Pass on a record that processors have seen."""
-        self.trace.last.append(record)
-        self.record(record)
-
-    def record(self, record: Record) -> None:
-        """Pass on a record."""
-        for sink in self.others:  # one may take itself away: the next record has new ones
-            try:
-                sink.write(record)
-            except BaseException as error:
-                if not self.trace.keep(error):
-                    raise
-
-
 class Trace:
     """The stream of one machine. It is off, and emits nothing, until a sink is added.
 
     ``clock`` gives the virtual time in ticks; the machine sets it. ``processors`` are structlog processors that see
     each record before it is written, for example to drop (``structlog.DropEvent``) or to annotate events.
 
-    A sink gets each record at once. A file (a sink with ``write_lines``) gets the events of an exception or a call that
-    software in Python handles when that is done, before any code goes on, and every other event at once.
+    A sink gets each record at once. A file (a sink with ``write_lines``) gets events that come together, such as those
+    of a call, together: before any code runs on, and before anybody waits for anything.
     """
 
     def __init__(self, *sinks: Sink, processors: tuple[Callable[..., Any], ...] = ()) -> None:
         self.on = False
         self.clock: Callable[[], int] = int
-        self.seq = 0
         self.sinks: list[Sink] = []
         self.keep: Callable[[BaseException], bool] = _raise
         """Takes what a sink or processor raises: True if it keeps it for later, and the emitter goes on."""
-        self.held = False
-        """True while lines wait for those that come with them."""
-        self._lines: list[Line] = []
-        self.last: deque[Line | Record] = deque(maxlen=_TAIL)
-        """What has been written last; ``tail`` has it as records."""
-        self._fan = _Fan(self)
+        self._seq = 0
+        self._held = False
+        self._direct = True
+        """All sinks are files."""
+        self._waiting: list[Any] = []
+        """Events and their places, word by word: tuples of them would be work for the garbage collector."""
+        self._tail = Tail()
         self._processors = processors
+        self._fan = Fan(self.sinks, bool(processors), self._keep)
         self._door: Door | None = None
         self._processed: Processed | None = None
         for sink in sinks:
             self.add(sink)
 
+    def _keep(self, error: BaseException) -> bool:
+        """Ask whoever takes exceptions by then."""
+        return self.keep(error)
+
+    @property
+    def seq(self) -> int:
+        """The number of the next event."""
+        return self._seq + len(self._waiting) // _WORDS
+
+    @seq.setter
+    def seq(self, number: int) -> None:
+        self.flush()
+        self._seq = number
+
     @property
     def tail(self) -> list[Record]:
         """The last records, for error reports."""
-        lines = [*self.last, *self._lines][-_TAIL:]
-        return [record_of(line) if isinstance(line, Line) else line for line in lines]
+        self.flush()
+        return self._tail.records()
 
+    # -- sinks --------------------------------------------------------------------------------------------------------
     def add(self, sink: Sink) -> None:
         """Add ``sink``, which gets the head of the trace and all events from now on."""
         self.flush()
         head = TraceStart(schema=SCHEMA, realmlab=__version__)
-        sink.write(record_of(writer(TraceStart)(head, None, self.clock(), None, None, None)))
+        sink.write(record_of(_WRITERS[TraceStart](head, None, self.clock(), None, None, None)))
         if self._door is None:
             from cca_platform.trace.door import Door, Processed
 
             self._door = Door(self._fan)
             if self._processors:
-                self._processed = Processed.by(self._fan, self._processors, self._keep)
+                self._processed = Processed.by(self, self._processors, self._keep)
         self.sinks.append(sink)
-        self._fan.sort(self.sinks, self._processed is not None)
-        self.on = True
+        self._sorted()
 
     def remove(self, sink: Sink) -> None:
         """Remove ``sink``; without sinks, the trace is off."""
         self.flush()
         if sink in self.sinks:
             self.sinks.remove(sink)
-        self._fan.sort(self.sinks, self._processed is not None)
+        self._sorted()
+
+    def _sorted(self) -> None:
+        self._direct = not self._fan.others
         self.on = bool(self.sinks)
 
-    def _keep(self, error: BaseException) -> bool:
-        """Ask whoever takes exceptions by then."""
-        return self.keep(error)
+    def close(self) -> None:
+        """Close every sink; then raise the first MachineError of any of them."""
+        self.flush()
+        self.on = False
+        sinks, self.sinks[:] = list(self.sinks), []
+        failed: MachineError | None = None
+        for sink in sinks:
+            try:
+                sink.close()
+            except MachineError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
+    # -- events -------------------------------------------------------------------------------------------------------
     def emit(
         self, event: Event, pe: Source | None = None, world: SecurityState | None = None, el: int | None = None
     ) -> None:
-        """Emit an event; create and emit events only ``if trace.on``.
+        """Emit an event; create and emit events only ``if trace.on``. Nothing in it may change any more.
 
         ``world`` and ``el`` default to those of ``pe``.
         """
         if not self.on:
             return
-        seq = self.seq
-        self.seq = seq + 1
-        write = writer(event.__class__)
         if pe is None:
-            line = write(event, seq, self.clock(), None, None, None)
+            what: tuple[Any, ...] = event, self.clock(), None, None, None
         else:
             place = WORLDS[pe.security if world is None else world]
-            line = write(event, seq, self.clock(), pe.index, place, pe.el if el is None else el)
+            what = event, self.clock(), pe.index, place, pe.el if el is None else el
+        if self._direct:
+            self._waiting += what
+            if not self._held:
+                self.flush()
+        else:
+            self._pass_on(what)
+
+    def _pass_on(self, what: tuple[Any, ...]) -> None:
+        """Pass an event on to sinks that take records, or to processors."""
+        (line,) = _lines(self.seq, what)
         if self._processed is not None:
+            self._seq += 1
             self._processed.line(line)
             return
-        lines = self._lines
-        lines.append(line)
-        if self._fan.others:
-            self._fan.record(record_of(line))
-        if not self.held or len(lines) >= _MANY:
+        record = record_of(line)
+        if self._fan.files:
+            self._waiting += what
+        else:
+            self._seq += 1
+            self._tail.add(record)
+        self._fan.record(record)
+        if not self._held:
             self.flush()
 
+    def processed(self, record: Record) -> None:
+        """Pass on a record that processors have seen."""
+        self._tail.add(record)
+        self._fan.record(record)
+
     def flush(self) -> None:
-        """Write the lines that wait."""
-        lines = self._lines
-        if lines:
-            self._lines = []
-            self.last.extend(lines)
-            if self._fan.files and self._door is not None:
-                self._door.lines(lines)
+        """Write what waits."""
+        waiting = self._waiting
+        if waiting:
+            self._waiting = []
+            first = self._seq
+            self._seq = first + len(waiting) // _WORDS
+            if self._door is not None:
+                lines = _lines(first, waiting)
+                self._tail.add(self._door.lines(lines), len(lines))
+
+    def hold(self) -> bool:
+        """Let events wait for each other until ``release``; False if they do already."""
+        if self._held:
+            if len(self._waiting) >= _MANY:
+                self.flush()
+            return False
+        self._held = True
+        return True
 
     def release(self) -> None:
-        """Write what has waited for the end of an exception or a call; nothing waits from now on."""
-        self.held = False
+        """Write what waits; nothing waits from now on."""
+        self._held = False
         self.flush()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let the events inside the ``with`` block wait for each other."""
+        outermost = self.hold()
+        try:
+            yield
+        finally:
+            if outermost:
+                self.release()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -227,17 +241,12 @@ class Trace:
         finally:
             self.on = was
 
-    def close(self) -> None:
-        """Close every sink; then raise the first MachineError of any of them."""
-        self.flush()
-        self.on = False
-        sinks, self.sinks[:] = list(self.sinks), []
-        self._fan.sort((), False)
-        failed: MachineError | None = None
-        for sink in sinks:
-            try:
-                sink.close()
-            except MachineError as error:
-                failed = failed or error
-        if failed is not None:
-            raise failed
+
+def _lines(first: int, waiting: Sequence[Any]) -> list[Line]:
+    """The lines of what has waited, numbered from ``first``."""
+    words = iter(waiting)
+    numbers = range(first, first + len(waiting) // _WORDS)
+    return [
+        _WRITERS[event.__class__](event, seq, time, pe, world, el)
+        for seq, event, time, pe, world, el in zip(numbers, words, words, words, words, words, strict=True)
+    ]

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from cca_arch.el3 import RmmEl3, result_count
@@ -84,6 +85,11 @@ class Facts:
     """Bits 7:0 of X0 of an RMI command."""
     moves: Moves
     """The transitions of granules."""
+
+
+@cache
+def _status_name(statuses: type[IntEnum], status: int) -> str:
+    return statuses(status).name
 
 
 class Row(Protocol):
@@ -204,15 +210,15 @@ class Core(ABC):
         X4 and up.
         """
         if result[0]:
-            status = self.facts.statuses(result[0] & 0xFF).name
+            status = _status_name(self.facts.statuses, result[0] & 0xFF)
             self.note(pe, row.fid, f"RMI_{row.name}", status, failed or "")
         if self.trace.on:
-            outs = dict(zip(row.outs, result[1:], strict=False))
-            status = self.facts.statuses(result[0] & 0xFF).name
+            outs = dict(zip(row.outs, result[1:], strict=False)) if row.outs else {}
+            status = _status_name(self.facts.statuses, result[0] & 0xFF)
             event = RmiReturn(
                 fid=row.fid, cmd=row.name, status=status, index=result[0] >> 8, results=outs, failed=failed
             )
-            self.trace.emit(event, pe=pe)
+            self.trace.emit(event, pe)
         width = row.width
         pe.leave(_COMPLETE, *result, *_ZEROES[len(result) : width], *kept[width - 4 : self.results - 4])
 

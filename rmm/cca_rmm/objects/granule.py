@@ -6,6 +6,7 @@ DELEGATED granule is zero: granules are scrubbed before they enter the state.
 
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.types import GRANULE_SIZE, Pas, SecurityState
@@ -66,6 +67,15 @@ def moves(table: Mapping[tuple[State, str], State]) -> Moves:
 MOVES: Final = moves(GRANULE)
 
 
+_NAMES: Final = tuple(state.name for state in State)
+
+
+@cache
+def _command(event: str) -> str:
+    """The command that an input of the state machine is, or is a part of."""
+    return event.partition(".")[0]
+
+
 class Granules:
     """The states of all tracked granules, in ``memory`` from PA ``table`` on; ``banks`` are (base, size).
 
@@ -113,8 +123,8 @@ class Granules:
         assert new is not None, f"granule {pa:#x} is {State(old).name}; {event} cannot move it"
         self.port.write8(self.table + number, new)
         if self.trace.on:
-            cmd = event.partition(".")[0]
-            self.trace.emit(GranuleTransition(pa=pa, old=State(old), new=State(new), input=event, cmd=cmd), pe=pe)
+            change = GranuleTransition(pa=pa, old=_NAMES[old], new=_NAMES[new], input=event, cmd=_command(event))
+            self.trace.emit(change, pe)
 
     def release(self, pe: "Pe | None", pa: int, event: str) -> None:
         """Scrub a granule and return it to DELEGATED by ``event``."""
