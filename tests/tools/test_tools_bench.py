@@ -29,6 +29,7 @@ from cca_tools.bench import (
     load,
     loops,
     page,
+    processes,
     report,
     summaries,
     table,
@@ -36,6 +37,7 @@ from cca_tools.bench import (
 from cca_tools.bench.guest import PLACES, SHARED
 from cca_tools.bench.rows import of_tier
 from cca_tools.cli import main
+from realmlab import Machine
 from realmlab.payloads import find_payload
 
 TIME = Row("t", "a path", "us", (10, 5), 4, lambda bench: Took(5e-6, 9e-6))
@@ -86,6 +88,34 @@ class TestVerdict:
         assert len({row.name for row in ROWS}) == len(ROWS)
         for row, tier in product(ROWS, ("stock", "built")):
             assert (of_tier(row.must, tier) < of_tier(row.aim, tier)) == row.larger_is_better
+
+
+class TestProcesses:
+    """Rows of whole processes."""
+
+    def test_shared(self, monkeypatch) -> None:
+        """What one process gives together is measured together, and alone if it is asked for alone."""
+        started = []
+        monkeypatch.setattr(processes, "_run", lambda code: (started.append(code), ([0.2, 45.0], 0.3))[1])
+        bench, rows = Bench(), {row.name: row for row in processes.ROWS}
+        assert rows["start"].figure(bench) == (0.2, 0.3) and rows["memory"].figure(bench) == (45.0, None)
+        assert len(started) == 3
+        assert rows["memory"].figure(bench) == (45.0, None) and len(started) == 6
+        assert rows["memory-pe"].figure(bench) == (45.0, None) and len(started) == 7
+
+    def test_engines(self) -> None:
+        """A PE has an engine, and the memory of one, once it runs code: none at the boot, one for a Realm of one."""
+        with Machine() as machine:
+            pes = machine.platform.pes
+            assert len(pes) == 8 and not any(pe.has_engine for pe in pes)
+            machine.run_realm("hello")
+            assert [pe.has_engine for pe in pes] == [True, *[False] * 7]
+
+    def test_parts(self) -> None:
+        """The memory of a machine, and of a PE that runs code, which a machine does not have before."""
+        bench, rows = Bench(), {row.name: row for row in processes.ROWS}
+        assert 0 < rows["memory-machine"].figure(bench)[0] < 16
+        assert 1 < rows["memory-pe"].figure(bench)[0] < 16 and not bench.found
 
 
 class TestLoops:

@@ -28,6 +28,10 @@ HOST_CALL: Final = ((0, int(Rsi.HOST_CALL)), (1, RAM + CALL_PAGE * PAGE))
 class Bench:
     """One booted machine for all rows, and the Realms that they need."""
 
+    def __init__(self) -> None:
+        self.found: dict[str, float] = {}
+        """Figures of rows to come, which one process gave together with that of another row."""
+
     def close(self) -> None:
         """Give the machine back, if a row asked for it."""
         if "machine" in vars(self):
