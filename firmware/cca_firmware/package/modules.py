@@ -80,19 +80,21 @@ def _without_text(source: str) -> str:
     return '""'.join(parts[::2])
 
 
-def _names(listed: str) -> Iterator[str]:
+def _names(listed: str) -> list[str]:
     """The names in ``a, b as c``."""
-    for item in _COMMENT.sub("", listed).replace("\\\n", " ").split(","):
-        if words := item.split():
-            yield words[0]
+    if "#" in listed:
+        listed = _COMMENT.sub("", listed)
+    return [words[0] for item in listed.replace("\\\n", " ").split(",") if (words := item.split())]
 
 
 def _absolute(name: str, package: str) -> str:
     """Resolve ``name`` after ``from`` in a module of ``package``."""
+    if name[0] != ".":
+        return name
     base = name.lstrip(".")
     for _ in range(len(name) - len(base) - 1):
         package = package.rpartition(".")[0]
-    return name if base == name else f"{package}.{base}".rstrip(".")
+    return f"{package}.{base}".rstrip(".")
 
 
 def closure(roots: Collection[str], packages: Collection[str]) -> list[Module]:
@@ -100,24 +102,32 @@ def closure(roots: Collection[str], packages: Collection[str]) -> list[Module]:
 
     A root is always included, with the ``__init__`` of its parent packages.
     """
-    found: dict[str, Module | None] = {}
-    waiting = [*roots]
+    found: dict[str, Module] = {}
+    waiting = [_locate(name) or _alone(name) for name in roots]
     while waiting:
-        name = waiting.pop()
-        if name in found or name.partition(".")[0] not in packages:
-            continue
-        module = found[name] = _locate(name) or (_alone(name) if name in roots else None)
-        if module is None:
-            continue
-        if parent := name.rpartition(".")[0]:
-            waiting.append(parent)
-        waiting += _imported(module, name if module.path.endswith(_PACKAGE) else parent)
-    return sorted(filter(None, found.values()), key=lambda module: module.archived)
+        module = waiting.pop()
+        if module.name not in found:
+            found[module.name] = module
+            for package in packages:
+                waiting += _needed(module, package)
+    return sorted(found.values(), key=lambda module: module.archived)
 
 
 @cache
-def _imported(module: Module, package: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(imports(module.source.decode(), package)))
+def _needed(module: Module, package: str) -> tuple[Module, ...]:
+    """The modules of a top-level package that ``module`` needs, its own parent among them."""
+    return tuple(filter(None, map(_locate, _imported(module).get(package, ()))))
+
+
+@cache
+def _imported(module: Module) -> dict[str, list[str]]:
+    """The dotted names that a module imports, and that of its parent, by top-level package."""
+    parent = module.name.rpartition(".")[0]
+    found: dict[str, list[str]] = {parent.partition(".")[0]: [parent]} if parent else {}
+    package = module.name if module.path.endswith(_PACKAGE) else parent
+    for name in dict.fromkeys(imports(module.source.decode(), package)):
+        found.setdefault(name.partition(".")[0], []).append(name)
+    return found
 
 
 @cache
