@@ -29,7 +29,7 @@ from cca_arch.sysregs import (
     Mdcr,
     Scr,
 )
-from cca_platform.engine import fills, general, hooks, maintenance, registers, sites
+from cca_platform.engine import fills, general, hooks, maintenance, registers, sites, synchronous
 from cca_platform.engine.monitor import Monitor
 from cca_platform.isa.frame import (
     EL1_FRAME,
@@ -232,7 +232,7 @@ class Engine:
         self._gic_callback = _ON_INTERRUPT(self._gic)
         block[w.P_ON_INTERRUPT] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         block[w.P_ON_GIC] = ctypes.cast(self._gic_callback, ctypes.c_void_p).value or 0
-        self._hook(unicorn_const.UC_HOOK_INTR, hooks.ON_INTERRUPT)
+        self._hook(unicorn_const.UC_HOOK_INTR, synchronous.ON_INTERRUPT)
         self._on_time, self._time_callback = on_time, _ON_INTERRUPT(self._time)
         block[w.P_ON_TIME] = ctypes.cast(self._time_callback, ctypes.c_void_p).value or 0 if on_time else 0
         for name, value in _RESET.items():

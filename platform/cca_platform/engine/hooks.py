@@ -11,13 +11,11 @@ from cca_arch.sysregs import (
     VECTOR_SPX,
     VECTOR_TABLE,
     Cnthctl,
-    Ec,
     Hcr,
     Pstate,
     Sctlr,
     Vector,
     encodings,
-    syndrome,
 )
 from cca_platform.engine import controls, general, icc, interrupts, pmu, sites, timers
 from cca_platform.engine.registers import PSTATE, SP_EL0, XZR, get, get_system, load_regime, put, put_system
@@ -30,11 +28,9 @@ from cca_platform.native.jit import call_address, call_block, callback, jit, loa
 
 __all__ = [
     "ON_BLOCK",
-    "ON_INTERRUPT",
     "ON_LOOK",
     "ON_MRS",
     "ON_MSR",
-    "SVC",
     "charge",
     "instruction",
     "note_served",
@@ -43,10 +39,6 @@ __all__ = [
     "word_at",
 ]
 
-SVC: Final = 2
-"""The number by which the engine reports SVC."""
-_SVC_0: Final = syndrome(Ec.SVC)
-_HCR_TGE: Final = Hcr.tge.mask
 _HCR_TID3: Final = Hcr.tid3.mask
 _PAN: Final = Pstate.pan.mask
 _IL: Final = Pstate.il.mask
@@ -220,35 +212,6 @@ def instruction(p: int, offset: int) -> int:
     el = level(load64(p + 8 * w.P_PSTATE))
     load_regime(p, el)
     return word_at(p, el, load64(p + 8 * w.P_PC) + offset)
-
-
-@jit("i8(i8)")
-def _supervisor_call(p: int) -> int:
-    """Take SVC to EL1, or at EL2 to EL2 itself: levels of code. 0 if that is for Python to do, which nothing shows.
-
-    Python sees what is traced, what may be exceptions without end, and what HCR_EL2.TGE routes.
-    """
-    if load64(p + 8 * w.P_TRACED) or load64(p + 8 * w.P_NESTED) >= w.NESTED_SUSPECT:
-        return 0
-    if load64(p + 8 * w.P_HCR) & _HCR_TGE:
-        return 0
-    general.read_state(p)
-    el = level(load64(p + 8 * w.P_PSTATE))
-    target = max(el, 1)
-    take_exception(p, target, _SVC_0 | (instruction(p, -4) >> 5 & 0xFFFF), _NO_FAR, _SYNCHRONOUS)
-    general.write_state(p)
-    if el != target:
-        if load64(p + 8 * w.P_PMCNTEN) | load64(p + 8 * w.P_PMU_COUNTS):
-            pmu.update(p, target)
-        interrupts.set_budget(p)
-    return 1
-
-
-@callback("void", "i64", "i32", "i64")
-def ON_INTERRUPT(uc: int, number: int, p: int) -> None:
-    """UC_HOOK_INTR: SVC is taken here, everything else in Python."""
-    if number != SVC or _supervisor_call(p) == 0:
-        call_block(load64(p + 8 * w.P_ON_INTERRUPT), p, number, 0)
 
 
 @jit("i8(i8)")

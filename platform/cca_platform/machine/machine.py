@@ -24,6 +24,7 @@ from cca_platform.models import DEFAULT, MODELS
 from cca_platform.native import block as w
 from cca_platform.pe.levels import Program
 from cca_platform.pe.pe import Pe
+from cca_platform.pe.traps import Traps
 from cca_platform.power import Power
 from cca_platform.state import AnyState
 from cca_platform.trace.events import SystemReset
@@ -86,6 +87,8 @@ class Machine:
             kinds or Kinds(),
             self.stop,
         )
+        self.traps = Traps()
+        self.memory.block[w.M_TRAPS] = address_of(self.traps.rows)
         self.memory.block[w.M_DEVICES] = address_of(self.bus.known.rows)
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}

@@ -48,6 +48,8 @@ M_DROPS: Final = MACHINE.word("counts the pages whose translated code every PE h
 M_DEVICES: Final = MACHINE.word("address of DEVICES rows: engine.devices.key of a page, address of what is known there")
 DEVICES: Final = 64
 M_PROGRAMS: Final = MACHINE.word("the exception levels that are Python: bit 4 times SecurityState + level")
+M_TRAPS: Final = MACHINE.word("address of TRAPS rows: an instruction, the bits of HCR_EL2 that trap it at EL1, ESR_EL2")
+TRAPS: Final = 64
 M_DROPPED: Final = MACHINE.words(16, "the physical addresses of the last of them, number n in n modulo DROPS")
 DROPS: Final = 16
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import FSC_LEVEL, REGISTERS, Ec, Fsc, Hcr, Mdcr, Pstate, Scr, encodings, syndrome
 from cca_arch.types import Access, SecurityState
-from cca_platform.engine import devices, hooks, interrupts, maintenance, timers
+from cca_platform.engine import devices, hooks, interrupts, maintenance, synchronous, timers
 from cca_platform.gic import TRAP_EL2, UNDEFINED
 from cca_platform.isa import access as la
 from cca_platform.isa.decoder import decode
@@ -62,8 +62,8 @@ def interrupt(pe: "Pe", number: int) -> None:
     """Handle what UC_HOOK_INTR reported, with the registers in the block."""
     if number == SMC:
         _smc(pe)
-    elif number in (hooks.SVC, _HVC):  # PC is past the instruction
-        esr = (_SVC_0 if number == hooks.SVC else _HVC_0) | _immediate(pe, -4)
+    elif number in (synchronous.SVC, _HVC):  # PC is past the instruction
+        esr = (_SVC_0 if number == synchronous.SVC else _HVC_0) | _immediate(pe, -4)
         pe.take(esr, 2 if number == _HVC or pe.el == 2 else 1)
     else:  # PC is at the instruction, which has not been retired
         hooks.uncount(pe.address)
@@ -112,6 +112,8 @@ def _not_executed(pe: "Pe", number: int) -> None:
             if found and system and system.kind is SystemKind.WFI and delivery.awake(pe):
                 _step_over(pe)  # what would not wait is not trapped
             else:
+                if found and system and pe.el == 1:
+                    pe.machine.traps.keep(word, system, *found)
                 pe.take(*(found or (_UNKNOWN, own)))
 
 

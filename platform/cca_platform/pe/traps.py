@@ -10,10 +10,13 @@ from typing import Final, NamedTuple
 
 from cca_arch.fields import Bits
 from cca_arch.sysregs import Cnthctl, Cntkctl, Cptr, Ec, Hcr, Mdcr, Pmuserenr, Sctlr, syndrome
+from cca_platform.engine.synchronous import ROW, place
 from cca_platform.isa.features import encodings_of
 from cca_platform.isa.sysinsn import SystemInstruction, SystemKind, iss_sysreg, iss_wfx
+from cca_platform.memory.words import words
+from cca_platform.native.block import TRAPS
 
-__all__ = ["CONTROLS", "Control", "trap"]
+__all__ = ["CONTROLS", "Control", "Traps", "trap"]
 
 _LAYOUTS: Final[dict[str, type[Bits]]] = {
     "sctlr_el1": Sctlr,
@@ -77,6 +80,7 @@ _PMU_OF_EL1: Final = "3 0 9 14 1,2"  # PMINTENSET, PMINTENCLR
 _PMMIR: Final = "3 0 9 14 6"
 _NO_ENCODING: Final = "0 0 0 0 0"  # WFI, WFE
 _EL0, _EL1, _BELOW = (0,), (1,), (0, 1)
+_EL2: Final = 2
 
 CONTROLS: Final[tuple[Control, ...]] = (
     _control("sctlr_el1.UMA", 0, 1, _EL0, _BOTH, "3 3 4 2 1", "0 3 4 0-15 6,7"),
@@ -152,3 +156,20 @@ def trap(instruction: SystemInstruction, el: int, has_el2: bool, read: Callable[
                 return syndrome(Ec.WFX, iss_wfx(instruction)), control.target
             return syndrome(Ec.SYSREG, iss_sysreg(instruction)), control.target
     return None
+
+
+class Traps:
+    """What HCR_EL2 traps at EL1, as far as it has happened: for :mod:`cca_platform.engine.synchronous`."""
+
+    def __init__(self) -> None:
+        self.rows = words(ROW * TRAPS)
+
+    def keep(self, word: int, instruction: SystemInstruction, esr: int, target: int) -> None:
+        """An instruction of EL1 has been trapped to ``target``; whether WFI and WFE are is no matter of bits alone."""
+        if target != _EL2 or instruction.kind in _WAITS:
+            return
+        rows = (row for row in _controls(instruction) if row.register == "hcr_el2" and row.active and 1 in row.levels)
+        bits = sum({row.mask for row in rows})
+        if bits:
+            at = place(word)
+            self.rows[at], self.rows[at + 1], self.rows[at + 2] = word, bits, esr
