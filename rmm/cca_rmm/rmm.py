@@ -66,10 +66,12 @@ class Rmm(Core):
 
     def restore(self, state: None) -> None:
         """Drop the caches of the previous state."""
+        self._running.clear()
+        if self.is_attached:
+            return
         if self.booted:
             self.attach()
         else:
-            self._running.clear()
             self._commands = self._services = {}
 
     def attach(self) -> Header:

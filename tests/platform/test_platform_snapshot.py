@@ -10,6 +10,8 @@ from cca_arch.types import SecurityState
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
 from cca_platform.memory.memory import Memory
+from cca_platform.mmu.dram import mark_written
+from cca_platform.native.block import LOGGED
 
 DATA = 0x8012_0000
 PAGES = 8
@@ -39,6 +41,18 @@ class TestRestore:
         assert (machine.clock.now, pe.retired) == (now, retired)
         x = bench.run("mrs x1, tpidr_el0; fmov x2, d1; mrs x3, cntv_cval_el0; smc #0")
         assert x[1:4] == [11, 22, 33]
+
+    def test_idle_pe(self, bench: Any) -> None:
+        """What reaches a PE that has run nothing is undone, the second time as well: an SError, a timer, a register."""
+        machine = bench.machine
+        idle, saved = machine.pes[1], machine.snapshot()
+        machine.restore(saved)
+        before = idle.save()
+        for reach in (idle.raise_serror, lambda: idle.host_timer(5), lambda: idle.x.__setitem__(3, 7), idle.reset):
+            for _ in range(2):
+                reach()
+                machine.restore(saved)
+                assert idle.save() == before
 
     def test_exclusive_monitor(self, bench: Any) -> None:
         """A snapshot between a load and a store exclusive keeps what the store will find."""
@@ -243,6 +257,21 @@ class TestMemory:
         port.write_words(place, [(3, 7), (0, 1 << 63)])
         assert [port.read64(place + 8 * number) for number in range(4)] == [1 << 63, 0, 0, 7]
         assert memory.dirty[memory.page_index(place)] == 1
+
+    @pytest.mark.parametrize("count", [3, LOGGED, LOGGED + 5])
+    def test_written(self, count: int) -> None:
+        """The pages written since the last time are known, each once, be they few or more than the log has room for."""
+        memory = Memory(Board.load("fvp"))
+        port, first = memory.port(SecurityState.NON_SECURE), 0x9000_0000
+        for _ in range(2):
+            for page in range(count):
+                port.write64(first + page * 4096, 1)
+                mark_written(memory.block_address, memory.page_index(first + page * 4096))
+            found = memory.written()
+            assert sorted(found) == [memory.page_index(first) + page for page in range(count)]
+            memory.clean(found)
+            assert memory.written() == []
+        memory.close()
 
     @pytest.mark.parametrize("name", ["fvp", "virt"])
     def test_banks(self, name: str) -> None:

@@ -27,6 +27,7 @@ __all__ = ["PsciService", "PsciState"]
 
 _NO_MIGRATION: Final = 2
 """MIGRATE_INFO_TYPE: no Trusted OS requires migration."""
+_POWER: Final = {int(power): power for power in AffinityInfo}
 
 
 class PsciState(State, frozen=True, tag="firmware.psci/3"):
@@ -99,7 +100,7 @@ class PsciService:
 
     def restore(self, state: PsciState) -> None:
         """Restore what :meth:`save` returned."""
-        self.power[:] = [AffinityInfo(power) for power in state.power]
+        self.power[:] = [_POWER[power] for power in state.power]
         self.suspend.restore(state.sleeps)
         self._statistics.restore(state.statistics)
         self._protection.restore(state.protected)

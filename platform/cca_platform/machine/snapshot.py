@@ -12,14 +12,13 @@ referenced is freed with its pages, or leaves them to the one node that still ne
 
 import ctypes
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from math import gcd
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.machine import saved
 from cca_platform.machine.saved import Checkpoint, MachineState
-from cca_platform.memory.dram import reserve
+from cca_platform.memory.dram import marked, reserve
 from cca_platform.memory.words import page_map
 from cca_platform.native import block as w
 
@@ -29,15 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Snapshot", "Snapshots"]
 
 _ZEROES = bytes(GRANULE_SIZE)
-_ROWS = 64
-
-
-def _set(pages: memoryview) -> Iterator[int]:
-    """The numbers of the bytes that are 1."""
-    found = pages.tobytes()
-    page = -1
-    while (page := found.find(1, page + 1)) >= 0:
-        yield page
 
 
 class _Node:
@@ -91,7 +81,7 @@ class Snapshots:
         """Take a snapshot of the machine, which becomes the head."""
         memory = self._machine.memory
         self._busy = True
-        dirty = self._dirty()
+        dirty = memory.written()
         node, last = _Node(), self._head
         if memory.shadow is None:
             memory.shadow = reserve(memory.pages * GRANULE_SIZE)
@@ -118,7 +108,7 @@ class Snapshots:
         machine, memory = self._machine, self._machine.memory
         assert memory.shadow is not None
         self._busy = True
-        dirty = self._dirty()
+        dirty = memory.written()
         self._put(dirty, (memory.shadow[page * GRANULE_SIZE : (page + 1) * GRANULE_SIZE] for page in dirty))
         for node in reversed(way[:-1]):
             self._move(node)
@@ -187,26 +177,12 @@ class Snapshots:
     # -- pages ----------------------------------------------------------------------------------------------------
     def touch_all(self) -> None:
         """Account for a write to every page that may be non-zero: all of them are about to be lost."""
-        for page in _set(self._used):
+        for page in marked(self._used):
             self._machine.memory.touch(page)
 
     def _written(self) -> list[int]:
         """Every page that may be non-zero."""
-        return sorted({*_set(self._machine.memory.dirty), *_set(self._used)})
-
-    def _dirty(self) -> list[int]:
-        """The pages written since the head, found by OR-ing the map down its columns: a quarter of a pass."""
-        import numpy as np
-
-        words = np.frombuffer(self._machine.memory.dirty, np.uint64)
-        table = words.reshape(gcd(len(words), _ROWS), -1)
-        columns = np.flatnonzero(np.bitwise_or.reduce(table, axis=0, keepdims=True))
-        rows, places = np.nonzero(table[:, columns])
-        first = (rows * table.shape[1] + columns[places]) * 8
-        found = words.view(np.uint8).reshape(-1, 8)[first // 8]
-        items, offsets = np.nonzero(found)
-        pages: list[int] = (first[items] + offsets).tolist()
-        return pages
+        return sorted({*self._machine.memory.written(), *marked(self._used)})
 
     def _put(self, pages: Iterable[int], contents: Iterable[bytes]) -> None:
         """Store these contents in DRAM, bypassing the tracking of writes."""
@@ -221,8 +197,8 @@ class Snapshots:
     def _clean(self, dirty: list[int]) -> None:
         """Track the next write to every page again."""
         memory = self._machine.memory
+        memory.clean(dirty)
         for page in dirty:
-            memory.dirty[page] = 0
             self._used[page] = 1
         for pe in self._machine.pes:
             pe.tlb.flush()

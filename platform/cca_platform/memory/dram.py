@@ -1,6 +1,7 @@
 """DRAM as one sparse mapping, and the page maps for snapshots and translation caches."""
 
 import mmap
+from collections.abc import Iterator
 from typing import Final
 
 from cca_platform.board import Board
@@ -8,9 +9,17 @@ from cca_platform.errors import MachineError
 from cca_platform.memory.words import address_of, page_map, words
 from cca_platform.native import block as w
 
-__all__ = ["PAGE", "Dram", "reserve"]
+__all__ = ["PAGE", "Dram", "marked", "reserve"]
 
 PAGE: Final = 4096
+
+
+def marked(pages: memoryview) -> Iterator[int]:
+    """The numbers of the bytes that are 1."""
+    found = pages.tobytes()
+    page = -1
+    while (page := found.find(1, page + 1)) >= 0:
+        yield page
 
 
 def reserve(size: int) -> mmap.mmap:
@@ -26,8 +35,8 @@ class Dram:
     """The DRAM of a board: host memory behind physical addresses, by banks.
 
     ``block`` is the machine block (see :mod:`cca_platform.native.block`) that native hooks share. ``dirty`` has one
-    byte per page: 1 if it was written since the last snapshot. ``executed`` has 1 if a PE may have translated code of
-    the page. ``shadow`` takes the pre-images of written pages, from the first snapshot on.
+    byte per page: 1 if it was written since the last snapshot (see :meth:`written`). ``executed`` has 1 if a PE may have
+    translated code of the page. ``shadow`` takes the pre-images of written pages, from the first snapshot on.
     """
 
     def __init__(self, board: Board) -> None:
@@ -36,11 +45,13 @@ class Dram:
         self.dram = reserve(self.pages * PAGE)
         self.host = address_of(self.dram)
         self.dirty = page_map(self.pages)
+        self._log = words(1 + w.LOGGED)
         self.executed = page_map(self.pages)
         self.shadow: mmap.mmap | None = None
         self.block = words(w.M_WORDS)
         self.block[w.M_BANKS] = len(board.banks)
         self.block[w.M_DIRTY] = address_of(self.dirty)
+        self.block[w.M_LOG] = address_of(self._log)
         self.block[w.M_EXECUTED] = address_of(self.executed)
         self.block[w.M_PA_BITS] = board.pa_bits
         self.block[w.M_PER_TICK] = board.instructions_per_tick
@@ -93,8 +104,25 @@ class Dram:
                 start = index * PAGE
                 self.shadow[start : start + PAGE] = self.dram[start : start + PAGE]
             self.dirty[index] = 1
+            log = self._log
+            count = log[0] = log[0] + 1
+            if count <= w.LOGGED:
+                log[count] = index
         if self.executed[index]:
             self.block[w.M_CODE_WRITTEN] = 1
+
+    def written(self) -> list[int]:
+        """The pages that are marked in ``dirty``; what that costs depends on their number alone, if it is small."""
+        count, dirty = self._log[0], self.dirty
+        if count > w.LOGGED:
+            return list(marked(dirty))
+        return [page for page in dict.fromkeys(self._log[1 : 1 + count]) if dirty[page]]
+
+    def clean(self, pages: list[int]) -> None:
+        """Take the marks of ``pages``, which are all that ``written`` returned, away."""
+        for page in pages:
+            self.dirty[page] = 0
+        self._log[0] = 0
 
     def unmap(self) -> None:
         """Give the address space and the page maps back at once; from now on no address is DRAM."""

@@ -4,7 +4,7 @@ Each function takes ``m``, the address of the machine block, and runs natively o
 :mod:`cca_platform.native.jit`).
 """
 
-from cca_platform.native.block import M_BANK, M_BANKS, M_CODE_WRITTEN, M_DIRTY, M_EXECUTED, M_SHADOW
+from cca_platform.native.block import LOGGED, M_BANK, M_BANKS, M_CODE_WRITTEN, M_DIRTY, M_EXECUTED, M_LOG, M_SHADOW
 from cca_platform.native.jit import copy_page, jit, load8, load64, store8, store64
 
 __all__ = ["host_address", "mark_written", "page_index", "update_descriptor"]
@@ -48,6 +48,11 @@ def mark_written(m: int, page: int) -> int:
                 if 0 <= offset < load64(entry + 8):
                     copy_page(shadow + (page << 12), load64(entry + 16) + offset)
         store8(dirty, 1)
+        log = load64(m + 8 * M_LOG)
+        count = load64(log) + 1
+        store64(log, count)
+        if count <= LOGGED:
+            store64(log + 8 * count, page)
     if load8(load64(m + 8 * M_EXECUTED) + page) != 0:
         store64(m + 8 * M_CODE_WRITTEN, 1)
     return 0

@@ -37,6 +37,8 @@ EXECUTED: Final = 1
 SEARCHED: Final = 2  # for the instructions of engine.sites,
 HAS_SITES: Final = 4  # of which there are some
 M_SHADOW: Final = MACHINE.word("address of the pre-image area, 4096 bytes a page in the order of the maps, 0 = none")
+M_LOG: Final = MACHINE.word("address of a log of the pages whose M_DIRTY was set: their number, then the first LOGGED")
+LOGGED: Final = 1024
 M_CODE_WRITTEN: Final = MACHINE.word("1 = another PE or Python wrote a page with M_EXECUTED: drop translations")
 M_PA_BITS: Final = MACHINE.word("PARange of the PEs in bits: 48 unless the board says less")
 M_TAKEN: Final = MACHINE.word("counts the synchronous exceptions that all PEs have taken to real code")

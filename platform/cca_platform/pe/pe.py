@@ -52,8 +52,8 @@ class Pe:
     :mod:`~cca_platform.pe.controls`, :mod:`~cca_platform.pe.delivery` (interrupts and timers),
     :mod:`~cca_platform.pe.running` and :mod:`~cca_platform.pe.saved`. For those modules alone: ``moves`` counts changes
     of level by ERET, ``reloaded`` says that registers were replaced under the engine, ``turn_over`` that the PE has to
-    make way, ``fruitless`` counts runs since ``progress`` instructions had been retired, and ``restored`` are the words
-    of the state that was put back last, ready to be copied. ``recent``, or ``noted`` as
+    make way, ``fruitless`` counts runs since ``progress`` instructions had been retired, and ``restored`` is
+    the state that was put back last. ``recent``, or ``noted`` as
     unsigned words, are the exceptions it has taken last, which :mod:`~cca_platform.pe.recent` reads;
     ``refused`` are the calls of its software that were refused last.
     """
@@ -103,7 +103,7 @@ class Pe:
         self._engine: Engine | None = None
         self._stops: frozenset[int] = frozenset()
         self.moves = 0
-        self.restored: tuple[saved.WordsState, memoryview] | None = None
+        self.restored: saved.Restored | None = None
         self._power_on()
         self.ids = IdRegisters(machine.board, mpidr, machine.model)
 

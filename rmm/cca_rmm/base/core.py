@@ -66,6 +66,7 @@ class Header(NamedTuple):
 
 
 _WORDS: Final = struct.Struct(f"<{len(Header._fields)}Q")
+_SEEN: Final = 0x200  # bytes: the header, and the banks after it
 _AT: Final = {name: _HEADER + 8 * number for number, name in enumerate(Header._fields)}
 
 
@@ -130,6 +131,7 @@ class Core(ABC):
         self.ns = machine.memory.port(SecurityState.REALM, Pas.NON_SECURE)
         self.base = machine.board.region("realm_image").base
         self.results = 0  # the number of registers that EL3 passes to the Host
+        self._attached = b""  # the header as it was when the caches were made, if it has not been changed since
         self._running: dict[int, tuple[int, Rec, Realm]] = {}  # a cache of what is in the REC granules
 
     # -- head -------------------------------------------------------------------------------------------------------
@@ -149,7 +151,8 @@ class Core(ABC):
         """Rebuild the caches from memory."""
         self._running.clear()
         at = self.base + _HEADER
-        head = Header(*_WORDS.unpack(self.port.read(at, _WORDS.size)))
+        self._attached = self.port.read(at, _SEEN)
+        head = Header(*_WORDS.unpack_from(self._attached))
         banks = struct.unpack(f"<{2 * head.banks}Q", self.port.read(at + _WORDS.size, 16 * head.banks))
         pairs = list(zip(banks[::2], banks[1::2], strict=True))
         table = self.base + _STATES
@@ -160,8 +163,14 @@ class Core(ABC):
             self.granules = Granules(self.machine.memory, self.trace, table, pairs)
         return head
 
+    @property
+    def is_attached(self) -> bool:
+        """True if the header in memory is that of the caches."""
+        return self.port.read(self.base + _HEADER, _SEEN) == self._attached
+
     def write_head(self, **words: int) -> None:
         """Change words of the header."""
+        self._attached = b""
         for name, value in words.items():
             self.port.write64(self.base + _AT[name], value)
 
