@@ -35,7 +35,7 @@ class Dram:
     """The DRAM of a board: host memory behind physical addresses, by banks.
 
     ``block`` is the machine block (see :mod:`cca_platform.native.block`) that native hooks share. ``dirty`` has one
-    byte per page: 1 if it was written since the last snapshot (see :meth:`written`). ``executed`` has 1 if a PE may have
+    byte per page: 1 if it was written since the last snapshot (:meth:`written`). ``executed`` has 1 if a PE may have
     translated code of the page. ``shadow`` takes the pre-images of written pages, from the first snapshot on.
     """
 

@@ -37,7 +37,7 @@ class Port:
         self._space, self._machine = int(pas), memory.block_address
         self.tlb: dict[int, int] = {}
         """What was granted: the number of a page, and what makes offsets in DRAM of the addresses in it."""
-        self._dram = memory.dram
+        self._dram, self._host = memory.dram, memory.host
         self._bytes = memoryview(memory.dram)
         self._words = self._bytes.cast("Q")
         self._dirty = memoryview(memory.dirty)
@@ -155,10 +155,10 @@ class Port:
     def host_address(self, pa: int, size: int, write: bool = True) -> int:
         """Host address of ``size`` bytes in consecutive pages of one bank, for bulk transfers; counts as a write."""
         if (pa & 0xFFF) + size <= PAGE:
-            return self.memory.host + (self._find_write(pa) if write else self._find(pa, Access.READ))
+            return self._host + (self._find_write(pa) if write else self._find(pa, Access.READ))
         parts = self._parts(pa, size)
         offsets = [self._find_write(at) if write else self._find(at, Access.READ) for at, _, _ in parts]
-        return self.memory.host + offsets[0]
+        return self._host + offsets[0]
 
     def read64(self, pa: int) -> int:
         """Read a 64-bit little-endian word, aligned or unaligned."""

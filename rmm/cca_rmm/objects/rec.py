@@ -19,7 +19,6 @@ __all__ = [
     "ExitKind",
     "Rec",
     "RecState",
-    "kept_words",
     "psci_index",
     "vmpidr",
 ]
@@ -92,11 +91,6 @@ REC_RESET: Final[dict[str, int]] = {
     "pstate": EL1H_MASKED, "sctlr_el1": SCTLR_EL1_RES1, "mdscr_el1": int(Mdscr.make(tdcc=1))
 }  # fmt: skip
 """The non-zero registers of a new REC."""
-
-
-def kept_words(rec: Rec) -> tuple[int, int, int, int]:
-    """X4 to X7 of the Host."""
-    return rec.x4, rec.x5, rec.x6, rec.x7
 
 
 def vmpidr(mpidr: int) -> int:

@@ -63,7 +63,7 @@ def walk(port: Port, realm: Realm, ipa: int, target: int) -> Walk:
     level = realm.rtt_level_start
     first = realm.rtt_base + 8 * (ipa >> _LSB[level])  # starting-level tables are concatenated
     found = port.descend(first, level, target, ipa)
-    return Walk(found & _LEVEL, found & _PAGE, found >> 3 & _SLOT, port.read64(found & ~_LEVEL))
+    return tuple.__new__(Walk, (found & _LEVEL, found & _PAGE, found >> 3 & _SLOT, port.read64(found & ~_LEVEL)))
 
 
 def edit(port: Port, trace: Trace, pe: "Pe", cmd: str, rd: int, ipa: int, w: Walk, new: int) -> None:

@@ -1,12 +1,13 @@
 """Records that the RMM keeps in its granules: named 64-bit words from the start of a granule."""
 
 import struct
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from cca_platform.memory.ports import Port
 
 __all__ = ["Layout", "Part"]
 
+_KNOWN: Final = 64  # records that are kept
 R = TypeVar("R", bound=tuple[int, ...])
 
 
@@ -20,14 +21,21 @@ class Layout(Generic[R]):
         record: Any = kind
         names: tuple[str, ...] = record._fields
         self._kind = kind
+        self._known: dict[bytes, R] = {}
         self._codec = struct.Struct(f"<{len(names)}Q")
         self._unpack, self._pack = self._codec.unpack, self._codec.pack
         self.size = self._codec.size
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def load(self, port: Port, pa: int) -> R:
-        """Load the record at ``pa``."""
-        return tuple.__new__(self._kind, self._unpack(port.read(pa, self.size)))
+        """Load the record at ``pa``; the same words again are the same object."""
+        words = port.read(pa, self.size)
+        record = self._known.get(words)
+        if record is None:
+            if len(self._known) == _KNOWN:
+                self._known.clear()
+            record = self._known[words] = tuple.__new__(self._kind, self._unpack(words))
+        return record
 
     def create(self, port: Port, pa: int, record: R) -> None:
         """Write a whole record."""

@@ -13,7 +13,7 @@ from cca_platform.trace.events import RecExit
 from cca_platform.trace.forms import UNSET
 from cca_rmm.base.command import INPUT
 from cca_rmm.base.core import Core
-from cca_rmm.objects.rec import LEFT, REC, RecState, kept_words
+from cca_rmm.objects.rec import LEFT, REC, RecState
 from cca_rmm.world import gic, pmu, timers
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ def leave(
     ``esr``, ``far``, ``hpfar``, ``gprs`` (words in memory order), ``imm`` and ``fields`` are what the Host may see;
     ``ipa`` is the page concerned, for the trace. ``state`` are words of the REC to set.
     """
-    port = rmm.port
+    port, tracing = rmm.port, rmm.trace.on
     rec_pa, rec, _ = rmm.running(pe)
-    pc = pe.elr
+    pc = pe.elr if tracing else 0
     pe.save_el1(port.host_address(rec.aux_regs, frame.EL1_FRAME_SIZE))
-    now = pe.machine.clock.now
+    now = pe.clock.now
     record = bytearray(gic.EMPTY_EXIT)
     record[0] = reason
     if esr:
@@ -74,14 +74,14 @@ def leave(
         REC.write(port, rec_pa, **state)
     result = status(write_exit(rmm, rec.run_ptr, record))
     rmm.restore_host(pe)
-    if rmm.trace.on:
+    if tracing:
         event = RecExit(
             rec=rec_pa, rd=rec.rd, run=rec.run_ptr, reason=reason, pc=pc, esr=esr, far=far, hpfar=hpfar,
             imm=imm if reason == RecExitReason.HOST_CALL else UNSET,
             ipa=UNSET if ipa is None else ipa,
         )  # fmt: skip
         rmm.trace.emit(event, pe=pe)
-    rmm.answer(pe, rmm.enter_row, result, kept_words(rec))
+    rmm.answer(pe, rmm.enter_row, result, (rec.x4, rec.x5, rec.x6, rec.x7))
 
 
 def write_exit(rmm: Core, run_ptr: int, record: bytes | bytearray) -> bool:
