@@ -6,6 +6,7 @@ from typing import Final
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import HashAlgorithm
 from cca_arch.types import GRANULE_SIZE
+from cca_platform.errors import Closed
 from cca_platform.isa import frame
 from cca_platform.machine.inspection import RealmFacts, RecFacts
 from cca_platform.memory.ports import Port
@@ -28,6 +29,8 @@ class Inspector:
 
     @property
     def _granules(self) -> Granules:
+        if self._port.memory.closed:
+            raise Closed("an access to its memory")
         return self._tracked()
 
     def granule(self, pa: int) -> str | None:
