@@ -107,7 +107,9 @@ class TestWithout:
 
     def test_run(self) -> None:
         """A run in a Realm needs no compiler, no arrays, no parser of command lines, ELF sections and traces."""
-        heavy = ("numba", "numpy", "lief", "structlog", "rich", "elftools", "typer", "pydantic")
+        heavy = [
+            "numba", "numpy", "lief", "structlog", "rich", "elftools", "typer", "pydantic", "subprocess", "difflib",
+        ]  # fmt: skip
         script = (
             "import sys; from cca_tools.cli import main; status = main(['run', 'hello', '-q']); "
             f"print('loaded', status, *(name for name in {heavy!r} if name in sys.modules))"

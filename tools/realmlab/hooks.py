@@ -1,6 +1,5 @@
 """Hooks: callbacks at addresses, breakpoints, and listeners to trace events."""
 
-import difflib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -162,6 +161,8 @@ class Hooks:
     def listen(self, event: str | None, callback: Callable[[Record], object]) -> Listener:
         """Call ``callback`` with the record of every such event; raises MachineError for an unknown event."""
         if event is not None and event not in _known():
+            import difflib  # slow, and rarely needed
+
             near = difflib.get_close_matches(event, _known(), 1)
             guess = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(EVENTS)}"
             raise MachineError(f"an event must be one of the trace, not {brief(event)}; {guess}")

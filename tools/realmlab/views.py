@@ -1,6 +1,5 @@
 """Views of a machine: granules, stage 2 tables and RECs, read from memory. The reprs are readable tables."""
 
-import difflib
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -232,6 +231,8 @@ class RecRegisters:
         """The address of a register and its size in bytes."""
         name = {"fp": "x29", "lr": "x30"}.get(name, name)
         if name not in self._names:
+            import difflib  # slow, and rarely needed
+
             near = difflib.get_close_matches(name, self._names, 1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
             raise AttributeError(f"a register must be one that the RMM keeps for its REC, not {brief(name)}{guess}")

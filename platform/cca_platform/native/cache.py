@@ -14,17 +14,23 @@ from typing import Final
 
 from cca_platform.native.store import Store, places
 
-__all__ = ["folder", "modules", "sources", "store"]
+__all__ = ["FOLDERS", "MARKS", "folder", "modules", "sources", "store"]
 
 _ROOT: Final = str(Path(__file__).parents[2])
-_NATIVE: Final = (b"\n@jit(", b"\n@callback(")
+FOLDERS: Final = ("engine", "isa", "mmu", "native")
+"""The folders of this package that may have native functions: to look into all of them at each start takes too long."""
+MARKS: Final = (b"\n@jit(", b"\n@callback(")
+"""What tells a native function."""
 _NAME: Final = re.compile(r"\w+")
 
 
 def sources(root: str = _ROOT) -> dict[str, bytes]:
     """The files below ``root`` that compiled code depends on, with their contents."""
-    waiting = list(_native(f"{root}/cca_platform"))
     found: dict[str, bytes] = {}
+    waiting: list[str] = []
+    for path, text in _native(f"{root}/cca_platform"):
+        found[path] = text
+        waiting += _imported(root, text)
     while waiting:
         path = waiting.pop()
         if path not in found:
@@ -38,15 +44,15 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _native(package: str) -> Iterator[str]:
-    """The files with native functions, and those that compile them."""
-    for folder, inner, names in os.walk(package):
-        inner[:] = [name for name in inner if name != "__pycache__"]
-        every = os.path.basename(folder) == "native"
-        for name in names:
-            path = f"{folder}/{name}"
-            if name.endswith(".py") and (every or any(mark in _read(path) for mark in _NATIVE)):
-                yield path
+def _native(package: str) -> Iterator[tuple[str, bytes]]:
+    """The files with native functions, and those that compile them, with their contents."""
+    for folder in FOLDERS:
+        for name in os.listdir(f"{package}/{folder}"):
+            if name.endswith(".py"):
+                path = f"{package}/{folder}/{name}"
+                text = _read(path)
+                if folder == "native" or any(mark in text for mark in MARKS):
+                    yield path, text
 
 
 def _imported(root: str, text: bytes) -> Iterator[str]:
@@ -64,7 +70,8 @@ def _imported(root: str, text: bytes) -> Iterator[str]:
 
 def modules() -> list[str]:
     """The names of the modules with native functions."""
-    return sorted(os.path.relpath(path, _ROOT)[:-3].replace(os.sep, ".") for path in _native(f"{_ROOT}/cca_platform"))
+    paths = (path for path, _ in _native(f"{_ROOT}/cca_platform"))
+    return sorted(os.path.relpath(path, _ROOT)[:-3].replace(os.sep, ".") for path in paths)
 
 
 def folder() -> str:
