@@ -13,8 +13,8 @@ WORKERS ?= auto
 PYTEST_ARGS ?= -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers tests random machines differential hostile builds terminals mutants payloads \
-	bench figures docs picture locks clean
+.PHONY: help demo test fast lint types layers tests tiers random machines differential hostile builds terminals mutants \
+	payloads bench figures docs picture locks clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -39,6 +39,9 @@ layers: $(DEV) ## import-linter: imports point down
 
 tests: $(DEV) ## pytest on every core; WORKERS and PYTEST_ARGS choose
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+tiers: $(DEV) ## after make fast: every payload and 1,000 random programs on stock and built, 8 minutes; make test does some
+	$(BIN)/python -m pytest -q -n $(WORKERS) tests/guests/test_guests_tiers.py --both-tiers
 
 random: $(DEV) ## all 1,000 random programs at Non-secure EL2, 4 minutes on two cores; make test runs 24 of them
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests/guests/test_guests_ns_random.py --ns-seeds 1000

@@ -21,6 +21,7 @@ def pytest_addoption(parser: Any) -> None:
     parser.addoption("--realm-seeds", type=int, default=16, help="random programs in a Realm (default: 16)")
     parser.addoption("--all-terminals", action="store_true", help="every terminal and locale, not two of them")
     parser.addoption("--ns-seeds", type=int, default=24, help="random programs at Non-secure EL2 (default: 24)")
+    parser.addoption("--both-tiers", action="store_true", help="all payloads and random programs on stock and built")
     parser.addoption("--all-builds", action="store_true", help="payload projects in every way, and every recipe")
     parser.addoption("--machines", type=int, default=60, help="machines in one process (default: 60)")
 

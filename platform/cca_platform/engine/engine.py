@@ -215,7 +215,7 @@ class Engine:
         self._state = words(SAVED_SIZE // 8)
         block[w.P_REGIME] = -1
         clock = address_of(machine) + 8 * w.M_RETIRED
-        block[w.P_COUNTED] = library.count_natively(self._handle, clock, self._address + 8 * w.P_BLOCK_PC)
+        block[w.P_BUILT] = library.prepare(self._handle, clock, self._address + 8 * w.P_BLOCK_PC)
         self._hook(unicorn_const.UC_HOOK_TLB_FILL, fills.ON_FILL)
         self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MRS, arm64_const.UC_ARM64_INS_MRS)

@@ -254,7 +254,7 @@ def ON_LOOK(p: int, address: int, size: int) -> int:
     if in_time and address & 3 == 0 and pmu.due(p) == 0 and interrupts.due(p, get(p, PSTATE)) == 0:
         if load64(p + 8 * w.P_SIGNALS) == 0:
             interrupts.set_budget(p)  # time was skipped, so the next check is due at another block
-        return 0 if load64(p + 8 * w.P_COUNTED) else _count(p, address, size)
+        return 0 if load64(p + 8 * w.P_BUILT) else _count(p, address, size)
     store64(p + 8 * w.P_STOPPED, 1)
     call_address(load64(p + 8 * w.P_UC_EMU_STOP), load64(p + 8 * w.P_UC))
     return 1

@@ -6,20 +6,31 @@ needs Unicorn imports this one first, since the binding loads its library once.
 
 import ctypes
 import os
+from functools import cache
 from typing import Any, Final, Literal
 
+from cca_arch.sysregs import Encoding, encodings
 from cca_platform.tier import folder
 
-__all__ = ["LIBRARY", "LOADED", "NOTE", "SERIES", "count_natively", "describe", "series", "tier"]
+__all__ = ["LIBRARY", "LOADED", "NOTE", "PLAIN", "SERIES", "describe", "prepare", "series", "tier"]
 
 LIBRARY: Final = "libunicorn.so.2"
 """The name that the binding looks for."""
 NOTE: Final = "built.json"
 """Beside it, what it was made from."""
-SERIES: Final = 1
+SERIES: Final = 2
 """The patches' version that this engine works with."""
 _PATH: Final = "LIBUNICORN_PATH"
-_MEM_EXIT_CHECK, _BLOCK_BUDGET = 15, 16  # uc_control_type of the patches
+_SP_EL0, _NZCV, _DAIF = Encoding(3, 0, 4, 1, 0), Encoding(3, 3, 4, 2, 0), Encoding(3, 3, 4, 2, 1)
+_FPCR, _FPSR = Encoding(3, 3, 4, 4, 0), Encoding(3, 3, 4, 4, 1)
+_MEM_EXIT_CHECK, _BLOCK_BUDGET, _INSN_SYS_PLAIN = 15, 16, 18  # uc_control_type of the patches
+PLAIN: Final = (
+    encodings.TPIDR_EL0, encodings.TPIDRRO_EL0, encodings.TPIDR_EL1, encodings.TPIDR_EL2, encodings.ELR_EL1,
+    encodings.ELR_EL2, encodings.ESR_EL1, encodings.ESR_EL2, encodings.FAR_EL1, encodings.FAR_EL2, encodings.HPFAR_EL2,
+    encodings.VBAR_EL1, encodings.VBAR_EL2, encodings.CONTEXTIDR_EL1, encodings.PAR_EL1, _SP_EL0, _NZCV, _DAIF, _FPCR,
+    _FPSR,
+)  # fmt: skip
+"""System registers that our hooks leave to the engine, which a built one does not ask them for."""
 _WRITE: Final = 1 << 30
 _ARGUMENT: Final = 1 << 26  # one of a control, in its number
 
@@ -65,17 +76,29 @@ def describe() -> str:
     return "stock"
 
 
-def count_natively(engine: ctypes.c_void_p, clock: int, progress: int) -> bool:
-    """Have a built engine count the blocks itself, and look for a stop at the start of a block alone; False on stock.
+def prepare(engine: ctypes.c_void_p, clock: int, progress: int) -> bool:
+    """Turn on what a built engine has, which drops all translated code; False on stock.
 
-    ``clock`` is the address of the words retired and limit, ``progress`` of PC, size and retired of the last block.
-    Blocks at the limit, or at a PC that is not aligned, go to the block hook. This drops all translated code.
+    It counts the blocks itself and looks for a stop at the start of a block alone. ``clock`` is the address of the
+    words retired and limit, ``progress`` of PC, size and retired of the last block. Blocks at the limit, or at a PC
+    that is not aligned, go to the block hook. Registers of ``PLAIN`` do not go to the hooks for MRS and MSR.
     """
     if tier() != "built":
         return False
     _control(engine, _MEM_EXIT_CHECK, ctypes.c_int(0))
     _control(engine, _BLOCK_BUDGET, ctypes.c_void_p(clock), ctypes.c_void_p(progress), ctypes.c_uint64(3))
+    _control(engine, _INSN_SYS_PLAIN, _plain())
     return True
+
+
+@cache
+def _plain() -> ctypes.Array[ctypes.c_uint64]:
+    """The bitmap of ``PLAIN``."""
+    bitmap = (ctypes.c_uint64 * 1024)()
+    for one in PLAIN:
+        number = one.op0 << 14 | one.op1 << 11 | one.crn << 7 | one.crm << 3 | one.op2
+        bitmap[number // 64] |= 1 << number % 64
+    return bitmap
 
 
 def _control(engine: ctypes.c_void_p, number: int, *arguments: Any) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "SP",
     "SP_EL0",
     "TB_REMOVE",
+    "TB_REMOVE_PHYSICAL",
     "TLB_FLUSH",
     "UNICORN_REGISTERS",
     "VECTOR",
@@ -70,6 +71,7 @@ _JUMP: Final = 8  # the first of the scratch words for ``jump``
 VECTOR: Final = 1  # in place of an encoding: a register of 16 bytes
 TLB_FLUSH: Final = 11 | 1 << 30  # UC_CTL_TLB_FLUSH with UC_CTL_IO_WRITE
 TB_REMOVE: Final = 0x4800_0009  # UC_CTL_TB_REMOVE_CACHE with two arguments and UC_CTL_IO_WRITE
+TB_REMOVE_PHYSICAL: Final = 0x4800_0011  # the same for UC_CTL_TB_REMOVE_PHYSICAL of platform/engine
 
 CNTHCTL_RESET: Final = Cnthctl.el1pcen.mask | Cnthctl.el1pcten.mask
 """EL1PCEN, EL1PCTEN."""
@@ -215,13 +217,16 @@ def flush_tlb(p: int) -> int:
 def drop_code(p: int, page: int) -> int:
     """Drop the engine's translated code of the page at physical address ``page``, for all virtual addresses.
 
-    The engine finds code by virtual address, so the page is mapped at DROP_VA for a moment; then the TLB is flushed.
-    Later accesses to the page must pass the fill hook.
+    A stock engine finds code by virtual address, so the page is mapped at DROP_VA for a moment. Then the TLB is
+    flushed: later accesses to the page must pass the fill hook.
     """
     control, engine = load64(p + 8 * w.P_UC_CTL), load64(p + 8 * w.P_UC)
-    store64(p + 8 * w.P_FETCHED, page)
-    call_control(control, engine, TB_REMOVE, w.DROP_VA, w.DROP_VA + 4096)
-    store64(p + 8 * w.P_FETCHED, 0)
+    if load64(p + 8 * w.P_BUILT):
+        call_control(control, engine, TB_REMOVE_PHYSICAL, page, page + 4096)
+    else:
+        store64(p + 8 * w.P_FETCHED, page)
+        call_control(control, engine, TB_REMOVE, w.DROP_VA, w.DROP_VA + 4096)
+        store64(p + 8 * w.P_FETCHED, 0)
     return call_reg_read(control, engine, TLB_FLUSH, 0)
 
 

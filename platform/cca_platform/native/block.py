@@ -136,7 +136,7 @@ P_BLOCK_PC: Final = PE.word("start of the block that was counted last", "block_p
 P_BLOCK_SIZE: Final = PE.word("its size in bytes", "block_size")
 P_RETIRED: Final = PE.word("instructions retired by this PE", "retired")
 P_BLOCK_END: Final = PE.word("end of the block in whose middle the PE has stopped, 0 = it is between two", "block_end")
-P_COUNTED: Final = PE.word("1 = the engine counts the blocks itself: in M_RETIRED, P_RETIRED, P_BLOCK_PC and _SIZE")
+P_BUILT: Final = PE.word("1 = a built engine: it counts blocks itself, in M_RETIRED, P_RETIRED, P_BLOCK_PC and _SIZE")
 P_STOPPED: Final = PE.word("1 = the block hook stopped the engine because the budget was used up")
 P_TLB_PAGES: Final = PE.word("address of one byte per DRAM page: P_TLB_ERA = the TLB may hold a translation to it")
 P_TLB_ERA: Final = PE.word("1..255, a new one with each flush of the whole TLB")
