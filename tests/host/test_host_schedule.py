@@ -1,5 +1,6 @@
 """Whose turn it is among the vCPUs of a VM."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,13 +12,17 @@ from cca_host.kvmtool.schedule import Schedule
 @pytest.fixture
 def vcpus() -> list[Any]:
     """Three vCPUs that are on and that no interrupt wakes."""
-    return [SimpleNamespace(index=index, on=True, interrupted=False) for index in range(3)]
+    return [SimpleNamespace(index=index, on=True, interrupted=False, eras=(0, 0), asked=0) for index in range(3)]
 
 
 @pytest.fixture
 def schedule(vcpus: list[Any]) -> Schedule:
+    def wakes(vcpu: Any) -> bool:
+        vcpu.asked += 1
+        return bool(vcpu.interrupted)
+
     for vcpu in vcpus:
-        vcpu.wakes = lambda vcpu=vcpu: vcpu.interrupted
+        vcpu.wakes = partial(wakes, vcpu)
     return Schedule(vcpus)
 
 
@@ -48,9 +53,25 @@ class TestSchedule:
         assert turns(schedule, 2, now=99) == [0, 0]
         assert schedule.deadline() == 100
         assert turns(schedule, 2, now=100) == [1, 0]
-        vcpus[2].interrupted = True
+        vcpus[2].interrupted, vcpus[0].eras, vcpus[2].eras = True, (1, 0), (1, 1)
         assert turns(schedule, 3, now=100) == [1, 2, 0]
         assert schedule.waiting == {}
+
+    def test_asleep(self, schedule: Schedule, vcpus: list[Any]) -> None:
+        """Nobody asks again who sleeps until the interrupts of that vCPU have changed, or its time has come."""
+        schedule.wait(vcpus[1], 100)
+        schedule.wait(vcpus[2], None)
+        assert turns(schedule, 9) == [0] * 9
+        assert [vcpu.asked for vcpu in vcpus] == [0, 1, 1]
+        for change in range(1, 4):  # of the interrupts of the last one
+            for vcpu in vcpus:
+                vcpu.eras = (change, change if vcpu.index == 2 else 0)
+            assert turns(schedule, 3) == [0] * 3
+        assert [vcpu.asked for vcpu in vcpus] == [0, 1, 4]
+        assert turns(schedule, 2, now=100) == [1, 0]
+        schedule.wait(vcpus[1], None)
+        assert turns(schedule, 2, now=100) == [0, 0]
+        assert [vcpu.asked for vcpu in vcpus] == [0, 2, 4]
 
     def test_nobody(self, schedule: Schedule, vcpus: list[Any]) -> None:
         """When nobody can run there is no turn; a deadline of one that is off does not count."""

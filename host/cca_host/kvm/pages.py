@@ -1,5 +1,6 @@
 """The host's page allocator over Non-secure DRAM, which tracks allocated, delegated and lost pages."""
 
+from array import array
 from collections.abc import Iterable
 
 from cca_arch.types import GRANULE_SIZE
@@ -9,10 +10,10 @@ from cca_platform.state import State
 __all__ = ["PageAllocator", "PagesState"]
 
 
-class PagesState(State, frozen=True, tag="host.pages/1"):
-    """Saved state of a :class:`PageAllocator`: addresses; ``span`` is the span that contains ``next``."""
+class PagesState(State, frozen=True, tag="host.pages/2"):
+    """Saved state of a :class:`PageAllocator`: addresses, 8 bytes each; ``span`` is the span that contains ``next``."""
 
-    free: tuple[int, ...]
+    free: bytes
     used: int
     lost: tuple[int, ...]
     span: int
@@ -28,7 +29,7 @@ class PageAllocator:
 
     def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
         self.spans = [(base, base + size) for base, size in spans]
-        self.free: list[int] = []
+        self.free = array("Q")
         self.used = 0
         """The allocated pages."""
         self.lost: list[int] = []
@@ -54,7 +55,7 @@ class PageAllocator:
         if self.used or self.lost:
             self.free.extend(pa + i * GRANULE_SIZE for i in reversed(range(count)))
         else:
-            self.free.clear()
+            del self.free[:]
             self._span, self._next = 0, self.spans[0][0]
 
     def lose(self, pa: int) -> None:
@@ -86,10 +87,10 @@ class PageAllocator:
     def save(self) -> PagesState:
         """State for a snapshot."""
         return PagesState(
-            free=tuple(self.free), used=self.used, lost=tuple(self.lost), span=self._span, next=self._next
+            free=self.free.tobytes(), used=self.used, lost=tuple(self.lost), span=self._span, next=self._next
         )  # fmt: skip
 
     def restore(self, state: PagesState) -> None:
         """Restore what :meth:`save` returned."""
-        self.free, self.used, self.lost = list(state.free), state.used, list(state.lost)
+        self.free, self.used, self.lost = array("Q", state.free), state.used, list(state.lost)
         self._span, self._next = state.span, state.next

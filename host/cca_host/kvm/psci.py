@@ -3,7 +3,7 @@
 from typing import Final
 
 from cca_arch.psci import Psci, PsciStatus
-from cca_arch.rmi.v1_0 import Rmi
+from cca_arch.rmi.v1_0 import Rmi, rec_index
 from cca_arch.sysregs import affinity_word
 from cca_host.kvm.exits import CpuOff, Exit, Idle, SystemEvent, SystemEventKind
 from cca_host.kvm.kernel import RmiError
@@ -42,9 +42,10 @@ def _complete(vcpu: Rec, fid: int, target: int) -> Exit | None:
 
     The RMM accepts DENIED only for CPU_ON of a REC that is off.
     """
-    mpidr = affinity_word(target)
-    other = next((sibling for sibling in vcpu.siblings if sibling.mpidr == mpidr), None)
-    if other is None:
+    mpidr, siblings = affinity_word(target), vcpu.siblings
+    index = rec_index(mpidr)
+    other = siblings[index] if index < len(siblings) else None
+    if other is None or other.mpidr != mpidr:
         return vcpu.failed(f"PSCI call for MPIDR {target:#x}, which no vCPU has")
     turns_on = fid in _CPU_ON and not other.on
     status = int(PsciStatus.DENIED if turns_on and other.deny_on else PsciStatus.SUCCESS)

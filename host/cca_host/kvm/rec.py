@@ -122,6 +122,15 @@ class Rec:
             if level != line >> intid & 1:
                 vgic.drive(intid, level, self.index)
 
+    @property
+    def eras(self) -> tuple[int, int]:
+        """What :meth:`wakes` says stays the same while the second number does, up to the vCPU's next timer.
+
+        The first is the same for all vCPUs of a VM, and changes with each of theirs.
+        """
+        vgic = self.vm.vgic
+        return (0, 0) if vgic is None else (vgic.changes, vgic.era(self.index))
+
     def wakes(self) -> bool:
         """True if an interrupt wakes a vCPU that is :class:`Idle`; a timer may have fired since its exit."""
         vgic = self.vm.vgic

@@ -10,6 +10,7 @@ from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import Rmi, RmiStatus
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.kernel import Kernel, RmiError
+from cca_host.kvm.pagemap import PageMap
 from cca_platform.state import State
 
 __all__ = ["LEVEL_SIZE", "Stage2", "Stage2State", "start_level"]
@@ -29,11 +30,11 @@ def start_level(ipa_width: int) -> tuple[int, int]:
     return level, 1 << max(0, ipa_width - (9 * (4 - level) + 12))
 
 
-class Stage2State(State, frozen=True, tag="host.stage2/1"):
-    """Saved state of a :class:`Stage2`: ``data`` and ``shared`` by IPA."""
+class Stage2State(State, frozen=True, tag="host.stage2/2"):
+    """Saved state of a :class:`Stage2`: ``data`` and ``shared`` as :class:`PageMap` saves them."""
 
-    data: dict[int, int]
-    shared: dict[int, int]
+    data: dict[int, bytes]
+    shared: dict[int, bytes]
     tables: tuple[int, ...]
 
 
@@ -46,8 +47,8 @@ class Stage2:
         self.ipa_width = ipa_width
         self.half = 1 << (ipa_width - 1)
         self.start = start_level(ipa_width)[0]
-        self.data: dict[int, int] = {}
-        self.shared: dict[int, int] = {}
+        self.data = PageMap()
+        self.shared = PageMap()
         self.tables: set[int] = set()
 
     # -- tables -------------------------------------------------------------------------------------------------
@@ -202,7 +203,9 @@ class Stage2:
         while ipa < end:
             x0, after = self.system.rmi(Rmi.RTT_UNMAP_UNPROTECTED, self.rd, ipa, 3)[:2]
             if not x0:
-                self.system.pages.give(self.shared.pop(ipa & ~self.half))
+                page = self.shared.pop(ipa & ~self.half)
+                assert page is not None, "the RMM had a mapping there that the host has made"
+                self.system.pages.give(page)
             elif x0 & 0xFF != _RTT or after <= ipa:
                 raise RmiError(Rmi.RTT_UNMAP_UNPROTECTED, x0, f"IPA {ipa:#x}")
             ipa = after
@@ -210,8 +213,10 @@ class Stage2:
     # -- snapshots ----------------------------------------------------------------------------------------------
     def save(self) -> Stage2State:
         """State for a snapshot."""
-        return Stage2State(data=dict(self.data), shared=dict(self.shared), tables=tuple(sorted(self.tables)))
+        return Stage2State(data=self.data.save(), shared=self.shared.save(), tables=tuple(sorted(self.tables)))
 
     def restore(self, state: Stage2State) -> None:
         """Restore what :meth:`save` returned."""
-        self.data, self.shared, self.tables = dict(state.data), dict(state.shared), set(state.tables)
+        self.data.restore(state.data)
+        self.shared.restore(state.shared)
+        self.tables = set(state.tables)

@@ -139,7 +139,7 @@ class VcpuInterface:
 
     ``routed`` are the SPIs routed to it, ``owned`` those active on it. ``acknowledged`` are the interrupts whose EOIR
     is still to come; it is empty with EOImode, where the host does not see an EOIR. ``loaded`` are the list registers
-    of the present entry while it runs.
+    of the present entry while it runs. ``changes`` counts changes of the private interrupts.
     """
 
     def __init__(self, index: int, affinity: int) -> None:
@@ -149,14 +149,21 @@ class VcpuInterface:
         self.private.enabled = _SGIS
         self.routed = self.owned = self.acknowledged = 0
         self.loaded: list[int] = []
+        self.changes = 0
 
 
 class Vgic:
-    """The interrupts of one VM; ``enabled`` is GICD_CTLR.EnableGrp1."""
+    """The interrupts of one VM; ``enabled`` is GICD_CTLR.EnableGrp1.
+
+    ``changes`` counts all changes of what is pending for any vCPU: a vCPU that nothing wakes stays asleep until then.
+    """
 
     def __init__(self) -> None:
         self.enabled = False
+        self.changes = 0
+        self._shared = 0  # of them, those of interrupts that any vCPU may get
         self.cpus: list[VcpuInterface] = []
+        self._by_affinity: dict[int, VcpuInterface] = {}
         self.spis = Interrupts((1 << INTIDS) - (1 << PRIVATE))
         self.routes = [0] * INTIDS
 
@@ -164,8 +171,29 @@ class Vgic:
         """Add the next vCPU by its RmiRecMpidr."""
         own = RecMpidr(mpidr)
         affinity = int(Mpidr.make(aff3=own.aff3, aff2=own.aff2, aff1=own.aff1, aff0=own.aff0))
-        self.cpus.append(VcpuInterface(len(self.cpus), affinity))
-        self.route()
+        cpu = VcpuInterface(len(self.cpus), affinity)
+        self._add(cpu)
+        for intid in bits_of(self.spis.mask):  # as ``route`` does, for the new one alone
+            if self.routes[intid] & MPIDR_AFFINITY == affinity:
+                self.route()
+                return
+
+    def _add(self, cpu: VcpuInterface) -> None:
+        self.cpus.append(cpu)
+        self._by_affinity[cpu.affinity] = cpu
+
+    # -- changes ------------------------------------------------------------------------------------------------
+    def changed(self, vcpu: VcpuInterface | None) -> None:
+        """Something has changed what is pending: for one vCPU alone, or None if any may get it."""
+        self.changes += 1
+        if vcpu is None:
+            self._shared += 1
+        else:
+            vcpu.changes += 1
+
+    def era(self, vcpu: int) -> int:
+        """A number that is another one when something has changed what is pending for this vCPU."""
+        return self._shared + self.cpus[vcpu].changes
 
     # -- inputs -------------------------------------------------------------------------------------------------
     def drive(self, intid: int, level: bool, vcpu: int = 0) -> None:
@@ -173,6 +201,7 @@ class Vgic:
         if not _PPI <= intid < INTIDS:
             raise ValueError(f"the INTID of a line must be {_PPI} to {INTIDS - 1}, not {intid}")
         self._of(self.cpus[vcpu], intid).drive(intid, level)
+        self.changed(self.cpus[vcpu] if intid < PRIVATE else None)
 
     def generate(self, vcpu: int, value: int, groups: int) -> None:
         """Send an SGI: a vCPU wrote ``value`` to ICC_SGI<n>R_EL1 for interrupts in ``groups`` (bit 0, bit 1)."""
@@ -181,24 +210,25 @@ class Vgic:
         for cpu in self._targets(vcpu, sgi):
             if groups >> bool(cpu.private.group & bit) & 1:
                 cpu.private.latch |= bit
+                self.changed(cpu)
 
     def _targets(self, vcpu: int, sgi: IccSgi) -> list[VcpuInterface]:
         if sgi.irm:
             return [cpu for cpu in self.cpus if cpu.index != vcpu]
         cluster = sgi.aff3 << 32 | sgi.aff2 << 16 | sgi.aff1 << 8
-        named = {cluster | 16 * sgi.rs + number for number in bits_of(sgi.targetlist)}
-        return [cpu for cpu in self.cpus if cpu.affinity in named]
+        named = (self._by_affinity.get(cluster | 16 * sgi.rs + number) for number in bits_of(sgi.targetlist))
+        return [cpu for cpu in named if cpu is not None]
 
     def route(self) -> None:
         """Recompute which SPIs go to which vCPU, after a change of routes, vCPUs or active states."""
-        by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
+        self.changed(None)
         unowned = self.spis.active
         for cpu in self.cpus:
             cpu.routed = 0
             cpu.owned &= self.spis.active
             unowned &= ~cpu.owned
         for intid in bits_of(self.spis.mask):
-            target = by_affinity.get(self.routes[intid] & MPIDR_AFFINITY)
+            target = self._by_affinity.get(self.routes[intid] & MPIDR_AFFINITY)
             if target is not None:
                 target.routed |= 1 << intid
                 target.owned |= unowned & 1 << intid
@@ -272,6 +302,7 @@ class Vgic:
                 of.latch |= bit if value & _PENDING else 0
             elif before & ~value & _PENDING:
                 of.latch &= ~bit  # consume what software has set
+            self.changed(cpu if of is cpu.private else None)
         if splits_end:
             cpu.acknowledged = 0
         cpu.loaded = []
@@ -299,6 +330,7 @@ class Vgic:
         of.active = of.active & ~bit | active << intid
         if of is self.spis:
             cpu.owned = cpu.owned & ~bit | active << intid
+        self.changed(cpu if of is cpu.private else None)
 
     def wakes(self, vcpu: int, below: tuple[int, int]) -> bool:
         """True if an interrupt wakes a vCPU: a pending, inactive one that gets a list register.
@@ -336,10 +368,11 @@ class Vgic:
         """Restore what :meth:`save` returned."""
         self.enabled, self.routes = state.enabled, list(state.routes)
         self.spis.restore(state.spis)
-        self.cpus = []
+        self.changed(None)
+        self.cpus, self._by_affinity = [], {}
         for index, saved in enumerate(state.cpus):
             cpu = VcpuInterface(index, saved.affinity)
             cpu.private.restore(saved.private)
             cpu.routed, cpu.owned = from_words(saved.routed), from_words(saved.owned)
             cpu.acknowledged, cpu.loaded = from_words(saved.acknowledged), list(saved.loaded)
-            self.cpus.append(cpu)
+            self._add(cpu)

@@ -106,6 +106,7 @@ class VgicMmio:
         if cpu is not None:
             if offset >= GICR_SGI_BASE:
                 _write_interrupts(cpu.private, offset - GICR_SGI_BASE, value)
+                self.vgic.changed(cpu)
             return
         vgic = self.vgic
         if offset == Gicd.CTLR:

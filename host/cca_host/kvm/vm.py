@@ -291,7 +291,9 @@ class Vm(Realm):
         self.rd, self.staging, self.vmid, self.aux_count = state.rd, state.staging, state.vmid, state.aux_count
         self.root, self.root_count = state.root, state.root_count
         self.slots, self.troubles = list(state.slots), []
-        self.stage2 = Stage2(system, self.rd, self.ipa_width)
+        stage2: Stage2 | None = getattr(self, "stage2", None)
+        if stage2 is None or (stage2.rd, stage2.ipa_width) != (self.rd, self.ipa_width):
+            self.stage2 = Stage2(system, self.rd, self.ipa_width)
         self.stage2.restore(state.stage2)
         self.vcpus, self.vgic, self.gic_frames = [], None, None
         if state.gic is not None:

@@ -12,6 +12,7 @@ __all__ = ["Schedule", "ScheduleState"]
 _SLICE_ALONE: Final = 20_000_000  # ticks of a time slice if no other vCPU waits: short enough for Ctrl-C
 _SLICE: Final = 50_000  # ticks of a time slice if vCPUs take turns: the most that a spinning vCPU wastes
 _WORK: Final = 1_000  # instructions of a slice that is more than a look at what a vCPU spins for
+_NEVER: Final = 1 << 63
 _ROUNDS: Final = 20_000  # rounds of nothing but WFE, with no timer set, until the Realm counts as idle
 
 
@@ -44,6 +45,10 @@ class Schedule:
         self.spinning: set[int] = set()
         self.rounds = 0
         self.work = 0
+        self._asleep: dict[int, int] = {}  # the era in which a waiting vCPU was found asleep, by its index
+        self._calm: set[int] = set()  # those of them that are so in the era of the VM,
+        self._era = 0
+        self._until = _NEVER  # and up to this clock value
 
     def slice_ticks(self, now: int) -> int:
         """The ticks of the slice that begins at clock value ``now``; if vCPUs take turns, no two need be alike."""
@@ -51,19 +56,45 @@ class Schedule:
 
     def begin(self, now: int) -> Vcpu | None:
         """Begin the slice of the first vCPU from ``turn`` on that can run at clock value ``now``."""
-        count = len(self.vcpus)
+        count, calm = len(self.vcpus), self._calm
+        if calm and (now >= self._until or self.vcpus[0].eras[0] != self._era):
+            calm.clear()
+            self._until = _NEVER
         for step in range(count):
-            vcpu = self.vcpus[(self.turn + step) % count]
+            index = (self.turn + step) % count
+            if index in calm:
+                continue
+            vcpu = self.vcpus[index]
             if not vcpu.on:
                 continue
             if vcpu.index in self.waiting:
                 deadline = self.waiting[vcpu.index]
-                if (deadline is None or deadline > now) and not vcpu.wakes():
+                if (deadline is None or deadline > now) and not self._woken(vcpu, deadline):
                     continue
                 del self.waiting[vcpu.index]
+                self._asleep.pop(vcpu.index, None)
             self.turn, self.running, self.work = vcpu.index + 1, vcpu, 0
             return vcpu
         return None
+
+    def _woken(self, vcpu: Vcpu, deadline: int | None) -> bool:
+        """Whether an interrupt wakes a vCPU; asked again only once something has changed.
+
+        A VM may have hundreds that sleep while one runs, which has short slices.
+        """
+        index = vcpu.index
+        if self._asleep.get(index) != vcpu.eras[1]:
+            if vcpu.wakes():
+                return True
+            self._asleep[index] = vcpu.eras[1]  # its timers' lines may just have changed it
+        era = vcpu.eras[0]
+        if era != self._era:
+            self._calm.clear()
+            self._era, self._until = era, _NEVER
+        self._calm.add(index)
+        if deadline is not None:
+            self._until = min(self._until, deadline)
+        return False
 
     def end(self) -> None:
         """End the slice of the running vCPU."""
@@ -94,6 +125,8 @@ class Schedule:
     def wait(self, vcpu: Vcpu, deadline: int | None) -> None:
         """Record that ``vcpu`` waits for an interrupt."""
         self.waiting[vcpu.index] = deadline
+        self._asleep.pop(vcpu.index, None)  # its priority mask may be another
+        self._calm.discard(vcpu.index)
 
     def deadline(self) -> int | None:
         """The clock value that wakes the first vCPU, or None."""
@@ -111,5 +144,7 @@ class Schedule:
     def restore(self, state: ScheduleState) -> None:
         """Restore what :meth:`save` returned."""
         self.turn, self.waiting = state.turn, dict(state.waiting)
+        self._asleep.clear()
+        self._calm.clear()
         self.spinning, self.rounds, self.work = set(state.spinning), state.rounds, state.work
         self.running = None if state.running is None else self.vcpus[state.running]
