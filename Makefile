@@ -73,6 +73,7 @@ bench: $(RUN) ## measure calls, devices, starts and guest code, beside QEMU if q
 
 figures: $(RUN) ## the same, and write the tables into the README and docs/performance.md
 	$(BIN)/realmlab bench $(QEMU) --markdown docs/performance.md --markdown README.md
+	$(BIN)/realmlab bench --scale --markdown docs/performance.md --picture docs/scale.svg
 
 docs: $(DEV) ## write docs/reference from the tables in the code, and build the site in build/site
 	$(BIN)/python -m cca_tools.reference docs/reference

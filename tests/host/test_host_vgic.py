@@ -1,5 +1,6 @@
 """The virtual GICv3 of a VM: its registers, and what goes into list registers and comes back."""
 
+import random
 from typing import Any
 
 import pytest
@@ -411,3 +412,55 @@ def _entered(vcpu: Vcpu) -> tuple[int, ...]:
     """ICH_HCR_EL2 and the list registers that are in the run page."""
     view = vcpu.vm.system.port.view(vcpu.run_page + 0x300, 8 * (1 + NUM_LRS)).cast("Q")
     return tuple(view)
+
+
+class TestEras:
+    """Who sleeps need not be asked again until its era is another one."""
+
+    def _act(self, vgic: Vgic, frames: VgicMmio, dice: random.Random) -> None:
+        """Something that changes interrupts, or tries to."""
+        vcpu, value = dice.randrange(VCPUS), dice.getrandbits(32)
+        intid = dice.choice((EDGE, LEVEL, SPI, EDGE_SPI, dice.randrange(16, INTIDS)))
+        match dice.randrange(8):
+            case 0 | 1:
+                vgic.drive(intid, bool(value & 1), vcpu)
+            case 2:
+                vgic.generate(vcpu, dice.choice((1 << 40, value & 7)) | (value & 0xF) << 24, 3)
+            case 3:
+                at = dice.choice((0, 0x80, 0x104, 0x180, 0x184, 0x204, 0x284, 0x304, 0x384, 0x428, 0xC08, 0x6140))
+                frames.write(GICD + at, 4, value & 3 if at in (0, 0x6140) else value)
+            case 4:
+                at = dice.choice((0x80, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380, 0x400, 0x414, 0xC04))
+                frames.write(GICR + STRIDE * vcpu + SGI + at, 4, value)
+            case 5:
+                loaded = vgic.load(vcpu)
+                lrs = [word & ~dice.choice((0, PENDING, ACTIVE, PENDING | ACTIVE)) for word in loaded[1:]]
+                vgic.store(vcpu, dice.randrange(3) << EOI_COUNT, lrs, bool(value & 8))
+            case 6:
+                vgic.deactivate(vcpu, intid)
+            case 7:
+                vgic.restore(vgic.save())
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_asleep(self, vgic: Vgic, frames: VgicMmio, seed: int) -> None:
+        """Whatever happens, a vCPU that nothing woke is woken by nothing while its era is the same."""
+        dice = random.Random(seed)
+        found = {(vcpu, mask): (-1, False) for vcpu in range(VCPUS) for mask in (0x80, 0xFF)}
+        same = woken = 0
+        for _ in range(300):
+            self._act(vgic, frames, dice)
+            for (vcpu, mask), (era, wakes) in found.items():
+                now = vgic.era(vcpu), vgic.wakes(vcpu, (mask, mask))
+                if era == now[0]:
+                    assert now[1] == wakes
+                    same += 1
+                woken += now[1]
+                found[vcpu, mask] = now
+        assert same and woken
+
+    def test_own(self, vgic: Vgic) -> None:
+        """What is private to one vCPU is no news for the others, but the VM has changed."""
+        before = vgic.changes, [vgic.era(vcpu) for vcpu in range(VCPUS)]
+        vgic.drive(EDGE, True, 1)
+        assert vgic.changes > before[0]
+        assert [vgic.era(vcpu) != old for vcpu, old in enumerate(before[1])] == [False, True, False]

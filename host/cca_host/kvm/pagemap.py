@@ -1,4 +1,4 @@
-"""Which physical page is behind each page of a Realm: eight bytes a page, and saved state that shares what is the same."""
+"""Which physical page is behind each page of a Realm: eight bytes a page; saved state shares what is the same."""
 
 from array import array
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from cca_tools.bench.report import guest_cells, path_cells, summaries
 from cca_tools.bench.rows import Measured, Tier
 from cca_tools.bench.saved import Report
 
-__all__ = ["blocks", "page"]
+__all__ = ["blocks", "page", "table"]
 
 _START: Final = "<!-- realmlab bench: {name} -->"
 _END: Final = "<!-- end -->"
@@ -26,14 +26,15 @@ def blocks(rows: Sequence[Measured], timings: Sequence[Timing], taken: Report, t
         told += f"; beside QEMU {versions['qemu']}"
     found = {"machine": f"{told}.\n"}
     if rows:
-        found["paths"] = _table(path_cells(rows))
+        found["paths"] = table(path_cells(rows))
     if timings:
         lines = "".join(f"\n{summary}.\n" for summary in summaries(timings, tier))
-        found["guest"] = _table(guest_cells(timings)) + lines
+        found["guest"] = table(guest_cells(timings)) + lines
     return found
 
 
-def _table(cells: Sequence[Sequence[str]]) -> str:
+def table(cells: Sequence[Sequence[str]]) -> str:
+    """A table of the page; the first row is its head."""
     head, *rows = cells
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

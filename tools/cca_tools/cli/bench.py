@@ -39,6 +39,15 @@ def bench(
             metavar="FILE", help="Write the tables into this page, between its comments, or a new one; may be repeated."
         ),
     ] = None,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Measure how costs grow with sizes instead; --rows names what grows.")
+    ] = False,
+    most: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --scale: no pages, RECs ... beyond this size.")
+    ] = None,
+    picture: Annotated[
+        str | None, typer.Option(metavar="FILE", help="With --scale: draw the curves into this file, as SVG.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Measure the speed of calls, devices, starts and guest code.
@@ -52,17 +61,33 @@ def bench(
     [bold]realmlab bench --save before.json[/bold], and after a change [bold]realmlab bench --compare before.json[/bold]
 
     [bold]realmlab bench --qemu auto --markdown figures.md[/bold]
+
+    With --scale it builds Realms of 4 to 262,144 pages, of 1 to 512 RECs, 1 to 64 Realms, machines with 1 to 8 PEs and
+    2 to 16 GiB, and tells what one more of each costs. The status is 1 if a cost grows faster than its work.
+
+    [bold]realmlab bench --scale --most 4096 --picture scale.svg[/bold]
     """
     import msgspec
 
     from cca_platform.engine.library import tier
     from cca_tools import bench as b
-    from cca_tools.cli.files import named, part
+    from cca_tools.cli.files import named, part, written
 
-    part(named([compare] if compare else []), {"save": [save] if save else [], "markdown": markdown or []})
+    outputs = {"save": [save] if save else [], "picture": [picture] if picture else [], "markdown": markdown or []}
+    part(named([compare] if compare else []), outputs)
+    names = [name.strip() for name in rows.split(",") if name.strip()]
+    if scale:
+        from cca_tools.cli.scale import scale as grow
+
+        for option, value in (("qemu", qemu), ("save", save), ("compare", compare)):
+            if value is not None:
+                raise MachineError(f"`{option}` must not come with `scale`, which has figures of its own: leave it out")
+        return grow(names, rounds, most, picture, markdown or [], as_json)
+    for option, there in (("most", most is not None), ("picture", picture is not None)):
+        if there:
+            raise MachineError(f"`{option}` must come with `scale`, whose sizes and curves it is about: add --scale")
     before = b.load(compare) if compare else None
     other = _qemu(qemu)
-    names = [name.strip() for name in rows.split(",") if name.strip()]
     for path in markdown or []:
         b.page(Path(path), {})
     tell, runs = progress(), tier()
@@ -73,9 +98,9 @@ def bench(
     tell("")
     now = b.report(b.figures(measured, timings), other.version if other else None, runs)
     if save:
-        _write("save", save, msgspec.json.encode(now))
+        written("save", save, msgspec.json.encode(now))
     for path in markdown or []:
-        _write("markdown", path, b.page(Path(path), b.blocks(measured, timings, now, runs)).encode())
+        written("markdown", path, b.page(Path(path), b.blocks(measured, timings, now, runs)).encode())
     differences = b.changes(before.figures, now.figures) if before else []
     if as_json:
         found = {"rows": [row.as_json() for row in measured], **msgspec.to_builtins(now)}
@@ -106,12 +131,3 @@ def _qemu(name: str | None) -> "Qemu | None":
     except OSError:
         what = "no qemu-system-aarch64 is on the PATH" if name == "auto" else f"{name} cannot be run"
         raise MachineError(f"{what}: install the package qemu-system-arm, or give --qemu the program") from None
-
-
-def _write(option: str, path: str, data: bytes) -> None:
-    from realmlab.files import replace
-
-    try:
-        replace(Path(path), data)
-    except OSError as error:
-        raise MachineError(f"`{option}` {path} cannot be written ({error.strerror}): write elsewhere") from None

@@ -11,7 +11,7 @@ from cca_platform.userfiles import KINDS, read
 from realmlab.files import special
 from realmlab.payloads import find_payload
 
-__all__ = ["named", "part", "require"]
+__all__ = ["named", "part", "require", "written"]
 
 
 def named(values: Iterable[Any]) -> list[str]:
@@ -74,3 +74,13 @@ def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return (found.st_dev, found.st_ino) if S_ISREG(found.st_mode) else None
+
+
+def written(option: str, path: str, data: bytes) -> None:
+    """Write an output at once and whole; MachineError, which names its option, if that cannot be."""
+    from realmlab.files import replace
+
+    try:
+        replace(Path(path), data)
+    except OSError as error:
+        raise MachineError(f"`{option}` {path} cannot be written ({error.strerror}): write elsewhere") from None
