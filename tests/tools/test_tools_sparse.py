@@ -120,3 +120,22 @@ class TestHoles:
         for said, status in results:
             assert status == 2 and "bytes to load, more than 256 MiB" in said
         assert peak < PEAK
+
+
+class TestCopies:
+    """A raw file of 8,192 pages."""
+
+    @pytest.mark.parametrize("world", ["realm", "ns-el2"])
+    def test_twice(self, tmp_path: Path, world: str) -> None:
+        """It is in memory as the file, for a reset, and in DRAM; nothing on the way there makes one more of it."""
+        small, large, size = tmp_path / "small", tmp_path / "large", 32 << 20
+        branch_to_itself = (0x1400_0000).to_bytes(4, "little")
+        small.write_bytes(branch_to_itself)
+        large.write_bytes(branch_to_itself * (size // 4))
+        peaks = []
+        for path in (small, large):
+            memory = ["--memory", "64M"] if world == "realm" else []
+            results, peak = run([["run", "-q", str(path), "--world", world, "--max-insns", "1000", *memory]])
+            assert [status for _, status in results] == [4]
+            peaks.append(peak << 10)
+        assert 1.5 * size < peaks[1] - peaks[0] < 2.25 * size

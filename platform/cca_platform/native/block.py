@@ -1,6 +1,6 @@
 """The words that native hooks and Python share: one block for the machine, one per PE.
 
-A block is a numpy int64 array; the address of word ``W`` is ``block + 8 * W``. Everything that a hook needs is in one
+A block is an array of int64; the address of word ``W`` is ``block + 8 * W``. Everything that a hook needs is in one
 of the two, so that a hook contains no process-specific constant and its compiled form can be cached on disk. A PE word
 with a name to save it by is state; the machine's words are saved by the components that own them.
 """
