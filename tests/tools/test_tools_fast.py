@@ -167,7 +167,7 @@ class TestBuild:
         """A build that fails says where the log is, and leaves nothing else, neither where it worked nor installed."""
         monkeypatch.setattr("cca_tools.fast.sources.Series.fetch", lambda self, steps, place: steps.run("a", "false"))
         assert fast.main([]) == 1
-        assert "make fast: a: status 1" in capsys.readouterr().err
+        assert "realmlab: a: status 1" in capsys.readouterr().err
         assert [path.name for path in (tools / "engine").iterdir()] == ["log"]
         assert [path.name for path in tools.parent.iterdir()] == ["fast"]
 

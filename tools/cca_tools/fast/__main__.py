@@ -10,6 +10,7 @@ from types import FrameType
 
 from cca_platform import tier
 from cca_platform.errors import MachineError
+from cca_tools.cli.output import out, say
 from cca_tools.fast import engine
 
 __all__ = ["main"]
@@ -28,13 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _build(given.force)
     except MachineError as error:
-        print(f"make fast: {error}", file=sys.stderr)
+        say(str(error))
         return 1
     except OSError as error:
-        print(f"make fast: {error}; nothing was changed", file=sys.stderr)
+        say(f"make fast: {error}; nothing was changed")
         return 1
     except KeyboardInterrupt:
-        print("\nmake fast: interrupted; nothing was changed", file=sys.stderr)
+        say("interrupted; nothing was changed")
         return 130
 
 
@@ -46,7 +47,7 @@ def _build(force: bool) -> int:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another one may be at it: then there is nothing left to do
         done = engine.build(folder / "engine", force)
-    print(f"the engine is in {os.path.relpath(folder)}: " + ("built" if done else "nothing to do"))
+    out().line(f"the engine is in {os.path.relpath(folder)}: " + ("built" if done else "nothing to do"))
     return 0
 
 

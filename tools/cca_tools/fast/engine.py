@@ -16,6 +16,7 @@ from typing import Final
 from cca_platform.engine.library import LIBRARY, NOTE, SERIES
 from cca_platform.errors import MachineError
 from cca_platform.tier import VARIABLE
+from cca_tools.cli.output import say
 from cca_tools.fast.sources import Series, outside_repositories
 from cca_tools.fast.steps import Steps, room
 from cca_tools.fast.toolchain import Toolchain
@@ -57,7 +58,7 @@ def build(folder: Path, force: bool = False) -> bool:
             with contextlib.suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(place / "log", folder / "log")
-                print(f"the whole log is in {folder / 'log'}", file=sys.stderr)
+                say(f"the whole log is in {folder / 'log'}")
             raise
         return True
     finally:

@@ -5,12 +5,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from cca_platform.errors import MachineError
+from cca_tools.cli.output import err, out, progress
 
 __all__ = ["Steps", "room"]
 
@@ -25,14 +25,16 @@ class Steps:
     def __init__(self, log: Path, environment: Mapping[str, str]) -> None:
         self._log = log
         self._environment = environment
-        self._terminal = sys.stdout.isatty()
+        self._page, self._status = out(), progress()
+        self._terminal = err().terminal and err().colour
 
     def say(self, text: str, more: bool = False) -> None:
         """Show a line; with ``more``, a terminal writes the next one over it."""
         if self._terminal:
-            print(f"\r\x1b[K{text}", end="" if more else "\n", flush=True)
-        else:
-            print(text, flush=True)
+            self._status(text if more else "")
+        if not (more and self._terminal):
+            self._page.line(text)
+            self._page.flush()
 
     def run(self, what: str, *command: str, cwd: Path | None = None) -> None:
         """Run a program to its end. ``what`` says what it does, to people; its failure is a ``MachineError``."""
@@ -73,7 +75,7 @@ class Steps:
 
     def _failure(self, what: str, status: int, last: Sequence[str]) -> str:
         self.say(f"{what}: failed")
-        print(*last, sep="\n", file=sys.stderr)
+        err().lines(last)
         text = "\n".join(last)
         if "No space left" in text or "ENOSPC" in text or "NoSpaceLeft" in text:
             return f"{what}: there is no space left in {self._log.parent}; TMPDIR names another place"
