@@ -34,9 +34,9 @@ class TestExclusives:
         bench.vectors()
         first, second = bench.machine.pes[:2]
         bench.place(OTHER, "idle: b idle")
-        bench.place(CODE, "mov x3, #0x40000; wait: subs x3, x3, #1; b.ne wait; br x0")
+        bench.place(CODE, "ldxr x1, [x9]; mov x3, #0x40000; wait: subs x3, x3, #1; b.ne wait; br x0")
         for pe, at in ((first, CODE), (second, OTHER)):
-            pe.x[0] = w.CLREX_VA
+            pe.x[0], pe.x[9] = w.CLREX_VA, DATA
             pe.elr, pe.spsr = at, 0x3C5
             pe.eret(NS, 1)
         bench.machine.run(2_000_000)

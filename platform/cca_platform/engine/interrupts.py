@@ -13,7 +13,7 @@ from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import jit, load64, store64
 
-__all__ = ["FIQ", "ILLEGAL", "IRQ", "SERROR", "due", "pending", "set_budget", "wakes"]
+__all__ = ["FIQ", "ILLEGAL", "IRQ", "SERROR", "due", "pending", "set_budget", "told", "wakes"]
 
 IRQ: Final = int(Vector.IRQ)
 FIQ: Final = int(Vector.FIQ)
@@ -119,6 +119,17 @@ def _look_at(m: int, now: int, budget: int, limit: int) -> int:
     if budget - now > (limit - load64(m + 8 * w.M_RETIRED)) // per_tick + 1:
         return limit
     return min(limit, (budget - load64(m + 8 * w.M_SKIPPED)) * per_tick)
+
+
+@jit("i8(i8)")
+def told(p: int) -> int:
+    """True if the interrupt controller knows the outputs of the timers and of the PMU."""
+    if load64(p + 8 * w.P_PMU_COUNTS):
+        pmu.sync(p)
+    if pmu.asserted(p) != load64(p + 8 * w.P_PMU_OUTPUT):
+        return 0
+    now = timers.counter(load64(p + 8 * w.P_MACHINE))
+    return 1 if timers.outputs(p, now) == load64(p + 8 * w.P_TIMER_OUTPUTS) else 0
 
 
 @jit("i8(i8)")

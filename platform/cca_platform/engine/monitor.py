@@ -64,6 +64,12 @@ class Monitor:
             self._uc.context_update(self._context)
         return int(self._context.context.value)
 
+    @property
+    def held(self) -> bool:
+        """True if there is a claim."""
+        place, base = _places(self._model)[0], self._look()
+        return ctypes.c_uint64.from_address(base + place).value != _NONE
+
     def read(self) -> Claim | None:
         """The present claim, or None."""
         places, base = _places(self._model), self._look()

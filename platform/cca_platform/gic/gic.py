@@ -15,6 +15,7 @@ from cca_platform.state import State
 __all__ = ["Gic", "GicState"]
 
 _IRM: Final = GicdIrouter.irm.mask
+_CLUSTER: Final = IccSgi.aff3.mask | IccSgi.aff2.mask | IccSgi.aff1.mask | IccSgi.rs.mask
 _GROUP_BITS: Final = (1 << G0, 1 << G1S, 1 << G1NS)
 
 
@@ -183,12 +184,13 @@ class Gic:
     def send_sgi(self, sender: CpuInterface, value: int, groups: int) -> None:
         """Make an SGI pending where it is in one of ``groups``; ``value`` has the format of ICC_SGI1R_EL1."""
         sgi = IccSgi(value)
-        intid = sgi.intid
+        intid, listed = sgi.intid, sgi.targetlist
         if sgi.irm:
             targets = [cpu for cpu in self.cpus if cpu is not sender]
         else:
-            base = sgi.aff3 << 32 | sgi.aff2 << 16 | sgi.aff1 << 8 | sgi.rs << 4
-            affinities = (base | bit for bit in range(16) if sgi.targetlist >> bit & 1)
+            cluster = value & _CLUSTER
+            base = sgi.aff3 << 32 | sgi.aff2 << 16 | sgi.aff1 << 8 | sgi.rs << 4 if cluster else 0
+            affinities = (base | bit for bit in range(listed.bit_length()) if listed >> bit & 1)
             targets = [self._by_affinity[affinity] for affinity in affinities if affinity in self._by_affinity]
         for cpu in targets:
             if groups >> cpu.interrupts.group_of(intid) & 1:

@@ -163,8 +163,11 @@ class Scheduler:
         last = pes[self._turn]
         if last.on and not last.waiting and any(pe.on for pe in pes if pe is not last):
             last.clear_exclusive()
-        self._turn, self._rest, self._wakes = (self._turn + 1) % len(pes), uneven(_TURN, self._clock.retired), _ANY
-        if self._turn:
+        turn = (self._turn + 1) % len(pes)
+        while turn and not pes[turn].on:
+            turn = (turn + 1) % len(pes)
+        self._turn, self._rest, self._wakes = turn, uneven(_TURN, self._clock.retired), _ANY
+        if turn:
             return False
         running = [pe for pe in pes if pe.on]
         if not running:

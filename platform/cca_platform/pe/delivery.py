@@ -46,9 +46,9 @@ _PMU: Final = int(Ppi.PMU)
 
 def tell_timers(pe: "Pe") -> None:
     """Pass the outputs of the timers and of the PMU, which are levels, to the interrupt controller."""
+    if interrupts.told(pe.address):
+        return
     words = pe.words
-    if words[w.P_PMU_COUNTS]:
-        pmu.sync(pe.address)
     if words[w.P_PMOVS] or words[w.P_PMU_OUTPUT]:
         overflow = int(pmu.asserted(pe.address))
         if overflow != words[w.P_PMU_OUTPUT]:
@@ -74,9 +74,8 @@ def clear_exclusive(pe: "Pe") -> None:
 
     If it was held, that is an event, as it is when another PE clears the global monitor.
     """
-    if pe.has_engine:
-        if pe.engine.monitor.read() is not None:
-            pe.words[w.P_EVENT] = 1
+    if pe.has_engine and pe.engine.monitor.held:
+        pe.words[w.P_EVENT] = 1
         pe.engine.clear_exclusive()
 
 
