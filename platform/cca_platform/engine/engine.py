@@ -72,6 +72,11 @@ _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_
 _ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 _ARGUMENT: Final = 0x0400_0000  # one of a control, in its number
 _AT_WFE: Final = 1  # P_AT_SITE
+_ON_UNMAPPED: Final = ctypes.CFUNCTYPE(
+    ctypes.c_bool, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+)(lambda *access: False)
+_NEVER_CALLED: Final = ctypes.cast(_ON_UNMAPPED, ctypes.c_void_p).value or 0
+_LAST: Final = (1 << 64) - 1
 _EVERYWHERE: Final = (1, 0)  # the range of a hook: from above to means no bounds
 # What the model's reset omits: RES1 bits, EL1 without AArch32, and no PMU of its own (MDCR_EL3.TPM traps every access).
 _RESET: Final = {
@@ -216,7 +221,10 @@ class Engine:
         block[w.P_REGIME] = -1
         clock = address_of(machine) + 8 * w.M_RETIRED
         block[w.P_BUILT] = library.prepare(self._handle, clock, self._address + 8 * w.P_BLOCK_PC)
+        block[w.P_DROPS_SEEN] = machine[w.M_DROPS]  # no code yet
         self._hook(unicorn_const.UC_HOOK_TLB_FILL, fills.ON_FILL)
+        # such a hook keeps the engine from searching its TLB whenever it has translated code of that range
+        self._hook(unicorn_const.UC_HOOK_MEM_FETCH_UNMAPPED, _NEVER_CALLED, where=(memory.top, _LAST))
         self._hook(unicorn_const.UC_HOOK_BLOCK, hooks.ON_BLOCK)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MRS, arm64_const.UC_ARM64_INS_MRS)
         self._hook(unicorn_const.UC_HOOK_INSN, hooks.ON_MSR, arm64_const.UC_ARM64_INS_MSR)
@@ -451,6 +459,10 @@ class Engine:
     def flush_tlb(self) -> bool:
         """Drop every translation of every regime; returns True if the eras of TLB entries start over."""
         return bool(registers.flush_tlb(self._address))
+
+    def flush_el1(self) -> None:
+        """Drop the translations of the EL1&0 regime, but not those of EL2."""
+        registers.flush_el1(self._address)
 
     def drop_code(self, page: int) -> None:
         """Drop the translated code of one page, given by its physical address, and flush the TLB."""

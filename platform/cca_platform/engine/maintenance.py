@@ -119,15 +119,40 @@ def _broadcasts(p: int) -> int:
     return 0 if own else load64(p + 8 * w.P_HCR) & _HCR_FB
 
 
+@jit("i8(i8, i8)")
+def _drop(p: int, page: int) -> int:
+    """Drop the code of the page at physical address ``page``, unless it has none any more."""
+    m = load64(p + 8 * w.P_MACHINE)
+    executed = load64(m + 8 * w.M_EXECUTED) + page_index(m, page)
+    if load8(executed):
+        store8(executed, 0)
+        drop_code(p, page)
+    return 0
+
+
 @jit("i8(i8)")
 def _instruction_invalidate_all(p: int) -> int:
-    """IC IALLU and IALLUIS: drop all translated code at the end of this block, and so before what follows an ISB."""
+    """IC IALLU and IALLUIS: drop the translated code that may not be what memory holds.
+
+    On the only PE with code that is the code of pages that were writable; the engine has noticed all other stores. If
+    these are too many, or others have code, all code goes at the end of this block: before what follows an ISB.
+    """
     if level(get(p, PSTATE)) == 0:
         return 0
     m = load64(p + 8 * w.P_MACHINE)
-    store64(m + 8 * w.M_CODE_WRITTEN, 1)
-    store64(p + 8 * w.P_SLICE_END, 0)
-    return interrupts.set_budget(p)
+    seen, count = load64(p + 8 * w.P_DROPS_SEEN), load64(m + 8 * w.M_DROPS)
+    mixed = load64(m + 8 * w.M_MIXED_COUNT)
+    if load64(m + 8 * w.M_PES_USED) > 1 or mixed > w.MIXED or count - seen > w.DROPS:
+        store64(m + 8 * w.M_CODE_WRITTEN, 1)
+        store64(p + 8 * w.P_SLICE_END, 0)
+        return interrupts.set_budget(p)
+    for number in range(seen, count):
+        _drop(p, load64(m + 8 * (w.M_DROPPED + number % w.DROPS)))
+    for number in range(mixed):
+        _drop(p, load64(m + 8 * (w.M_MIXED + number)))
+    store64(p + 8 * w.P_DROPS_SEEN, count)
+    store64(m + 8 * w.M_MIXED_COUNT, 0)
+    return 0
 
 
 @jit("i8(i8, i8)")

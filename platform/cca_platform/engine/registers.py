@@ -77,6 +77,7 @@ CNTHCTL_RESET: Final = Cnthctl.el1pcen.mask | Cnthctl.el1pcten.mask
 """EL1PCEN, EL1PCTEN."""
 _ENGINE_HCR: Final = HCR_EL2_OPEN | Hcr.twi.mask | Hcr.tid3.mask  # what it traps for a Python level above
 _NO_TRAPS: Final = CPTR_EL2_RES1
+_TLBI_ALLE1: Final = 1 << 16 | 4 << 12 | 8 << 8 | 7 << 4 | 4  # its op0, op1, CRn, CRm, op2
 _SCTLR_EL1: Final = encodings.SCTLR_EL1.packed
 _TCR_EL1: Final = encodings.TCR_EL1.packed
 _TTBR0_EL1: Final = encodings.TTBR0_EL1.packed
@@ -208,9 +209,21 @@ def flush_tlb(p: int) -> int:
     m = load64(p + 8 * w.P_MACHINE)
     call_reg_read(load64(p + 8 * w.P_UC_CTL), load64(p + 8 * w.P_UC), TLB_FLUSH, 0)
     store64(p + 8 * w.P_TLBI_SEEN, load64(m + 8 * w.M_TLBI))
+    store64(p + 8 * w.P_EL1_FILLED, 0)
     era = load64(p + 8 * w.P_TLB_ERA)
     store64(p + 8 * w.P_TLB_ERA, 1 if era == 255 else era + 1)
     return era == 255
+
+
+@jit("i8(i8)")
+def flush_el1(p: int) -> int:
+    """Drop the translations of the EL1&0 regime, if there are any; those of EL2 stay. The era goes on."""
+    if load64(p + 8 * w.P_EL1_FILLED):
+        store64(p + 8 * w.P_EL1_FILLED, 0)
+        _write_system(p, _TLBI_ALLE1, 0)
+        store64(p + 8 * w.P_MAINTAINED, -1)
+        store64(p + 8 * w.P_SITE_ERA, 0)
+    return 0
 
 
 @jit("i8(i8, i8)")

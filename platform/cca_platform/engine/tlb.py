@@ -15,6 +15,9 @@ class Caches(Protocol):
     def flush_tlb(self) -> bool:
         """Drop every translation; returns True if the eras of TLB entries start over."""
 
+    def flush_el1(self) -> None:
+        """Drop the translations of EL1&0."""
+
     def drop_code(self, page: int) -> None:
         """Drop the translated code of the page at this physical address."""
 
@@ -43,8 +46,9 @@ class Owner(Protocol):
 class Tlb:
     """The pending invalidations of a PE; :meth:`synchronise` does them all before code runs again.
 
-    The engine's TLB has no VMID, ASID or security state and is always flushed completely; ``stale`` says that it must
-    be. ``vmid`` is the VM whose translations it may hold.
+    The engine's TLB has no VMID, ASID or security state: it is flushed completely, or all of EL1&0 is. ``stale`` and
+    ``stale_el1`` say that it must be. EL2 is Non-secure code alone, so its translations outlive other worlds.
+    ``vmid`` is the VM whose translations the TLB may hold.
     """
 
     def __init__(self, pe: Owner, memory: Memory) -> None:
@@ -52,7 +56,7 @@ class Tlb:
         self._memory = memory
         self._shared = memoryview(self._memory.block)
         self._pages = page_map(self._memory.pages)
-        self.stale = False
+        self.stale = self.stale_el1 = False
         self._stale_code = False
         self.vmid = -1
         pe.block[w.P_TLB_ERA] = 1
@@ -83,7 +87,7 @@ class Tlb:
     def tlbi_vmid(self, vmid: int) -> None:
         """Invalidate the EL1&0 translations of a VMID."""
         if vmid == self.vmid:
-            self.stale = True
+            self.stale_el1 = True
 
     def tlbi_pages(self, first: int, count: int) -> None:
         """Invalidate every translation to ``count`` physical pages from page index ``first``."""
@@ -98,14 +102,16 @@ class Tlb:
     @property
     def pending(self) -> bool:
         """True if ``synchronise`` has something to do."""
-        shared, seen = self._shared, self._pe.words[w.P_TLBI_SEEN]
-        return bool(self.stale or self._stale_code or shared[w.M_CODE_WRITTEN] or seen != shared[w.M_TLBI])
+        if self.stale or self.stale_el1 or self.code_is_stale:
+            return True
+        shared, words = self._shared, self._pe.words
+        return words[w.P_TLBI_SEEN] != shared[w.M_TLBI] or words[w.P_DROPS_SEEN] != shared[w.M_DROPS]
 
     def synchronise(self) -> None:
         """Do the pending invalidations."""
         shared, words = self._shared, self._pe.words
         if shared[w.M_CODE_WRITTEN]:
-            shared[w.M_CODE_WRITTEN] = 0
+            shared[w.M_CODE_WRITTEN] = shared[w.M_MIXED_COUNT] = 0
             zero(self._memory.executed)
             for requester in self._memory.requesters:
                 requester.drop_code()
@@ -115,22 +121,30 @@ class Tlb:
         if self._stale_code:
             self._pe.engine.flush_code()
             self._stale_code = False
-        if self.stale or words[w.P_TLBI_SEEN] != shared[w.M_TLBI]:
-            self.stale = False
+        if words[w.P_DROPS_SEEN] != shared[w.M_DROPS]:
             self._drop_pages()
+            self.stale = True
+        if self.stale or words[w.P_TLBI_SEEN] != shared[w.M_TLBI]:
+            self.stale = self.stale_el1 = False
             if self._pe.engine.flush_tlb():
                 zero(self._pages)
+        elif self.stale_el1:
+            self.stale_el1 = False
+            self._pe.engine.flush_el1()
 
     def _drop_pages(self) -> None:
-        """Drop what other PEs have invalidated by IC IVAU since this one ran; each implies a broadcast TLBI."""
-        shared, words, engine = self._shared, self._pe.words, self._pe.engine
+        """Drop the code of pages that were written, or invalidated by IC IVAU on another PE, since this one ran."""
+        engine, shared, words = self._pe.engine, self._shared, self._pe.words
         seen, count = words[w.P_DROPS_SEEN], shared[w.M_DROPS]
         words[w.P_DROPS_SEEN] = count
         if count - seen > w.DROPS:
+            self._memory.forget_rewritten()
             engine.flush_code()
-        else:
-            for number in range(seen, count):
-                engine.drop_code(shared[w.M_DROPPED + number % w.DROPS])
+            return
+        for number in range(seen, count):
+            page = shared[w.M_DROPPED + number % w.DROPS]
+            self._memory.forget_rewritten(page)
+            engine.drop_code(page)
 
     def drop_code(self) -> None:
         """Drop all translated code, because code was written; fetches pass the fill hook again."""

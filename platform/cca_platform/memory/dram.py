@@ -12,6 +12,7 @@ from cca_platform.native import block as w
 __all__ = ["PAGE", "Dram", "marked", "reserve"]
 
 PAGE: Final = 4096
+_NOT_REWRITTEN: Final = bytes(0 if known & w.REWRITTEN else known for known in range(256))
 
 
 def marked(pages: memoryview) -> Iterator[int]:
@@ -35,8 +36,8 @@ class Dram:
     """The DRAM of a board: host memory behind physical addresses, by banks.
 
     ``block`` is the machine block (see :mod:`cca_platform.native.block`) that native hooks share. ``dirty`` has one
-    byte per page: 1 if it was written since the last snapshot (:meth:`written`). ``executed`` has 1 if a PE may have
-    translated code of the page. ``shadow`` takes the pre-images of written pages, from the first snapshot on.
+    byte per page: 1 if it was written since the last snapshot (:meth:`written`). ``executed`` is not 0 if a PE
+    may have translated code of the page. ``shadow`` takes the pre-images of written pages, from the first snapshot on.
     """
 
     def __init__(self, board: Board) -> None:
@@ -67,6 +68,11 @@ class Dram:
     def closed(self) -> bool:
         """True once it has been given back."""
         return not self._banks
+
+    @property
+    def top(self) -> int:
+        """Where the highest bank ends: no address above it is DRAM."""
+        return max(top for _, top, _ in self._banks)
 
     @property
     def block_address(self) -> int:
@@ -109,7 +115,24 @@ class Dram:
             if count <= w.LOGGED:
                 log[count] = index
         if self.executed[index]:
-            self.block[w.M_CODE_WRITTEN] = 1
+            self._rewrite(index)
+
+    def _rewrite(self, index: int) -> None:
+        """Have every PE drop its translated code of a page that is about to be written; once, until they do."""
+        known = self.executed[index]
+        if not known & w.REWRITTEN:
+            self.executed[index] = known | w.REWRITTEN
+            number = self.block[w.M_DROPS]
+            self.block[w.M_DROPPED + number % w.DROPS] = self.page_address(index)
+            self.block[w.M_DROPS] = number + 1
+
+    def forget_rewritten(self, pa: int | None = None) -> None:
+        """A PE drops the code of this written page, or of all of them; the others will before they run."""
+        executed = self.executed
+        if pa is None:
+            executed[:] = bytes(executed).translate(_NOT_REWRITTEN)
+        elif executed[index := self.page_index(pa)] & w.REWRITTEN:
+            executed[index] = 0
 
     def written(self) -> list[int]:
         """The pages that are marked in ``dirty``; what that costs depends on their number alone, if it is small."""

@@ -4,10 +4,22 @@ Each function takes ``m``, the address of the machine block, and runs natively o
 :mod:`cca_platform.native.jit`).
 """
 
-from cca_platform.native.block import LOGGED, M_BANK, M_BANKS, M_CODE_WRITTEN, M_DIRTY, M_EXECUTED, M_LOG, M_SHADOW
+from cca_platform.native.block import (
+    DROPS,
+    LOGGED,
+    M_BANK,
+    M_BANKS,
+    M_DIRTY,
+    M_DROPPED,
+    M_DROPS,
+    M_EXECUTED,
+    M_LOG,
+    M_SHADOW,
+    REWRITTEN,
+)
 from cca_platform.native.jit import copy_page, jit, load8, load64, store8, store64
 
-__all__ = ["host_address", "mark_written", "page_index", "update_descriptor"]
+__all__ = ["host_address", "mark_written", "page_address", "page_index", "update_descriptor"]
 
 
 @jit("i8(i8, i8)")
@@ -33,6 +45,30 @@ def page_index(m: int, pa: int) -> int:
 
 
 @jit("i8(i8, i8)")
+def page_address(m: int, page: int) -> int:
+    """The physical address of the page with this index in the page maps."""
+    for bank in range(load64(m + 8 * M_BANKS)):
+        entry = m + 8 * M_BANK + 32 * bank
+        offset = (page - load64(entry + 24)) << 12
+        if 0 <= offset < load64(entry + 8):
+            return load64(entry) + offset
+    return -1
+
+
+@jit("i8(i8, i8)")
+def _rewrite(m: int, page: int) -> int:
+    """Have every PE drop its translated code of a page that is about to be written. Once is enough until they do."""
+    executed = load64(m + 8 * M_EXECUTED) + page
+    known = load8(executed)
+    if known & REWRITTEN == 0:
+        store8(executed, known | REWRITTEN)
+        number = load64(m + 8 * M_DROPS)
+        store64(m + 8 * (M_DROPPED + number % DROPS), page_address(m, page))
+        store64(m + 8 * M_DROPS, number + 1)
+    return 0
+
+
+@jit("i8(i8, i8)")
 def mark_written(m: int, page: int) -> int:
     """Record that page ``page`` is about to be written; call this before the first byte changes.
 
@@ -54,7 +90,7 @@ def mark_written(m: int, page: int) -> int:
         if count <= LOGGED:
             store64(log + 8 * count, page)
     if load8(load64(m + 8 * M_EXECUTED) + page) != 0:
-        store64(m + 8 * M_CODE_WRITTEN, 1)
+        _rewrite(m, page)
     return 0
 
 

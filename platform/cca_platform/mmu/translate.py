@@ -18,7 +18,12 @@ from cca_platform.mmu.stage2 import walk_stage2
 from cca_platform.mmu.walk import FETCH, GPF, OUTPUT, WRITE, refuse, refuse_gpc
 from cca_platform.native.block import (
     EXECUTED,
+    M_DIRTY,
     M_EXECUTED,
+    M_MIXED,
+    M_MIXED_COUNT,
+    MIXED,
+    P_EL1_FILLED,
     P_FAULT_ACCESS,
     P_FAULT_KIND,
     P_FAULT_VA,
@@ -137,24 +142,44 @@ def translate(p: int, va: int, access: int) -> int:
 
 
 @jit("i8(i8, i8)")
+def _note_mixed(m: int, page: int) -> int:
+    """Note that stores to the page at physical address ``page`` may not be noticed from now on: see M_MIXED."""
+    count = load64(m + 8 * M_MIXED_COUNT)
+    if count < MIXED:
+        store64(m + 8 * (M_MIXED + count), page)
+    if count <= MIXED:
+        store64(m + 8 * M_MIXED_COUNT, count + 1)
+    return 0
+
+
+@jit("i8(i8, i8)")
 def grant(p: int, access: int) -> int:
     """The permissions of a new TLB entry for the DRAM page that ``translate`` has found.
 
-    Write xor execute: a read fill grants read; a write fill adds write (and marks the page written); a fetch fill
-    grants execute, each with read only if the translation permits reading.
+    Write xor execute: a write fill grants write, and marks the page written; a fetch fill grants execute. Each grants
+    read, too, if the translation permits it. A read fill also grants write where nobody would notice: the translation
+    permits it, the page is written already, and no code of it has been translated.
     """
     m = load64(p + 8 * P_MACHINE)
     page = page_index(m, load64(p + 8 * P_OUT_PA))
     store8(load64(p + 8 * P_TLB_PAGES) + page, load64(p + 8 * P_TLB_ERA))
-    given = load64(p + 8 * P_OUT_PROT) & 1
+    if load64(p + 8 * P_REGIME) != EL2:
+        store64(p + 8 * P_EL1_FILLED, 1)
+    permitted = load64(p + 8 * P_OUT_PROT)
+    executed = load64(m + 8 * M_EXECUTED) + page
     if access == WRITE:
         mark_written(m, page)
-        given |= 2
-    elif access == FETCH:
-        executed = load64(m + 8 * M_EXECUTED) + page
-        store8(executed, load8(executed) | EXECUTED)
-        given |= 4
-    return given
+        return permitted & 1 | 2
+    written = load8(load64(m + 8 * M_DIRTY) + page)
+    if access == FETCH:
+        known = load8(executed)
+        if known == 0 and written:
+            _note_mixed(m, load64(p + 8 * P_OUT_PA) & ~0xFFF)
+        store8(executed, known | EXECUTED)
+        return permitted & 1 | 4
+    if written and load8(executed) == 0:
+        return permitted & 3
+    return permitted & 1
 
 
 @jit("i8(i8, i8, i8)")

@@ -11,7 +11,7 @@ from cca_platform.native.layout import Layout
 
 __all__: list[str] = []
 
-M_WORDS: Final = 64
+M_WORDS: Final = 192
 P_WORDS: Final = 384
 R_WORDS: Final = 84
 MACHINE: Final = Layout(M_WORDS)
@@ -36,6 +36,7 @@ M_EXECUTED: Final = MACHINE.word(
 EXECUTED: Final = 1
 SEARCHED: Final = 2  # for the instructions of engine.sites,
 HAS_SITES: Final = 4  # of which there are some
+REWRITTEN: Final = 8  # since some PE has translated it: the page is among M_DROPPED
 M_SHADOW: Final = MACHINE.word("address of the pre-image area, 4096 bytes a page in the order of the maps, 0 = none")
 M_LOG: Final = MACHINE.word("address of a log of the pages whose M_DIRTY was set: their number, then the first LOGGED")
 LOGGED: Final = 1024
@@ -46,14 +47,21 @@ M_TLBI: Final = MACHINE.word("counts broadcast TLB invalidations (TLBI ...IS); a
 M_PES: Final = MACHINE.word("address of the addresses of the PE blocks")
 M_PES_COUNT: Final = MACHINE.word("number of PEs")
 M_PES_USED: Final = MACHINE.word("number of PEs that ever ran real code: with one, no broadcast is needed")
-M_DROPS: Final = MACHINE.word("counts the pages whose translated code every PE has to drop (IC IVAU with several PEs)")
+M_DROPS: Final = MACHINE.word(
+    "counts the pages whose translated code every PE has to drop: it was written, or IC IVAU came with several PEs"
+)
 M_DEVICES: Final = MACHINE.word("address of DEVICES rows: engine.devices.key of a page, address of what is known there")
 DEVICES: Final = 64
 M_PROGRAMS: Final = MACHINE.word("the exception levels that are Python: bit 4 times SecurityState + level")
 M_TRAPS: Final = MACHINE.word("address of TRAPS rows: an instruction, the bits of HCR_EL2 that trap it at EL1, ESR_EL2")
 TRAPS: Final = 64
-M_DROPPED: Final = MACHINE.words(16, "the physical addresses of the last of them, number n in n modulo DROPS")
-DROPS: Final = 16
+M_DROPPED: Final = MACHINE.words(64, "the physical addresses of the last of them, number n in n modulo DROPS")
+DROPS: Final = 64
+M_MIXED_COUNT: Final = MACHINE.word("number of M_MIXED in use, more than MIXED = there were too many")
+M_MIXED: Final = MACHINE.words(
+    32, "the physical addresses of pages that may have been writable when they were first fetched: IC IALLU drops them"
+)
+MIXED: Final = 32
 
 # -- PE block: inputs of a translation ---------------------------------------------------------------------------
 P_MACHINE: Final = PE.word("address of the machine block")
@@ -139,6 +147,7 @@ P_BLOCK_END: Final = PE.word("end of the block in whose middle the PE has stoppe
 P_BUILT: Final = PE.word("1 = a built engine: it counts blocks itself, in M_RETIRED, P_RETIRED, P_BLOCK_PC and _SIZE")
 P_STOPPED: Final = PE.word("1 = the block hook stopped the engine because the budget was used up")
 P_TLB_PAGES: Final = PE.word("address of one byte per DRAM page: P_TLB_ERA = the TLB may hold a translation to it")
+P_EL1_FILLED: Final = PE.word("1 = the TLB may hold a translation of the EL1&0 regime")
 P_TLB_ERA: Final = PE.word("1..255, a new one with each flush of the whole TLB")
 P_TLBI_SEEN: Final = PE.word("value of M_TLBI when this PE's TLB was last known clean")
 P_TLB_CONTROLS: Final = PE.words(

@@ -42,7 +42,7 @@ def save_el1(pe: "Pe", address: int) -> None:
 def restore_el1(pe: "Pe", address: int) -> None:
     """Load the EL1&0 register file from host memory; ``elr`` and ``spsr`` become its PC and PSTATE."""
     if pe.engine.load(address):
-        pe.tlb.stale = True
+        pe.tlb.stale_el1 = True
     pe.reloaded = True
 
 
@@ -60,6 +60,8 @@ def restore_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
     """Load the EL2 registers of real EL2 code from host memory; the caller sets ``elr`` and ``spsr``."""
     pmu.stop(pe.address)
     pe.engine.load_el2(address, replaced)
+    if not replaced:  # another translation regime
+        pe.tlb.stale = True
     pe.words[w.P_VMPIDR] = _NO_VMPIDR  # EL2 code has a value of its own
     pe.reloaded = True
 

@@ -274,7 +274,7 @@ def interrupt(pe: "Pe", number: int) -> bool:
         return False
     if number == exceptions.SMC and pe.words[w.P_ON_TIME]:
         follow(pe)  # by the time that the call has taken
-    if pe.security == security and pe.el == el and not pe.reloaded and not pe.tlb.stale:
+    if pe.security == security and pe.el == el and not pe.reloaded and not (pe.tlb.stale or pe.tlb.stale_el1):
         return True
     if _settle(pe) or pe.tlb.code_is_stale:
         return False
@@ -301,7 +301,7 @@ def _settle(pe: "Pe") -> int:
     if words[w.P_SECURITY] != security:
         words[w.P_SECURITY] = security
         controls.load_scr(pe, pe.machine.scr[security])
-        pe.tlb.stale = True  # the engine's TLB has no security states
+        pe.tlb.stale_el1 = True  # the engine's TLB has no security states, but EL2 is in one alone
     return _taken(pe)
 
 
