@@ -1,14 +1,16 @@
-"""What a PE has cached of memory: translated code."""
+"""What a PE has cached of memory: translated code, and translations of addresses."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from cca_arch.types import Gpi, SecurityState
 from cca_platform.native import block as w
 
 CODE = 0x8010_0000
 DATA = 0x8012_0000
+VECTORS = 0x8011_0000
 
 
 class TestCode:
@@ -148,6 +150,36 @@ class TestInstructionCaches:
         assert [bool(memory.executed[memory.page_index(page)]) for page in (DATA, other)] == [False, True]
         assert not memory.block[w.M_CODE_WRITTEN]
 
+    def test_all_of_many(self, caller: Caller) -> None:
+        """IC IALLU drops what was writable when it was fetched first, however many pages that is."""
+        for pages in (2, w.MIXED, w.MIXED + 1):
+            places = [DATA + PAGE * number for number in range(pages)]
+            assert [caller.call(0, place, "mov x3, #7; ret") for place in places] == [7] * pages
+            for value in (1, 2):
+                for place in places:
+                    caller.write(place, f"mov x3, #{value}; ret")
+                caller.invalidate(0, "ic iallu", 0)
+                assert [caller.call(0, place) for place in places] == [value] * pages
+
+    def test_written_pages_alone(self, caller: Caller) -> None:
+        """A page whose code is written, by Python here, has its translations dropped, and no other has."""
+        memory, other = caller.bench.machine.memory, DATA + PAGE
+        caller.call(0, other, "mov x3, #5; ret")
+        caller.call(0, DATA, "mov x3, #1; ret")
+        assert caller.call(0, DATA, "mov x3, #2; ret") == 2
+        assert memory.executed[memory.page_index(other)] and not memory.block[w.M_CODE_WRITTEN]
+        assert caller.call(0, other) == 5
+
+    @pytest.mark.parametrize("pages", [1, w.DROPS, w.DROPS + 1])
+    def test_written_for_others(self, caller: Caller, pages: int) -> None:
+        """Whoever has translated a page that is written drops that before it runs, also one that runs rarely."""
+        places = [DATA + PAGE * number for number in range(pages)]
+        for value in (1, 2, 3):
+            for place in places:
+                caller.bench.place(place, f"mov x3, #{value}; ret")
+            for pe in (value % 3, 0, 1, 2):
+                assert [caller.call(pe, place) for place in places] == [value] * pages
+
     def test_nothing_stays_behind(self, caller: Caller) -> None:
         """Code that goes to where the engine had the page for a moment gets an exception."""
         caller.call(0, DATA)
@@ -155,3 +187,58 @@ class TestInstructionCaches:
         bench = caller.bench
         bench.vectors("mrs x3, esr_el1; lsr x3, x3, #26; smc #0")
         assert caller.call(0, w.DROP_VA) == 0x21
+
+
+NS, REALM, SECURE = SecurityState.NON_SECURE, SecurityState.REALM, SecurityState.SECURE
+
+
+class TestWorlds:
+    """A translation of EL1&0 is never seen by another world; one of EL2 stays while others have their turns."""
+
+    @pytest.fixture
+    def load(self, bench: Any) -> Any:
+        """Loads from DATA in a world, by code that is there from the start: the value, or -1 after a GPF."""
+        bench.vectors("mov x2, #-1; smc #0")
+        bench.place(CODE, "ldr x2, [x1]; smc #0")
+        bench.machine.memory.backdoor.write64(DATA, 7)
+        bench.protect({DATA: Gpi.NON_SECURE})
+        pe = bench.pe
+
+        def run(state: SecurityState, el: int) -> int:
+            pe.x[1], pe.x[2], pe.elr, pe.spsr, bench.machine.stopped = DATA, 0, CODE, 0x3C1 | el << 2, None
+            pe.eret(state, el)
+            pe.run(bench.machine.clock.now + 1000)
+            return int(bench.el3.calls.pop()[2])
+
+        pe.write_sysreg("vbar_el2", VECTORS)
+        return run
+
+    @pytest.mark.parametrize("turns", [(NS, REALM, NS), (REALM, NS, SECURE, NS), (NS, SECURE, REALM, NS)])
+    @pytest.mark.parametrize("el", [1, 2])
+    def test_turns(self, load: Any, turns: tuple[SecurityState, ...], el: int) -> None:
+        """Whatever a world had in the TLB, another one gets its own answer."""
+        answers = [load(state, el if state is NS else 1) for state in turns]
+        assert answers == [7 if state is NS else (1 << 64) - 1 for state in turns]
+
+    def test_stays(self, bench: Any, load: Any) -> None:
+        """What Non-secure EL2 has translated is there after a Realm's turn: no fill is needed; EL1's are needed."""
+
+        def fills(state: SecurityState, el: int) -> int:
+            before = bench.pe.words[w.P_FILLS]
+            load(state, el)
+            return int(bench.pe.words[w.P_FILLS] - before)
+
+        assert fills(NS, 2) > 0
+        for _ in range(3):
+            assert fills(REALM, 1) > 0
+            assert fills(NS, 2) == 0
+        assert fills(NS, 1) > 0
+
+    def test_protection(self, bench: Any, load: Any) -> None:
+        """A granule that goes to another world while EL2 waits is refused, though EL2 had it in its TLB."""
+        assert load(NS, 2) == 7
+        load(REALM, 1)
+        bench.protect({DATA: Gpi.REALM})
+        bench.machine.memory.tlbi_pa(DATA, 4096)
+        assert load(REALM, 1) == 7
+        assert load(NS, 2) == (1 << 64) - 1

@@ -221,7 +221,6 @@ class Engine:
         block[w.P_REGIME] = -1
         clock = address_of(machine) + 8 * w.M_RETIRED
         block[w.P_BUILT] = library.prepare(self._handle, clock, self._address + 8 * w.P_BLOCK_PC)
-        block[w.P_DROPS_SEEN] = machine[w.M_DROPS]  # no code yet
         self._hook(unicorn_const.UC_HOOK_TLB_FILL, fills.ON_FILL)
         # such a hook keeps the engine from searching its TLB whenever it has translated code of that range
         self._hook(unicorn_const.UC_HOOK_MEM_FETCH_UNMAPPED, _NEVER_CALLED, where=(memory.top, _LAST))

@@ -98,7 +98,8 @@ def _instruction_invalidate(p: int, page: int) -> int:
         number = load64(m + 8 * w.M_DROPS)
         store64(m + 8 * (w.M_DROPPED + number % w.DROPS), page)
         store64(m + 8 * w.M_DROPS, number + 1)
-        store64(p + 8 * w.P_DROPS_SEEN, number + 1)
+        if load64(p + 8 * w.P_DROPS_SEEN) == number:
+            store64(p + 8 * w.P_DROPS_SEEN, number + 1)
         _tell_tlbs(p)
     return drop_code(p, page)
 

@@ -79,7 +79,7 @@ def watch(p: int, va: int) -> int:
     known = load8(executed)
     if known == w.EXECUTED | w.SEARCHED:
         return 0
-    found, host, page = w.EXECUTED | w.SEARCHED, host_address(m, pa), va & ~0xFFF
+    found, host, page = w.EXECUTED | w.SEARCHED | known & w.REWRITTEN, host_address(m, pa), va & ~0xFFF
     for number in range(_WORDS):
         word, address = load32(host + 4 * number), page + 4 * number
         if _is_event(word):

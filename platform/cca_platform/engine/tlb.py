@@ -134,17 +134,20 @@ class Tlb:
 
     def _drop_pages(self) -> None:
         """Drop the code of pages that were written, or invalidated by IC IVAU on another PE, since this one ran."""
-        engine, shared, words = self._pe.engine, self._shared, self._pe.words
+        shared, words, memory = self._shared, self._pe.words, self._memory
         seen, count = words[w.P_DROPS_SEEN], shared[w.M_DROPS]
         words[w.P_DROPS_SEEN] = count
+        engine = self._pe.engine if self._pe.has_engine else None  # without one it has no code
         if count - seen > w.DROPS:
-            self._memory.forget_rewritten()
-            engine.flush_code()
+            memory.forget_rewritten()
+            if engine is not None:
+                engine.flush_code()
             return
         for number in range(seen, count):
             page = shared[w.M_DROPPED + number % w.DROPS]
-            self._memory.forget_rewritten(page)
-            engine.drop_code(page)
+            memory.forget_rewritten(page)
+            if engine is not None:
+                engine.drop_code(page)
 
     def drop_code(self) -> None:
         """Drop all translated code, because code was written; fetches pass the fill hook again."""

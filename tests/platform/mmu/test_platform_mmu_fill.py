@@ -58,13 +58,36 @@ class TestFill:
         assert shadow[0] == 7
 
     def test_code_written(self, bench: Bench) -> None:
-        """Writing a page that was executed asks for translations to be dropped."""
+        """Writing a page that was executed asks for its translations to be dropped, once until they are."""
         bench.set(SCTLR=0)
+        memory, block, page = bench.memory, bench.memory.block, page_index(bench.m, DATA)
         fill(bench.p, DATA, WRITE)
-        assert bench.memory.block[w.M_CODE_WRITTEN] == 0
+        assert (block[w.M_DROPS], memory.executed[page]) == (0, 0)
         fill(bench.p, DATA, FETCH)
-        fill(bench.p, DATA, WRITE)
-        assert bench.memory.block[w.M_CODE_WRITTEN] == 1
+        for _ in range(2):
+            fill(bench.p, DATA, WRITE)
+            bench.store.write64(DATA, 1)
+            assert (block[w.M_DROPS], block[w.M_DROPPED]) == (1, DATA)
+        memory.forget_rewritten(DATA)
+        assert (memory.executed[page], block[w.M_CODE_WRITTEN]) == (0, 0)
+        fill(bench.p, DATA, FETCH)
+        bench.store.write64(DATA, 2)
+        assert (block[w.M_DROPS], block[w.M_DROPPED + 1]) == (2, DATA)
+        memory.forget_rewritten()
+        assert memory.executed[page] == 0
+
+    def test_mixed(self, bench: Bench) -> None:
+        """A page that is fetched for the first time after it was written is among those that IC IALLU drops."""
+        bench.set(SCTLR=0)
+        block = bench.memory.block
+        fill(bench.p, DATA, FETCH)
+        assert block[w.M_MIXED_COUNT] == 0
+        for number in range(1, w.MIXED + 3):
+            bench.store.write64(DATA + 4096 * number, 1)
+            for _ in range(2):
+                fill(bench.p, DATA + 4096 * number, FETCH)
+        assert block[w.M_MIXED : w.M_MIXED + w.MIXED].tolist() == [DATA + 4096 * n for n in range(1, w.MIXED + 1)]
+        assert block[w.M_MIXED_COUNT] == w.MIXED + 1
 
 
 class TestBanks:

@@ -51,7 +51,7 @@ class GranuleProtection:
     def __init__(self, memory: Memory) -> None:
         self._pa_bits = memory.board.pa_bits
         self._words = words(w.M_WORDS, memory.block)
-        for word in range(w.M_DIRTY, w.M_PA_BITS):
+        for word in range(w.M_DIRTY, w.M_CODE_WRITTEN):
             self._words[word] = 0  # only checks and walks use these words: they write nothing
         self.machine = address_of(self._words)
         self.port = memory.client(self.check)
