@@ -192,7 +192,7 @@ class Snapshots:
             start = page * GRANULE_SIZE
             dram[start : start + GRANULE_SIZE] = data
             if executed[page]:
-                memory.block[w.M_CODE_WRITTEN] = 1
+                memory.rewritten(page)
 
     def _clean(self, dirty: list[int]) -> None:
         """Track the next write to every page again."""

@@ -115,9 +115,9 @@ class Dram:
             if count <= w.LOGGED:
                 log[count] = index
         if self.executed[index]:
-            self._rewrite(index)
+            self.rewritten(index)
 
-    def _rewrite(self, index: int) -> None:
+    def rewritten(self, index: int) -> None:
         """Have every PE drop its translated code of a page that is about to be written; once, until they do."""
         known = self.executed[index]
         if not known & w.REWRITTEN:
