@@ -125,25 +125,31 @@ class Rmm(Core):
     # -- program at R-EL2 -------------------------------------------------------------------------------------------
     def on_eret(self, pe: "Pe") -> None:
         """Handle an entry from EL3: a CPU index in X0 boots this PE; otherwise X0..X7 are an RMI call."""
-        x = pe.x[0:8].tolist()
+        x = pe.x[:8].tolist()
         row = self._commands.get(x[0] & FUNCTION)
-        if row is None and x[0] < MAX_PES:  # smaller than any FID of a fast call
-            self.boot(pe)
+        if row is None:
+            self._other(pe, x)
             return
         if self.trace.on:
-            ins = row.ins if row is not None else ()
-            name = row.name if row is not None else "UNKNOWN"
-            self.trace.emit(RmiCall(fid=x[0], cmd=name, args=dict(zip(ins, x[1:], strict=False)) if ins else {}), pe)
-        if row is None:
-            self.note(pe, x[0], "", "NOT_SUPPORTED")
-            pe.leave(_COMPLETE, NOT_SUPPORTED, 0, 0, 0, *x[4 : self.results])
-            return
+            ins = row.ins
+            args = dict(zip(ins, x[1:], strict=False)) if ins else {}
+            self.trace.emit(RmiCall(fid=x[0], cmd=row.name, args=args), pe)
         if not self._settled and row.fid not in self.version.opening:
             self.settle()
         call = row.call(self, pe, row, x)
         result = execute(call)
         if result is not None:
             self.answer(pe, row, result, x[4:], call.failed)
+
+    def _other(self, pe: "Pe", x: list[int]) -> None:
+        """Handle an entry from EL3 that names no command: a boot, or a call of an unknown function."""
+        if x[0] < MAX_PES:  # smaller than any FID of a fast call
+            self.boot(pe)
+            return
+        if self.trace.on:
+            self.trace.emit(RmiCall(fid=x[0], cmd="UNKNOWN", args={}), pe)
+        self.note(pe, x[0], "", "NOT_SUPPORTED")
+        pe.leave(_COMPLETE, NOT_SUPPORTED, 0, 0, 0, *x[4 : self.results])
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
         """Handle a Realm's exception. The preferred return address of an SMC is the SMC itself."""

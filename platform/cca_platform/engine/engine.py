@@ -404,7 +404,7 @@ class Engine:
 
     def save_el2(self, frame: int, replaced: bool = False) -> None:
         """Store the EL2 registers to memory, or only those of ``EL2_REPLACED``."""
-        registers.store_file(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame)
+        registers.save_el2(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame)
 
     def load_el2(self, frame: int, replaced: bool = False) -> None:
         """Load the EL2 registers from memory, or only those of ``EL2_REPLACED``."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from cca_arch.sysregs import CPTR_EL2_RES1, HCR_EL2_OPEN, Cnthctl, Hcr, encodings
 from cca_platform.engine import pmu
-from cca_platform.isa.frame import EL1_FRAME_SIZE, offset
+from cca_platform.isa.frame import EL1_FRAME_SIZE, offset, offset_el2
 from cca_platform.isa.pstate import stack
 from cca_platform.mmu.regime import EL2, regime_of
 from cca_platform.native import block as w
@@ -51,6 +51,7 @@ __all__ = [
     "put",
     "put_system",
     "save_el1",
+    "save_el2",
     "select_sp",
     "set_el2",
     "store_file",
@@ -99,6 +100,7 @@ UNICORN_REGISTERS: Final = {
 }  # fmt: skip
 
 _FRAME_SP_EL0, _FRAME_SP_EL1, _FRAME_PC, _FRAME_PSTATE = 31, 32, 33, 34  # words of an EL1&0 frame
+_FRAME_SP_EL2: Final = offset_el2("sp_el2")
 assert [offset(name) // 8 for name in ("x30", "sp_el0", "sp_el1", "pc", "pstate")] == [30, 31, 32, 33, 34]
 
 
@@ -307,6 +309,15 @@ def save_el1(p: int, table: int, frame: int) -> int:
     if stack(pstate) != 2:  # SP_EL2 belongs to the other frame
         slot = _FRAME_SP_EL1 if stack(pstate) == 1 else _FRAME_SP_EL0
         store64(frame + 8 * slot, load64(p + 8 * w.P_SP))
+    return 0
+
+
+@jit("i8(i8, i8, i8)")
+def save_el2(p: int, table: int, frame: int) -> int:
+    """Store the EL2 registers of ``table``; SP_EL2 is the SP of the block if PSTATE selects it."""
+    store_file(p, table, frame)
+    if stack(load64(p + 8 * w.P_PSTATE)) == 2:
+        store64(frame + _FRAME_SP_EL2, load64(p + 8 * w.P_SP))
     return 0
 
 

@@ -1,12 +1,9 @@
 """What a Python level sets for the code below it: EL2 controls, whole register files, SCR_EL3."""
 
-import ctypes
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.sysregs import REGISTERS, Hcr, Scr
 from cca_platform.engine import pmu
-from cca_platform.isa import frame
-from cca_platform.isa.pstate import stack
 from cca_platform.native import block as w
 from cca_platform.pe.pmu import MDCR_RESET
 
@@ -52,8 +49,6 @@ def save_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
     ``replaced``: only those that a Python EL2 replaces with its own values (``frame.EL2_REPLACED``).
     """
     pe.engine.save_el2(address, replaced)
-    if stack(pe.words[w.P_PSTATE]) == 2:
-        ctypes.c_uint64.from_address(address + frame.offset_el2("sp_el2")).value = pe.words[w.P_SP]
 
 
 def restore_el2(pe: "Pe", address: int, replaced: bool = False) -> None:

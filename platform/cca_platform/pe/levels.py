@@ -68,14 +68,13 @@ def smc(pe: "Pe", *args: int) -> list[int]:
     For calls that run no code in between: all except RMI_REC_ENTER and those that a Secure payload serves, which
     ``start_call`` begins. Raises MachineStopped if the call has powered the machine off.
     """
-    x, security, el = pe.x, pe.security, pe.el
-    _REGISTERS[len(args)].pack_into(x, 0, *args)
-    _call(pe)
+    security, el = pe.security, pe.el
+    start_call(pe, *args)
     if pe.machine.stopped is not None:
         raise MachineStopped(pe.machine.stopped)
     if pe.el != el or pe.security != security:
         raise AssertionError(f"SMC {args[0]:#x} must complete without running code: begin it by start_call")
-    return x[:5].tolist()
+    return pe.x[:5].tolist()
 
 
 def start_call(pe: "Pe", *args: int) -> None:
@@ -85,11 +84,6 @@ def start_call(pe: "Pe", *args: int) -> None:
     are in ``x``. Until then, the call is ordinary PE state, and no Python code waits for it.
     """
     _REGISTERS[len(args)].pack_into(pe.x, 0, *args)
-    _call(pe)
-
-
-def _call(pe: "Pe") -> None:
-    """Make an SMC from a Python level, with its arguments in place."""
     came, moves = pe.el, pe.moves
     try:
         if pe.trace.on:
