@@ -49,6 +49,14 @@ class TestEvents:
         assert (call["cmd"], call["args"]) == ("GRANULE_DELEGATE", {"addr": "0x90000001"})
         assert (answer["status"], answer["failed"]) == ("ERROR_INPUT", "gran_align")
 
+    def test_ripas(self, host: Any, realm: Any) -> None:
+        """RIPAS RAM in a result has its name."""
+        host.ok(Rmi.DATA_CREATE, realm.rd, host.granules(), RAM, host.page(), 0)
+        sink = traced(host)
+        host.ok(Rmi.RTT_READ_ENTRY, realm.rd, RAM, 3)
+        host.machine.trace.close()
+        assert sink.named("rmi.return")[0]["results"]["ripas"] == "RAM"
+
     def test_granules_and_tables(self, host: Any, realm: Any) -> None:
         """granule.transition, rtt.edit and measurement.extend of one RMI_DATA_CREATE."""
         data, src = host.granules(), host.page()

@@ -84,7 +84,7 @@ LSB: Final = {level: 12 + 9 * (3 - level) for level in range(4)}
 _VALID: Final = Rtte.valid.mask
 _ASSIGNED: Final = int(Rtte.make(hipas=Hipas.ASSIGNED))
 _RIPAS, _RIPAS_LOW = Rtte.ripas.mask, Rtte.ripas.low
-_RIPAS_RAM: Final = int(RmiRipas.RAM)
+_RIPAS_RAM: Final = RmiRipas.RAM  # itself, so that traces have its name
 NS: Final = Rtte.ns.mask
 ADDRESS: Final = Rtte.address.mask
 _ADDRESS_BITS: Final = Rtte.address.high + 1
