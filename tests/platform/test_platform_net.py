@@ -30,10 +30,11 @@ class Level:
 
 
 def fails(machine: Machine, monkeypatch: Any) -> None:
-    """EL3 whose way in goes wrong: no frame of a test is on the way."""
+    """EL3 that goes wrong: no frame of a test is on the way."""
+    wrong = Level()
+    monkeypatch.setattr(wrong, "on_sync", {}.__getitem__)
     machine.install(NS, 2, Level())
-    machine.install(ROOT, 3, Level())
-    monkeypatch.setattr("cca_platform.pe.levels.take_program", {}.__getitem__)
+    machine.install(ROOT, 3, wrong)
 
 
 @pytest.fixture
