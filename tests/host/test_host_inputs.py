@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from host_time import FakeTime, restless
 from ns_code import OFF, assemble, constant
 
 from cca_firmware.boot import boot
@@ -26,15 +27,22 @@ ECHO = f"""
 """
 
 
+# The first vCPU sets its timer 25 ms ahead, waits, and reads the counter; the other one is off.
+SLEEP = f"""
+    mov x9, #0x260000; mrs x1, cntvct_el0; add x1, x1, x9; msr cntv_cval_el0, x1; mov x9, #1; msr cntv_ctl_el0, x9;
+    wait: wfi; mrs x2, cntv_ctl_el0; tbz w2, #2, wait; mrs x2, cntvct_el0; sub x3, x2, x1; {OFF}
+"""
+
+
 class Rig:
     """A Realm that echoes what its UART receives."""
 
-    def __init__(self, path: Path, **options: Any) -> None:
+    def __init__(self, path: Path, source: str = ECHO, **options: Any) -> None:
         self.events = Listing()
         self.machine = Machine(Board.load("fvp"), trace=Trace(self.events), **options)
         system = System(self.machine)
         boot(self.machine, rmm=Rmm(self.machine), ns_program=system)
-        path.write_bytes(assemble(ECHO, RAM_BASE))
+        path.write_bytes(assemble(source, RAM_BASE))
         self.vmm = Vmm(system, RunOptions(payload=path, memory=4 << 20, vcpus=2))
         self.vmm.build()
 
@@ -88,3 +96,29 @@ class TestReplay:
         expected = first.end()
         assert expected[0] == b"abcdq"
         assert rigs(replay=first.machine.inputs.journal()).end() == expected
+
+
+class TestWallTime:
+    """``--clock host``, on a clock of the host that the test turns."""
+
+    def test_sleep(self, rigs: Any) -> None:
+        """Where every vCPU waits, the host's time is waited for until the timer, and the Realm sees that time."""
+        rig, host = rigs(source=SLEEP, clock="host"), FakeTime()
+        rig.machine.inputs.wall.host = host
+        before = rig.machine.clock.now
+        assert rig.end()[1] == "system_off"
+        assert sum(host.waits) == 0x260000 * 10
+        assert rig.machine.clock.now == before + 0x260000
+
+    @pytest.mark.parametrize("seed", range(2))
+    def test_replay(self, rigs: Any, seed: int) -> None:
+        """A replay does the same, and waits for nobody."""
+        first, host = rigs(source=SLEEP, clock="host", record=True), restless(seed)
+        first.machine.inputs.wall.host = host
+        expected = first.end()
+        assert host.waits
+        journal = decode(encode(first.machine.inputs.journal()), Journal)
+        again, other = rigs(source=SLEEP, clock="host", replay=journal), restless(seed + 10)
+        again.machine.inputs.wall.host = other
+        assert again.end() == expected
+        assert not other.waits

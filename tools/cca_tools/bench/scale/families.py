@@ -26,6 +26,7 @@ MEMORY: Final = "memory"
 _DISTRIBUTOR, _REDISTRIBUTORS = 0x800_0000, 0x80A_0000
 _SMALL: Final = 4  # pages of a Realm where something else counts
 _OFTEN: Final = 20  # what takes no longer than a look at the clock of the CPU
+_ROOM: Final = 16 << 20  # of a Realm, for code, device tree and what is round
 _SLICE: Final = 50_000  # instructions of a time slice where vCPUs take turns
 _TURNS: Final = 20_000  # of 256 instructions: a hundred time slices where vCPUs take turns
 _SLEEP: Final = (0xD503_207F, 0x17FF_FFFF)  # WFI; B .-4
@@ -131,6 +132,21 @@ def _pages(meter: Meter, count: int) -> None:
             vm = _realm(machine, count)
         with meter.step("destroy"):
             vm.destroy()
+
+
+def _touched(meter: Meter, count: int) -> None:
+    end = loops.call_forever(((0, int(Psci.SYSTEM_OFF)),))
+    with _machine() as machine, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "touch.bin"
+        path.write_bytes(loops.code([*loops.store_pages(1, RAM + PAGE), *end]))
+        machine.run_realm(path, memory=count * PAGE + _ROOM)
+        path.write_bytes(loops.code([*loops.store_pages(count, RAM + PAGE), *end]))
+        with meter.memory():
+            realm = machine.realm(path, memory=count * PAGE + _ROOM)
+            with meter.step("touch"):
+                result = realm.run()
+        assert result.status == 0, result.message
+        realm.destroy()
 
 
 def _snapshots(meter: Meter, count: int) -> None:
@@ -250,6 +266,9 @@ FAMILIES: Final = (
         build="create a Realm, measure and populate every page", destroy="destroy it, scrubbing every page",
         memory="of this process, of which the page itself is 4,096 bytes",
     ), _pages),
+    Family("touched", "page", tuple(4**power for power in range(1, 9)), _steps(
+        touch="a store of the Realm, whose fault the Host mends", memory="of this process",
+    ), _touched),
     Family("snapshots", "page", tuple(4**power for power in range(1, 9)), _same(
         restore="20 times, a machine that has not changed", back="20 times, when one page has changed",
         snapshot="20 times, each after a change of one page",
