@@ -143,7 +143,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--scale", "--rows", "nothing"], "`rows` must be part of one of pages, snapshots, RECs"),
+            (["--scale", "--rows", "nothing"], "`rows` must be part of one of pages, touched, snapshots"),
             (["--scale", "--save", "x.json"], "`save` must not come with `scale`"),
             (["--most", "4"], "`most` must come with `scale`"),
             (["--picture", "x.svg"], "`picture` must come with `scale`"),
