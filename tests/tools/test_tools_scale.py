@@ -18,8 +18,8 @@ from cca_tools.cli import main
 
 # By family: three sizes, of which the second and the third differ by more than the first and the second.
 SIZES = {
-    "pages": (16, 128, 640), "touched": (16, 64, 192), "snapshots": (16, 128, 640), "RECs": (2, 8, 24), "sleepers": (2, 8, 24),
-    "Realms": (1, 3, 8), "PEs": (2, 4, 8), "DRAM": (2, 4, 16),
+    "pages": (16, 128, 640), "touched": (16, 64, 192), "snapshots": (16, 128, 640), "RECs": (2, 8, 24),
+    "sleepers": (2, 8, 24), "Realms": (1, 3, 8), "PEs": (2, 4, 8), "DRAM": (2, 4, 16),
 }  # fmt: skip
 
 
