@@ -8,7 +8,7 @@ check for every table access and for the final address. Nothing is cached here; 
 
 from typing import Final
 
-from cca_arch.sysregs import MAIR_MEMORY, MAIR_NORMAL_NC, MAIR_NORMAL_WB, Hcr
+from cca_arch.sysregs import MAIR_MEMORY, MAIR_NORMAL_NC, MAIR_NORMAL_WB, Hcr, Tcr, TcrEl2, Vtcr
 from cca_arch.types import SecurityState
 from cca_platform.mmu.dram import host_address, mark_written, page_index
 from cca_platform.mmu.gpc import granule_protection_check
@@ -38,8 +38,10 @@ from cca_platform.native.block import (
     P_OUT_SH,
     P_REGIME,
     P_SECURITY,
+    P_TCR,
     P_TLB_ERA,
     P_TLB_PAGES,
+    P_VTCR,
     P_WALK_IPA,
 )
 from cca_platform.native.jit import jit, load8, load64, store8, store64
@@ -63,6 +65,7 @@ _SECURE: Final = int(SecurityState.SECURE)
 _MEMORY, _NORMAL_NC, _NORMAL_WB = MAIR_MEMORY, MAIR_NORMAL_NC, MAIR_NORMAL_WB
 _STAGE2_ON: Final = Hcr.vm.mask | Hcr.dc.mask  # DC implies VM
 _FWB: Final = Hcr.fwb.low
+_HD, _EL2_HD, _STAGE2_HD = Tcr.hd.low, TcrEl2.hd.low, Vtcr.hd.low
 
 
 @jit("i8(i8, i8)")
@@ -152,13 +155,21 @@ def _note_mixed(m: int, page: int) -> int:
     return 0
 
 
+@jit("i8(i8)")
+def _stores_are_noted(p: int) -> int:
+    """True if the first store to a page may change its descriptor (dirty state)."""
+    if load64(p + 8 * P_REGIME) == EL2:
+        return load64(p + 8 * P_TCR) >> _EL2_HD & 1
+    return (load64(p + 8 * P_TCR) >> _HD | load64(p + 8 * P_VTCR) >> _STAGE2_HD) & 1
+
+
 @jit("i8(i8, i8)")
 def grant(p: int, access: int) -> int:
     """The permissions of a new TLB entry for the DRAM page that ``translate`` has found.
 
     Write xor execute: a write fill grants write, and marks the page written; a fetch fill grants execute. Each grants
-    read, too, if the translation permits it. A read fill also grants write where nobody would notice: the translation
-    permits it, the page is written already, and no code of it has been translated.
+    read, too, if the translation permits it. A read fill also grants write where nothing would come of a write fill:
+    the translation permits it, the page is written already, no code of it is translated, no descriptor notes it.
     """
     m = load64(p + 8 * P_MACHINE)
     page = page_index(m, load64(p + 8 * P_OUT_PA))
@@ -177,7 +188,7 @@ def grant(p: int, access: int) -> int:
             _note_mixed(m, load64(p + 8 * P_OUT_PA) & ~0xFFF)
         store8(executed, known | EXECUTED)
         return permitted & 1 | 4
-    if written and load8(executed) == 0:
+    if written and load8(executed) == 0 and _stores_are_noted(p) == 0:
         return permitted & 3
     return permitted & 1
 

@@ -5,7 +5,7 @@ The file is also run with NUMBA_DISABLE_JIT=1 (test_platform_mmu_plain.py): the 
 
 import numpy as np
 import pytest
-from mmu_bench import AF, DATA, FETCH, PXN, READ, READ_ONLY, VA, WRITE, Bench
+from mmu_bench import AF, DATA, DBM, FETCH, HA, HD, PXN, READ, READ_ONLY, VA, WRITE, Bench
 
 from cca_platform.memory.words import zero
 from cca_platform.mmu.dram import host_address, mark_written, page_index
@@ -37,6 +37,27 @@ class TestFill:
         bench.stage2()
         bench.ipa(DATA, DATA, AF | 2 << 6)
         assert [fill(bench.p, DATA, access) for access in (READ, WRITE, FETCH)] == [0, 2, 4]
+
+    @pytest.mark.parametrize(("attributes", "given"), [(AF, 3), (AF | READ_ONLY, 1)])
+    def test_written_before(self, bench: Bench, attributes: int, given: int) -> None:
+        """A read of a page that is written already is given write, too, if that is permitted and it has no code."""
+        bench.page(attributes=attributes)
+        assert fill(bench.p, VA, READ) == 1
+        bench.store.write64(DATA, 1)
+        assert fill(bench.p, VA, READ) == given
+        fill(bench.p, VA, FETCH)
+        assert fill(bench.p, VA, READ) == 1
+
+    @pytest.mark.parametrize("attributes", [AF | DBM, AF | DBM | READ_ONLY])
+    def test_stores_are_noted(self, bench: Bench, attributes: int) -> None:
+        """Where the first store may change the descriptor, a read is never given write."""
+        bench.set(TCR=bench.get("TCR") | HA | HD)
+        leaf = bench.page(attributes=attributes)
+        bench.store.write64(DATA, 1)
+        assert fill(bench.p, VA, READ) == 1
+        assert bench.store.read64(leaf) & READ_ONLY == attributes & READ_ONLY
+        assert fill(bench.p, VA, WRITE) == 3
+        assert bench.store.read64(leaf) & READ_ONLY == 0
 
     def test_device(self, bench: Bench) -> None:
         """A device page is refused, with its address."""
