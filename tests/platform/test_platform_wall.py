@@ -304,7 +304,10 @@ class TestReplay:
 
     @pytest.mark.parametrize("seed", range(4))
     def test_same(self, hosted: Any, seed: int) -> None:
-        """Every read, interrupt, wait and event is the same, wherever the two runs pause, on a host of another pace."""
+        """Every read, interrupt, wait and event is the same, wherever the two runs pause, on a host of another pace.
+
+        So it is without a trace.
+        """
         events, again = Listing(), Listing()
         bench, host = hosted(restless(seed), record=True, trace=Trace(events))
         everything(bench, host)
@@ -328,6 +331,10 @@ class TestReplay:
         assert not other.machine.inputs.replaying
         assert not time.waits
         assert outcome(other, again) == outcome(bench, events)
+        silent, _ = hosted(restless(seed + 200), replay=journal)
+        everything(silent, FakeTime())
+        silent.machine.run(100_000)
+        assert outcome(silent, Listing())[:-1] == outcome(bench, events)[:-1]
         assert bench.machine.bus.devices["uart0"].output == b"hello, q"
 
     def test_goes_on(self, hosted: Any) -> None:
