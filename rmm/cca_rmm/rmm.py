@@ -131,9 +131,7 @@ class Rmm(Core):
             self._other(pe, x)
             return
         if self.trace.on:
-            ins = row.ins
-            args = dict(zip(ins, x[1:], strict=False)) if ins else {}
-            self.trace.emit(RmiCall(fid=x[0], cmd=row.name, args=args), pe)
+            self.trace.emit(RmiCall(fid=x[0], cmd=row.name, args=row.call.told(x)), pe)
         if not self._settled and row.fid not in self.version.opening:
             self.settle()
         call = row.call(self, pe, row, x)

@@ -181,7 +181,7 @@ class SecureWorld:
     def switched(self, pe: "Pe", source: SecurityState, target: SecurityState, reason: str) -> None:
         """Emit the trace event of a switch."""
         if self._trace.on:
-            self._trace.emit(WorldSwitch(source=source, target=target, reason=reason), pe=pe, world=_ROOT, el=3)
+            self._trace.emit(WorldSwitch(source=source.name, target=target.name, reason=reason), pe, _ROOT, 3)
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
     def save(self) -> SecureWorldState:

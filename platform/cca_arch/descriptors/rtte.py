@@ -6,6 +6,7 @@ An entry that the walker ignores (bit 0 clear) keeps the Realm's view of the IPA
 """
 
 from enum import IntEnum
+from functools import cache
 from typing import Final
 
 from cca_arch.descriptors.stage2 import BLOCK, PAGE, TABLE, Stage2Descriptor
@@ -194,9 +195,14 @@ def address(entry: int) -> int:
 
 
 def name(entry: int, level: int) -> str:
-    """The entry's state as text, for traces: ``ASSIGNED,RAM``."""
-    kind = kind_of(entry, level)
-    return f"{kind.name},{RmiRipas(ripas(entry)).name}" if kind in WITH_RIPAS else kind.name
+    """The entry's state as text, for traces: ``ASSIGNED,RAM``, or without RIPAS, ``TABLE``."""
+    return _name(entry & ~ADDRESS, level)
+
+
+@cache
+def _name(bits: int, level: int) -> str:
+    kind = kind_of(bits, level)
+    return f"{kind.name},{RmiRipas(ripas(bits)).name}" if kind in WITH_RIPAS else kind.name
 
 
 def host_desc(entry: int) -> int:

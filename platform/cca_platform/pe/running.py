@@ -200,7 +200,7 @@ def _set_bounds(pe: "Pe", until: Ticks | None, limit: Instructions | None, resum
     trace = pe.trace
     words[w.P_TRACED] = trace.on
     if trace.on:
-        trace.flush()
+        trace.before_code()
     if words[w.P_PMCNTEN] or words[w.P_PMU_COUNTS]:
         pmu.update(pe.address, words[w.P_PSTATE] >> _EL_LOW & _EL_ONES)
     interrupts.set_budget(pe.address)

@@ -16,8 +16,10 @@ from cca_platform.trace.forms import (
     Fid,
     Flag,
     Name,
+    Named,
     Octets,
     Status,
+    Text,
     UnsetType,
     Word,
     Words,
@@ -136,7 +138,7 @@ class SmcCall(Event, frozen=True, gc=False, kw_only=True, tag="smc.call"):
     """An SMC reached the root monitor."""
 
     fid: Annotated[Fid, "W0 of the caller"]
-    name: Annotated[Name, "the function, or its number when no specification names it"]
+    name: Annotated[Text, "the function, or its number when no specification names it"]
     args: Annotated[Words, "X1 to X7"]
 
 
@@ -144,16 +146,16 @@ class SmcReturn(Event, frozen=True, gc=False, kw_only=True, tag="smc.return"):
     """The root monitor returned to the caller of an SMC."""
 
     fid: Annotated[Fid, "W0 of the call"]
-    name: Annotated[Name, "the function, or its number when no specification names it"]
+    name: Annotated[Text, "the function, or its number when no specification names it"]
     results: Annotated[Words, "X0 to X3; for an RMI command X0 to X4, or X0 to X7 under RMM-EL3 2.0"]
 
 
 class WorldSwitch(Event, frozen=True, gc=False, kw_only=True, tag="world.switch"):
     """EL3 moved the PE from one security state to another."""
 
-    source: Annotated[Name, "security state before"]
-    target: Annotated[Name, "security state after"]
-    reason: Annotated[Name, "the function or the interrupt that caused it"]
+    source: Annotated[Text, "security state before"]
+    target: Annotated[Text, "security state after"]
+    reason: Annotated[Text, "the function or the interrupt that caused it"]
 
 
 class GptChange(Event, frozen=True, gc=False, kw_only=True, tag="gpt.change"):
@@ -161,8 +163,8 @@ class GptChange(Event, frozen=True, gc=False, kw_only=True, tag="gpt.change"):
 
     pa: Annotated[Address, "the first granule"]
     size: Annotated[Word, "size of the changed range in bytes"]
-    old: Annotated[Name, "GPI before"]
-    new: Annotated[Name, "GPI after"]
+    old: Annotated[Text, "GPI before"]
+    new: Annotated[Text, "GPI after"]
 
 
 # -- RMM ----------------------------------------------------------------------------------------------------------
@@ -170,10 +172,10 @@ class GranuleTransition(Event, frozen=True, gc=False, kw_only=True, tag="granule
     """The RMM moved a granule from one state to another."""
 
     pa: Annotated[Address, "the granule"]
-    old: Annotated[Name, "state before"]
-    new: Annotated[Name, "state after"]
-    input: Annotated[Name, "input of the state machine: a command or a part of one"]
-    cmd: Annotated[Name, "the command"]
+    old: Annotated[Text, "state before"]
+    new: Annotated[Text, "state after"]
+    input: Annotated[Text, "input of the state machine: a command or a part of one"]
+    cmd: Annotated[Text, "the command"]
 
 
 class RttEdit(Event, frozen=True, gc=False, kw_only=True, tag="rtt.edit"):
@@ -182,9 +184,9 @@ class RttEdit(Event, frozen=True, gc=False, kw_only=True, tag="rtt.edit"):
     rd: Annotated[Address, "RD of the Realm"]
     ipa: Annotated[Address, "first IPA that the entry translates"]
     level: Annotated[Count, "level of the entry"]
-    old: Annotated[Name, "entry before"]
-    new: Annotated[Name, "entry after"]
-    cmd: Annotated[Name, "the command"]
+    old: Annotated[Text, "entry before"]
+    new: Annotated[Text, "entry after"]
+    cmd: Annotated[Text, "the command"]
     pa: Annotated[Address, "address in the new entry"]
     rtt: Annotated[Address, "table that contains the entry"]
     state: Annotated[Name, "state of the new entry"]
@@ -195,27 +197,27 @@ class RmiCall(Event, frozen=True, gc=False, kw_only=True, tag="rmi.call"):
     """The host called an RMI command."""
 
     fid: Annotated[Fid, "X0 of the host"]
-    cmd: Annotated[Name, "the command"]
-    args: Annotated[Arguments, "its arguments"]
+    cmd: Annotated[Text, "the command"]
+    args: Annotated[Named, "its arguments"]
 
 
 class RmiReturn(Event, frozen=True, gc=False, kw_only=True, tag="rmi.return"):
     """An RMI command returned to the host."""
 
     fid: Annotated[Fid, "X0 of the call"]
-    cmd: Annotated[Name, "the command"]
-    status: Annotated[Name, "its status"]
+    cmd: Annotated[Text, "the command"]
+    status: Annotated[Text, "its status"]
     index: Annotated[Count, "index of the status"]
     results: Annotated[Arguments, "its results"]
-    failed: Annotated[Name | None, "the failure condition that held"]
+    failed: Annotated[Text | None, "the failure condition that held"]
 
 
 class RsiCall(Event, frozen=True, gc=False, kw_only=True, tag="rsi.call"):
     """A Realm called an RSI command."""
 
     fid: Annotated[Fid, "X0 of the Realm"]
-    cmd: Annotated[Name, "the command"]
-    args: Annotated[Arguments, "its arguments"]
+    cmd: Annotated[Text, "the command"]
+    args: Annotated[Named, "its arguments"]
     rec: Annotated[Address, "the calling REC"]
 
 
@@ -223,10 +225,10 @@ class RsiReturn(Event, frozen=True, gc=False, kw_only=True, tag="rsi.return"):
     """An RSI command, or a PSCI function, returned to the Realm."""
 
     fid: Annotated[Fid, "X0 of the call"]
-    cmd: Annotated[Name, "the command"]
+    cmd: Annotated[Text, "the command"]
     status: Annotated[Status, "X0 of the result"]
     results: Annotated[Arguments, "its results"]
-    failed: Annotated[Name | None, "the failure condition that held"]
+    failed: Annotated[Text | None, "the failure condition that held"]
     rec: Annotated[Address, "the calling REC"]
 
 

@@ -26,8 +26,10 @@ __all__ = [
     "Flag",
     "Form",
     "Name",
+    "Named",
     "Octets",
     "Status",
+    "Text",
     "UnsetType",
     "Word",
     "Words",
@@ -40,11 +42,11 @@ Written = Callable[[Any], Any]
 class Form(NamedTuple):
     """A kind of field: its name in the reference, and the function from a value to its written form.
 
-    A value of the type ``plain`` is its own written form.
+    A value of the type ``plain`` is its own written form; without the function, every value is.
     """
 
     name: str
-    written: Written
+    written: Written | None
     plain: type | None = None
 
 
@@ -60,11 +62,13 @@ def _words(values: Sequence[int]) -> list[str]:
     return list(map(hex, values))
 
 
-def _argument(value: int) -> str:
+def _argument(value: int | str) -> str:
+    if isinstance(value, str):
+        return value
     return value.name if isinstance(value, Enum) else hex(value)
 
 
-def _arguments(values: Sequence[int] | Mapping[str, int]) -> list[str] | dict[str, str]:
+def _arguments(values: Sequence[int] | Mapping[str, int | str]) -> list[str] | dict[str, str]:
     if values.__class__ is dict or isinstance(values, Mapping):
         return {name: hex(value) if value.__class__ is int else _argument(value) for name, value in values.items()}
     return [_argument(value) for value in values]
@@ -82,6 +86,8 @@ Flag = Annotated[bool, Form("true or false", bool, bool)]
 """A Boolean."""
 Name = Annotated[str | Enum, Form("name", _name, str)]
 """A text, or a member of an enumeration of the specifications."""
+Text = Annotated[str, Form("name", None)]
+"""A text."""
 Status = Annotated[int | Enum, Form("number or name", _status, int)]
 """A status: its name if the emitter knows it, else its number."""
 Octets = Annotated[bytes, Form("bytes", bytes.hex)]
@@ -89,8 +95,10 @@ Octets = Annotated[bytes, Form("bytes", bytes.hex)]
 WORDS: Final = Form("words", _words)
 Words = Annotated[Sequence[int], WORDS]
 """Several registers, in order."""
-Arguments = Annotated[Sequence[int] | Mapping[str, int], Form("words", _arguments)]
+Arguments = Annotated[Sequence[int] | Mapping[str, int | str], Form("words", _arguments)]
 """Arguments or results: registers in order, or by the specification's names; enumerations by member name."""
+Named = Annotated[Mapping[str, str], Form("words", None)]
+"""Arguments by the specification's names, in their written form."""
 
 
 class FieldType(NamedTuple):

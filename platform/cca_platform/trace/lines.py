@@ -59,6 +59,8 @@ def _writer(event: type[Event]) -> Writer:
 
 def _expression(field: FieldType) -> str:
     """The source of a field's written form."""
+    if field.form.written is None:
+        return f"e.{field.name}"
     same = [f"v.__class__ is {field.form.plain.__name__}"] if field.form.plain else []
     same += ["v is None"] if field.nullable else []
     same += ["v is UNSET"] if field.optional else []

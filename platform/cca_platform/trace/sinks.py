@@ -17,8 +17,8 @@ __all__ = ["Console", "Counts", "JsonLines", "Listing", "render"]
 class JsonLines:
     """A file with one JSON object per line.
 
-    Events that come together are written together: before code starts to run, before anybody waits, and before a call
-    of the API returns. A run that is killed (SIGKILL) loses at most what has come since, some hundred events.
+    Events wait for each other, at most some hundred of them for some 20 ms, but never when a call of the API returns,
+    the machine waits, or a callback is called. A run that is killed (SIGKILL) loses those that wait.
 
     What a terminal would obey is escaped, so that a trace can be looked at with any tool.
 

@@ -12,6 +12,7 @@ counter. Nothing in a record depends on the host, so two runs with the same inpu
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cca_arch.types import SecurityState
@@ -31,6 +32,8 @@ _WORDS: Final = 5
 """What waits of each event: itself, its time, and PE, world and exception level."""
 _MANY: Final = 256 * _WORDS
 """What waits is written when it has become so much."""
+_LONG: Final = 0.02
+"""Seconds that events wait at most while code runs: nobody who looks on sees a difference."""
 _NAMES: Final = {
     SecurityState.SECURE: "secure",
     SecurityState.NON_SECURE: "ns",
@@ -69,8 +72,8 @@ class Trace:
     ``clock`` gives the virtual time in ticks; the machine sets it. ``processors`` are structlog processors that see
     each record before it is written, for example to drop (``structlog.DropEvent``) or to annotate events.
 
-    A sink gets each record at once. A file (a sink with ``write_lines``) gets events that come together, such as those
-    of a call, together: before any code runs on, and before anybody waits for anything.
+    A sink gets each record at once. A file (a sink with ``write_lines``) gets events in batches: what happens between
+    ``hold`` and ``release`` waits for each other, but not for long.
     """
 
     def __init__(self, *sinks: Sink, processors: tuple[Callable[..., Any], ...] = ()) -> None:
@@ -85,6 +88,8 @@ class Trace:
         """All sinks are files."""
         self._waiting: list[Any] = []
         """Events and their places, word by word: tuples of them would be work for the garbage collector."""
+        self._due = 0.0
+        """When it has waited long, by the host's clock."""
         self._tail = Tail()
         self._processors = processors
         self._fan = Fan(self.sinks, bool(processors), self._keep)
@@ -204,9 +209,15 @@ class Trace:
             self._waiting = []
             first = self._seq
             self._seq = first + len(waiting) // _WORDS
+            self._due = monotonic() + _LONG
             if self._door is not None:
                 lines = _lines(first, waiting)
                 self._tail.add(self._door.lines(lines), len(lines))
+
+    def before_code(self) -> None:
+        """Code is about to run: write what waits if it is much, or has waited long."""
+        if self._waiting and (len(self._waiting) >= _MANY or monotonic() >= self._due):
+            self.flush()
 
     def hold(self) -> bool:
         """Let events wait for each other until ``release``; False if they do already."""

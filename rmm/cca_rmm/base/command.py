@@ -22,7 +22,7 @@ condition has no side effects. The handler runs if none holds; it cannot fail, e
 :class:`Refusal`). Dispatch, traces, the manual and the conformance tests read the row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import get_annotations
 from itertools import groupby
@@ -77,6 +77,9 @@ class Call:
     ins: ClassVar[tuple[str, ...]] = ()
     """The inputs by name: the annotations of the class itself, or those of the class above it if it has none."""
 
+    told: ClassVar[Callable[[Sequence[int]], dict[str, str]]] = staticmethod(lambda x: {})
+    """The inputs in ``x`` by name, as the trace tells them."""
+
     rmm: "Core"
     pe: "Pe"
     command: "Command[Any]"
@@ -95,6 +98,7 @@ class Call:
         if inputs:
             cls.ins = tuple(inputs)
             setattr(cls, "__init__", _initializer(inputs))  # noqa: B010 (a method that is made here)
+            cls.told = staticmethod(_teller(inputs))
 
 
 def _initializer(inputs: Mapping[str, object]) -> Callable[..., None]:
@@ -105,6 +109,14 @@ def _initializer(inputs: Mapping[str, object]) -> Callable[..., None]:
     scope: dict[str, Callable[..., None]] = {}
     exec(f"def __init__(self, rmm, pe, command, x):\n {'; '.join(lines)}", scope)
     return scope["__init__"]
+
+
+def _teller(inputs: Collection[str]) -> Callable[[Sequence[int]], dict[str, str]]:
+    """Generate the function that tells the trace of the inputs in ``x``."""
+    scope: dict[str, Callable[[Sequence[int]], dict[str, str]]] = {}
+    parts = ", ".join(f"{name!r}: hex(x[{number}])" for number, name in enumerate(inputs, 1))
+    exec(f"def told(x): return {{{parts}}}", scope)
+    return scope["told"]
 
 
 C = TypeVar("C", bound=Call)

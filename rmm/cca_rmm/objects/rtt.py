@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cca_arch.descriptors import rtte
 from cca_arch.descriptors.rtte import ENTRIES, LIVE, NS, Kind, level_size, live
-from cca_arch.rmi.v1_0 import RmiRipas
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.memory.ports import Port
 from cca_platform.trace.events import RttEdit
@@ -70,13 +69,13 @@ def edit(port: Port, trace: Trace, pe: "Pe", cmd: str, rd: int, ipa: int, w: Wal
     """Write the entry for ``ipa`` that a walk has found; ``cmd`` is the command that causes it."""
     port.write64(w.pa, new)
     if trace.on:
-        kind = rtte.kind_of(new, w.level)
+        told = rtte.name(new, w.level)
+        state, _, ripas = told.partition(",")
         event = RttEdit(
-            rd=rd, ipa=ipa, level=w.level, old=rtte.name(w.entry, w.level), new=rtte.name(new, w.level), cmd=cmd,
-            pa=rtte.address(new), rtt=w.table, state=kind,
-            ripas=RmiRipas(rtte.ripas(new)) if kind in rtte.WITH_RIPAS else UNSET,
+            rd=rd, ipa=ipa, level=w.level, old=rtte.name(w.entry, w.level), new=told, cmd=cmd,
+            pa=new & rtte.ADDRESS, rtt=w.table, state=state, ripas=ripas or UNSET,
         )  # fmt: skip
-        trace.emit(event, pe=pe)
+        trace.emit(event, pe)
 
 
 def invalidate(machine: "Machine", vmid: int, ipa: int, level: int) -> None:

@@ -1,7 +1,7 @@
 """SMCs of a Realm: RSI, PSCI and SMCCC, from one table."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.rsi.v1_0 import RsiStatus
@@ -32,14 +32,14 @@ def serve(rmm: Core, services: Mapping[int, Command[Any]], pe: "Pe") -> None:
     x = pe.x
     fid = x[0]
     row = services.get(fid & FUNCTION)
+    inputs = x[:11].tolist()
     tracing = rmm.trace.on
     if tracing:
-        trace_call(rmm, pe, row, fid)
+        trace_call(rmm, pe, row, inputs)
     failed: str | None = None
     if row is None:
         result: Result = (NOT_SUPPORTED,)
     else:
-        inputs = x[:11].tolist()
         if not row.fid & _SMC64:
             inputs = [value & 0xFFFF_FFFF for value in inputs]
         call = row.call(rmm, pe, row, inputs)
@@ -66,20 +66,20 @@ def _note(pe: "Pe", row: Command[Any] | None, fid: int, status: int, failed: str
         refuse(pe, Refused(_REALM, pc, fid, f"PSCI_{row.name}", str((status & 0xFFFF_FFFF) - (1 << 32)), failed or ""))
 
 
-def trace_call(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int) -> None:
+def trace_call(rmm: Core, pe: "Pe", row: Command[Any] | None, x: Sequence[int]) -> None:
     """Emit psci.call or rsi.call with the named arguments."""
-    ins = row.ins if row is not None else ()
-    args = dict(zip(ins, pe.x[1:11].tolist(), strict=False))
-    name = row.name if row is not None else "UNKNOWN"
+    fid, rec = x[0], rmm.running(pe)[0]
     event = PsciCall if fid & FUNCTION in _PSCI else RsiCall
-    rmm.trace.emit(event(fid=fid, cmd=name, args=args, rec=rmm.current(pe)), pe=pe)
+    if row is not None:
+        rmm.trace.emit(event(fid=fid, cmd=row.name, args=row.call.told(x), rec=rec), pe)
+    else:
+        rmm.trace.emit(event(fid=fid, cmd="UNKNOWN", args={}, rec=rec), pe)
 
 
 def trace_return(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int, result: Result, failed: str | None) -> None:
     """Emit rsi.return; PSCI functions emit it, too, under their own names."""
     outs = row.outs if row is not None else ()
-    event = RsiReturn(
-        fid=fid, cmd=row.name if row is not None else "UNKNOWN",
-        status=result[0], results=dict(zip(outs, result[1:], strict=False)), failed=failed, rec=rmm.current(pe),
-    )  # fmt: skip
-    rmm.trace.emit(event, pe=pe)
+    results = dict(zip(outs, result[1:], strict=False)) if outs else {}
+    name = row.name if row is not None else "UNKNOWN"
+    event = RsiReturn(fid=fid, cmd=name, status=result[0], results=results, failed=failed, rec=rmm.running(pe)[0])
+    rmm.trace.emit(event, pe)

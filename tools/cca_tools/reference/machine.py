@@ -20,10 +20,10 @@ def trace() -> str:
         "FIDs are strings `0x...`, bytes are hexadecimal digits; names are those of the specifications. "
         "`pe`, `world` and `el` are null if the event belongs to no PE. Optional fields are absent where they do not "
         f"apply. This is version {SCHEMA} of the catalogue.\n\n"
-        "A trace file is complete whenever guest code starts or a run pauses, when a call of the API returns, in "
-        "callbacks of hooks and consoles, while the machine waits, and when the process ends by itself, by Ctrl-C, by "
-        "SIGTERM, by an exception or by a failing engine. In between, at most some hundred events wait, and those of "
-        "code that runs at most 4 million instructions; SIGKILL loses them. Lines are always whole.\n"
+        "A trace file is complete when a call of the API returns or a run pauses, in callbacks of hooks and consoles, "
+        "while the machine waits, and when the process ends by itself, by Ctrl-C, by SIGTERM, by an exception or by a "
+        "failing engine. In between, at most some hundred events wait, for at most 20 ms and 4 million instructions; "
+        "SIGKILL loses them. Lines are always whole.\n"
     ]
     for name, event in EVENTS.items():
         rows = ((f"`{field.name}`", _kind(field), field.meaning) for field in fields_of(event))
