@@ -171,14 +171,27 @@ class TestBuild:
         assert [path.name for path in (tools / "engine").iterdir()] == ["log"]
         assert [path.name for path in tools.parent.iterdir()] == ["fast"]
 
+    def test_spaces(self, tools: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        """A place that configure cannot stand is refused at once."""
+        place = tools.parent / "a b"
+        place.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(place))
+        assert fast.main([]) == 1
+        assert f"TMPDIR must name a place without spaces in its path for make fast, not {place}\n" in (
+            capsys.readouterr().err
+        )
+        assert not list(place.iterdir())
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_interrupted(
-        self, tools: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, tools: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Ctrl-C and SIGTERM leave nothing, and say so."""
-        before = signal.getsignal(signal.SIGTERM)
-        monkeypatch.setattr("cca_tools.fast.sources.Series.fetch", lambda *all: os.kill(os.getpid(), signal.SIGTERM))
+        """Ctrl-C, SIGTERM and a terminal that closes leave nothing, and it says so."""
+        before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+        monkeypatch.setattr("cca_tools.fast.sources.Series.fetch", lambda *all: os.kill(os.getpid(), number))
         assert fast.main([]) == 130
-        signal.signal(signal.SIGTERM, before)
+        for one, handle in before.items():
+            signal.signal(one, handle)
         assert "interrupted; nothing was changed" in capsys.readouterr().err
         assert not (tools / "engine").exists()
         assert [path.name for path in tools.parent.iterdir()] == ["fast"]

@@ -43,8 +43,10 @@ def current(folder: Path, digest: str) -> bool:
 def build(folder: Path, force: bool = False) -> bool:
     """Build the engine and install it in ``folder`` unless it is there; whether there was something to do."""
     series = Series()
-    place = Path(tempfile.mkdtemp(prefix="realmlab-fast-"))
+    place = Path(tempfile.mkdtemp(prefix="realmlab-fast-")).resolve()
     try:
+        if len(str(place).split()) > 1:
+            raise MachineError(f"TMPDIR must name a place without spaces in its path for make fast, not {place.parent}")
         toolchain = Toolchain(place)
         digest = series.digest(toolchain.version, toolchain.target, *toolchain.cc()[1:], *_OPTIONS)
         if not force and current(folder, digest):
