@@ -25,7 +25,12 @@ _FORMS: Final = (
     "ldr x{b}, [x{b}]", "ldr x1, [x{b}, #1]", "ldp x1, x3, [x{b}]", "stp x2, x2, [x{b}, #16]",
     "ldr x1, [x{b}, #8]!; sub x{b}, x{b}, #8", "str x2, [x{b}], #8; sub x{b}, x{b}, #8", "ldxr x1, [x{b}]",
     "ldr q0, [x{b}]", "ldtr x1, [x{b}]", "ldr x1, [x{b}, x5]", "prfm pldl1keep, [x{b}]", "dc civac, x{b}",
-    "dc zva, x{b}", "ldar x1, [x{b}]",
+    "dc zva, x{b}", "ldar x1, [x{b}]", "ldur x1, [x{b}, #-4]", "stur x2, [x{b}, #-3]", "ldp x1, x3, [x{b}, #-8]",
+    "stp w2, w2, [x{b}], #8; sub x{b}, x{b}, #8", "ldp x1, x3, [x{b}, #16]!; sub x{b}, x{b}, #16",
+    "ldpsw x1, x3, [x{b}]",
+    "ldnp x1, x3, [x{b}]", "str w2, [x{b}, w5, uxtw #2]", "ldrsw x1, [x{b}, x5, lsl #2]", "ldrb w1, [x{b}, w5, sxtw]",
+    "str d1, [x{b}, #8]", "ldp q0, q1, [x{b}]", "stur q0, [x{b}, #-8]", "ldr s1, [x{b}], #4; sub x{b}, x{b}, #4",
+    "ldrsb x1, [x{b}, #1]!; sub x{b}, x{b}, #1",
 )  # fmt: skip
 _HANDLER = (
     "mrs x20, esr_el{el}; mrs x21, far_el{el}; mrs x22, elr_el{el}; mrs x23, {last}; mrs x24, spsr_el{el}; "
@@ -120,6 +125,31 @@ class TestSame:
             report = guest.enter(source, **registers, x26=0, x27=0, x28=0)
             assert report.x[27] > 20
             found.append(_end(guest, report.x))
+            guest.machine.close()
+        assert found[0] == found[1] == found[2]
+
+    @pytest.mark.parametrize(("el", "bases"), [(1, {}), (2, {}), (1, {"x11": _UNMAPPED})])
+    def test_fetch(self, ways: Any, el: int, bases: dict[str, int]) -> None:
+        """Code that goes where it cannot be fetched: to another world's granule, an unmapped page, a device."""
+        found = []
+        for way in ("hook", "python", "traced"):
+            guest = Guest()
+            ways(way, guest)
+            for level, at in ((1, VECTORS), (2, VECTORS + 0x1000)):
+                handler = _HANDLER.format(el=level, last=("currentel", "hpfar_el2")[level - 1])
+                for offset in (0x200, 0x400):
+                    guest.place(at + offset, handler.replace("add x22, x22, #4", "mov x22, x30"))
+            guest.protect({_SECRET: Gpi.ROOT})
+            source = "again: blr x11; add x26, x26, #1; blr x16; blr x17; subs x19, x19, #1; b.ne again"
+            given = {"x11": _SECRET, "x12": guest.root, "x16": _UART, "x17": _SECRET + 0x1000 + 2, "x19": 8} | bases
+            if el == 1:
+                given["x9"] = given.pop("x11")
+                source = f"mov x11, x9; {source}"
+                x = guest.enter(source, **given, x26=0, x27=0, x28=0).x
+            else:
+                x = guest.run(f"{source}; smc #0", el=2, **given, x26=0, x27=0, x28=0)
+            assert (x[26], x[27]) == (8, 24)
+            found.append(_end(guest, x))
             guest.machine.close()
         assert found[0] == found[1] == found[2]
 

@@ -50,15 +50,18 @@ def _let_pass(p: int, va: int, access: int) -> int:
     return grant(p, access)
 
 
-@jit("i8(i8)")
-def _serve(p: int) -> int:
+@jit("i8(i8, i8)")
+def _serve(p: int, access: int) -> int:
     """Do what a refused access comes to, if native code can: an access to a device, or an abort to real code.
 
     The PC is then written, and P_RESUMED says so: the engine goes on there. The one of the wheel has to be left and
     started again for that, with an error that is none.
     """
-    kind = load64(p + 8 * w.P_FAULT_KIND)
-    done = devices.serve(p) if kind == DEVICE else aborts.take(p)
+    kind, done = load64(p + 8 * w.P_FAULT_KIND), 0
+    if kind != DEVICE:
+        done = aborts.take(p)
+    elif access != FETCH:
+        done = devices.serve(p)
     if done:
         store64(p + 8 * w.P_FAULT_KIND, 0)
         store64(p + 8 * w.P_RESUMED, 1)
@@ -86,8 +89,8 @@ def ON_FILL(uc: int, va: int, access: int, entry: int, p: int) -> bool:
         permissions = _let_pass(p, va, access)
     if permissions == 0:
         store64(p + 8 * w.P_RESUMED, 0)
-        if access != FETCH and load64(p + 8 * w.P_DIRECT) and load64(p + 8 * w.P_TRACED) == 0:
-            _serve(p)
+        if load64(p + 8 * w.P_DIRECT) and load64(p + 8 * w.P_TRACED) == 0:
+            _serve(p, access)
         return False
     store64(entry, load64(p + 8 * w.P_OUT_PA) & ~0xFFF)
     store32(entry + 8, permissions)

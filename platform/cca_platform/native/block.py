@@ -239,6 +239,11 @@ T_PC, T_PSTATE, T_ESR, T_FAR, T_SP, T_LR, T_RETIRED, T_VBAR, T_TARGET, T_COUNT =
 P_ACCESS: Final = PE.word("its instruction")
 P_ACCESS_PA: Final = PE.word("its physical address")
 P_ACCESS_VALUE: Final = PE.word("what it writes, or has read")
+P_ACCESS_AT: Final = PE.word("of a load or store that engine.forms has decoded: its virtual address,")
+P_ACCESS_SIZE: Final = PE.word("the bytes of an element,")
+P_ACCESS_TOTAL: Final = PE.word("and of all;")
+P_ACCESS_WRITES: Final = PE.word("1 = it is a store;")
+P_ACCESS_DESCRIBED: Final = PE.word("1 = the syndrome of a stage 2 abort describes its register")
 P_KEPT: Final = PE.words(32, "the words of its translation while its instruction is fetched")
 
 # -- PE block: performance monitors -------------------------------------------------------------------------------
