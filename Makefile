@@ -62,7 +62,7 @@ terminals: $(DEV) ## every command line in ten terminals and locales, one minute
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests/tools/test_tools_terminals.py --all-terminals
 
 mutants: $(DEV) ## plant defects and see whether the tests notice, an hour on one core; goes on where it was stopped
-	$(BIN)/python -m cca_tools.mutants $(MUTANTS)
+	REALMLAB_PURE=1 $(BIN)/python -m cca_tools.mutants $(MUTANTS)
 
 payloads: $(DEV) ## write the SDK's headers from the tables, and rebuild the committed payloads from their sources
 	$(BIN)/python -m cca_tools.headers

@@ -4,11 +4,14 @@ Every run draws the same examples, and none has a deadline: how long one takes d
 ``--hypothesis-profile=random`` draws others.
 """
 
+import os
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from installed import Wheel, install
+
+from cca_platform import compiled
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.register_profile("random", deadline=None, print_blob=True)
@@ -24,6 +27,25 @@ def pytest_addoption(parser: Any) -> None:
     parser.addoption("--both-tiers", action="store_true", help="all payloads and random programs on stock and built")
     parser.addoption("--all-builds", action="store_true", help="payload projects in every way, and every recipe")
     parser.addoption("--machines", type=int, default=60, help="machines in one process (default: 60)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is compiled runs if it fits the sources; if not, the suite runs pure Python, as all that it starts does."""
+    config.addinivalue_line("markers", "pure(reason): the test needs Python code to reach into, not compiled modules")
+    if compiled.stale():
+        os.environ[compiled.PURE] = "1"
+
+
+def pytest_report_header() -> str:
+    """Which modules run."""
+    return f"modules: {compiled.describe()}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What reaches into Python code runs where there is some."""
+    marker = item.get_closest_marker("pure")
+    if marker is not None and compiled.modules():
+        pytest.skip(f"compiled modules run: {marker.args[0]}")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from cca_platform.errors import MachineError
 from cca_platform.trace.sinks import Listing
 from realmlab.payloads import find_payload
 
+pytestmark = pytest.mark.pure("a host in machine code calls its RMM directly")
+
 
 @pytest.fixture(scope="module")
 def options() -> RunOptions:

@@ -8,6 +8,8 @@ import pytest
 
 from cca_host.kvmtool.schedule import Schedule
 
+pytestmark = pytest.mark.pure("a compiled schedule takes true vCPUs alone")
+
 
 @pytest.fixture
 def vcpus() -> list[Any]:

@@ -134,7 +134,8 @@ class PlatformAttestation:
         """X1 buffer, X2 its size, X3 size of the challenge in it or 0 (next hunk) -> X1 hunk, X2 what remains."""
         pa, size, challenge = x[1], x[2], x[3]
         status = self._buffer(pa, size)
-        if status == 0 and (challenge not in (0, *_CHALLENGES) or self._buffer(pa, challenge or 1)):
+        wrong = challenge != 0 and challenge not in _CHALLENGES
+        if status == 0 and (wrong or self._buffer(pa, challenge or 1)):
             status = _INVAL
         if status == 0 and challenge:
             self._sign(self._shared.read(pa, challenge))

@@ -166,12 +166,13 @@ class Vm(Realm):
             populate(ipa + at, staging, flags)
 
     # -- interrupts ---------------------------------------------------------------------------------------------
-    def create_vgic(self, distributor: int, redistributors: int) -> None:
+    def create_vgic(self, distributor: int, redistributors: int) -> Vgic:
         """Create a virtual GICv3 with its frames at these IPAs (without the shared bit), before the first vCPU."""
         if self.vcpus:
             raise MachineError("the GIC of a VM must be made before its first vCPU")
-        self.vgic = Vgic()
-        self.gic_frames = VgicMmio(self.vgic, distributor, redistributors)
+        vgic = self.vgic = Vgic()
+        self.gic_frames = VgicMmio(vgic, distributor, redistributors)
+        return vgic
 
     def irq_line(self, intid: int, level: bool, vcpu: int = 0) -> None:
         """Set the input of an SPI, or a vCPU's PPI (KVM_IRQ_LINE); MachineError without a GIC or such an INTID."""
@@ -297,9 +298,7 @@ class Vm(Realm):
         self.stage2.restore(state.stage2)
         self.vcpus, self.vgic, self.gic_frames = [], None, None
         if state.gic is not None:
-            self.create_vgic(state.gic.distributor, state.gic.redistributors)
-            assert self.vgic is not None
-            self.vgic.restore(state.gic.interrupts)
+            self.create_vgic(state.gic.distributor, state.gic.redistributors).restore(state.gic.interrupts)
         for index, saved in enumerate(state.vcpus):
             vcpu = had[index] if index < len(had) else Vcpu.__new__(Vcpu)
             vcpu.restore(self, self.vcpus, saved)

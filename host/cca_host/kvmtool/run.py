@@ -139,8 +139,8 @@ class Run:
                     found = self._go_on(until, limit, alone)
                     if found is not None:
                         return found
-        except RmiError as error:
-            self.over(EXIT_FAILED, RunReason.FAILED, str(error))
+        except RmiError as refused:
+            self.over(EXIT_FAILED, RunReason.FAILED, str(refused))
         except Exception as error:
             internal = internal_error(self.machine, error)
             if internal is None:

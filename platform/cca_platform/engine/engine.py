@@ -165,6 +165,7 @@ class Engine:
     ``on_time()`` is called when code looks at the counter or at a timer, if these follow the host's clock.
     """
 
+    __deletable__ = ("_uc", "monitor")  # by ``close``, which a compiled class must say
     LEFT: Final = Stop.LEFT
     REFUSED: Final = Stop.REFUSED
     HALTED: Final = Stop.HALTED

@@ -186,7 +186,7 @@ class Interrupts:
         if self.priority != state.priority:
             self.priority = bytearray(state.priority)
             self.levels = [0] * LEVELS
-            for index, priority in enumerate(self.priority):
+            for index, priority in enumerate(state.priority):
                 self.levels[priority >> LEVEL_SHIFT] |= 1 << self.first + index
         self.refresh()
         self.saved = state

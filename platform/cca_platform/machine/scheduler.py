@@ -108,7 +108,8 @@ class Scheduler:
         """
         power, clock = self._power, self._clock
         limit = None if max_insns is None else clock.retired + max_insns
-        while power.stopped is None:
+        stopped = power.stopped  # looked at anew after all that can stop the machine
+        while stopped is None:
             pe, start, taken = self._pes[self._turn], clock.retired, clock.exceptions
             if pe.on and self._rest > 0:
                 if self._wakes == _ANY:
@@ -124,14 +125,17 @@ class Scheduler:
                     self._rest = 0
                 if limit is not None:
                     limit -= clock.exceptions - taken
-                if power.stopped is None and pe.lost() and self._events.next is None:
+                stopped = power.stopped
+                if stopped is None and pe.lost() and self._events.next is None:
                     power.stop(f"PE {pe.index} {_ENDLESS}", Halt.IDLE)
             over = not pe.on or pe.waiting or self._rest <= 0
-            if power.stopped is None and over and self._pass_turn() and limit is not None:
+            stopped = power.stopped
+            if stopped is None and over and self._pass_turn() and limit is not None:
                 limit -= 1
-            if power.stopped is None and limit is not None and clock.retired >= limit:
+            stopped = power.stopped
+            if stopped is None and limit is not None and clock.retired >= limit:
                 raise InstructionLimit(f"the limit of {max_insns} instructions is reached")
-        return power.stopped
+        return stopped
 
     def _alone(self, pe: Runner) -> Ticks:
         """Until when no other PE has anything to do unless this one wakes it; 0 if one has, or if this one waits.

@@ -53,8 +53,11 @@ class loaded(Generic[T]):
 
     def __init__(self, load: Callable[[Any], T]) -> None:
         self._load = load
-        self._name = load.__name__
+        self._name = "?"
         self.__doc__ = load.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
 
     @overload
     def __get__(self, call: None, owner: type) -> Self: ...

@@ -42,7 +42,7 @@ _EN: Final = IchHcr.en.mask
 _EOICOUNT: Final = IchHcr.eoicount.mask
 _ENTER: Final = RmiRecEnter.offset("gicv3_hcr")
 _ENTER_CODEC: Final = struct.Struct(f"<{1 + LIST_REGISTERS}Q")  # ICH_HCR_EL2 and the implemented list registers
-_MEMBERS: Final = slice(_ENTER, _ENTER + _ENTER_CODEC.size)
+_ENTER_END: Final = _ENTER + _ENTER_CODEC.size
 _NOTHING: Final = bytes(_ENTER_CODEC.size)  # these members of RmiRecEnter if the Host has no interrupts for the REC
 _EXIT: Final = RmiRecExit.offset("gicv3_hcr")
 _EXIT_STATE: Final = RmiRecExit.offset("gicv3_misr")
@@ -76,7 +76,7 @@ def lrs_valid(lrs: Sequence[int]) -> bool:
 
 def enter_invalid(content: bytes) -> bool:
     """ICH_HCR or a list register of RmiRecEnter has bits that the Host may not set."""
-    if content[_MEMBERS] == _NOTHING:
+    if content[_ENTER:_ENTER_END] == _NOTHING:
         return False
     hcr, *lrs = enter_words(content)
     return bool(hcr & ~HCR_PERMITTED) or not lrs_valid(lrs)
@@ -88,7 +88,7 @@ def switch_in(rmm: Core, pe: "Pe", rec_pa: int, rec: Rec, enter: bytes) -> int:
     if not is_reset(virtual):
         save_host(virtual, rmm.port, rmm.host_gic(pe))
         state = HOSTS | USED
-    if rec.gic or enter[_MEMBERS] != _NOTHING:
+    if rec.gic or enter[_ENTER:_ENTER_END] != _NOTHING:
         state |= USED
     if state:
         load(virtual, enter_words(enter), rmm.port, rec_pa + GIC_OFFSET if rec.gic else 0)

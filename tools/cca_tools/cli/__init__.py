@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+from cca_platform import compiled
 from cca_platform.errors import CacheWarning, InternalError, LimitReached, MachineError
 from cca_tools.cli.output import (
     INTERNAL,
@@ -47,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` and return the exit status. A user error prints one line on stderr; status 2."""
     gc.disable()  # modules are not garbage, and collecting while they load takes 0.15 s
     try:
+        if (why := compiled.stale()) and _COMPLETES not in os.environ:
+            say(f"the compiled modules are not used: {why}; make fast compiles them anew")
         with warn_in_lines(CacheWarning):
             return finish(_run(argv))
     finally:

@@ -11,7 +11,7 @@ from types import FrameType
 from cca_platform import tier
 from cca_platform.errors import MachineError
 from cca_tools.cli.output import out, say
-from cca_tools.fast import engine
+from cca_tools.fast import engine, modules
 
 __all__ = ["main"]
 
@@ -49,7 +49,9 @@ def _build(force: bool) -> int:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another one may be at it: then there is nothing left to do
         done = engine.build(folder / "engine", force)
-    out().line(f"the engine is in {os.path.relpath(folder)}: " + ("built" if done else "nothing to do"))
+        page = out()
+        page.line(f"the engine is in {os.path.relpath(folder)}: " + ("built" if done else "nothing to do"))
+        page.line(f"the hot modules: {modules.build(folder / 'compiled', force)}")
     return 0
 
 
