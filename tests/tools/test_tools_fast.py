@@ -14,7 +14,7 @@ import pytest
 from cca_platform.engine.library import LIBRARY, NOTE, SERIES
 from cca_platform.errors import MachineError
 from cca_tools.fast import __main__ as fast
-from cca_tools.fast import engine
+from cca_tools.fast import engine, modules
 from cca_tools.fast.sources import ENGINE, Series
 from cca_tools.fast.steps import Steps, room
 from cca_tools.fast.toolchain import Toolchain
@@ -143,6 +143,7 @@ class TestBuild:
         monkeypatch.setenv("REALMLAB_FAST", str(tmp_path / "fast"))
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        monkeypatch.setattr(modules, "build", lambda folder, force=False: "left alone")
         return tmp_path / "fast"
 
     def test_once(self, tools: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,11 +158,11 @@ class TestBuild:
         monkeypatch.setattr(engine, "_TRY", "")
         for expected in ("built", "nothing to do"):
             assert fast.main([]) == 0
-            assert capsys.readouterr().out.endswith(f": {expected}\n")
+            assert f": {expected}\n" in capsys.readouterr().out
         note = json.loads((tools / "engine" / NOTE).read_text())
         (tools / "engine" / NOTE).write_text(json.dumps(note | {"digest": "another"}))
         assert fast.main([]) == 0
-        assert capsys.readouterr().out.endswith(": built\n")
+        assert ": built\n" in capsys.readouterr().out
 
     def test_failed(self, tools: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         """A build that fails says where the log is, and leaves nothing else, neither where it worked nor installed."""

@@ -18,6 +18,7 @@ from cca_platform.isa import frame
 from cca_platform.pe.refused import Refused, refuse
 from cca_platform.trace.events import RmiReturn
 from cca_rmm.base.offer import Offer
+from cca_rmm.base.outputs import named
 from cca_rmm.objects.granule import Granules, Moves
 from cca_rmm.objects.realm import REALM, Realm
 from cca_rmm.objects.rec import REC, Rec
@@ -222,7 +223,7 @@ class Core(ABC):
             status = _status_name(self.facts.statuses, result[0] & 0xFF)
             self.note(pe, row.fid, f"RMI_{row.name}", status, failed or "")
         if self.trace.on:
-            outs = dict(zip(row.outs, result[1:], strict=False)) if row.outs else {}
+            outs = named(row.outs, result)
             status = _status_name(self.facts.statuses, result[0] & 0xFF)
             event = RmiReturn(
                 fid=row.fid, cmd=row.name, status=status, index=result[0] >> 8, results=outs, failed=failed

@@ -194,9 +194,9 @@ def token_continue(call: ContinueCall) -> Result | None:
     copied = attest.copied + length
     if copied < attest.size:
         ATTEST.write(rmm.port, at, copied=copied)
-        return RsiStatus.INCOMPLETE, length
+        return int(RsiStatus.INCOMPLETE), length
     store(rmm, pe, call.record, b"", AttestState.NONE)
-    return RsiStatus.SUCCESS, length
+    return int(RsiStatus.SUCCESS), length
 
 
 def signed(call: ContinueCall) -> bool:

@@ -11,6 +11,7 @@ from cca_platform.pe.refused import Refused, refuse
 from cca_platform.trace.events import PsciCall, RsiCall, RsiReturn
 from cca_rmm.base.command import Command, Result, execute
 from cca_rmm.base.core import Core
+from cca_rmm.base.outputs import named
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -79,7 +80,7 @@ def trace_call(rmm: Core, pe: "Pe", row: Command[Any] | None, x: Sequence[int]) 
 def trace_return(rmm: Core, pe: "Pe", row: Command[Any] | None, fid: int, result: Result, failed: str | None) -> None:
     """Emit rsi.return; PSCI functions emit it, too, under their own names."""
     outs = row.outs if row is not None else ()
-    results = dict(zip(outs, result[1:], strict=False)) if outs else {}
+    results = named(outs, result)
     name = row.name if row is not None else "UNKNOWN"
     event = RsiReturn(fid=fid, cmd=name, status=result[0], results=results, failed=failed, rec=rmm.running(pe)[0])
     rmm.trace.emit(event, pe)

@@ -1,0 +1,24 @@
+"""The outputs of a command as traces show them: what the specification enumerates has its name.
+
+Handlers return registers, plain numbers; whether one is a member of an enumeration is no property that it keeps.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, Final
+
+from cca_arch.rmi.v1_0 import RmiRipas, RmiRttEntryState
+
+__all__ = ["named"]
+
+_MEMBERS: Final[dict[str, dict[int, IntEnum]]] = {
+    name: {int(member): member for member in kind} for name, kind in (("ripas", RmiRipas), ("state", RmiRttEntryState))
+}
+
+
+def named(outs: Sequence[str], result: Sequence[int]) -> dict[str, Any]:
+    """X1, X2, ... of ``result`` by the names ``outs``."""
+    found: dict[str, Any] = {}
+    for name, value in zip(outs, result[1:], strict=False):
+        found[name] = _MEMBERS[name].get(value, value) if name in _MEMBERS else value
+    return found
