@@ -31,19 +31,8 @@ from cca_arch.sysregs import (
 )
 from cca_platform.engine import fills, general, hooks, maintenance, registers, sites, synchronous
 from cca_platform.engine.monitor import Monitor
-from cca_platform.isa.frame import (
-    EL1_FRAME,
-    EL1_FRAME_SIZE,
-    EL2_FRAME,
-    EL2_REPLACED,
-    KEYS,
-    SAVED,
-    SAVED_OF_MAX,
-    SAVED_SIZE,
-    offset,
-    offset_el2,
-    offset_saved,
-)
+from cca_platform.engine.tables import EL2_REPLACED_ROWS, EL2_ROWS, TABLES
+from cca_platform.isa.frame import EL1_FRAME_SIZE, SAVED_SIZE
 from cca_platform.memory.memory import Memory
 from cca_platform.memory.words import Words, address_of, words
 from cca_platform.models import Model
@@ -51,26 +40,12 @@ from cca_platform.native import block as w
 
 __all__ = ["Engine", "Stop"]
 
-_BLOCK_WORDS: Final = {
-    "hcr": w.P_HCR,
-    "vtcr": w.P_VTCR,
-    "vttbr": w.P_VTTBR,
-    "cnthctl": w.P_CNTHCTL,
-    "cntvoff": w.P_CNTVOFF,
-    "mdcr": w.P_MDCR,
-    "cntv_ctl_el0": w.P_CNTV_CTL,
-    "cntv_cval_el0": w.P_CNTV_CVAL,
-    "cntp_ctl_el0": w.P_CNTP_CTL,
-    "cntp_cval_el0": w.P_CNTP_CVAL,
-}
-_NOT_TRANSFERRED: Final = {*(f"x{number}" for number in range(31)), "pc", "pstate"}  # these travel in the PE block
 _library = library.LOADED
 _emulate = _library.uc_emu_start  # without the layers of Unicorn's binding: all hooks are ours
 _emulate.argtypes = (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_size_t)
 _CLREX: Final = struct.pack("<3I", 0xD503_3F5F, 0x1400_0001, 0)  # CLREX; B .+4; UDF #0
 _ON_INTERRUPT: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
 _ON_CODE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
-_ARGUMENT: Final = 0x0400_0000  # one of a control, in its number
 _AT_WFE: Final = 1  # P_AT_SITE
 _ON_UNMAPPED: Final = ctypes.CFUNCTYPE(
     ctypes.c_bool, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
@@ -92,56 +67,6 @@ _RESET: Final = {
 
 def _function(name: str) -> int:
     return int(ctypes.cast(getattr(_library, name), ctypes.c_void_p).value or 0)
-
-
-def _table(names: tuple[str, ...], place: Callable[[str], int]) -> Words:
-    """The transfer table of a frame (see :func:`cca_platform.engine.registers.store_file`)."""
-    rows: list[int] = []
-    for name in names:
-        if name in _NOT_TRANSFERRED:
-            continue
-        if name in _BLOCK_WORDS:
-            rows += [-_BLOCK_WORDS[name], 0, place(name)]
-        elif name in REGISTERS:
-            rows += [arm64_const.UC_ARM64_REG_CP_REG, REGISTERS[name].packed, place(name)]
-        else:
-            number = getattr(arm64_const, f"UC_ARM64_REG_{name.upper().replace('V', 'Q')}")
-            rows += [number, registers.VECTOR if name[0] == "v" else 0, place(name)]
-    return words(1 + len(rows), (len(rows) // 3, *rows))
-
-
-_OF_MAX: Final = frozenset({*SAVED_OF_MAX, *KEYS})
-
-
-def _tables(lacks: frozenset[str]) -> tuple[Words, Words, Words]:
-    """The transfer tables of the EL1&0 frame, of the keys in it, and of saved state, without what a model lacks."""
-    el1, keys, saved = (tuple(name for name in names if name not in lacks) for names in (EL1_FRAME, KEYS, SAVED))
-    return _table(el1, offset), _table(keys, offset), _table(saved, offset_saved)
-
-
-_TABLES: Final = {"A72": _tables(_OF_MAX), "MAX": _tables(frozenset())}
-_EL2_TABLE: Final = _table(EL2_FRAME, offset_el2)
-_EL2_REPLACED_TABLE: Final = _table(EL2_REPLACED, offset_el2)
-_EL2_ROWS: Final = address_of(_EL2_TABLE)
-_EL2_REPLACED_ROWS: Final = address_of(_EL2_REPLACED_TABLE)
-
-
-def _check_numbers() -> None:
-    if w.M_BUDGET != w.M_RETIRED + 1 or (w.P_BLOCK_SIZE, w.P_RETIRED) != (w.P_BLOCK_PC + 1, w.P_BLOCK_PC + 2):
-        raise ImportError("the engine counts in words that must be neighbours")
-    for name, number in registers.UNICORN_REGISTERS.items():
-        actual = getattr(arm64_const, f"UC_ARM64_REG_{name}")
-        if actual != number:
-            raise ImportError(f"this Unicorn numbers {name} {actual}, not {number}: install unicorn 2.1.4")
-    calls = (unicorn_const.UC_CTL_TLB_FLUSH, 0), (unicorn_const.UC_CTL_TB_REMOVE_CACHE, 2)  # and their arguments
-    if unicorn_const.UC_HOOK_CODE != sites.CODE_HOOK:
-        raise ImportError("this Unicorn numbers its hooks otherwise: install unicorn 2.1.4")
-    numbers = [call | count * _ARGUMENT | unicorn_const.UC_CTL_IO_WRITE << 30 for call, count in calls]
-    if numbers != [registers.TLB_FLUSH, registers.TB_REMOVE]:
-        raise ImportError("this Unicorn numbers its controls otherwise: install unicorn 2.1.4")
-
-
-_check_numbers()
 
 
 class Stop(Enum):
@@ -193,7 +118,7 @@ class Engine:
         number = getattr(arm64_const, f"UC_CPU_ARM64_{model.engine}")
         uc.ctl_set_cpu_model(number)
         self.monitor = Monitor(uc, number)
-        self._el1_rows, self._key_rows, self._saved_rows = (address_of(one) for one in _TABLES[model.engine])
+        self._el1_rows, self._key_rows, self._saved_rows = (address_of(one) for one in TABLES[model.engine])
         uc.ctl_set_page_size(4096)
         uc.ctl_exits_enabled(True)
         machine = memory.block
@@ -405,11 +330,11 @@ class Engine:
 
     def save_el2(self, frame: int, replaced: bool = False) -> None:
         """Store the EL2 registers to memory, or only those of ``EL2_REPLACED``."""
-        registers.save_el2(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame)
+        registers.save_el2(self._address, EL2_REPLACED_ROWS if replaced else EL2_ROWS, frame)
 
     def load_el2(self, frame: int, replaced: bool = False) -> None:
         """Load the EL2 registers from memory, or only those of ``EL2_REPLACED``."""
-        registers.load_file(self._address, _EL2_REPLACED_ROWS if replaced else _EL2_ROWS, frame, 0)
+        registers.load_file(self._address, EL2_REPLACED_ROWS if replaced else EL2_ROWS, frame, 0)
 
     def save_state(self, frame: int) -> None:
         """Store the registers of saved state, ``frame.SAVED``, to memory at host address ``frame``."""
