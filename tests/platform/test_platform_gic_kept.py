@@ -9,6 +9,7 @@ from cca_arch.types import SecurityState
 from cca_platform.gic.cpu import CpuInterface
 from cca_platform.native import block as w
 
+_PATCHED = "the CPU interface is patched"
 NS, SECURE = SecurityState.NON_SECURE, SecurityState.SECURE
 _PMR, _RPR, _CTLR = "s3_0_c4_c6_0", "s3_0_c12_c11_3", "s3_0_c12_c12_4"
 _IAR1, _EOIR1, _HPPIR1, _SGI1R, _DIR = (
@@ -53,6 +54,7 @@ def _outcome(bench: Any, seed: int, el: int) -> list[Any]:
 class TestKept:
     """Values that native code answers."""
 
+    @pytest.mark.pure(_PATCHED)
     @pytest.mark.parametrize("el", [1, 2])
     @pytest.mark.parametrize("seed", range(8))
     def test_random(self, benches: Any, monkeypatch: pytest.MonkeyPatch, seed: int, el: int) -> None:
@@ -62,6 +64,7 @@ class TestKept:
         found.append(_outcome(benches(), seed, el))
         assert found[0] == found[1]
 
+    @pytest.mark.pure(_PATCHED)
     def test_asked_once(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """A register that does not change is asked for once."""
         asked, read = list[int](), CpuInterface.read
@@ -109,6 +112,7 @@ class TestKept:
         x = bench.run(f"nop; mrs x1, {_ICH_HCR}; smc #0")
         assert x[20] >> 26 == 0 and x[21] == 0x8010_0004
 
+    @pytest.mark.pure(_PATCHED)
     def test_error(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """An exception inside the GIC ends the run, as anywhere else."""
 
@@ -119,6 +123,7 @@ class TestKept:
         with pytest.raises(Exception, match="no GIC"):
             bench.run(f"mrs x1, {_PMR}; smc #0")
 
+    @pytest.mark.pure(_PATCHED)
     def test_counts(self, bench: Any) -> None:
         """Accesses are counted once each, and those before an access have passed when the GIC is asked."""
         seen = list[int]()

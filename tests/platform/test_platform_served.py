@@ -1,7 +1,6 @@
 """Refused accesses within the hook of TLB fills: they come to what they do in Python, at the same time."""
 
 import random
-from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -11,7 +10,6 @@ from cca_arch.types import Gpi, SecurityState
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device, Register, RegisterTable
 from cca_platform.devices.wiring import Wiring
-from cca_platform.engine.engine import Engine
 from cca_platform.native import block as w
 from cca_platform.trace.sinks import Listing
 
@@ -39,22 +37,12 @@ _HANDLER = (
 )
 
 
-@pytest.fixture
-def ways(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], Listing | None]:
-    """Chooses how refused accesses of a machine are dealt with: in the hook, in Python, or in Python for the trace."""
-    run = Engine.run
-
-    def choose(way: str, bench: Any) -> Listing | None:
-        monkeypatch.undo()
-        if way == "python":
-            monkeypatch.setattr(Engine, "run", lambda self, alone=False, direct=True: run(self, alone, False))
-        if way != "traced":
-            return None
-        listing = Listing()
-        bench.machine.trace.add(listing)
-        return listing
-
-    return choose
+def _choose(way: str, bench: Any) -> None:
+    """How refused accesses are dealt with: in the hook, in Python for a journal, or in Python for the trace."""
+    if way == "journal":
+        bench.machine.inputs.active = bench.machine.inputs._record = True
+    elif way == "traced":
+        bench.machine.trace.add(Listing())
 
 
 def _program(seed: int, bases: int) -> str:
@@ -86,17 +74,17 @@ _BASES: Final = {"x10": DATA, "x11": _SECRET, "x12": _UART, "x13": _NOWHERE, "x5
 
 
 class TestSame:
-    """In the hook, in Python, and in Python for the trace."""
+    """In the hook, in Python for a journal, and in Python for the trace."""
 
     @pytest.mark.parametrize("cpu", ["a72", "max"])
     @pytest.mark.parametrize(("el", "state"), [(2, 1), (1, 1), (1, 3), (1, 0)])
     @pytest.mark.parametrize("seed", range(2))
-    def test_random(self, benches: Any, ways: Any, seed: int, el: int, state: int, cpu: str) -> None:
+    def test_random(self, benches: Any, seed: int, el: int, state: int, cpu: str) -> None:
         """Random accesses to memory, devices, nothing and a granule of another world end alike."""
         found = []
-        for way in ("hook", "python", "traced"):
+        for way in ("hook", "journal", "traced"):
             bench = benches(cpu=cpu)
-            ways(way, bench)
+            _choose(way, bench)
             _handlers(bench)
             bench.protect({_SECRET: Gpi.ROOT})
             source = f"{_program(seed, 4)}; smc #0"
@@ -107,12 +95,12 @@ class TestSame:
 
     @pytest.mark.parametrize("cpu", ["a72", "max"])
     @pytest.mark.parametrize("seed", range(4))
-    def test_random_stage2(self, ways: Any, seed: int, cpu: str) -> None:
+    def test_random_stage2(self, seed: int, cpu: str) -> None:
         """Those of a guest under real EL2 code, which also gets the faults of stage 2."""
         found = []
-        for way in ("hook", "python", "traced"):
+        for way in ("hook", "journal", "traced"):
             guest = Guest(cpu)
-            ways(way, guest)
+            _choose(way, guest)
             _handlers(guest)
             guest.map(_UART, _UART, guest.S2)
             guest.protect({_SECRET: Gpi.ROOT})
@@ -129,12 +117,12 @@ class TestSame:
         assert found[0] == found[1] == found[2]
 
     @pytest.mark.parametrize(("el", "bases"), [(1, {}), (2, {}), (1, {"x11": _UNMAPPED})])
-    def test_fetch(self, ways: Any, el: int, bases: dict[str, int]) -> None:
+    def test_fetch(self, el: int, bases: dict[str, int]) -> None:
         """Code that goes where it cannot be fetched: to another world's granule, an unmapped page, a device."""
         found = []
-        for way in ("hook", "python", "traced"):
+        for way in ("hook", "journal", "traced"):
             guest = Guest()
-            ways(way, guest)
+            _choose(way, guest)
             for level, at in ((1, VECTORS), (2, VECTORS + 0x1000)):
                 handler = _HANDLER.format(el=level, last=("currentel", "hpfar_el2")[level - 1])
                 for offset in (0x200, 0x400):
@@ -153,12 +141,12 @@ class TestSame:
             guest.machine.close()
         assert found[0] == found[1] == found[2]
 
-    def test_endless(self, benches: Any, ways: Any) -> None:
+    def test_endless(self, benches: Any) -> None:
         """A handler that faults again and again is found after as many exceptions."""
         found = []
-        for way in ("hook", "python", "traced"):
+        for way in ("hook", "journal", "traced"):
             bench = benches()
-            ways(way, bench)
+            _choose(way, bench)
             bench.protect({_SECRET: Gpi.ROOT})
             for offset in (0x200, 0x400):
                 bench.place(VECTORS + offset, "ldr x1, [x11]; b .")
