@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cca_arch.sysregs import Hcr
 from cca_arch.types import Ticks
 from cca_platform.machine.saved import Checkpoint
 from cca_platform.state import decode, encode
@@ -190,6 +191,15 @@ class TestRegisters:
         source += f".word {_IMMEDIATE[DIT] | 256:#x}; msr daifclr, #2; nop; b next; next: nop; smc #0"
         x = bench.run(source, el=2, x10=1 << 31 | 1 << 7 | 1 << 4, x16=0x3C5, x20=0)
         assert (x[20], x[21]) == (DIT | 0x345, DIT)
+
+    @pytest.mark.parametrize("first", ["mrs x1, id_aa64pfr0_el1", "mrs x1, s3_7_c15_c9_7", "nop"])
+    def test_virtual_interrupt_that_traps(self, guests: Any, first: str) -> None:
+        """A handler whose first instruction is trapped or UNDEFINED has the SSBS of SCTLR_EL1 all the same."""
+        guest = guests(cpu="max")
+        guest.place(VECTORS + 0x280, f"{first}; hvc #0")
+        hcr = guest.HCR | int(Hcr.make(vi=1, imo=1, tid3=1))
+        report = guest.enter("nop; b x; x: msr daifclr, #2; nop; nop", x10=hcr, x13=0x3C5 | SSBS)
+        assert (report.level, report.spsr & SSBS) == (1 if "s3_7" in first else 2, 0)
 
     @pytest.mark.parametrize("operation", ["dc cvac, x0", "ic ivau, x0"])
     def test_maintenance_that_aborts(self, benches: Any, operation: str) -> None:

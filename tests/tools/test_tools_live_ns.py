@@ -167,6 +167,19 @@ class TestEvents:
                 assert m.trace.on
             assert not m.trace.on
 
+    def test_later(self) -> None:
+        """A listener that a console's callback adds hears of the very next access, though no trace was on before."""
+        reads: list[str] = []
+
+        def listen(uart: str, data: bytes) -> None:
+            if data == b"A":
+                m.on("mmio.read", lambda record: reads.append(record["address"]))
+
+        flags = "ldr w4, [x2, #0x18];"
+        with machine(f"{say('A')} {5 * flags} {say('B')} {OFF}", on_output=listen) as m:
+            assert m.run(max_insns=1_000).reason is Reason.SYSTEM_OFF
+        assert reads == 5 * [hex(UART0 + 0x18)]
+
     def test_unknown(self) -> None:
         """A name that no event has is refused with a guess."""
         with machine(OFF) as m, pytest.raises(MachineError, match=r"did you mean 'rmi.call'"):

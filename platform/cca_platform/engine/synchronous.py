@@ -10,9 +10,10 @@ from cca_arch.sysregs import Ec, Hcr, Vector, syndrome
 from cca_arch.types import SecurityState
 from cca_platform.engine import general, interrupts, pmu
 from cca_platform.engine.hooks import instruction, note_served, take_exception, uncount
+from cca_platform.engine.registers import PC, PSTATE, get
 from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
-from cca_platform.native.jit import call_block, callback, jit, load64
+from cca_platform.native.jit import call_block, callback, jit, load64, store64
 
 __all__ = ["ON_INTERRUPT", "ROW", "SVC", "place"]
 
@@ -45,7 +46,8 @@ def _take_trap(p: int) -> int:
     m, security = load64(p + 8 * w.P_MACHINE), load64(p + 8 * w.P_SECURITY)
     if security == _SECURE or load64(m + 8 * w.M_PROGRAMS) >> 4 * security + 2 & 1:
         return 0
-    general.read_state(p)
+    store64(p + 8 * w.P_PC, get(p, PC))
+    store64(p + 8 * w.P_PSTATE, get(p, PSTATE))
     if level(load64(p + 8 * w.P_PSTATE)) != 1:
         return 0
     word = instruction(p, 0)
@@ -55,6 +57,7 @@ def _take_trap(p: int) -> int:
     uncount(p)
     if load64(p + 8 * w.P_RETIRED) == load64(p + 8 * w.P_TAKEN):
         return 0
+    general.read_state(p)  # not earlier: it settles PSTATE, which Python would do again
     take_exception(p, 2, load64(row + 16), _NO_FAR, _SYNCHRONOUS)
     general.write_state(p)
     note_served(p)

@@ -135,6 +135,7 @@ def _step(pe: "Pe", until: Ticks | None, limit: Instructions | None, alone: bool
 def _run(pe: "Pe", alone: bool) -> "Stop":
     """Run the engine up to an event, which may have changed the level."""
     words = pe.words
+    words[w.P_TRACED] = pe.trace.on  # a callback of a device may have begun it
     stop = pe.engine.run(alone, not pe.machine.inputs.active)
     if words[w.P_SERVED]:
         _catch_up(pe)
@@ -197,10 +198,8 @@ def _set_bounds(pe: "Pe", until: Ticks | None, limit: Instructions | None, resum
     words[w.P_SLICE_END] = due if until is None else min(until, due)
     slice_end = clock.retired + _SLICE
     words[w.P_LIMIT] = slice_end if limit is None else min(limit, slice_end)
-    trace = pe.trace
-    words[w.P_TRACED] = trace.on
-    if trace.on:
-        trace.before_code()
+    if pe.trace.on:
+        pe.trace.before_code()
     if words[w.P_PMCNTEN] or words[w.P_PMU_COUNTS]:
         pmu.update(pe.address, words[w.P_PSTATE] >> _EL_LOW & _EL_ONES)
     interrupts.set_budget(pe.address)
