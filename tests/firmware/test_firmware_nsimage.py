@@ -62,6 +62,18 @@ class TestRaw:
         """A compressed file that does not start is data for whoever does."""
         images = NsImage(b"raw!"), NsImage(GZIP, 0x9000_0000)
         assert parts(*images) == ([(ENTRY, b"raw!", 4), (0x9000_0000, GZIP, len(GZIP))], ENTRY)
+        images = NsImage(GZIP), NsImage(elf((0x9000_0000, b"code", 0), entry=0x9000_0000))
+        assert parts(*images)[0][0] == (ENTRY, GZIP, len(GZIP))
+
+    def test_unpacked(self) -> None:
+        """The compressed file that starts is unpacked: the first one, or the one at the entry."""
+        expected = [(ENTRY, b"code", 4), (0x9000_0000, GZIP, len(GZIP))]
+        assert parts(NsImage(GZIP), NsImage(GZIP, 0x9000_0000)) == (expected, ENTRY)
+        expected = [(0x9000_0000, b"code", 4), (ENTRY, GZIP, len(GZIP))]
+        assert parts(NsImage(GZIP, 0x9000_0000), NsImage(GZIP, ENTRY)) == (expected, 0x9000_0000)
+        expected = [(ENTRY, GZIP, len(GZIP)), (0x9000_0000, b"code", 4)]
+        assert parts(NsImage(GZIP), NsImage(GZIP, 0x9000_0000), entry=0x9000_0000) == (expected, 0x9000_0000)
+        assert parts(NsImage(gzip.compress(elf()))) == parts(NsImage(elf()))
 
 
 class TestElf:
@@ -110,10 +122,10 @@ BAD: dict[str, tuple[list[NsImage], int | None, str]] = {
     "into firmware": ([NsImage(elf((ENTRY, b"code", 1 << 31)))], None, "must lie in Non-secure DRAM"),
     "overlap": ([NsImage(b"raw!" * 2), NsImage(b"more", ENTRY + 4, "b.bin")], None, "b.bin at 0x88000004 must not"),
     "unaligned": ([NsImage(b"raw!" * 2, ENTRY + 2)], None, "must be the address of an instruction in an image, not"),
-    "compressed": ([NsImage(GZIP, name="Image.gz")], None, "Image.gz is compressed with gzip: unpack it first"),
+    "compressed": ([NsImage(GZIP[:-1], name="Image.gz")], None, "Image.gz is a truncated gzip file: copy it again"),
     "text": ([NsImage(b"int main(void)\n{\n}\n", name="main.c")], None, "main.c is text, not machine code: compile it"),
     "compressed entry": (
-        [NsImage(b"raw!"), NsImage(GZIP, 0x9000_0000, "a.gz")], 0x9000_0000, "a.gz is compressed with gzip",
+        [NsImage(b"raw!"), NsImage(GZIP, 0x9000_0000, "a.gz")], 0x9000_0004, "a.gz is compressed with gzip: unpack",
     ),
     "relocation": (
         [NsImage(moved(7, 8, struct.pack("<3Q", BASE + 24, 1025, 0)), name="c.elf")], None,

@@ -1,6 +1,7 @@
 """Payload files: what loads, where it lands, and what a user reads when it does not."""
 
 import gzip
+import lzma
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from elf_files import BASE, moved
 from hypothesis import given
 from hypothesis import strategies as st
+from packed import zboot
 
 from cca_arch.elf import Elf
 from cca_host.kvmtool.analysis import analyse
@@ -230,15 +232,30 @@ class TestOtherImages:
         image = load(b"\x00\x00\x00\x14", MEMORY)
         assert (image.kind, image.entry, image.top) == ("raw", RAM_BASE, RAM_BASE + 4)
 
-    def test_compressed(self):
-        """A compressed kernel is refused with what to do, by whoever reads it."""
-        packed = gzip.compress(self.linux(0, 0x1000))
+    @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, zboot])
+    def test_compressed(self, pack):
+        """A compressed kernel has the same pages, and so the same measurement, as the Image in it."""
+        plain = self.linux(0, 0x4000) + bytes(range(256)) * 32
+        image, expected = load(pack(plain), MEMORY, "Image.gz"), load(plain, MEMORY)
+        assert (image.kind, image.entry, image.top) == ("linux", expected.entry, expected.top)
+        assert list(image.pages()) == list(expected.pages())
+
+    def test_compressed_elf(self):
+        """Whatever is in a compressed file is loaded as what it is; its symbols are those of the ELF in it."""
+        packed = gzip.compress(elf())
+        assert load(packed, MEMORY).kind == "elf"
+        assert analyse(packed).entry == analyse(elf()).entry
+
+    def test_not_unpacked(self):
+        """What cannot be unpacked is refused with what to do, by whoever reads it."""
+        packed = gzip.compress(self.linux(0, 0x1000))[:-1]
         for reader in (lambda data: load(data, MEMORY, "Image.gz"), analyse, repair):
-            with pytest.raises(LoadError, match=r"^\S.* is compressed with gzip: unpack it first, as with `gunzip`$"):
+            with pytest.raises(LoadError, match=r"^\S.* is a truncated gzip file: copy it again$"):
                 reader(packed)
-        zboot = b"MZ\0\0zimg".ljust(24, b"\0") + b"gzip".ljust(64, b"\0")
         with pytest.raises(LoadError, match=r"^vmlinuz is an EFI zboot kernel, compressed with gzip: give the file"):
-            load(zboot, MEMORY, "vmlinuz")
+            load(b"MZ\0\0zimg".ljust(24, b"\0") + b"gzip".ljust(64, b"\0"), MEMORY, "vmlinuz")
+        with pytest.raises(LoadError, match=r"^a.gz is empty"):
+            load(gzip.compress(b""), MEMORY, "a.gz")
 
     def test_efi_linux(self):
         """A Linux Image with an EFI stub begins as a program for EFI, and is a Linux Image."""

@@ -22,7 +22,7 @@ _RAISED: Final = frozenset(
     }
 )  # fmt: skip
 """The exceptions whose text a user sees, and the names under which functions raise one that they are given."""
-_BEHIND_A_NAME: Final = frozenset({"ElfError", "DeviceTreeError"})
+_BEHIND_A_NAME: Final = frozenset({"ElfError", "DeviceTreeError", "UnpackError"})
 """Those whose text others put behind the name of a file."""
 _ENDS: Final = frozenset({"over", "fail", "failed"})
 """What ends a run with a message, or lets an exit do so."""

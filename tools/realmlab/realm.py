@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from cca_host.kvmtool import Phase, Vmm
 from cca_host.kvmtool.interrupt import interruptible
+from cca_host.kvmtool.loader import unwrapped
 from cca_host.kvmtool.options import Pause, RunResult
 from cca_platform.errors import MachineError
 from cca_platform.failure import Failure
@@ -367,7 +368,7 @@ class Realm:
         path = self._vmm.options.payload
         if special(path):  # a pipe has no second time
             return []
-        return [loaded(read_program(path, KINDS["payload"]))]
+        return [loaded(unwrapped(read_program(path, KINDS["payload"]), str(path)))]
 
     def _save(self) -> bytes:
         """The console state of a snapshot: the unread output."""

@@ -13,8 +13,10 @@ from cca_arch.foreign import no_program
 from cca_arch.linking import stray
 from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
+from cca_arch.unpacking import UnpackError, unpacked
 from cca_firmware.base.errors import BootError
 from cca_platform.board import Board
+from cca_platform.userfiles import KINDS
 
 __all__ = ["Layout", "NsImage", "Part", "elf_parts", "lay_out"]
 
@@ -55,9 +57,11 @@ class Layout(NamedTuple):
 def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -> Layout:
     """Lay out ``images``. They start at ``entry``, by default that of the first ELF file, else the first raw image.
 
+    If the one that starts is compressed, it is unpacked; the others are data for it.
     Raises BootError for a file that is damaged or for another machine, for images that overlap or do not fit into
     Non-secure DRAM, and for an entry point outside them or in a file that is no program.
     """
+    images = _unpacked(images, board, entry)
     parts: list[Part] = []
     starts: list[int] = []
     raw: list[Part] = []
@@ -83,6 +87,21 @@ def lay_out(images: Sequence[NsImage], board: Board, entry: int | None = None) -
     if chosen % 4 or not any(part.address <= chosen < part.top for part in parts):
         raise BootError(f"the NS entry point must be the address of an instruction in an image, not {chosen:#x}")
     return Layout(tuple(parts), chosen)
+
+
+def _unpacked(images: Sequence[NsImage], board: Board, entry: int | None) -> list[NsImage]:
+    """The images, of which the raw one that starts is not compressed."""
+    found = list(images)
+    if entry is None and any(image.data.startswith(MAGIC) for image in found):
+        return found
+    for number, image in enumerate(found):
+        at = board.ns_entry if image.address is None else image.address
+        if (not number if entry is None else at == entry) and not image.data.startswith(MAGIC):
+            try:
+                found[number] = image._replace(data=unpacked(image.data, KINDS["image"].limit))
+            except UnpackError as error:
+                raise BootError(f"{image.name} {error}") from None
+    return found
 
 
 def elf_parts(image: NsImage, lowest: int) -> tuple[list[Part], int]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from cca_arch import elf
 from cca_arch.foreign import no_program
-from cca_host.kvmtool.loader import LoadError
+from cca_host.kvmtool.loader import LoadError, unwrapped
 
 __all__ = ["Analysis", "Line", "Section", "Symbol", "analyse", "lines", "readable"]
 
@@ -110,7 +110,8 @@ def _text(name: bytes) -> str:
 
 
 def readable(data: bytes) -> bytes:
-    """The file without a section header table that libraries would reject."""
+    """The file, unpacked, without a section header table that libraries would reject."""
+    data = unwrapped(data, "the payload")
     if foreign := no_program(data):
         raise LoadError(f"the payload {foreign}")
     return elf.without_sections(data) if data.startswith(elf.MAGIC) and elf.sections_broken(data) else data

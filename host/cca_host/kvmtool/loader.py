@@ -1,4 +1,7 @@
-"""Payload files: ELF executables, arm64 Linux ``Image`` files and raw binaries, as contents for a Realm's memory."""
+"""Payload files as contents for a Realm's memory: ELF executables, arm64 Linux ``Image`` files and raw binaries.
+
+Each may be compressed, and a Linux kernel an EFI zboot one.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -12,11 +15,12 @@ from cca_arch.foreign import no_program
 from cca_arch.linking import stray
 from cca_arch.relocation import relocated
 from cca_arch.types import GRANULE_SIZE
+from cca_arch.unpacking import UnpackError, unpacked
 from cca_host.kvmtool.layout import DTB_SIZE, RAM_BASE, dtb_base
 from cca_platform.errors import MachineError
 from cca_platform.userfiles import KINDS, read_program
 
-__all__ = ["Image", "LoadError", "Segment", "load", "load_file", "load_offset"]
+__all__ = ["Image", "LoadError", "Segment", "load", "load_file", "load_offset", "unwrapped"]
 
 _LINUX_MAGIC = b"ARM\x64"
 _LINUX_HEADER = struct.Struct("<8x3Q24x4s4x")
@@ -83,7 +87,8 @@ def load_file(path: str | Path, memory: int) -> Image:
 
 
 def load(data: bytes, memory: int, name: str = "payload") -> Image:
-    """Load the payload in ``data``; ``name`` is for messages."""
+    """Load the payload in ``data``, which may be compressed; ``name`` is for messages."""
+    data = unwrapped(data, name)
     if not data:
         raise LoadError(f"{name} is empty: give an ELF, a Linux Image or a raw binary")
     if data.startswith(elf.MAGIC):
@@ -96,6 +101,14 @@ def load(data: bytes, memory: int, name: str = "payload") -> Image:
         image = Image("raw", RAM_BASE, [Segment(RAM_BASE, data, len(data))])
     _check_place(image, memory, name)
     return image
+
+
+def unwrapped(data: bytes, name: str) -> bytes:
+    """The payload in a compressed file or an EFI zboot kernel; any other file as it is."""
+    try:
+        return unpacked(data, KINDS["payload"].limit)
+    except UnpackError as error:
+        raise LoadError(f"{name} {error}") from None
 
 
 # -- arm64 Linux ----------------------------------------------------------------------------------------------------

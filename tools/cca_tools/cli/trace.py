@@ -58,11 +58,12 @@ def trace_show(
 def _symbols(payload: str) -> "Symbols":
     """The symbols of a payload where it runs; raises MachineError if it cannot be read or is no ELF file."""
     from cca_arch.elf import Elf, ElfError
+    from cca_host.kvmtool.loader import unwrapped
     from cca_platform.userfiles import KINDS, read_program
     from realmlab.payloads import find_payload
     from realmlab.symbols import Symbols, loaded
 
-    data = read_program(find_payload(payload), KINDS["payload"])
+    data = unwrapped(read_program(find_payload(payload), KINDS["payload"]), "`symbols`")
     try:
         Elf(data)
         file = loaded(data)
