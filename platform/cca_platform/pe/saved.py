@@ -154,7 +154,7 @@ def restore(pe: "Pe", state: PeState) -> None:
         _restore_engine(pe, state.engine)
     packed = known.packed if known is not None and known.state is state else _packed(state.words)
     pe.words[_WORDS] = packed
-    pe.words[w.P_PMU_COUNTS] = 0
+    pe.words[w.P_PMU_COUNTS] = pe.words[w.P_SERVED] = 0
     pmu.stop(pe.address)
     pe.block[w.P_REGIME] = pe.block[w.P_VMPIDR] = -1
     pe.moves += 1
