@@ -16,6 +16,7 @@ REALM_ERROR: Final = RmiStatus.ERROR_REALM
 REC_ERROR: Final = RmiStatus.ERROR_REC
 RTT: Final = RmiStatus.ERROR_RTT
 _OFFSET: Final = GRANULE_SIZE - 1
+_NEW: Final = int(RealmState.NEW)
 
 
 def granule(argument: str, state: State, prefix: str | None = None, last: str = "state") -> tuple[Check[Any], ...]:
@@ -50,7 +51,7 @@ def granule(argument: str, state: State, prefix: str | None = None, last: str = 
 
 def not_new(call: RealmCall) -> bool:
     """The Realm is ACTIVE or SYSTEM_OFF."""
-    return call.realm.state != RealmState.NEW
+    return call.realm.state != _NEW
 
 
 RD: Final = granule("rd", State.RD)

@@ -14,6 +14,9 @@ from cca_rmm.world.gic import enter_invalid
 
 __all__ = ["COMMANDS", "RecEnterCall"]
 
+_RUNNING: Final = int(RecState.RUNNING)
+_NEW, _OFF = int(RealmState.NEW), int(RealmState.SYSTEM_OFF)
+
 
 class RecEnterCall(Call):
     """RMI_REC_ENTER. It ignores X3 and X4, which are declared for the trace."""
@@ -50,10 +53,10 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
         checks=(
             *granule("run_ptr", State.UNDELEGATED, "run", "pas"),
             *granule("rec", State.REC, last="gran_state"),
-            Check("rec_state", lambda c: c.record.state == RecState.RUNNING, REC_ERROR),
+            Check("rec_state", lambda c: c.record.state == _RUNNING, REC_ERROR),
             Check("run_pas_access", lambda c: not c.content),
-            Check("realm_new", lambda c: c.realm.state == RealmState.NEW, REALM_ERROR, lambda c: 0),
-            Check("system_off", lambda c: c.realm.state == RealmState.SYSTEM_OFF, REALM_ERROR, lambda c: 1),
+            Check("realm_new", lambda c: c.realm.state == _NEW, REALM_ERROR, lambda c: 0),
+            Check("system_off", lambda c: c.realm.state == _OFF, REALM_ERROR, lambda c: 1),
             Check("rec_runnable", lambda c: not c.record.runnable, REC_ERROR),
             Check("rec_psci", lambda c: c.record.psci_pending, REC_ERROR),
             Check("rec_gicv3", lambda c: enter_invalid(c.content), REC_ERROR),

@@ -24,6 +24,7 @@ _INPUT: Final = RsiStatus.ERROR_INPUT
 _VALUE_MAX: Final = 64
 _OFFSET: Final = GRANULE_SIZE - 1
 _GPRS: Final = RsiHostCall.offset("gprs")
+_HOST_CALL: Final = RecExitReason.HOST_CALL
 
 
 class VersionCall(ServiceCall):
@@ -150,8 +151,8 @@ def host_call(call: MemoryCall) -> None:
         return
     record = call.rmm.port.read(target, RsiHostCall.size)
     state = {"host_call": 1, "host_call_ipa": call.addr}
-    imm = int.from_bytes(record[:2], "little")
-    leave(call.rmm, call.pe, RecExitReason.HOST_CALL, gprs=record[_GPRS:], imm=imm, state=state)
+    imm = record[0] | record[1] << 8
+    leave(call.rmm, call.pe, _HOST_CALL, gprs=record[_GPRS:], imm=imm, state=state)
 
 
 def outside(call: SetCall | GetCall) -> bool:

@@ -62,10 +62,10 @@ class Part(Generic[R]):
         self._offset = 8 * first
         self._before, self._after = slice(0, first), slice(first + count, None)
 
-    def write(self, port: Port, pa: int, *words: int) -> None:
+    def write(self, port: Port, pa: int, words: tuple[int, ...]) -> None:
         """Write the words into the record at ``pa``."""
         port.write(pa + self._offset, self._pack(*words))
 
-    def replace(self, record: R, *words: int) -> R:
+    def replace(self, record: R, words: tuple[int, ...]) -> R:
         """The record with these words changed, in Python's copy only."""
         return tuple.__new__(self._kind, record[self._before] + words + record[self._after])

@@ -31,6 +31,7 @@ _VIRTUAL, _PHYSICAL = timers.VIRTUAL, timers.PHYSICAL
 _FOUR_ZEROES: Final = bytes(32)
 _GPRS: Final = RmiRecEnter.offset("gprs")
 _GPRS_SIZE: Final = 31 * 8
+_FLAGS: Final = struct.Struct("<Q")
 _X: Final = frame.offset("x0")
 _PC: Final = frame.offset("pc")
 _HOST_CALL_GPRS: Final = RsiHostCall.offset("gprs")
@@ -46,7 +47,7 @@ def enter(
 
     ``record`` is RmiRecEnter; ``kept`` are the Host's X4 and up.
     """
-    flags, regs = int.from_bytes(record[:8], "little"), rec.aux_regs
+    (flags,), regs = _FLAGS.unpack_from(record), rec.aux_regs
     if rec.host_call:
         stopped = finish_host_call(rmm, rec, realm, record)
         if stopped is not None:
@@ -57,8 +58,8 @@ def enter(
         mmio.finish(rmm.port, rec, int.from_bytes(record[_GPRS : _GPRS + 8], "little"))
     uses_gic, uses_pmu = gic.switch_in(rmm, pe, rec_pa, rec, record), pmu.switch_in(rmm, pe, rec_pa, realm)
     words = (_RUNNING, uses_gic, uses_pmu, _OTHER, 0, 0, 0, 0, run_ptr, *kept)
-    ENTERED.write(rmm.port, rec_pa, *words)
-    rmm.start(pe, rec_pa, ENTERED.replace(rec, *words), realm)
+    ENTERED.write(rmm.port, rec_pa, words)
+    rmm.start(pe, rec_pa, ENTERED.replace(rec, words), realm)
     if rmm.trace.on:
         pc = rmm.port.read64(regs + _PC)
         rmm.trace.emit(RecEnter(rec=rec_pa, rd=rec.rd, run=run_ptr, pc=pc, flags=flags), pe=pe)

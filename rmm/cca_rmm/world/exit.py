@@ -69,7 +69,7 @@ def leave(
     if rec.pmu:
         pmu.switch_out(rmm, pe, rec_pa, rec, record)
     fires = timers.store(port, rec.aux_regs, record, now)
-    LEFT.write(port, rec_pa, fires, _READY, used)
+    LEFT.write(port, rec_pa, (fires, _READY, used))
     if state:
         REC.write(port, rec_pa, **state)
     result = status(write_exit(rmm, rec.run_ptr, record))
