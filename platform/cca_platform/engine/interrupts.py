@@ -13,12 +13,13 @@ from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import jit, load64, store64
 
-__all__ = ["FIQ", "ILLEGAL", "IRQ", "SERROR", "due", "pending", "set_budget", "told", "wakes"]
+__all__ = ["FIQ", "ILLEGAL", "IRQ", "SERROR", "due", "pending", "set_bounds", "set_budget", "told", "wakes"]
 
 IRQ: Final = int(Vector.IRQ)
 FIQ: Final = int(Vector.FIQ)
 SERROR: Final = int(Vector.SERROR)
 ILLEGAL: Final = 1 << 17
+_SLICE: Final = 4_000_000  # instructions without a check for signals: about 10 ms
 _SECURE: Final = int(SecurityState.SECURE)
 _HCR_FMO, _HCR_IMO, _HCR_AMO, _HCR_TGE = Hcr.fmo.mask, Hcr.imo.mask, Hcr.amo.mask, Hcr.tge.mask
 _HCR_VF, _HCR_VI, _HCR_VSE = Hcr.vf.mask, Hcr.vi.mask, Hcr.vse.mask  # the engine takes VF and VI itself
@@ -156,3 +157,14 @@ def set_budget(p: int) -> int:
         limit = min(limit, load64(m + 8 * w.M_RETIRED) + max(left, 0))
     store64(m + 8 * w.M_BUDGET, 0 if looks or suspect else _look_at(m, now, budget, limit))
     return budget
+
+
+@jit("i8(i8, i8, i8)")
+def set_bounds(p: int, end: int, limit: int) -> int:
+    """Bound the run that comes: until the counter reads ``end``, all PEs have retired ``limit``, or a slice is over."""
+    store64(p + 8 * w.P_SLICE_END, end)
+    slice_end = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_RETIRED) + _SLICE
+    store64(p + 8 * w.P_LIMIT, min(limit, slice_end))
+    if load64(p + 8 * w.P_PMCNTEN) | load64(p + 8 * w.P_PMU_COUNTS):
+        pmu.update(p, level(load64(p + 8 * w.P_PSTATE)))
+    return set_budget(p)

@@ -25,7 +25,7 @@ _HCR_VSE: Final = Hcr.vse.mask
 _EL_LOW, _EL_ONES = Pstate.el.low, Pstate.el.ones
 _LAST: Final = (1 << 64) - 1  # the last address
 _STUCK: Final = 1_000  # runs of the engine without one instruction retired, before a PE counts as stuck
-_SLICE: Final = 4_000_000  # instructions without a check for signals: about 10 ms
+_NO_LIMIT: Final = (1 << 63) - 1
 _ACCESSES: Final = 256  # to devices in a step: a millisecond or two
 _NON_SECURE: Final = int(SecurityState.NON_SECURE)
 
@@ -193,18 +193,15 @@ def _comes_first(pe: "Pe", resumes: bool) -> bool:
 
 def _set_bounds(pe: "Pe", until: Ticks | None, limit: Instructions | None, resumes: bool) -> None:
     """How far the engine may run: to the next event or the caller's limit, but at least to the end of a block."""
-    machine, clock, words = pe.machine, pe.clock, pe.words
-    due = timers.NEVER if machine.events.next is None else machine.events.next
-    words[w.P_SLICE_END] = due if until is None else min(until, due)
-    slice_end = clock.retired + _SLICE
-    words[w.P_LIMIT] = slice_end if limit is None else min(limit, slice_end)
     if pe.trace.on:
         pe.trace.before_code()
-    if words[w.P_PMCNTEN] or words[w.P_PMU_COUNTS]:
-        pmu.update(pe.address, words[w.P_PSTATE] >> _EL_LOW & _EL_ONES)
-    interrupts.set_budget(pe.address)
+    due = pe.machine.events.next
+    end = timers.NEVER if due is None else due
+    interrupts.set_bounds(
+        pe.address, end if until is None else min(until, end), _NO_LIMIT if limit is None else min(limit, _NO_LIMIT)
+    )
     if resumes:
-        budget = machine.memory.block
+        budget = pe.machine.memory.block
         budget[w.M_BUDGET] = max(int(budget[w.M_BUDGET]), int(budget[w.M_RETIRED]) + 1)
 
 

@@ -15,7 +15,7 @@ from cca_rmm.world.gic import enter_invalid
 __all__ = ["COMMANDS", "RecEnterCall"]
 
 _RUNNING: Final = int(RecState.RUNNING)
-_NEW, _OFF = int(RealmState.NEW), int(RealmState.SYSTEM_OFF)
+_NEW, _ACTIVE, _OFF = int(RealmState.NEW), int(RealmState.ACTIVE), int(RealmState.SYSTEM_OFF)
 
 
 class RecEnterCall(Call):
@@ -42,6 +42,12 @@ class RecEnterCall(Call):
         return read_ns(self.rmm, self.run_ptr, RmiRecEnter.size) or b""
 
 
+def unready(call: RecEnterCall) -> bool:
+    """The Realm is not ACTIVE, or the REC waits for a PSCI call of its own or another REC."""
+    rec = call.record
+    return not rec.runnable or rec.psci_pending != 0 or call.realm.state != _ACTIVE
+
+
 def rec_enter(call: RecEnterCall) -> Result | None:
     """Enter the REC; the result comes with its exit."""
     return enter(call.rmm, call.pe, call.rec, call.record, call.realm, call.run_ptr, call.content, call.x[4:])
@@ -55,10 +61,10 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
             *granule("rec", State.REC, last="gran_state"),
             Check("rec_state", lambda c: c.record.state == _RUNNING, REC_ERROR),
             Check("run_pas_access", lambda c: not c.content),
-            Check("realm_new", lambda c: c.realm.state == _NEW, REALM_ERROR, lambda c: 0),
-            Check("system_off", lambda c: c.realm.state == _OFF, REALM_ERROR, lambda c: 1),
-            Check("rec_runnable", lambda c: not c.record.runnable, REC_ERROR),
-            Check("rec_psci", lambda c: c.record.psci_pending, REC_ERROR),
+            Check("realm_new", lambda c: c.realm.state == _NEW, REALM_ERROR, lambda c: 0, screen=unready),
+            Check("system_off", lambda c: c.realm.state == _OFF, REALM_ERROR, lambda c: 1, screen=unready),
+            Check("rec_runnable", lambda c: not c.record.runnable, REC_ERROR, screen=unready),
+            Check("rec_psci", lambda c: c.record.psci_pending, REC_ERROR, screen=unready),
             Check("rec_gicv3", lambda c: enter_invalid(c.content), REC_ERROR),
             Check("rec_mmio", lambda c: mmio_invalid(c.content, c.record), REC_ERROR),
         ),
