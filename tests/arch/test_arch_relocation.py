@@ -18,6 +18,24 @@ Tag, Kind = DynamicTag, RelocationKind
 RELATIVE = Kind.R_AARCH64_RELATIVE
 _RELA, _REL, _WORD = struct.Struct("<3Q"), struct.Struct("<2Q"), struct.Struct("<Q")
 _LINKED = 0x1_2340  # what the file holds in each word
+APPLIED = {
+    Kind.R_AARCH64_RELATIVE, Kind.R_AARCH64_ABS64, Kind.R_AARCH64_ABS32, Kind.R_AARCH64_ABS16, Kind.R_AARCH64_PREL64,
+    Kind.R_AARCH64_PREL32, Kind.R_AARCH64_PREL16, Kind.R_AARCH64_GLOB_DAT, Kind.R_AARCH64_JUMP_SLOT,
+}  # fmt: skip
+HERE, FIXED, WEAK, MISSING, LOCAL, CHOSEN = range(1, 7)
+_SYMBOL = struct.Struct("<I2BH2Q")
+SYMBOLS = bytes(24) + b"".join(
+    _SYMBOL.pack(name, info, 0, section, value, 0)
+    for name, info, section, value in [
+        (0, 0x12, 1, BASE + 0x10),  # HERE: global, a function
+        (0, 0x10, 0xFFF1, 0x1234),  # FIXED: SHN_ABS
+        (0, 0x20, 0, 0),  # WEAK, not defined
+        (1, 0x10, 0, 0),  # MISSING
+        (0, 0x16, 1, 0x10),  # LOCAL: STT_TLS
+        (0, 0x1A, 1, BASE + 0x10),  # CHOSEN: STT_GNU_IFUNC
+    ]
+)
+NAMES = b"\0missing\0"
 
 
 def program(tags: dict[int, int], *table: bytes, end: bytes = bytes(16)) -> Elf:
@@ -93,10 +111,88 @@ class TestRelative:
         assert changed(relocated(program(tags, end=more), BIAS)[0]) == []
 
 
+class TestSymbols:
+    """Relocations with a symbol that the program defines."""
+
+    @staticmethod
+    def made(*rows: bytes, codec: struct.Struct = _RELA) -> Elf:
+        """A program with these relocations and the symbols of SYMBOLS."""
+        size = codec.size * len(rows)
+        tags = {Tag.DT_RELA: BASE + TABLES, Tag.DT_RELASZ: size}
+        if codec is _REL:
+            tags = {Tag.DT_REL: BASE + TABLES, Tag.DT_RELSZ: size}
+        tags |= {Tag.DT_SYMTAB: BASE + TABLES + size, Tag.DT_STRTAB: BASE + TABLES + size + len(SYMBOLS)}
+        return program(tags, *rows, SYMBOLS, NAMES)
+
+    @pytest.mark.parametrize("kind", [Kind.R_AARCH64_ABS64, Kind.R_AARCH64_GLOB_DAT, Kind.R_AARCH64_JUMP_SLOT])
+    def test_word(self, kind: Kind) -> None:
+        """S + A: the value of the symbol where the program is, and the addend, which may be in the place."""
+        contents = relocated(self.made(_RELA.pack(BASE + DATA, HERE << 32 | kind, -8 % 2**64)), BIAS)[0]
+        assert words(contents, DATA) == [BIAS + BASE + 0x10 - 8]
+        contents = relocated(self.made(_REL.pack(BASE + DATA, HERE << 32 | kind), codec=_REL), BIAS)[0]
+        assert words(contents, DATA) == [BIAS + BASE + 0x10 + _LINKED]
+
+    def test_fixed(self) -> None:
+        """An absolute symbol does not move; a weak one that is not there, and none, are 0."""
+        table = [
+            _RELA.pack(BASE + DATA + 8 * number, symbol << 32 | Kind.R_AARCH64_ABS64, 5)
+            for number, symbol in enumerate((FIXED, WEAK, 0))
+        ]
+        assert words(relocated(self.made(*table), BIAS)[0], DATA, DATA + 8, DATA + 16) == [0x1239, 5, 5]
+
+    @pytest.mark.parametrize(
+        ("kind", "size"), [(Kind.R_AARCH64_PREL64, 8), (Kind.R_AARCH64_PREL32, 4), (Kind.R_AARCH64_PREL16, 2)]
+    )
+    def test_distance(self, kind: Kind, size: int) -> None:
+        """S + A - P does not depend on where the program is; what is behind the place stays."""
+        contents = relocated(self.made(_RELA.pack(BASE + DATA, HERE << 32 | kind, 4)), BIAS)[0]
+        assert int.from_bytes(contents[DATA : DATA + size], "little", signed=True) == 0x14 - DATA
+        assert contents[DATA + size : DATA + 8] == _WORD.pack(_LINKED)[size:]
+
+    @pytest.mark.parametrize(
+        ("kind", "bits"), [(Kind.R_AARCH64_ABS32, 32), (Kind.R_AARCH64_ABS16, 16), (Kind.R_AARCH64_PREL16, 16)]
+    )
+    def test_narrow(self, kind: Kind, bits: int) -> None:
+        """A value that the place cannot hold is refused; signed and unsigned ones fit."""
+        symbol = 0 if kind is not Kind.R_AARCH64_PREL16 else HERE
+        off = DATA - 0x10 if symbol else 0
+        for value, fits in ((2**bits - 1, True), (-(2 ** (bits - 1)), True), (2**bits, False), (-(2**bits), False)):
+            made = self.made(_RELA.pack(BASE + DATA, symbol << 32 | kind, (value + off) % 2**64))
+            if fits:
+                assert words(relocated(made, BIAS)[0], DATA)[0] % 2**bits == value % 2**bits
+            else:
+                with pytest.raises(ElfError, match=f"{kind.name} at 0x1800 whose value .* has more than {bits} bits"):
+                    relocated(made, BIAS)
+
+    @pytest.mark.parametrize(
+        ("symbol", "what"),
+        [
+            (MISSING, "with the symbol missing, which it does not define: link it with what does"),
+            (LOCAL, "for thread-local data, which nothing sets up: build it"),
+            (CHOSEN, r"whose value a function of the program chooses \(ifunc\): build it"),
+            (99999, "with symbol 99999, outside its symbol table"),
+        ],
+    )
+    def test_refused(self, symbol: int, what: str) -> None:
+        """A symbol of another module is named; those whose value is not an address are no better."""
+        with pytest.raises(ElfError, match=f"^has a relocation R_AARCH64_GLOB_DAT at 0x1800,? {what}"):
+            relocated(self.made(_RELA.pack(BASE + DATA, symbol << 32 | Kind.R_AARCH64_GLOB_DAT, 0)), BIAS)
+
+    def test_no_table(self) -> None:
+        """Without a symbol table there are no symbols; without names, a symbol has its number."""
+        row = _RELA.pack(BASE + DATA, HERE << 32 | Kind.R_AARCH64_ABS64, 0)
+        with pytest.raises(ElfError, match="with symbol 1, outside its symbol table"):
+            relocated(program({Tag.DT_RELA: BASE + TABLES, Tag.DT_RELASZ: 24}, row), 0)
+        row = _RELA.pack(BASE + DATA, MISSING << 32 | Kind.R_AARCH64_ABS64, 0)
+        tags = {Tag.DT_RELA: BASE + TABLES, Tag.DT_RELASZ: 24, Tag.DT_SYMTAB: BASE + TABLES + 24}
+        with pytest.raises(ElfError, match="with the symbol number 4, which"):
+            relocated(program(tags, row, SYMBOLS), 0)
+
+
 class TestRefusals:
     """A sentence behind the name of the file, in one line."""
 
-    @pytest.mark.parametrize("kind", [kind for kind in Kind if kind > 256 and kind != RELATIVE])
+    @pytest.mark.parametrize("kind", [kind for kind in Kind if kind > 256 and kind not in APPLIED])
     @pytest.mark.parametrize(
         ("tags", "row"),
         [
@@ -106,16 +202,18 @@ class TestRefusals:
         ],
     )
     def test_kind(self, kind: Kind, tags: dict[int, int], row: struct.Struct) -> None:
-        """Every other kind is named, also behind one that could be applied."""
+        """A kind that cannot be applied is named, also behind one that can, with what to do."""
         addend = [0][: row is _RELA]
         table = row.pack(BASE + DATA, RELATIVE, *addend), row.pack(BASE + DATA + 8, 3 << 32 | kind, *addend)
-        with pytest.raises(ElfError, match=f"^has a relocation {kind.name} at 0x1808; only relative ones are applied"):
+        with pytest.raises(
+            ElfError, match=f"^has a relocation {kind.name} at 0x1808, (which|whose|for) .*: (link|build)"
+        ):
             relocated(program(tags, *table), BIAS)
 
     def test_number(self) -> None:
         """A kind that has no name here is told by its number."""
         made = program({Tag.DT_RELA: BASE + TABLES, Tag.DT_RELASZ: 24}, _RELA.pack(BASE + DATA, 4242, 0))
-        with pytest.raises(ElfError, match="has a relocation type 4242 at 0x1800"):
+        with pytest.raises(ElfError, match="has a relocation type 4242 at 0x1800, which only a linker can apply"):
             relocated(made, 0)
 
     def test_shared_libraries(self) -> None:

@@ -128,8 +128,8 @@ BAD: dict[str, tuple[list[NsImage], int | None, str]] = {
         [NsImage(b"raw!"), NsImage(GZIP, 0x9000_0000, "a.gz")], 0x9000_0004, "a.gz is compressed with gzip: unpack",
     ),
     "relocation": (
-        [NsImage(moved(7, 8, struct.pack("<3Q", BASE + 24, 1025, 0)), name="c.elf")], None,
-        "c.elf has a relocation R_AARCH64_GLOB_DAT at 0x1018; only relative ones are applied",
+        [NsImage(moved(7, 8, struct.pack("<3Q", BASE + 24, 1032, 0)), name="c.elf")], None,
+        "c.elf has a relocation R_AARCH64_IRELATIVE at 0x1018, whose value a function",
     ),
     "outside": ([NsImage(b"raw!")], ENTRY + 4, "must be the address of an instruction in an image, not 0x88000004"),
 }  # fmt: skip
