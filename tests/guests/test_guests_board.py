@@ -131,6 +131,7 @@ def _interrupts_stay_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gic, "reset", lambda self: None)
 
 
+@pytest.mark.pure("what must not be left out is patched")
 class TestOmissions:
     """What a machine leaves out, the payload notices."""
 

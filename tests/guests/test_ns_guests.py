@@ -127,6 +127,7 @@ class TestRmi:
         assert ends[0][0].endswith(" 0 failed\n")
 
 
+@pytest.mark.pure("what must not be left out is patched")
 class TestOmissions:
     """What the RMM has to do for its Host and its Realms, `rmi` notices when it is not done."""
 

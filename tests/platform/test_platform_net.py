@@ -83,6 +83,7 @@ class TestNet:
             machine.pes[0].smc(0)
         assert machine.stopped is None
 
+    @pytest.mark.pure("what looks at an instruction is patched")
     def test_run(self, bench: Any, monkeypatch: Any) -> None:
         """A run has the net too: code whose exception the model cannot deal with."""
         monkeypatch.setattr("cca_platform.pe.exceptions._not_executed", {}.__getitem__)

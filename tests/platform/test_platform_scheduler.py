@@ -111,7 +111,9 @@ class TestTurns:
         assert all(TURN - 512 <= size <= TURN for _, size in turns)
         assert len({size for _, size in turns}) > 25  # of 52 that blocks of ten instructions can have
 
-    @pytest.mark.parametrize("even", [False, True])
+    @pytest.mark.parametrize(
+        "even", [False, pytest.param(True, marks=pytest.mark.pure("the length of turns is patched"))]
+    )
     def test_no_lock_step(self, bench: Any, monkeypatch: pytest.MonkeyPatch, even: bool) -> None:
         """A loop must not meet the end of each turn with the same instruction: then another PE finds its lock free."""
         if even:

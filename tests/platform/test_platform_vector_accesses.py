@@ -112,6 +112,7 @@ class TestSameAsRam:
         assert board.run(FORMS[kind], DEVICE) == board.run(FORMS[kind], DRAM)
 
 
+@pytest.mark.pure("the engine is patched")
 class TestOnce:
     """A register of the engine costs more than the access of an element."""
 
