@@ -11,7 +11,6 @@ import struct
 import zlib
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from io import BytesIO
 from typing import Any, Final, Protocol
 
@@ -173,17 +172,17 @@ def _stream_of(name: str, data: bytes) -> tuple[Callable[[], _Stream], type[Exce
 def _zstd() -> tuple[Callable[[], _Stream], type[Exception]]:
     """What there is for Zstandard: the module of Python 3.14, else the package."""
     try:
-        module = import_module("compression.zstd")
+        from compression import zstd
     except ImportError:
         try:
-            package = import_module("zstandard")
+            import zstandard
         except ImportError:
             raise UnpackError(
                 "is compressed with zstd, which needs Python 3.14 or the package zstandard: "
                 "`pip install zstandard`, or unpack it first, as with `unzstd`"
             ) from None
-        return partial(_Zstandard, package), package.ZstdError
-    return module.ZstdDecompressor, module.ZstdError
+        return partial(_Zstandard, zstandard), zstandard.ZstdError
+    return zstd.ZstdDecompressor, zstd.ZstdError
 
 
 def _read(data: bytes, limit: int, new: Callable[[], _Stream], what: str, damage: type[Exception]) -> bytes:

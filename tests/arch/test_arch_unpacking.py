@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packed import zboot
 
-from cca_arch import lz4, unpacking
+from cca_arch import lz4
 from cca_arch.unpacking import UnpackError, unpacked
 
 LIMIT = 1 << 20
@@ -257,11 +257,8 @@ class TestZstd:
 
     def test_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without either, the message says what to install, and how to do without."""
-
-        def absent(name: str) -> None:
-            raise ImportError(name)
-
-        monkeypatch.setattr(unpacking, "import_module", absent)
+        for name in ("compression", "compression.zstd", "zstandard"):
+            monkeypatch.setitem(sys.modules, name, None)
         assert refusal(zstd(IMAGE)) == (
             "is compressed with zstd, which needs Python 3.14 or the package zstandard: "
             "`pip install zstandard`, or unpack it first, as with `unzstd`"
