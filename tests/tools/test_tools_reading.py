@@ -14,6 +14,7 @@ OURS = {
     "platform/cca_platform/board.py": "a bundled board",
     "platform/cca_platform/compiled.py": "the note of make fast; damaged, it means pure Python",
     "platform/cca_platform/native": "compiled code, which has a checksum",
+    "platform/cca_platform/trace/lines.py": "a line that the trace itself has written",
     "firmware/cca_firmware/package/modules.py": "modules of ours",
     "tools/cca_tools/mutants": "for developers, of their own files",
     "tools/cca_tools/reference": "the manual",
