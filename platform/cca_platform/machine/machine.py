@@ -128,6 +128,8 @@ class Machine:
         """
         if self.stopped is None:
             self.stopped, self.halt = reason, halt
+            for pe in self.pes:
+                pe.block[w.P_SLICE_END] = 0  # code that runs, with hooks that call Python, ends at its next block
 
     def go_on(self) -> None:
         """Resume a paused machine."""

@@ -12,6 +12,7 @@ from cca_platform.pe import controls, events, exceptions
 from cca_platform.pe.delivery import take_interrupt, tell_timers
 from cca_platform.pe.levels import tell_repeats
 from cca_platform.pe.net import internal_error
+from cca_platform.signals import heed
 
 if TYPE_CHECKING:
     from cca_platform.engine.engine import Stop
@@ -67,6 +68,7 @@ def step(
         raise MachineStopped(machine.stopped)
     if (pe.security, pe.el) in pe.programs:
         raise AssertionError(f"{pe!r} must have code to run, not a Python program")
+    heed()
     try:
         _step(pe, until, limit, alone)
     except Exception as error:
