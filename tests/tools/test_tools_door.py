@@ -14,6 +14,7 @@ DOORS: Final = {
     "cca_host/kvmtool/mend.py": "a process of its own, whose stdout is a pipe for its parent",
     "cca_platform/native/compiler.py": "a process of its own, whose stdout is a pipe for its parent",
     "cca_platform/printer.py": "the door itself",
+    "cca_tools/bench/scale/__main__.py": "a process of its own, whose stdout is a pipe for its parent",
     "cca_tools/cli/output.py": "the streams of commands, and what consoles send",
     "cca_tools/cli/help.py": "the help, which has no text of strangers",
     "cca_tools/start.py": "before there is a door",
