@@ -4,7 +4,7 @@ A line is a structure whose fields are those of the record, in its order, so tha
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -89,8 +89,11 @@ def record_of(line: Line) -> Record:
     return record
 
 
-def encoded(lines: Sequence[Line | Record]) -> bytes:
-    """JSON Lines, with escapes in place of whatever a terminal would obey."""
+def encoded(lines: list[Line] | list[Record]) -> bytes:
+    """JSON Lines, with escapes in place of whatever a terminal would obey.
+
+    It takes lists alone: msgspec loses a reference to the iterator of anything else.
+    """
     try:
         text = _encoder.encode_lines(lines)
     except UnicodeEncodeError:  # a name that is not UTF-8

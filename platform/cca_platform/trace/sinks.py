@@ -40,7 +40,7 @@ class JsonLines:
 
     def write(self, record: Record) -> None:
         """Add a line."""
-        self.write_lines(encoded((record,)), 1)
+        self.write_lines(encoded([record]), 1)
 
     def write_lines(self, lines: bytes, count: int) -> None:
         """Add ``count`` whole lines."""
