@@ -72,6 +72,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "cpak": Kind("CPAK", 64 * _KIB, "it is one public key", "give a public key in PEM"),
     "token": Kind("token", _MIB, "tokens have a few KiB", "give one token", stdin=True),
     "figures": Kind("file of figures", _MIB, "a benchmark has a few hundred", "give a file of `realmlab bench --save`"),
+    "page": Kind("page", _MIB, "people write it", "give a page in Markdown, or a new file"),
     "trace": Kind(
         "trace file", _MIB, "of a line; the file may have any size", "give a file that `trace` of a run wrote",
         stdin=True,

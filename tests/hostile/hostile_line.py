@@ -52,6 +52,7 @@ def commands() -> tuple[Command, ...]:
 
 
 _OUTPUTS = ("--trace", "--uart", "--repair", "--nonvolatile")
+_WRITING = (b"--save", b"--markdown", b"--picture")
 _NUMBERS = (
     "0", "1", "2", "-1", "4", "64", "65", "1000", "65536", "99999999999999999999", "1.5", "1e3", "0x10", "0b1",
     "1_000", "nan",
@@ -215,7 +216,8 @@ def line_case(source: random.Random, number: int) -> Case:
     statuses, raw = ends(argv)
     files = _files()
     named = {"out", "out2", "nv"} | {one for word in argv for one in _paths(word) if one}
-    kept = {one for word in argv[1:2] for one in _paths(word) if one in files}  # what is read is never written
+    # what is read is never written; an option that comes first and writes is no input
+    kept = {one for word in argv[1:2] if not word.startswith(_WRITING) for one in _paths(word) if one in files}
     return Case("line", number, argv, files, statuses, outputs=frozenset(named - kept), raw=raw)
 
 

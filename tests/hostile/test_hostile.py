@@ -171,7 +171,7 @@ class TestInputs:
         found = {
             "payload": "elf", "image": "image", "dtb": "dtb", "nonvolatile": "kept", "console_input": "console",
             "board": "board", "device_module": "module", "project": "project", "policy": "policy", "cpak": "key",
-            "token": "token", "figures": "figures", "trace": "trace",
+            "token": "token", "figures": "figures", "page": "line", "trace": "trace",
         }  # fmt: skip
         assert found.keys() == userfiles.KINDS.keys()
         assert set(found.values()) <= KINDS.keys()

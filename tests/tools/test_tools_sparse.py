@@ -50,6 +50,7 @@ EACH = {
     "policy": (["attest", "verify", "TOKEN", "--policy", "FILE"], "policy FILE has 21,474,836,480 bytes"),
     "cpak": (["attest", "verify", "TOKEN", "--cpak", "FILE"], "CPAK FILE has 21,474,836,480 bytes, more than 64 KiB"),
     "figures": (["bench", "--compare", "FILE"], "file of figures FILE has 21,474,836,480 bytes, more than 1 MiB"),
+    "page": (["bench", "--markdown", "FILE"], "page FILE has 21,474,836,480 bytes, more than 1 MiB"),
     "project": (["build", "FOLDER"], "project file FILE has 21,474,836,480 bytes, more than 64 KiB"),
     "token": (["attest", "verify", "FILE"], "token FILE has 21,474,836,480 bytes, more than 1 MiB"),
     "token, shown": (["attest", "show", "FILE"], "token FILE has 21,474,836,480 bytes, more than 1 MiB"),

@@ -1,11 +1,13 @@
 """The tables of the benchmark in a page: between two comments, which stay."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from cca_platform.errors import MachineError
+from cca_platform.userfiles import KINDS, read_text
 from cca_tools.bench.guest import Timing
 from cca_tools.bench.report import guest_cells, path_cells, summaries
 from cca_tools.bench.rows import Measured, Tier
@@ -42,12 +44,9 @@ def table(cells: Sequence[Sequence[str]]) -> str:
 
 def page(path: Path, found: dict[str, str]) -> str:
     """The text of a page with these blocks in their places, or a new page; MachineError if it has no place for any."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not os.path.exists(path):
         return "\n".join(f"{_START.format(name=name)}\n{block}{_END}\n" for name, block in found.items())
-    except (OSError, UnicodeDecodeError) as error:
-        raise MachineError(f"`markdown` {path} cannot be read: {error}") from None
+    text = read_text(path, KINDS["page"])
     if not _BLOCK.search(text):
         places = f"{_START.format(name='paths')} and {_END}"
         raise MachineError(f"`markdown` {path} has no place for figures: put {places} there, in lines of their own")
