@@ -105,6 +105,16 @@ def _word(data: bytes, at: int) -> int:
     return int(_WORD.unpack_from(data, at)[0])
 
 
+def _longer(data: bytes, at: int) -> tuple[int, int]:
+    """The length that goes on at ``at``, and where it ends: bytes to be added, up to one that is not full."""
+    count, more = _LONG, _FULL
+    while more == _FULL:
+        more = data[at]
+        at += 1
+        count += more
+    return count, at
+
+
 def _block(data: bytes, at: int, end: int, history: bytes, most: int) -> bytes:
     """The contents of the block at ``data[at:end]``, at most so many bytes; copies may come from ``history``, too.
 
@@ -119,11 +129,7 @@ def _block(data: bytes, at: int, end: int, history: bytes, most: int) -> bytes:
             count = token >> 4
             if count:
                 if count == _LONG:
-                    more = _FULL
-                    while more == _FULL:
-                        more = data[at]
-                        at += 1
-                        count += more
+                    count, at = _longer(data, at)
                 found += data[at : at + count]
                 at += count
             if at >= end:
@@ -132,11 +138,7 @@ def _block(data: bytes, at: int, end: int, history: bytes, most: int) -> bytes:
             at += 2
             count = token & _LONG
             if count == _LONG:
-                more = _FULL
-                while more == _FULL:
-                    more = data[at]
-                    at += 1
-                    count += more
+                count, at = _longer(data, at)
             count += _LEAST_COPY
             first = len(found) - offset
             if first < 0 or not offset:

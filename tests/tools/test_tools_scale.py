@@ -1,6 +1,7 @@
 """Nothing grows faster than its work. Nothing is timed here: what counts are calls and bytes, always the same."""
 
 import json
+import os
 import sys
 import tracemalloc
 import xml.etree.ElementTree as ET
@@ -157,6 +158,6 @@ class TestCommand:
     def test_trouble(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         """A size that the host cannot do is told with its reason."""
         monkeypatch.setattr(curves_module.sys, "executable", "false")
-        monkeypatch.setattr(curves_module.os, "environ", {"PATH": "/usr/bin:/bin"})
+        monkeypatch.setattr(os, "environ", {"PATH": "/usr/bin:/bin"})
         assert main(["bench", "--scale", "--rows", "DRAM", "--rounds", "1"]) == 2
         assert "DRAM of size 2 cannot be measured here (status 1)" in " ".join(capsys.readouterr().err.split())

@@ -19,12 +19,16 @@ def _now(frame: WordDevice) -> int:
     return frame.wiring.now()
 
 
-class CounterControl(WordDevice):
-    """CNTControlBase. Its frequency table has one entry, which CNTSR.FCACK names."""
+class _Counter(WordDevice):
+    """A frame that shows the counter."""
 
     def settle(self) -> None:
         """Read the counter once for both words."""
         self.wiring.follow()
+
+
+class CounterControl(_Counter):
+    """CNTControlBase. Its frequency table has one entry, which CNTSR.FCACK names."""
 
     registers = RegisterTable(
         Register("CNTCR", CntControlBase.CNTCR, writable=Cntcr.hdbg.mask | Cntcr.fcreq.mask, reset=_EN,
@@ -35,11 +39,7 @@ class CounterControl(WordDevice):
     )  # fmt: skip
 
 
-class CounterRead(WordDevice):
+class CounterRead(_Counter):
     """CNTReadBase."""
-
-    def settle(self) -> None:
-        """Read the counter once for both words."""
-        self.wiring.follow()
 
     registers = RegisterTable(*pair("CNTCV", 0x0, _now))

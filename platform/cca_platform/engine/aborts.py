@@ -5,11 +5,11 @@ The same rules, for every access and every level, are in :mod:`cca_platform.pe.a
 
 from typing import Final
 
-from cca_arch.sysregs import FSC_LEVEL, DataAbortEsr, Ec, Fsc, Hcr, Hpfar, Vector, encodings, syndrome
+from cca_arch.sysregs import FSC_LEVEL, DataAbortEsr, Ec, Fsc, Hcr, Hpfar, encodings, syndrome
 from cca_arch.types import Access, SecurityState
-from cca_platform.engine import forms, general, interrupts, pmu, registers
+from cca_platform.engine import forms, general, registers
 from cca_platform.engine.devices import fetched
-from cca_platform.engine.hooks import note_served, take_exception, uncount
+from cca_platform.engine.hooks import deliver, note_served, uncount
 from cca_platform.engine.registers import PC, PSTATE, get, put_system
 from cca_platform.isa.pstate import level
 from cca_platform.mmu.walk import EXTERNAL_ABORT_WALK
@@ -31,7 +31,6 @@ _SECURE: Final = int(SecurityState.SECURE)
 _FETCH: Final = int(Access.FETCH)
 _FIPA: Final = Hpfar.fipa.low
 _HPFAR_EL2: Final = encodings.HPFAR_EL2.packed
-_SYNCHRONOUS: Final = int(Vector.SYNCHRONOUS)
 _VA_BITS: Final = (1 << 48) - 1
 _PAGE_BITS: Final = 0xFFFF_FFFF_F000
 _SP: Final = 31
@@ -127,11 +126,6 @@ def take(p: int) -> int:
     if load64(p + 8 * w.P_FAULT_STAGE) == 2 and target == 2 and _is_external(p) == 0:
         put_system(p, _HPFAR_EL2, load64(p + 8 * w.P_FAULT_IPA) >> 12 << _FIPA)
     general.read_state(p)
-    take_exception(p, target, esr | (_SAME if el == target else 0), far, _SYNCHRONOUS)
-    general.write_state(p)
     note_served(p)
-    if el != target:
-        if load64(p + 8 * w.P_PMCNTEN) | load64(p + 8 * w.P_PMU_COUNTS):
-            pmu.update(p, target)
-        interrupts.set_budget(p)
+    deliver(p, target, esr | (_SAME if el == target else 0), far)
     return 1

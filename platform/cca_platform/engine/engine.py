@@ -242,28 +242,31 @@ class Engine:
             if self._on_interrupt(number):
                 general.write_general(self._address)
                 return 0
-        except BaseException as error:  # C code is below, so ``run`` raises it
-            self._error = error
-        self._left = True
-        _library.uc_emu_stop(self._handle)
-        return 0
+        except BaseException as error:
+            return self._leave(error)
+        return self._leave()
 
     def _time(self, block: int, nothing: int, neither: int) -> int:
         """What lets the host's time in, in a form that native code can call; the result is nothing."""
         try:
             assert self._on_time is not None
             self._on_time()
-        except BaseException as error:  # C code is below, so ``run`` raises it
-            self._error, self._left = error, True
-            _library.uc_emu_stop(self._handle)
+        except BaseException as error:
+            return self._leave(error)
         return 0
 
     def _gic(self, block: int, what: int, value: int) -> int:
         """What the hooks of MRS and MSR leave to Python: an access to the GIC. 0 if it is done."""
         try:
             return int(not self._on_gic(what, value))
-        except BaseException as error:  # C code is below, so ``run`` raises it
-            self._error, self._left = error, True
+        except BaseException as error:
+            return self._leave(error)
+
+    def _leave(self, error: BaseException | None = None) -> int:
+        """Have the engine stop within a hook. C code is below, so ``run`` raises the error."""
+        if error is not None:
+            self._error = error
+        self._left = True
         _library.uc_emu_stop(self._handle)
         return 0
 

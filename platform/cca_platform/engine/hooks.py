@@ -27,11 +27,13 @@ from cca_platform.native import block as w
 from cca_platform.native.jit import call_address, call_block, callback, jit, load32, load64, store64
 
 __all__ = [
+    "NO_FAR",
     "ON_BLOCK",
     "ON_LOOK",
     "ON_MRS",
     "ON_MSR",
     "charge",
+    "deliver",
     "instruction",
     "note_served",
     "take_exception",
@@ -58,8 +60,6 @@ _HCR_EL2: Final = encodings.HCR_EL2.packed
 _SCTLR_EL1: Final = encodings.SCTLR_EL1.packed
 _VTCR_EL2, _VTTBR_EL2 = encodings.VTCR_EL2.packed, encodings.VTTBR_EL2.packed
 _ISR_EL1: Final = encodings.ISR_EL1.packed
-_ICC_PMR_EL1: Final = encodings.ICC_PMR_EL1.packed
-_GIC_CRN, _GIC_CRM = encodings.ICC_IAR1_EL1.crn, encodings.ICC_AP0R0_EL1.crm  # and every CRm above
 _RNDR, _RNDRRS = encodings.RNDR.packed, encodings.RNDRRS.packed
 _CNTHCTL_EL2, _CNTVOFF_EL2 = encodings.CNTHCTL_EL2.packed, encodings.CNTVOFF_EL2.packed
 _TIMERS_CRN: Final = encodings.CNTFRQ_EL0.crn
@@ -68,7 +68,8 @@ _SPSR_EL1, _SPSR_EL2 = encodings.SPSR_EL1.packed, encodings.SPSR_EL2.packed
 _ESR_EL1, _ESR_EL2 = encodings.ESR_EL1.packed, encodings.ESR_EL2.packed
 _FAR_EL1, _FAR_EL2 = encodings.FAR_EL1.packed, encodings.FAR_EL2.packed
 _VBAR_EL1, _VBAR_EL2 = encodings.VBAR_EL1.packed, encodings.VBAR_EL2.packed
-_NO_FAR: Final = -(1 << 63)
+NO_FAR: Final = -(1 << 63)
+"""The fault address of an exception that has none."""
 _VMPIDR_EL2: Final = encodings.VMPIDR_EL2.packed
 _COST: Final = 1_000  # instructions that take the time of an exception: a long step has as many fewer
 _MANY: Final = 10_000
@@ -117,7 +118,7 @@ def _note(p: int, target: int, esr: int, far: int, vbar: int) -> int:
     store64(at + 8 * w.T_PC, pc)
     store64(at + 8 * w.T_PSTATE, load64(p + 8 * w.P_PSTATE))
     store64(at + 8 * w.T_ESR, esr)
-    store64(at + 8 * w.T_FAR, 0 if far == _NO_FAR else far)
+    store64(at + 8 * w.T_FAR, 0 if far == NO_FAR else far)
     store64(at + 8 * w.T_SP, load64(p + 8 * w.P_SP))
     store64(at + 8 * w.T_LR, load64(p + 8 * (w.P_X + 30)))
     store64(at + 8 * w.T_RETIRED, load64(p + 8 * w.P_RETIRED))
@@ -191,7 +192,7 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     put_system(p, _SPSR_EL2 if target == 2 else _SPSR_EL1, pstate)
     if kind in (_SYNCHRONOUS, _SERROR):
         put_system(p, _ESR_EL2 if target == 2 else _ESR_EL1, esr)
-    if far != _NO_FAR:
+    if far != NO_FAR:
         put_system(p, _FAR_EL2 if target == 2 else _FAR_EL1, far)
     offset = _LOWER
     if level(pstate) == target:
@@ -204,6 +205,18 @@ def take_exception(p: int, target: int, esr: int, far: int, kind: int) -> int:
     store64(p + 8 * w.P_PSTATE, kept | _MASKED | target << _EL_LOW | _SP)
     store64(p + 8 * w.P_SP, get(p, SP_EL0 + target))
     return endless
+
+
+@jit("i8(i8, i8, i8, i8)")
+def deliver(p: int, target: int, esr: int, far: int) -> int:
+    """Take a synchronous exception to real code, and leave the engine there. The block has the engine's state."""
+    el = level(load64(p + 8 * w.P_PSTATE))
+    take_exception(p, target, esr, far, _SYNCHRONOUS)
+    general.write_state(p)
+    if el != target:
+        pmu.follow(p, target)
+        interrupts.set_budget(p)
+    return 0
 
 
 @jit("i8(i8, i8)")
@@ -327,7 +340,7 @@ def ON_MRS(uc: int, register: int, cp: int, p: int) -> int:
     if crn == 0 and op1 == 0 and crm < 8:
         return _identify(p, register, 8 * crm + op2)
     encoding = op0 << 16 | op1 << 12 | crn << 8 | crm << 4 | op2
-    if (crn == _GIC_CRN and crm >= _GIC_CRM) or encoding == _ICC_PMR_EL1:
+    if icc.is_gic(encoding):
         return icc.access(p, encoding, register, 0)
     if encoding in (_RNDR, _RNDRRS):
         return _no_random(p, register)
@@ -389,7 +402,7 @@ def ON_MSR(uc: int, register: int, cp: int, p: int) -> int:
                 store64(p + 8 * w.P_NESTED, 0)  # the exceptions that follow are of another VM
             store64(p + 8 * w.P_VTTBR, value)
         return 0
-    if (crn == _GIC_CRN and crm >= _GIC_CRM) or encoding == _ICC_PMR_EL1:
+    if icc.is_gic(encoding):
         return icc.access(p, encoding, register, cp)
     if encoding == _VMPIDR_EL2:
         store64(p + 8 * w.P_NESTED, 0)  # or of another vCPU

@@ -7,29 +7,38 @@ that is UNDEFINED, or that EL2 traps, is left to the engine, which reports it.
 
 from typing import Final
 
-from cca_arch.sysregs import Hcr
+from cca_arch.sysregs import Hcr, encodings
 from cca_platform.engine import interrupts
 from cca_platform.engine.registers import PC, PSTATE, XZR, get, jump, put
 from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
 from cca_platform.native.jit import call_block, jit, load64, store64
 
-__all__ = ["WRITE", "access", "key", "place"]
+__all__ = ["EL", "WRITE", "access", "is_gic", "key", "place"]
 
 WRITE: Final = 1 << 27
 """Beside the key of a register: it is written."""
-_EL: Final = 20  # the encoding is below
+EL: Final = 20
+"""Where the level is in the key of a register, above its encoding."""
 _SECURITY: Final = 22
 _HCR: Final = 22  # HCR_EL2.{FMO, IMO}, from bit 3 to bit 25
 _ROUTES: Final = Hcr.fmo.mask | Hcr.imo.mask
 assert _ROUTES == 3 << 3
+_PMR: Final = encodings.ICC_PMR_EL1.packed
+_CRN, _CRM = encodings.ICC_IAR1_EL1.crn, encodings.ICC_AP0R0_EL1.crm  # and every CRm above
+
+
+@jit("i8(i8)")
+def is_gic(encoding: int) -> int:
+    """Whether a system register is one of the GIC's."""
+    return 1 if (encoding >> 8 & 15 == _CRN and encoding >> 4 & 15 >= _CRM) or encoding == _PMR else 0
 
 
 @jit("i8(i8, i8, i8)")
 def key(p: int, encoding: int, el: int) -> int:
     """All that an access to a GIC register depends on, apart from the GIC: encoding, level, Security state, routing."""
     routes = load64(p + 8 * w.P_HCR) & _ROUTES
-    return encoding | el << _EL | load64(p + 8 * w.P_SECURITY) << _SECURITY | routes << _HCR
+    return encoding | el << EL | load64(p + 8 * w.P_SECURITY) << _SECURITY | routes << _HCR
 
 
 @jit("i8(i8)")

@@ -165,6 +165,5 @@ def set_bounds(p: int, end: int, limit: int) -> int:
     store64(p + 8 * w.P_SLICE_END, end)
     slice_end = load64(load64(p + 8 * w.P_MACHINE) + 8 * w.M_RETIRED) + _SLICE
     store64(p + 8 * w.P_LIMIT, min(limit, slice_end))
-    if load64(p + 8 * w.P_PMCNTEN) | load64(p + 8 * w.P_PMU_COUNTS):
-        pmu.update(p, level(load64(p + 8 * w.P_PSTATE)))
+    pmu.follow(p, level(load64(p + 8 * w.P_PSTATE)))
     return set_budget(p)

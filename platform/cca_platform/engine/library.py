@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from cca_arch.sysregs import Encoding, encodings
 from cca_platform.tier import folder
 
-__all__ = ["LIBRARY", "LOADED", "NOTE", "PLAIN", "SERIES", "describe", "prepare", "series", "tier"]
+__all__ = ["LIBRARY", "LOADED", "NOTE", "PLAIN", "SERIES", "describe", "prepare", "request", "series", "tier"]
 
 LIBRARY: Final = "libunicorn.so.2"
 """The name that the binding looks for."""
@@ -31,8 +31,7 @@ PLAIN: Final = (
     _FPSR,
 )  # fmt: skip
 """System registers that our hooks leave to the engine, which a built one does not ask them for."""
-_WRITE: Final = 1 << 30
-_ARGUMENT: Final = 1 << 26  # one of a control, in its number
+_WRITE, _ARGUMENT = 30, 26  # bits of a request to uc_ctl: it writes; how many arguments
 
 
 def _load() -> ctypes.CDLL:
@@ -101,9 +100,13 @@ def _plain() -> ctypes.Array[ctypes.c_uint64]:
     return bitmap
 
 
+def request(control: int, arguments: int) -> int:
+    """What ``uc_ctl`` is called with to write a control that has so many arguments."""
+    return control | arguments << _ARGUMENT | 1 << _WRITE
+
+
 def _control(engine: ctypes.c_void_p, number: int, *arguments: Any) -> None:
     """``uc_ctl`` with a control of the patches."""
-    request = number | len(arguments) * _ARGUMENT | _WRITE
-    status = LOADED.uc_ctl(engine, ctypes.c_int(request), *arguments)
+    status = LOADED.uc_ctl(engine, ctypes.c_int(request(number, len(arguments))), *arguments)
     if status:
         raise ImportError(f"Unicorn refuses its control {number} with error {status}: build it anew with make fast")

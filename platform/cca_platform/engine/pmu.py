@@ -197,6 +197,12 @@ def update(p: int, el: int) -> int:
     return 0
 
 
+@jit("i8(i8, i8)")
+def follow(p: int, el: int) -> int:
+    """``update`` for code at ``el``, if anything is counted or may be."""
+    return update(p, el) if load64(p + 8 * w.P_PMCNTEN) | load64(p + 8 * w.P_PMU_COUNTS) else 0
+
+
 @jit("i8(i8)")
 def stop(p: int) -> int:
     """Count up to here and no further, until an ``update``."""

@@ -6,10 +6,10 @@ in M_TRAPS: the bits of HCR_EL2 that trap it, and the syndrome.
 
 from typing import Final
 
-from cca_arch.sysregs import Ec, Hcr, Vector, syndrome
+from cca_arch.sysregs import Ec, Hcr, syndrome
 from cca_arch.types import SecurityState
-from cca_platform.engine import general, interrupts, pmu
-from cca_platform.engine.hooks import instruction, note_served, take_exception, uncount
+from cca_platform.engine import general
+from cca_platform.engine.hooks import NO_FAR, deliver, instruction, note_served, uncount
 from cca_platform.engine.registers import PC, PSTATE, get
 from cca_platform.isa.pstate import level
 from cca_platform.native import block as w
@@ -24,8 +24,6 @@ ROW: Final = 3
 _UNDEFINED: Final = 1  # the number of an instruction that is undefined or trapped
 _SVC_0: Final = syndrome(Ec.SVC)
 _HCR_TGE: Final = Hcr.tge.mask
-_NO_FAR: Final = -(1 << 63)
-_SYNCHRONOUS: Final = int(Vector.SYNCHRONOUS)
 _SECURE: Final = int(SecurityState.SECURE)
 
 
@@ -58,12 +56,8 @@ def _take_trap(p: int) -> int:
     if load64(p + 8 * w.P_RETIRED) == load64(p + 8 * w.P_TAKEN):
         return 0
     general.read_state(p)  # not earlier: it settles PSTATE, which Python would do again
-    take_exception(p, 2, load64(row + 16), _NO_FAR, _SYNCHRONOUS)
-    general.write_state(p)
     note_served(p)
-    if load64(p + 8 * w.P_PMCNTEN) | load64(p + 8 * w.P_PMU_COUNTS):
-        pmu.update(p, 2)
-    interrupts.set_budget(p)
+    deliver(p, 2, load64(row + 16), NO_FAR)
     return 1
 
 
@@ -78,14 +72,8 @@ def _supervisor_call(p: int) -> int:
     if load64(p + 8 * w.P_HCR) & _HCR_TGE:
         return 0
     general.read_state(p)
-    el = level(load64(p + 8 * w.P_PSTATE))
-    target = max(el, 1)
-    take_exception(p, target, _SVC_0 | (instruction(p, -4) >> 5 & 0xFFFF), _NO_FAR, _SYNCHRONOUS)
-    general.write_state(p)
-    if el != target:
-        if load64(p + 8 * w.P_PMCNTEN) | load64(p + 8 * w.P_PMU_COUNTS):
-            pmu.update(p, target)
-        interrupts.set_budget(p)
+    target = max(level(load64(p + 8 * w.P_PSTATE)), 1)
+    deliver(p, target, _SVC_0 | (instruction(p, -4) >> 5 & 0xFFFF), NO_FAR)
     return 1
 
 

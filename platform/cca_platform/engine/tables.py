@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-import cca_platform.engine.library  # noqa: F401  (before Unicorn: it chooses which)
+from cca_platform.engine.library import request  # before Unicorn: it chooses which
 
 # isort: split
 from unicorn import arm64_const, unicorn_const
@@ -26,7 +26,6 @@ from cca_platform.native import block as w
 
 __all__ = ["EL2_REPLACED_ROWS", "EL2_ROWS", "TABLES"]
 
-_ARGUMENT: Final = 0x0400_0000  # one of a control, in its number
 _BLOCK_WORDS: Final = {
     "hcr": w.P_HCR,
     "vtcr": w.P_VTCR,
@@ -85,8 +84,8 @@ def _check_numbers() -> None:
     calls = (unicorn_const.UC_CTL_TLB_FLUSH, 0), (unicorn_const.UC_CTL_TB_REMOVE_CACHE, 2)  # and their arguments
     if unicorn_const.UC_HOOK_CODE != sites.CODE_HOOK:
         raise ImportError("this Unicorn numbers its hooks otherwise: install unicorn 2.1.4")
-    numbers = [call | count * _ARGUMENT | unicorn_const.UC_CTL_IO_WRITE << 30 for call, count in calls]
-    if numbers != [registers.TLB_FLUSH, registers.TB_REMOVE]:
+    writes = unicorn_const.UC_CTL_IO_WRITE == 1
+    if not writes or [request(*call) for call in calls] != [registers.TLB_FLUSH, registers.TB_REMOVE]:
         raise ImportError("this Unicorn numbers its controls otherwise: install unicorn 2.1.4")
 
 

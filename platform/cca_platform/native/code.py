@@ -35,12 +35,13 @@ def load() -> Loaded:
 def _compile() -> bytes:
     import subprocess  # slow, and rarely needed
 
+    from cca_platform.child import environment
+
     screen = Printer(sys.stderr)
     if screen.terminal:
         with suppress(OSError):
             screen.line("realmlab: compiling native code, once ...")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", _COMPILE], capture_output=True, check=False, env=environment)
+    done = subprocess.run([sys.executable, "-c", _COMPILE], capture_output=True, check=False, env=environment())
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.returncode}"]
         raise MachineError(f"native code cannot be compiled: {last[0]}; {_WITHOUT}")

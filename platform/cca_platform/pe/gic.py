@@ -12,7 +12,7 @@ from cca_platform.native import block as w
 __all__ = ["access_gic"]
 
 _WRITE: Final = icc.WRITE
-_EL, _EL_ONES = 20, 3  # of icc.key
+_EL, _EL_ONES = icc.EL, 3
 _PARTS: Final = (16, 12, 8, 4, 0)
 _encodings: dict[int, tuple[Encoding, bool]] = {}  # by the number that native code has for it; whether it is steady
 

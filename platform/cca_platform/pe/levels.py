@@ -34,7 +34,6 @@ __all__ = [
 
 SMC_0: Final = syndrome(Ec.SMC)
 """ESR of SMC #0."""
-_NO_FAR: Final = -(1 << 63)
 _HCR_TGE: Final = Hcr.tge.mask
 _ROOT: Final = int(SecurityState.ROOT)
 _MONITOR: Final = (_ROOT, 3)
@@ -46,7 +45,7 @@ _REGISTERS: Final = tuple(struct.Struct(f"<{count}Q") for count in range(32))  #
 
 def _signed(far: int | None) -> int:
     """FAR in the form that the hooks take."""
-    return _NO_FAR if far is None else far - (far >> 63 << 64)
+    return hooks.NO_FAR if far is None else far - (far >> 63 << 64)
 
 
 class Program(Protocol):

@@ -1,11 +1,11 @@
 """Rows of whole processes: their start, and the memory that they take; rows that one process can give share it."""
 
-import os
 import subprocess
 import sys
 from time import perf_counter
 from typing import Final
 
+from cca_platform.child import environment
 from cca_tools.bench.rig import PAYLOAD, Bench
 from cca_tools.bench.rows import Row
 from cca_tools.bench.took import Took
@@ -30,12 +30,12 @@ sys.exit(status)
 
 _PARTS: Final = """
 import gc, sys
+from cca_tools.bench.took import held
 from realmlab.machine import Machine
 
 def resident():
     gc.collect()
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096 / (1 << 20)
+    return held() / (1 << 20)
 
 first = Machine()
 before = resident()
@@ -52,9 +52,8 @@ second.close()
 
 def _run(code: str) -> tuple[list[float], float]:
     """The numbers on the last line of stderr of a process that runs ``code``, and its seconds on the wall."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     start = perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     return [float(word) for word in done.stderr.splitlines()[-1].split()], perf_counter() - start
 
 

@@ -1,12 +1,14 @@
 """What a piece of work took: time of the CPU, and time on the wall."""
 
+import os
 from collections.abc import Callable, Iterable
 from time import perf_counter, process_time
 from typing import Final, NamedTuple
 
-__all__ = ["BATCHES", "Took", "Watch", "best", "least"]
+__all__ = ["BATCHES", "Took", "Watch", "best", "held", "least"]
 
 BATCHES: Final = 5
+_STATM: Final = "/proc/self/statm"
 
 
 class Took(NamedTuple):
@@ -33,6 +35,15 @@ class Watch:
     def took(self) -> Took:
         """Since then."""
         return Took(process_time() - self._cpu, perf_counter() - self._wall)
+
+
+def held() -> float:
+    """The memory of this process in bytes; 0 where the system does not tell."""
+    try:
+        with open(_STATM, encoding="ascii") as file:
+            return float(int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE"))
+    except OSError:
+        return 0.0
 
 
 def least(found: Iterable[Took]) -> Took:

@@ -6,13 +6,13 @@ what it was made from, by which the next call knows that there is nothing to do.
 
 import contextlib
 import json
-import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from cca_platform.child import search_path
 from cca_platform.engine.library import LIBRARY, NOTE, SERIES
 from cca_platform.errors import MachineError
 from cca_platform.tier import VARIABLE
@@ -85,7 +85,7 @@ def _install(steps: Steps, made: Path, folder: Path, digest: str, series: Series
     trial = made.parent / "trial"
     (trial / "engine").mkdir(parents=True)
     shutil.copyfile(made, trial / "engine" / LIBRARY)
-    path = f"PYTHONPATH={os.pathsep.join(filter(None, sys.path))}"
+    path = f"PYTHONPATH={search_path()}"
     steps.run("try it", "env", f"{VARIABLE}={trial}", path, sys.executable, "-c", _TRY)
     folder.mkdir(parents=True, exist_ok=True)
     part, note = folder / f"{LIBRARY}.part", folder / f"{NOTE}.part"

@@ -7,7 +7,6 @@ the next call that there is nothing to do.
 
 import hashlib
 import importlib.metadata
-import os
 import shutil
 import sys
 import sysconfig
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from cca_platform import compiled
+from cca_platform.child import search_path
 from cca_platform.errors import MachineError
 from cca_platform.tier import VARIABLE
 from cca_tools.fast.hot import MODULES
@@ -116,7 +116,7 @@ def build(folder: Path, force: bool = False) -> str:
 
 def _python(folder: Path | None = None) -> list[str]:
     """How a step calls this Python with this project, and with what is built in ``folder``."""
-    path = f"PYTHONPATH={os.pathsep.join(filter(None, sys.path))}"
+    path = f"PYTHONPATH={search_path()}"
     return ["env", "-u", compiled.PURE, f"{VARIABLE}={folder or ''}", path, sys.executable]
 
 

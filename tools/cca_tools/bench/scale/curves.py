@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cca_platform.child import environment
 from cca_platform.errors import MachineError
 from cca_tools.bench.scale.families import FAMILIES, MEMORY, Family, Step
 
@@ -100,9 +100,8 @@ def _point(family: Family, size: int, rounds: int, tell: Callable[[str], None]) 
 
 
 def _child(family: str, size: int) -> dict[str, float]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "cca_tools.bench.scale", family, str(size)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         why = done.stderr.strip().rpartition("\n")[2] or f"status {done.returncode}"
         raise MachineError(f"{family} of size {size:,} cannot be measured here ({why}): measure smaller ones (--most)")

@@ -1,7 +1,6 @@
 """What grows: the families of measurements, each of a size, in steps whose costs a meter takes."""
 
 import gc
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,6 +13,7 @@ from cca_arch.psci import Psci
 from cca_arch.sysregs import MPIDR_AFFINITY
 from cca_tools.bench import loops
 from cca_tools.bench.rig import HOST_CALL, PAGE, RAM
+from cca_tools.bench.took import held
 
 if TYPE_CHECKING:
     from cca_host.kvm import Vm
@@ -32,22 +32,12 @@ _TURNS: Final = 20_000  # of 256 instructions: a hundred time slices where vCPUs
 _SLEEP: Final = (0xD503_207F, 0x17FF_FFFF)  # WFI; B .-4
 _AFFINITY: Final = MPIDR_AFFINITY
 _GIB: Final = 1 << 30
-_STATM: Final = "/proc/self/statm"
-
-
-def resident() -> float:
-    """The memory of this process in bytes; 0 where the system does not tell."""
-    try:
-        with open(_STATM, encoding="ascii") as file:
-            return float(int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE"))
-    except OSError:
-        return 0.0
 
 
 class Meter:
     """Takes the ``costs`` of steps, by their names. A test counts something else than seconds and bytes."""
 
-    def __init__(self, spent: Callable[[], float] = process_time, held: Callable[[], float] = resident) -> None:
+    def __init__(self, spent: Callable[[], float] = process_time, held: Callable[[], float] = held) -> None:
         self._spent = spent
         self._held = held
         self.costs: dict[str, float] = {}
