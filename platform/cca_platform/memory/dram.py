@@ -1,6 +1,7 @@
 """DRAM as one sparse mapping, and the page maps for snapshots and translation caches."""
 
 import mmap
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,6 +13,7 @@ from cca_platform.native import block as w
 __all__ = ["PAGE", "Dram", "marked", "reserve"]
 
 PAGE: Final = 4096
+_NORESERVE: Final = 0x4000 if sys.platform == "linux" else 0  # MAP_NORESERVE, which Python before 3.13 does not name
 _NOT_REWRITTEN: Final = bytes(0 if known & w.REWRITTEN else known for known in range(256))
 
 
@@ -24,8 +26,11 @@ def marked(pages: memoryview) -> Iterator[int]:
 
 
 def reserve(size: int) -> mmap.mmap:
-    """A zero-filled mapping of ``size`` bytes that uses host memory only where it is accessed."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    """A zero-filled mapping of ``size`` bytes that uses host memory only where it is accessed.
+
+    It is not accounted: two of them side by side may be larger than the host's memory, and the process can still fork.
+    """
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE
     try:
         return mmap.mmap(-1, size, flags=flags)
     except OSError as error:
