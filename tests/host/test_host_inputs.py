@@ -9,6 +9,7 @@ import pytest
 from host_time import FakeTime, restless
 from ns_code import OFF, assemble, constant
 
+from cca_arch.types import Ticks
 from cca_firmware.boot import boot
 from cca_host.kvm import System
 from cca_host.kvmtool import Pause, RunOptions, Vmm
@@ -122,3 +123,68 @@ class TestWallTime:
         again.machine.inputs.wall.host = other
         assert again.end() == expected
         assert not other.waits
+
+
+class TestAttended:
+    """Virtual time that is idle passes as the host's does while somebody outside may answer."""
+
+    ASLEEP = f"""
+        mov x9, #0x260000; mrs x1, cntvct_el0; add x1, x1, x9; msr cntv_cval_el0, x1; mov x9, #1; msr cntv_ctl_el0, x9;
+        wait: wfi; mrs x2, cntv_ctl_el0; tbz w2, #2, wait; {ECHO}
+    """
+
+    def _asleep(self, rigs: Any, send: bool, **options: Any) -> tuple[Any, FakeTime]:
+        """A Realm that sleeps for 25 ms before it reads; 3 ms after it began, a thread sends something."""
+        rig, host = rigs(source=self.ASLEEP, **options), FakeTime()
+        inputs = rig.machine.inputs
+        inputs.wall.host = host
+        inputs.attend("somebody", lambda: bool(send))
+
+        def during() -> None:
+            if len(host.waits) == 1:
+                host.during = None
+                host.passes(3_000_000)
+                inputs.deliver(f"vmm.{rig.vmm.vm.vmid}.uart", b"q")
+
+        host.during = during if send else None
+        return rig, host
+
+    @pytest.mark.parametrize("seen", [False, True])
+    def test_replay(self, rigs: Any, seen: bool) -> None:
+        """What a thread sends is let in while the Realm sleeps; a replay does the same, and waits for nobody."""
+        first, host = self._asleep(rigs, True, record=True)
+        expected = first.end()
+        assert expected[0] == b"q"
+        assert abs(sum(host.waits) + 3_000_000 - 0x260000 * 10) < 10_000  # by rounding
+        journal = decode(encode(first.machine.inputs.journal()), Journal)
+        (typed,) = journal.inputs
+        assert typed.time - first.vmm.began < 0x260000 // 2 + 300_000
+        again, other = self._asleep(rigs, seen, replay=journal)
+        assert again.end() == expected
+        assert not other.waits
+
+    def test_nobody(self, rigs: Any) -> None:
+        """Where nobody is attended, idle time is skipped."""
+        rig, host = self._asleep(rigs, False)
+        rig.vmm.console.receive(b"q")
+        assert rig.end()[0] == b"q"
+        assert not host.waits
+
+    def test_no_end(self, rigs: Any) -> None:
+        """A Realm that nothing of its own can wake is not idle for ever while somebody is attended."""
+        rig, host = rigs(source="wfi"), FakeTime()
+        rig.machine.inputs.wall.host = host
+        rig.machine.inputs.attend("somebody", lambda: len(host.waits) < 3)
+        assert rig.end()[1] == "idle"
+        assert len(host.waits) == 3
+        rig.machine.inputs.attend("somebody", None)
+        assert not rig.machine.inputs.attended
+
+    def test_result(self, rigs: Any) -> None:
+        """The result of a thread comes in good time though every vCPU waits."""
+        rig = rigs(source="wfi")
+        source = f"vmm.{rig.vmm.vm.vmid}.uart"
+        rig.machine.inputs.submit(source, lambda: b"q", Ticks(rig.machine.clock.now + 700_000))
+        before = rig.machine.clock.now
+        assert rig.end()[1] == "idle"
+        assert rig.machine.clock.now >= before + 700_000

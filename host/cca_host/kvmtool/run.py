@@ -236,12 +236,22 @@ class Run:
         self.schedule.end()
 
     def _sleep(self) -> None:
-        """No vCPU can run: let time pass until the first timer, or end the run."""
-        due = self.schedule.deadline()
-        if due is not None:
-            self.machine.inputs.idle(Ticks(due))
+        """No vCPU can run: let time pass until the first timer or event, for who is attended, or end the run."""
+        machine = self.machine
+        inputs, events = machine.inputs, machine.events
+        if self._interrupted:
+            self._end_at_once()
             return
-        self._idle_for_ever("interrupt")
+        due = [ticks for ticks in (self.schedule.deadline(), events.next) if ticks is not None]
+        if not due and not inputs.attended:
+            self._idle_for_ever("interrupt")
+            return
+        inputs.idle(Ticks(min(due)) if due else None)
+        if events.next is not None and events.next <= machine.clock.now:
+            events.run(machine.clock.now)
+
+    def _end_at_once(self) -> None:
+        self.over(EXIT_INTERRUPTED, RunReason.INTERRUPTED, "interrupted by the user")
 
     def _idle_for_ever(self, awaited: str) -> None:
         waiting = sum(vcpu.on for vcpu in self.vcpus)
@@ -256,7 +266,7 @@ class Run:
             self.over(EXIT_FAILED, RunReason.STUCK, what)
             return
         if self._interrupted:
-            self.over(EXIT_INTERRUPTED, RunReason.INTERRUPTED, "interrupted by the user")
+            self._end_at_once()
             return
         self._answers[type(result)](vcpu, result)
         limit = self.options.max_insns
@@ -272,7 +282,7 @@ class Run:
         if schedule.spin(vcpu):
             due, slice_end = schedule.deadline(), clock.now + schedule.slice_ticks(clock.now)
             self.machine.inputs.idle(Ticks(slice_end if due is None else min(due, slice_end)))
-            if schedule.hopeless:
+            if schedule.hopeless and not self.machine.inputs.attended:
                 self._idle_for_ever("event")
 
     def _idle(self, vcpu: Vcpu, result: Idle) -> None:

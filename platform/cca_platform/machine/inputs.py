@@ -5,16 +5,21 @@ numbers, files, results of threads. Every input passes here and is stamped with 
 noticed it. A recording machine keeps inputs in a journal; a replaying one takes them from there at the same places, and
 every event of the run is the same. There are three ways in:
 
-- ``push``: input for a source from outside, at any time. The machine notices it at the next ``poll``.
+- ``push``: input for a source from outside, at any time. The machine notices it at the next ``poll``. ``deliver`` is
+  the same for threads.
 - ``ask``: the machine needs something now, such as a random number, or what the host's clock reads (``follow``).
 - ``submit``: a thread works for a device. Its result arrives at a time that is fixed when the work is submitted; the
   machine waits for the thread then, so the result's time does not depend on how fast the host is.
+
+While somebody outside is attended (``attend``: a terminal, an open connection), virtual time that is idle passes no
+faster than the host's, so that their answers come in good time.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cca_arch.types import Instructions, Ticks
@@ -106,6 +111,8 @@ class Inputs:
         self._events = events
         self._record = record
         self._arrive: dict[str, Callable[[bytes], None]] = {}
+        self._attendants: dict[str, Callable[[], bool]] = {}
+        self._lock = Lock()  # of ``_queued`` and ``active``, which threads change
         self._retired, self._look = -1, 0
         self.still = True
         self.midway: Callable[[], bool] = lambda: False
@@ -167,7 +174,8 @@ class Inputs:
         return Instructions(min(limit, one.retired)) if one.way is Way.PUSHED else limit
 
     def _awake(self) -> None:
-        self.active = bool(self._replay or self._record or self._queued or self._clock.mode == "host")
+        with self._lock:
+            self.active = bool(self._replay or self._record or self._queued or self._clock.mode == "host")
 
     def _note(self, way: Way, source: str, data: bytes | int, ahead: bool = False) -> None:
         """An input is noticed; ``ahead`` of the next look, which might have let it in as well."""
@@ -212,6 +220,36 @@ class Inputs:
             return
         self._note(Way.PUSHED, source, data, ahead=True)
         self._arrive[source](data)
+
+    def deliver(self, source: str, data: bytes) -> None:
+        """As :meth:`push`, for a thread: the input waits for the next ``poll`` in any case.
+
+        A replay drops it, for nobody outside has been asked for anything.
+        """
+        with self._lock:
+            if self._replay or source not in self._arrive:
+                return
+            self._queued.append((source, data))
+            self.active = True
+        self.wall.wake.set()
+
+    def attend(self, source: str, expects: Callable[[], bool] | None) -> None:
+        """While ``expects()``, input may come for ``source``, for which idle time waits; None: it never will again."""
+        if expects is None:
+            self._attendants.pop(source, None)
+        else:
+            self._attendants[source] = expects
+
+    @property
+    def attended(self) -> bool:
+        """Whether somebody outside may send something, or a journal has something that comes before more code runs."""
+        if self._replay:
+            return self._comes_now(self._replay[0])
+        return bool(self._queued) or any(expects() for expects in self._attendants.values())
+
+    def _comes_now(self, one: Input) -> bool:
+        """Whether an input of a journal is sent before more code runs."""
+        return one.way is Way.PUSHED and one.retired <= self._clock.retired
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -287,15 +325,28 @@ class Inputs:
     def idle(self, due: Ticks | None) -> None:
         """Let idle time pass until the counter reads ``due``, None if nothing is due.
 
-        The host's time is waited for, but not long at once, and input from outside ends the wait.
+        The host's time is waited for, but not long at once, and input from outside ends the wait. So it is in virtual
+        time while somebody is attended; less time than asked for may pass, and a replay lets as much pass as has.
         """
-        if self._clock.mode == "host":
+        clock = self._clock
+        if clock.mode == "host":
             if not self._replay and not self._queued:
                 self.waits()
                 self.wall.wait(due)
             self.follow()
-        elif due is not None:
-            self._clock.skip_to(due)
+            return
+        if self._replay:
+            one = self._replay[0]
+            if self._comes_now(one):
+                due = Ticks(one.time if due is None else min(due, one.time))
+        elif self._queued:
+            return
+        elif self._is_open() and self.attended:
+            self.waits()
+            passed = Ticks(clock.now + self.wall.pause(None if due is None else Ticks(due - clock.now)))
+            due = passed if due is None else min(due, passed)
+        if due is not None:
+            clock.skip_to(due)
 
     # -- results of threads ------------------------------------------------------------------------------------------
     def submit(self, source: str, work: Callable[[], bytes], due: Ticks) -> None:
@@ -330,13 +381,15 @@ class Inputs:
     # -- state -------------------------------------------------------------------------------------------------------
     def save(self) -> InputsState:
         """State for a snapshot; waits for the threads."""
+        with self._lock:
+            queued = tuple(self._queued)
         return InputsState(
             retired=self._retired,
             look=self._look,
             still=self.still,
             count=self._count,
             last=self._last,
-            queued=tuple(PendingState(source, 0, data) for source, data in self._queued),
+            queued=tuple(PendingState(source, 0, data) for source, data in queued),
             results=tuple(
                 PendingState(work.source, work.due, b"" if work.result is None else _bytes(work.result))
                 for work in self._works

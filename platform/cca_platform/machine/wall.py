@@ -66,6 +66,15 @@ class Wall:
             self.host.wait(nap, self.wake)
         self._looked = self.host.now()
 
+    def pause(self, ticks: Ticks | None) -> Ticks:
+        """Wait for so many ticks or until ``wake`` is set, but not long; the ticks that have passed, at least one."""
+        nap, began = _NAP, self.host.now()
+        if ticks is not None:
+            nap = min(nap, -(-ticks * _SECOND // self._hz))
+        if nap > 0:
+            self.host.wait(nap, self.wake)
+        return Ticks(max((self.host.now() - began) * self._hz // _SECOND, 1))
+
     def look(self, retired: int) -> Ticks:
         """The value of the counter between two slices, when ``retired`` instructions have been retired in all."""
         now = self.host.now()
