@@ -9,6 +9,7 @@ from typing import Final
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import Rmi, RmiStatus
 from cca_arch.types import GRANULE_SIZE
+from cca_host.kvm.backing import Backing, HostPages
 from cca_host.kvm.kernel import Kernel, RmiError
 from cca_host.kvm.pagemap import PageMap
 from cca_platform.state import State
@@ -50,6 +51,7 @@ class Stage2:
         self.data = PageMap()
         self.shared = PageMap()
         self.tables: set[int] = set()
+        self.backing: Backing = HostPages(system)
 
     # -- tables -------------------------------------------------------------------------------------------------
     def create_tables(self, ipa: int, above: int, level: int) -> None:
@@ -174,12 +176,11 @@ class Stage2:
         if pa is not None:
             self._map(ipa, pa)
             return pa
-        pa = self.system.pages.take()
+        pa = self.backing.take(ipa)
         try:
-            self.system.port.zero(pa, GRANULE_SIZE)
             self._map(ipa, pa)
         except BaseException:
-            self.system.pages.give(pa)
+            self.backing.give(ipa, pa)
             raise
         self.shared[ipa] = pa
         return pa
@@ -205,7 +206,7 @@ class Stage2:
             if not x0:
                 page = self.shared.pop(ipa & ~self.half)
                 assert page is not None, "the RMM had a mapping there that the host has made"
-                self.system.pages.give(page)
+                self.backing.give(ipa & ~self.half, page)
             elif x0 & 0xFF != _RTT or after <= ipa:
                 raise RmiError(Rmi.RTT_UNMAP_UNPROTECTED, x0, f"IPA {ipa:#x}")
             ipa = after
