@@ -95,6 +95,7 @@ COMMON: Final = (
     _row("FEAT_XNX", _MMFR1, _MACHINE, "execute never at stage 2, by level", xnx=1),
     _row("FEAT_TTCNP", _MMFR2, _MACHINE, "tables that PEs share", cnp=1),
     _row("FEAT_S2FWB", _MMFR2, _MACHINE, "stage 2 forces the memory type", fwb=1),
+    _row("FEAT_E0PD", _MMFR2, _MACHINE, "EL0 can be kept out of either range of addresses", e0pd=1),
     _row("FEAT_TTL", _MMFR2, _MACHINE, "TLBI takes the level of the entry", ttl=1),
 )  # fmt: skip
 """What every model has."""

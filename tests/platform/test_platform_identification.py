@@ -34,6 +34,7 @@ _FIELDS = [
     ("HPDS", "mmfr1", 12, 1, 1), ("LO", "mmfr1", 16, 0, 1), ("PAN", "mmfr1", 20, 0, 2), ("XNX", "mmfr1", 28, 1, 1),
     ("CnP", "mmfr2", 0, 1, 1), ("UAO", "mmfr2", 4, 0, 1), ("VARange", "mmfr2", 16, 0, 0), ("NV", "mmfr2", 24, 0, 0),
     ("ST", "mmfr2", 28, 0, 0), ("FWB", "mmfr2", 40, 1, 1), ("TTL", "mmfr2", 48, 1, 1), ("BBM", "mmfr2", 52, 0, 0),
+    ("E0PD", "mmfr2", 60, 1, 1),
 ]  # fmt: skip
 
 

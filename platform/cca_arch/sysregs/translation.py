@@ -85,6 +85,8 @@ class Tcr(Bits):
     hpd1 = Field(42)
     tbid0 = Field(51)
     tbid1 = Field(52)
+    e0pd0 = Field(55)
+    e0pd1 = Field(56)
 
 
 class TcrEl2(Bits):

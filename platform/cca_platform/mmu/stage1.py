@@ -64,7 +64,8 @@ _M, _I, _WXN = Sctlr.m.mask, Sctlr.i.mask, Sctlr.wxn.mask
 _SIZE_ONES: Final = Tcr.t0sz.ones
 _T1SZ: Final = Tcr.t1sz.low  # T0SZ is at 0, also at EL2
 _EPD0: Final = Tcr.epd0.low
-_TBI0, _TBID0, _HPD0 = Tcr.tbi0.low, Tcr.tbid0.low, Tcr.hpd0.low  # those of the upper range come next
+# Those of the upper range come next:
+_TBI0, _TBID0, _HPD0, _E0PD0 = Tcr.tbi0.low, Tcr.tbid0.low, Tcr.hpd0.low, Tcr.e0pd0.low
 assert Tcr.epd1.low == _EPD0 + _T1SZ
 _HA, _IPS = Tcr.ha.low, Tcr.ips.low
 _EL2_TBI, _EL2_TBID, _EL2_HPD = TcrEl2.tbi.low, TcrEl2.tbid.low, TcrEl2.hpd.low
@@ -165,6 +166,8 @@ def walk_stage1(p: int, va: int, access: int, staged: int) -> int:
         flags = (tcr >> _HA) & (_HA_ON | _HD_ON) | (tcr >> (_HPD0 + upper) & 1) << _FLAT_LOW
         ps = tcr >> _IPS
         disabled = (tcr >> (_EPD0 + _T1SZ * upper)) & 1
+        if load64(p + 8 * P_EL) == 0:
+            disabled |= (tcr >> (_E0PD0 + upper)) & 1
     top = 55 if tbi == 1 else 63
     off = load64(p + 8 * P_SCTLR) & _M == 0
     if regime != EL2 and security != _SECURE:

@@ -100,6 +100,18 @@ class TestStage1Faults:
         bench.set(TCR=bench.get("TCR") | 1 << bit)
         assert bench.refusal(va=va) == (TRANSLATION, 1, 0)
 
+    @pytest.mark.parametrize(("bit", "va"), [(55, VA), (56, 0xFFFF << 48 | VA)])
+    @pytest.mark.parametrize("access", [READ, WRITE, FETCH])
+    def test_kept_from_el0(self, bench: Bench, bit: int, va: int, access: int) -> None:
+        """E0PD0 and E0PD1 keep EL0, and it alone, out of their range: translation fault, level 0, mapped or not."""
+        bench.page(attributes=AF | USER | (READ_ONLY if access == FETCH else 0))
+        bench.set(TCR=bench.get("TCR") | 1 << bit)
+        other = 0xFFFF << 48 ^ va
+        assert bench.translate(access, va=va) == OK
+        assert bench.translate(access, va=other, el=0) == OK
+        assert bench.refusal(access, va=va, el=0) == (TRANSLATION, 1, 0)
+        assert bench.refusal(access, va=va ^ 1 << 40, el=0) == (TRANSLATION, 1, 0)
+
     def test_a_fault_is_recorded(self, bench: Bench) -> None:
         """A refused fill says which address and access it was."""
         assert fill(bench.p, VA, WRITE) == 0

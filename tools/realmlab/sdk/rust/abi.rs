@@ -786,6 +786,8 @@ pub mod sysreg {
     pub const TCR_HPD1: u64 = 0x40000000000;
     pub const TCR_TBID0: u64 = 0x8000000000000;
     pub const TCR_TBID1: u64 = 0x10000000000000;
+    pub const TCR_E0PD0: u64 = 0x80000000000000;
+    pub const TCR_E0PD1: u64 = 0x100000000000000;
 
     // TCR_EL2.
     pub const TCR_EL2_T0SZ_SHIFT: u32 = 0;
