@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cca_arch.emulation import emulated_value, sea_esr
 from cca_arch.sysregs import DataAbortEsr as Esr
-from cca_rmm.world.injection import sea_esr
-from cca_rmm.world.mmio import emulated_value
 from cca_rmm.world.realm_memory import fault_ipa
 from cca_rmm.world.syndrome import SERROR_VIEW, VIEWS
 

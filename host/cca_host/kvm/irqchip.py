@@ -50,14 +50,19 @@ class Irqchip:
             self._write(pe, ICC_PMR_EL1, _PMR)
             self._write(pe, ICC_IGRPEN1_EL1, 1)
 
-    def handle(self, pe: "Pe") -> None:
-        """Acknowledge and complete all pending interrupts of ``pe``."""
+    def handle(self, pe: "Pe") -> bool:
+        """Acknowledge and complete all pending interrupts of ``pe``; returns True if the host's own is among them.
+
+        Levels that the host cannot lower must not be asserted: those of a guest that is still on the PE.
+        """
+        own = False
         while True:
             intid = pe.gic.read(ICC_IAR1_EL1, 2, _NS, 0)
             if intid >= FIRST_SPECIAL:
-                return
+                return own
             if intid == Ppi.CNTHP:
                 pe.host_timer(None)
+                own = True
             self._write(pe, ICC_EOIR1_EL1, intid)
 
     def enable_pmu(self, pe: "Pe", on: bool) -> None:

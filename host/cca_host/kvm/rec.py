@@ -1,11 +1,11 @@
 """A REC with its run page: the input of the next entry, and interrupt handling around it."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from cca_arch.gic import Ppi
 from cca_arch.rmi.v1_0 import RecEnterFlags, RmiResponse
+from cca_host.kvm.cpu import Cpu
 from cca_host.kvm.exits import Failure
 from cca_host.kvm.realm import Realm
 from cca_host.kvm.runpage import RunPage
@@ -19,17 +19,15 @@ _INJECT_SEA: Final = int(RecEnterFlags.make(inject_sea=1))
 _TRAP_WFI: Final = int(RecEnterFlags.make(trap_wfi=1))
 _TRAP_WFE: Final = int(RecEnterFlags.make(trap_wfe=1))
 _REJECT: Final = int(RecEnterFlags.make(ripas_response=RmiResponse.REJECT))
-_TIMERS: Final = (int(Ppi.CNTV), int(Ppi.CNTP))
 _PMU: Final = int(Ppi.PMU)
 _MASK: Final = (1 << 64) - 1
 
 
-class Rec:
+class Rec(Cpu[Realm]):
     """REC ``index`` of a Realm, at PA ``rec``; ``siblings`` are all RECs of the Realm.
 
-    ``on`` follows PSCI; ``exits`` counts REC exits by reason. ``flags`` are the RecEnterFlags of the next entry, which
-    reply to the last exit; ``traps`` those of every entry: WFI and WFE traps. ``running`` is the index of the PE that
-    the REC is on between an entry and its exit, else None.
+    ``flags`` are the RecEnterFlags of the next entry, which reply to the last exit; ``traps`` those of every entry:
+    WFI and WFE traps.
     """
 
     def __init__(
@@ -43,19 +41,12 @@ class Rec:
         on: bool,
         page: int,
     ) -> None:
-        self.vm = vm
+        super().__init__(vm, index, mpidr, on)
         self.siblings = siblings
-        self.index = index
-        self.mpidr = mpidr
         self.rec = rec
         self.aux = aux
-        self.on = on
-        self.deny_on = False
-        """True if the host refuses PSCI CPU_ON of this vCPU; the caller then gets DENIED."""
-        self.exits: Counter[int] = Counter()
         self.traps = 0
         self.flags = 0
-        self.running: int | None = None
         self.pmu_masked = False
         """True while it runs with the PE's overflow interrupt disabled, as the host knows that it is asserted."""
         self.page = RunPage(vm.system.port, page)
@@ -98,7 +89,7 @@ class Rec:
     # -- interrupts ---------------------------------------------------------------------------------------------
     def load_interrupts(self, vgic: Vgic) -> None:
         """Load the interrupts for this entry; a timer may have fired since the last exit."""
-        self._drive_timers(vgic)
+        self.drive_timers(vgic)
         words = vgic.load(self.index)
         if self.page.put_interrupts(words) and words[1]:
             system = self.vm.system
@@ -111,34 +102,24 @@ class Rec:
         cpu, page = vgic.cpus[self.index], self.page
         if cpu.loaded or cpu.acknowledged:
             vgic.store(self.index, page.ich_hcr, page.list_registers, page.splits_end)
-        self._drive_timers(vgic)
+        self.drive_timers(vgic)
         if page.pmu_overflow != cpu.private.line >> _PMU & 1:
             vgic.drive(_PMU, page.pmu_overflow, self.index)
 
-    def _drive_timers(self, vgic: Vgic) -> None:
-        """Set the lines of the Realm's timers as the last exit reports them."""
-        levels, line = self.page.timer_lines(self.vm.system.machine.clock.now), vgic.cpus[self.index].private.line
-        for intid, level in zip(_TIMERS, levels, strict=True):
-            if level != line >> intid & 1:
-                vgic.drive(intid, level, self.index)
+    def timer_lines(self, now: int) -> tuple[bool, bool]:
+        """(virtual, physical): whether each timer asserts its interrupt at clock value ``now``."""
+        return self.page.timer_lines(now)
+
+    def next_timer(self, now: int) -> int | None:
+        """The clock value after ``now`` at which the next enabled, unmasked timer fires."""
+        return self.page.deadline(now)
 
     @property
-    def eras(self) -> tuple[int, int]:
-        """What :meth:`wakes` says stays the same while the second number does, up to the vCPU's next timer.
+    def vmcr(self) -> int:
+        """ICH_VMCR_EL2 at the last exit."""
+        return self.page.vmcr
 
-        The first is the same for all vCPUs of a VM, and changes with each of theirs.
-        """
-        vgic = self.vm.vgic
-        return (0, 0) if vgic is None else (vgic.changes, vgic.era(self.index))
-
-    def wakes(self) -> bool:
-        """True if an interrupt wakes a vCPU that is :class:`Idle`; a timer may have fired since its exit."""
-        vgic = self.vm.vgic
-        if vgic is None:
-            return False
-        self._drive_timers(vgic)
-        return vgic.wakes(self.index, self.page.signalled_below)
-
-    def deadline(self) -> int | None:
-        """The clock value at which the next enabled, unmasked timer of the last exit fires; none that has fired."""
-        return self.page.deadline(self.vm.system.machine.clock.now)
+    @property
+    def signalled_below(self) -> tuple[int, int]:
+        """For each group, the limit below which a priority value must be for its interrupt to be signalled."""
+        return self.page.signalled_below

@@ -4,8 +4,9 @@ import struct
 from typing import Final
 
 from cca_arch.rmi.v1_0 import RecExitReason, RmiRecEnter, RmiRecExit
-from cca_arch.sysregs import CntCtl, Ec, Esr, IchLr, IchVmcr, LrState
+from cca_arch.sysregs import Ec, Esr, IchVmcr
 from cca_arch.types import GRANULE_SIZE
+from cca_host.kvm.cpu import FIRES, PENDING, signalled_below
 from cca_host.kvm.vgic import NUM_LRS
 from cca_platform.memory.ports import Port
 
@@ -15,11 +16,7 @@ _EXIT: Final = RmiRecEnter.size  # the exit half of the page
 _ENTER_GPRS: Final = RmiRecEnter.offset("gprs")
 _ENTER_GIC: Final = RmiRecEnter.offset("gicv3_hcr")
 _GIC_CODEC: Final = struct.Struct(f"<{1 + NUM_LRS}Q")  # ICH_HCR_EL2 and the list registers
-_PENDING: Final = CntCtl.enable.mask | CntCtl.imask.mask  # a timer can interrupt if only the first is set
-_FIRES: Final = CntCtl.enable.mask
-_PMR: Final = IchVmcr.vpmr.low
 _VEOIM: Final = IchVmcr.veoim.mask
-_GROUPS: Final = (IchVmcr.veng0.mask, IchVmcr.veng1.mask)
 _MASK: Final = (1 << 64) - 1
 
 
@@ -123,20 +120,9 @@ class RunPage:
 
     @property
     def signalled_below(self) -> tuple[int, int]:
-        """For each group, the limit below which a priority value must be for its interrupt to be signalled to the vCPU.
-
-        The limit comes from ICC_PMR_EL1, the group enables, and the interrupts that were pending in list registers at a
-        WFI exit: the CPU interface did not signal those, or the WFI would not have waited. The latter covers the
-        running priority, which the host cannot see.
-        """
-        words = self._exit
-        mask = words[_VMCR] >> _PMR & 0xFF
-        limits = [mask if words[_VMCR] & group else 0 for group in _GROUPS]
-        if self.reason == RecExitReason.SYNC and Esr(self.esr).ec == Ec.WFX:
-            for lr in map(IchLr, self.list_registers):
-                if lr.state == LrState.PENDING:
-                    limits[lr.group] = min(limits[lr.group], lr.priority)
-        return limits[0], limits[1]
+        """What :func:`cca_host.kvm.cpu.signalled_below` says of the vCPU."""
+        waited = self.reason == RecExitReason.SYNC and Esr(self.esr).ec == Ec.WFX
+        return signalled_below(self.vmcr, self.list_registers if waited else ())
 
     @property
     def vmcr(self) -> int:
@@ -158,12 +144,12 @@ class RunPage:
         words = self._exit
         (cntv_ctl, cntv_cval), (cntp_ctl, cntp_cval) = _TIMERS
         return (
-            words[cntv_ctl] & _PENDING == _FIRES and words[cntv_cval] <= now,
-            words[cntp_ctl] & _PENDING == _FIRES and words[cntp_cval] <= now,
+            words[cntv_ctl] & PENDING == FIRES and words[cntv_cval] <= now,
+            words[cntp_ctl] & PENDING == FIRES and words[cntp_cval] <= now,
         )
 
     def deadline(self, now: int) -> int | None:
         """The clock value after ``now`` at which the next enabled, unmasked timer fires."""
         words = self._exit
-        due = [words[compare] for control, compare in _TIMERS if words[control] & _PENDING == _FIRES]
+        due = [words[compare] for control, compare in _TIMERS if words[control] & PENDING == FIRES]
         return min((compare for compare in due if compare > now), default=None)

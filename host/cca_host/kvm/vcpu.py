@@ -1,18 +1,16 @@
-"""A vCPU: KVM_RUN, with all its state as plain data, and destruction."""
+"""A vCPU of a Realm: entries and exits of its REC, and destruction."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.rmi.v1_0 import Rmi, RmiStatus
-from cca_arch.types import Instructions, Ticks
 from cca_host.kvm import handle_exit
-from cca_host.kvm.exits import Exit, Paused, SystemEvent, SystemEventKind
+from cca_host.kvm.exits import Exit, SystemEvent, SystemEventKind
 from cca_host.kvm.kernel import RmiError
 from cca_host.kvm.realm import Realm
 from cca_host.kvm.rec import Rec
 from cca_platform.errors import MachineStopped
-from cca_platform.halt import Halt
 from cca_platform.state import State
 
 if TYPE_CHECKING:
@@ -42,86 +40,9 @@ class VcpuState(State, frozen=True, tag="host.vcpu/2"):
 
 
 class Vcpu(Rec):
-    """vCPU ``index`` of a VM.
-
-    :meth:`run` enters the REC or resumes a paused run, independent of its previous call. So a run can stop at any
-    instruction, be saved, and be resumed by another thread or in another process.
-    """
-
-    _pausing = False
+    """vCPU ``index`` of a Realm: its runs are calls of RMI_REC_ENTER."""
 
     # -- running ------------------------------------------------------------------------------------------------
-    def run(
-        self,
-        pe: "Pe | None" = None,
-        until: Ticks | None = None,
-        limit: Instructions | None = None,
-        alone: bool = False,
-    ) -> Exit:
-        """Run until an exit for the VMM.
-
-        Or return :class:`Paused` when the counter reads ``until`` or all PEs have retired ``limit`` instructions.
-        ``pe`` is the PE to run on, by default the one that the host code is on; a paused run resumes on its own PE.
-        With ``alone`` it pauses after one instruction, or the exception in its place. Raises RmiError if the REC cannot
-        be entered, MachineStopped if the machine stops.
-        """
-        system = self.vm.system
-        here = system.pe
-        on = system.machine.pes[self.running] if self.running is not None else here if pe is None else pe
-        limited = until is not None or limit is not None
-        system.pe = on
-        self._pausing = False
-        try:
-            while True:
-                if self.running is None:
-                    self._enter(on)
-                while not on.call_done:
-                    if self._pausing or (limited and self._over(until, limit)):
-                        return Paused()
-                    on.step(until, limit, alone)
-                    if alone and not on.call_done:
-                        return Paused()
-                result = self._exited(on)
-                if result is not None:
-                    return result
-                if self._pausing or (limited and self._over(until, limit)):
-                    return Paused()
-        finally:
-            system.pe = here
-
-    def _over(self, until: Ticks | None, limit: Instructions | None) -> bool:
-        """True if the run has reached a limit."""
-        clock = self.vm.system.machine.clock
-        return (until is not None and clock.now >= until) or (limit is not None and clock.retired >= limit)
-
-    def pause(self, at_once: bool = True) -> None:
-        """Make :meth:`run` return without a REC exit: at the next block of code, or after this run of the PE.
-
-        ``at_once`` asks the PE. A signal handler must not do so, because it may have interrupted the PE itself.
-        """
-        self._pausing = True
-        if at_once and self.running is not None:
-            self.vm.system.machine.pes[self.running].end_turn()
-
-    def kick(self) -> Exit | None:
-        """End a paused run, like an IPI from another CPU; returns the exit, or None if there is no run."""
-        if self.running is None:
-            return None
-        machine = self.vm.system.machine
-        pe = machine.pes[self.running]
-        pe.host_timer(machine.clock.now)
-        try:
-            while True:
-                try:
-                    return self.run()
-                except MachineStopped:
-                    if machine.halt is not Halt.PAUSED:
-                        raise
-                    pe.paused = False  # a breakpoint in the rest of the block is no longer of interest
-                    machine.go_on()
-        finally:
-            pe.host_timer(None)
-
     def _enter(self, pe: "Pe") -> None:
         """Begin RMI_REC_ENTER with the reply to the last exit."""
         vm, page = self.vm, self.page

@@ -5,7 +5,7 @@ The VMM determines the order, and so the measurement: ``Vm`` -> ``add_memory`` -
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Self
+from typing import Final
 
 from cca_arch.rmi.v1_0 import (
     FeatureRegister0,
@@ -18,12 +18,11 @@ from cca_arch.rmi.v1_0 import (
     mpidr_of,
 )
 from cca_arch.types import GRANULE_SIZE
+from cca_host.kvm.guest import GicState
 from cca_host.kvm.kernel import Kernel, RmiError
 from cca_host.kvm.realm import Realm
 from cca_host.kvm.stage2 import Stage2, Stage2State, start_level
 from cca_host.kvm.vcpu import Vcpu, VcpuState
-from cca_host.kvm.vgic import Vgic, VgicState
-from cca_host.kvm.vgic_mmio import VgicMmio
 from cca_platform.errors import MachineError
 from cca_platform.state import State
 
@@ -33,14 +32,6 @@ HASH_ALGORITHMS: Final = {"sha256": HashAlgorithm.SHA_256, "sha512": HashAlgorit
 _MIN_IPA_WIDTH = 32
 _RPV_SIZE = 64
 _AUX_SLOTS = 16
-
-
-class GicState(State, frozen=True, tag="host.gic/1"):
-    """Saved state of a VM's GIC: the IPAs of its frames, and its interrupts."""
-
-    distributor: int
-    redistributors: int
-    interrupts: VgicState
 
 
 class VmState(State, frozen=True, tag="host.vm/1"):
@@ -78,17 +69,10 @@ class Vm(Realm):
         features = system.probe()
         _check(features.S2SZ, ipa_width, hash_algo, rpv)
         _check_pmu(features, pmu_counters)
-        self.system = system
-        self.ipa_width = ipa_width
+        super().__init__(system, ipa_width)
         self.hash_algo = hash_algo
-        self.slots: list[tuple[int, int]] = []
         self.vcpus: list[Vcpu] = []
-        self.vgic: Vgic | None = None
-        self.gic_frames: VgicMmio | None = None
-        self.troubles: list[str] = []
-        """What went wrong during destruction; empty if nothing did."""
         self.rd = self.staging = 0
-        self.vmid = system.take_vmid()
         self.root_count = start_level(ipa_width)[1]
         self.root = 0
         self.aux_count = 0
@@ -127,24 +111,7 @@ class Vm(Realm):
             self._destroy_realm()
             raise RmiError(Rmi.REC_AUX_COUNT, x0)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.destroy()
-
     # -- memory -------------------------------------------------------------------------------------------------
-    def add_memory(self, base: int, size: int) -> None:
-        """Add RAM at a protected IPA, size in bytes; its RIPAS stays EMPTY until :meth:`init_ripas`."""
-        if base % GRANULE_SIZE or size % GRANULE_SIZE or size <= 0:
-            raise MachineError(f"memory must be whole 4 KiB pages, not {size:#x} bytes at {base:#x}: round the size")
-        if base + size > self.stage2.half:
-            raise MachineError(
-                f"memory up to {base + size:#x} must end below {self.stage2.half:#x}, the protected half of a "
-                f"{self.ipa_width}-bit IPA space: use less `memory` or a wider IPA space"
-            )
-        self.slots.append((base, base + size))
-
     def init_ripas(self) -> None:
         """Set all memory to RIPAS RAM, which is measured."""
         for base, top in self.slots:
@@ -152,12 +119,7 @@ class Vm(Realm):
 
     def populate(self, ipa: int, data: "bytes | bytearray | memoryview", measure: bool = True) -> None:
         """Load initial contents at a page-aligned IPA; zeroes fill the last page."""
-        if ipa % GRANULE_SIZE:
-            raise MachineError(f"contents must start at a page, not at {ipa:#x}")
-        if not self.all_in_memory(ipa, ipa + len(data)):
-            raise MachineError(
-                f"contents must lie in memory, not at {ipa:#x} to {ipa + len(data):#x}: use more `memory`"
-            )
+        self.must_hold(ipa, len(data))
         write, staging, populate, flags = self.system.port.write, self.staging, self.stage2.populate, int(measure)
         source = memoryview(data)
         for at in range(0, len(source), GRANULE_SIZE):
@@ -165,25 +127,17 @@ class Vm(Realm):
             write(staging, page if len(page) == GRANULE_SIZE else bytes(page).ljust(GRANULE_SIZE, b"\0"))
             populate(ipa + at, staging, flags)
 
-    # -- interrupts ---------------------------------------------------------------------------------------------
-    def create_vgic(self, distributor: int, redistributors: int) -> Vgic:
-        """Create a virtual GICv3 with its frames at these IPAs (without the shared bit), before the first vCPU."""
-        if self.vcpus:
-            raise MachineError("the GIC of a VM must be made before its first vCPU")
-        vgic = self.vgic = Vgic()
-        self.gic_frames = VgicMmio(vgic, distributor, redistributors)
-        return vgic
-
-    def irq_line(self, intid: int, level: bool, vcpu: int = 0) -> None:
-        """Set the input of an SPI, or a vCPU's PPI (KVM_IRQ_LINE); MachineError without a GIC or such an INTID."""
-        if self.vgic is None:
-            raise MachineError("the VM must have a GIC for an interrupt: call create_vgic")
-        try:
-            self.vgic.drive(intid, level, vcpu)
-        except (ValueError, IndexError) as error:
-            raise MachineError(str(error)) from None
-
     # -- vCPUs --------------------------------------------------------------------------------------------------
+    @property
+    def has_vcpus(self) -> bool:
+        """True once the first vCPU has been created."""
+        return bool(self.vcpus)
+
+    def poke(self) -> None:
+        """Have the vCPU that is in the Realm exit soon, if there is one."""
+        for vcpu in self.vcpus:
+            vcpu.poke()
+
     def create_vcpu(self, pc: int = 0, gprs: Sequence[int] = (), runnable: bool = True) -> Vcpu:
         """Create the next vCPU: a REC that starts at ``pc`` with X0..X7 from ``gprs``, or waits for CPU_ON."""
         system, index = self.system, len(self.vcpus)
@@ -269,7 +223,6 @@ class Vm(Realm):
     # -- snapshots ----------------------------------------------------------------------------------------------
     def save(self) -> VmState:
         """State for a snapshot."""
-        frames = self.gic_frames
         return VmState(
             ipa_width=self.ipa_width,
             hash_algo=self.hash_algo,
@@ -280,7 +233,7 @@ class Vm(Realm):
             root_count=self.root_count,
             aux_count=self.aux_count,
             slots=tuple(self.slots),
-            gic=None if frames is None else GicState(frames.distributor, frames.redistributors, frames.vgic.save()),
+            gic=self.save_gic(),
             stage2=self.stage2.save(),
             vcpus=tuple(vcpu.save() for vcpu in self.vcpus),
         )
@@ -296,9 +249,8 @@ class Vm(Realm):
         if stage2 is None or (stage2.rd, stage2.ipa_width) != (self.rd, self.ipa_width):
             self.stage2 = Stage2(system, self.rd, self.ipa_width)
         self.stage2.restore(state.stage2)
-        self.vcpus, self.vgic, self.gic_frames = [], None, None
-        if state.gic is not None:
-            self.create_vgic(state.gic.distributor, state.gic.redistributors).restore(state.gic.interrupts)
+        self.vcpus = []
+        self.restore_gic(state.gic)
         for index, saved in enumerate(state.vcpus):
             vcpu = had[index] if index < len(had) else Vcpu.__new__(Vcpu)
             vcpu.restore(self, self.vcpus, saved)

@@ -61,10 +61,14 @@ def restore_el2(pe: "Pe", address: int, replaced: bool = False) -> None:
     pe.reloaded = True
 
 
-def set_el2(pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = MDCR_RESET) -> None:
+def set_el2(
+    pe: "Pe", hcr: int, vtcr: int, vttbr: int, vmpidr: int, mdcr: int = MDCR_RESET, cntvoff: int = 0
+) -> None:
     """Set the EL2 controls of lower levels, for a Python EL2; CPTR_EL2 traps nothing."""
     pe.tlb.vmid = vttbr >> 48
     pe.engine.set_el2(hcr | HCR_RW, vtcr, vttbr, vmpidr, mdcr, pe.ids.midr)
+    if cntvoff:  # which it has cleared
+        pe.words[w.P_CNTVOFF] = cntvoff
 
 
 def run_under(pe: "Pe", scr: int) -> None:

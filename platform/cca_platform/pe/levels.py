@@ -27,6 +27,7 @@ __all__ = [
     "leave",
     "smc",
     "start_call",
+    "stay",
     "take",
     "take_program",
     "tell_repeats",
@@ -132,6 +133,14 @@ def eret(pe: "Pe", security: SecurityState, el: int) -> None:
         if pe.stuck:  # what took exceptions without end was left for good: another starts here
             pe.words[w.P_NESTED] = 0
         pe.fruitless, pe.stuck = 0, False
+
+
+def stay(pe: "Pe") -> None:
+    """Keep the PE at the Python level that has taken an exception from lower code, which does not resume.
+
+    The level has its registers until it returns to other code. The caller must return at once.
+    """
+    pe.moves += 1
 
 
 def take_program(pe: "Pe", security: int, el: int, esr: int | None, far: int = 0, hpfar: int = 0) -> None:

@@ -59,7 +59,7 @@ class Pe:
     """
 
     smc, start_call, call_done = levels.smc, levels.start_call, property(levels.call_done)
-    leave, eret = levels.leave, levels.eret
+    leave, eret, stay = levels.leave, levels.eret, levels.stay
     take, inject, is_python = levels.take, levels.inject, levels.is_python
 
     save_el1, restore_el1 = controls.save_el1, controls.restore_el1

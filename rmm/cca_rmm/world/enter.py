@@ -4,6 +4,7 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from cca_arch.emulation import sea_esr
 from cca_arch.rmi.v1_0 import RecEnterFlags, RecExitReason, RmiRecEnter, RmiRecExit, RmiResponse, RmiRipas
 from cca_arch.rsi.v1_0 import RsiHostCall
 from cca_arch.types import SecurityState
@@ -16,7 +17,7 @@ from cca_rmm.objects.realm import Realm
 from cca_rmm.objects.rec import ENTERED, SERROR, ExitKind, Rec, RecState
 from cca_rmm.world import el2, gic, mmio, pmu, timers
 from cca_rmm.world.exit import leave, status, write_exit
-from cca_rmm.world.injection import inject, sea_esr
+from cca_rmm.world.injection import inject
 from cca_rmm.world.realm_memory import rtt_abort, walk_data
 
 if TYPE_CHECKING:

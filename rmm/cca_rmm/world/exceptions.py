@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.descriptors import rtte
+from cca_arch.emulation import RT_NONE, sea_esr
 from cca_arch.rmi.v1_0 import RecExitReason, RmiRipas
 from cca_arch.sysregs import Aet, DataAbortEsr, Ec, Esr, Fsc, SErrorEsr, SysregEsr, WfxEsr, encodings
 from cca_arch.types import INSTRUCTION_SIZE
@@ -15,8 +16,8 @@ from cca_rmm.objects import rtt
 from cca_rmm.objects.rec import SERROR, ExitKind
 from cca_rmm.world.exit import leave
 from cca_rmm.world.id_registers import id_register
-from cca_rmm.world.injection import UNDEFINED, inject, sea_esr
-from cca_rmm.world.mmio import RT_NONE, stored_value
+from cca_rmm.world.injection import UNDEFINED, inject
+from cca_rmm.world.mmio import stored
 from cca_rmm.world.pmu import has_pmu
 from cca_rmm.world.realm_memory import fault_ipa
 from cca_rmm.world.syndrome import SERROR_VIEW, VIEWS
@@ -91,7 +92,7 @@ _KIND: Final = {"emulatable": ExitKind.EMULATABLE, "unprotected": ExitKind.UNPRO
 def exit_abort(rmm: Core, pe: "Pe", kind: str, esr: int, far: int, hpfar: int) -> None:
     """Exit with what the Host may see; the REC keeps the full syndrome for the next entry."""
     view = VIEWS[kind]
-    gprs = stored_value(pe, esr) if kind == "emulatable" and esr & _WNR else b""
+    gprs = stored(pe, esr) if kind == "emulatable" and esr & _WNR else b""
     if kind == "external" and not DataAbortEsr(esr).set:  # recoverable (UER): the Realm takes it, too
         inject(rmm, pe, sea_esr(esr, pe.spsr), far)
     leave(
