@@ -10,7 +10,7 @@ HOMES = tuple(
     f"platform/cca_arch/{home}"
     for home in (
         "sysregs/", "descriptors/", "gic.py", "types.py", "smccc.py", "smmu.py", "el3.py", "psci.py", "ffa.py",
-        "timer_frames.py", "rmi/", "rsi/",
+        "timer_frames.py", "rmi/", "rsi/", "kvm/", "errno.py",
     )
 )  # fmt: skip
 MODULES = sorted(

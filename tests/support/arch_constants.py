@@ -14,6 +14,8 @@ from cca_arch.descriptors import gpt, rtte, stage1, stage2
 from cca_arch.el3 import RmmEl3
 from cca_arch.ffa import Ffa
 from cca_arch.fields import Bits, Field
+from cca_arch.kvm.realm import KvmRmiVcpu, KvmRmiVm, Rme
+from cca_arch.kvm.requests import KvmAttribute, KvmVcpu, KvmVm
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.rsi.v1_0 import Rsi
@@ -83,9 +85,9 @@ WHOLE: Final = {
 """Values that are no one else's, wherever they stand."""
 CALLS: Final = {
     int(fid): f"{type(fid).__name__}.{fid.name}"
-    for kind in (Rmi, Rsi, RmmEl3, Psci, Ffa, smccc.Smccc)
+    for kind in (Rmi, Rsi, RmmEl3, Psci, Ffa, smccc.Smccc, KvmVm, KvmVcpu, KvmAttribute, KvmRmiVm, KvmRmiVcpu, Rme)
     for fid in kind
-    if fid & 0xFFF  # the others look like addresses
+    if fid & 0xFFF and fid >> 16  # the others look like addresses, or are small
 }
 FRAMES: Final = {gic.GICR_STRIDE: "GICR_STRIDE", gic.GICR_SGI_BASE: "GICR_SGI_BASE"}
 _FRAME_WORDS: Final = re.compile(r"gicr|gicd|redistributor|distributor|stride|sgi", re.IGNORECASE)
