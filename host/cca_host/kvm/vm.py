@@ -127,6 +127,18 @@ class Vm(Realm):
             write(staging, page if len(page) == GRANULE_SIZE else bytes(page).ljust(GRANULE_SIZE, b"\0"))
             populate(ipa + at, staging, flags)
 
+    def shared_page(self, address: int) -> int | None:
+        """The PA of the page at ``address``, as the Realm gives it to a device: with the shared bit; None without.
+
+        A page that nobody has touched yet is mapped now.
+        """
+        stage2 = self.stage2
+        ipa = address ^ stage2.half
+        pa = stage2.shared.get(ipa)
+        if pa is None and ipa < stage2.half and self.in_memory(ipa):
+            pa = stage2.share(ipa)
+        return pa
+
     # -- vCPUs --------------------------------------------------------------------------------------------------
     @property
     def has_vcpus(self) -> bool:

@@ -1,0 +1,1 @@
+"""Virtio devices: one queue, one base of all devices, two transports (MMIO and PCI)."""
