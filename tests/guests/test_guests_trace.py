@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from virtio_driver import Bench, Driver
 
 import realmlab
 from cca_arch.sysregs import Fsc
+from cca_arch.virtio import DeviceId
+from cca_host.kvmtool.virtio.device import VirtioDevice
+from cca_host.kvmtool.virtio.queue import Chain
 from cca_platform.devices.smmu import DmaAborted, DmaPort
 from cca_platform.errors import BusError
 from cca_platform.trace.events import EVENTS
@@ -44,16 +48,40 @@ def worlds() -> Listing:
     return listing
 
 
+@pytest.fixture(scope="module")
+def devices() -> Listing:
+    """A driver of a virtio device that is served, and then breaks a rule."""
+    bench = Bench()
+    device = Sectors("sectors", bench.wiring(), bench.memory)
+    driver = Driver(bench, device)
+    driver.call(0, b"data")
+    driver.offer(0, driver.size)
+    driver.kick(0)
+    bench.close()
+    return bench.events
+
+
+class Sectors(VirtioDevice):
+    """Takes sectors, and throws them away."""
+
+    device_id = DeviceId.BLOCK
+    sizes = (8,)
+
+    def serve(self, index: int, chain: Chain) -> int | None:
+        self.note(index, "write", chain.to_read, sector=7)
+        return 0
+
+
 def named(listing: Listing, event: str) -> Iterator[Record]:
     """The records of one event."""
     return (record for record in listing if record["event"] == event)
 
 
 class TestCatalogue:
-    def test_every_field_is_emitted(self, realms: Listing, worlds: Listing) -> None:
+    def test_every_field_is_emitted(self, realms: Listing, worlds: Listing, devices: Listing) -> None:
         """The catalogue promises no field that nobody sends."""
         found: dict[str, set[str]] = {name: set() for name in EVENTS}
-        for record in (*realms, *worlds):
+        for record in (*realms, *worlds, *devices):
             found[record["event"]] |= set(record)
         missing = {name: set(event.__struct_fields__) - found[name] for name, event in EVENTS.items()}
         assert not {name: fields for name, fields in missing.items() if fields or not found[name]}

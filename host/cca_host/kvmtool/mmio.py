@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from cca_arch.types import Ticks
 from cca_host.kvm import Mmio, Vcpu
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Receiver, Wiring
@@ -40,6 +41,10 @@ class Devices:
             power_off=_nothing,
             receive=lambda data: machine.inputs.push(f"{self._source}.{name}", data),
             ask=lambda answer: machine.inputs.ask(f"{self._source}.{name}", answer),
+            fetch=lambda answer: machine.inputs.fetch(f"{self._source}.{name}", answer),
+            submit=lambda work, ticks: machine.inputs.submit(
+                f"{self._source}.{name}", work, Ticks(machine.clock.now + ticks)
+            ),
         )
 
     def named(self, source: str) -> None:

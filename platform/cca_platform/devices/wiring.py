@@ -17,6 +17,16 @@ def _nothing() -> None:
     """Time is virtual."""
 
 
+def _answered(answer: Callable[[], bytes]) -> bytes:
+    """Nobody keeps a journal."""
+    return answer()
+
+
+def _no_thread(work: Callable[[], bytes], ticks: int) -> None:
+    """No thread works for such a device."""
+    raise AssertionError("a device with work for threads must be wired to them")
+
+
 class Registers(Protocol):
     """Something that responds on the bus, by byte offset from the start of its frame."""
 
@@ -45,8 +55,9 @@ class Wiring(Struct, frozen=True):
     other than in ``read``, ``write`` and ``advance``: the machine then reads its deadline and state again.
     ``reset(reason)`` requests a system reset; ``power_off(reason)`` ends the run. ``receive(data)`` is the door for
     what comes from outside the machine, which then calls the model's ``arrive``; ``ask(answer)`` lets in what the world
-    says now (see :mod:`cca_platform.machine.inputs`). ``follow()`` lets the counter catch up with the host's clock,
-    for a device that shows it.
+    says now, ``fetch`` lets in bytes (see :mod:`cca_platform.machine.inputs`). ``submit(work, ticks)`` lets a thread do
+    ``work``, whose result arrives as what ``receive`` lets in, so many ticks later. ``follow()`` lets the counter catch
+    up with the host's clock, for a device that shows it.
     """
 
     clock: Clock
@@ -62,6 +73,8 @@ class Wiring(Struct, frozen=True):
     receive: Callable[[bytes], None]
     ask: Callable[[Callable[[], int]], int]
     follow: Callable[[], None] = _nothing
+    fetch: Callable[[Callable[[], bytes]], bytes] = _answered
+    submit: Callable[[Callable[[], bytes], int], None] = _no_thread
 
     def now(self) -> int:
         """The system counter."""

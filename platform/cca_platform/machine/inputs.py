@@ -7,7 +7,8 @@ every event of the run is the same. There are three ways in:
 
 - ``push``: input for a source from outside, at any time. The machine notices it at the next ``poll``. ``deliver`` is
   the same for threads.
-- ``ask``: the machine needs something now, such as a random number, or what the host's clock reads (``follow``).
+- ``ask``, ``fetch``: the machine needs something now, such as random bytes, part of a file, or what the host's clock
+  reads (``follow``).
 - ``submit``: a thread works for a device. Its result arrives at a time that is fixed when the work is submitted; the
   machine waits for the thread then, so the result's time does not depend on how fast the host is.
 
@@ -300,6 +301,13 @@ class Inputs:
     def ask(self, source: str, answer: Callable[[], int]) -> int:
         """Ask the outside world now."""
         data = int(self._next(Way.ASKED, source)) if self._replay else answer()
+        self._note(Way.ASKED, source, data)
+        return data
+
+    def fetch(self, source: str, answer: Callable[[], bytes]) -> bytes:
+        """Ask the outside world for bytes now."""
+        data = self._next(Way.ASKED, source) if self._replay else answer()
+        assert isinstance(data, bytes)
         self._note(Way.ASKED, source, data)
         return data
 

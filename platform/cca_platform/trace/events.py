@@ -59,6 +59,8 @@ __all__ = [
     "SmmuAbort",
     "SystemReset",
     "TraceStart",
+    "VirtioFault",
+    "VirtioRequest",
     "WorldSwitch",
     "name_of",
 ]
@@ -383,6 +385,25 @@ class BusUnclaimed(Event, frozen=True, gc=False, kw_only=True, tag="bus.unclaime
     pas: Annotated[Name, "PAS of the access"]
     response: Annotated[Name, "raz (reads as zero, ignores writes) or abort"]
     why: Annotated[Name | None, "why the window needs no model, as its row of the board says"]
+
+
+class VirtioRequest(Event, frozen=True, gc=False, kw_only=True, tag="virtio.request"):
+    """A virtio device has answered a request of its driver."""
+
+    device: Annotated[Name, "the device"]
+    queue: Annotated[Count, "number of the queue"]
+    kind: Annotated[Name, "what was asked for, in the words of the device's type"]
+    sector: Annotated[Count | UnsetType, "first sector of 512 bytes, of a block device"] = UNSET
+    length: Annotated[Word, "bytes of data"]
+    status: Annotated[Name, "ok, or what the driver is told of the failure"]
+
+
+class VirtioFault(Event, frozen=True, gc=False, kw_only=True, tag="virtio.fault"):
+    """A driver broke a rule of a virtio device, which now needs a reset."""
+
+    device: Annotated[Name, "the device"]
+    queue: Annotated[Count | UnsetType, "number of the queue, if it was about one"] = UNSET
+    reason: Annotated[Name, "the rule, and what the driver did"]
 
 
 class SmmuAbort(Event, frozen=True, gc=False, kw_only=True, tag="smmu.abort"):

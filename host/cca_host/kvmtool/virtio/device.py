@@ -23,7 +23,8 @@ from cca_host.kvmtool.guestmemory import GuestMemory, OutsideMemory
 from cca_host.kvmtool.virtio.queue import Chain, Queue, QueueState, RingError
 from cca_platform.devices.wiring import Wiring
 from cca_platform.state import AnyState, State
-from cca_platform.trace.events import UNSET, UnsetType, VirtioFault, VirtioRequest
+from cca_platform.trace.events import VirtioFault, VirtioRequest
+from cca_platform.trace.forms import UNSET, UnsetType
 
 __all__ = ["Transport", "VirtioDevice", "VirtioState"]
 
