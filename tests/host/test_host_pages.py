@@ -29,6 +29,18 @@ class TestPageAllocator:
         left = [*range(0x1000, 0x6000, 0x1000), *range(0x10_4000, 0x11_0000, 0x1000)]
         assert sorted(pages.take() for _ in range(17)) == left
 
+    def test_left(self):
+        """What is left is what can still be had: pages behind, ahead and given back, without those lost."""
+        pages = PageAllocator(SPANS)
+        assert pages.left == 21
+        pages.take_run(8)
+        assert pages.left == 13
+        taken = [pages.take() for _ in range(13)]
+        assert pages.left == 0
+        pages.lose(taken[0])
+        pages.give(taken[1])
+        assert pages.left == 1
+
     def test_lost_pages_stay_away(self):
         """A lost page is never given out again."""
         pages = PageAllocator([(0x1000, 0x2000)])

@@ -119,7 +119,7 @@ def _ripas_change(vcpu: Rec) -> Exit | None:
     if ripas == RmiRipas.RAM and not vm.all_in_memory(base, top):
         vcpu.reject_ripas()
         return None
-    reached = vm.stage2.set_ripas(vcpu.rec, base, top)
+    reached = vm.stage2.set_ripas(vcpu.rec, base, top, ripas == RmiRipas.RAM)
     if ripas == RmiRipas.EMPTY:
         vm.stage2.destroy_data(base, reached)
     return None

@@ -37,6 +37,12 @@ class PageAllocator:
         self._span = 0
         self._next = self.spans[0][0]
 
+    @property
+    def left(self) -> int:
+        """The pages that are not allocated."""
+        rest = sum(top - base for base, top in self.spans[self._span + 1 :]) + self.spans[self._span][1] - self._next
+        return len(self.free) + rest // GRANULE_SIZE
+
     def take(self) -> int:
         """Allocate a page; raises MachineError if none is left."""
         self.used += 1

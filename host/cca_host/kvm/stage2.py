@@ -12,6 +12,7 @@ from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.backing import Backing, HostPages
 from cca_host.kvm.kernel import Kernel, RmiError
 from cca_host.kvm.pagemap import PageMap
+from cca_host.kvm.ranges import Ranges
 from cca_platform.state import State
 
 __all__ = ["LEVEL_SIZE", "Stage2", "Stage2State", "start_level"]
@@ -19,6 +20,9 @@ __all__ = ["LEVEL_SIZE", "Stage2", "Stage2State", "start_level"]
 LEVEL_SIZE: Final = tuple(rtte.level_size(level) for level in range(4))
 """The bytes that an RTT entry spans, by level 0..3."""
 
+_ALONE: Final = 64  # pages that a Realm gets one by one, as it touches them: a small payload needs no more
+_AROUND: Final = 32 * GRANULE_SIZE  # what it gets at once from then on: the aligned block around the page
+_SPARE: Final = 1024  # pages that the host must have left to give a Realm what it has not touched
 _RTT = int(RmiStatus.ERROR_RTT)
 _DATA_CREATE = int(Rmi.DATA_CREATE)
 _DATA_CREATE_UNKNOWN = int(Rmi.DATA_CREATE_UNKNOWN)
@@ -31,16 +35,22 @@ def start_level(ipa_width: int) -> tuple[int, int]:
     return level, 1 << max(0, ipa_width - (9 * (4 - level) + 12))
 
 
-class Stage2State(State, frozen=True, tag="host.stage2/2"):
+class Stage2State(State, frozen=True, tag="host.stage2/3"):
     """Saved state of a :class:`Stage2`: ``data`` and ``shared`` as :class:`PageMap` saves them."""
 
     data: dict[int, bytes]
     shared: dict[int, bytes]
     tables: tuple[int, ...]
+    ram: tuple[tuple[int, int], ...]
+    touched: int
 
 
 class Stage2:
-    """The RTTs of one Realm. ``data`` maps protected IPAs to PAs, ``shared`` does so for shared pages."""
+    """The RTTs of one Realm. ``data`` maps protected IPAs to PAs, ``shared`` does so for shared pages.
+
+    ``ram`` is where the host has made the RIPAS RAM, and has destroyed nothing since; ``touched`` counts the pages that
+    the Realm has touched before it had them.
+    """
 
     def __init__(self, system: Kernel, rd: int, ipa_width: int) -> None:
         self.system = system
@@ -51,6 +61,8 @@ class Stage2:
         self.data = PageMap()
         self.shared = PageMap()
         self.tables: set[int] = set()
+        self.ram = Ranges()
+        self.touched = 0
         self.backing: Backing = HostPages(system)
 
     # -- tables -------------------------------------------------------------------------------------------------
@@ -107,9 +119,13 @@ class Stage2:
                 self.create_tables(ipa, level, best)
             else:
                 ipa += GRANULE_SIZE  # a page that populate has already assigned
+        self.ram.add(base, top)
 
-    def set_ripas(self, rec: int, base: int, top: int) -> int:
-        """Apply a REC's RIPAS change; returns where it stopped: ``top``, or a DESTROYED page that must not change."""
+    def set_ripas(self, rec: int, base: int, top: int, ram: bool) -> int:
+        """Apply a REC's RIPAS change; returns where it stopped: ``top``, or a DESTROYED page that must not change.
+
+        ``ram`` is True if the REC makes it RAM.
+        """
         ipa = base
         while ipa < top:
             x0, after = self.system.rmi(Rmi.RTT_SET_RIPAS, self.rd, rec, ipa, top)[:2]
@@ -122,6 +138,8 @@ class Stage2:
             if level >= best:
                 break
             self.create_tables(ipa, level, best)
+        if ram:
+            self.ram.add(base, ipa)
         return ipa
 
     # -- protected pages ----------------------------------------------------------------------------------------
@@ -130,10 +148,20 @@ class Stage2:
         self._assign(ipa, _DATA_CREATE, source, flags)
 
     def fault_in(self, ipa: int) -> bool:
-        """Map a zeroed page at a protected IPA by DATA_CREATE_UNKNOWN; returns False if one is mapped already."""
+        """Map a zeroed page at a protected IPA by DATA_CREATE_UNKNOWN; returns False if one is mapped already.
+
+        A Realm that has touched many pages gets the RAM around the page as well, which it is likely to touch next.
+        """
         if ipa in self.data:
             return False
         self._assign(ipa, _DATA_CREATE_UNKNOWN)
+        self.touched += 1
+        if self.touched > _ALONE and self.system.pages.left >= _SPARE:
+            base, data = ipa & -_AROUND, self.data
+            for low, top in self.ram.within(base, base + _AROUND):
+                for page in range(low, top, GRANULE_SIZE):
+                    if page not in data:
+                        self._assign(page, _DATA_CREATE_UNKNOWN)
         return True
 
     def _assign(self, ipa: int, fid: int, *rest: int) -> None:
@@ -154,6 +182,7 @@ class Stage2:
 
     def destroy_data(self, base: int, top: int) -> None:
         """Return every protected page between two IPAs to the host."""
+        self.ram.remove(base, top)
         system, ipa = self.system, base
         while ipa < top:
             x0, page, after = system.rmi(_DATA_DESTROY, self.rd, ipa)[:3]
@@ -214,10 +243,17 @@ class Stage2:
     # -- snapshots ----------------------------------------------------------------------------------------------
     def save(self) -> Stage2State:
         """State for a snapshot."""
-        return Stage2State(data=self.data.save(), shared=self.shared.save(), tables=tuple(sorted(self.tables)))
+        return Stage2State(
+            data=self.data.save(),
+            shared=self.shared.save(),
+            tables=tuple(sorted(self.tables)),
+            ram=tuple(self.ram),
+            touched=self.touched,
+        )
 
     def restore(self, state: Stage2State) -> None:
         """Restore what :meth:`save` returned."""
         self.data.restore(state.data)
         self.shared.restore(state.shared)
         self.tables = set(state.tables)
+        self.ram, self.touched = Ranges(state.ram), state.touched
