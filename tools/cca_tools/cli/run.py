@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cca_tools.cli.consoles import Escape
     from cca_tools.cli.summary import Outcome
 
-__all__ = ["COMMON", "ONLY", "OUTPUT", "UART", "Line", "World", "flag_name", "run"]
+__all__ = ["COMMON", "ONLY", "OUTPUT", "UART", "Line", "World", "chosen", "flag_name", "run"]
 
 
 class World(StrEnum):
@@ -120,7 +120,7 @@ def _require_options(world: World, options: dict[str, Any]) -> None:
     require_options(options)
 
 
-def _chosen(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
+def chosen(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
     """The API options that were given; raises MachineError for an option of another world."""
     named = dict(given)
     constants = {
@@ -145,7 +145,7 @@ def run(line: Line) -> int:
     from cca_tools.cli.aborted import until_aborted
 
     payload, args, world, as_json = line.payload, line.args, line.world, line.as_json
-    options = _chosen(world, line.given)
+    options = chosen(world, line.given)
     trace, uarts = options.pop("trace", None), options.pop("uart", ())
     programs = [payload] if world is World.REALM else [payload, *args]
     _part_files([payload, *args, *options.values()], trace, uarts)
