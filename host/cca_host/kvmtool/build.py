@@ -1,6 +1,8 @@
 """Building a Realm for a payload: checks of its options, and construction in the order of measurement."""
 
-from cca_arch.devicetree import flatten
+from collections.abc import Sequence
+
+from cca_arch.devicetree import Node, flatten
 from cca_arch.rmi.v1_0 import mpidr_of
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm import System, Vm
@@ -58,11 +60,14 @@ def create_vm(system: System, options: RunOptions) -> Vm:
     )
 
 
-def make_tree(options: RunOptions) -> bytes:
-    """The device tree of the Realm, with the arguments; raises MachineError if they are too long for its place."""
+def make_tree(options: RunOptions, devices: Sequence[Node]) -> bytes:
+    """The device tree of the Realm, with the arguments; raises MachineError if they are too long for its place.
+
+    ``devices`` are the nodes of the device table.
+    """
     mpidrs = [int(mpidr_of(index)) for index in range(options.vcpus)]
     has_pmu = options.pmu_counters is not None
-    tree = flatten(realm_tree(options.memory, mpidrs, " ".join(options.args), has_pmu))
+    tree = flatten(realm_tree(options.memory, mpidrs, " ".join(options.args), devices, has_pmu))
     if len(tree) > DTB_SIZE:
         raise MachineError(
             f"`args` must fit with the device tree into {DTB_SIZE >> 20} MiB, not {len(tree) - DTB_SIZE} bytes too "

@@ -5,11 +5,15 @@ from typing import Final
 
 from cca_arch.devicetree import Node, cells
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE, Ppi
-from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, RAM_BASE, UART_BASE, UART_SIZE, redistributor_base
+from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, RAM_BASE, UART_BASE, redistributor_base
 
-__all__ = ["realm_tree"]
+__all__ = ["APB_CLOCK", "GIC", "realm_tree"]
 
-_GIC_PHANDLE: Final = 1
+GIC: Final = 1
+"""The phandle of the interrupt controller,"""
+APB_CLOCK: Final = 2
+"""and of the clock that PrimeCell devices name."""
+_APB_HZ: Final = 24_000_000
 _PPI, _LEVEL_HIGH = 1, 4
 _FIRST_PPI: Final = 16
 _TIMERS: Final = [cell for ppi in (13, 14, 11, 10) for cell in (_PPI, ppi, _LEVEL_HIGH)]
@@ -29,7 +33,7 @@ def _interrupt_controller(vcpus: int) -> Node:
                 *cells(DISTRIBUTOR_BASE), *cells(GICD_SIZE),
                 *cells(redistributors), *cells(vcpus * GICR_STRIDE),
             ],
-            "phandle": _GIC_PHANDLE,
+            "phandle": GIC,
         },
     )  # fmt: skip
 
@@ -37,9 +41,18 @@ def _interrupt_controller(vcpus: int) -> Node:
 _PMU: Final = Node("pmu", {"compatible": "arm,armv8-pmuv3", "interrupts": _PMU_INTERRUPT})
 
 
-def realm_tree(memory: int, mpidrs: Sequence[int], bootargs: str, pmu: bool = False) -> Node:
-    """The tree of a Realm with ``memory`` bytes of RAM and a CPU per MPIDR; device IPAs lack the shared bit."""
-    uart = f"serial@{UART_BASE:x}"
+_CLOCK: Final = Node(
+    "apb-pclk", {"compatible": "fixed-clock", "#clock-cells": 0, "clock-frequency": _APB_HZ, "phandle": APB_CLOCK}
+)
+
+
+def realm_tree(
+    memory: int, mpidrs: Sequence[int], bootargs: str, devices: Sequence[Node] = (), pmu: bool = False
+) -> Node:
+    """The tree of a Realm with ``memory`` bytes of RAM and a CPU per MPIDR; device IPAs lack the shared bit.
+
+    ``devices`` are the nodes of the device table, the UART at ``UART_BASE`` among them.
+    """
     cpus = [
         Node(
             f"cpu@{mpidr:x}",
@@ -49,22 +62,16 @@ def realm_tree(memory: int, mpidrs: Sequence[int], bootargs: str, pmu: bool = Fa
     ]
     return Node(
         "",
-        {"compatible": "linux,dummy-virt", "#address-cells": 2, "#size-cells": 2, "interrupt-parent": _GIC_PHANDLE},
+        {"compatible": "linux,dummy-virt", "#address-cells": 2, "#size-cells": 2, "interrupt-parent": GIC},
         [
-            Node("chosen", {"bootargs": bootargs, "stdout-path": f"/{uart}"}),
+            Node("chosen", {"bootargs": bootargs, "stdout-path": f"/serial@{UART_BASE:x}"}),
             Node(f"memory@{RAM_BASE:x}", {"device_type": "memory", "reg": [*cells(RAM_BASE), *cells(memory)]}),
             Node("cpus", {"#address-cells": 1, "#size-cells": 0}, cpus),
             Node("psci", {"compatible": ("arm,psci-1.0", "arm,psci-0.2"), "method": "smc"}),
             _interrupt_controller(len(mpidrs)),
             *([_PMU] if pmu else []),
             Node("timer", {"compatible": "arm,armv8-timer", "interrupts": _TIMERS, "always-on": None}),
-            Node(
-                uart,
-                {
-                    "compatible": "ns16550a",
-                    "reg": [*cells(UART_BASE), *cells(UART_SIZE)],
-                    "clock-frequency": 1_843_200,
-                },
-            ),
+            *([_CLOCK] if devices else []),
+            *devices,
         ],
     )

@@ -26,12 +26,10 @@ from cca_host.kvm import (
     Yield,
 )
 from cca_host.kvmtool.console import Console
-from cca_host.kvmtool.layout import UART_BASE, UART_SIZE
 from cca_host.kvmtool.mmio import Devices
+from cca_host.kvmtool.onboard import attach_rtc, attach_uart
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, Pause, RunOptions, RunReason
 from cca_host.kvmtool.schedule import Schedule
-from cca_platform.board import DeviceRow
-from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.errors import MachineError, MachineStopped
 from cca_platform.pe.net import internal_error
 from cca_platform.pe.running import BREAKPOINT
@@ -69,9 +67,8 @@ class Run:
         self.machine = system.machine
         self.options = options
         self.devices = Devices(self.machine)
-        uart = Uart16550(DeviceRow("uart", "uart16550", UART_BASE, UART_SIZE), self.devices.wiring("uart"))
-        self.devices.attach(uart, UART_BASE, UART_SIZE)
-        self.console = Console(self.machine, uart, options.on_console, options.console_input)
+        self.console = Console(self.machine, attach_uart(self.devices), options.on_console, options.console_input)
+        attach_rtc(self.devices)
         self.vm: Vm | None = None
         self.schedule = Schedule(())
         self.phase = Phase.NEW

@@ -1,9 +1,10 @@
 """The saved state of a run, from which it resumes in the same machine or in another."""
 
 from cca_host.kvmtool.console import ConsoleState
+from cca_host.kvmtool.mmio import DevicesState
 from cca_host.kvmtool.options import RunOptions, RunReason
 from cca_host.kvmtool.schedule import ScheduleState
-from cca_platform.state import AnyState, State
+from cca_platform.state import State
 
 __all__ = ["EndState", "OptionsState", "VmmState"]
 
@@ -65,7 +66,7 @@ class EndState(State, frozen=True, tag="host.end/1"):
     message: str
 
 
-class VmmState(State, frozen=True, tag="host.vmm/2"):
+class VmmState(State, frozen=True, tag="host.vmm/3"):
     """Saved state of a run between two calls of ``advance``; ``rd`` names its VM.
 
     ``calls``, ``delegated``, ``dirty`` and ``began`` are the host's counts and the clock value when it was built.
@@ -76,7 +77,7 @@ class VmmState(State, frozen=True, tag="host.vmm/2"):
     rd: int
     schedule: ScheduleState
     console: ConsoleState
-    devices: dict[str, AnyState]
+    devices: DevicesState
     end: EndState | None
     retired: int
     exceptions: int

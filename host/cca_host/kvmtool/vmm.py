@@ -74,7 +74,7 @@ class Vmm(Run):
         check(options, system)
         image = load_file(options.payload, options.memory)
         forget(machine.pes)
-        start, self.notes, tree = perf_counter(), tuple(image.notes), make_tree(options)
+        start, self.notes, tree = perf_counter(), tuple(image.notes), make_tree(options, self.devices.nodes())
         self._before = _Before(Counter(system.calls), system.delegated, system.dirty)
         system.delegated_peak = system.delegated
         if machine.trace.on:
@@ -91,6 +91,7 @@ class Vmm(Run):
         try:
             vm = self.vm = create_vm(system, options)
             fill_vm(vm, options, image, tree)
+            self.devices.connect(vm)
         finally:
             self._build_seconds = perf_counter() - start
         self.schedule = Schedule(vm.vcpus)
@@ -134,6 +135,7 @@ class Vmm(Run):
 
     def _take_down(self, vm: Vm) -> None:
         self.park()
+        self.devices.close()
         for vcpu in vm.vcpus:
             self.exits += vcpu.exits
         self.system.audit, before = True, self.system.audit
@@ -199,6 +201,7 @@ class Vmm(Run):
         self.schedule.restore(state.schedule)
         self.console.restore(state.console)
         self.devices.restore(state.devices)
+        self.devices.connect(self.vm)
         self.notes, self.phase, end = state.notes, Phase.BUILT, state.end
         self.end = None if end is None else End(end.status, end.reason, end.message)
         self.retired, self.exceptions, self.exits = state.retired, state.exceptions, Counter()

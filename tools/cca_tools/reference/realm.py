@@ -11,7 +11,7 @@ from cca_arch.rsi.v1_0 import RsiHostCall
 from cca_arch.sysregs import FSC_LEVEL, VECTOR_LOWER, VECTOR_SPX, AbortEsr, CntCtl, Cpacr, Ec, Esr, Fsc, Vector
 from cca_host.kvm.vgic import INTIDS
 from cca_host.kvmtool.console import CONSOLE_BYTES, HOST_CALL_IMM, HostFunction
-from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, RAM_BASE, UART_BASE, dtb_base
+from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, RAM_BASE, RTC_BASE, RTC_SPI, UART_BASE, dtb_base
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, RunOptions
 from cca_platform.board import Board
 from cca_tools.reference.text import NOTE, table
@@ -88,6 +88,7 @@ def _memory() -> dict[str, str]:
             f"in the last aligned {DTB_SIZE >> 20} MiB of RAM; X0 has its address",
         ),
         ("UART", f"`{UART_BASE:#x}`", f"`{UART_BASE | bit:#x}`", "16550A, without an interrupt"),
+        ("RTC", f"`{RTC_BASE:#x}`", f"`{RTC_BASE | bit:#x}`", f"PL031, the date; its alarm is INTID {RTC_SPI}"),
         ("GICD", f"`{DISTRIBUTOR_BASE:#x}`", f"`{DISTRIBUTOR_BASE | bit:#x}`", "the distributor of the GICv3"),
         (
             "GICR of vCPU n", f"`{DISTRIBUTOR_BASE:#x} {frames}", f"`{DISTRIBUTOR_BASE | bit:#x} {frames}",
@@ -165,7 +166,7 @@ def _interrupts() -> dict[str, str]:
     kinds = (
         (f"0 to {FIRST_SPI // 2 - 1}", "SGIs: from one vCPU to another, by ICC_SGI1R_EL1"),
         *((f"{int(ppi)}", f"PPI: {about}") for ppi, about in sorted(_PPIS.items())),
-        (f"{FIRST_SPI} to {INTIDS - 1}", "SPIs: no device here has one, but software can make them pending"),
+        (f"{FIRST_SPI} to {INTIDS - 1}", "SPIs: of the devices above, and software can make each pending"),
         (f"{SPURIOUS}", "what ICC_IAR1_EL1 reads if there is nothing to acknowledge"),
     )
     registers = (

@@ -1049,6 +1049,10 @@ pub mod host {
     // IPAs. Devices are in the shared half: set the highest bit of the IPA width.
     pub const REALM_RAM: u64 = 0x80000000;
     pub const REALM_UART: u64 = 0x1000000;
+    pub const REALM_RTC: u64 = 0x1010000;
     pub const REALM_GICD: u64 = 0x3fff0000;
+
+    // Interrupts of the devices: INTIDs.
+    pub const REALM_RTC_INTID: u64 = 0x21;
 
 }

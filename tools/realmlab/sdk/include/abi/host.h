@@ -20,6 +20,10 @@
 // IPAs. Devices are in the shared half: set the highest bit of the IPA width.
 #define REALM_RAM U64(0x80000000)
 #define REALM_UART U64(0x1000000)
+#define REALM_RTC U64(0x1010000)
 #define REALM_GICD U64(0x3fff0000)
+
+// Interrupts of the devices: INTIDs.
+#define REALM_RTC_INTID 33
 
 #endif
