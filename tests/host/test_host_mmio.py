@@ -162,7 +162,7 @@ class TestInterrupts:
         saved = devices.save()
         assert saved.high == (50,)
         model.write(0, 4, 1)
-        devices.restore(saved)
+        devices.restore(saved, vm)  # type: ignore[arg-type]
         assert devices.save() == saved
 
     def test_no_line(self, system: System) -> None:

@@ -214,8 +214,9 @@ class Devices:
         """State for a snapshot."""
         return DevicesState({name: model.save() for name, model in self._models.items()}, tuple(sorted(self._high)))
 
-    def restore(self, state: DevicesState) -> None:
-        """Restore what :meth:`save` returned; the VM restores the levels of its interrupts."""
+    def restore(self, state: DevicesState, vm: Guest) -> None:
+        """Restore what :meth:`save` returned; ``vm`` has restored the levels of its interrupts."""
+        self._vm = vm
         self._high = set(state.high)
         for name, model in self._models.items():
             model.restore(state.models[name])

@@ -200,8 +200,7 @@ class Vmm(Run):
         self.schedule = Schedule(self.vm.vcpus)
         self.schedule.restore(state.schedule)
         self.console.restore(state.console)
-        self.devices.restore(state.devices)
-        self.devices.connect(self.vm)
+        self.devices.restore(state.devices, self.vm)
         self.notes, self.phase, end = state.notes, Phase.BUILT, state.end
         self.end = None if end is None else End(end.status, end.reason, end.message)
         self.retired, self.exceptions, self.exits = state.retired, state.exceptions, Counter()
