@@ -273,7 +273,10 @@ HEADERS: Final[dict[str, Header]] = {
             Numbers("The most bytes of a CONSOLE_WRITE", "HOST_", {"CONSOLE_MAX": CONSOLE_BYTES}),
             Numbers(
                 "IPAs. Devices are in the shared half: set the highest bit of the IPA width", "REALM_",
-                {"RAM": layout.RAM_BASE, "UART": layout.UART_BASE, "RTC": layout.RTC_BASE, "GICD": layout.DISTRIBUTOR_BASE},
+                {
+                    "RAM": layout.RAM_BASE, "UART": layout.UART_BASE, "RTC": layout.RTC_BASE,
+                    "GICD": layout.DISTRIBUTOR_BASE,
+                },
             ),
             Numbers("Interrupts of the devices: INTIDs", "REALM_", {"RTC_INTID": layout.RTC_SPI}),
         ),
