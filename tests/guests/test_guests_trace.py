@@ -9,7 +9,12 @@ from virtio_driver import Bench, Driver
 import realmlab
 from cca_arch.sysregs import Fsc
 from cca_arch.virtio import DeviceId
+from cca_arch.virtio.net import VirtioNetHdr
+from cca_host.kvmtool.net.nat import GATEWAY, GATEWAY_MAC, GUEST
+from cca_host.kvmtool.net.options import Network
+from cca_host.kvmtool.net.packets import EtherType, Protocol, Udp, write_frame, write_ip, write_udp
 from cca_host.kvmtool.virtio.device import VirtioDevice
+from cca_host.kvmtool.virtio.net import MAC, VirtioNet
 from cca_host.kvmtool.virtio.queue import Chain
 from cca_platform.devices.smmu import DmaAborted, DmaPort
 from cca_platform.errors import BusError
@@ -57,8 +62,17 @@ def devices() -> Listing:
     driver.call(0, b"data")
     driver.offer(0, driver.size)
     driver.kick(0)
+    card = Driver(bench, VirtioNet("net", bench.wiring(), bench.memory, Network()))
+    card.call(1, bytes(VirtioNetHdr.size) + datagram())
+    card.device.close()
     bench.close()
     return bench.events
+
+
+def datagram() -> bytes:
+    """A frame with a datagram for a port of the host's loopback on which nobody listens."""
+    packet = write_ip(GUEST, GATEWAY, Protocol.UDP, write_udp(GUEST, GATEWAY, Udp(1, 1, b"")))
+    return write_frame(GATEWAY_MAC, MAC, EtherType.IPV4, packet)
 
 
 class Sectors(VirtioDevice):

@@ -463,7 +463,7 @@ class TestSockets:
 
 def _talk(wire: Wire, port: int, data: bytes) -> bytes:
     """Send ``data``, close, and get what comes back: a small TCP of a guest that acknowledges everything at once."""
-    guest, nat, own, seen = wire.guest, wire.nat, 1, 0
+    guest, own, seen = wire.guest, 1, 0
     got, pending = bytearray(), guest.tcp(GATEWAY, TcpSegment(1000, port, 0, 0, SYN, 65535, mss=1460, scale=4))
     window = sent = 0
     closed = False

@@ -1,4 +1,4 @@
-"""TCP between a guest and its network: what is sent arrives, whatever is lost on the way, and nothing grows without end."""
+"""TCP between a guest and its network: what is sent arrives, whatever is lost, and nothing grows without end."""
 
 from typing import Any
 
@@ -105,7 +105,11 @@ class TestTalk:
         assert one.tcp.over and other.tcp.over and one.shut and other.shut
 
     @settings(max_examples=40, deadline=None)
-    @given(st.lists(st.sampled_from([0, 1, 1, 1, 1, 2]), min_size=1, max_size=97), st.integers(0, 20_000), st.integers(0, 3))
+    @given(
+        st.lists(st.sampled_from([0, 1, 1, 1, 1, 2]), min_size=1, max_size=97),
+        st.integers(0, 20_000),
+        st.integers(0, 3),
+    )
     def test_loss(self, fates: list[int], size: int, save: int) -> None:
         """Whatever is lost, doubled or comes in another order, all arrives in order or the connection breaks."""
         data, back = bytes(n % 251 for n in range(size)), bytes(n % 241 for n in range(size // 3))

@@ -27,6 +27,15 @@ def _no_thread(work: Callable[[], bytes], ticks: int) -> None:
     raise AssertionError("a device with work for threads must be wired to them")
 
 
+def _nobody(_: object) -> None:
+    """Nobody outside."""
+
+
+def _never() -> bool:
+    """Nothing is replayed."""
+    return False
+
+
 class Registers(Protocol):
     """Something that responds on the bus, by byte offset from the start of its frame."""
 
@@ -58,6 +67,10 @@ class Wiring(Struct, frozen=True):
     says now, ``fetch`` lets in bytes (see :mod:`cca_platform.machine.inputs`). ``submit(work, ticks)`` lets a thread do
     ``work``, whose result arrives as what ``receive`` lets in, so many ticks later. ``follow()`` lets the counter catch
     up with the host's clock, for a device that shows it.
+
+    A device with somebody outside, such as sockets, has further doors: ``deliver(data)`` is ``receive`` for threads,
+    ``attend(expects)`` makes idle time wait while ``expects()``, and while a journal is ``replaying()``, nobody outside
+    must be asked for anything.
     """
 
     clock: Clock
@@ -75,6 +88,9 @@ class Wiring(Struct, frozen=True):
     follow: Callable[[], None] = _nothing
     fetch: Callable[[Callable[[], bytes]], bytes] = _answered
     submit: Callable[[Callable[[], bytes], int], None] = _no_thread
+    deliver: Callable[[bytes], None] = _nobody
+    attend: Callable[[Callable[[], bool] | None], None] = _nobody
+    replaying: Callable[[], bool] = _never
 
     def now(self) -> int:
         """The system counter."""

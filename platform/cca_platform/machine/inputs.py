@@ -228,7 +228,7 @@ class Inputs:
         A replay drops it, for nobody outside has been asked for anything.
         """
         with self._lock:
-            if self._replay or source not in self._arrive:
+            if self._replay or self._end or source not in self._arrive:
                 return
             self._queued.append((source, data))
             self.active = True
@@ -310,6 +310,10 @@ class Inputs:
         assert isinstance(data, bytes)
         self._note(Way.ASKED, source, data)
         return data
+
+    def closed(self) -> bool:
+        """Whether a run is replayed, up to its end: nobody outside may be asked for anything."""
+        return not self._is_open()
 
     def _is_open(self) -> bool:
         """Whether no run is replayed: after the last input of its journal, no time of the host came to its end."""

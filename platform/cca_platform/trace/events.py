@@ -44,6 +44,7 @@ __all__ = [
     "MeasurementExtend",
     "MmioRead",
     "MmioWrite",
+    "NetFlow",
     "PsciCall",
     "RecEnter",
     "RecExit",
@@ -404,6 +405,17 @@ class VirtioFault(Event, frozen=True, gc=False, kw_only=True, tag="virtio.fault"
     device: Annotated[Name, "the device"]
     queue: Annotated[Count | UnsetType, "number of the queue, if it was about one"] = UNSET
     reason: Annotated[Name, "the rule, and what the driver did"]
+
+
+class NetFlow(Event, frozen=True, gc=False, kw_only=True, tag="net.flow"):
+    """A connection of a guest with the outside began or ended."""
+
+    device: Annotated[Name, "the network card"]
+    flow: Annotated[Count, "number of the connection; from 2**31 on if the outside began it"]
+    protocol: Annotated[Name, "tcp or udp"]
+    guest: Annotated[Name, "address and port of the guest"]
+    peer: Annotated[Name, "address and port of its peer, as the guest knows it"]
+    state: Annotated[Name, "open or closed"]
 
 
 class SmmuAbort(Event, frozen=True, gc=False, kw_only=True, tag="smmu.abort"):

@@ -134,6 +134,14 @@ class VirtioDevice:
     def stopped(self) -> None:
         """The driver has reset the device. Default: nothing."""
 
+    @property
+    def deadline(self) -> int | None:
+        """The clock value of its next action, or None. Default: None."""
+        return None
+
+    def due(self, now: int) -> None:
+        """The clock has reached the deadline. Default: nothing."""
+
     def save_more(self) -> AnyState | None:
         """What the type adds to the saved state. Default: nothing."""
         return None
@@ -165,6 +173,10 @@ class VirtioDevice:
     def receive(self, data: bytes) -> None:
         """Let in what comes from outside the machine, at any time: :meth:`received` gets it."""
         self.wiring.receive(_FROM_OUTSIDE + data)
+
+    def deliver(self, data: bytes) -> None:
+        """As :meth:`receive`, for threads: what they let in waits until the machine looks."""
+        self.wiring.deliver(_FROM_OUTSIDE + data)
 
     def later(self, index: int, chain: Chain, work: Callable[[], bytes], ticks: int) -> None:
         """Let a thread do ``work``, which takes ``ticks`` of virtual time; :meth:`finished` gets its result."""
@@ -225,6 +237,10 @@ class VirtioDevice:
             self._finish(int.from_bytes(data[1 : 1 + _TICKET], "little"), data[1 + _TICKET :])
         else:
             self._guarded(None, lambda: self.received(data[1:]))
+
+    def advance(self, now: int) -> None:
+        """Do what is due: the clock has reached the deadline."""
+        self._guarded(None, lambda: self.due(now))
 
     def _finish(self, ticket: int, result: bytes) -> None:
         found = self._pending.pop(ticket, None)

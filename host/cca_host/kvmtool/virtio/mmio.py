@@ -92,6 +92,15 @@ class VirtioMmio(Device):
         """Take an input for the device."""
         self.front.device.arrive(data)
 
+    @property
+    def deadline(self) -> int | None:
+        """That of the device."""
+        return self.front.device.deadline
+
+    def advance(self, now: int) -> None:
+        """Let the device do what is due."""
+        self.front.device.advance(now)
+
     def power_on(self) -> None:
         """Handle a reset."""
         self.front.status = 0
