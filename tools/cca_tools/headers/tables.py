@@ -278,7 +278,10 @@ HEADERS: Final[dict[str, Header]] = {
                     "GICD": layout.DISTRIBUTOR_BASE,
                 },
             ),
-            Numbers("Interrupts of the devices: INTIDs", "REALM_", {"RTC_INTID": layout.RTC_SPI}),
+            Numbers(
+                "Interrupts of the devices: INTIDs", "REALM_",
+                {"UART_INTID": layout.UART_SPI, "RTC_INTID": layout.RTC_SPI},
+            ),
         ),
     ),
 }  # fmt: skip

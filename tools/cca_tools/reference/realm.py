@@ -11,7 +11,16 @@ from cca_arch.rsi.v1_0 import RsiHostCall
 from cca_arch.sysregs import FSC_LEVEL, VECTOR_LOWER, VECTOR_SPX, AbortEsr, CntCtl, Cpacr, Ec, Esr, Fsc, Vector
 from cca_host.kvm.vgic import INTIDS
 from cca_host.kvmtool.console import CONSOLE_BYTES, HOST_CALL_IMM, HostFunction
-from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, RAM_BASE, RTC_BASE, RTC_SPI, UART_BASE, dtb_base
+from cca_host.kvmtool.layout import (
+    DISTRIBUTOR_BASE,
+    DTB_SIZE,
+    RAM_BASE,
+    RTC_BASE,
+    RTC_SPI,
+    UART_BASE,
+    UART_SPI,
+    dtb_base,
+)
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, RunOptions
 from cca_platform.board import Board
 from cca_tools.reference.text import NOTE, table
@@ -87,7 +96,7 @@ def _memory() -> dict[str, str]:
             "device tree", f"`{dtb_base(memory):#x}`", "there",
             f"in the last aligned {DTB_SIZE >> 20} MiB of RAM; X0 has its address",
         ),
-        ("UART", f"`{UART_BASE:#x}`", f"`{UART_BASE | bit:#x}`", "16550A, without an interrupt"),
+        ("UART", f"`{UART_BASE:#x}`", f"`{UART_BASE | bit:#x}`", f"16550A; INTID {UART_SPI}"),
         ("RTC", f"`{RTC_BASE:#x}`", f"`{RTC_BASE | bit:#x}`", f"PL031, the date; its alarm is INTID {RTC_SPI}"),
         ("GICD", f"`{DISTRIBUTOR_BASE:#x}`", f"`{DISTRIBUTOR_BASE | bit:#x}`", "the distributor of the GICv3"),
         (

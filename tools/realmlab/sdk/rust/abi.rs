@@ -1053,6 +1053,7 @@ pub mod host {
     pub const REALM_GICD: u64 = 0x3fff0000;
 
     // Interrupts of the devices: INTIDs.
+    pub const REALM_UART_INTID: u64 = 0x20;
     pub const REALM_RTC_INTID: u64 = 0x21;
 
 }

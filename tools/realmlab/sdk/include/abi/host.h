@@ -24,6 +24,7 @@
 #define REALM_GICD U64(0x3fff0000)
 
 // Interrupts of the devices: INTIDs.
+#define REALM_UART_INTID 32
 #define REALM_RTC_INTID 33
 
 #endif
