@@ -7,15 +7,20 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 import realmlab
+from cca_arch.smccc import FUNCTION
+from cca_arch.sysregs import Pstate
 from cca_platform import compiled, tier
+from cca_platform.engine import engine, hooks, icc, tables
 from cca_platform.errors import MachineError
-from cca_platform.native import cache
+from cca_platform.native import block, cache
 from cca_tools.fast import modules
 from cca_tools.fast.adapt import adapt, record_module
+from cca_tools.fast.constants import numbers_of, with_numbers
 from cca_tools.fast.hot import MODULES
 from cca_tools.fast.translate import path_of
 from cca_tools.imports import ROOT
@@ -95,6 +100,45 @@ class TestListed:
                     ]
                     kinds = {(node.name, ast.unparse(node.type) if node.type else "") for node in handlers}
                     assert len(kinds) == len({own for own, _ in kinds}), f"{name}.{function.name}"
+
+
+class TestNumbers:
+    """Numbers in the place of the names of constants."""
+
+    NUMBERS: Final = {"N": 3, "M": -2, "w.X": 44}
+
+    @pytest.mark.parametrize(
+        ("line", "found"),
+        [
+            ("return words[w.X] + N", "return words[44] + 3"),
+            ("return M - N.bit_length()", "return (-2) - (3).bit_length()"),
+            ("return f'{N}{w.X}', N", "return f'{N}{w.X}', 3"),
+            ("return 'ä', N, w.Y, a.w.X", "return 'ä', 3, w.Y, a.w.X"),
+            ("N = 1", "N = 1"),
+        ],
+    )
+    def test_places(self, line: str, found: str) -> None:
+        """What a function reads is replaced, whatever follows; f-strings, other objects, what it writes are not."""
+        source = f"N = 3\ndef f(a, b=N):\n    {line}\n"
+        assert with_numbers(source, self.NUMBERS) == f"N = 3\ndef f(a, b=N):\n    {found}\n"
+
+    def test_numbers(self) -> None:
+        """A module's own constants, those that it imports and those of the modules that it imports are known."""
+        known = numbers_of("cca_platform.pe.running", path_of)
+        assert known["w.P_PC"] == block.P_PC and known["_EL_LOW"] == Pstate.el.low
+        assert numbers_of("cca_rmm.rmm", path_of)["FUNCTION"] == FUNCTION
+
+    @pytest.mark.parametrize("name", MODULES)
+    def test_last(self, name: str) -> None:
+        """No number is the address of something: each process has another, and modules are compiled once."""
+        addresses = {
+            value
+            for module in (hooks, icc, tables, engine)
+            for one, value in vars(module).items()
+            if type(value) is int and value > 1 << 40 and one.isupper() and one != "NO_FAR" and not one.startswith("_")
+        }
+        assert addresses
+        assert not addresses & set(numbers_of(name, path_of).values())
 
 
 class TestAdapted:

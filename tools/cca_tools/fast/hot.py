@@ -15,6 +15,7 @@ _PACKAGES: Final = {
     "cca_platform.machine": "bus events scheduler",
     "cca_platform.memory": "dram memory ports",
     "cca_platform.pe": "aborts controls delivery events exceptions levels mmio net pe pmu recent refused running traps",
+    "cca_platform.trace": "trace",
     "cca_firmware.bl31": "attestation contexts gpts monitor rmmd",
     "cca_rmm": "rmm",
     "cca_rmm.base": "core",
