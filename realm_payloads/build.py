@@ -101,6 +101,7 @@ PAYLOADS: dict[str, Payload] = {
     "el0": Payload(REALM, "realm/el0"),
     "rsi": Payload(REALM, "realm/rsi.c"),
     "attest": Payload(REALM, "realm/attest.c", ("token.c",)),
+    "sealing": Payload(REALM, "realm/sealing.c"),
     "faults": Payload(REALM, "realm/faults.c"),
     "destroyed": Payload(REALM, "realm/destroyed.c"),
     "compute": Payload(REALM, "realm/compute.c"),

@@ -5,7 +5,7 @@ machine; :func:`boot` runs the machine until Non-secure software takes over. If 
 half done, and :func:`finish` goes on with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.el3 import RMM_EL3_VERSION
@@ -16,6 +16,7 @@ from cca_firmware.base.errors import BootError, NotReady
 from cca_firmware.bl1 import rom
 from cca_firmware.bl2 import load
 from cca_firmware.bl31.ns_entry import NsEntry
+from cca_firmware.bl31.sealing import TEST_PLATFORM_KEY
 from cca_firmware.firmware import Firmware
 from cca_firmware.limits import EXCEPTION, SECURE_INSNS
 from cca_firmware.package.nsimage import Layout, NsImage, Part, lay_out
@@ -51,6 +52,8 @@ def boot(
     root_digest: bytes | None = None,
     rmm_el3: int = RMM_EL3_VERSION,
     secure_insns: int = SECURE_INSNS,
+    extensions: Collection[str] = (),
+    platform_key: bytes = TEST_PLATFORM_KEY,
 ) -> Firmware:
     """Boot ``machine`` from reset to Non-secure EL2; raises BootError if the chain of trust does not match an image.
 
@@ -64,6 +67,7 @@ def boot(
     package to boot from and ``root_digest`` the hash in BL1's ROM; both default to those of the given programs.
     ``rmm_el3`` is the version of the RMM-EL3 interface that BL31 is built for, if the RMM needs one other than 0.4.
     ``secure_insns`` are the instructions that the Secure payload has on each PE until it is ready.
+    ``extensions`` are those of :mod:`cca_arch.extensions` that the RMM has; ``platform_key`` is their root key.
     """
     ns = [*ns_images] if ns_image is None else [NsImage(ns_image), *ns_images]
     if (ns_program is None) == (not ns):
@@ -80,7 +84,7 @@ def boot(
     machine.install(SecurityState.REALM, 2, rmm)
     if ns_program is not None:
         machine.install(SecurityState.NON_SECURE, 2, ns_program)
-    firmware = Firmware(machine, bl2, NsEntry(ns_el, bool(ns)), rmm_el3, ns_x0)
+    firmware = Firmware(machine, bl2, NsEntry(ns_el, bool(ns)), rmm_el3, ns_x0, extensions, platform_key)
     firmware.start()
     finish(machine, firmware, secure_insns)
     return firmware

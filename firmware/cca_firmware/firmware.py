@@ -4,6 +4,7 @@ The start of a Secure payload is code and takes time. The payload's own call tha
 PE, and the PE that the boot waits for is ordinary state. No Python function waits for the payload.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from cca_arch.psci import PSCI_VERSION
@@ -17,6 +18,7 @@ from cca_firmware.bl31.gpts import GranuleTables
 from cca_firmware.bl31.monitor import Monitor
 from cca_firmware.bl31.psci import PsciService, PsciState
 from cca_firmware.bl31.rmmd import RmmDispatcher, RmmdState
+from cca_firmware.bl31.sealing import TEST_PLATFORM_KEY, PlatformKeys
 from cca_firmware.secure.dispatcher import SecureDispatcher
 from cca_firmware.secure.world import SecureWorldState
 from cca_platform.errors import StateError
@@ -31,26 +33,38 @@ if TYPE_CHECKING:
 __all__ = ["Firmware", "FirmwareState"]
 
 
-class FirmwareState(State, frozen=True, tag="firmware/1"):
-    """The state of EL3: ``contexts`` are the granules of its world contexts; ``starting`` is the PE that boots."""
+class FirmwareState(State, frozen=True, tag="firmware/2"):
+    """The state of EL3: ``contexts`` are the granules of its world contexts; ``starting`` is the PE that boots.
+
+    ``extensions`` are those that EL3 and the RMM have.
+    """
 
     contexts: bytes
     psci: PsciState
     rmmd: RmmdState
     secure: SecureWorldState | None
     starting: int | None
+    extensions: tuple[str, ...]
 
 
 class Firmware:
     """The resident firmware of a machine: the monitor and its services, the event log, and locations.
 
-    ``rmm_el3`` is the version of the RMM-EL3 interface, ``ns_x0`` what Non-secure software finds in X0 on the first PE.
+    ``rmm_el3`` is the version of the RMM-EL3 interface, ``ns_x0`` what Non-secure software finds in X0 on the first PE,
+    ``extensions`` what EL3 has beyond Arm's interfaces, ``platform_key`` the root of the keys that it gives for them.
     :meth:`start` begins to start the worlds; ``booted`` tells when that is complete. The machine's part ``firmware``
     keeps the state for snapshots.
     """
 
     def __init__(
-        self, machine: "Machine", handover: "FromBl2", ns_entry: "NsEntry", rmm_el3: int, ns_x0: int = 0
+        self,
+        machine: "Machine",
+        handover: "FromBl2",
+        ns_entry: "NsEntry",
+        rmm_el3: int,
+        ns_x0: int = 0,
+        extensions: Collection[str] = (),
+        platform_key: bytes = TEST_PLATFORM_KEY,
     ) -> None:
         stage(machine, "BL31", handover.bl31)
         self._machine = machine
@@ -66,7 +80,11 @@ class Firmware:
         )
         machine.scr = [contexts.row(state)[0].scr if state in WORLDS else 0 for state in SecurityState]
         attestation = PlatformAttestation(machine, handover.root, self.shared_page, handover.event_log)
-        rmmd = RmmDispatcher(machine, self.tables, self.shared_page, attestation, ns_entry, rmm_el3)
+        self.extensions = tuple(sorted(extensions))
+        keys = PlatformKeys(machine, self.shared_page, attestation.components, self.extensions, platform_key)
+        rmmd = RmmDispatcher(
+            machine, self.tables, self.shared_page, attestation, ns_entry, rmm_el3, keys.handlers
+        )  # fmt: skip
         if ns_entry.is_code:
             self.psci = PsciService(machine, self._turned_on, ns_entry.enter)
         else:
@@ -77,7 +95,9 @@ class Firmware:
             self._secure = SecureDispatcher(
                 machine, contexts, region, ns_entry.is_code, self.psci, self._payload_started
             )
-        self.monitor = Monitor(machine, contexts, rmmd, self.psci, ns_is_code=ns_entry.is_code, secure=self._secure)
+        self.monitor = Monitor(
+            machine, contexts, rmmd, self.psci, ns_entry.is_code, self._secure, extensions=self.extensions
+        )
         self._starting: int | None = None
         machine.install(SecurityState.ROOT, 3, self.monitor)
         machine.parts["firmware"] = self
@@ -157,10 +177,17 @@ class Firmware:
             rmmd=self.monitor.rmmd.save(),
             secure=None if self.secure is None else self.secure.world.save(),
             starting=self._starting,
+            extensions=self.extensions,
         )
 
     def restore(self, state: FirmwareState) -> None:
-        """Restore what :meth:`save` returned; raises StateError if only one of the two has a Secure payload."""
+        """Restore what :meth:`save` returned.
+
+        Raises StateError if only one of the two has a Secure payload, or an extension.
+        """
+        if state.extensions != self.extensions:
+            had, has = (", ".join(names) or "none" for names in (state.extensions, self.extensions))
+            raise StateError(f"saved state must be of a machine with the same extensions ({has}), not with {had}")
         if (state.secure is None) != (self.secure is None):
             expected = "no Secure payload" if self.secure is None else "a Secure payload"
             raise StateError(f"saved state must be of a machine with {expected}")

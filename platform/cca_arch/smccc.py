@@ -43,6 +43,8 @@ class Owner(IntEnum):
     STANDARD_HYP = 5
     VENDOR_HYP = 6
     VENDOR_EL3 = 7
+    TRUSTED_APPLICATION = 48
+    """The first of the two owners of trusted applications."""
     TRUSTED_OS = 63
     """The last of the Trusted OS owners, which has the queries of all."""
 

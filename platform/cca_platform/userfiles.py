@@ -24,6 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cca_arch.elf import MAGIC, ElfError
+from cca_arch.extensions import PLATFORM_KEY_SIZE
 from cca_arch.stripping import TooLarge, stripped
 from cca_platform.errors import MachineError
 
@@ -68,6 +69,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "board": Kind("board file", _MIB, "people write it", "give a board's TOML file"),
     "device_module": Kind("device module", _MIB, "people write it", "give a Python file"),
     "project": Kind("project file", 64 * _KIB, "people write it", "give one that `realmlab new` writes"),
+    "platform_key": Kind("`platform_key`", PLATFORM_KEY_SIZE, "it is one key", "give a file of 32 bytes"),
     "policy": Kind("policy", _MIB, "people write it", "give a policy in TOML or JSON"),
     "cpak": Kind("CPAK", 64 * _KIB, "it is one public key", "give a public key in PEM"),
     "token": Kind("token", _MIB, "tokens have a few KiB", "give one token", stdin=True),

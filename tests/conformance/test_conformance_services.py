@@ -131,7 +131,7 @@ class TestRsi:
         if id == "other":
             if compiled.modules():
                 pytest.skip("compiled modules run: they call EL3 directly")
-            monkeypatch.setattr(attestation, "_el3", lambda pe, fid, *args: [ONES, 0, 0, 0, 0])
+            monkeypatch.setattr(attestation, "el3_call", lambda pe, fid, *args: [ONES, 0, 0, 0, 0])
         facts = combine(None, RSI_GOOD[name], RSI_BAD[name][id][n])
         assert facts is not None
         got, failed = serve(stub, Rsi[name], facts)

@@ -16,7 +16,9 @@ from cca_platform.machine.machine import Machine
 from cca_platform.memory.ports import Port
 from cca_platform.models import DEFAULT
 from cca_rmm.base.version import Version
+from cca_rmm.extensions.offered import with_extensions
 from cca_rmm.rmm import Rmm
+from cca_rmm.versions.v1_0 import V1_0
 
 __all__ = ["PAGE", "RAM", "Host", "Nobody", "Realm", "machine_host", "to_code"]
 
@@ -184,14 +186,19 @@ def machine_host(
     rmm_el3: int = RMM_EL3_VERSION,
     cpu: str = DEFAULT,
     board: str = "fvp",
+    extensions: tuple[str, ...] = (),
+    **boot_options: Any,
 ) -> Host:
     """A Host on a machine that has just booted, with its GIC up.
 
     ``secure_image`` is a Secure payload, ``versions`` are those of the RMM, ``rmm_el3`` is EL3's interface to it,
-    ``cpu`` is the model of the PEs of a ``board``.
+    ``cpu`` is the model of the PEs of a ``board``, ``extensions`` are those of RMM 1.0; the others are the boot's.
     """
     machine = Machine(Board.load(board), cpu=cpu)
-    rmm = Rmm(machine, *versions)
-    boot(machine, rmm=rmm, ns_program=Nobody(), secure_image=secure_image, rmm_el3=rmm_el3)
+    rmm = Rmm(machine, *(versions or (with_extensions(V1_0, extensions),)))
+    boot(
+        machine, rmm=rmm, ns_program=Nobody(), secure_image=secure_image, rmm_el3=rmm_el3, extensions=extensions,
+        **boot_options,
+    )  # fmt: skip
     Irqchip(machine).start()
     return Host(machine, rmm)

@@ -47,6 +47,7 @@ EACH = {
     "console_input": (["run", "hello", "--console-input", "FILE"], "--console-input FILE has 21,474,836,480 bytes"),
     "board": (["run", "hello", "--board", "FILE"], "board file FILE has 21,474,836,480 bytes, more than 1 MiB"),
     "device_module": (["run", "hello", "--device-module", "FILE"], "device module FILE has 21,474,836,480 bytes"),
+    "platform_key": (["run", "hello", "--platform-key", "FILE"], "--platform-key FILE has 21,474,836,480 bytes"),
     "policy": (["attest", "verify", "TOKEN", "--policy", "FILE"], "policy FILE has 21,474,836,480 bytes"),
     "cpak": (["attest", "verify", "TOKEN", "--cpak", "FILE"], "CPAK FILE has 21,474,836,480 bytes, more than 64 KiB"),
     "figures": (["bench", "--compare", "FILE"], "file of figures FILE has 21,474,836,480 bytes, more than 1 MiB"),

@@ -41,6 +41,10 @@ BUNDLED: Final[dict[str, Bundled]] = {
     "el0": _realm("a kernel at EL1 that runs an application at EL0 and survives its misdeeds"),
     "rsi": _realm("each RSI and PSCI call, checked from inside"),
     "attest": _realm("an attestation token in hex, for `realmlab attest verify -`", "challenge=HEX"),
+    "sealing": _realm(
+        "sealing keys; and a secret that is sealed in one life of the Realm and opened in the next",
+        options="--extension sealing",
+    ),
     "faults": _realm("each kind of fault, checked from inside"),
     "destroyed": _realm(
         "memory that a hostile Host takes away while the Realm runs (realm_payloads/attack_host.py is one)",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from cca_arch.extensions import PLATFORM_KEY_SIZE
 from cca_platform.errors import MachineError, WrongType, WrongValue
 from cca_platform.printable import brief
 
@@ -17,8 +18,8 @@ from .sizes import parse_address, parse_range, parse_size
 
 __all__ = [
     "COUNT", "address", "argument", "at_least", "bytes_or_file", "each", "function", "hex_bytes", "image", "instance",
-    "mapping", "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges", "seconds", "several",
-    "size", "text", "trace_or_path", "whole",
+    "key", "mapping", "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges", "seconds",
+    "several", "size", "text", "trace_or_path", "whole",
 ]  # fmt: skip
 
 
@@ -201,6 +202,15 @@ def bytes_or_file(name: str, value: Any) -> bytes:
     from cca_platform.userfiles import KINDS, read
 
     return read(value, KINDS[name])
+
+
+def key(name: str, value: Any) -> bytes:
+    """A key of 32 bytes, or the path of a file that holds it."""
+    found = bytes_or_file(name, value)
+    if len(found) != PLATFORM_KEY_SIZE:
+        make = f"head -c {PLATFORM_KEY_SIZE} /dev/urandom > FILE makes one"
+        raise WrongValue(f"`{name}` must have {PLATFORM_KEY_SIZE} bytes, not {len(found)}: {make}")
+    return found
 
 
 def octets(name: str, value: Any, wanted: str = "bytes") -> bytes:

@@ -14,7 +14,6 @@ from cca_host.kvmtool.options import EXIT_LIMIT, RunReason
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
 from cca_platform.printable import printable
-from cca_rmm.rmm import Rmm
 
 from .cpu import Cpu
 from .hooks import Hook, Hooks
@@ -48,8 +47,8 @@ class Machine(Session):
         self._current: Realm | None = None
         try:
             self.host = System(self.platform)
-            rmm = Rmm(self.platform)
-            self.firmware = boot(self.platform, rmm=rmm, ns_program=self.host)
+            rmm = self._rmm()
+            self.firmware = boot(self.platform, rmm=rmm, ns_program=self.host, **self._boot_options())
             self.inspector = rmm.inspector
         except BaseException:
             self.close()

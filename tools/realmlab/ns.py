@@ -20,7 +20,6 @@ from cca_platform.halt import Halt
 from cca_platform.pe.hint import missing
 from cca_platform.printable import brief, printable
 from cca_platform.trace.events import RunStart, RunStop
-from cca_rmm.rmm import Rmm
 
 from .bundled import World
 from .checks import COUNT, at_least, image, octets, optional, several, whole
@@ -121,9 +120,9 @@ class NsMachine(Session):
 
     def _start(self, resets: Sequence[str] = ()) -> None:
         """Boot from reset; the start of a Secure payload is half done if the machine pauses."""
-        rmm = Rmm(self.platform)
+        rmm = self._rmm()
         with self._booting(resets):
-            self.firmware = boot(self.platform, rmm=rmm, **self._boot)
+            self.firmware = boot(self.platform, rmm=rmm, **self._boot, **self._boot_options())
         self.inspector = rmm.inspector
 
     @property

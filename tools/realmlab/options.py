@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Final, TypedDict
 
+from cca_arch.extensions import EXTENSIONS
 from cca_arch.sysregs import PMU_COUNTERS
 from cca_firmware.limits import SECURE_INSNS
 from cca_platform.models import DEFAULT, MODELS
@@ -23,6 +24,7 @@ from .checks import (
     function,
     hex_bytes,
     image,
+    key,
     mapping,
     name_or_path,
     one_of,
@@ -71,6 +73,10 @@ def _boards(incomplete: str) -> list[str]:
     return [name for name in names() if name.startswith(incomplete)]
 
 
+def _extensions(incomplete: str) -> list[str]:
+    return [name for name in EXTENSIONS if name.startswith(incomplete)]
+
+
 def payload_completion(incomplete: str) -> list[str]:
     """The names of payloads with this prefix."""
     from .payloads import payload_names
@@ -117,6 +123,28 @@ class MachineOptions(TypedDict, total=False):
             help="The CPU model of every PE: a72 boots Linux fastest; max has PAuth, DIT, LSE, PAN and more.",
             check=one_of(*MODELS),
             choices=tuple(MODELS),
+        ),
+    ]
+    extensions: Annotated[
+        Collection[str],
+        Option(
+            default=(),
+            help="Give the RMM an extension of ours: paging for the Host, or sealing keys for Realms.",
+            metavar="|".join(EXTENSIONS),
+            flags=("--extension",),
+            many=True,
+            check=each(one_of(*EXTENSIONS)),
+            complete=_extensions,
+        ),
+    ]
+    platform_key: Annotated[
+        bytes | os.PathLike[str] | None,
+        Option(
+            default=None,
+            help="The platform's root key of sealing keys: 32 bytes. By default a published one, for tests.",
+            metavar="FILE",
+            kind=Path,
+            check=optional(key),
         ),
     ]
     device_modules: Annotated[

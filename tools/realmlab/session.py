@@ -21,6 +21,8 @@ from cca_platform.machine.snapshot import Snapshot as PlatformSnapshot
 from cca_platform.memory.memory import Memory
 from cca_platform.trace.sinks import JsonLines
 from cca_platform.trace.trace import Record, Trace
+from cca_rmm.rmm import Rmm
+from cca_rmm.versions.v1_0 import V1_0
 
 from .calls import Calls
 from .checks import at_least, function, instance, name_or_path, octets, optional, whole
@@ -91,6 +93,8 @@ class Session:
             kinds.load(path)
         for kind, factory in given["devices"].items():
             kinds.register(kind, factory)
+        self._extensions: tuple[str, ...] = tuple(sorted(set(given["extensions"])))
+        self._platform_key: bytes | None = given["platform_key"]
         self._owns_trace = not isinstance(trace, Trace)
         if isinstance(trace, Trace):
             self.trace = trace
@@ -104,6 +108,29 @@ class Session:
         self._calls = Calls(lambda: self._pause(Reason.STOPPED), self.trace)
         self._hooks = Hooks(self.platform, Symbols(self._files), self._pause, self._calls.hook)
         self.trace.keep = self._calls.keep
+
+    def _rmm(self) -> Rmm:
+        """The RMM that the machine boots."""
+        if not self._extensions:
+            return Rmm(self.platform)
+        from cca_rmm.extensions.offered import with_extensions
+
+        return Rmm(self.platform, with_extensions(V1_0, self._extensions))
+
+    def _boot_options(self) -> dict[str, Any]:
+        """What the boot must know of the extensions."""
+        given = {} if self._platform_key is None else {"platform_key": self._platform_key}
+        return {"extensions": self._extensions, **given}
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The extensions that the RMM has."""
+        return self._extensions
+
+    @property
+    def has_test_key(self) -> bool:
+        """True if the platform's root key is the published one."""
+        return self._platform_key is None
 
     def _files(self) -> Iterable[tuple[bytes, int]]:
         """The files with symbols and their load offsets."""

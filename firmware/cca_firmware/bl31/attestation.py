@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["LIFECYCLE", "PlatformAttestation", "cpak", "cpak_pem", "instance_id"]
+__all__ = ["LIFECYCLE", "PlatformAttestation", "buffer_status", "cpak", "cpak_pem", "instance_id"]
 
 LIFECYCLE: Final = 0x3003
 """Secured: no debug of the platform or of the RMM."""
@@ -64,6 +64,13 @@ def instance_id(board: str) -> bytes:
     return _UEID_RANDOM + sha256(cose.point(cpak(board))).digest()
 
 
+def buffer_status(page: int, pa: int, size: int, least: int = 0) -> int:
+    """The status of a buffer: it must start and end in the shared ``page`` and have ``least`` bytes."""
+    if pa & -GRANULE_SIZE != page:
+        return _BAD_ADDR
+    return _INVAL if pa + size - 1 & -GRANULE_SIZE != page or size < least else 0
+
+
 class PlatformAttestation:
     """The platform token of one boot, in its own Root granule, and ``handlers`` of the RMM-EL3 interface.
 
@@ -76,7 +83,8 @@ class PlatformAttestation:
         self._shared = machine.memory.port(SecurityState.ROOT, Pas.REALM)
         self._shared_page = shared_page
         outside = (BL32.name, BL33.name)
-        self._components = tuple(entry for entry in event_log if not entry.name.startswith(outside))
+        self.components = tuple(entry for entry in event_log if not entry.name.startswith(outside))
+        """The images that the platform trusts."""
         self._state = root.take("platform token", GRANULE_SIZE)  # words: size of the token, bytes already returned
         self._token = root.take("platform token", _TOKEN_LIMIT)
         self.handlers: dict[int, Handler] = {
@@ -86,7 +94,7 @@ class PlatformAttestation:
 
     def realm_key(self) -> bytes:
         """The RAK of this boot: a private scalar of 48 bytes."""
-        digests = b"".join(component.digest for component in self._components)
+        digests = b"".join(component.digest for component in self.components)
         return cose.derive_scalar(_secret(self._board), b"RAK" + digests)
 
     def claims(self, challenge: bytes) -> dict[int, Any]:
@@ -99,7 +107,7 @@ class PlatformAttestation:
                 ComponentField.SIGNER_ID: entry.signer_id,
                 ComponentField.HASH_ALGO_ID: entry.algorithm,
             }
-            for entry in self._components
+            for entry in self.components
         ]
         return {
             PlatformClaim.PROFILE: PLATFORM_PROFILE,
@@ -114,16 +122,10 @@ class PlatformAttestation:
         }
 
     # -- calls of the RMM -------------------------------------------------------------------------------------------
-    def _buffer(self, pa: int, size: int) -> int:
-        """Check a buffer: it must start and end in the shared page."""
-        if pa & -GRANULE_SIZE != self._shared_page:
-            return _BAD_ADDR
-        return _INVAL if pa + size - 1 & -GRANULE_SIZE != self._shared_page else 0
-
     def _get_realm_key(self, pe: "Pe", x: memoryview) -> None:
         """X1 buffer, X2 its size, X3 curve -> X1 size of the key."""
         pa, size, curve = x[1], x[2], x[3]
-        status = self._buffer(pa, size)
+        status = buffer_status(self._shared_page, pa, size)
         if status == 0 and (curve != ATTEST_CURVE_P384 or size < cose.SCALAR_SIZE):
             status = _INVAL
         if status == 0:
@@ -133,9 +135,9 @@ class PlatformAttestation:
     def _get_plat_token(self, pe: "Pe", x: memoryview) -> None:
         """X1 buffer, X2 its size, X3 size of the challenge in it or 0 (next hunk) -> X1 hunk, X2 what remains."""
         pa, size, challenge = x[1], x[2], x[3]
-        status = self._buffer(pa, size)
+        status = buffer_status(self._shared_page, pa, size)
         wrong = challenge != 0 and challenge not in _CHALLENGES
-        if status == 0 and (wrong or self._buffer(pa, challenge or 1)):
+        if status == 0 and (wrong or buffer_status(self._shared_page, pa, challenge or 1)):
             status = _INVAL
         if status == 0 and challenge:
             self._sign(self._shared.read(pa, challenge))

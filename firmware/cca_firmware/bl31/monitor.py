@@ -4,9 +4,11 @@ The switch follows the RMM-EL3 interface: an RMI call enters the RMM with the ca
 X1..X8 for interface 2.0) become X0 and up of the Non-secure caller, whose other registers are preserved.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from cca_arch.el3 import RMM_EL3_VERSION_2, RmmEl3, result_count
+from cca_arch.extensions import PAGING, Paging
 from cca_arch.psci import Psci, PsciStatus
 from cca_arch.rmi.v1_0 import Rmi
 from cca_arch.smccc import (
@@ -88,7 +90,8 @@ class Monitor:
     """The program at EL3.
 
     ``ns_is_code`` says that Non-secure EL2 is AArch64 code, whose EL2 registers and return address a world switch must
-    save; a Python program has none. ``secure`` dispatches to the Secure payload, if there is one.
+    save; a Python program has none. ``secure`` dispatches to the Secure payload, if there is one. ``extensions`` are
+    those whose calls EL3 routes (:mod:`cca_arch.extensions`).
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Monitor:
         psci: PsciService,
         ns_is_code: bool,
         secure: "SecureService | None" = None,
+        extensions: Collection[str] = (),
     ) -> None:
         self._machine = machine
         self._trace = machine.trace
@@ -114,6 +118,8 @@ class Monitor:
         self._psci = psci.handlers
         self.rmmd = rmmd
         self.secure = secure
+        self._told: dict[int, _Told] = {}
+        self._calls, self._completes = self._rmi_call, self._rmi_complete  # one object each, to compare with
         arch: dict[int, Handler] = {
             Smccc.VERSION: self._smccc_version,
             Smccc.ARCH_FEATURES: self._arch_features,
@@ -125,12 +131,11 @@ class Monitor:
             Owner.VENDOR_EL3: 0,
         }
         arch |= queries(machine.board, counts)
-        self._told: dict[int, _Told] = {}
-        self._calls, self._completes = self._rmi_call, self._rmi_complete  # one object each, to compare with
+        paging = self._paging(machine) if PAGING in extensions else {}
         rmi: dict[int, Handler] = dict.fromkeys(_RMI, self._calls)
         routes: dict[SecurityState, dict[int, Handler]] = {
             SecurityState.SECURE: arch,
-            SecurityState.NON_SECURE: arch | dict.fromkeys(psci.handlers, self._psci_call) | rmi,
+            SecurityState.NON_SECURE: arch | dict.fromkeys(psci.handlers, self._psci_call) | rmi | paging,
             SecurityState.ROOT: {},
             SecurityState.REALM: arch | rmmd.handlers | {RmmEl3.RMI_REQ_COMPLETE: self._completes},
         }
@@ -142,6 +147,12 @@ class Monitor:
         # plain ints as keys, by the number of the world: the hot path hashes no enumeration
         self._routes = tuple({int(fid): handler for fid, handler in routes[state].items()} for state in SecurityState)
         self._others = tuple(others.get(state, unknown) for state in SecurityState)
+
+    def _paging(self, machine: "Machine") -> dict[int, Handler]:
+        """The routes of the extension for the Host: the RMM has the calls, EL3 answers the queries of their range."""
+        commands = (Paging.PAGING_FEATURES, Paging.PAGE_OUT, Paging.PAGE_IN)
+        asked = queries(machine.board, {Owner.TRUSTED_APPLICATION: len(commands)})
+        return {**asked, **dict.fromkeys(commands, self._calls)}
 
     def routes(self, state: SecurityState) -> frozenset[int]:
         """The functions that a world can call; any other goes to the Secure payload or returns NOT_SUPPORTED."""

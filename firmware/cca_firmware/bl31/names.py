@@ -3,6 +3,7 @@
 from typing import Final
 
 from cca_arch.el3 import RMM_EL3_VERSION_2, RmmEl3
+from cca_arch.extensions import Paging, Sealing, VendorEl3
 from cca_arch.ffa import Ffa
 from cca_arch.psci import Psci
 from cca_arch.rmi.v1_0 import Rmi
@@ -29,4 +30,5 @@ def function_name(fid: int, interface: int = 0) -> str:
         for prefix, names in _INTERFACES.items():
             _NAMES.update({int(member): f"{prefix}_{member.name.removesuffix('_64')}" for member in names})
         _NAMES.update({query(owner, one): f"{owner.name}_{one.name}" for owner in Owner for one in Query})
+        _NAMES.update({int(member): member.name for kind in (Paging, Sealing, VendorEl3) for member in kind})
     return _NAMES.get(fid & FUNCTION, f"{fid & 0xFFFF_FFFF:#x}")

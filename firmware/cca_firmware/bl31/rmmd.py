@@ -1,5 +1,7 @@
 """The RMM dispatcher: boots the RMM on each PE and provides the EL3 services that only the RMM may call."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.el3 import EL3_FEATURES_0, RMM_EL3_VERSION, BootCode, RmmEl3, RmmEl3Status
@@ -35,8 +37,8 @@ class RmmDispatcher:
 
     ``interface`` is the version of the RMM-EL3 interface that EL3 implements. ``boot_codes`` has what each PE reported
     with RMM_BOOT_COMPLETE (None: not booted there). ``ready`` tells whether RMI calls are served: a failure on any PE
-    disables them on all. TOKEN_SIGN, MEC_REFRESH and RESERVE_MEMORY are not supported: like all unknown calls, they
-    return E_RMM_UNK.
+    disables them on all. ``more`` are handlers of extensions. TOKEN_SIGN, MEC_REFRESH and RESERVE_MEMORY are not
+    supported: like all unknown calls, they return E_RMM_UNK.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class RmmDispatcher:
         attestation: PlatformAttestation,
         ns_entry: NsEntry,
         interface: int = RMM_EL3_VERSION,
+        more: Mapping[int, Handler] = MappingProxyType({}),
     ) -> None:
         self._trace = machine.trace
         self._pes = len(machine.pes)
@@ -63,6 +66,7 @@ class RmmDispatcher:
             RmmEl3.EL3_FEATURES: self._features,
             RmmEl3.BOOT_COMPLETE: self._boot_complete,
             **attestation.handlers,
+            **more,
         }
 
     def boot(self, pe: "Pe", entry: int, context_id: int) -> None:

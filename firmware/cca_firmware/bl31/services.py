@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from cca_arch.extensions import PAGING_UID, uid_words
 from cca_arch.smccc import Owner, Query, query
 from cca_firmware.bl31.functions import Handler
 
@@ -22,6 +23,7 @@ _UIDS: Final = {
     Owner.SIP: "47d655a1-4fed-4ff0-8454-5051f42a483d",
     Owner.STANDARD_SECURE: "05fd7d14-0237-4850-ab1d-917f47cd53ec",
     Owner.VENDOR_EL3: "b7a280e9-e696-4976-8ea0-d0a4d7be9fdd",
+    Owner.TRUSTED_APPLICATION: PAGING_UID,
     Owner.TRUSTED_OS: "5eedb852-9c31-4a07-b6d0-2f58317d0f6e",
 }
 _REVISION: Final = (0, 1)
@@ -40,8 +42,7 @@ def queries(board: "Board", counts: Mapping[Owner, int]) -> dict[int, Handler]:
 
 def uid_handler(board: "Board", owner: Owner) -> Handler:
     """The handler of a range's UID: the bytes of an UUID from W0 on, the first one in the lowest bits."""
-    uid = UUID(board.uids.get(owner.name.lower(), _UIDS[owner])).bytes
-    return partial(_answer, tuple(int.from_bytes(uid[at : at + 4], "little") for at in range(0, 16, 4)))
+    return partial(_answer, uid_words(str(UUID(board.uids.get(owner.name.lower(), _UIDS[owner])))))
 
 
 def _answer(results: tuple[int, ...], pe: "Pe", x: memoryview) -> None:

@@ -3,6 +3,9 @@
 An entry that the walker ignores (bit 0 clear) keeps the Realm's view of the IPA in the ignored bits: HIPAS and RIPAS
 (DEN0137 "RTT entry state"; their encoding is Realmlab's choice). A valid protected leaf has RIPAS RAM. An entry is an
 ``int`` whose meaning depends on its level; the masks serve code that processes 512 entries at once.
+
+A page that the extension ``paging`` has taken out is SEALED: the address bits hold its version, which proves that what
+comes back is what went out last.
 """
 
 from enum import IntEnum
@@ -10,6 +13,7 @@ from functools import cache
 from typing import Final
 
 from cca_arch.descriptors.stage2 import BLOCK, PAGE, TABLE, Stage2Descriptor
+from cca_arch.extensions import PagedState
 from cca_arch.fields import Field
 from cca_arch.rmi.v1_0 import RmiRipas, RmiRttEntryState
 
@@ -23,6 +27,7 @@ __all__ = [
     "PAGE_LEVEL",
     "TABLE_TYPE",
     "UNASSIGNED_NS",
+    "VERSION_BITS",
     "WITH_RIPAS",
     "Hipas",
     "Kind",
@@ -42,9 +47,11 @@ __all__ = [
     "name",
     "read_entry",
     "ripas",
+    "sealed",
     "table",
     "unassigned",
     "valid",
+    "version",
 ]
 
 PAGE_LEVEL: Final = 3
@@ -55,6 +62,7 @@ class Hipas(IntEnum):
 
     UNASSIGNED = 0
     ASSIGNED = 1
+    SEALED = 2
 
 
 class Rtte(Stage2Descriptor):
@@ -74,9 +82,10 @@ class Kind(IntEnum):
     UNASSIGNED_NS = 2
     ASSIGNED_NS = 3
     TABLE = 4
+    SEALED = 5
 
 
-WITH_RIPAS: Final = (Kind.UNASSIGNED, Kind.ASSIGNED)
+WITH_RIPAS: Final = (Kind.UNASSIGNED, Kind.ASSIGNED, Kind.SEALED)
 """Entries of protected IPAs that are not tables."""
 ENTRIES: Final = 512
 LSB: Final = {level: 12 + 9 * (3 - level) for level in range(4)}
@@ -84,14 +93,18 @@ LSB: Final = {level: 12 + 9 * (3 - level) for level in range(4)}
 
 _VALID: Final = Rtte.valid.mask
 _ASSIGNED: Final = int(Rtte.make(hipas=Hipas.ASSIGNED))
+_SEALED: Final = int(Rtte.make(hipas=Hipas.SEALED))
 _RIPAS, _RIPAS_LOW = Rtte.ripas.mask, Rtte.ripas.low
 _RIPAS_RAM: Final = RmiRipas.RAM  # itself, so that traces have its name
 NS: Final = Rtte.ns.mask
 ADDRESS: Final = Rtte.address.mask
+_ADDRESS_LOW: Final = Rtte.address.low
 _ADDRESS_BITS: Final = Rtte.address.high + 1
+VERSION_BITS: Final = _ADDRESS_BITS - _ADDRESS_LOW
+"""The bits of a version."""
 TABLE_TYPE: Final = TABLE
 """The type of a TABLE above level 3, and the mask of that field."""
-LIVE: Final = _VALID | _ASSIGNED
+LIVE: Final = _VALID | _ASSIGNED | _SEALED
 """Any of these bits makes an entry live."""
 UNASSIGNED_NS: Final = NS
 
@@ -142,6 +155,11 @@ def assigned(value: int, pa: int, level: int) -> int:
     return pa | _ASSIGNED | value << _RIPAS_LOW
 
 
+def sealed(value: int, version: int) -> int:
+    """SEALED with this RIPAS: the page is out, and this is its version."""
+    return _SEALED | value << _RIPAS_LOW | version << _ADDRESS_LOW
+
+
 def assigned_ns(desc: int, level: int) -> int:
     """ASSIGNED_NS from the Host's part of the descriptor: never executable, Non-secure PAS."""
     return desc | _HOST[level]
@@ -164,7 +182,7 @@ def valid(entry: int) -> int:
 
 
 def live(entry: int) -> bool:
-    """True for TABLE, ASSIGNED and ASSIGNED_NS."""
+    """True for TABLE, ASSIGNED, ASSIGNED_NS and SEALED."""
     return entry & LIVE != 0
 
 
@@ -181,6 +199,8 @@ def kind_of(entry: int, level: int) -> Kind:
         return Kind.ASSIGNED_NS if entry & NS else Kind.ASSIGNED
     if entry & NS:
         return Kind.UNASSIGNED_NS
+    if entry & _SEALED:
+        return Kind.SEALED
     return Kind.ASSIGNED if entry & _ASSIGNED else Kind.UNASSIGNED
 
 
@@ -192,6 +212,11 @@ def ripas(entry: int) -> int:
 def address(entry: int) -> int:
     """The output address of an ASSIGNED entry, or the address of a table."""
     return entry & ADDRESS
+
+
+def version(entry: int) -> int:
+    """The version of a SEALED entry."""
+    return (entry & ADDRESS) >> _ADDRESS_LOW
 
 
 def name(entry: int, level: int) -> str:
@@ -225,4 +250,6 @@ def read_entry(entry: int, level: int) -> tuple[int, int, int]:
         return RmiRttEntryState.ASSIGNED, host_desc(entry), 0
     if kind == Kind.ASSIGNED:
         return RmiRttEntryState.ASSIGNED, address(entry), ripas(entry)
+    if kind == Kind.SEALED:
+        return PagedState.SEALED, version(entry), ripas(entry)
     return RmiRttEntryState.UNASSIGNED, 0, ripas(entry) if kind == Kind.UNASSIGNED else 0

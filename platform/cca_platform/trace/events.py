@@ -45,6 +45,8 @@ __all__ = [
     "MmioRead",
     "MmioWrite",
     "NetFlow",
+    "PageIn",
+    "PageOut",
     "PsciCall",
     "RecEnter",
     "RecExit",
@@ -194,6 +196,26 @@ class RttEdit(Event, frozen=True, gc=False, kw_only=True, tag="rtt.edit"):
     rtt: Annotated[Address, "table that contains the entry"]
     state: Annotated[Name, "state of the new entry"]
     ripas: Annotated[Name | UnsetType, "RIPAS of the new entry, if it has one"] = UNSET
+
+
+class PageOut(Event, frozen=True, gc=False, kw_only=True, tag="page.out"):
+    """The RMM sealed a page of a Realm and gave its granule back (extension paging)."""
+
+    rd: Annotated[Address, "RD of the Realm"]
+    ipa: Annotated[Address, "IPA of the page"]
+    pa: Annotated[Address, "granule that it was in"]
+    version: Annotated[Count, "version of the sealed page"]
+    dst: Annotated[Address, "Non-secure page with the ciphertext"]
+
+
+class PageIn(Event, frozen=True, gc=False, kw_only=True, tag="page.in"):
+    """The RMM took a sealed page back (extension paging)."""
+
+    rd: Annotated[Address, "RD of the Realm"]
+    ipa: Annotated[Address, "IPA of the page"]
+    pa: Annotated[Address, "granule that it is in"]
+    version: Annotated[Count, "version of the sealed page"]
+    src: Annotated[Address, "Non-secure page with the ciphertext"]
 
 
 class RmiCall(Event, frozen=True, gc=False, kw_only=True, tag="rmi.call"):

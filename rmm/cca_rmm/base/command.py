@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NewType, Self, 
 from msgspec import Struct
 
 from cca_arch.rmi.v1_0 import RmiStatus
+from cca_arch.smccc import Fid, Owner
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -44,6 +45,7 @@ Signed = NewType("Signed", int)
 """A signed 64-bit input."""
 INPUT: Final = RmiStatus.ERROR_INPUT
 """The status of most conditions."""
+_VENDORS: Final = (Owner.VENDOR_HYP, Owner.TRUSTED_APPLICATION)
 
 T = TypeVar("T")
 
@@ -195,6 +197,10 @@ class Command(Generic[C]):
     def ins(self) -> tuple[str, ...]:
         """The names of X1, X2, ..."""
         return self.call.ins
+
+    def title(self, interface: str) -> str:
+        """The name with the prefix of its ``interface``; extensions, in vendors' ranges, have none."""
+        return self.name if Fid(self.fid).owner in _VENDORS else interface + self.name
 
     @property
     def conditions(self) -> "tuple[Condition[Any], ...]":

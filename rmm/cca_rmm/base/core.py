@@ -46,6 +46,7 @@ _HOST_PMU: Final = 0x600
 _HOST_FRAME: Final = 0x800
 _VMIDS: Final = DATA + 0x5_0000  # one bit per VMID
 _KEYS: Final = DATA + 0x6_0000  # attestation: the RAK, and in the next page the platform token
+_EXTENSION_KEYS: Final = DATA + 0x6_2000  # a page: cca_rmm.extensions.keys
 _STATES: Final = DATA + 0x10_0000  # one byte per granule
 _MAGIC: Final = int.from_bytes(b"RMM data", "little")
 assert _PE_AREA + MAX_PES * _PE_STRIDE <= _VMIDS
@@ -112,6 +113,9 @@ class Row(Protocol):
     @property
     def width(self) -> int:
         """The number of result registers that the command defines."""
+
+    def title(self, interface: str) -> str:
+        """Its name with the prefix of its interface."""
 
 
 class Core(ABC):
@@ -191,6 +195,12 @@ class Core(ABC):
         area: int = self.base + _KEYS
         return area
 
+    @property
+    def extension_key_area(self) -> int:
+        """The PA of the page with the keys of the extensions."""
+        area: int = self.base + _EXTENSION_KEYS
+        return area
+
     # -- the version in force ---------------------------------------------------------------------------------------
     def revision_range(self, req: int) -> tuple[int, int]:
         """``lower`` and ``higher`` of RMI_VERSION: the nearest version not above ``req``, and the highest."""
@@ -221,7 +231,7 @@ class Core(ABC):
         """
         if result[0]:
             status = _status_name(self.facts.statuses, result[0] & 0xFF)
-            self.note(pe, row.fid, f"RMI_{row.name}", status, failed or "")
+            self.note(pe, row.fid, row.title("RMI_"), status, failed or "")
         if self.trace.on:
             outs = named(row.outs, result)
             status = _status_name(self.facts.statuses, result[0] & 0xFF)

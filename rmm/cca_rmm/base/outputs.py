@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final
 
+from cca_arch.extensions import PagedState
 from cca_arch.rmi.v1_0 import RmiRipas, RmiRttEntryState
 
 __all__ = ["named"]
 
 _MEMBERS: Final[dict[str, dict[int, IntEnum]]] = {
-    name: {int(member): member for member in kind} for name, kind in (("ripas", RmiRipas), ("state", RmiRttEntryState))
+    "ripas": {int(member): member for member in RmiRipas},
+    "state": {int(member): member for kind in (RmiRttEntryState, PagedState) for member in kind},
 }
 
 

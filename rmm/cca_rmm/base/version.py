@@ -1,7 +1,7 @@
 """A version of the interfaces as one object: its tables, its facts, and its manual."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Final
 
@@ -9,8 +9,9 @@ from cca_arch.el3 import result_count
 from cca_arch.smccc import PSCI_FIDS, Fid
 from cca_rmm.base.command import Command
 from cca_rmm.base.core import Facts
+from cca_rmm.objects.granule import Moves
 
-__all__ = ["Version"]
+__all__ = ["Extension", "Version"]
 
 _SMC64: Final = Fid.smc64.mask
 
@@ -52,3 +53,35 @@ class Version(Facts):
         psci = {fid | bit for fid in PSCI_FIDS for bit in (0, _SMC64)}
         assert psci <= self.services.keys(), f"every FID of the PSCI range must have a row in {name}"
         assert {self.enter, *self.opening} <= self.commands.keys()
+
+    def extended(self, *extensions: "Extension") -> "Version":
+        """This version with the commands of ``extensions`` added."""
+        version = self
+        for one in extensions:
+            abi = {fid.name: int(fid) for fid in version.abi} | {row.name: fid for fid, row in one.commands.items()}
+            make: Any = IntEnum
+            version = replace(
+                version,
+                abi=make("abi", abi),
+                commands={**version.commands, **one.commands},
+                services={**version.services, **one.services},
+                opening=version.opening | one.opening,
+                moves={**version.moves, **one.moves},
+            )
+        return version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extension:
+    """Commands beyond a version's specification, for :meth:`Version.extended`."""
+
+    name: str
+    commands: Mapping[int, Command[Any]] = field(default_factory=dict)
+    """For the Host: FID -> row."""
+    services: Mapping[int, Command[Any]] = field(default_factory=dict)
+    """For Realms: FID -> row."""
+    opening: frozenset[int] = frozenset()
+    moves: Moves = field(default_factory=dict)
+    """The transitions of granules that its commands make."""
+    manual: str = "extensions/manual.toml"
+    """The manual, a file of the package."""

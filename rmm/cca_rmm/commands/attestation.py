@@ -22,7 +22,7 @@ from cca_arch.rmi.v1_0 import HashAlgorithm, RecExitReason
 from cca_arch.rsi.v1_0 import Rsi, RsiStatus
 from cca_arch.types import GRANULE_SIZE
 from cca_rmm.base.command import Check, Command, Refusal, Result, loaded
-from cca_rmm.commands.calls import ServiceCall
+from cca_rmm.commands.calls import ServiceCall, el3_call
 from cca_rmm.commands.service_memory import ADDR_BOUND, PAGE_ALIGN, RIPAS, MemoryCall, page
 from cca_rmm.costs import SIGN_SLICE, SIGN_SLICES, spend
 from cca_rmm.objects import measurement
@@ -106,14 +106,6 @@ class ContinueCall(MemoryCall):
 
 
 # -- keys -----------------------------------------------------------------------------------------------------------
-def _el3(pe: "Pe", fid: int, *args: int) -> list[int]:
-    """An RMM-EL3 call while a Realm's registers are on the PE: X0..X4."""
-    kept = bytes(pe.x)
-    answer = pe.smc(fid, *args)
-    pe.x[:] = memoryview(kept).cast("Q")
-    return answer
-
-
 def fetch_keys(rmm: "Core", pe: "Pe") -> bool:
     """Get the RAK and the platform token from EL3 unless the RMM has them; returns False if EL3 refuses.
 
@@ -122,7 +114,7 @@ def fetch_keys(rmm: "Core", pe: "Pe") -> bool:
     port, area, shared = rmm.port, rmm.key_area, rmm.shared_page
     if port.read64(area):
         return True
-    status, size, *_ = _el3(pe, RmmEl3.ATTEST_GET_REALM_KEY, shared, GRANULE_SIZE, ATTEST_CURVE_P384)
+    status, size, *_ = el3_call(pe, RmmEl3.ATTEST_GET_REALM_KEY, shared, GRANULE_SIZE, ATTEST_CURVE_P384)
     scalar = port.read(shared, cose.SCALAR_SIZE)
     port.zero(shared, GRANULE_SIZE)
     if status or size != cose.SCALAR_SIZE:
@@ -131,7 +123,7 @@ def fetch_keys(rmm: "Core", pe: "Pe") -> bool:
     port.write(shared, sha256(claim).digest())
     token, challenge, remaining = b"", sha256().digest_size, 1
     while remaining:
-        status, hunk, remaining, *_ = _el3(pe, RmmEl3.ATTEST_GET_PLAT_TOKEN, shared, _HUNK, challenge)
+        status, hunk, remaining, *_ = el3_call(pe, RmmEl3.ATTEST_GET_PLAT_TOKEN, shared, _HUNK, challenge)
         if status or not 0 < hunk <= _HUNK or len(token) + hunk > GRANULE_SIZE:
             return False
         token, challenge = token + port.read(shared, hunk), 0

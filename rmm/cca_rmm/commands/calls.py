@@ -11,9 +11,10 @@ from cca_rmm.objects.rec import Rec
 from cca_rmm.objects.rtt import Walk
 
 if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
     from cca_rmm.base.core import Core
 
-__all__ = ["RealmCall", "ServiceCall", "read_ns"]
+__all__ = ["RealmCall", "ServiceCall", "el3_call", "read_ns"]
 
 
 class RealmCall(Call):
@@ -48,6 +49,14 @@ class ServiceCall(Call):
     def realm(self) -> Realm:
         """Its Realm."""
         return self.rmm.running(self.pe)[2]
+
+
+def el3_call(pe: "Pe", fid: int, *args: int) -> list[int]:
+    """An RMM-EL3 call that leaves the general registers alone, a Realm's or the Host's: X0..X4."""
+    kept = bytes(pe.x)
+    answer = pe.smc(fid, *args)
+    pe.x[:] = memoryview(kept).cast("Q")
+    return answer
 
 
 def read_ns(rmm: "Core", pa: int, size: int = GRANULE_SIZE) -> bytes | None:

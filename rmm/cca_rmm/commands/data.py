@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from cca_arch.descriptors import rtte
+from cca_arch.descriptors.rtte import Kind
 from cca_arch.rmi.v1_0 import Rmi, RmiDataFlags, RmiRipas
 from cca_arch.types import GRANULE_SIZE
 from cca_rmm.base.command import Check, Command, Result, loaded
@@ -13,14 +14,14 @@ from cca_rmm.objects import measurement, rtt
 from cca_rmm.objects.granule import State
 from cca_rmm.objects.rtt import Walk
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "IPA", "DataCall"]
 
 _RAM, _DESTROYED = int(RmiRipas.RAM), int(RmiRipas.DESTROYED)
 _PAGE: Final = rtte.PAGE_LEVEL
 _OFFSET: Final = GRANULE_SIZE - 1
 _FLAGS: Final = RmiDataFlags.measure.mask
 
-class PageCall(RealmCall):
+class DataCall(RealmCall):
     """A command about the page at a protected IPA: RMI_DATA_DESTROY."""
 
     rd: int
@@ -32,7 +33,7 @@ class PageCall(RealmCall):
         return rtt.walk(self.rmm.port, self.realm, self.ipa, _PAGE)
 
 
-class UnknownCall(PageCall):
+class UnknownCall(DataCall):
     """RMI_DATA_CREATE_UNKNOWN."""
 
     rd: int
@@ -78,28 +79,34 @@ def data_create_unknown(call: UnknownCall) -> Result:
     return (0,)
 
 
-def data_destroy(call: PageCall) -> Result:
-    """Unmap the page. RIPAS RAM becomes DESTROYED, so that the Realm notices; EMPTY and DESTROYED stay."""
+def data_destroy(call: DataCall) -> Result:
+    """Unmap the page. RIPAS RAM becomes DESTROYED, so that the Realm notices; EMPTY and DESTROYED stay.
+
+    A page that is out (SEALED) has no granule: ``data`` is 0, and what went out is lost.
+    """
     w, data = call.w, rtte.address(call.w.entry)
     ripas = rtte.ripas(w.entry)
     call.edit(call.ipa, w, rtte.unassigned(_DESTROYED if ripas == _RAM else ripas))
     if rtte.valid(w.entry):
         call.invalidate(call.ipa, _PAGE)
-    call.rmm.granules.release(call.pe, data, "DATA_DESTROY")
+    if rtte.kind_of(w.entry, _PAGE) == Kind.SEALED:
+        data = 0
+    else:
+        call.rmm.granules.release(call.pe, data, "DATA_DESTROY")
     return 0, data, rtt.skip_top(call.rmm.port, call.ipa, w, edited=True)
 
 
-def data_top(call: PageCall) -> Result:
+def data_top(call: DataCall) -> Result:
     """X1 = 0, X2 = top of a refused RMI_DATA_DESTROY."""
     return 0, rtt.skip_top(call.rmm.port, call.ipa, call.w)
 
 
-def not_unassigned(call: PageCall) -> bool:
+def not_unassigned(call: DataCall) -> bool:
     """The page's entry is not UNASSIGNED."""
     return rtte.live(call.w.entry)
 
 
-_IPA: Final[tuple[Check[PageCall], ...]] = (
+IPA: Final[tuple[Check[DataCall], ...]] = (
     Check("ipa_bound", lambda c: c.ipa >= c.realm.protected_top),
     Check("ipa_align", lambda c: c.ipa & _OFFSET),
 )
@@ -118,20 +125,20 @@ COMMANDS: Final[tuple[Command[Any], ...]] = (
             *granule("data", State.DELEGATED),
             *RD,
             REALM_NEW,
-            *_IPA,
+            *IPA,
             *_WALK,
             Check("src_pas_access", lambda c: c.content is None),
         ),
     ),
     Command[UnknownCall](
         Rmi.DATA_CREATE_UNKNOWN, "DATA_CREATE_UNKNOWN", UnknownCall, data_create_unknown,
-        checks=(*granule("data", State.DELEGATED), *RD, *_IPA, *_WALK),
+        checks=(*granule("data", State.DELEGATED), *RD, *IPA, *_WALK),
     ),
-    Command[PageCall](
-        Rmi.DATA_DESTROY, "DATA_DESTROY", PageCall, data_destroy, outs=("data", "top"),
+    Command[DataCall](
+        Rmi.DATA_DESTROY, "DATA_DESTROY", DataCall, data_destroy, outs=("data", "top"),
         checks=(
             *RD,
-            *_IPA,
+            *IPA,
             Check("rtt_walk", lambda c: c.w.level < _PAGE, RTT, lambda c: c.w.level, data_top),
             Check("rtte_state", lambda c: not rtte.live(c.w.entry), RTT, lambda c: c.w.level, data_top),
         ),

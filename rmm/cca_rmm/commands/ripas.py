@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from cca_arch.descriptors import rtte
-from cca_arch.descriptors.rtte import Kind
+from cca_arch.descriptors.rtte import WITH_RIPAS, Kind
 from cca_arch.rmi.v1_0 import Rmi, RmiRipas
 from cca_arch.types import GRANULE_SIZE
 from cca_rmm.base.command import Check, Command, Result, loaded
@@ -94,9 +94,11 @@ def set_ripas(call: SetCall) -> Result:
 
 def change_ripas(call: SetCall, at: Walk, ipa: int) -> None:
     """Change the RIPAS only; a mapping that becomes invalid is removed from the TLBs."""
-    value = call.record.ripas_value
-    if rtte.kind_of(at.entry, at.level) == Kind.UNASSIGNED:
+    value, kind = call.record.ripas_value, rtte.kind_of(at.entry, at.level)
+    if kind == Kind.UNASSIGNED:
         new = rtte.unassigned(value)
+    elif kind == Kind.SEALED:
+        new = rtte.sealed(value, rtte.version(at.entry))
     else:
         new = rtte.assigned(value, rtte.address(at.entry), at.level)
     if new != at.entry:
@@ -107,7 +109,7 @@ def change_ripas(call: SetCall, at: Walk, ipa: int) -> None:
 
 def can_change(entry: int, level: int, destroyed: int) -> bool:
     """The entry has a RIPAS, which is not DESTROYED unless the Realm allows that to change."""
-    if rtte.kind_of(entry, level) not in (Kind.UNASSIGNED, Kind.ASSIGNED):
+    if rtte.kind_of(entry, level) not in WITH_RIPAS:
         return False
     return bool(destroyed) or rtte.ripas(entry) != RmiRipas.DESTROYED
 

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _LSB: Final = rtte.LSB
+_SEALED: Final = Kind.SEALED.name  # which has a version where others have an address
 _LEVEL, _SLOT, _PAGE = 7, ENTRIES - 1, -GRANULE_SIZE  # of what a descent finds
 _TABLE_CODEC: Final = struct.Struct(f"<{ENTRIES}Q")
 _EACH: Final = int.from_bytes(_TABLE_CODEC.pack(*[1] * ENTRIES), "little")  # times an entry: a table of them
@@ -73,7 +74,7 @@ def edit(port: Port, trace: Trace, pe: "Pe", cmd: str, rd: int, ipa: int, w: Wal
         state, _, ripas = told.partition(",")
         event = RttEdit(
             rd=rd, ipa=ipa, level=w.level, old=rtte.name(w.entry, w.level), new=told, cmd=cmd,
-            pa=new & rtte.ADDRESS, rtt=w.table, state=state, ripas=ripas or UNSET,
+            pa=0 if state == _SEALED else new & rtte.ADDRESS, rtt=w.table, state=state, ripas=ripas or UNSET,
         )  # fmt: skip
         trace.emit(event, pe)
 
@@ -107,7 +108,10 @@ def skip_top(port: Port, ipa: int, at: Walk, *, edited: bool = False) -> int:
 
 
 def table_live(port: Port, at: int) -> bool:
-    """True if the table has a TABLE or a protected ASSIGNED entry. Mappings of Non-secure memory do not count."""
+    """True if the table has a TABLE, or a protected ASSIGNED or SEALED entry.
+
+    Mappings of Non-secure memory do not count.
+    """
     found = entries(port, at)
     lives = 0
     for bit in _LIVE_BITS:
@@ -128,13 +132,14 @@ def children(entry: int, level: int) -> bytes:
 def common(port: Port, at: int, level: int) -> int | None:
     """The first entry of the table at ``at`` if it is homogeneous, so that one of ``level - 1`` could replace it.
 
-    Live entries are homogeneous if they map what a block would map, even if no block of that size exists.
+    Live entries are homogeneous if they map what a block would map, even if no block of that size exists. Pages that
+    are out never are: each has a version of its own.
     """
     first = port.read64(at)
     if not live(first):
         return first if entries(port, at) == first * _EACH else None
     step = level_size(level)
-    if rtte.kind_of(first, level) == Kind.TABLE or rtte.address(first) & (level_size(level - 1) - 1):
+    if rtte.kind_of(first, level) in (Kind.TABLE, Kind.SEALED) or rtte.address(first) & (level_size(level - 1) - 1):
         return None
     return first if entries(port, at) == first * _EACH + step * _INDEX else None
 

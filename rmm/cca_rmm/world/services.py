@@ -22,7 +22,7 @@ _SMC64: Final = Fid.smc64.mask
 _PSCI: Final = frozenset(fid | bit for fid in PSCI_FIDS for bit in (0, _SMC64))
 _REALM: Final = int(SecurityState.REALM)
 _SIGN: Final = 31
-_QUERIES: Final = ("FEATURES", "SMCCC_ARCH_FEATURES", "ARCH_FEATURES")
+_QUERIES: Final = ("FEATURES", "SMCCC_ARCH_FEATURES", "ARCH_FEATURES", "SEALING_UID")
 _RSI_ERRORS: Final = (RsiStatus.ERROR_INPUT, RsiStatus.ERROR_STATE, RsiStatus.ERROR_UNKNOWN)
 _RESULTS: Final = tuple(struct.Struct(f"<{count}Q{8 * max(4 - count, 0)}x") for count in range(18))
 """By the number of results: every service returns X0 to X3, and unused ones are zero."""
@@ -62,7 +62,7 @@ def _note(pe: "Pe", row: Command[Any] | None, fid: int, status: int, failed: str
     if row is None:
         refuse(pe, Refused(_REALM, pc, fid, "", "NOT_SUPPORTED"))
     elif fid & FUNCTION not in _PSCI and status in _RSI_ERRORS:
-        refuse(pe, Refused(_REALM, pc, fid, f"RSI_{row.name}", RsiStatus(status).name, failed or ""))
+        refuse(pe, Refused(_REALM, pc, fid, row.title("RSI_"), RsiStatus(status).name, failed or ""))
     elif status >> _SIGN and row.name not in _QUERIES:
         refuse(pe, Refused(_REALM, pc, fid, f"PSCI_{row.name}", str((status & 0xFFFF_FFFF) - (1 << 32)), failed or ""))
 

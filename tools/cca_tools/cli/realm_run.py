@@ -3,8 +3,9 @@
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from cca_arch.extensions import SEALING
 from cca_host.kvmtool.build import check_alone
 from cca_host.kvmtool.options import RunOptions
 from cca_tools.cli.consoles import Escape
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from cca_host.kvmtool.options import RunResult
 
 __all__ = ["require_options", "rows", "run_in_realm"]
+
+_TEST_KEY: Final = "from the published test key, no secret: --platform-key FILE gives the platform a key of its own"
 
 
 def require_options(options: Mapping[str, Any]) -> None:
@@ -43,7 +46,11 @@ def run_in_realm(
         gc.freeze()
         gc.enable()
         result = booted.run_realm(payload, on_console=told, **select(options, *declared(RealmJobOptions)))
-    return Outcome(result.status, result.message, rows(payload, result), _facts(payload, result), result.failure)
+    told_rows, facts = rows(payload, result), _facts(payload, result)
+    if SEALING in booted.extensions:
+        told_rows.append(("sealing keys", _TEST_KEY if booted.has_test_key else "from the key of `--platform-key`"))
+        facts["test_key"] = booted.has_test_key
+    return Outcome(result.status, result.message, told_rows, facts, result.failure)
 
 
 @contextmanager

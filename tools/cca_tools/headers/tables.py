@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from cca_arch import ffa, gic, psci, smccc, tsp
+from cca_arch import extensions, ffa, gic, psci, smccc, tsp
 from cca_arch.descriptors.stage1 import BLOCK, PAGE, TABLE, Stage1Leaf
 from cca_arch.explain import CLASSES, explain_fsc
 from cca_arch.fields import Bits, Member, Struct
@@ -141,6 +141,22 @@ HEADERS: Final[dict[str, Header]] = {
             Numbers("The same without a flag", "RSI_", {"NO_CHANGE_DESTROYED": 0}),
             Layout(rsi.RsiRealmConfig),
             Layout(rsi.RsiHostCall),
+        ),
+    ),
+    "sealing": Header(
+        "Sealing keys, an extension of Realmlab's RMM (realmlab run --extension sealing)",
+        (
+            Numbers("Functions", "", extensions.Sealing),
+            Fields("SEALING_FEATURES, index 0", "SEALING_FEATURES_", extensions.SealingFeatures),
+            Fields("What a key depends on: X1 of SEALING_KEY", "SEALING_KEY_", extensions.SealingFlags),
+        ),
+    ),
+    "paging": Header(
+        "Paging, an extension of Realmlab's RMM (realmlab run --extension paging)",
+        (
+            Numbers("Functions", "", extensions.Paging),
+            Fields("PAGING_FEATURES, index 0", "PAGING_FEATURES_", extensions.PagingFeatures),
+            Numbers("RmiRttEntryState of a page that is out", "RMI_", extensions.PagedState),
         ),
     ),
     "rmi": Header(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cca_tools.reference.api import api
-from cca_tools.reference.commands import PSCI_CALLS, manual, psci, rmi, rsi
+from cca_tools.reference.commands import PSCI_CALLS, manual, paging, psci, rmi, rsi, sealing
 from cca_tools.reference.files import board, files, policy
 from cca_tools.reference.machine import cpu, not_modelled, trace
 from cca_tools.reference.messages import messages
@@ -17,7 +17,8 @@ from cca_tools.reference.words import words
 __all__ = ["PAGES", "PSCI_CALLS", "ManualError", "main", "manual", "rmi"]
 
 _TOLD: dict[str, Callable[[], str]] = {
-    "realm.md": realm, "structures.md": structures, "rsi.md": rsi, "psci.md": psci, "rmi.md": rmi, "cpu.md": cpu,
+    "realm.md": realm, "structures.md": structures, "rsi.md": rsi, "psci.md": psci, "rmi.md": rmi,
+    "paging.md": paging, "sealing.md": sealing, "cpu.md": cpu,
     "trace.md": trace, "not-modelled.md": not_modelled,
 }  # fmt: skip
 """File name -> text of the pages whose words are in the index."""

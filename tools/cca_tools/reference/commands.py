@@ -2,17 +2,19 @@
 
 import tomllib
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from cca_arch.extensions import PAGING_UID
 from cca_arch.smccc import PSCI_FIDS, Fid
 from cca_tools.reference.text import NOTE, ManualError, table
 
 if TYPE_CHECKING:
     from cca_rmm.base.command import Command
-    from cca_rmm.base.version import Version
+    from cca_rmm.base.version import Extension, Version
 
-__all__ = ["PSCI_CALLS", "manual", "psci", "rmi", "rsi"]
+__all__ = ["PSCI_CALLS", "manual", "paging", "psci", "rmi", "rsi", "sealing"]
 
 PSCI_CALLS = frozenset(fid | bit for fid in PSCI_FIDS for bit in (0, Fid.smc64.mask))
 
@@ -24,7 +26,7 @@ def _registers(names: tuple[str, ...]) -> str:
 def _commands(title: str, about: str, prefix: str, version: "Version", rows: "Iterable[Command[Any]]") -> str:
     commands = sorted((row for row in rows if row.name != "NOT_SUPPORTED"), key=lambda row: row.fid)
     words = manual(version)
-    names = [row.name if row.name.startswith("SMCCC") else prefix + row.name for row in commands]
+    names = [row.name if row.name.startswith("SMCCC") else row.title(prefix) for row in commands]
     texts = [_text(version, words, name, row) for name, row in zip(names, commands, strict=True)]
     parts = [
         f"{NOTE}\n# {title}\n\n{about}\n\n",
@@ -109,3 +111,33 @@ def psci(version: "Version | None" = None) -> str:
     rows = [row for fid, row in version.services.items() if fid in PSCI_CALLS]
     about = "SMCs of a Realm to the RMM for power control (DEN0022). Other PSCI functions return NOT_SUPPORTED."
     return _commands("PSCI functions of a Realm", about, "PSCI_", version, rows)
+
+
+def sealing() -> str:
+    """The commands that the extension ``sealing`` gives a Realm."""
+    from cca_rmm.extensions.sealing import EXTENSION
+
+    about = (
+        "SMCs of a Realm to an RMM with the extension `sealing` (`--extension sealing`), which is Realmlab's own. "
+        "Without it, they return NOT_SUPPORTED. They are in the range of vendors' hypervisors (SMCCC). The "
+        "[guide](../guide-extensions.md) tells what they are for."
+    )
+    return _commands("Commands for sealing keys", about, "", _documented(EXTENSION), EXTENSION.services.values())
+
+
+def paging() -> str:
+    """The commands that the extension ``paging`` gives the Host."""
+    from cca_rmm.extensions.paging import EXTENSION
+
+    about = (
+        "SMCs of the Host to an RMM with the extension `paging` (`--extension paging`), which is Realmlab's own. "
+        "Without it, they return NOT_SUPPORTED. They are in the range of trusted applications (SMCCC), which EL3 "
+        f"routes to the RMM then; EL3 itself answers the range's UID (`0xb000ff01`), which is {PAGING_UID}. The "
+        "[guide](../guide-extensions.md) tells what they are for."
+    )
+    return _commands("Commands for paging", about, "", _documented(EXTENSION), EXTENSION.commands.values())
+
+
+def _documented(extension: "Extension") -> "Version":
+    """A version with the extension, whose manual is that of extensions."""
+    return replace(_v1_0().extended(extension), manual=extension.manual)

@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any, Final, NamedTuple
 
 from cca_arch.descriptors.rtte import Hipas, Kind
+from cca_arch.extensions import PagedState, PagingFeatures, SealingFeatures, SealingFlags
 from cca_arch.fields import Bits, Struct
 from cca_arch.psci import AffinityInfo, PsciStatus
 from cca_arch.rmi import v1_0 as rmi
@@ -64,6 +65,9 @@ def _sections() -> dict[str, tuple[Entry, ...]]:
             Entry("RmiFeatureRegister0", rmi.FeatureRegister0),
             Entry("RmiInterfaceVersion, RsiInterfaceVersion", rmi.InterfaceVersion),
             Entry("RmiCommandReturnCode", rmi.RmiReturn),
+            Entry("PagingFeatures", PagingFeatures),
+            Entry("SealingFeatures", SealingFeatures),
+            Entry("SealingFlags", SealingFlags),
         ),
         "Status codes": (
             Entry("RsiCommandReturnCode", rsi.RsiStatus, ("RSI_",)),
@@ -76,6 +80,7 @@ def _sections() -> dict[str, tuple[Entry, ...]]:
             Entry("HIPAS", Hipas),
             Entry("RTT entries", Kind),
             Entry("RmiRttEntryState", rmi.RmiRttEntryState, ("RMI_",)),
+            Entry("RmiRttEntryState, paging", PagedState, ("RMI_",)),
             Entry("RmmGranuleState", State),
             Entry("PAS", Pas),
             Entry("GPI", Gpi),

@@ -78,6 +78,46 @@ pub mod rsi {
 
 }
 
+/// Sealing keys, an extension of Realmlab's RMM (realmlab run --extension sealing).
+pub mod sealing {
+    // Functions.
+    pub const SEALING_UID: u64 = 0x8600ff01;
+    pub const SEALING_FEATURES: u64 = 0xc6000000;
+    pub const SEALING_KEY: u64 = 0xc6000001;
+
+    // SEALING_FEATURES, index 0.
+    pub const SEALING_FEATURES_HKDF_SHA_384: u64 = 0x1;
+
+    // What a key depends on: X1 of SEALING_KEY.
+    pub const SEALING_KEY_RIM: u64 = 0x1;
+    pub const SEALING_KEY_RPV: u64 = 0x2;
+    pub const SEALING_KEY_REM0: u64 = 0x4;
+    pub const SEALING_KEY_REM1: u64 = 0x8;
+    pub const SEALING_KEY_REM2: u64 = 0x10;
+    pub const SEALING_KEY_REM3: u64 = 0x20;
+    pub const SEALING_KEY_LIFECYCLE: u64 = 0x40;
+    pub const SEALING_KEY_IMAGES: u64 = 0x80;
+
+}
+
+/// Paging, an extension of Realmlab's RMM (realmlab run --extension paging).
+pub mod paging {
+    // Functions.
+    pub const PAGING_UID: u64 = 0xb000ff01;
+    pub const PAGING_FEATURES: u64 = 0xf0000000;
+    pub const PAGE_OUT: u64 = 0xf0000001;
+    pub const PAGE_IN: u64 = 0xf0000002;
+
+    // PAGING_FEATURES, index 0.
+    pub const PAGING_FEATURES_AES_256_GCM: u64 = 0x1;
+    pub const PAGING_FEATURES_VERSION_BITS_SHIFT: u32 = 8;
+    pub const PAGING_FEATURES_VERSION_BITS_MASK: u64 = 0x3f00;
+
+    // RmiRttEntryState of a page that is out.
+    pub const RMI_SEALED: u64 = 0x80;
+
+}
+
 /// RMI 1.0 (DEN0137): what the Host calls.
 pub mod rmi {
     // Functions.
