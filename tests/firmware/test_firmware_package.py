@@ -27,7 +27,7 @@ NOT_RUN = {
         "package": "builds packages, on another machine",
         "limits": "of who runs a machine",
     },
-    "cca_rmm": {},
+    "cca_rmm": {"extensions": "offered by an RMM that is asked to"},
 }
 """Modules and folders of the measured packages that no image holds, each with its reason."""
 

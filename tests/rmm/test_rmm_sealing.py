@@ -1,6 +1,8 @@
 """The extension `sealing`: a Realm's keys, which it gets in every life on this platform, and no other Realm ever."""
 
+import io
 import struct
+import tarfile
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -17,8 +19,13 @@ from cca_arch.rsi.v1_0 import Rsi, RsiStatus
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.types import SecurityState
 from cca_firmware.bl31.sealing import TEST_PLATFORM_KEY
+from cca_firmware.package.package import component
+from cca_platform.board import Board
 from cca_platform.errors import StateError
+from cca_platform.machine.machine import Machine
+from cca_rmm.extensions.offered import with_extensions
 from cca_rmm.objects.granule import State
+from cca_rmm.rmm import Rmm
 from cca_rmm.versions.v1_0 import V1_0
 
 RPV = bytes(range(64))
@@ -224,3 +231,18 @@ class TestEl3:
         """A machine without the extension refuses the state of one that has it."""
         with pytest.raises(StateError, match=r"same extensions \(none\), not with sealing"):
             host.machine.parts["firmware"].restore(sealing.machine.parts["firmware"].save())
+
+
+class TestImage:
+    """What of the extensions is in the image of an RMM."""
+
+    def test_extensions(self) -> None:
+        """An RMM with an extension is measured with its code, and one without it has none of that."""
+        machine = Machine(Board.load("fvp"))
+        folder = "cca_rmm/extensions"
+        for offered in ((), *((name,) for name in EXTENSIONS)):
+            image = component(Rmm(machine, with_extensions(V1_0, offered)))
+            with tarfile.open(fileobj=io.BytesIO(image)) as tar:
+                found = {name for name in tar.getnames() if name.startswith(folder)}
+            assert found == ({f"{folder}/{one}.py" for one in ("__init__", "keys", *offered)} if offered else set())
+        machine.close()
