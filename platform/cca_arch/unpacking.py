@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from cca_arch import lz4
 from cca_arch.compression import compressed, is_zboot, packing, zboot_packing
 
-__all__ = ["UnpackError", "unpacked"]
+__all__ = ["UnpackError", "check_stream", "unpacked"]
 
 _FEED: Final = 1 << 10
 """Bytes of a stream given at once: zstandard gives all that it makes of them, at the most 32 MiB."""
@@ -26,6 +26,7 @@ _STEP: Final = 1 << 20
 _MAGIC: Final = 3  # bytes at the start of a stream that another one behind it begins with, too
 _GZIP_WINDOW: Final = 31  # the largest window, in gzip's framing
 _LZMA_MEMORY: Final = 256 << 20  # a dictionary can be up to 4 GiB; those of kernels have 64 or 128 MiB
+_ANY: Final = 1 << 62  # a limit that nothing reaches
 _PAYLOAD: Final = struct.Struct("<8x2I")
 _SIZE: Final = struct.Struct("<I")
 _LINUX_AT: Final = slice(0x38, 0x3C)
@@ -51,6 +52,22 @@ def unpacked(data: bytes, limit: int) -> bytes:
     if inner:
         raise UnpackError(f"is compressed with {name}, and what is in it with {inner}: unpack it first")
     return _zboot(contents, limit) if is_zboot(contents) else contents
+
+
+def check_stream(data: bytes, what: str) -> None:
+    """Check that a compressed file is whole, as far as this can be told here, and keep nothing of it.
+
+    ``what`` it is, for messages. Raises UnpackError. lz4 and lzop are not looked at, nor Zstandard without its package.
+    """
+    name = packing(data)
+    if name == "zstd" and not _has_zstd():
+        return
+    if name in ("gzip", "xz", "lzma", "bzip2", "zstd"):
+        new, damage = _stream_of(name, data)
+        try:
+            _read(data, _ANY, new, what, damage, _Nothing())
+        except EOFError:
+            raise UnpackError(f"is a truncated {what}: copy it again") from None
 
 
 def _zboot(data: bytes, limit: int) -> bytes:
@@ -87,7 +104,9 @@ def _contents(name: str, data: bytes, limit: int, what: str) -> bytes:
             contents = lz4.legacy(data, limit)
         else:
             new, damage = _stream_of(name, data)
-            contents = _read(data, limit, new, what, damage)
+            kept = BytesIO()
+            _read(data, limit, new, what, damage, kept)
+            contents = kept.getvalue()
     except EOFError:
         raise UnpackError(f"is a truncated {what}: copy it again") from None
     except lz4.Lz4Error as error:
@@ -169,6 +188,14 @@ def _stream_of(name: str, data: bytes) -> tuple[Callable[[], _Stream], type[Exce
     raise UnpackError(compressed(data))
 
 
+def _has_zstd() -> bool:
+    try:
+        _zstd()
+    except UnpackError:
+        return False
+    return True
+
+
 def _zstd() -> tuple[Callable[[], _Stream], type[Exception]]:
     """What there is for Zstandard: the module of Python 3.14, else the package."""
     try:
@@ -185,12 +212,21 @@ def _zstd() -> tuple[Callable[[], _Stream], type[Exception]]:
     return zstd.ZstdDecompressor, zstd.ZstdError
 
 
-def _read(data: bytes, limit: int, new: Callable[[], _Stream], what: str, damage: type[Exception]) -> bytes:
-    """All of the streams that follow each other in ``data``, up to a little more than ``limit``.
+class _Nothing(BytesIO):
+    """Takes what is unpacked, and keeps none of it."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+def _read(
+    data: bytes, limit: int, new: Callable[[], _Stream], what: str, damage: type[Exception], found: BytesIO
+) -> None:
+    """All of the streams that follow each other in ``data`` to ``found``, up to a little more than ``limit``.
 
     What else is behind the last one counts for nothing, as with the tools: a size, a device tree, padding.
     """
-    found, at, magic = BytesIO(), 0, data[:_MAGIC]
+    at, magic = 0, data[:_MAGIC]
     try:
         while at < len(data) and data[at : at + _MAGIC] == magic and found.tell() <= limit:
             stream = new()
@@ -203,4 +239,3 @@ def _read(data: bytes, limit: int, new: Callable[[], _Stream], what: str, damage
             at -= len(stream.unused_data)
     except damage as error:
         raise UnpackError(f"is a damaged {what} ({error}): copy it again") from None
-    return found.getvalue()

@@ -56,6 +56,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "payload": Kind(
         "payload", 256 * _MIB, "a Realm is built from a copy in memory", "give an ELF file, an Image or a raw binary"
     ),
+    "initrd": Kind(
+        "initrd", 512 * _MIB, "a Realm is built from a copy in memory", "give an archive (cpio), compressed or not"
+    ),
     "image": Kind(
         "image", 256 * _MIB, "images are in memory while they boot", "load it in parts, each as FILE@ADDRESS"
     ),

@@ -14,7 +14,7 @@ class TestRealm:
 
     def test_realm(self) -> None:
         """A Realm finds its memory, CPUs, PSCI conduit and boot arguments."""
-        tree = fdt.parse_dtb(flatten(realm_tree(64 << 20, [0, 1, 0x100], "n=3 quiet")))
+        tree = fdt.parse_dtb(flatten(realm_tree(64 << 20, [0, 1, 0x100], {"bootargs": "n=3 quiet"})))
         assert tree.get_node("/memory@80000000").get_property("reg").data == [0, 0x8000_0000, 0, 64 << 20]
         assert [node.name for node in tree.get_node("/cpus").nodes] == ["cpu@0", "cpu@1", "cpu@100"]
         assert tree.get_node("/psci").get_property("method").data == ["smc"]
@@ -25,7 +25,7 @@ class TestRealm:
         devices = Devices(system.machine)
         attach_rtc(devices)
         attach_uart(devices)
-        tree = fdt.parse_dtb(flatten(realm_tree(64 << 20, [0], "", devices.nodes())))
+        tree = fdt.parse_dtb(flatten(realm_tree(64 << 20, [0], {}, devices.nodes())))
         console = tree.get_node(tree.get_node("/chosen").get_property("stdout-path").value)
         assert console.get_property("reg").data == [0, 0x100_0000, 0, 0x1000]
         assert console.get_property("compatible").value == "ns16550a"

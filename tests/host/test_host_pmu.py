@@ -40,10 +40,10 @@ class TestRequest:
 
     def test_device_tree(self):
         """The device tree has a PMU with PPI 7 if the Realm has one."""
-        tree = fdt.parse_dtb(flatten(realm_tree(64 << 20, [0], "", pmu=True)))
+        tree = fdt.parse_dtb(flatten(realm_tree(64 << 20, [0], {}, pmu=True)))
         assert tree.get_node("/pmu").get_property("compatible").data == ["arm,armv8-pmuv3"]
         assert tree.get_node("/pmu").get_property("interrupts").data == [1, 7, 4]
-        assert not fdt.parse_dtb(flatten(realm_tree(64 << 20, [0], ""))).exist_node("/pmu")
+        assert not fdt.parse_dtb(flatten(realm_tree(64 << 20, [0], {}))).exist_node("/pmu")
 
     @pytest.mark.parametrize("counters", [0, 7, -1])
     def test_counters(self, system, counters):

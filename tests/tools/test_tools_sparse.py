@@ -33,6 +33,7 @@ EACH = {
     "payload": (["run", "FILE"], "payload FILE has 21,474,836,480 bytes, more than 256 MiB"),
     "payload, inspected": (["inspect", "FILE"], "payload FILE has 21,474,836,480 bytes, more than 256 MiB"),
     "payload, with symbols": (["trace", "show", "none", "--symbols", "FILE"], "payload FILE has 21,474,836,480 bytes"),
+    "initrd": (["run", "hello", "--initrd", "FILE"], "initrd FILE has 21,474,836,480 bytes, more than 512 MiB"),
     "image": ([*NS, "FILE"], "image FILE has 21,474,836,480 bytes, more than 256 MiB"),
     "image, at a place": ([*NS, "CODE", "FILE@0x90000000"], "image FILE has 21,474,836,480 bytes"),
     "image, Secure": ([*NS, "CODE", "--secure", "FILE"], "image FILE has 21,474,836,480 bytes"),

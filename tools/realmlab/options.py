@@ -242,6 +242,26 @@ class RealmOptions(RunOptions, total=False):
             positional=True,
         ),
     ]
+    initrd: Annotated[
+        str | os.PathLike[str] | None,
+        Option(
+            default=None,
+            help="Give a Linux kernel this initial RAM disk: an archive (cpio), compressed or not.",
+            metavar="FILE",
+            kind=Path,
+            check=optional(name_or_path),
+        ),
+    ]
+    seed: Annotated[
+        int,
+        Option(
+            default=0,
+            help="Make kaslr-seed and rng-seed in the device tree, which is measured, of this number.",
+            metavar="N",
+            kind=int,
+            check=at_least(0, (1 << 64) - 1),
+        ),
+    ]
     hash_algo: Annotated[
         str,
         Option(

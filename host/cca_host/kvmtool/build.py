@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from cca_arch.devicetree import Node, flatten
+from cca_arch.devicetree import Node, cells, flatten
 from cca_arch.rmi.v1_0 import mpidr_of
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm import System, Vm
-from cca_host.kvmtool.devicetree import realm_tree
+from cca_host.kvmtool.devicetree import realm_tree, seeds
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
-from cca_host.kvmtool.loader import Image
+from cca_host.kvmtool.loader import Image, Segment
 from cca_host.kvmtool.options import RunOptions
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
@@ -60,14 +60,16 @@ def create_vm(system: System, options: RunOptions) -> Vm:
     )
 
 
-def make_tree(options: RunOptions, devices: Sequence[Node]) -> bytes:
+def make_tree(options: RunOptions, devices: Sequence[Node], initrd: Segment | None = None) -> bytes:
     """The device tree of the Realm, with the arguments; raises MachineError if they are too long for its place.
 
     ``devices`` are the nodes of the device table.
     """
     mpidrs = [int(mpidr_of(index)) for index in range(options.vcpus)]
     has_pmu = options.pmu_counters is not None
-    tree = flatten(realm_tree(options.memory, mpidrs, " ".join(options.args), devices, has_pmu))
+    given = {} if initrd is None else {"linux,initrd-start": cells(initrd.base), "linux,initrd-end": cells(initrd.top)}
+    chosen = {"bootargs": " ".join(options.args), **given, **seeds(options.seed)}
+    tree = flatten(realm_tree(options.memory, mpidrs, chosen, devices, has_pmu))
     if len(tree) > DTB_SIZE:
         raise MachineError(
             f"`args` must fit with the device tree into {DTB_SIZE >> 20} MiB, not {len(tree) - DTB_SIZE} bytes too "

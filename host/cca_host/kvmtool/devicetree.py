@@ -1,18 +1,20 @@
 """The device tree of a Realm, which X0 points to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Final
 
-from cca_arch.devicetree import Node, cells
+from cca_arch.devicetree import Node, Value, cells
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE, Ppi
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, RAM_BASE, UART_BASE, redistributor_base
 
-__all__ = ["APB_CLOCK", "GIC", "realm_tree"]
+__all__ = ["APB_CLOCK", "GIC", "realm_tree", "seeds"]
 
 GIC: Final = 1
 """The phandle of the interrupt controller,"""
 APB_CLOCK: Final = 2
 """and of the clock that PrimeCell devices name."""
+_SEEDS: Final = {"kaslr-seed": 8, "rng-seed": 32}
 _APB_HZ: Final = 24_000_000
 _PPI, _LEVEL_HIGH = 1, 4
 _FIRST_PPI: Final = 16
@@ -46,12 +48,29 @@ _CLOCK: Final = Node(
 )
 
 
+def seeds(number: int) -> dict[str, Value]:
+    """The properties of ``chosen`` that a kernel takes randomness from, made of a number by SHA-256.
+
+    The Realm's owner must be able to compute the measurement of the tree, so they are no secret: a kernel needs other
+    entropy, too.
+    """
+    made = {
+        name: sha256(f"realmlab {name} {number}".encode()).digest()[:size] for name, size in _SEEDS.items()
+    }  # fmt: skip
+    return dict(made)
+
+
 def realm_tree(
-    memory: int, mpidrs: Sequence[int], bootargs: str, devices: Sequence[Node] = (), pmu: bool = False
+    memory: int,
+    mpidrs: Sequence[int],
+    chosen: Mapping[str, Value],
+    devices: Sequence[Node] = (),
+    pmu: bool = False,
 ) -> Node:
     """The tree of a Realm with ``memory`` bytes of RAM and a CPU per MPIDR; device IPAs lack the shared bit.
 
-    ``devices`` are the nodes of the device table, the UART at ``UART_BASE`` among them.
+    ``devices`` are the nodes of the device table, the UART at ``UART_BASE`` among them; ``chosen`` is what the VMM
+    tells the software.
     """
     cpus = [
         Node(
@@ -64,7 +83,7 @@ def realm_tree(
         "",
         {"compatible": "linux,dummy-virt", "#address-cells": 2, "#size-cells": 2, "interrupt-parent": GIC},
         [
-            Node("chosen", {"bootargs": bootargs, "stdout-path": f"/serial@{UART_BASE:x}"}),
+            Node("chosen", {**chosen, "stdout-path": f"/serial@{UART_BASE:x}"}),
             Node(f"memory@{RAM_BASE:x}", {"device_type": "memory", "reg": [*cells(RAM_BASE), *cells(memory)]}),
             Node("cpus", {"#address-cells": 1, "#size-cells": 0}, cpus),
             Node("psci", {"compatible": ("arm,psci-1.0", "arm,psci-0.2"), "method": "smc"}),

@@ -85,6 +85,9 @@ class Devices:
             fetch=lambda answer: machine.inputs.fetch(self._name(name), answer),
             submit=lambda work, ticks: machine.inputs.submit(self._name(name), work, Ticks(machine.clock.now + ticks)),
             follow=machine.inputs.look,
+            deliver=lambda data: machine.inputs.deliver(self._name(name), data),
+            attend=lambda expects: machine.inputs.attend(self._name(name), expects),
+            replaying=machine.inputs.closed,
         )
 
     def next_intid(self) -> int:
@@ -138,13 +141,14 @@ class Devices:
             self._schedule(name, model)
 
     def close(self) -> None:
-        """The VM is gone: nothing is due any more."""
+        """The VM is gone: nothing is due any more, and nobody outside is waited for."""
         self._vm = None
         self._cancel()
 
     def _cancel(self) -> None:
         for name in self._models:
             self._machine.events.call_at(self._name(name), None, _nothing)
+            self._machine.inputs.attend(self._name(name), None)
 
     def _name(self, name: str) -> str:
         return f"{self._source}.{name}"

@@ -63,7 +63,8 @@ class RunOptions(Struct, kw_only=True):
     """One run of one payload in one Realm; sizes in bytes.
 
     ``payload`` is an ELF, an arm64 Linux ``Image`` or a raw binary; ``args`` become the device tree's bootargs,
-    joined by blanks. ``ipa_width`` is the Realm's IPA width in bits; the upper half is unprotected. ``max_insns``
+    joined by blanks. ``initrd`` is its initial RAM disk; ``seed`` the number that the seeds in its device tree are made
+    of. ``ipa_width`` is the Realm's IPA width in bits; the upper half is unprotected. ``max_insns``
     limits the instructions that the Realm retires on all its vCPUs. ``rpv`` is the Realm Personalization Value, at most
     64 bytes.
     ``pmu_counters`` are the event counters of the Realm's PMU; None gives it no PMU.
@@ -75,6 +76,8 @@ class RunOptions(Struct, kw_only=True):
     vcpus: int = 1
     memory: int = 64 << 20
     args: Sequence[str] = ()
+    initrd: str | Path | None = None
+    seed: int = 0
     hash_algo: str = "sha256"
     rpv: bytes = b""
     ipa_width: int = 33

@@ -9,13 +9,15 @@ from cca_platform.state import State
 __all__ = ["EndState", "OptionsState", "VmmState"]
 
 
-class OptionsState(State, frozen=True, tag="host.options/2"):
+class OptionsState(State, frozen=True, tag="host.options/3"):
     """The options of a run: :class:`RunOptions` without its callback."""
 
     payload: str
     vcpus: int
     memory: int
     args: tuple[str, ...]
+    initrd: str | None
+    seed: int
     hash_algo: str
     rpv: bytes
     ipa_width: int
@@ -32,6 +34,8 @@ class OptionsState(State, frozen=True, tag="host.options/2"):
             vcpus=options.vcpus,
             memory=options.memory,
             args=tuple(options.args),
+            initrd=None if options.initrd is None else str(options.initrd),
+            seed=options.seed,
             hash_algo=options.hash_algo,
             rpv=options.rpv,
             ipa_width=options.ipa_width,
@@ -48,6 +52,8 @@ class OptionsState(State, frozen=True, tag="host.options/2"):
             vcpus=self.vcpus,
             memory=self.memory,
             args=self.args,
+            initrd=self.initrd,
+            seed=self.seed,
             hash_algo=self.hash_algo,
             rpv=self.rpv,
             ipa_width=self.ipa_width,

@@ -10,6 +10,7 @@ from msgspec import Struct
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi
 from cca_host.kvm import RmiError, System, Vm
 from cca_host.kvmtool.build import check, create_vm, fill_vm, make_tree
+from cca_host.kvmtool.initrd import load_initrd
 from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.loader import load_file
 from cca_host.kvmtool.options import EXIT_INTERRUPTED, RunOptions, RunReason, RunResult
@@ -74,7 +75,11 @@ class Vmm(Run):
         check(options, system)
         image = load_file(options.payload, options.memory)
         forget(machine.pes)
-        start, self.notes, tree = perf_counter(), tuple(image.notes), make_tree(options, self.devices.nodes())
+        initrd = None if options.initrd is None else load_initrd(options.initrd, options.memory, image)
+        tree = make_tree(options, self.devices.nodes(), initrd)
+        if initrd is not None:
+            image.segments.append(initrd)
+        start, self.notes = perf_counter(), tuple(image.notes)
         self._before = _Before(Counter(system.calls), system.delegated, system.dirty)
         system.delegated_peak = system.delegated
         if machine.trace.on:
