@@ -7,13 +7,16 @@ import pytest
 from virtio_driver import Bench, Driver
 
 import realmlab
+from cca_arch.fuse import FuseInHeader, FuseOpcode
 from cca_arch.sysregs import Fsc
 from cca_arch.virtio import DeviceId
 from cca_arch.virtio.net import VirtioNetHdr
 from cca_host.kvmtool.net.nat import GATEWAY, GATEWAY_MAC, GUEST
 from cca_host.kvmtool.net.options import Network
 from cca_host.kvmtool.net.packets import EtherType, Protocol, Udp, write_frame, write_ip, write_udp
+from cca_host.kvmtool.share.folder import Folder
 from cca_host.kvmtool.virtio.device import VirtioDevice
+from cca_host.kvmtool.virtio.fs import VirtioFs
 from cca_host.kvmtool.virtio.net import MAC, VirtioNet
 from cca_host.kvmtool.virtio.queue import Chain
 from cca_platform.devices.smmu import DmaAborted, DmaPort
@@ -54,7 +57,7 @@ def worlds() -> Listing:
 
 
 @pytest.fixture(scope="module")
-def devices() -> Listing:
+def devices(tmp_path_factory: pytest.TempPathFactory) -> Listing:
     """A driver of a virtio device that is served, and then breaks a rule."""
     bench = Bench()
     device = Sectors("sectors", bench.wiring(), bench.memory)
@@ -64,6 +67,9 @@ def devices() -> Listing:
     driver.kick(0)
     card = Driver(bench, VirtioNet("net", bench.wiring(), bench.memory, Network()))
     card.call(1, bytes(VirtioNetHdr.size) + datagram())
+    shared = VirtioFs("fs", bench.wiring(), bench.memory, Folder(tmp_path_factory.mktemp("shared")), "host")
+    Driver(bench, shared).call(1, FuseInHeader.pack(len=40, opcode=FuseOpcode.STATFS, nodeid=1), writable=(96,))
+    shared.close()
     card.device.close()
     bench.close()
     return bench.events

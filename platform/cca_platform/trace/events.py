@@ -37,6 +37,7 @@ __all__ = [
     "ExceptionTake",
     "FaultGpf",
     "FaultStage2",
+    "FsRequest",
     "GptChange",
     "GranuleTransition",
     "InterruptInject",
@@ -438,6 +439,16 @@ class NetFlow(Event, frozen=True, gc=False, kw_only=True, tag="net.flow"):
     guest: Annotated[Name, "address and port of the guest"]
     peer: Annotated[Name, "address and port of its peer, as the guest knows it"]
     state: Annotated[Name, "open or closed"]
+
+
+class FsRequest(Event, frozen=True, gc=False, kw_only=True, tag="fs.request"):
+    """A guest asked for something in a folder of the host."""
+
+    device: Annotated[Name, "the device"]
+    operation: Annotated[Name, "what was asked for, by its name in the protocol"]
+    path: Annotated[Name, "the file or directory, from the folder on; ? if it has no name any more"]
+    status: Annotated[Name, "ok, or the error that the guest was told"]
+    length: Annotated[Word, "bytes that were read or written"]
 
 
 class SmmuAbort(Event, frozen=True, gc=False, kw_only=True, tag="smmu.abort"):
