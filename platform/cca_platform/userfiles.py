@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISBLK, S_ISDIR, S_ISREG
 from time import monotonic
 from typing import Final, NoReturn
 
@@ -28,7 +28,7 @@ from cca_arch.extensions import PLATFORM_KEY_SIZE
 from cca_arch.stripping import TooLarge, stripped
 from cca_platform.errors import MachineError
 
-__all__ = ["KINDS", "STDIN", "Kind", "amount", "lines", "read", "read_program", "read_text", "shown"]
+__all__ = ["KINDS", "STDIN", "Kind", "amount", "lines", "open_disk", "read", "read_program", "read_text", "shown"]
 
 STDIN: Final = "-"
 """The name of stdin, where a kind has it."""
@@ -85,6 +85,9 @@ KINDS: Final[Mapping[str, Kind]] = {
 }  # fmt: skip
 """Every kind of file."""
 
+_DISK: Final = Kind("disk", 0, "it is read in parts", "give a raw disk image")
+
+_NOT_TO_WRITE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ETXTBSY)
 _WORDS: Final[Mapping[int, str]] = {
     errno.ENOENT: "does not exist: check the path",
     errno.ENOTDIR: "does not exist, because a part of its path is a file: check the path",
@@ -159,6 +162,38 @@ def lines(path: str | os.PathLike[str], kind: Kind, *, error: type[MachineError]
                 what = f"has more than {amount(kind.limit)} in line {number}"
                 raise error(f"{_subject(path, kind)} {what}: {kind.mend}")
             yield line
+
+
+def open_disk(
+    path: str | os.PathLike[str], *, writable: bool, create: bool = False, error: type[MachineError] = MachineError
+) -> tuple[int, bool]:
+    """Open a disk image, or a block device, of any size, which is read in parts: its descriptor, and whether it is new.
+
+    ``create``: make a file where there is none. Raises ``error``.
+    """
+    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    new = False
+    with _worded(path, _DISK, error):
+        try:
+            fd = os.open(path, flags)
+        except FileNotFoundError:
+            if not create:
+                raise
+            fd, new = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666), True
+        except OSError as wrong:
+            if not writable or wrong.errno not in _NOT_TO_WRITE:
+                raise
+            what = "may not be written: check its permissions, or open it read-only"
+            raise error(f"{_subject(path, _DISK)} {what}") from None
+        except ValueError:  # a NUL, or half a surrogate pair
+            raise error(f"{_subject(path, _DISK)} has a name that no file can have: check the path") from None
+        mode = os.fstat(fd).st_mode
+        if S_ISREG(mode) or S_ISBLK(mode):
+            return fd, new
+        os.close(fd)
+        if S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    raise error(f"{_subject(path, _DISK)} must be a file or a block device, not a pipe or another device")
 
 
 @contextmanager

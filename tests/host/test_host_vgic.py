@@ -61,7 +61,7 @@ class TestRegisters:
     @pytest.mark.parametrize(
         ("offset", "value"),
         [
-            (0x0, 1 << 6 | 1 << 4 | 2), (0x4, 9 << 19 | 1 << 25 | INTIDS // 32 - 1), (0x8, 0x43B), (0xC, 0),
+            (0x0, 1 << 6 | 1 << 4 | 2), (0x4, 9 << 19 | 1 << 25 | 1 << 16 | INTIDS // 32 - 1), (0x8, 0x43B), (0xC, 0),
             (0xFFE8, 0x3B), (0x80, 0), (0x84, 0xFFFF_FFFF), (0x100, 0), (0x400, 0), (0xC00, 0), (0xD04, 0),
             (0x6000, 0), (0x80 + 4 * (INTIDS // 32), 0), (0x5000, 0),
         ],

@@ -99,7 +99,7 @@ class Driver:
         self.bench = bench
         self.memory = bench.memory
         self.device = device
-        self.frame = bench.model = VirtioMmio(0x300_0000, device)
+        self.frame = bench.model = self.carrier()
         self.size = size
         self.features = features | REQUIRED
         self.count = len(device.queues)
@@ -111,6 +111,10 @@ class Driver:
         self.reserve()
         if start:
             self.start()
+
+    def carrier(self) -> Any:
+        """The transport that carries the device."""
+        return VirtioMmio(0x300_0000, self.device)
 
     def reserve(self) -> None:
         """All places for buffers are free."""

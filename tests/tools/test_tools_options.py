@@ -11,6 +11,7 @@ from msgspec import structs
 from typer.main import get_command
 
 import realmlab
+from cca_host.kvmtool.options import DiskOption
 from cca_host.kvmtool.options import RunOptions as HostOptions
 from cca_tools.cli import main
 from cca_tools.cli.commands import app
@@ -93,7 +94,8 @@ class TestOnce:
     def test_tables(self) -> None:
         """Every option explains itself, and has a value to offer."""
         for name, one in DECLARED.items():
-            assert one.help.endswith((".", "...")) and (one.metavar or one.choices or one.python_only), name
+            assert one.help.endswith((".", "...")), name
+            assert one.metavar or one.choices or one.python_only or one.kind is bool, name
 
 
 class TestRead:
@@ -111,6 +113,10 @@ class TestRead:
             (RealmOptions, {"rpv": "0x"}, "`rpv` must be hex digits"),
             (RealmOptions, {"console_input": Path("none.txt")}, "`console_input` none.txt does not exist: check"),
             (NsMachineOptions, {"el": 3}, "`el` must be 1 or 2, not 3"),
+            (RealmOptions, {"disks": ["disk,rw"]}, "`disks` must be FILE, then nothing, ,ro or ,snapshot or ,overlay="),
+            (RealmOptions, {"disks": [7]}, "`disks` must be disks: FILE"),
+            (RealmOptions, {"rng": 1}, "`rng` must be True or False, not 1"),
+            (RealmOptions, {"transport": "isa"}, "`transport` must be pci or mmio, not 'isa'"),
             (MachineOptions, {"clock": 7}, "`clock` must be virtual or host, not 7"),
         ],
     )  # fmt: skip
@@ -132,6 +138,14 @@ class TestRead:
             (RealmOptions, {"memory": "1G"}, 1 << 30),
             (RealmOptions, {"memory": 1 << 30}, 1 << 30),
             (RealmOptions, {"deny_cpu_on": [2, 1]}, (2, 1)),
+            (RealmOptions, {"disks": "disk"}, (DiskOption(path="disk"),)),
+            (RealmOptions, {"disks": [Path("a,b"), "c"]}, (DiskOption(path="a,b"), DiskOption(path="c"))),
+            (RealmOptions, {"disks": ["c,ro"]}, (DiskOption(path="c", read_only=True),)),
+            (
+                RealmOptions,
+                {"disks": ["d,snapshot", "e,overlay=f,g"]},
+                (DiskOption(path="d", snapshot=True), DiskOption(path="e", overlay="f,g")),
+            ),
             (NsMachineOptions, {"entry": "0x88000000"}, 0x8800_0000),
             (NsMachineOptions, {"nonvolatile": ["0x90000000:4K", (5, 6)]}, [(0x9000_0000, 4096, None), (5, 6, None)]),
         ],

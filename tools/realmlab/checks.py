@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cca_arch.extensions import PLATFORM_KEY_SIZE
 from cca_platform.errors import MachineError, WrongType, WrongValue
@@ -16,10 +16,13 @@ from cca_platform.printable import brief
 
 from .sizes import parse_address, parse_range, parse_size
 
+if TYPE_CHECKING:
+    from cca_host.kvmtool.options import DiskOption
+
 __all__ = [
-    "COUNT", "address", "argument", "at_least", "bytes_or_file", "each", "function", "hex_bytes", "image", "instance",
-    "key", "mapping", "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges", "seconds",
-    "several", "size", "text", "trace_or_path", "whole",
+    "COUNT", "address", "argument", "at_least", "bytes_or_file", "disks", "each", "function", "hex_bytes", "image",
+    "instance", "key", "mapping", "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges",
+    "seconds", "several", "size", "text", "trace_or_path", "truth", "whole",
 ]  # fmt: skip
 
 
@@ -193,6 +196,37 @@ def hex_bytes(name: str, value: Any) -> bytes:
         return bytes.fromhex(value)
     except ValueError:
         raise WrongValue(f"`{name}` must be hex digits, two for each byte, not {brief(value)}") from None
+
+
+def truth(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise _wrong(name, "True or False", value)
+    return value
+
+
+def disks(name: str, value: Any) -> tuple["DiskOption", ...]:
+    """A list of ``DiskOption``, or of strings such as FILE, FILE,ro or FILE,overlay=FILE; or one of them."""
+    given = (value,) if isinstance(value, str | os.PathLike) else value
+    return several(name, given, _disk)
+
+
+def _disk(name: str, one: Any) -> "DiskOption":
+    from cca_host.kvmtool.options import DiskOption
+
+    if isinstance(one, DiskOption):
+        return one
+    if isinstance(one, os.PathLike):
+        return DiskOption(path=os.fspath(one))
+    if not isinstance(one, str):
+        raise _wrong(name, "disks: FILE[,ro|,snapshot|,overlay=FILE], or DiskOption", one)
+    path, comma, mode = one.partition(",")
+    if mode in ("ro", "snapshot") or not comma:
+        return DiskOption(path=path, read_only=mode == "ro", snapshot=mode == "snapshot")
+    word, _, overlay = mode.partition("=")
+    if word != "overlay" or not overlay:
+        raise WrongValue(f"`{name}` must be FILE, then nothing, ,ro or ,snapshot or ,overlay=FILE, not {brief(one)}")
+    return DiskOption(path=path, overlay=overlay)
 
 
 def bytes_or_file(name: str, value: Any) -> bytes:

@@ -20,6 +20,7 @@ from .checks import (
     argument,
     at_least,
     bytes_or_file,
+    disks,
     each,
     function,
     hex_bytes,
@@ -36,12 +37,14 @@ from .checks import (
     size,
     text,
     trace_or_path,
+    truth,
     whole,
 )
 from .declare import Option, declared, read, takes
 
 if TYPE_CHECKING:
     from cca_firmware.package.nsimage import NsImage
+    from cca_host.kvmtool.options import DiskOption
     from cca_platform.devices.kinds import Factory
     from cca_platform.trace.trace import Trace
 
@@ -92,6 +95,8 @@ BOARD: Final = Option(
 """The board of every machine, which is its first argument."""
 
 _CLOCKS: Final = ("virtual", "host")
+_CONSOLES: Final = ("serial", "virtio")
+_TRANSPORTS: Final = ("pci", "mmio")
 _HASHES: Final = ("sha256", "sha512")
 
 
@@ -313,10 +318,48 @@ class RealmOptions(RunOptions, total=False):
         bytes | os.PathLike[str],
         Option(
             default=b"",
-            help="Send the contents of this file to the Realm's UART; -: stdin.",
+            help="Send the contents of this file to the Realm's console; -: stdin.",
             metavar="FILE",
             kind=Path,
             check=bytes_or_file,
+        ),
+    ]
+    console: Annotated[
+        str,
+        Option(
+            default="serial",
+            help="The console that has the input: the UART (ttyS0), or a virtio console (hvc0), which is much faster.",
+            check=one_of(*_CONSOLES),
+            choices=_CONSOLES,
+        ),
+    ]
+    disks: Annotated[
+        "Iterable[DiskOption | str | os.PathLike[str]]",
+        Option(
+            default=(),
+            help="A virtio disk: a raw image; ro: read-only; snapshot: writes stay in memory; overlay: they go there.",
+            metavar="FILE[,ro|,snapshot|,overlay=FILE]",
+            flags=("--disk", "-d"),
+            many=True,
+            check=disks,
+        ),
+    ]
+    rng: Annotated[
+        bool,
+        Option(
+            default=False,
+            help="Give the Realm a virtio entropy device: by the seed, or of the host with the host's clock.",
+            kind=bool,
+            check=truth,
+        ),
+    ]
+    transport: Annotated[
+        str,
+        Option(
+            default="pci",
+            help="Where virtio devices are: on a PCI bus, or at addresses of their own (virtio-mmio).",
+            check=one_of(*_TRANSPORTS),
+            choices=_TRANSPORTS,
         ),
     ]
     on_console: Annotated[

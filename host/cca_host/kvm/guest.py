@@ -91,6 +91,10 @@ class Guest:
         if not self.all_in_memory(ipa, ipa + size):
             raise MachineError(f"contents must lie in memory, not at {ipa:#x} to {ipa + size:#x}: use more `memory`")
 
+    def shared_page(self, address: int) -> int | None:
+        """The PA of the page at ``address``, as the guest gives it to a device; None: devices do not reach it."""
+        raise NotImplementedError
+
     # -- interrupts ---------------------------------------------------------------------------------------------
     @property
     def has_vcpus(self) -> bool:
@@ -117,6 +121,16 @@ class Guest:
         except (ValueError, IndexError) as error:
             raise MachineError(str(error)) from None
         if level:
+            self.poke()
+
+    def message(self, address: int, value: int) -> None:
+        """A device writes a message: an interrupt if that is to GICD_SETSPI_NSR, in either half of a Realm's IPAs."""
+        frames = self.gic_frames
+        if frames is None:
+            return
+        ipa = address if frames.takes_message(address) else address & ~(1 << self.ipa_width - 1)
+        if frames.takes_message(ipa):
+            frames.write(ipa, 4, value)
             self.poke()
 
     def poke(self) -> None:

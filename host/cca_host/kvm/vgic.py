@@ -121,6 +121,13 @@ class Interrupts:
         else:
             self.line &= ~bit
 
+    def message(self, intid: int, pending: bool) -> None:
+        """A message makes an interrupt pending, or takes that back: an edge, or the level that only messages change."""
+        bit = 1 << intid & self.mask
+        word = "latch" if self.edge & bit else "line"
+        old = getattr(self, word)
+        setattr(self, word, old | bit if pending else old & ~bit)
+
     def save(self) -> InterruptsState:
         """State for a snapshot."""
         names = ("edge", "group", "enabled", "latch", "line", "active")

@@ -28,7 +28,8 @@ _ICFGR: Final = range(Gicd.ICFGR, Gicd.ICFGR + 0x100)
 _IROUTER: Final = range(Gicd.IROUTER, Gicd.IROUTER + 0x2000)
 _ENABLE_GRP1: Final = GicdCtlrNs.enablegrp1a.mask
 _ARE_DS: Final = int(GicdCtlrNs.make(are_ns=1, ds=1))
-_TYPER: Final = int(GicdTyper.make(itlinesnumber=INTIDS // 32 - 1, idbits=10 - 1, no1n=1))
+_TYPER: Final = int(GicdTyper.make(itlinesnumber=INTIDS // 32 - 1, mbis=1, idbits=10 - 1, no1n=1))
+_MESSAGES: Final = {Gicd.SETSPI_NSR: True, Gicd.CLRSPI_NSR: False}
 _PRIORITY_BITS: Final = 0xF8
 _WORD: Final = 0xFFFF_FFFF
 
@@ -116,9 +117,20 @@ class VgicMmio:
             if PRIVATE <= intid < INTIDS:
                 shift = 8 * half
                 vgic.routes[intid] = (vgic.routes[intid] & ~(_WORD << shift) | value << shift) & MPIDR_AFFINITY
+        elif offset in _MESSAGES:
+            self._message(offset, value)
         else:
             _write_interrupts(vgic.spis, offset, value)
         vgic.route()
+
+    def takes_message(self, ipa: int) -> bool:
+        """True if a write of a device to ``ipa`` is a message."""
+        return ipa - self.distributor in _MESSAGES
+
+    def _message(self, offset: int, intid: int) -> None:
+        """A message-based SPI becomes pending, or is not any more."""
+        if PRIVATE <= intid < INTIDS:
+            self.vgic.spis.message(intid, _MESSAGES[Gicd(offset)])
 
     def _read_distributor(self, offset: int) -> int:
         vgic = self.vgic

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.types import SecurityState
 from cca_host.kvm import HostCall, Vcpu
+from cca_host.kvmtool.virtio.console import VirtioConsole
 from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.pe.refused import Refused, refuse
 from cca_platform.sent import Sent
@@ -73,7 +74,8 @@ def _refuse(machine: "Machine", vcpu: Vcpu, call: HostCall) -> None:
 class Console:
     """The Realm's output, whose end is in ``sent``, and its exit status once it has returned one.
 
-    ``on_output`` gets the bytes as they are sent; ``given`` is the UART's initial input.
+    ``on_output`` gets the bytes as they are sent; ``given`` is the initial input, for
+    the UART or, if there is one, the ``terminal``.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Console:
         uart: Uart16550,
         on_output: Callable[[bytes], object] | None = None,
         given: bytes = b"",
+        terminal: VirtioConsole | None = None,
     ) -> None:
         self.machine = machine
         self.on_output = on_output
@@ -90,8 +93,16 @@ class Console:
         self.gave_up = False
         self._decoders: defaultdict[str, IncrementalDecoder] = defaultdict(_decoder)
         self.uart = uart
-        uart.on_output = lambda data: self._emit(uart.name, data)
-        uart.arrive(given)
+        self._listen(uart)
+        self._typed = terminal or uart
+        if terminal is not None:
+            self._listen(terminal)
+            terminal.received(given)
+        else:
+            uart.arrive(given)
+
+    def _listen(self, device: Uart16550 | VirtioConsole) -> None:
+        device.on_output = lambda data: self._emit(device.name, data)
 
     def host_call(self, vcpu: Vcpu, call: HostCall) -> bool:
         """Handle a host call; returns True for EXIT and GIVE_UP."""
@@ -130,8 +141,8 @@ class Console:
                 trace.emit(ConsoleWrite(device=device, text=text, size=0))
 
     def receive(self, data: bytes) -> None:
-        """Send input to the UART, the only path for it."""
-        self.uart.receive(data)
+        """Send input to the console that has it, the only path for it."""
+        self._typed.receive(data)
 
     def save(self) -> ConsoleState:
         """State for a snapshot."""

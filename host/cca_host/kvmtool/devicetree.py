@@ -6,7 +6,7 @@ from typing import Final
 
 from cca_arch.devicetree import Node, Value, cells
 from cca_arch.gic import GICD_SIZE, GICR_STRIDE, Ppi
-from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, RAM_BASE, UART_BASE, redistributor_base
+from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, MESSAGE_SPIS, RAM_BASE, UART_BASE, redistributor_base
 
 __all__ = ["APB_CLOCK", "GIC", "realm_tree", "seeds"]
 
@@ -31,6 +31,8 @@ def _interrupt_controller(vcpus: int) -> Node:
             "compatible": "arm,gic-v3",
             "#interrupt-cells": 3,
             "interrupt-controller": None,
+            "msi-controller": None,
+            "mbi-ranges": [MESSAGE_SPIS.start, len(MESSAGE_SPIS)],
             "reg": [
                 *cells(DISTRIBUTOR_BASE), *cells(GICD_SIZE),
                 *cells(redistributors), *cells(vcpus * GICR_STRIDE),

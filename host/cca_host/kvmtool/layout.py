@@ -8,6 +8,7 @@ __all__ = [
     "DEVICE_SPI",
     "DISTRIBUTOR_BASE",
     "DTB_SIZE",
+    "MESSAGE_SPIS",
     "MIN_MEMORY",
     "PCI_ECAM_BASE",
     "PCI_ECAM_SIZE",
@@ -52,6 +53,10 @@ UART_SPI: Final = 32
 RTC_SPI: Final = 33
 DEVICE_SPI: Final = 36
 """The first of the interrupts that further devices take in their order."""
+
+
+MESSAGE_SPIS: Final = range(64, 128)
+"""INTIDs that devices send as messages."""
 
 
 def dtb_base(memory: int) -> int:

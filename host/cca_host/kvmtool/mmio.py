@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from cca_arch.devicetree import Node, cells
 from cca_arch.gic import FIRST_SPI
-from cca_arch.types import Ticks
+from cca_arch.types import SecurityState, Ticks
 from cca_host.kvm import Mmio, Vcpu
 from cca_host.kvm.guest import Guest
+from cca_host.kvmtool.guestmemory import GuestMemory
 from cca_host.kvmtool.layout import DEVICE_SPI
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Receiver, Wiring
@@ -57,6 +58,8 @@ class Devices:
     def __init__(self, machine: "Machine") -> None:
         self._machine = machine
         self._source = "guest"
+        self.memory = GuestMemory(machine.memory.port(SecurityState.NON_SECURE))
+        """The memory of the guest, for devices that reach it."""
         self._vm: Guest | None = None
         self._frames: list[_Frame] = []
         self._bases: list[int] = []
@@ -107,12 +110,16 @@ class Devices:
         for other in self._frames[max(at - 1, 0) : at + 1]:
             if other.base < base + size and base < other.base + other.size:
                 raise ValueError(f"{model.name} must not answer at {other.base:#x}, where {other.model.name} does")
-        if self._models.setdefault(model.name, model) is not model:
-            raise ValueError(f"a device must have a name of its own, not {model.name!r}")
+        self.join(model, intid=intid)
         self._frames.insert(
             at, _Frame(base, size, model, None if node is None else _completed(node, base, size, intid))
         )
         self._bases.insert(at, base)
+
+    def join(self, model: Device, *, intid: int | None = None) -> None:
+        """Take a model into the table that answers behind another one: a function of a bus."""
+        if self._models.setdefault(model.name, model) is not model:
+            raise ValueError(f"a device must have a name of its own, not {model.name!r}")
         if intid is not None:
             self._lines[model.name] = intid
         self.named(self._source)
@@ -127,7 +134,7 @@ class Devices:
 
     def connect(self, vm: Guest) -> None:
         """The VM whose interrupts the lines drive; those that are high rise now."""
-        self._vm = vm
+        self._vm = self.memory.guest = vm
         for intid in sorted(self._high):
             vm.irq_line(intid, True)
 
@@ -142,7 +149,7 @@ class Devices:
 
     def close(self) -> None:
         """The VM is gone: nothing is due any more, and nobody outside is waited for."""
-        self._vm = None
+        self._vm = self.memory.guest = None
         self._cancel()
 
     def _cancel(self) -> None:
@@ -195,6 +202,11 @@ class Devices:
         if self._vm is not None:
             self._vm.irq_line(intid, level)
 
+    def message(self, address: int, value: int) -> None:
+        """A device writes a message, which may be an interrupt."""
+        if self._vm is not None:
+            self._vm.message(address, value)
+
     # -- time --------------------------------------------------------------------------------------------------------
     def _changed(self, name: str) -> None:
         """A model has changed other than by an access."""
@@ -220,7 +232,7 @@ class Devices:
 
     def restore(self, state: DevicesState, vm: Guest) -> None:
         """Restore what :meth:`save` returned; ``vm`` has restored the levels of its interrupts."""
-        self._vm = vm
+        self._vm = self.memory.guest = vm
         self._high = set(state.high)
         for name, model in self._models.items():
             model.restore(state.models[name])

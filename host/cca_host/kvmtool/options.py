@@ -8,11 +8,13 @@ from msgspec import Struct, field
 
 from cca_platform.failure import Failure
 from cca_platform.printable import printable
+from cca_platform.state import State
 
 __all__ = [
     "EXIT_FAILED",
     "EXIT_INTERRUPTED",
     "EXIT_LIMIT",
+    "DiskOption",
     "Pause",
     "RunOptions",
     "RunReason",
@@ -59,6 +61,15 @@ class Pause(StrEnum):
     ENDED = "ended"
 
 
+class DiskOption(State, frozen=True, kw_only=True, tag="host.disk-option/1"):
+    """A disk image; writes go to it, nowhere (``read_only``), to memory (``snapshot``), or to the file ``overlay``."""
+
+    path: str
+    read_only: bool = False
+    snapshot: bool = False
+    overlay: str | None = None
+
+
 class RunOptions(Struct, kw_only=True):
     """One run of one payload in one Realm; sizes in bytes.
 
@@ -69,7 +80,9 @@ class RunOptions(Struct, kw_only=True):
     64 bytes.
     ``pmu_counters`` are the event counters of the Realm's PMU; None gives it no PMU.
     ``deny_cpu_on`` are the vCPUs that the Realm may not turn on (PSCI CPU_ON returns DENIED).
-    ``on_console`` gets the Realm's output as it is sent; ``console_input`` is the input of its UART.
+    ``on_console`` gets the Realm's output as it is sent; ``console_input`` is the input of its console.
+    ``disks`` are virtio block devices, ``rng`` gives it an entropy device, ``console`` is "serial" or "virtio": which
+    device has the input. Virtio devices are behind ``transport``, "pci" or "mmio".
     """
 
     payload: str | Path
@@ -86,6 +99,10 @@ class RunOptions(Struct, kw_only=True):
     deny_cpu_on: Collection[int] = ()
     on_console: Callable[[bytes], object] | None = None
     console_input: bytes = b""
+    console: str = "serial"
+    disks: Sequence[DiskOption] = ()
+    rng: bool = False
+    transport: str = "pci"
 
 
 class RunResult(Struct, kw_only=True):

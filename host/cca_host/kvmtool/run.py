@@ -30,6 +30,9 @@ from cca_host.kvmtool.mmio import Devices
 from cca_host.kvmtool.onboard import attach_rtc, attach_uart
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, Pause, RunOptions, RunReason
 from cca_host.kvmtool.schedule import Schedule
+from cca_host.kvmtool.virtio.console import VirtioConsole
+from cca_host.kvmtool.virtio.models import make_models
+from cca_host.kvmtool.virtio.plug import plug
 from cca_platform.errors import MachineError, MachineStopped
 from cca_platform.pe.net import internal_error
 from cca_platform.pe.running import BREAKPOINT
@@ -67,8 +70,12 @@ class Run:
         self.machine = system.machine
         self.options = options
         self.devices = Devices(self.machine)
-        self.console = Console(self.machine, attach_uart(self.devices), options.on_console, options.console_input)
+        uart = attach_uart(self.devices)
         attach_rtc(self.devices)
+        self.virtio = make_models(options, self.devices)
+        plug(self.devices, self.virtio, options.transport)
+        terminal = next((model for model in self.virtio if isinstance(model, VirtioConsole)), None)
+        self.console = Console(self.machine, uart, options.on_console, options.console_input, terminal)
         self.vm: Vm | None = None
         self.schedule = Schedule(())
         self.phase = Phase.NEW

@@ -1,8 +1,12 @@
 """The saved state of a run, from which it resumes in the same machine or in another."""
 
+from collections.abc import Sequence, Set
+from pathlib import Path
+from typing import Any
+
 from cca_host.kvmtool.console import ConsoleState
 from cca_host.kvmtool.mmio import DevicesState
-from cca_host.kvmtool.options import RunOptions, RunReason
+from cca_host.kvmtool.options import DiskOption, RunOptions, RunReason
 from cca_host.kvmtool.schedule import ScheduleState
 from cca_platform.state import State
 
@@ -25,43 +29,28 @@ class OptionsState(State, frozen=True, tag="host.options/3"):
     pmu_counters: int | None
     deny_cpu_on: tuple[int, ...]
     console_input: bytes
+    console: str
+    disks: tuple[DiskOption, ...]
+    rng: bool
+    transport: str
 
     @classmethod
     def of(cls, options: RunOptions) -> "OptionsState":
         """The options as plain data."""
-        return cls(
-            payload=str(options.payload),
-            vcpus=options.vcpus,
-            memory=options.memory,
-            args=tuple(options.args),
-            initrd=None if options.initrd is None else str(options.initrd),
-            seed=options.seed,
-            hash_algo=options.hash_algo,
-            rpv=options.rpv,
-            ipa_width=options.ipa_width,
-            max_insns=options.max_insns,
-            pmu_counters=options.pmu_counters,
-            deny_cpu_on=tuple(sorted(options.deny_cpu_on)),
-            console_input=options.console_input,
-        )
+        return cls(**{name: _plain(getattr(options, name)) for name in cls.__struct_fields__})
 
     def options(self) -> RunOptions:
         """The options as :class:`RunOptions`, without a callback."""
-        return RunOptions(
-            payload=self.payload,
-            vcpus=self.vcpus,
-            memory=self.memory,
-            args=self.args,
-            initrd=self.initrd,
-            seed=self.seed,
-            hash_algo=self.hash_algo,
-            rpv=self.rpv,
-            ipa_width=self.ipa_width,
-            max_insns=self.max_insns,
-            pmu_counters=self.pmu_counters,
-            deny_cpu_on=self.deny_cpu_on,
-            console_input=self.console_input,
-        )
+        return RunOptions(**{name: getattr(self, name) for name in self.__struct_fields__})
+
+
+def _plain(value: Any) -> Any:
+    """An option as saved state has it."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Set):
+        return tuple(sorted(value))
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else value
 
 
 class EndState(State, frozen=True, tag="host.end/1"):

@@ -118,6 +118,13 @@ class Vmm(Run):
         """
         if self.phase is Phase.DESTROYED:
             return
+        try:
+            self._destroy()
+        finally:
+            for model in self.virtio:
+                model.close()
+
+    def _destroy(self) -> None:
         machine = self.machine
         if machine.stopped is not None and machine.halt is not Halt.PAUSED:
             machine.parts.pop(self._part, None)

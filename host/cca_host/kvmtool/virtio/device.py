@@ -142,6 +142,9 @@ class VirtioDevice:
     def due(self, now: int) -> None:
         """The clock has reached the deadline. Default: nothing."""
 
+    def close(self) -> None:
+        """The run is over: give back what it has of the host. Default: nothing."""
+
     def save_more(self) -> AnyState | None:
         """What the type adds to the saved state. Default: nothing."""
         return None

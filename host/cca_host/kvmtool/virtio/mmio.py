@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from cca_arch.devicetree import Node, cells
+from cca_arch.devicetree import Node
 from cca_arch.virtio.mmio import FRAME_SIZE, MAGIC, VERSION, MmioRegister
 from cca_host.kvmtool.virtio.device import VirtioDevice
 from cca_host.kvmtool.virtio.transport import Front, FrontState
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device
 
-__all__ = ["VENDOR", "VirtioMmio", "mmio_node"]
+__all__ = ["FRAME_SIZE", "VENDOR", "VirtioMmio", "mmio_node"]
 
 VENDOR: Final = int.from_bytes(b"RLAB", "little")
 _R = MmioRegister
@@ -114,9 +114,6 @@ class VirtioMmio(Device):
         self.front.restore(state)
 
 
-def mmio_node(base: int) -> Node:
-    """The device-tree node of a frame, without its interrupt."""
-    return Node(
-        f"virtio@{base:x}",
-        {"compatible": "virtio,mmio", "reg": [*cells(base), *cells(FRAME_SIZE)], "dma-coherent": None},
-    )
+def mmio_node() -> Node:
+    """The device-tree node of a frame: the table adds where it is."""
+    return Node("virtio", {"compatible": "virtio,mmio", "dma-coherent": None})

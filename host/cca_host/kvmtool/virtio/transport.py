@@ -11,6 +11,7 @@ from cca_platform.state import State
 __all__ = ["Front", "FrontState"]
 
 _WORD: Final = 0xFFFF_FFFF
+_BEYOND: Final = 1 << 64  # a feature of words that no device has
 _USED, _CONFIGURATION = int(InterruptStatus.used.mask), int(InterruptStatus.configuration.mask)
 
 
@@ -64,7 +65,7 @@ class Front:
         if self.driver_features_sel < 2:
             self.device.set_features(self.device.features & ~(_WORD << shift) | value << shift)
         elif value:  # no such feature: FEATURES_OK must fail
-            self.device.set_features(self.device.features | 1 << shift)
+            self.device.set_features(self.device.features | _BEYOND)
 
     @property
     def status(self) -> int:
