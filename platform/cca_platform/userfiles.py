@@ -69,6 +69,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "console_input": Kind(
         "`console_input`", 16 * _MIB, "it is part of the machine's state", "give less of it", stdin=True
     ),
+    "kernel_module": Kind(
+        "kernel module", 64 * _MIB, "the guest has it in memory", "give a module that Linux's build made"
+    ),
     "board": Kind("board file", _MIB, "people write it", "give a board's TOML file"),
     "device_module": Kind("device module", _MIB, "people write it", "give a Python file"),
     "project": Kind("project file", 64 * _KIB, "people write it", "give one that `realmlab new` writes"),

@@ -194,6 +194,8 @@ def _bounded(command: Command, words: list[bytes]) -> list[bytes]:
     """Keep what would take minutes short: a run has a limit, and nothing is measured."""
     if command.words == ("run",):
         return [*words, b"--max-insns", b"20000"]
+    if command.words[-1:] == ("linux",):  # nothing is fetched
+        return [*words, b"--max-insns", b"20000", b"--mirror", b"file:///none", b"--cache", b"out"]
     return [*words, b"--rows", b"no such row"] if command.words == ("bench",) else words
 
 
@@ -202,7 +204,11 @@ def line_case(source: random.Random, number: int) -> Case:
     every = commands()
     command = every[number % len(every)]
     words: list[bytes] = []
-    for option in source.choices(command.options, k=source.choice((0, 1, 1, 2, 2, 3, 5))):
+    turn = number // len(every)  # each option has its turn
+    options = source.choices(command.options, k=source.choice((0, 0, 1, 1, 2, 4)))
+    if options or turn < len(command.options):
+        options.append(command.options[turn % len(command.options)])
+    for option in options:
         words += _option(source, option)
     for wants in command.arguments[: source.choice((0, 1, 1, 1, 1, 2))]:
         words[(at := source.randrange(len(words) + 1)) : at] = line(_value(source, wants))
@@ -215,7 +221,7 @@ def line_case(source: random.Random, number: int) -> Case:
     argv = tuple(word for word in argv if not word.startswith((b"--install-completion", b"--show-completion")))
     statuses, raw = ends(argv)
     files = _files()
-    named = {"out", "out2", "nv"} | {one for word in argv for one in _paths(word) if one}
+    named = {"out", "out/", "out2", "nv"} | {one for word in argv for one in _paths(word) if one}
     # what is read is never written; an option that comes first and writes is no input
     kept = {one for word in argv[1:2] if not word.startswith(_WRITING) for one in _paths(word) if one in files}
     return Case("line", number, argv, files, statuses, outputs=frozenset(named - kept), raw=raw)

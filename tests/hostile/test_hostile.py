@@ -172,6 +172,7 @@ class TestInputs:
             "payload": "elf", "image": "image", "dtb": "dtb", "nonvolatile": "kept", "console_input": "console",
             "board": "board", "device_module": "module", "project": "project", "policy": "policy", "cpak": "key",
             "token": "token", "figures": "figures", "page": "line", "trace": "trace",
+            "initrd": "line", "kernel_module": "line", "platform_key": "line",
         }  # fmt: skip
         assert found.keys() == userfiles.KINDS.keys()
         assert set(found.values()) <= KINDS.keys()

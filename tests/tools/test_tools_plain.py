@@ -63,7 +63,7 @@ class TestAgreement:
     def test_random(self) -> None:
         """Whatever is read without typer is what typer reads; every option is read so."""
         chosen, seen = random.Random(12), set[str]()
-        for _ in range(1500):
+        for _ in range(2500):
             line = words(chosen)
             found = plain(line)
             if found is not None:

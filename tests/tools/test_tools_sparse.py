@@ -33,6 +33,10 @@ EACH = {
     "payload": (["run", "FILE"], "payload FILE has 21,474,836,480 bytes, more than 256 MiB"),
     "payload, inspected": (["inspect", "FILE"], "payload FILE has 21,474,836,480 bytes, more than 256 MiB"),
     "payload, with symbols": (["trace", "show", "none", "--symbols", "FILE"], "payload FILE has 21,474,836,480 bytes"),
+    "kernel_module": (
+        ["measure", "linux", "--cache", "FOLDER/cache", "--modules", "FOLDER/lib"],
+        "kernel module FOLDER/lib/kernel/x.ko has 21,474,836,480 bytes, more than 64 MiB",
+    ),
     "initrd": (["run", "hello", "--initrd", "FILE"], "initrd FILE has 21,474,836,480 bytes, more than 512 MiB"),
     "image": ([*NS, "FILE"], "image FILE has 21,474,836,480 bytes, more than 256 MiB"),
     "image, at a place": ([*NS, "CODE", "FILE@0x90000000"], "image FILE has 21,474,836,480 bytes"),
@@ -84,6 +88,8 @@ class TestHoles:
         huge.touch()
         os.truncate(huge, HUGE)
         token = Path(__file__).parents[1] / "cases" / "tok_forge.bin"
+        (tmp_path / "lib" / "kernel").mkdir(parents=True)
+        (tmp_path / "lib" / "kernel" / "x.ko").symlink_to(huge)
         names = {"FILE": str(huge), "CODE": str(code), "TOKEN": str(token), "FOLDER": str(tmp_path)}
 
         def filled(text: str) -> str:

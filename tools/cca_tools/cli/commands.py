@@ -6,7 +6,7 @@ from typing import Any, Final
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cca_tools.cli import attest, bench, inspect, measure, payloads, projects, run_command, trace, version
+from cca_tools.cli import attest, bench, inspect, linux, measure, payloads, projects, run_command, trace, version
 from cca_tools.cli.help import call
 from cca_tools.cli.output import INTERRUPTED, USAGE, out, quietly, say
 
@@ -20,8 +20,8 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _command in (
-    run_command.run, projects.new, projects.build, projects.sdk, payloads.payloads, inspect.inspect, bench.bench,
-    version.version,
+    run_command.run, linux.linux, projects.new, projects.build, projects.sdk, payloads.payloads, inspect.inspect,
+    bench.bench, version.version,
 ):  # fmt: skip
     app.command()(_command)
 app.add_typer(trace.app, name="trace")

@@ -29,6 +29,7 @@ __all__ = [
     "err",
     "finish",
     "lose",
+    "murmur",
     "out",
     "progress",
     "quietly",
@@ -149,6 +150,16 @@ def write(data: bytes) -> None:
             sys.stdout.buffer.flush()
     except OSError as error:
         lose(error)
+
+
+def murmur(data: bytes) -> None:
+    """Write guest output that is not the answer, such as that of a boot, to stderr at once, if that can be."""
+    stream = getattr(sys.stderr, "buffer", None)
+    if stream is not None:
+        with suppress(OSError), quietly(sys.stderr):
+            sys.stderr.flush()
+            stream.write(data)
+            stream.flush()
 
 
 def lose(error: OSError) -> None:

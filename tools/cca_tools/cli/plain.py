@@ -81,6 +81,8 @@ def _read(words: Iterator[str]) -> Line:
                     raise _Unusual
                 given[name] = True
                 continue
+            if equals and not flag.startswith("--"):
+                value = f"={value}"  # behind a letter, everything is the value
             if not equals:
                 value = next(words, "-")
                 if value.startswith("-"):

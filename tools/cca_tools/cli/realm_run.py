@@ -15,6 +15,7 @@ from realmlab.options import MachineOptions, RealmJobOptions, RealmOptions, decl
 
 if TYPE_CHECKING:
     from cca_host.kvmtool.options import RunResult
+    from cca_tools.cli.guests import Guest
 
 __all__ = ["require_options", "rows", "run_in_realm"]
 
@@ -34,13 +35,15 @@ def run_in_realm(
     options: Mapping[str, Any],
     tell: Callable[[bytes], object] | None,
     escape: Callable[[], Escape] | None = None,
+    guest: "Guest | None" = None,
 ) -> Outcome:
     """Run ``payload`` with the options of ``Machine`` and of its Realm.
 
-    ``tell`` gets its output as it is sent, or what ``escape`` makes of it.
+    ``tell`` gets its output as it is sent, or what ``escape`` makes of it; a ``guest`` takes its reports out of it.
     """
     with (
-        _escaped(tell, escape) as told,
+        _escaped(tell, escape) as shown,
+        _reported(shown, guest) as told,
         Machine(**select(options, "board", *declared(MachineOptions))) as booted,
     ):
         gc.freeze()
@@ -50,7 +53,22 @@ def run_in_realm(
     if SEALING in booted.extensions:
         told_rows.append(("sealing keys", _TEST_KEY if booted.has_test_key else "from the key of `--platform-key`"))
         facts["test_key"] = booted.has_test_key
-    return Outcome(result.status, result.message, told_rows, facts, result.failure)
+    outcome = Outcome(result.status, result.message, told_rows, facts, result.failure)
+    return outcome if guest is None else guest.ended(outcome)
+
+
+@contextmanager
+def _reported(
+    tell: Callable[[bytes], object] | None, guest: "Guest | None"
+) -> Iterator[Callable[[bytes], object] | None]:
+    if guest is None:
+        yield tell
+        return
+    shown = tell or (lambda data: None)
+    try:
+        yield guest.heard(shown)
+    finally:
+        guest.finish(shown)
 
 
 @contextmanager

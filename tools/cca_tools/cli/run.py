@@ -14,6 +14,7 @@ from realmlab.options import BOARD, MachineOptions, NsMachineOptions, NsRunOptio
 if TYPE_CHECKING:
     from cca_platform.trace.trace import Trace
     from cca_tools.cli.consoles import Escape
+    from cca_tools.cli.guests import Guest
     from cca_tools.cli.summary import Outcome
 
 __all__ = ["COMMON", "ONLY", "OUTPUT", "UART", "Line", "World", "chosen", "flag_name", "run"]
@@ -140,8 +141,11 @@ def chosen(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def run(line: Line) -> int:
-    """Run the payload of a command line, print what it sends and a summary, and return the exit status."""
+def run(line: Line, guest: "Guest | None" = None) -> int:
+    """Run the payload of a command line, print what it sends and a summary, and return the exit status.
+
+    A ``guest`` with our init reports its status over the console.
+    """
     from cca_tools.cli.aborted import until_aborted
 
     payload, args, world, as_json = line.payload, line.args, line.world, line.as_json
@@ -164,7 +168,7 @@ def run(line: Line) -> int:
             if world is World.REALM:
                 from cca_tools.cli.realm_run import run_in_realm
 
-                outcome = run_in_realm(payload, options | {"args": args}, tell, escape)
+                outcome = run_in_realm(payload, options | {"args": args}, tell, escape, guest)
             else:
                 from cca_tools.cli.ns_run import run_images
 
