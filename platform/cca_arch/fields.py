@@ -172,7 +172,7 @@ class Struct:
         self.pack_into(data, **values)
         return bytes(data)
 
-    def pack_into(self, data: bytearray | memoryview, **values: Any) -> None:
+    def pack_into(self, data: bytearray | memoryview, /, **values: Any) -> None:
         """Write only the named members into ``data``."""
         for name, value in values.items():
             if name not in self._codecs:

@@ -1,0 +1,246 @@
+"""The devices of a VM (KVM_CREATE_DEVICE): its GICv3, and the one through which it is made a Realm."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from cca_arch.errno import Errno
+from cca_arch.gic import FIRST_SPECIAL, FIRST_SPI, GICD_SIZE, GICR_STRIDE
+from cca_arch.kvm import realm as k
+from cca_arch.kvm.requests import KvmAttribute
+from cca_arch.kvm.structures import KvmDeviceAttr
+from cca_arch.kvm.values import DeviceType, VgicAddr, VgicCtrl, VgicGroup
+from cca_host.kvm.uapi import realm
+from cca_host.kvm.uapi.files import Call, Row, Target, rows
+from cca_host.kvm.uapi.kvm import Kvm
+from cca_host.kvm.uapi.memory import AddressSpace
+from cca_host.kvm.uapi.refusal import Refusal, must
+from cca_host.kvm.vgic import INTIDS
+
+__all__ = ["DEVICES", "Attribute", "DeviceTarget", "RealmTarget", "VgicTarget"]
+
+_FRAME: Final = 0x1_0000  # what the addresses of a GIC's frames are multiples of
+_LINES: Final = 32
+
+
+class Attribute(NamedTuple):
+    """An attribute of a device: how many bytes its value has, who sets and gets it, and how that can fail."""
+
+    group: Any
+    attr: Any
+    size: int
+    put: Callable[[Any, bytes, AddressSpace], object] | None
+    get: Callable[[Any], bytes] | None
+    errors: tuple[Errno, ...] = ()
+
+
+class DeviceTarget(Target):
+    """A device of a VM: everything goes through its attributes."""
+
+    attributes: Mapping[tuple[int, int], Attribute] = MappingProxyType({})
+    type: int
+
+    def __init__(self, kvm: Kvm) -> None:
+        self.kvm = kvm
+
+    def admit(self, call: Call) -> None:
+        """It belongs to the VM's process."""
+        must(call.space is self.kvm.space, Errno.EIO)
+
+    def closed(self) -> None:
+        """It stays as long as its VM does."""
+        self.kvm.put()
+
+    def _find(self, call: Call) -> tuple[Attribute, int]:
+        record = call.take(KvmDeviceAttr)
+        must(not record.flags, Errno.EINVAL)
+        found = self.attributes.get((record.group, record.attr))
+        if found is None:
+            raise Refusal(Errno.ENXIO)
+        return found, record.addr
+
+    def _put(self, call: Call) -> int:
+        found, address = self._find(call)
+        if found.put is None:
+            raise Refusal(Errno.ENXIO)
+        found.put(self, call.space.read(address, found.size), call.space)
+        return 0
+
+    def _get(self, call: Call) -> int:
+        found, address = self._find(call)
+        if found.get is None:
+            raise Refusal(Errno.ENXIO)
+        call.space.write(address, found.get(self))
+        return 0
+
+    def _has(self, call: Call) -> int:
+        self._find(call)
+        return 0
+
+
+_ERRORS: Final = (Errno.EFAULT, Errno.EINVAL, Errno.ENXIO)
+DeviceTarget.requests = rows(
+    Row(KvmAttribute.SET_DEVICE_ATTR, KvmDeviceAttr, DeviceTarget._put, _ERRORS),
+    Row(KvmAttribute.GET_DEVICE_ATTR, KvmDeviceAttr, DeviceTarget._get, _ERRORS),
+    Row(KvmAttribute.HAS_DEVICE_ATTR, KvmDeviceAttr, DeviceTarget._has, _ERRORS),
+)
+
+
+def _attributes(*table: Attribute) -> dict[tuple[int, int], Attribute]:
+    return {(int(one.group), int(one.attr)): one for one in table}
+
+
+# -- the GICv3 --------------------------------------------------------------------------------------------------------
+class VgicTarget(DeviceTarget):
+    """The GICv3 of a VM."""
+
+    kind = "GICv3"
+    type = DeviceType.ARM_VGIC_V3
+
+    @staticmethod
+    def made(kvm: Kvm) -> None:
+        """It is created: the VM may not have one, and no vCPU may be made yet."""
+        must(not kvm.vgic_made, Errno.EEXIST)
+        must(kvm.guest is None or not kvm.guest.vcpus, Errno.EBUSY)
+        kvm.vgic_made = True
+        realm.wire_gic(kvm)
+
+    def _address(self, value: bytes, old: int | None, size: int) -> int:
+        address = int.from_bytes(value, "little")
+        must(old is None, Errno.EEXIST)
+        must(not address % _FRAME, Errno.EINVAL)
+        must(address + size <= self.kvm.limit, Errno.E2BIG)
+        return address
+
+    def put_distributor(self, value: bytes, space: AddressSpace) -> None:
+        """The address of the distributor's frame."""
+        self.kvm.distributor = self._address(value, self.kvm.distributor, GICD_SIZE)
+        realm.wire_gic(self.kvm)
+
+    def put_redistributors(self, value: bytes, space: AddressSpace) -> None:
+        """The address of the first redistributor; those of the other vCPUs follow."""
+        self.kvm.redistributors = self._address(value, self.kvm.redistributors, GICR_STRIDE)
+        realm.wire_gic(self.kvm)
+
+    def distributor(self) -> bytes:
+        """The address of the distributor's frame: all ones before it has one."""
+        return _word(self.kvm.distributor)
+
+    def redistributors(self) -> bytes:
+        """The address of the first redistributor."""
+        return _word(self.kvm.redistributors)
+
+    def put_lines(self, value: bytes, space: AddressSpace) -> None:
+        """The number of interrupts, SGIs and PPIs included."""
+        lines = int.from_bytes(value, "little")
+        must(2 * FIRST_SPI <= lines < FIRST_SPECIAL and not lines % _LINES and lines <= INTIDS, Errno.EINVAL)
+        must(not self.kvm.vgic_ready and not self.kvm.vgic_lines, Errno.EBUSY)
+        self.kvm.vgic_lines = lines
+
+    def lines(self) -> bytes:
+        """The number of interrupts."""
+        return (self.kvm.vgic_lines or INTIDS).to_bytes(4, "little")
+
+    def init(self, value: bytes, space: AddressSpace) -> None:
+        """All vCPUs are there: interrupts can come."""
+        self.kvm.vgic_ready = True
+
+
+def _word(value: int | None) -> bytes:
+    return ((1 << 64) - 1 if value is None else value).to_bytes(8, "little")
+
+
+_PLACE: Final = (Errno.EEXIST, Errno.EINVAL, Errno.E2BIG)
+VgicTarget.attributes = _attributes(
+    Attribute(VgicGroup.ADDR, VgicAddr.DIST, 8, VgicTarget.put_distributor, VgicTarget.distributor, _PLACE),
+    Attribute(VgicGroup.ADDR, VgicAddr.REDIST, 8, VgicTarget.put_redistributors, VgicTarget.redistributors, _PLACE),
+    Attribute(VgicGroup.NR_IRQS, 0, 4, VgicTarget.put_lines, VgicTarget.lines, (Errno.EINVAL, Errno.EBUSY)),
+    Attribute(VgicGroup.CTRL, VgicCtrl.INIT, 0, VgicTarget.init, None),
+)
+
+
+# -- the device that makes a VM a Realm -------------------------------------------------------------------------------
+class RealmTarget(DeviceTarget):
+    """The device through which user space makes the VM a Realm, step by step."""
+
+    kind = "Realm"
+    type = k.DEV_TYPE_ARM_REALM
+
+    @staticmethod
+    def made(kvm: Kvm) -> None:
+        """It is created: the VM is to be a Realm."""
+        must(not kvm.realm_device, Errno.EEXIST)
+        must(not kvm.vcpus and (kvm.is_realm or not kvm.slots), Errno.EBUSY)
+        must(kvm.guest is None, Errno.EBUSY)
+        kvm.become_realm()
+        kvm.realm_device = kvm.explicit = True
+
+    def put_hash(self, value: bytes, space: AddressSpace) -> None:
+        """RmiHashAlgorithm."""
+        realm.configure_hash(self.kvm, int.from_bytes(value, "little"), Errno.EBUSY)
+
+    def put_rpv(self, value: bytes, space: AddressSpace) -> None:
+        """64 bytes."""
+        realm.configure_rpv(self.kvm, value, Errno.EBUSY)
+
+    def hash_algo(self) -> bytes:
+        """RmiHashAlgorithm."""
+        return self.kvm.hash_algo.to_bytes(4, "little")
+
+    def rpv(self) -> bytes:
+        """64 bytes."""
+        return self.kvm.rpv.ljust(realm.RPV_SIZE, b"\0")
+
+    def create(self, value: bytes, space: AddressSpace) -> None:
+        """REALM_CREATE."""
+        must(not self.kvm.vcpus, Errno.EBUSY)
+        realm.create(self.kvm, Errno.EEXIST)
+
+    def init_ripas(self, value: bytes, space: AddressSpace) -> None:
+        """RTT_INIT_RIPAS."""
+        record = k.RmeInitRipas.unpack(value)
+        must(not any(record.reserved), Errno.EINVAL)
+        realm.init_ripas(self.kvm, record.base, record.size, Errno.EINVAL)
+
+    def populate(self, value: bytes, space: AddressSpace) -> None:
+        """DATA_CREATE of every page."""
+        record = k.RmePopulate.unpack(value)
+        must(not any(record.reserved), Errno.EINVAL)
+        done = realm.populate(self.kvm, record.base, record.size, None, record.flags, Errno.EINVAL)
+        must(done == record.size, Errno.EFAULT)
+
+    def activate(self, value: bytes, space: AddressSpace) -> None:
+        """REC_CREATE of every vCPU, in their order, and REALM_ACTIVATE."""
+        realm.may(self.kvm, realm.Step.ACTIVATE, Errno.EINVAL)
+        for vcpu in self.kvm.vcpus:
+            must(vcpu.initialized, Errno.ENOEXEC)
+            vcpu.make()
+        realm.activate(self.kvm, Errno.EINVAL)
+
+
+_CONFIG, _CONTROL = k.RealmGroup.CONFIG, k.RealmGroup.CONTROL
+RealmTarget.attributes = _attributes(
+    Attribute(
+        _CONFIG, k.RealmConfig.HASH_ALGO, 4, RealmTarget.put_hash, RealmTarget.hash_algo, (Errno.EBUSY, Errno.EINVAL)
+    ),
+    Attribute(_CONFIG, k.RealmConfig.RPV, realm.RPV_SIZE, RealmTarget.put_rpv, RealmTarget.rpv, (Errno.EBUSY,)),
+    Attribute(
+        _CONTROL, k.RealmControl.CREATE, 0, RealmTarget.create, None,
+        (Errno.EBUSY, Errno.EEXIST, Errno.EINVAL, Errno.ENXIO),
+    ),
+    Attribute(
+        _CONTROL, k.RealmControl.INIT_RIPAS, k.RmeInitRipas.size, RealmTarget.init_ripas, None,
+        (Errno.EINVAL, Errno.ENXIO),
+    ),
+    Attribute(
+        _CONTROL, k.RealmControl.POPULATE, k.RmePopulate.size, RealmTarget.populate, None,
+        (Errno.EINVAL, Errno.EEXIST, Errno.EFAULT, Errno.ENXIO),
+    ),
+    Attribute(
+        _CONTROL, k.RealmControl.ACTIVATE, 0, RealmTarget.activate, None,
+        (Errno.EINVAL, Errno.ENOEXEC, Errno.ENXIO),
+    ),
+)  # fmt: skip
+
+DEVICES: Final = {int(one.type): one for one in (VgicTarget, RealmTarget)}
+"""The devices that KVM_CREATE_DEVICE knows, by type."""

@@ -1,0 +1,218 @@
+"""How a VM becomes a Realm: one state machine, which the flavours of the interface drive.
+
+With the capability and the device, user space takes every step; with the populate ioctl, the first run takes what is
+left of them. The steps decide the measurement, so their order is user space's business.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Final
+
+from cca_arch.errno import Errno
+from cca_arch.kvm.realm import POPULATE_MEASURE
+from cca_arch.rmi.v1_0 import HashAlgorithm
+from cca_arch.types import GRANULE_SIZE
+from cca_host.kvm.kernel import RmiError
+from cca_host.kvm.uapi.kvm import Kvm, Phase
+from cca_host.kvm.uapi.refusal import Refusal, must
+from cca_host.kvm.vm import HASH_ALGORITHMS, Vm
+from cca_platform.errors import MachineError
+
+__all__ = [
+    "NEXT",
+    "ProcessPages",
+    "Step",
+    "activate",
+    "activate_implicitly",
+    "configure_hash",
+    "configure_rpv",
+    "create",
+    "init_ripas",
+    "may",
+    "populate",
+    "troubles",
+    "wire_gic",
+]
+
+_NOWHERE: Final = 1 << 60  # of a GIC's frames, until they have addresses
+RPV_SIZE: Final = 64
+
+
+class Step(StrEnum):
+    """What user space can do on the way."""
+
+    CONFIGURE = "configure"
+    CREATE = "create"
+    INIT_RIPAS = "init RIPAS"
+    POPULATE = "populate"
+    ACTIVATE = "activate"
+
+
+NEXT: Final[dict[tuple[Phase, Step], Phase]] = {
+    (Phase.CONFIG, Step.CONFIGURE): Phase.CONFIG,
+    (Phase.CONFIG, Step.CREATE): Phase.CREATED,
+    (Phase.CREATED, Step.INIT_RIPAS): Phase.CREATED,
+    (Phase.CREATED, Step.POPULATE): Phase.POPULATED,
+    (Phase.CREATED, Step.ACTIVATE): Phase.ACTIVATED,
+    (Phase.POPULATED, Step.INIT_RIPAS): Phase.POPULATED,
+    (Phase.POPULATED, Step.POPULATE): Phase.POPULATED,
+    (Phase.POPULATED, Step.ACTIVATE): Phase.ACTIVATED,
+}
+"""The phase after a step; every other step is refused."""
+
+
+class ProcessPages:
+    """The shared pages of a VM: memory of the process, at the addresses that the slots say."""
+
+    def __init__(self, kvm: Kvm) -> None:
+        self._kvm = kvm
+
+    def take(self, ipa: int) -> int:
+        """The page of the process at its address of ``ipa``."""
+        slot = self._kvm.slot(ipa)
+        must(slot is not None, Errno.EFAULT)
+        assert slot is not None
+        return self._kvm.space.page(slot.address + ipa - slot.base)
+
+    def give(self, ipa: int, pa: int) -> None:
+        """It stays the process's."""
+
+
+def may(kvm: Kvm, step: Step, errno: Errno) -> Phase:
+    """The phase after a step; refuses one that does not come next with ``errno``, and all once the Realm is dead."""
+    must(kvm.phase is not Phase.DEAD, Errno.ENXIO)
+    after = NEXT.get((kvm.phase, step))
+    if after is None:
+        raise Refusal(errno)
+    return after
+
+
+@contextmanager
+def troubles(kvm: Kvm) -> Iterator[None]:
+    """What the RMM refuses is ENXIO, what the host cannot give is ENOMEM; the log says more."""
+    try:
+        yield
+    except RmiError as error:
+        kvm.log.append(str(error))
+        raise Refusal(Errno.ENXIO) from None
+    except MachineError as error:
+        kvm.log.append(str(error))
+        raise Refusal(Errno.ENOMEM) from None
+
+
+# -- the steps --------------------------------------------------------------------------------------------------------
+def configure_hash(kvm: Kvm, algorithm: int, errno: Errno) -> None:
+    """Choose how the Realm is measured."""
+    may(kvm, Step.CONFIGURE, errno)
+    must(algorithm in tuple(HashAlgorithm), Errno.EINVAL)
+    kvm.hash_algo = algorithm
+
+
+def configure_rpv(kvm: Kvm, rpv: bytes, errno: Errno) -> None:
+    """Set the Realm Personalization Value."""
+    may(kvm, Step.CONFIGURE, errno)
+    kvm.rpv = rpv
+
+
+def create(kvm: Kvm, errno: Errno) -> None:
+    """Create the Realm: its descriptor and root tables; no vCPU may exist yet, where user space takes the steps."""
+    after = may(kvm, Step.CREATE, errno)
+    names = {int(value): name for name, value in HASH_ALGORITHMS.items()}
+    with troubles(kvm):
+        must(kvm.width <= kvm.system.probe().S2SZ, Errno.EINVAL)
+        guest = Vm(kvm.system, ipa_width=kvm.width, hash_algo=names[kvm.hash_algo], rpv=kvm.rpv)
+    guest.stage2.backing = ProcessPages(kvm)
+    kvm.guest, kvm.phase = guest, after
+    for number in sorted(kvm.slots):
+        guest.add_memory(kvm.slots[number].base, kvm.slots[number].size)
+    if kvm.vgic_made:
+        wire_gic(kvm)
+
+
+def wire_gic(kvm: Kvm) -> None:
+    """Give the VM in the kernel its GIC, or the addresses of the frames that it has already."""
+    guest = kvm.guest
+    if guest is None:
+        return
+    distributor = _NOWHERE if kvm.distributor is None else kvm.distributor
+    redistributors = _NOWHERE if kvm.redistributors is None else kvm.redistributors
+    if guest.gic_frames is None:
+        guest.create_vgic(distributor, redistributors)
+    else:
+        guest.gic_frames.distributor, guest.gic_frames.redistributors = distributor, redistributors
+
+
+def _range(kvm: Kvm, base: int, size: int) -> None:
+    must(not base % GRANULE_SIZE and not size % GRANULE_SIZE, Errno.EINVAL)
+    must(base + size <= kvm.limit, Errno.EINVAL)
+
+
+def init_ripas(kvm: Kvm, base: int, size: int, errno: Errno) -> None:
+    """Make memory RAM for the Realm, which is measured."""
+    kvm.phase = may(kvm, Step.INIT_RIPAS, errno)
+    _range(kvm, base, size)
+    assert kvm.guest is not None
+    with troubles(kvm):
+        kvm.guest.stage2.init_ripas(base, base + size)
+
+
+def populate(kvm: Kvm, base: int, size: int, source: int | None, flags: int, errno: Errno) -> int:
+    """Load contents from ``source``, by default the process's view of the memory; returns the bytes that were done.
+
+    Less than ``size`` if a page in the middle cannot be read or loaded; the error if it is the first.
+    """
+    after = may(kvm, Step.POPULATE, errno)
+    must(not flags & ~POPULATE_MEASURE, Errno.EINVAL)
+    _range(kvm, base, size)
+    guest, space = kvm.guest, kvm.space
+    assert guest is not None
+    for done in range(0, size, GRANULE_SIZE):
+        ipa = base + done
+        try:
+            slot = kvm.slot(ipa)
+            must(slot is not None, Errno.EINVAL)
+            assert slot is not None
+            address = slot.address + ipa - slot.base if source is None else source + done
+            must(ipa not in guest.stage2.data, Errno.EEXIST)
+            contents = space.read(address, GRANULE_SIZE)
+            with troubles(kvm):
+                guest.populate(ipa, contents, bool(flags & POPULATE_MEASURE))
+        except Refusal:
+            if done:
+                return done
+            raise
+        kvm.phase = after
+        mapping = space.find(address)
+        if source is None and mapping is not None and mapping.file is not None and ipa not in guest.stage2.shared:
+            space.drop(address)  # in its place, the process sees the Realm's page, and may not look into it
+    return size
+
+
+def activate(kvm: Kvm, errno: Errno) -> None:
+    """Seal the Realm: its measurement is final, and its vCPUs can run."""
+    after = may(kvm, Step.ACTIVATE, errno)
+    assert kvm.guest is not None
+    with troubles(kvm):
+        kvm.guest.activate()
+    kvm.phase = after
+    for vcpu in kvm.guest.vcpus:
+        vcpu.trap(wfi=True, wfe=len(kvm.guest.vcpus) > 1)
+
+
+def activate_implicitly(kvm: Kvm) -> None:
+    """Take the steps that are left before the first run; a failure within leaves the Realm dead."""
+    if kvm.phase is Phase.CONFIG:
+        create(kvm, Errno.EINVAL)
+    must(kvm.vgic_made, Errno.EOPNOTSUPP)
+    try:
+        for vcpu in kvm.vcpus:
+            vcpu.make()
+        for number in sorted(kvm.slots):
+            slot = kvm.slots[number]
+            if slot.private:
+                init_ripas(kvm, slot.base, slot.size, Errno.ENXIO)
+        activate(kvm, Errno.ENXIO)
+    except Refusal:
+        kvm.phase = Phase.DEAD
+        raise
