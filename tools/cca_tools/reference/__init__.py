@@ -7,6 +7,7 @@ from pathlib import Path
 from cca_tools.reference.api import api
 from cca_tools.reference.commands import PSCI_CALLS, manual, paging, psci, rmi, rsi, sealing
 from cca_tools.reference.files import board, files, policy
+from cca_tools.reference.kvm import kvm
 from cca_tools.reference.machine import cpu, not_modelled, trace
 from cca_tools.reference.messages import messages
 from cca_tools.reference.realm import realm
@@ -24,7 +25,7 @@ _TOLD: dict[str, Callable[[], str]] = {
 """File name -> text of the pages whose words are in the index."""
 PAGES: dict[str, Callable[[], str]] = {
     **_TOLD, "messages.md": messages, "board.md": board, "policy.md": policy, "files.md": files, "api.md": api,
-    "words.md": lambda: words(_TOLD),
+    "kvm.md": kvm, "words.md": lambda: words(_TOLD),
 }  # fmt: skip
 """File name -> text."""
 
