@@ -182,6 +182,10 @@ class Share:
             self._nodes[parent].children -= 1
         return number
 
+    def hold(self, number: int) -> None:
+        """The guest knows a node once more."""
+        self._node(number).lookups += 1
+
     def forget(self, number: int, count: int) -> None:
         """The guest forgets so many lookups; a directory stays as long as one of its names is known."""
         node = self._nodes.get(number)
@@ -202,6 +206,13 @@ class Share:
         """Look up a name; the guest knows its node then."""
         path = (*self.path(parent), name)
         return self._found(parent, name, self._ask(_attributes, lambda: self.folder.look(path)))
+
+    def up(self, number: int) -> Found:
+        """Look up the directory that a node is in."""
+        above = self.parent(number)
+        found = Found(above, self.attributes(above))
+        self.hold(above)
+        return found
 
     def attributes(self, number: int, file: int | None = None) -> Attributes:
         """The attributes of a node, which may have no name any more if it is open."""
