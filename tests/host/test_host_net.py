@@ -369,6 +369,7 @@ class Wire:
     def __init__(self, network: Network = Network()) -> None:  # noqa: B008 -- it is immutable
         self.heard: Queue[bytes] = Queue()
         self.sockets = Sockets(self.heard.put, network.forwards)
+        self.sockets.listen()
         self.nat = Nat(SECOND, MAC, network, self.sockets)
         self.guest = Guest(self.nat)
 

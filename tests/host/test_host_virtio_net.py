@@ -44,16 +44,18 @@ MERGED = NetFeature.MRG_RXBUF.mask
 class Card:
     """A card with its driver. Messages of sockets, which come from a thread, wait in ``heard``."""
 
-    def __init__(self, bench: Bench, network: Network = Network(True), features: int = 0, size: int = 16) -> None:  # noqa: B008
+    def __init__(
+        self, bench: Bench, network: Network | None = None, features: int = 0, replays: bool = False
+    ) -> None:  # fmt: skip
         self.heard: list[bytes] = []
         self.expects: Any = None
-        self.replays = False
+        self.replays = replays
         wiring = replace(
             bench.wiring(), deliver=self.heard.append, attend=self._attend, replaying=lambda: self.replays
         )  # fmt: skip
         self.bench = bench
-        self.model = VirtioNet("net", wiring, bench.memory, network)
-        self.driver = Driver(bench, self.model, features=features, size=size)
+        self.model = VirtioNet("net", wiring, bench.memory, network or Network(True))
+        self.driver = Driver(bench, self.model, features=features, size=16)
 
     def _attend(self, expects: Any) -> None:
         self.expects = expects
@@ -288,15 +290,13 @@ class TestSockets:
     def test_taken_port(self, card: Any) -> None:
         """A port of a forward that somebody has is told before the guest starts."""
         with closing(socket.create_server(("127.0.0.1", 0))) as server:
-            one = card(Network(forwards=(Forward("127.0.0.1", server.getsockname()[1], 22),)))
+            forwards = (Forward("127.0.0.1", server.getsockname()[1], 22),)
             with pytest.raises(MachineError, match=r"`network` must forward from addresses of the host that are free"):
-                one.model.listen()
+                card(Network(forwards=forwards))
 
     def test_replay(self, card: Any) -> None:
         """While a journal is replayed nobody outside is asked for anything."""
-        one = card(Network(forwards=(Forward("127.0.0.1", 0, 22),)))
-        one.replays = True
-        one.model.listen()
+        one = card(Network(forwards=(Forward("127.0.0.1", 0, 22),)), replays=True)
         one.segment(1000, 1, 7, 0, TcpFlag.SYN, 1000)
         time.sleep(0.02)
         assert one.heard == []

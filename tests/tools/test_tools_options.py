@@ -11,7 +11,7 @@ from msgspec import structs
 from typer.main import get_command
 
 import realmlab
-from cca_host.kvmtool.options import DiskOption
+from cca_host.kvmtool.options import DiskOption, ShareOption
 from cca_host.kvmtool.options import RunOptions as HostOptions
 from cca_tools.cli import main
 from cca_tools.cli.commands import app
@@ -116,6 +116,12 @@ class TestRead:
             (RealmOptions, {"disks": ["disk,rw"]}, "`disks` must be FILE, then nothing, ,ro or ,snapshot or ,overlay="),
             (RealmOptions, {"disks": [7]}, "`disks` must be disks: FILE"),
             (RealmOptions, {"rng": 1}, "`rng` must be True or False, not 1"),
+            (RealmOptions, {"network": "tap"}, "`network` must be none or user, with options after a comma, not 'tap'"),
+            (RealmOptions, {"network": None}, "`network` must be none, or user with its options, not None"),
+            (RealmOptions, {"shares": [7]}, "`shares` must be folders: DIR"),
+            (RealmOptions, {"shares": ["d:"]}, "a tag of `shares` must have 1 to 36 bytes"),
+            (RealmOptions, {"shares_9p": ["dir"]}, "`shares_9p` must be DIR,TAG, not 'dir': give the name by which"),
+            (RealmOptions, {"shares_9p": [7]}, "`shares_9p` must be folders: DIR,TAG, not 7"),
             (RealmOptions, {"transport": "isa"}, "`transport` must be pci or mmio, not 'isa'"),
             (MachineOptions, {"clock": 7}, "`clock` must be virtual or host, not 7"),
         ],
@@ -146,6 +152,11 @@ class TestRead:
                 {"disks": ["d,snapshot", "e,overlay=f,g"]},
                 (DiskOption(path="d", snapshot=True), DiskOption(path="e", overlay="f,g")),
             ),
+            (RealmOptions, {"network": "user,restrict=on"}, "user,restrict=on"),
+            (RealmOptions, {"shares": "dir"}, (ShareOption(path="dir"),)),
+            (RealmOptions, {"shares": [Path("a:b"), "c:d/e"]}, (ShareOption(path="a:b"), ShareOption(path="c:d/e"))),
+            (RealmOptions, {"shares": ["a:tag,ro"]}, (ShareOption(path="a", tag="tag", read_only=True),)),
+            (RealmOptions, {"shares_9p": "a,tag"}, (ShareOption(path="a", tag="tag"),)),
             (NsMachineOptions, {"entry": "0x88000000"}, 0x8800_0000),
             (NsMachineOptions, {"nonvolatile": ["0x90000000:4K", (5, 6)]}, [(0x9000_0000, 4096, None), (5, 6, None)]),
         ],

@@ -17,12 +17,15 @@ from cca_platform.printable import brief
 from .sizes import parse_address, parse_range, parse_size
 
 if TYPE_CHECKING:
-    from cca_host.kvmtool.options import DiskOption
+    from cca_host.kvmtool.options import DiskOption, ShareOption
+
+_READ_ONLY: Final = ",ro"
+_LONGEST_TAG: Final = 36
 
 __all__ = [
     "COUNT", "address", "argument", "at_least", "bytes_or_file", "disks", "each", "function", "hex_bytes", "image",
-    "instance", "key", "mapping", "name_or_path", "octets", "one_of", "optional", "paths", "patterns", "ranges",
-    "seconds", "several", "size", "text", "trace_or_path", "truth", "whole",
+    "instance", "key", "mapping", "name_or_path", "network", "octets", "one_of", "optional", "paths", "patterns",
+    "ranges", "seconds", "several", "shares", "shares_9p", "size", "text", "trace_or_path", "truth", "whole",
 ]  # fmt: skip
 
 
@@ -227,6 +230,60 @@ def _disk(name: str, one: Any) -> "DiskOption":
     if word != "overlay" or not overlay:
         raise WrongValue(f"`{name}` must be FILE, then nothing, ,ro or ,snapshot or ,overlay=FILE, not {brief(one)}")
     return DiskOption(path=path, overlay=overlay)
+
+
+def network(name: str, value: Any) -> str:
+    """The words that describe a network."""
+    from cca_host.kvmtool.net.options import read_network
+
+    if not isinstance(value, str):
+        raise _wrong(name, "none, or user with its options", value)
+    read_network(value)
+    return value
+
+
+def shares(name: str, value: Any) -> tuple["ShareOption", ...]:
+    """A list of ``ShareOption``, folders, or strings such as DIR, DIR:TAG or DIR:TAG,ro; or one of them."""
+    given = (value,) if isinstance(value, str | os.PathLike) else value
+    return several(name, given, _share)
+
+
+def _share(name: str, one: Any) -> "ShareOption":
+    from cca_host.kvmtool.options import ShareOption
+
+    if isinstance(one, ShareOption):
+        return one
+    if isinstance(one, os.PathLike):
+        return ShareOption(path=os.fspath(one))
+    if not isinstance(one, str):
+        raise _wrong(name, "folders: DIR[:TAG][,ro], or ShareOption", one)
+    path, read_only = (one[: -len(_READ_ONLY)], True) if one.endswith(_READ_ONLY) else (one, False)
+    folder, colon, tag = path.rpartition(":")
+    if not colon or "/" in tag:
+        return ShareOption(path=path, read_only=read_only)
+    return ShareOption(path=folder, tag=_tag(name, tag, one), read_only=read_only)
+
+
+def shares_9p(name: str, value: Any) -> tuple["ShareOption", ...]:
+    """A list of strings DIR,TAG; or one of them."""
+    from cca_host.kvmtool.options import ShareOption
+
+    def share(name: str, one: Any) -> "ShareOption":
+        if not isinstance(one, str):
+            raise _wrong(name, "folders: DIR,TAG", one)
+        path, comma, tag = one.rpartition(",")
+        if not comma:
+            raise WrongValue(f"`{name}` must be DIR,TAG, not {brief(one)}: give the name by which the guest mounts it")
+        return ShareOption(path=path, tag=_tag(name, tag, one))
+
+    return several(name, (value,) if isinstance(value, str) else value, share)
+
+
+def _tag(name: str, tag: str, one: str) -> str:
+    """The name by which a guest mounts a folder."""
+    if not 0 < len(tag.encode("utf-8", "surrogateescape")) <= _LONGEST_TAG or not tag.isprintable():
+        raise WrongValue(f"a tag of `{name}` must have 1 to {_LONGEST_TAG} bytes, all of them printable: {brief(one)}")
+    return tag
 
 
 def bytes_or_file(name: str, value: Any) -> bytes:

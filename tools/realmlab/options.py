@@ -28,12 +28,15 @@ from .checks import (
     key,
     mapping,
     name_or_path,
+    network,
     one_of,
     optional,
     paths,
     patterns,
     ranges,
     seconds,
+    shares,
+    shares_9p,
     size,
     text,
     trace_or_path,
@@ -44,7 +47,7 @@ from .declare import Option, declared, read, takes
 
 if TYPE_CHECKING:
     from cca_firmware.package.nsimage import NsImage
-    from cca_host.kvmtool.options import DiskOption
+    from cca_host.kvmtool.options import DiskOption, ShareOption
     from cca_platform.devices.kinds import Factory
     from cca_platform.trace.trace import Trace
 
@@ -351,6 +354,37 @@ class RealmOptions(RunOptions, total=False):
             help="Give the Realm a virtio entropy device: by the seed, or of the host with the host's clock.",
             kind=bool,
             check=truth,
+        ),
+    ]
+    network: Annotated[
+        str,
+        Option(
+            default="none",
+            help="The Realm's network: none, or user, a NAT; restrict: nobody outside; hostfwd: ports of this host.",
+            metavar="none|user[,restrict=on][,hostfwd=tcp::PORT-:PORT]",
+            check=network,
+        ),
+    ]
+    shares: Annotated[
+        "Iterable[ShareOption | str | os.PathLike[str]]",
+        Option(
+            default=(),
+            help="Share this folder by virtiofs: the Realm mounts it as TAG (share); ro: it can only read.",
+            metavar="DIR[:TAG][,ro]",
+            flags=("--share",),
+            many=True,
+            check=shares,
+        ),
+    ]
+    shares_9p: Annotated[
+        Iterable[str],
+        Option(
+            default=(),
+            help="Share this folder by 9P: the Realm mounts it as TAG.",
+            metavar="DIR,TAG",
+            flags=("--9p",),
+            many=True,
+            check=shares_9p,
         ),
     ]
     transport: Annotated[

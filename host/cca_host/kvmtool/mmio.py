@@ -5,6 +5,7 @@ sees the table: its accesses come from exits of vCPUs, its interrupt is an SPI o
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ class Devices:
         self._models: dict[str, Device] = {}
         self._lines: dict[str, int] = {}
         self._high: set[int] = set()
+        self._attendants: dict[str, Callable[[], bool]] = {}
         self._next = DEVICE_SPI
 
     # -- the table ---------------------------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ class Devices:
             submit=lambda work, ticks: machine.inputs.submit(self._name(name), work, Ticks(machine.clock.now + ticks)),
             follow=machine.inputs.look,
             deliver=lambda data: machine.inputs.deliver(self._name(name), data),
-            attend=lambda expects: machine.inputs.attend(self._name(name), expects),
+            attend=partial(self._attend, name),
             replaying=machine.inputs.closed,
         )
 
@@ -146,6 +148,7 @@ class Devices:
             if isinstance(model, Receiver):
                 self._machine.inputs.attach(self._name(name), model.arrive)
             self._schedule(name, model)
+            self._machine.inputs.attend(self._name(name), self._attendants.get(name))
 
     def close(self) -> None:
         """The VM is gone: nothing is due any more, and nobody outside is waited for."""
@@ -156,6 +159,13 @@ class Devices:
         for name in self._models:
             self._machine.events.call_at(self._name(name), None, _nothing)
             self._machine.inputs.attend(self._name(name), None)
+
+    def _attend(self, name: str, expects: Callable[[], bool] | None) -> None:
+        if expects is None:
+            self._attendants.pop(name, None)
+        else:
+            self._attendants[name] = expects
+        self._machine.inputs.attend(self._name(name), expects)
 
     def _name(self, name: str) -> str:
         return f"{self._source}.{name}"

@@ -19,6 +19,7 @@ __all__ = [
     "RunOptions",
     "RunReason",
     "RunResult",
+    "ShareOption",
 ]
 
 EXIT_FAILED = 3
@@ -70,6 +71,14 @@ class DiskOption(State, frozen=True, kw_only=True, tag="host.disk-option/1"):
     overlay: str | None = None
 
 
+class ShareOption(State, frozen=True, kw_only=True, tag="host.share-option/1"):
+    """A folder of the host that the guest mounts by its ``tag``."""
+
+    path: str
+    tag: str = "share"
+    read_only: bool = False
+
+
 class RunOptions(Struct, kw_only=True):
     """One run of one payload in one Realm; sizes in bytes.
 
@@ -82,7 +91,9 @@ class RunOptions(Struct, kw_only=True):
     ``deny_cpu_on`` are the vCPUs that the Realm may not turn on (PSCI CPU_ON returns DENIED).
     ``on_console`` gets the Realm's output as it is sent; ``console_input`` is the input of its console.
     ``disks`` are virtio block devices, ``rng`` gives it an entropy device, ``console`` is "serial" or "virtio": which
-    device has the input. Virtio devices are behind ``transport``, "pci" or "mmio".
+    device has the input. ``network`` is "none", or "user" with its options (:mod:`cca_host.kvmtool.net.options`),
+    ``shares`` are folders of the host by virtiofs, ``shares_9p`` by 9P. Virtio devices
+    are behind ``transport``, "pci" or "mmio".
     """
 
     payload: str | Path
@@ -102,6 +113,9 @@ class RunOptions(Struct, kw_only=True):
     console: str = "serial"
     disks: Sequence[DiskOption] = ()
     rng: bool = False
+    network: str = "none"
+    shares: Sequence[ShareOption] = ()
+    shares_9p: Sequence[ShareOption] = ()
     transport: str = "pci"
 
 

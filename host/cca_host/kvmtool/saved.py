@@ -6,7 +6,7 @@ from typing import Any
 
 from cca_host.kvmtool.console import ConsoleState
 from cca_host.kvmtool.mmio import DevicesState
-from cca_host.kvmtool.options import DiskOption, RunOptions, RunReason
+from cca_host.kvmtool.options import DiskOption, RunOptions, RunReason, ShareOption
 from cca_host.kvmtool.schedule import ScheduleState
 from cca_platform.state import State
 
@@ -32,6 +32,9 @@ class OptionsState(State, frozen=True, tag="host.options/3"):
     console: str
     disks: tuple[DiskOption, ...]
     rng: bool
+    network: str
+    shares: tuple[ShareOption, ...]
+    shares_9p: tuple[ShareOption, ...]
     transport: str
 
     @classmethod

@@ -129,9 +129,9 @@ class _Socket:
 
 
 class Sockets:
-    """Orders carried out with sockets; ``tell`` gets messages, in the thread. ``forwards`` are listened to at once.
+    """Orders carried out with sockets; ``tell`` gets messages, in the thread.
 
-    Raises OSError if the host does not let it listen.
+    The ports of ``forwards`` are taken at once, or OSError is raised; who comes there waits until :meth:`listen`.
     """
 
     def __init__(self, tell: Callable[[bytes], None], forwards: Sequence[Forward] = ()) -> None:
@@ -156,11 +156,8 @@ class Sockets:
         for one in (self._bell, self._ear):
             one.setblocking(False)
         self._selector.register(self._ear, _READ)
-        for index, one in enumerate(listening):
+        for one in listening:
             one.setblocking(False)
-            ears = _Socket(one, 0)
-            ears.forward, ears.mask = index, _READ
-            self._selector.register(one, _READ, ears)
         self._thread = Thread(target=self._serve, name="network", daemon=True)
         self._thread.start()
 
@@ -174,6 +171,10 @@ class Sockets:
         self._orders.append(order)
         with suppress(BlockingIOError):
             self._bell.send(b"\0")
+
+    def listen(self) -> None:
+        """Let in who comes by the forwards."""
+        self._order(self._listen)
 
     def connect(self, flow: int, host: str, port: int, credit: int) -> None:
         """See :class:`Outside`."""
@@ -277,6 +278,13 @@ class Sockets:
             return None
         self._flows[flow] = found
         return found
+
+    def _listen(self) -> None:
+        for index, one in enumerate(self._listening):
+            if one not in self._selector.get_map():
+                ears = _Socket(one, 0)
+                ears.forward, ears.mask = index, _READ
+                self._selector.register(one, _READ, ears)
 
     def _connect(self, flow: int, host: str, port: int, credit: int) -> None:
         found = self._open(flow, host, port, socket.SOCK_STREAM)

@@ -24,7 +24,7 @@ class User:
         self._sockets: Sockets | None = None
 
     def open(self) -> Sockets | None:
-        """The sockets, unless a journal is replayed; raises MachineError if they cannot listen."""
+        """The sockets, unless a journal is replayed; raises MachineError if others have the ports of the forwards."""
         if self._replaying():
             return None
         if self._sockets is None:
@@ -36,6 +36,11 @@ class User:
                     f"`network` must forward from addresses of the host that are free, not from {ports}: {error}"
                 ) from None
         return self._sockets
+
+    def listen(self) -> None:
+        """Let in who comes by the forwards."""
+        if self._forwards and (sockets := self.open()) is not None:
+            sockets.listen()
 
     def connect(self, flow: int, host: str, port: int, credit: int) -> None:
         """See :class:`~cca_host.kvmtool.net.outside.Outside`, as for all orders."""

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from cca_arch.openflags import OpenFlag
+from cca_platform.errors import MachineError
+from cca_platform.userfiles import shown
 
-__all__ = ["MAX_NAME", "Attributes", "Entry", "Folder", "Names"]
+__all__ = ["MAX_NAME", "Attributes", "Entry", "Folder", "Names", "open_folder"]
 
 Names = tuple[bytes, ...]
 Times = tuple[int | None, int | None]
@@ -66,6 +68,15 @@ class Space(NamedTuple):
     files: int
     free_files: int
     name_max: int
+
+
+def open_folder(path: str | Path, read_only: bool = False) -> "Folder":
+    """The folder at ``path``; raises MachineError if there is none that can be opened."""
+    try:
+        return Folder(Path(path), read_only)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise MachineError(f"`shares` must name a folder that can be opened, not {shown(path)}: {why}") from None
 
 
 class Folder:

@@ -45,7 +45,7 @@ class VirtioNetState(State, frozen=True, tag="virtio.net/1"):
 
 
 class VirtioNet(VirtioDevice):
-    """A card on a ``network``."""
+    """A card on a ``network``; raises MachineError if the host's ports of its forwards are not free."""
 
     device_id = DeviceId.NETWORK
     sizes = (256, 256)
@@ -61,12 +61,15 @@ class VirtioNet(VirtioDevice):
         self._nat = Nat(wiring.clock.counter_hz, MAC, network, outside, self._watch)
         self._held: Packet | None = None
         self._lost = False  # the sockets of all flows
+        self._due: int | None = None  # the deadline that the machine knows
+        if network.forwards:
+            self._user.open()
         wiring.attend(lambda: self.live and self._nat.expects(wiring.now()))
 
     # -- the world ---------------------------------------------------------------------------------------------------
-    def listen(self) -> None:
-        """Listen to the ports of the forwards from now on; raises MachineError if others have them."""
-        self._user.open()
+    def started(self) -> None:
+        """The guest has a driver: who waits at a forward comes in."""
+        self._user.listen()
 
     def close(self) -> None:
         """Close all sockets: the guest is gone."""
@@ -92,6 +95,7 @@ class VirtioNet(VirtioDevice):
         if self._lost and not self.wiring.replaying():
             self._lost = False
             self._nat.abandon()
+            self._user.listen()
         return self.wiring.now()
 
     # -- the driver --------------------------------------------------------------------------------------------------
@@ -147,6 +151,9 @@ class VirtioNet(VirtioDevice):
             sent = True
         if sent:
             self.signal(_RX)
+        if self._nat.deadline != self._due:
+            self._due = self._nat.deadline
+            self.wiring.changed()
 
     def _next(self) -> Packet | None:
         largest = _AT_ONCE if self.has(NetFeature.GUEST_TSO4) else 0
@@ -192,6 +199,8 @@ class VirtioNet(VirtioDevice):
         self._nat.restore(state.nat)
         self._lost, held = True, state.held
         self._held = None
+        if self.live:
+            self._user.listen()
         if held is not None:
             partial = (held.partial[0], held.partial[1]) if held.partial else None
             self._held = Packet(held.frame, held.mss, partial)
