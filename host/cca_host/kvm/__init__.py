@@ -1,4 +1,4 @@
-"""The model's KVM: the system, its Realm VMs and their vCPUs, on top of RMI calls."""
+"""The model's KVM: the system, its VMs, Realms and plain ones, and their vCPUs."""
 
 from cca_host.kvm.exits import (
     CpuOff,
@@ -14,6 +14,7 @@ from cca_host.kvm.exits import (
     Yield,
 )
 from cca_host.kvm.kernel import RmiError
+from cca_host.kvm.plain.vm import PlainVm
 from cca_host.kvm.system import System
 from cca_host.kvm.vcpu import Vcpu
 from cca_host.kvm.vm import Vm
@@ -27,6 +28,7 @@ __all__ = [
     "Interrupted",
     "Mmio",
     "Paused",
+    "PlainVm",
     "RmiError",
     "System",
     "SystemEvent",

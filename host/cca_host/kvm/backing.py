@@ -4,6 +4,8 @@ from typing import Protocol
 
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.kernel import Kernel
+from cca_host.kvm.pages import RUN
+from cca_platform.errors import MachineError
 
 __all__ = ["Backing", "HostPages"]
 
@@ -16,6 +18,12 @@ class Backing(Protocol):
 
     def give(self, ipa: int, pa: int) -> None:
         """The VM does not use the page any more."""
+
+    def take_block(self, ipa: int) -> int | None:
+        """The PA of the 2 MiB at ``ipa``, which are zero if they are new; None if the memory is not in one piece."""
+
+    def give_block(self, ipa: int, pa: int) -> None:
+        """The VM does not use the block any more."""
 
 
 class HostPages:
@@ -38,3 +46,21 @@ class HostPages:
     def give(self, ipa: int, pa: int) -> None:
         """Return the page to the allocator."""
         self._system.pages.give(pa)
+
+    def take_block(self, ipa: int) -> int | None:
+        """Take consecutive pages, if there are as many."""
+        system = self._system
+        try:
+            pa = system.pages.take_run(RUN)
+        except MachineError:
+            return None
+        try:
+            system.port.clear(pa, RUN * GRANULE_SIZE)
+        except BaseException:
+            system.pages.give(pa, RUN)
+            raise
+        return pa
+
+    def give_block(self, ipa: int, pa: int) -> None:
+        """Return the pages to the allocator."""
+        self._system.pages.give(pa, RUN)

@@ -7,11 +7,12 @@ from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRipas
 from cca_arch.sysregs import DataAbortEsr, Ec, Esr, Hpfar, WfxEsr
 from cca_host.kvm import psci, sysregs
 from cca_host.kvm.exits import Exit, HostCall, Idle, Interrupted, Mmio, Yield
+from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.rec import Rec
 from cca_host.kvm.vgic_mmio import VgicMmio
 from cca_platform.trace.events import MmioRead, MmioWrite
 
-__all__ = ["answer"]
+__all__ = ["answer", "gic_access"]
 
 _WFE: Final = 1  # of WfxEsr.ti: WFE, or WFET
 _OFFSET: Final = 0xFFF
@@ -66,13 +67,14 @@ def _mmio(vcpu: Rec, esr: DataAbortEsr, page: int) -> Exit | None:
     frames = vcpu.vm.gic_frames
     if frames is None or not frames.claims(access.ipa):
         return access
-    _gic_access(vcpu, frames, access)
+    gic_access(vcpu.vm.system, frames, access)
+    vcpu.mmio_result(access.value)
     return None
 
 
-def _gic_access(vcpu: Rec, frames: VgicMmio, access: Mmio) -> None:
-    """A register of the virtual GIC."""
-    trace = vcpu.vm.system.machine.trace
+def gic_access(system: Kernel, frames: VgicMmio, access: Mmio) -> None:
+    """A register of the virtual GIC: the value of a read is left in ``access``."""
+    trace = system.machine.trace
     if access.write:
         frames.write(access.ipa, access.size, access.value)
     else:
@@ -80,7 +82,6 @@ def _gic_access(vcpu: Rec, frames: VgicMmio, access: Mmio) -> None:
     if trace.on:
         event = MmioWrite if access.write else MmioRead
         trace.emit(event(device="gic", address=access.ipa, size=access.size, value=access.value))
-    vcpu.mmio_result(access.value)
 
 
 def _access(esr: DataAbortEsr) -> str:

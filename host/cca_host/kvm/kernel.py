@@ -1,7 +1,7 @@
 """The host kernel's services for all VMs: RMI calls, the RMM's features, VMIDs, and pages that change worlds."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cca_arch.rmi.v1_0 import ABI_VERSION, FeatureRegister0, Rmi, RmiStatus
 from cca_arch.smccc import NOT_SUPPORTED
@@ -43,6 +43,16 @@ class RmiError(Exception):
         super().__init__(f"{self.command} answered {answer}{f' for {about}' if about else ''}")
 
 
+class InGuest(Protocol):
+    """A vCPU whose guest runs below the host itself: it takes the exceptions to EL2."""
+
+    def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
+        """Handle a synchronous exception or an SError."""
+
+    def on_irq(self, pe: "Pe") -> None:
+        """Handle a physical interrupt."""
+
+
 class Kernel:
     """The host kernel below its VMs.
 
@@ -58,6 +68,9 @@ class Kernel:
         self.irqchip = Irqchip(machine)
         self.vmids: set[int] = set()
         self.guests: list[object] = []
+        self.in_guest: dict[int, InGuest] = {}
+        """The vCPU of a plain VM that is in its guest, by the index of its PE."""
+        self.started = False
         self.calls: Counter[int] = Counter()
         self.features = FeatureRegister0(0)
         self.delegated = 0
@@ -82,7 +95,7 @@ class Kernel:
         raise MachineError("an RMI command must have a PE that runs no REC, but each runs one: end a vCPU's run first")
 
     def probe(self) -> FeatureRegister0:
-        """Call RMI_VERSION and RMI_FEATURES and initialise the GIC, once; raises MachineError without a usable RMM."""
+        """Call RMI_VERSION and RMI_FEATURES and start the GIC, once; raises MachineError without a usable RMM."""
         if self.probed:
             return self.features
         x0, lower, higher = self.rmi(Rmi.VERSION, ABI_VERSION)[:3]
@@ -91,9 +104,15 @@ class Kernel:
         if x0:
             raise MachineError(f"the RMM must support RMI 1.0, not {_version(lower)} to {_version(higher)}")
         self.features = FeatureRegister0(self.rmi(Rmi.FEATURES, 0)[1])
-        self.irqchip.start()
+        self.start()
         self.probed = True
         return self.features
+
+    def start(self) -> None:
+        """Initialise the GIC, once: what a VM needs that is no Realm."""
+        if not self.started:
+            self.irqchip.start()
+            self.started = True
 
     @property
     def max_vcpus(self) -> int:

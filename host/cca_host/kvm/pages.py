@@ -2,18 +2,23 @@
 
 from array import array
 from collections.abc import Iterable
+from typing import Final
 
 from cca_arch.types import GRANULE_SIZE
 from cca_platform.errors import MachineError
 from cca_platform.state import State
 
-__all__ = ["PageAllocator", "PagesState"]
+__all__ = ["RUN", "PageAllocator", "PagesState"]
+
+RUN: Final = 512
+"""The pages of a run that stays together when it is freed: 2 MiB, what one entry of level 2 maps."""
 
 
-class PagesState(State, frozen=True, tag="host.pages/2"):
+class PagesState(State, frozen=True, tag="host.pages/3"):
     """Saved state of a :class:`PageAllocator`: addresses, 8 bytes each; ``span`` is the span that contains ``next``."""
 
     free: bytes
+    runs: bytes
     used: int
     lost: tuple[int, ...]
     span: int
@@ -30,6 +35,8 @@ class PageAllocator:
     def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
         self.spans = [(base, base + size) for base, size in spans]
         self.free = array("Q")
+        self.runs = array("Q")
+        """Free runs of RUN pages, aligned to their size."""
         self.used = 0
         """The allocated pages."""
         self.lost: list[int] = []
@@ -40,28 +47,44 @@ class PageAllocator:
     @property
     def left(self) -> int:
         """The pages that are not allocated."""
-        rest = sum(top - base for base, top in self.spans[self._span + 1 :]) + self.spans[self._span][1] - self._next
-        return len(self.free) + rest // GRANULE_SIZE
+        return len(self.free) + len(self.runs) * RUN + self._fresh() // GRANULE_SIZE
+
+    def _fresh(self) -> int:
+        """The bytes of pages that have not been allocated yet."""
+        return sum(top - base for base, top in self.spans[self._span + 1 :]) + self.spans[self._span][1] - self._next
 
     def take(self) -> int:
         """Allocate a page; raises MachineError if none is left."""
         self.used += 1
         if self.free:
             return self.free.pop()
+        if self.runs and not self._fresh():
+            self._split()
+            return self.free.pop()
         return self._bump(1)
+
+    def _split(self) -> None:
+        """Make single pages of a free run."""
+        pa = self.runs.pop()
+        self.free.extend(range(pa + (RUN - 1) * GRANULE_SIZE, pa - GRANULE_SIZE, -GRANULE_SIZE))
 
     def take_run(self, count: int) -> int:
         """Allocate ``count`` consecutive pages, aligned to their size if ``count`` is a power of two."""
         self.used += count
+        if count == RUN and self.runs:
+            return self.runs.pop()
         return self._bump(count)
 
     def give(self, pa: int, count: int = 1) -> None:
         """Free ``count`` pages."""
         self.used -= count
         if self.used or self.lost:
+            if count == RUN and not pa % (RUN * GRANULE_SIZE):
+                self.runs.append(pa)
+                return
             self.free.extend(pa + i * GRANULE_SIZE for i in reversed(range(count)))
         else:
-            del self.free[:]
+            del self.free[:], self.runs[:]
             self._span, self._next = 0, self.spans[0][0]
 
     def lose(self, pa: int) -> None:
@@ -93,10 +116,12 @@ class PageAllocator:
     def save(self) -> PagesState:
         """State for a snapshot."""
         return PagesState(
-            free=self.free.tobytes(), used=self.used, lost=tuple(self.lost), span=self._span, next=self._next
+            free=self.free.tobytes(), runs=self.runs.tobytes(), used=self.used, lost=tuple(self.lost), span=self._span,
+            next=self._next,
         )  # fmt: skip
 
     def restore(self, state: PagesState) -> None:
         """Restore what :meth:`save` returned."""
-        self.free, self.used, self.lost = array("Q", state.free), state.used, list(state.lost)
+        self.free, self.runs = array("Q", state.free), array("Q", state.runs)
+        self.used, self.lost = state.used, list(state.lost)
         self._span, self._next = state.span, state.next

@@ -9,14 +9,15 @@ from cca_host.kvm.exits import CpuOff, Exit, Idle, SystemEvent, SystemEventKind
 from cca_host.kvm.kernel import RmiError
 from cca_host.kvm.rec import Rec
 
-__all__ = ["answer"]
+__all__ = ["SYSTEM_OFF", "answer"]
 
-_SYSTEM_OFF: Final = {
+SYSTEM_OFF: Final = {
     Psci.SYSTEM_OFF: SystemEventKind.OFF,
     Psci.SYSTEM_RESET: SystemEventKind.RESET,
     Psci.SYSTEM_RESET2: SystemEventKind.RESET,
     Psci.SYSTEM_RESET2_64: SystemEventKind.RESET,
 }
+"""The functions that end a VM."""
 _CPU_ON: Final = (Psci.CPU_ON, Psci.CPU_ON_64)
 _COMPLETED: Final = (*_CPU_ON, Psci.AFFINITY_INFO, Psci.AFFINITY_INFO_64)
 _SUSPEND: Final = (Psci.CPU_SUSPEND, Psci.CPU_SUSPEND_64)
@@ -25,8 +26,8 @@ _SUSPEND: Final = (Psci.CPU_SUSPEND, Psci.CPU_SUSPEND_64)
 def answer(vcpu: Rec) -> Exit | None:
     """Handle a PSCI exit, or pass it to the VMM."""
     fid, target = vcpu.page.gprs[:2]
-    if fid in _SYSTEM_OFF:
-        return SystemEvent(_SYSTEM_OFF[Psci(fid)])
+    if fid in SYSTEM_OFF:
+        return SystemEvent(SYSTEM_OFF[Psci(fid)])
     if fid in _COMPLETED:
         return _complete(vcpu, fid, target)
     if fid in _SUSPEND:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cca_arch.rmi.v1_0 import FeatureRegister0
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.pages import PagesState
+from cca_host.kvm.plain.vm import PlainVm, PlainVmState
 from cca_host.kvm.vm import Vm, VmState
 from cca_platform.state import State
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["System", "SystemState"]
 
 
-class SystemState(State, frozen=True, tag="host.system/1"):
+class SystemState(State, frozen=True, tag="host.system/2"):
     """Saved state of a :class:`System`, ``calls`` by FID; ``features`` is None until the RMM has been queried."""
 
     pages: PagesState
@@ -26,7 +27,8 @@ class SystemState(State, frozen=True, tag="host.system/1"):
     delegated_peak: int
     dirty: int
     features: int | None
-    vms: tuple[VmState, ...]
+    started: bool
+    vms: tuple[VmState | PlainVmState, ...]
 
 
 class System(Kernel):
@@ -37,20 +39,26 @@ class System(Kernel):
         machine.parts["host"] = self
 
     @property
-    def vms(self) -> list[Vm]:
+    def vms(self) -> list[Vm | PlainVm]:
         """The VMs in order of creation."""
-        return [guest for guest in self.guests if isinstance(guest, Vm)]
+        return [guest for guest in self.guests if isinstance(guest, Vm | PlainVm)]
 
     # -- the program at NS-EL2 ----------------------------------------------------------------------------------
     def on_eret(self, pe: "Pe") -> None:
         """Take the PE from EL3: a call of the host is complete, and its caller checks ``pe.call_done``."""
 
     def on_sync(self, pe: "Pe", esr: int, far: int, hpfar: int) -> None:
-        """Fail: no code below NS-EL2 runs without a REC."""
-        raise AssertionError(f"the host runs no code below NS-EL2, yet it took an exception with ESR {esr:#x}")
+        """Let the vCPU of a plain VM handle what its guest has caused: no other code runs below without a REC."""
+        vcpu = self.in_guest.get(pe.index)
+        if vcpu is None:
+            raise AssertionError(f"the host runs no code below NS-EL2, yet it took an exception with ESR {esr:#x}")
+        vcpu.on_sync(pe, esr, far, hpfar)
 
     def on_irq(self, pe: "Pe") -> None:
-        """Ignore an interrupt between two RECs: the scheduler checks the clock anyway."""
+        """Take an interrupt of a plain VM's run; between two RECs, the scheduler checks the clock anyway."""
+        vcpu = self.in_guest.get(pe.index)
+        if vcpu is not None:
+            vcpu.on_irq(pe)
 
     # -- snapshots ----------------------------------------------------------------------------------------------
     def save(self) -> SystemState:
@@ -63,6 +71,7 @@ class System(Kernel):
             delegated_peak=self.delegated_peak,
             dirty=self.dirty,
             features=int(self.features) if self.probed else None,
+            started=self.started,
             vms=tuple(vm.save() for vm in self.vms),
         )
 
@@ -74,9 +83,18 @@ class System(Kernel):
         self.delegated, self.delegated_peak, self.dirty = state.delegated, state.delegated_peak, state.dirty
         self.probed = state.features is not None
         self.features = FeatureRegister0(state.features or 0)
-        alive = {vm.rd: vm for vm in self.vms}
-        self.guests = []
+        self.started = state.started
+        alive = {vm.vmid: vm for vm in self.vms}
+        self.guests, self.in_guest = [], {}
         for saved in state.vms:
-            vm = alive.get(saved.rd) or Vm.__new__(Vm)
-            vm.restore(self, saved)
-            self.guests.append(vm)
+            self.guests.append(self._restored(saved, alive.get(saved.vmid)))
+
+    def _restored(self, saved: VmState | PlainVmState, known: Vm | PlainVm | None) -> Vm | PlainVm:
+        """The VM of a state: the one that is there, if it is of the same kind, or a new one."""
+        if isinstance(saved, PlainVmState):
+            plain = known if isinstance(known, PlainVm) else PlainVm.__new__(PlainVm)
+            plain.restore(self, saved)
+            return plain
+        realm = known if isinstance(known, Vm) else Vm.__new__(Vm)
+        realm.restore(self, saved)
+        return realm

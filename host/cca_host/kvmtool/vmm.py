@@ -208,7 +208,7 @@ class Vmm(Run):
 
     def restore(self, state: VmmState) -> None:
         """Restore what :meth:`save` returned; the host has been restored before."""
-        self.vm = next(vm for vm in self.system.vms if vm.rd == state.rd)
+        self.vm = next(vm for vm in self.system.vms if isinstance(vm, Vm) and vm.rd == state.rd)
         self.schedule = Schedule(self.vm.vcpus)
         self.schedule.restore(state.schedule)
         self.console.restore(state.console)

@@ -69,6 +69,7 @@ MDCR_EL3: Final = Encoding(3, 6, 1, 3, 1)
 # -- EL0 and EL1 --------------------------------------------------------------------------------------------------
 CSSELR_EL1: Final = Encoding(3, 2, 0, 0, 0)
 SCTLR_EL1: Final = Encoding(3, 0, 1, 0, 0)
+ACTLR_EL1: Final = Encoding(3, 0, 1, 0, 1)
 CPACR_EL1: Final = Encoding(3, 0, 1, 0, 2)
 TTBR0_EL1: Final = Encoding(3, 0, 2, 0, 0)
 TTBR1_EL1: Final = Encoding(3, 0, 2, 0, 1)

@@ -13,7 +13,8 @@ from cca_platform.mmu.stage2 import descend
 __all__ = ["Port"]
 
 _U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
-_ZEROES: Final = memoryview(bytes(PAGE))
+_ZERO_PAGE: Final = bytes(PAGE)
+_ZEROES: Final = memoryview(_ZERO_PAGE)
 
 
 class Port:
@@ -121,6 +122,13 @@ class Port:
         for at, _, length in self._parts(pa, size):
             start = self._find_write(at)
             self._bytes[start : start + length] = _ZEROES[:length]
+
+    def clear(self, pa: int, size: int) -> None:
+        """Let whole pages be zero. Those that are so already are not written, and take no memory of the computer."""
+        for at in range(pa, pa + size, PAGE):
+            start = self._find(at, Access.WRITE)
+            if self._dram[start : start + PAGE] != _ZERO_PAGE:
+                self.zero(at, PAGE)
 
     def view(self, pa: int, size: int) -> memoryview:
         """A read-only live view of ``size`` bytes that do not cross a page."""

@@ -65,6 +65,7 @@ __all__ = [
     "TraceStart",
     "VirtioFault",
     "VirtioRequest",
+    "VmExit",
     "WorldSwitch",
     "name_of",
 ]
@@ -259,12 +260,14 @@ class RsiReturn(Event, frozen=True, gc=False, kw_only=True, tag="rsi.return"):
 
 
 class PsciCall(Event, frozen=True, gc=False, kw_only=True, tag="psci.call"):
-    """A PSCI function was called: by the host in EL3, or by a Realm in the RMM."""
+    """A PSCI function was called: by the host in EL3, by a Realm in the RMM, or by a plain VM in the host."""
 
     fid: Annotated[Fid, "X0 of the caller"]
     cmd: Annotated[Name, "the function"]
     args: Annotated[Arguments, "its arguments"]
     rec: Annotated[Address | UnsetType, "the calling REC, if a Realm calls"] = UNSET
+    vm: Annotated[Count | UnsetType, "VMID of a plain VM that calls"] = UNSET
+    vcpu: Annotated[Count | UnsetType, "its vCPU"] = UNSET
 
 
 class RecEnter(Event, frozen=True, gc=False, kw_only=True, tag="rec.enter"):
@@ -302,6 +305,19 @@ class MeasurementExtend(Event, frozen=True, gc=False, kw_only=True, tag="measure
     value: Annotated[Octets, "the new measurement"]
     algorithm: Annotated[Name, "the Realm's hash algorithm"]
     digest: Annotated[Octets | UnsetType, "the extension: digest of a page or of a REC, or the Realm's value"] = UNSET
+
+
+# -- the host -----------------------------------------------------------------------------------------------------
+class VmExit(Event, frozen=True, gc=False, kw_only=True, tag="vm.exit"):
+    """A vCPU of a plain VM took an exception or a physical interrupt to the host, which has dealt with it."""
+
+    vm: Annotated[Count, "VMID of the VM"]
+    vcpu: Annotated[Count, "the vCPU"]
+    reason: Annotated[Name, "SYNC, IRQ, PSCI, HOST_CALL or SERROR"]
+    pc: Annotated[Address, "where the guest goes on"]
+    esr: Annotated[Word, "ESR_EL2"]
+    far: Annotated[Word, "FAR_EL2"]
+    hpfar: Annotated[Word, "HPFAR_EL2"]
 
 
 # -- faults, exceptions, interrupts -------------------------------------------------------------------------------
@@ -355,9 +371,11 @@ class ExceptionRepeat(Event, frozen=True, gc=False, kw_only=True, tag="exception
 
 
 class InterruptInject(Event, frozen=True, gc=False, kw_only=True, tag="interrupt.inject"):
-    """The host changed the virtual interrupts in a REC's list registers."""
+    """The host changed the virtual interrupts in the list registers of a REC, or of a vCPU of a plain VM."""
 
-    rec: Annotated[Address, "the REC"]
+    rec: Annotated[Address | UnsetType, "the REC"] = UNSET
+    vm: Annotated[Count | UnsetType, "VMID of a plain VM"] = UNSET
+    vcpu: Annotated[Count | UnsetType, "its vCPU"] = UNSET
     hcr: Annotated[Word, "ICH_HCR_EL2"]
     lrs: Annotated[Words, "ICH_LR<n>_EL2"]
 

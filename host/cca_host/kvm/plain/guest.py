@@ -1,0 +1,33 @@
+"""The state that the vCPUs of a plain VM share: its stage 2, and the offset of its virtual counter."""
+
+from cca_host.kvm.guest import Guest
+from cca_host.kvm.plain.stage2 import BLOCK_SIZE, PlainStage2
+
+__all__ = ["PlainGuest"]
+
+
+class PlainGuest(Guest):
+    """A plain VM. ``cntvoff`` is CNTVOFF_EL2: its virtual counter starts at 0."""
+
+    stage2: PlainStage2
+    cntvoff: int
+
+    @property
+    def ram_top(self) -> int:
+        """The end of its IPA space."""
+        return 1 << self.ipa_width
+
+    def fault_in(self, ipa: int) -> None:
+        """Map RAM at ``ipa``, which must be RAM, unless there is some already."""
+        block = ipa & -BLOCK_SIZE
+        self.stage2.fault_in(ipa, self.all_in_memory(block, block + BLOCK_SIZE))
+
+    def shared_page(self, ipa: int) -> int | None:
+        """The PA of the page at ``ipa``, which the VM's devices may use; None if that is no RAM."""
+        if not self.in_memory(ipa):
+            return None
+        found = self.stage2.look(ipa)
+        if found is None:
+            self.fault_in(ipa)
+            found = self.stage2.look(ipa)
+        return found
