@@ -178,8 +178,8 @@ class TestMessages:
 
     def test_spelled(self) -> None:
         """A parameter becomes its option; what is none stays."""
-        assert spelled("give `max_insns`, `memory` and `on_output` to `realm`") == (
-            "give --max-insns, --memory and on_output to `realm`"
+        assert spelled("give `max_insns`, `memory` and `on_output` to `guest`") == (
+            "give --max-insns, --memory and on_output to `guest`"
         )
 
     @pytest.mark.parametrize("module", ["cca_host", "cca_platform", "cca_firmware", "cca_rmm", "realmlab"])

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Unpack
 
-from cca_arch.types import SecurityState
 from cca_firmware.boot import boot
 from cca_host.kvm import RmiError, System
 from cca_host.kvmtool import RunOptions, RunResult, Vmm
@@ -145,7 +144,7 @@ class Machine(Session):
 
     def _add_hook(self, where: int | str, callback: Callable[[Cpu], object] | None, realm: Realm) -> Hook:
         """Add a hook, or a breakpoint if there is no callback, in the code of one Realm."""
-        return self._hooks.add(where, callback, SecurityState.REALM, realm.symbols, realm)
+        return self._hooks.add(where, callback, realm.world, realm.symbols, realm)
 
     def _pause(self, why: Reason) -> None:
         if self._current is not None:

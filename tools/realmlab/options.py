@@ -235,6 +235,16 @@ class RealmRunOptions(RunOptions, WallOptions, total=False):
 class RealmOptions(RunOptions, total=False):
     """What a Realm takes."""
 
+    realm: Annotated[
+        bool,
+        Option(
+            default=True,
+            help="Run it in a Realm, which is the default.",
+            kind=bool,
+            check=truth,
+            constants={"--no-realm": (False, "Run it as a plain VM at Non-secure EL1, whose memory the host sees.")},
+        ),
+    ]
     vcpus: Annotated[int, Option(default=1, help="Number of vCPUs (RECs).", metavar="N", kind=int, check=whole)]
     memory: Annotated[
         str | int, Option(default="64M", help="RAM of the Realm: 64M, 1G ...", metavar="SIZE", check=size)

@@ -8,6 +8,8 @@ from typing import Any, Final, Protocol, Self, Unpack
 
 from msgspec.structs import replace
 
+from cca_arch.types import SecurityState
+from cca_host.kvm import PlainVm, Vm
 from cca_host.kvmtool import Phase, Vmm
 from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.loader import unwrapped
@@ -83,10 +85,16 @@ class Realm:
     # -- state --------------------------------------------------------------------------------------------------
     @property
     def rd(self) -> int:
-        """The physical address of its Realm Descriptor."""
+        """The physical address of its Realm Descriptor; raises MachineError for a plain VM, which has none."""
         vm = self._vmm.vm
-        assert vm is not None
+        if not isinstance(vm, Vm):
+            raise MachineError("a VM must be a Realm to have a Realm Descriptor: this one is a plain VM")
         return vm.rd
+
+    @property
+    def world(self) -> SecurityState:
+        """The security state that its code runs in: Realm, or Non-secure for a plain VM."""
+        return SecurityState.REALM if self._vmm.options.realm else SecurityState.NON_SECURE
 
     @property
     def facts(self) -> RealmFacts:
@@ -96,8 +104,12 @@ class Realm:
 
     @property
     def rtt(self) -> RttView:
-        """Its translation tables, found by VTTBR_EL2, or by its RD while no PE runs it."""
+        """Its stage 2 tables: a Realm's are found by VTTBR_EL2, or by its RD while no PE runs it."""
         self._must_exist("rtt")
+        vm = self._vmm.vm
+        if isinstance(vm, PlainVm):
+            stage2 = vm.stage2
+            return RttView(self.machine.platform, None, stage2.root, stage2.start, stage2.ipa_width)
         inspector = self.machine.inspector
         for vcpu in self.vcpus:
             if vcpu.cpu is not None:

@@ -1,9 +1,11 @@
-"""A vCPU of a Realm, as a user sees it: registers, REC, exits."""
+"""A vCPU of a Realm or a plain VM, as a user sees it: registers, REC, exits."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cca_arch.rmi.v1_0 import RecExitReason
-from cca_host.kvm import Vcpu as HostVcpu
+from cca_host.kvm import Cpu as HostCpu
+from cca_host.kvm.plain.vcpu import PlainVcpu
+from cca_host.kvm.rec import Rec
 from cca_platform.errors import MachineError
 from cca_platform.machine.inspection import RmmInspector
 
@@ -36,9 +38,9 @@ def inspector_of(owner: Owner) -> RmmInspector:
 
 
 class Vcpu:
-    """A vCPU of a Realm, backed by a REC of the RMM."""
+    """A vCPU: of a Realm, backed by a REC of the RMM, or of a plain VM, backed by the host."""
 
-    def __init__(self, owner: "Owner", vcpu: HostVcpu, symbols: Symbols) -> None:
+    def __init__(self, owner: "Owner", vcpu: HostCpu[Any], symbols: Symbols) -> None:
         self._owner = owner
         self._vcpu = vcpu
         self._symbols = symbols
@@ -70,11 +72,17 @@ class Vcpu:
     def regs(self) -> Registers | RecRegisters:
         """Its registers: those of the PE that it is on, or those that the RMM keeps between two REC entries."""
         cpu = self.cpu
-        return self.rec.regs if cpu is None else cpu.regs
+        if cpu is not None:
+            return cpu.regs
+        if isinstance(self._vcpu, PlainVcpu):
+            return RecRegisters(self._owner.platform, self._vcpu.registers)
+        return self.rec.regs
 
     @property
     def rec(self) -> RecView:
-        """Its REC, as the RMM keeps it; raises MachineError if the RMM brings no inspector."""
+        """Its REC, as the RMM keeps it; raises MachineError if the RMM brings no inspector, or for a plain VM."""
+        if not isinstance(self._vcpu, Rec):
+            raise MachineError("a vCPU must be a Realm's to have a REC: this one is of a plain VM")
         return RecView(self._owner.platform, inspector_of(self._owner), self._vcpu.rec)
 
     @property
@@ -88,6 +96,7 @@ class Vcpu:
             return f"<Vcpu {self.index}: off>"
         cpu = self.cpu
         if cpu is None:
-            return f"<Vcpu {self.index}: on, its REC is not entered>"
+            where = "its REC is not entered" if isinstance(self._vcpu, Rec) else "not in its guest"
+            return f"<Vcpu {self.index}: on, {where}>"
         place = self._symbols.describe(cpu.pc)
         return f"<Vcpu {self.index}: EL{cpu.el} on PE {cpu.index}, pc {place}>"

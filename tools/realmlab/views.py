@@ -1,6 +1,6 @@
 """Views of a machine: granules, stage 2 tables and RECs, read from memory. The reprs are readable tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -212,9 +212,9 @@ def _continues(first: RttEntry, size: int, entry: RttEntry) -> bool:
 
 
 class RecRegisters:
-    """The registers of a REC that is not running, as the RMM keeps them in memory, readable and writable.
+    """The registers of a vCPU that is not running, as the RMM or the host keeps them, readable and writable.
 
-    Names are architectural. A register that the RMM does not keep raises AttributeError. The repr is a table of the
+    Names are architectural. A register that is not kept raises AttributeError. The repr is a table of the
     general-purpose registers.
     """
 
@@ -223,8 +223,9 @@ class RecRegisters:
     _names: dict[str, int]
     _port: Any
 
-    def __init__(self, platform: Platform, facts: RecFacts) -> None:
-        object.__setattr__(self, "_names", dict(facts.registers))
+    def __init__(self, platform: Platform, registers: Mapping[str, int]) -> None:
+        """``registers`` has the physical address of each."""
+        object.__setattr__(self, "_names", dict(registers))
         object.__setattr__(self, "_port", platform.memory.backdoor)
 
     def _at(self, name: str) -> tuple[int, int]:
@@ -235,7 +236,7 @@ class RecRegisters:
 
             near = difflib.get_close_matches(name, self._names, 1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
-            raise AttributeError(f"a register must be one that the RMM keeps for its REC, not {brief(name)}{guess}")
+            raise AttributeError(f"a register must be one that is kept for a vCPU, not {brief(name)}{guess}")
         return self._names[name], 16 if name[0] == "v" and name[1:].isdigit() else 8
 
     def __getattr__(self, name: str) -> int:
@@ -285,7 +286,7 @@ class RecView:
     @property
     def regs(self) -> RecRegisters:
         """Its registers in memory; while it runs, those of its last exit."""
-        return RecRegisters(self._platform, self.facts)
+        return RecRegisters(self._platform, self.facts.registers)
 
     @shows_closed
     def __repr__(self) -> str:

@@ -1,5 +1,6 @@
 """The model's KVM: the system, its VMs, Realms and plain ones, and their vCPUs."""
 
+from cca_host.kvm.cpu import Cpu
 from cca_host.kvm.exits import (
     CpuOff,
     Exit,
@@ -20,6 +21,7 @@ from cca_host.kvm.vcpu import Vcpu
 from cca_host.kvm.vm import Vm
 
 __all__ = [
+    "Cpu",
     "CpuOff",
     "Exit",
     "Failure",

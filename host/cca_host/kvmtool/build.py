@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cca_arch.devicetree import Node, cells, flatten
 from cca_arch.rmi.v1_0 import mpidr_of
 from cca_arch.types import GRANULE_SIZE
-from cca_host.kvm import System, Vm
+from cca_host.kvm import PlainVm, System, Vm
 from cca_host.kvmtool.devicetree import realm_tree, seeds
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
 from cca_host.kvmtool.loader import Image, Segment
@@ -15,11 +15,14 @@ from cca_platform.errors import MachineError
 
 __all__ = ["check", "check_alone", "create_vm", "fill_vm", "make_tree"]
 
+_CONDUIT = {True: "smc", False: "hvc"}
+"""How the software calls PSCI: the RMM takes a Realm's SMCs; KVM tells a plain VM to use HVC, and takes both."""
+
 
 def check(options: RunOptions, system: System) -> None:
     """Check the options before anything is built; raises MachineError. Vm checks the limits of a Realm."""
     check_alone(options, system.machine.board)
-    if options.vcpus > system.max_vcpus:
+    if options.realm and options.vcpus > system.max_vcpus:
         raise MachineError(
             f"a Realm must have at most {system.max_vcpus} vCPUs, not {options.vcpus}: use fewer `vcpus`"
         )
@@ -45,12 +48,16 @@ def check_alone(options: RunOptions, board: Board) -> None:
         raise MachineError(
             f"`memory` must be at most {dram >> 20}M, the Non-secure DRAM of the board, not {memory >> 20}M"
         )
+    if not options.realm and (options.rpv or options.pmu_counters is not None):
+        raise MachineError("a plain VM has no `rpv` and no `pmu_counters`: leave them out, or run it in a Realm")
     if options.max_insns is not None and options.max_insns < 1:
         raise MachineError(f"`max_insns` must be 1 or more, not {options.max_insns}")
 
 
-def create_vm(system: System, options: RunOptions) -> Vm:
-    """Create the Realm, without contents."""
+def create_vm(system: System, options: RunOptions) -> Vm | PlainVm:
+    """Create the Realm, or the plain VM, without contents."""
+    if not options.realm:
+        return PlainVm(system, ipa_width=options.ipa_width)
     return Vm(
         system,
         ipa_width=options.ipa_width,
@@ -69,7 +76,7 @@ def make_tree(options: RunOptions, devices: Sequence[Node], initrd: Segment | No
     has_pmu = options.pmu_counters is not None
     given = {} if initrd is None else {"linux,initrd-start": cells(initrd.base), "linux,initrd-end": cells(initrd.top)}
     chosen = {"bootargs": " ".join(options.args), **given, **seeds(options.seed)}
-    tree = flatten(realm_tree(options.memory, mpidrs, chosen, devices, has_pmu))
+    tree = flatten(realm_tree(options.memory, mpidrs, chosen, devices, has_pmu, _CONDUIT[options.realm]))
     if len(tree) > DTB_SIZE:
         raise MachineError(
             f"`args` must fit with the device tree into {DTB_SIZE >> 20} MiB, not {len(tree) - DTB_SIZE} bytes too "
@@ -78,7 +85,7 @@ def make_tree(options: RunOptions, devices: Sequence[Node], initrd: Segment | No
     return tree
 
 
-def fill_vm(vm: Vm, options: RunOptions, image: Image, tree: bytes) -> None:
+def fill_vm(vm: Vm | PlainVm, options: RunOptions, image: Image, tree: bytes) -> None:
     """Fill the Realm: RIPAS, image and device tree (measured, in address order), vCPUs, activation."""
     vm.add_memory(RAM_BASE, options.memory)
     vm.init_ripas()

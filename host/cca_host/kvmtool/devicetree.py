@@ -68,11 +68,12 @@ def realm_tree(
     chosen: Mapping[str, Value],
     devices: Sequence[Node] = (),
     pmu: bool = False,
+    conduit: str = "smc",
 ) -> Node:
     """The tree of a Realm with ``memory`` bytes of RAM and a CPU per MPIDR; device IPAs lack the shared bit.
 
     ``devices`` are the nodes of the device table, the UART at ``UART_BASE`` among them; ``chosen`` is what the VMM
-    tells the software.
+    tells the software, ``conduit`` how it calls PSCI.
     """
     cpus = [
         Node(
@@ -88,7 +89,7 @@ def realm_tree(
             Node("chosen", {**chosen, "stdout-path": f"/serial@{UART_BASE:x}"}),
             Node(f"memory@{RAM_BASE:x}", {"device_type": "memory", "reg": [*cells(RAM_BASE), *cells(memory)]}),
             Node("cpus", {"#address-cells": 1, "#size-cells": 0}, cpus),
-            Node("psci", {"compatible": ("arm,psci-1.0", "arm,psci-0.2"), "method": "smc"}),
+            Node("psci", {"compatible": ("arm,psci-1.0", "arm,psci-0.2"), "method": conduit}),
             _interrupt_controller(len(mpidrs)),
             *([_PMU] if pmu else []),
             Node("timer", {"compatible": "arm,armv8-timer", "interrupts": _TIMERS, "always-on": None}),

@@ -80,7 +80,7 @@ class ShareOption(State, frozen=True, kw_only=True, tag="host.share-option/1"):
 
 
 class RunOptions(Struct, kw_only=True):
-    """One run of one payload in one Realm; sizes in bytes.
+    """One run of one payload in one Realm, or without ``realm`` in a plain VM; sizes in bytes.
 
     ``payload`` is an ELF, an arm64 Linux ``Image`` or a raw binary; ``args`` become the device tree's bootargs,
     joined by blanks. ``initrd`` is its initial RAM disk; ``seed`` the number that the seeds in its device tree are made
@@ -97,6 +97,7 @@ class RunOptions(Struct, kw_only=True):
     """
 
     payload: str | Path
+    realm: bool = True
     vcpus: int = 1
     memory: int = 64 << 20
     args: Sequence[str] = ()
@@ -132,6 +133,8 @@ class RunResult(Struct, kw_only=True):
     message: str
     failure: Failure | None = None
     """How it began to go wrong, why, and the registers at the end; None for a run that did not fail."""
+    realm: bool = True
+    """False for a plain VM, which has no granules, RMI calls or world switches."""
     console: bytes
     """What the Realm sent: the last 8 MiB of it. ``on_console`` gets all of it."""
     console_dropped: int = 0
@@ -139,7 +142,7 @@ class RunResult(Struct, kw_only=True):
     calls: Mapping[str, int] = field(default_factory=dict)
     """RMI calls by specification name, e.g. ``RMI_DATA_CREATE``."""
     exits: Mapping[str, int] = field(default_factory=dict)
-    """REC exits by reason: ``IRQ``, ``PSCI``, ``HOST_CALL``, ``RIPAS_CHANGE``, ``SYNC`` ..."""
+    """Exits of its vCPUs by reason: ``IRQ``, ``PSCI``, ``HOST_CALL``, ``RIPAS_CHANGE``, ``SYNC`` ..."""
     world_switches: int = 0
     """Switches between Non-secure and Realm state at EL2, in either direction."""
     lacks: str = ""

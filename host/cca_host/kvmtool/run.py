@@ -1,6 +1,6 @@
 """A run of a Realm in steps: runs its vCPUs and handles their exits until the Realm ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from cca_arch.types import Instructions, Ticks
 from cca_host.kvm import (
+    Cpu,
     CpuOff,
     Exit,
     Failure,
@@ -17,11 +18,11 @@ from cca_host.kvm import (
     Interrupted,
     Mmio,
     Paused,
+    PlainVm,
     RmiError,
     System,
     SystemEvent,
     SystemEventKind,
-    Vcpu,
     Vm,
     Yield,
 )
@@ -76,7 +77,7 @@ class Run:
         plug(self.devices, self.virtio, options.transport)
         terminal = next((model for model in self.virtio if isinstance(model, VirtioConsole)), None)
         self.console = Console(self.machine, uart, options.on_console, options.console_input, terminal)
-        self.vm: Vm | None = None
+        self.vm: Vm | PlainVm | None = None
         self.schedule = Schedule(())
         self.phase = Phase.NEW
         self.end: End | None = None
@@ -90,7 +91,7 @@ class Run:
         """The virtual time from its start to its end."""
         self.run_seconds = 0.0
         self._asked = self._interrupted = False
-        self._answers: dict[type, Callable[[Vcpu, Any], None]] = {
+        self._answers: dict[type, Callable[[Cpu[Any], Any], None]] = {
             Mmio: self.devices.answer,
             HostCall: self._host_call,
             SystemEvent: self._system_event,
@@ -102,7 +103,7 @@ class Run:
         }
 
     @property
-    def vcpus(self) -> list[Vcpu]:
+    def vcpus(self) -> Sequence[Cpu[Any]]:
         """The vCPUs of the Realm."""
         return [] if self.vm is None else self.vm.vcpus
 
@@ -225,7 +226,7 @@ class Run:
         self._exit(vcpu, pe, result)
         return None
 
-    def _pe(self, vcpu: Vcpu) -> "Pe":
+    def _pe(self, vcpu: Cpu[Any]) -> "Pe":
         """Each vCPU has a fixed PE, which several may share."""
         pes = self.machine.pes
         return pes[vcpu.index % len(pes)]
@@ -261,10 +262,11 @@ class Run:
         waiting = sum(vcpu.on for vcpu in self.vcpus)
         who = "the vCPU waits" if waiting == 1 else f"{waiting} vCPUs wait"
         what = f"{who} for an {awaited} that cannot come" if waiting else "every vCPU is off"
-        self.over(EXIT_FAILED, RunReason.IDLE, f"the Realm is idle for ever: {what}")
+        guest = "Realm" if self.options.realm else "VM"
+        self.over(EXIT_FAILED, RunReason.IDLE, f"the {guest} is idle for ever: {what}")
 
     # -- exits --------------------------------------------------------------------------------------------------
-    def _exit(self, vcpu: Vcpu, pe: "Pe", result: Exit) -> None:
+    def _exit(self, vcpu: Cpu[Any], pe: "Pe", result: Exit) -> None:
         if pe.stuck and isinstance(result, Interrupted):
             what = f"vCPU {vcpu.index} takes exceptions without end"
             self.over(EXIT_FAILED, RunReason.STUCK, what)
@@ -277,10 +279,10 @@ class Run:
         if limit is not None and self.spent >= limit:
             self.over(EXIT_LIMIT, RunReason.LIMIT, f"the limit of {limit} instructions is reached in the run")
 
-    def _nothing(self, vcpu: Vcpu, result: Exit) -> None:
+    def _nothing(self, vcpu: Cpu[Any], result: Exit) -> None:
         """Pass the turn to the next vCPU."""
 
-    def _spin(self, vcpu: Vcpu, result: Yield) -> None:
+    def _spin(self, vcpu: Cpu[Any], result: Yield) -> None:
         """Pass the turn on; while all vCPUs only do that, time passes as if each of them had used its slice."""
         schedule, clock = self.schedule, self.machine.clock
         if schedule.spin(vcpu):
@@ -289,19 +291,19 @@ class Run:
             if schedule.hopeless and not self.machine.inputs.attended:
                 self._idle_for_ever("event")
 
-    def _idle(self, vcpu: Vcpu, result: Idle) -> None:
+    def _idle(self, vcpu: Cpu[Any], result: Idle) -> None:
         self.schedule.wait(vcpu, result.deadline)
 
-    def _host_call(self, vcpu: Vcpu, result: HostCall) -> None:
+    def _host_call(self, vcpu: Cpu[Any], result: HostCall) -> None:
         if self.console.host_call(vcpu, result):
             what = f"vCPU {vcpu.index} takes an exception that the payload does not expect"
             self.over(self.console.status or 0, RunReason.EXIT, what if self.console.gave_up else "")
 
-    def _system_event(self, vcpu: Vcpu, result: SystemEvent) -> None:
+    def _system_event(self, vcpu: Cpu[Any], result: SystemEvent) -> None:
         off = result.kind is SystemEventKind.OFF
         self.over(0, RunReason.SYSTEM_OFF if off else RunReason.SYSTEM_RESET)
 
-    def _failure(self, vcpu: Vcpu, result: Failure) -> None:
+    def _failure(self, vcpu: Cpu[Any], result: Failure) -> None:
         self.over(EXIT_FAILED, RunReason.FAILED, result.message)
 
     def over(self, status: int, reason: RunReason, message: str = "") -> None:

@@ -13,10 +13,11 @@ from cca_platform.state import State
 __all__ = ["EndState", "OptionsState", "VmmState"]
 
 
-class OptionsState(State, frozen=True, tag="host.options/3"):
+class OptionsState(State, frozen=True, tag="host.options/4"):
     """The options of a run: :class:`RunOptions` without its callback."""
 
     payload: str
+    realm: bool
     vcpus: int
     memory: int
     args: tuple[str, ...]
@@ -64,15 +65,15 @@ class EndState(State, frozen=True, tag="host.end/1"):
     message: str
 
 
-class VmmState(State, frozen=True, tag="host.vmm/3"):
-    """Saved state of a run between two calls of ``advance``; ``rd`` names its VM.
+class VmmState(State, frozen=True, tag="host.vmm/4"):
+    """Saved state of a run between two calls of ``advance``; ``vmid`` names its VM.
 
     ``calls``, ``delegated``, ``dirty`` and ``began`` are the host's counts and the clock value when it was built.
     """
 
     options: OptionsState
     notes: tuple[str, ...]
-    rd: int
+    vmid: int
     schedule: ScheduleState
     console: ConsoleState
     devices: DevicesState

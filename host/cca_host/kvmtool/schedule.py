@@ -1,9 +1,9 @@
 """The vCPU scheduler: round-robin over those that can run, with a time slice each."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from cca_host.kvm import Vcpu
+from cca_host.kvm import Cpu
 from cca_platform.clock import uneven
 from cca_platform.state import State
 
@@ -37,10 +37,10 @@ class Schedule:
     While all spin or wait, time passes by a slice for each of the ``rounds``.
     """
 
-    def __init__(self, vcpus: Sequence[Vcpu]) -> None:
+    def __init__(self, vcpus: Sequence[Cpu[Any]]) -> None:
         self.vcpus = vcpus
         self.turn = 0
-        self.running: Vcpu | None = None
+        self.running: Cpu[Any] | None = None
         self.waiting: dict[int, int | None] = {}
         self.spinning: set[int] = set()
         self.rounds = 0
@@ -54,7 +54,7 @@ class Schedule:
         """The ticks of the slice that begins at clock value ``now``; if vCPUs take turns, no two need be alike."""
         return _SLICE_ALONE if len(self.vcpus) == 1 else uneven(_SLICE, now)
 
-    def begin(self, now: int) -> Vcpu | None:
+    def begin(self, now: int) -> Cpu[Any] | None:
         """Begin the slice of the first vCPU from ``turn`` on that can run at clock value ``now``."""
         count, calm = len(self.vcpus), self._calm
         if calm and (now >= self._until or self.vcpus[0].eras[0] != self._era):
@@ -77,7 +77,7 @@ class Schedule:
             return vcpu
         return None
 
-    def _woken(self, vcpu: Vcpu, deadline: int | None) -> bool:
+    def _woken(self, vcpu: Cpu[Any], deadline: int | None) -> bool:
         """Whether an interrupt wakes a vCPU; asked again only once something has changed.
 
         A VM may have hundreds that sleep while one runs, which has short slices.
@@ -102,7 +102,7 @@ class Schedule:
             self.spinning.discard(self.running.index)
         self.running = None
 
-    def spin(self, vcpu: Vcpu) -> bool:
+    def spin(self, vcpu: Cpu[Any]) -> bool:
         """Record that ``vcpu`` has given up its slice by WFE; returns True if no vCPU has done or can do anything else.
 
         That is asked once a round.
@@ -122,7 +122,7 @@ class Schedule:
         """True if all vCPUs have spun or waited for so long that nothing else will come, and no timer is set."""
         return self.rounds > _ROUNDS and all(vcpu.deadline() is None for vcpu in self.vcpus if vcpu.on)
 
-    def wait(self, vcpu: Vcpu, deadline: int | None) -> None:
+    def wait(self, vcpu: Cpu[Any], deadline: int | None) -> None:
         """Record that ``vcpu`` waits for an interrupt."""
         self.waiting[vcpu.index] = deadline
         self._asleep.pop(vcpu.index, None)  # its priority mask may be another

@@ -8,7 +8,7 @@ from typing import Self
 from msgspec import Struct
 
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi
-from cca_host.kvm import RmiError, System, Vm
+from cca_host.kvm import PlainVm, RmiError, System, Vm
 from cca_host.kvmtool.build import check, create_vm, fill_vm, make_tree
 from cca_host.kvmtool.initrd import load_initrd
 from cca_host.kvmtool.interrupt import interruptible
@@ -145,7 +145,7 @@ class Vmm(Run):
         if end is not None and trace.on:
             trace.emit(RunStop(reason=end.reason, status=end.status, instructions=self.retired))
 
-    def _take_down(self, vm: Vm) -> None:
+    def _take_down(self, vm: Vm | PlainVm) -> None:
         self.park()
         self.devices.close()
         for vcpu in vm.vcpus:
@@ -167,6 +167,7 @@ class Vmm(Run):
             status=end.status,
             reason=end.reason,
             message="; ".join(filter(None, [*self.notes, end.message, *troubles])),
+            realm=self.options.realm,
             console=bytes(self.console.sent),
             console_dropped=self.console.sent.dropped,
             calls={f"RMI_{fid.name}": spent[fid] for fid in Rmi if spent[fid]},
@@ -192,7 +193,7 @@ class Vmm(Run):
         return VmmState(
             options=OptionsState.of(self.options),
             notes=self.notes,
-            rd=self.vm.rd,
+            vmid=self.vm.vmid,
             schedule=self.schedule.save(),
             console=self.console.save(),
             devices=self.devices.save(),
@@ -208,8 +209,8 @@ class Vmm(Run):
 
     def restore(self, state: VmmState) -> None:
         """Restore what :meth:`save` returned; the host has been restored before."""
-        self.vm = next(vm for vm in self.system.vms if isinstance(vm, Vm) and vm.rd == state.rd)
-        self.schedule = Schedule(self.vm.vcpus)
+        vm = self.vm = next(vm for vm in self.system.vms if vm.vmid == state.vmid)
+        self.schedule = Schedule(vm.vcpus)
         self.schedule.restore(state.schedule)
         self.console.restore(state.console)
         self.devices.restore(state.devices, self.vm)

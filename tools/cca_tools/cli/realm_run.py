@@ -87,15 +87,7 @@ def _escaped(
 
 def rows(payload: str, result: "RunResult") -> list[tuple[str, str]]:
     """The summary as (label, text)."""
-    left = "all back with the host, scrubbed"
-    if result.granules_left or result.granules_dirty:
-        left = f"{result.granules_left:,} never came back, {result.granules_dirty:,} came back unscrubbed"
-    return [
-        ("payload", f"{payload}: exit status {result.status} ({result.reason.replace('_', ' ')})"),
-        ("RMI calls", f"{sum(result.calls.values()):,}: {counts(result.calls, 'RMI_')}"),
-        ("REC exits", f"{sum(result.exits.values()):,}: {counts(result.exits)}"),
-        ("world switches", f"{result.world_switches:,}"),
-        ("granules", f"{result.granules_peak:,} delegated at the most; {left}"),
+    time = [
         *lacking(result.lacks, result.message),
         ("guest", f"{result.instructions:,} instructions in {seconds(result.virtual_seconds)} of its own time"),
         (
@@ -104,12 +96,27 @@ def rows(payload: str, result: "RunResult") -> list[tuple[str, str]]:
             f"run {seconds(result.run_seconds)}, destroy {seconds(result.destroy_seconds)}",
         ),
     ]
+    ended = ("payload", f"{payload}: exit status {result.status} ({result.reason.replace('_', ' ')})")
+    if not result.realm:
+        return [ended, ("exits", f"{sum(result.exits.values()):,}: {counts(result.exits)}"), *time]
+    left = "all back with the host, scrubbed"
+    if result.granules_left or result.granules_dirty:
+        left = f"{result.granules_left:,} never came back, {result.granules_dirty:,} came back unscrubbed"
+    return [
+        ended,
+        ("RMI calls", f"{sum(result.calls.values()):,}: {counts(result.calls, 'RMI_')}"),
+        ("REC exits", f"{sum(result.exits.values()):,}: {counts(result.exits)}"),
+        ("world switches", f"{result.world_switches:,}"),
+        ("granules", f"{result.granules_peak:,} delegated at the most; {left}"),
+        *time,
+    ]
 
 
 def _facts(payload: str, result: "RunResult") -> dict[str, Any]:
     """The summary and the Realm's output, as plain data."""
     return {
         "payload": payload,
+        "realm": result.realm,
         "status": result.status,
         "reason": result.reason,
         "message": result.message,

@@ -1,6 +1,6 @@
 """The interrupts that software waits for: what is armed, and what keeps it from coming."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ from cca_arch.sysregs import CntCtl, Hcr
 from cca_platform.gic.priorities import G1NS
 
 if TYPE_CHECKING:
-    from cca_host.kvm import Vcpu
+    from cca_host.kvm import Cpu
     from cca_platform.pe.pe import Pe
 
 __all__ = ["Interrupts", "Timer", "of_pe", "of_vcpu"]
@@ -107,7 +107,7 @@ def _timers(pe: "Pe", rows: tuple[tuple[str, str, int], ...], read: "dict[str, i
     )
 
 
-def of_vcpu(vcpu: "Vcpu", read: "dict[str, int]", pmr: int | None, group: bool) -> Interrupts | None:
+def of_vcpu(vcpu: "Cpu[Any]", read: "dict[str, int]", pmr: int | None, group: bool) -> Interrupts | None:
     """Those of a Realm's vCPU, whose interrupt controller is the host's."""
     vgic = vcpu.vm.vgic
     if vgic is None:

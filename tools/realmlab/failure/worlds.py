@@ -17,7 +17,7 @@ from .scene import Scene
 from .waiting import of_pe, of_vcpu
 
 if TYPE_CHECKING:
-    from cca_host.kvm import Vcpu
+    from cca_host.kvm import Cpu
     from cca_host.kvmtool import Vmm
     from cca_platform.machine.machine import Machine as Platform
     from cca_platform.pe.pe import Pe
@@ -54,7 +54,7 @@ def of_realm(realm: Built, reason: Reason, what: str) -> Failure:
     return report(_of_vcpu(realm, chosen, reason, what), others)
 
 
-def _chosen(realm: Built, what: str) -> "Vcpu":
+def _chosen(realm: Built, what: str) -> "Cpu[Any]":
     """The vCPU that the end is about: the one that is named, or the one that ran last."""
     vcpus = realm.vmm.vcpus
     for vcpu in vcpus:
@@ -65,23 +65,23 @@ def _chosen(realm: Built, what: str) -> "Vcpu":
     return next((vcpu for vcpu in on if vcpu.index == last), on[0] if on else vcpus[0])
 
 
-def _of_vcpu(realm: Built, vcpu: "Vcpu", reason: Reason, what: str) -> Scene:
+def _of_vcpu(realm: Built, vcpu: "Cpu[Any]", reason: Reason, what: str) -> Scene:
     options, pes = realm.vmm.options, realm.vmm.machine.pes
     scene = Scene(
         reason=reason,
         what=what,
         who=f"vCPU {vcpu.index}",
         pe=pes[vcpu.index % len(pes)],
-        security=SecurityState.REALM,
+        security=SecurityState.REALM if options.realm else SecurityState.NON_SECURE,
         regs=realm.regs[vcpu.index],
         symbols=realm.symbols,
         ranges=[(RAM_BASE, options.memory)],
         rtt=realm.rtt,
-        shared=1 << options.ipa_width - 1,
+        shared=1 << options.ipa_width - 1 if options.realm else 0,
         ipa_width=options.ipa_width,
         silent=not realm.vmm.console.sent.total,
     )
-    vmcr = IchVmcr(vcpu.page.vmcr)
+    vmcr = IchVmcr(vcpu.vmcr)
     read = {name: scene.reg(f"{name}_el0") for name in _TIMERS}
     scene.interrupts = of_vcpu(vcpu, read, int(vmcr.vpmr), bool(vmcr.veng1))
     return scene

@@ -49,8 +49,9 @@ WORLDS: Final[dict[World, SdkWorld]] = {
         "realm/realm.ld",
         "realm",
         (
-            "realm/start.S", "common/smc.S", "realm/trap.c", "realm/mmu.c", "realm/rsi.c", "realm/console.c",
-            "realm/fdt.c", "common/string.c", "realm/cpu.c", "common/sha256.c", "realm/check.c", "common/explain.c",
+            "realm/start.S", "common/smc.S", "realm/hypercall.S", "realm/trap.c", "realm/mmu.c", "realm/rsi.c",
+            "realm/console.c", "realm/fdt.c", "common/string.c", "realm/cpu.c", "common/sha256.c", "realm/check.c",
+            "common/explain.c",
         ),
         ("realm/gic.c", "realm/share.c", "realm/token.c"),
         ("realm/start.S", "realm/realm.ld"),

@@ -12,7 +12,7 @@ from cca_host.kvm.psci import SYSTEM_OFF
 from cca_platform.trace.events import PsciCall
 
 if TYPE_CHECKING:
-    from cca_host.kvm.plain.vcpu import PlainVcpu
+    from cca_host.kvm.plain.cpu import PlainCpu
     from cca_platform.pe.pe import Pe
 
 __all__ = ["serve"]
@@ -28,7 +28,7 @@ Result = tuple[int, Exit | None]
 """X0, and an exit for the VMM."""
 
 
-def serve(vcpu: "PlainVcpu", pe: "Pe") -> Exit | None:
+def serve(vcpu: "PlainCpu", pe: "Pe") -> Exit | None:
     """Answer the call in X0 and up; the PC is past it."""
     x = pe.x
     fid = x[0] & FUNCTION
@@ -45,7 +45,7 @@ def serve(vcpu: "PlainVcpu", pe: "Pe") -> Exit | None:
     return found
 
 
-def _named(vcpu: "PlainVcpu", target: int) -> "PlainVcpu | None":
+def _named(vcpu: "PlainCpu", target: int) -> "PlainCpu | None":
     """The vCPU with this affinity."""
     index = rec_index(affinity_word(target))
     siblings = vcpu.siblings
@@ -54,7 +54,7 @@ def _named(vcpu: "PlainVcpu", target: int) -> "PlainVcpu | None":
     return siblings[index] if siblings[index].mpidr == affinity_word(target) else None
 
 
-def _cpu_on(vcpu: "PlainVcpu", args: list[int]) -> Result:
+def _cpu_on(vcpu: "PlainCpu", args: list[int]) -> Result:
     other = _named(vcpu, args[0])
     if other is None:
         return _INVALID, None
@@ -67,7 +67,7 @@ def _cpu_on(vcpu: "PlainVcpu", args: list[int]) -> Result:
     return _OK, None
 
 
-def _affinity_info(vcpu: "PlainVcpu", args: list[int]) -> Result:
+def _affinity_info(vcpu: "PlainCpu", args: list[int]) -> Result:
     target, level = args[:2]
     if level > _LEVELS or target & ~MPIDR_AFFINITY:
         return _INVALID, None
@@ -78,24 +78,24 @@ def _affinity_info(vcpu: "PlainVcpu", args: list[int]) -> Result:
     return int(AffinityInfo.ON if any(other.on for other in found) else AffinityInfo.OFF), None
 
 
-def _cpu_off(vcpu: "PlainVcpu", args: list[int]) -> Result:
+def _cpu_off(vcpu: "PlainCpu", args: list[int]) -> Result:
     vcpu.on = False
     return _OK, CpuOff()
 
 
-def _features(vcpu: "PlainVcpu", args: list[int]) -> Result:
+def _features(vcpu: "PlainCpu", args: list[int]) -> Result:
     return _OK if args[0] & _W in _SERVICES else NOT_SUPPORTED, None
 
 
-def _system_off(kind: SystemEvent) -> Callable[["PlainVcpu", list[int]], Result]:
+def _system_off(kind: SystemEvent) -> Callable[["PlainCpu", list[int]], Result]:
     return lambda vcpu, args: (int(PsciStatus.INTERNAL_FAILURE), kind)
 
 
-def _arch_features(vcpu: "PlainVcpu", args: list[int]) -> Result:
+def _arch_features(vcpu: "PlainCpu", args: list[int]) -> Result:
     return _OK if args[0] & _W in (Smccc.VERSION, Smccc.ARCH_FEATURES) else NOT_SUPPORTED, None
 
 
-_SERVICES: Final[dict[int, Callable[["PlainVcpu", list[int]], Result]]] = {
+_SERVICES: Final[dict[int, Callable[["PlainCpu", list[int]], Result]]] = {
     int(Psci.VERSION): lambda vcpu, args: (PSCI_VERSION, None),
     int(Psci.FEATURES): _features,
     **{int(fid): _cpu_on for fid in (Psci.CPU_ON, Psci.CPU_ON_64)},

@@ -22,12 +22,12 @@ class PlainGuest(Guest):
         block = ipa & -BLOCK_SIZE
         self.stage2.fault_in(ipa, self.all_in_memory(block, block + BLOCK_SIZE))
 
-    def shared_page(self, ipa: int) -> int | None:
-        """The PA of the page at ``ipa``, which the VM's devices may use; None if that is no RAM."""
-        if not self.in_memory(ipa):
+    def shared_page(self, address: int) -> int | None:
+        """The PA of the page at ``address``, as the guest gives it to a device; None: that is no RAM."""
+        if not self.in_memory(address):
             return None
-        found = self.stage2.look(ipa)
+        found = self.stage2.look(address)
         if found is None:
-            self.fault_in(ipa)
-            found = self.stage2.look(ipa)
+            self.fault_in(address)
+            found = self.stage2.look(address)
         return found

@@ -9,7 +9,7 @@ from cca_arch.types import INSTRUCTION_SIZE
 from cca_host.kvm.sysregs import REGISTERS, serve
 
 if TYPE_CHECKING:
-    from cca_host.kvm.plain.vcpu import PlainVcpu
+    from cca_host.kvm.plain.cpu import PlainCpu
     from cca_platform.pe.pe import Pe
 
 __all__ = ["access"]
@@ -37,7 +37,7 @@ _HIDDEN: Final[dict[tuple[int, ...], int]] = {
 """The fields of ID registers that a guest reads as zero: what the host does not give to it."""
 
 
-def access(vcpu: "PlainVcpu", pe: "Pe") -> None:
+def access(vcpu: "PlainCpu", pe: "Pe") -> None:
     """Emulate the MSR or MRS at PC, or let the guest take it as undefined."""
     esr = SysregEsr(vcpu.esr)
     encoding = encodings.Encoding(esr.op0, esr.op1, esr.crn, esr.crm, esr.op2)

@@ -12,7 +12,7 @@ from cca_host.kvm.handle_exit import gic_access
 from cca_host.kvm.plain import calls, sysregs
 
 if TYPE_CHECKING:
-    from cca_host.kvm.plain.vcpu import PlainVcpu
+    from cca_host.kvm.plain.cpu import PlainCpu
     from cca_platform.pe.pe import Pe
 
 __all__ = ["answer"]
@@ -31,24 +31,24 @@ _SYNC, _PSCI = int(RecExitReason.SYNC), int(RecExitReason.PSCI)
 _HOST_CALL, _SERROR = int(RecExitReason.HOST_CALL), int(RecExitReason.SERROR)
 
 
-def answer(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
+def answer(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     """Handle the exception that ``vcpu`` has just taken: its reason, and an exit for the VMM, or None to go on."""
     handler = _ANSWERS.get((vcpu.esr & _EC) >> _EC_LOW, _undefined)
     return handler(vcpu, pe)
 
 
-def _undefined(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
+def _undefined(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     """What the host does not offer is undefined."""
     pe.inject(_UNDEFINED)
     return _SYNC, None
 
 
-def _wait(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
+def _wait(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     pe.elr += INSTRUCTION_SIZE
     return _SYNC, Yield() if WfxEsr(vcpu.esr).ti & _WFE else Idle(None)
 
 
-def _hypercall(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
+def _hypercall(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     """HVC #0 is a call of the SMCCC, any other is one to the VMM."""
     immediate = vcpu.esr & _IMMEDIATE
     if immediate:
@@ -56,22 +56,22 @@ def _hypercall(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
     return _PSCI, calls.serve(vcpu, pe)
 
 
-def _smc(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
+def _smc(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     """SMC is trapped before it is executed."""
     pe.elr += INSTRUCTION_SIZE
     return _PSCI, calls.serve(vcpu, pe)
 
 
-def _system_register(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
+def _system_register(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     sysregs.access(vcpu, pe)
     return _SYNC, None
 
 
-def _serror(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
+def _serror(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     return _SERROR, vcpu.failed("SError")
 
 
-def _abort(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
+def _abort(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     """A fault of stage 2: RAM is mapped; elsewhere it is a device, or nothing, which answers with an abort."""
     vm, esr = vcpu.vm, vcpu.esr
     ipa = (vcpu.hpfar & _FIPA) >> _FIPA_LOW << 12
@@ -85,7 +85,7 @@ def _abort(vcpu: "PlainVcpu", pe: "Pe") -> tuple[int, Exit | None]:
     return _SYNC, _mmio(vcpu, pe, ipa | vcpu.far & _OFFSET)
 
 
-def _mmio(vcpu: "PlainVcpu", pe: "Pe", ipa: int) -> Exit | None:
+def _mmio(vcpu: "PlainCpu", pe: "Pe", ipa: int) -> Exit | None:
     """An access to a page without memory: for the virtual GIC or the VMM."""
     esr, size = vcpu.esr, 1 << (vcpu.esr >> _SAS & _SAS_ONES)
     srt, write = esr >> _SRT & _SRT_ONES, bool(esr & _WNR)
@@ -102,7 +102,7 @@ def _mmio(vcpu: "PlainVcpu", pe: "Pe", ipa: int) -> Exit | None:
     return None
 
 
-_ANSWERS: Final[dict[int, Callable[["PlainVcpu", "Pe"], tuple[int, Exit | None]]]] = {
+_ANSWERS: Final[dict[int, Callable[["PlainCpu", "Pe"], tuple[int, Exit | None]]]] = {
     int(Ec.WFX): _wait,
     int(Ec.HVC): _hypercall,
     int(Ec.SMC): _smc,

@@ -33,13 +33,37 @@ bool realm_set_ripas(u64 base, u64 top, u64 ripas, u64 flags)
     return true;
 }
 
+bool in_realm(void)
+{
+    return rsi_version(RSI_ABI_1_0).x[0] != NOT_SUPPORTED;
+}
+
 u64 realm_shared_bit(void)
 {
     static struct rsi_realm_config config;
 
+    if (!in_realm())
+        return 0;
     if (!config.ipa_width && rsi_realm_config((u64)&config) != RSI_SUCCESS)
         panic("RSI_REALM_CONFIG failed");
     return 1ul << (config.ipa_width - 1);
+}
+
+// A plain VM has no RSI: its host takes the same functions by HVC, with as much data as there are registers.
+static u64 plain_function(u64 function, const u8 *data, u64 size, u64 argument)
+{
+    struct smc smc;
+
+    do {
+        u64 most = sizeof(smc.x) - 2 * sizeof(u64), part = size < most ? size : most;
+
+        smc = (struct smc){{function, size ? part : argument}};
+        memcpy(&smc.x[2], data, part);
+        hypercall(&smc);
+        data += part;
+        size -= part;
+    } while (size);
+    return smc.x[0];
 }
 
 u64 host_function(u64 function, const void *data, u64 size, u64 argument)
@@ -56,6 +80,8 @@ u64 host_function(u64 function, const void *data, u64 size, u64 argument)
     result = rsi_host_call((u64)&call);
     if (result == RSI_SUCCESS)
         result = call.gprs[0];
+    else if (result == NOT_SUPPORTED)
+        result = plain_function(function, data, size, argument);
     lock_drop(&lock);
     return result;
 }

@@ -30,8 +30,10 @@ static inline u64 rsi_host_call(u64 ipa) { return SMC(RSI_HOST_CALL, ipa).x[0]; 
 
 // RSI_IPA_STATE_SET over a whole range, however little the Host does at a time. True if all was accepted.
 bool realm_set_ripas(u64 base, u64 top, u64 ripas, u64 flags);
-u64 realm_shared_bit(void);             // the IPA bit that makes an address unprotected
+bool in_realm(void);                    // false in a plain VM, where there is no RSI
+u64 realm_shared_bit(void);             // the IPA bit that makes an address unprotected; 0 in a plain VM
 u64 host_function(u64 function, const void *data, u64 size, u64 argument);      // gprs[0] of the answer
+void hypercall(struct smc *smc);        // the same functions in X0 and X1, with data in X2..X17: of a plain VM
 
 static inline u64 psci_version(void) { return SMC(PSCI_VERSION).x[0]; }
 static inline s64 psci_features(u32 fid) { return (s64)SMC(PSCI_FEATURES, fid).x[0]; }
