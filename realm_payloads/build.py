@@ -102,6 +102,7 @@ PAYLOADS: dict[str, Payload] = {
     "rsi": Payload(REALM, "realm/rsi.c"),
     "attest": Payload(REALM, "realm/attest.c", ("token.c",)),
     "sealing": Payload(REALM, "realm/sealing.c"),
+    "virtio": Payload(REALM, "realm/virtio.c", ("share.c",)),
     "faults": Payload(REALM, "realm/faults.c"),
     "destroyed": Payload(REALM, "realm/destroyed.c"),
     "compute": Payload(REALM, "realm/compute.c"),

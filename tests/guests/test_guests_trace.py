@@ -9,16 +9,13 @@ from virtio_driver import Bench, Driver
 import realmlab
 from cca_arch.fuse import FuseInHeader, FuseOpcode
 from cca_arch.sysregs import Fsc
-from cca_arch.virtio import DeviceId
 from cca_arch.virtio.net import VirtioNetHdr
 from cca_host.kvmtool.net.nat import GATEWAY, GATEWAY_MAC, GUEST
 from cca_host.kvmtool.net.options import Network
 from cca_host.kvmtool.net.packets import EtherType, Protocol, Udp, write_frame, write_ip, write_udp
 from cca_host.kvmtool.share.folder import Folder
-from cca_host.kvmtool.virtio.device import VirtioDevice
 from cca_host.kvmtool.virtio.fs import VirtioFs
 from cca_host.kvmtool.virtio.net import MAC, VirtioNet
-from cca_host.kvmtool.virtio.queue import Chain
 from cca_platform.devices.smmu import DmaAborted, DmaPort
 from cca_platform.errors import BusError
 from cca_platform.trace.events import EVENTS
@@ -30,14 +27,16 @@ STREAM = 3
 
 
 @pytest.fixture(scope="module")
-def realms() -> Listing:
-    """Realms that use every service, make every fault, take interrupts on two vCPUs, and exceptions without end."""
-    listing = Listing()
+def realms(tmp_path_factory: pytest.TempPathFactory) -> Listing:
+    """Realms that use every service, make every fault, take interrupts on two vCPUs, drive devices, and never end."""
+    listing, disk = Listing(), tmp_path_factory.mktemp("disk") / "image"
+    disk.write_bytes(bytes(4096))
     with realmlab.Machine(trace=Trace(listing)) as machine:
         machine.run_realm("rsi")
         machine.run_realm("faults")
         machine.run_realm("irq", args=("2",), vcpus=2, max_insns=20_000_000)
         machine.run_realm("lost")
+        machine.run_realm("virtio", rng=True, disks=disk, transport="mmio")
     return listing
 
 
@@ -67,13 +66,8 @@ def worlds() -> Listing:
 
 @pytest.fixture(scope="module")
 def devices(tmp_path_factory: pytest.TempPathFactory) -> Listing:
-    """A driver of a virtio device that is served, and then breaks a rule."""
+    """Drivers of devices that reach out of the machine."""
     bench = Bench()
-    device = Sectors("sectors", bench.wiring(), bench.memory)
-    driver = Driver(bench, device)
-    driver.call(0, b"data")
-    driver.offer(0, driver.size)
-    driver.kick(0)
     card = Driver(bench, VirtioNet("net", bench.wiring(), bench.memory, Network()))
     card.call(1, bytes(VirtioNetHdr.size) + datagram())
     shared = VirtioFs("fs", bench.wiring(), bench.memory, Folder(tmp_path_factory.mktemp("shared")), "host")
@@ -88,17 +82,6 @@ def datagram() -> bytes:
     """A frame with a datagram for a port of the host's loopback on which nobody listens."""
     packet = write_ip(GUEST, GATEWAY, Protocol.UDP, write_udp(GUEST, GATEWAY, Udp(1, 1, b"")))
     return write_frame(GATEWAY_MAC, MAC, EtherType.IPV4, packet)
-
-
-class Sectors(VirtioDevice):
-    """Takes sectors, and throws them away."""
-
-    device_id = DeviceId.BLOCK
-    sizes = (8,)
-
-    def serve(self, index: int, chain: Chain) -> int | None:
-        self.note(index, "write", chain.to_read, sector=7)
-        return 0
 
 
 def named(listing: Listing, event: str) -> Iterator[Record]:

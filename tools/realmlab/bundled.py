@@ -45,6 +45,10 @@ BUNDLED: Final[dict[str, Bundled]] = {
         "sealing keys; and a secret that is sealed in one life of the Realm and opened in the next",
         options="--extension sealing",
     ),
+    "virtio": _realm(
+        "a driver of virtio devices (entropy, disk) that shares pages with them, and breaks their rules",
+        options="--rng --transport mmio",
+    ),
     "faults": _realm("each kind of fault, checked from inside"),
     "destroyed": _realm(
         "memory that a hostile Host takes away while the Realm runs (realm_payloads/attack_host.py is one)",

@@ -14,6 +14,7 @@ _TOP = (
     "//! Constants and structures of the interfaces that a payload uses, by the names that they have in C. {note}\n"
     "// SPDX-License-Identifier: BSD-3-Clause\n#![allow(dead_code)]\n"
 )
+_WORDS = {"type", "ref", "use", "mod", "fn", "in"}
 _SCALARS = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 
 
@@ -57,11 +58,17 @@ def _struct(item: Layout) -> Iterator[str]:
         if isinstance(part, int):
             yield f"    pub pad{next(pads)}: [u8; {part:#x}],"
         else:
-            yield f"    pub {part.name}: {_kind(part, item.parts.get(part.name))},"
+            yield f"    pub {_identifier(part.name)}: {_kind(part, item.parts.get(part.name))},"
     yield "}"
     for member in struct.members.values():
-        yield f"const _: () = assert!(core::mem::offset_of!({struct.name}, {member.name}) == {member.offset:#x});"
+        name = _identifier(member.name)
+        yield f"const _: () = assert!(core::mem::offset_of!({struct.name}, {name}) == {member.offset:#x});"
     yield f"const _: () = assert!(core::mem::size_of::<{struct.name}>() == {struct.size:#x});"
+
+
+def _identifier(name: str) -> str:
+    """The name of a member as Rust takes it, where it is one of its words."""
+    return f"r#{name}" if name in _WORDS else name
 
 
 def _kind(member: Member, part: Struct | None) -> str:

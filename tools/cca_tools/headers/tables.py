@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from cca_arch import extensions, ffa, gic, psci, smccc, tsp
+from cca_arch import extensions, ffa, gic, psci, smccc, tsp, virtio
 from cca_arch.descriptors.stage1 import BLOCK, PAGE, TABLE, Stage1Leaf
 from cca_arch.explain import CLASSES, explain_fsc
 from cca_arch.fields import Bits, Member, Struct
@@ -31,6 +31,7 @@ from cca_arch.sysregs import (
     TcrEl2,
 )
 from cca_arch.sysregs.syndrome import DataAbortEsr, Ec, Fsc, ImmediateEsr, SErrorEsr, SysregEsr, WfxEsr
+from cca_arch.virtio import block, mmio, ring
 from cca_host.kvmtool import layout
 from cca_host.kvmtool.console import CONSOLE_BYTES, HOST_CALL_IMM, HostFunction
 from cca_platform.board import Board
@@ -157,6 +158,25 @@ HEADERS: Final[dict[str, Header]] = {
             Numbers("Functions", "", extensions.Paging),
             Fields("PAGING_FEATURES, index 0", "PAGING_FEATURES_", extensions.PagingFeatures),
             Numbers("RmiRttEntryState of a page that is out", "RMI_", extensions.PagedState),
+        ),
+    ),
+    "virtio": Header(
+        "Virtio 1.2: device types, status, split virtqueues, the MMIO transport, block devices",
+        (
+            Numbers("Device types", "VIRTIO_ID_", virtio.DeviceId),
+            Fields("The device status", "VIRTIO_STATUS_", virtio.DeviceStatus),
+            Numbers("Bit numbers of the features of every device", "VIRTIO_F_", virtio.Feature),
+            Fields("The interrupt status", "VIRTIO_INTERRUPT_", virtio.InterruptStatus),
+            Numbers("What the first registers read", "VIRTIO_MMIO_", {"MAGIC": mmio.MAGIC, "VERSION_2": mmio.VERSION}),
+            Numbers("Bytes of a frame", "VIRTIO_MMIO_", {"FRAME_SIZE": mmio.FRAME_SIZE}),
+            Numbers("Registers of the MMIO transport", "VIRTIO_MMIO_", mmio.MmioRegister),
+            Layout(ring.VirtqDesc),
+            Fields("VirtqDesc.flags", "VIRTQ_DESC_", ring.DescFlags),
+            Layout(ring.VirtqUsedElem),
+            Numbers("VirtioBlkReq.type", "VIRTIO_BLK_T_", block.BlockRequest),
+            Numbers("The last byte of a request", "VIRTIO_BLK_S_", block.BlockStatus),
+            Numbers("Bytes of a sector", "VIRTIO_BLK_", {"SECTOR": block.SECTOR}),
+            Layout(block.VirtioBlkReq),
         ),
     ),
     "rmi": Header(

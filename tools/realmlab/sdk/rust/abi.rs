@@ -118,6 +118,144 @@ pub mod paging {
 
 }
 
+/// Virtio 1.2: device types, status, split virtqueues, the MMIO transport, block devices.
+pub mod virtio {
+    // Device types.
+    pub const VIRTIO_ID_NETWORK: u64 = 0x1;
+    pub const VIRTIO_ID_BLOCK: u64 = 0x2;
+    pub const VIRTIO_ID_CONSOLE: u64 = 0x3;
+    pub const VIRTIO_ID_ENTROPY: u64 = 0x4;
+    pub const VIRTIO_ID_BALLOON: u64 = 0x5;
+    pub const VIRTIO_ID_NINE_P: u64 = 0x9;
+    pub const VIRTIO_ID_SOCKET: u64 = 0x13;
+    pub const VIRTIO_ID_FILE_SYSTEM: u64 = 0x1a;
+
+    // The device status.
+    pub const VIRTIO_STATUS_ACKNOWLEDGE: u64 = 0x1;
+    pub const VIRTIO_STATUS_DRIVER: u64 = 0x2;
+    pub const VIRTIO_STATUS_DRIVER_OK: u64 = 0x4;
+    pub const VIRTIO_STATUS_FEATURES_OK: u64 = 0x8;
+    pub const VIRTIO_STATUS_NEEDS_RESET: u64 = 0x40;
+    pub const VIRTIO_STATUS_FAILED: u64 = 0x80;
+
+    // Bit numbers of the features of every device.
+    pub const VIRTIO_F_NOTIFY_ON_EMPTY: u64 = 0x18;
+    pub const VIRTIO_F_ANY_LAYOUT: u64 = 0x1b;
+    pub const VIRTIO_F_RING_INDIRECT_DESC: u64 = 0x1c;
+    pub const VIRTIO_F_RING_EVENT_IDX: u64 = 0x1d;
+    pub const VIRTIO_F_VERSION_1: u64 = 0x20;
+    pub const VIRTIO_F_ACCESS_PLATFORM: u64 = 0x21;
+    pub const VIRTIO_F_RING_PACKED: u64 = 0x22;
+    pub const VIRTIO_F_IN_ORDER: u64 = 0x23;
+    pub const VIRTIO_F_ORDER_PLATFORM: u64 = 0x24;
+    pub const VIRTIO_F_SR_IOV: u64 = 0x25;
+    pub const VIRTIO_F_NOTIFICATION_DATA: u64 = 0x26;
+    pub const VIRTIO_F_NOTIF_CONFIG_DATA: u64 = 0x27;
+    pub const VIRTIO_F_RING_RESET: u64 = 0x28;
+
+    // The interrupt status.
+    pub const VIRTIO_INTERRUPT_USED: u64 = 0x1;
+    pub const VIRTIO_INTERRUPT_CONFIGURATION: u64 = 0x2;
+
+    // What the first registers read.
+    pub const VIRTIO_MMIO_MAGIC: u64 = 0x74726976;
+    pub const VIRTIO_MMIO_VERSION_2: u64 = 0x2;
+
+    // Bytes of a frame.
+    pub const VIRTIO_MMIO_FRAME_SIZE: u64 = 0x200;
+
+    // Registers of the MMIO transport.
+    pub const VIRTIO_MMIO_MAGIC_VALUE: u64 = 0x0;
+    pub const VIRTIO_MMIO_VERSION: u64 = 0x4;
+    pub const VIRTIO_MMIO_DEVICE_ID: u64 = 0x8;
+    pub const VIRTIO_MMIO_VENDOR_ID: u64 = 0xc;
+    pub const VIRTIO_MMIO_DEVICE_FEATURES: u64 = 0x10;
+    pub const VIRTIO_MMIO_DEVICE_FEATURES_SEL: u64 = 0x14;
+    pub const VIRTIO_MMIO_DRIVER_FEATURES: u64 = 0x20;
+    pub const VIRTIO_MMIO_DRIVER_FEATURES_SEL: u64 = 0x24;
+    pub const VIRTIO_MMIO_QUEUE_SEL: u64 = 0x30;
+    pub const VIRTIO_MMIO_QUEUE_NUM_MAX: u64 = 0x34;
+    pub const VIRTIO_MMIO_QUEUE_NUM: u64 = 0x38;
+    pub const VIRTIO_MMIO_QUEUE_READY: u64 = 0x44;
+    pub const VIRTIO_MMIO_QUEUE_NOTIFY: u64 = 0x50;
+    pub const VIRTIO_MMIO_INTERRUPT_STATUS: u64 = 0x60;
+    pub const VIRTIO_MMIO_INTERRUPT_ACK: u64 = 0x64;
+    pub const VIRTIO_MMIO_STATUS: u64 = 0x70;
+    pub const VIRTIO_MMIO_QUEUE_DESC_LOW: u64 = 0x80;
+    pub const VIRTIO_MMIO_QUEUE_DESC_HIGH: u64 = 0x84;
+    pub const VIRTIO_MMIO_QUEUE_DRIVER_LOW: u64 = 0x90;
+    pub const VIRTIO_MMIO_QUEUE_DRIVER_HIGH: u64 = 0x94;
+    pub const VIRTIO_MMIO_QUEUE_DEVICE_LOW: u64 = 0xa0;
+    pub const VIRTIO_MMIO_QUEUE_DEVICE_HIGH: u64 = 0xa4;
+    pub const VIRTIO_MMIO_SHM_SEL: u64 = 0xac;
+    pub const VIRTIO_MMIO_SHM_LEN_LOW: u64 = 0xb0;
+    pub const VIRTIO_MMIO_SHM_LEN_HIGH: u64 = 0xb4;
+    pub const VIRTIO_MMIO_SHM_BASE_LOW: u64 = 0xb8;
+    pub const VIRTIO_MMIO_SHM_BASE_HIGH: u64 = 0xbc;
+    pub const VIRTIO_MMIO_QUEUE_RESET: u64 = 0xc0;
+    pub const VIRTIO_MMIO_CONFIG_GENERATION: u64 = 0xfc;
+    pub const VIRTIO_MMIO_CONFIG: u64 = 0x100;
+
+    /// VirtqDesc.
+    #[repr(C, align(16))]
+    pub struct VirtqDesc {
+        pub addr: u64,
+        pub len: u32,
+        pub flags: u16,
+        pub next: u16,
+    }
+    const _: () = assert!(core::mem::offset_of!(VirtqDesc, addr) == 0x0);
+    const _: () = assert!(core::mem::offset_of!(VirtqDesc, len) == 0x8);
+    const _: () = assert!(core::mem::offset_of!(VirtqDesc, flags) == 0xc);
+    const _: () = assert!(core::mem::offset_of!(VirtqDesc, next) == 0xe);
+    const _: () = assert!(core::mem::size_of::<VirtqDesc>() == 0x10);
+
+    // VirtqDesc.flags.
+    pub const VIRTQ_DESC_NEXT: u64 = 0x1;
+    pub const VIRTQ_DESC_WRITE: u64 = 0x2;
+    pub const VIRTQ_DESC_INDIRECT: u64 = 0x4;
+
+    /// VirtqUsedElem.
+    #[repr(C, align(8))]
+    pub struct VirtqUsedElem {
+        pub id: u32,
+        pub len: u32,
+    }
+    const _: () = assert!(core::mem::offset_of!(VirtqUsedElem, id) == 0x0);
+    const _: () = assert!(core::mem::offset_of!(VirtqUsedElem, len) == 0x4);
+    const _: () = assert!(core::mem::size_of::<VirtqUsedElem>() == 0x8);
+
+    // VirtioBlkReq.type.
+    pub const VIRTIO_BLK_T_IN: u64 = 0x0;
+    pub const VIRTIO_BLK_T_OUT: u64 = 0x1;
+    pub const VIRTIO_BLK_T_FLUSH: u64 = 0x4;
+    pub const VIRTIO_BLK_T_GET_ID: u64 = 0x8;
+    pub const VIRTIO_BLK_T_GET_LIFETIME: u64 = 0xa;
+    pub const VIRTIO_BLK_T_DISCARD: u64 = 0xb;
+    pub const VIRTIO_BLK_T_WRITE_ZEROES: u64 = 0xd;
+    pub const VIRTIO_BLK_T_SECURE_ERASE: u64 = 0xe;
+
+    // The last byte of a request.
+    pub const VIRTIO_BLK_S_OK: u64 = 0x0;
+    pub const VIRTIO_BLK_S_IOERR: u64 = 0x1;
+    pub const VIRTIO_BLK_S_UNSUPP: u64 = 0x2;
+
+    // Bytes of a sector.
+    pub const VIRTIO_BLK_SECTOR: u64 = 0x200;
+
+    /// VirtioBlkReq.
+    #[repr(C, align(16))]
+    pub struct VirtioBlkReq {
+        pub r#type: u32,
+        pub pad0: [u8; 0x4],
+        pub sector: u64,
+    }
+    const _: () = assert!(core::mem::offset_of!(VirtioBlkReq, r#type) == 0x0);
+    const _: () = assert!(core::mem::offset_of!(VirtioBlkReq, sector) == 0x8);
+    const _: () = assert!(core::mem::size_of::<VirtioBlkReq>() == 0x10);
+
+}
+
 /// RMI 1.0 (DEN0137): what the Host calls.
 pub mod rmi {
     // Functions.
