@@ -1,7 +1,7 @@
 """``realmlab linux``: a Linux of Debian in a Realm, with a shell or a command."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -14,7 +14,7 @@ from cca_tools.cli.measure import measure, show
 from cca_tools.cli.output import progress
 from cca_tools.cli.parameters import Rows, from_line, with_options
 from cca_tools.cli.run import COMMON, ONLY, OUTPUT, Line, World, chosen
-from realmlab.options import Option
+from realmlab.options import Option, RealmOptions, declared
 
 if TYPE_CHECKING:
     from cca_tools.linux.job import Job, Request
@@ -49,6 +49,14 @@ OWN: Final[Mapping[str, tuple[Option, str]]] = {
         Option(default=False, help="Modules keep their signatures, and each takes a second longer to load.", kind=bool),
         _WHAT,
     ),
+    "rootfs": (
+        Option(default=None, help="Boot from this disk; it is made of Debian packages if it is not there.",
+               metavar="FILE", kind=Path),
+        _WHAT,
+    ),
+    "package": (
+        Option(default=(), help="One more package for a disk that is made.", metavar="NAME", many=True), _WHAT,
+    ),
     "append": (
         Option(default=(), help="Give the kernel one more boot argument.", metavar="ARG", many=True), _WHAT,
     ),
@@ -81,33 +89,74 @@ OWN: Final[Mapping[str, tuple[Option, str]]] = {
 """The options that `realmlab run` does not have."""
 
 
+_OTHER: Final[Mapping[str, Callable[[Option], Option]]] = {
+    "memory": lambda one: replace(one, default=_MEMORY),
+    "console": lambda one: replace(
+        one, default=None,
+        help="The console: serial, or virtio, which is faster and the default for Debian's cloud kernels on PCI.",
+    ),
+}  # fmt: skip
+"""Options of `realmlab run` with other defaults."""
+_DATA: Final = ("disks", "network", "rootfs", "shares", "shares_9p")
+"""Options for devices through which much data passes."""
+
+
+_NONE: Final = "none"
+
+
 def _rows() -> Rows:
     yield from ((name, one, None) for name, one in OUTPUT.items() if name != "world")
     for name, (one, panel) in OWN.items():
         yield name, one, panel
     for name, one in (*ONLY[World.REALM].items(), *COMMON.items()):
         if name not in OWN:
-            yield name, replace(one, default=_MEMORY) if name == "memory" else one, "The guest"
+            yield name, _OTHER[name](one) if name in _OTHER else one, "The guest"
 
 
-def request_of(own: Mapping[str, Any], words: Sequence[str]) -> "Request":
-    """What is to be booted, for options of ours and the words of a command."""
+def _console(given: Mapping[str, Any]) -> str:
+    """The console, unless it is given: the fast one if the kernel has it from the start."""
+    builtin = "kernel" not in given and given.get("flavour", Flavour.CLOUD) == Flavour.CLOUD
+    fast = builtin and "initrd" not in given and given.get("transport", "pci") == "pci"
+    return str(given.get("console", "virtio" if fast else "serial"))
+
+
+def _shares(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """File system and tag of each folder that is shared."""
+    from realmlab.checks import shares, shares_9p
+
+    found = [("virtiofs", one.tag) for one in shares("shares", given.get("shares", ()))]
+    return found + [("9p", one.tag) for one in shares_9p("shares_9p", given.get("shares_9p", ()))]
+
+
+def request_of(given: Mapping[str, Any], words: Sequence[str]) -> "Request":
+    """What is to be booted, for the options of a command line and the words of a command."""
+    from cca_host.kvmtool.layout import UART_BASE
     from cca_tools.linux.job import Request
 
-    given = dict(own)
-    modules = given.pop("module", ())
+    own = {name: value for name, value in given.items() if name in OWN}
+    modules, packages = own.pop("module", ()), own.pop("package", ())
     command = words[0] if len(words) == 1 else shlex.join(words) if words else None
-    return Request(**given, load=tuple(modules), command=command)
+    realm = not given.get("no_realm")
+    width = given.get("ipa_width", declared(RealmOptions)["ipa_width"].default)
+    return Request(
+        **own, load=tuple(modules), packages=tuple(packages), command=command, console=_console(given),
+        earlycon=UART_BASE | (1 << (width - 1) if realm else 0), bounce=realm and any(name in given for name in _DATA),
+        network=given.get("network", _NONE) != _NONE, shares=_shares(given),
+    )  # fmt: skip
 
 
 def prepared(given: Mapping[str, Any], words: Sequence[str]) -> tuple["Job", dict[str, Any], str | None]:
     """The job of a command line, the options of the run, and the command; fetches what is missing."""
+    from cca_host.kvmtool.options import DiskOption
     from cca_tools.linux.job import prepare
 
-    request = request_of({name: value for name, value in given.items() if name in OWN}, words)
+    request = request_of(given, words)
     job = prepare(request, progress())
     options = {"memory": _MEMORY} | {name: value for name, value in given.items() if name not in OWN}
-    return job, options | {"initrd": job.initrd}, request.command
+    options |= {"initrd": job.initrd, "console": request.console}
+    if request.rootfs is not None:
+        options["disks"] = [DiskOption(path=str(request.rootfs)), *given.get("disks", ())]
+    return job, options, request.command
 
 
 _COMMAND: Final = "A command for the guest: one word is a line for its shell. Without one: a shell."

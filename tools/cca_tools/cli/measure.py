@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cca_platform.errors import MachineError
 from cca_tools.cli.as_json import Json
 from cca_tools.cli.output import out
 from cca_tools.cli.parameters import Rows, from_line, with_options
@@ -35,6 +36,8 @@ def measure(payload: str, given: Mapping[str, Any]) -> "RealmFacts":
     from realmlab.machine import Machine
     from realmlab.options import MachineOptions, RealmOptions, declared
 
+    if not given.get("realm", True):
+        raise MachineError("only a Realm is measured, not a plain VM: leave --no-realm out")
     options = {name: one for name, one in given.items() if name not in ("trace", "console_input")}
     options["board"] = Board.load(options.get("board", BOARD.default))
     require_options(options)

@@ -9,6 +9,7 @@
 :mod:`.modules`           kernel modules: what they need, and the tables that modprobe reads
 :mod:`.cpio`              archives in the format of initramfs
 :mod:`.initramfs`         the initramfs, with ``init.sh``
+:mod:`.rootfs`            a disk with Debian packages
 :mod:`.guest`             what the guest's init tells of a command: its output, its status
 :mod:`.job`               from options to a kernel, an initramfs and boot arguments
 ========================  =============================================================================================

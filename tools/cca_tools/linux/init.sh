@@ -32,12 +32,11 @@ prepare() {
         ip link set eth0 up
         udhcpc -q -n -f -t 3 -T 1 -i eth0 -s $here/lease > /dev/null 2>&1 || echo "realmlab: eth0 gets no address" >&2
     fi
-    if [ -e $here/share ]; then
-        mkdir -p /mnt/share
-        mount -t virtiofs share /mnt/share 2> /dev/null \
-            || mount -t 9p -o trans=virtio,version=9p2000.L share /mnt/share 2> /dev/null \
-            || echo "realmlab: the shared folder cannot be mounted" >&2
-    fi
+    while read -r kind tag; do
+        mkdir -p "/mnt/$tag"
+        [ "$kind" = 9p ] && how="-o trans=virtio,version=9p2000.L" || how=
+        mount -t "$kind" $how "$tag" "/mnt/$tag" || echo "realmlab: the folder $tag cannot be mounted" >&2
+    done < $here/shares
 }
 
 option() { # the value of NAME= on the kernel's command line
@@ -56,7 +55,7 @@ move_to_root() {
     fi
     mkdir -p /newroot/proc /newroot/sys /newroot/dev /newroot/tmp /newroot/run /newroot/mnt
     for folder in /proc /sys /dev /tmp; do mount -o move $folder /newroot$folder; done
-    [ -d /mnt/share ] && mkdir -p /newroot/mnt/share && mount -o move /mnt/share /newroot/mnt/share 2> /dev/null
+    while read -r kind tag; do mkdir -p "/newroot/mnt/$tag" && mount -o move "/mnt/$tag" "/newroot/mnt/$tag"; done < $here/shares
     mount -t tmpfs tmpfs /newroot/run
     mkdir /newroot/run$here
     cp -a $here/. /newroot/run$here/

@@ -48,7 +48,8 @@ class Task(Struct, frozen=True, kw_only=True):
     command: str | None = None
     modules: Sequence[str] = ()
     network: bool = False
-    share: bool = False
+    shares: Sequence[tuple[str, str]] = ()
+    """File system (``virtiofs``, ``9p``) and tag of each folder of the host, which is mounted at /mnt/TAG."""
 
 
 def init_script() -> bytes:
@@ -74,6 +75,7 @@ def base(
         cpio.device("dev/console", 5, 1),
         cpio.file("bin/busybox", busybox, 0o755),
         cpio.link("bin/sh", "busybox"),
+        cpio.link("sbin", "bin"),  # where the kernel looks for modprobe
         cpio.file("realmlab/init", init_script(), 0o755),
         cpio.file("realmlab/lease", _LEASE, 0o755),
         cpio.file("bin/cca-report", _REPORT, 0o755),
@@ -107,11 +109,11 @@ def task(first: bytes, what: Task) -> tuple[bytes, str]:
     )
     entries = [
         cpio.file("realmlab/nonce", nonce.encode(), 0o600),
+        cpio.file("realmlab/shares", "".join(f"{kind} {tag}\n" for kind, tag in what.shares).encode()),
         cpio.file("realmlab/modules", "".join(f"{name}\n" for name in what.modules).encode()),
     ]
     if what.command is not None:
         entries.append(cpio.file("realmlab/command", what.command.encode(errors="surrogateescape")))
-    for name, there in (("network", what.network), ("share", what.share)):
-        if there:
-            entries.append(cpio.file(f"realmlab/{name}", b""))
+    if what.network:
+        entries.append(cpio.file("realmlab/network", b""))
     return cpio.archive(entries), nonce

@@ -6,7 +6,7 @@ until ``update`` asks the archive anew.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from cca_platform.errors import MachineError
-from cca_tools.linux import initramfs, kernels, mirrors, modules
+from cca_tools.linux import initramfs, kernels, mirrors, modules, rootfs
 from cca_tools.linux.apt import Apt, Package
 from cca_tools.linux.cache import Cache, default_folder
 from cca_tools.linux.initramfs import Task
@@ -24,9 +24,10 @@ __all__ = ["Job", "Request", "fetched", "prepare"]
 
 _KEPT: Final = 32
 """How many initramfs the cache keeps."""
-_ARGUMENTS: Final = ("console=ttyS0", "panic=-1")
-_QUIET: Final = "quiet"
-_VERBOSE: Final = "loglevel=7"
+_CONSOLES: Final = {"serial": "console=ttyS0", "virtio": "console=hvc0"}
+_ROOT: Final = "root=/dev/vda"
+_BOUNCE: Final = "swiotlb=8192"
+"""16 MiB of shared memory through which the data of disks, cards and folders pass; Linux makes half a MiB."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -46,11 +47,20 @@ class Request(Struct, frozen=True, kw_only=True):
     """Modules to load whatever devices there are."""
     command: str | None = None
     append: Sequence[str] = ()
+    console: str = "serial"
+    earlycon: int | None = None
+    """Where the UART is while Linux does not know yet that it is in a Realm."""
+    rootfs: Path | None = None
+    """A disk to boot from, which is made if it is not there; it is the first one."""
+    packages: Sequence[str] = ()
+    """Debian packages for it, besides the essential ones."""
+    bounce: bool = False
+    """Much data passes through devices."""
     kernel_log: bool = False
     signatures: bool = False
     """Modules keep their signatures."""
     network: bool = False
-    share: bool = False
+    shares: Sequence[tuple[str, str]] = ()
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -68,7 +78,7 @@ def prepare(request: Request, tell: Callable[[str], object]) -> Job:
     Raises MachineError for what cannot be fetched, written, or found.
     """
     cache = Cache(request.cache or default_folder())
-    args = (*_ARGUMENTS, _VERBOSE if request.kernel_log else _QUIET, *request.append)
+    args = tuple(_arguments(request))
     try:
         if request.initrd is not None:
             _refuse_for_initrd(request)
@@ -77,9 +87,11 @@ def prepare(request: Request, tell: Callable[[str], object]) -> Job:
         own = None if request.modules is None else modules.of_folder(request.modules)
         packages = fetched(request, cache, tell)
         kernel = request.kernel or _kernel(cache, packages)
+        if request.rootfs is not None and not request.rootfs.exists():
+            _make_disk(request, request.rootfs, cache, tell)
         tell("making the initramfs")
         first = _base(request, cache, packages, own)
-        what = Task(command=request.command, modules=request.load, network=request.network, share=request.share)
+        what = Task(command=request.command, modules=request.load, network=request.network, shares=request.shares)
         second, nonce = initramfs.task(first, what)
         whole = first + second
         path = cache.made("initramfs", f"{hashlib.sha256(whole).hexdigest()[:24]}.cpio", lambda: whole)
@@ -89,11 +101,32 @@ def prepare(request: Request, tell: Callable[[str], object]) -> Job:
         tell("")
 
 
+def _arguments(request: Request) -> Iterator[str]:
+    yield "loglevel=7" if request.kernel_log else "quiet"  # before the console that it is for
+    if request.earlycon is not None:  # until there is another one
+        yield f"earlycon=uart,mmio,{request.earlycon:#x}"
+    yield _CONSOLES[request.console]
+    yield "panic=-1"
+    if request.bounce:
+        yield _BOUNCE
+    if request.rootfs is not None:
+        yield _ROOT
+    yield from request.append
+
+
+def _make_disk(request: Request, target: Path, cache: Cache, tell: Callable[[str], object]) -> None:
+    asked = {"suite": request.suite, "disk": [*rootfs.PACKAGES, *request.packages]}
+    packages = chosen(request, cache, asked, tell, lambda apt: apt.closure([*rootfs.PACKAGES, *request.packages]))
+    rootfs.make(target, cache, packages, tell)
+
+
 def _refuse_for_initrd(request: Request) -> None:
     if request.command is not None:
         raise MachineError(
             "a command must be run by the init of Realmlab, and --initrd has another: leave one of them out"
         )
+    if request.rootfs is not None:
+        raise MachineError("--rootfs must be mounted by the init of Realmlab, and --initrd has another: leave one out")
     if request.modules is not None or request.load:
         raise MachineError(
             "--modules and --module must go into an initramfs of Realmlab, not into --initrd: leave one out"
