@@ -398,6 +398,65 @@ class TestRun:
         assert 1 << VcpuFeature.POWER_OFF == 1
 
 
+class TestConversion:
+    """With guest memory, user space converts pages: the kernel tells when, by EFAULT and KVM_EXIT_MEMORY_FAULT."""
+
+    PAGE = u.RAM + 0x10_0000
+
+    def convert(self, vmm, private):
+        attributes = s.KvmMemoryAttributes.pack(address=self.PAGE, size=0x1000, attributes=8 * private)
+        vmm.call(vmm.vm, KvmVm.SET_MEMORY_ATTRIBUTES, attributes)
+
+    def fault(self, vmm):
+        """The fault that a run ends with: (address, size, flags)."""
+        assert vmm.run() == -Errno.EFAULT
+        assert vmm.exit()[0] == ExitReason.MEMORY_FAULT
+        fault = vmm.exit_as(s.KvmExitMemoryFault)
+        return fault.gpa, fault.size, fault.flags
+
+    def test_shared(self, main, code):
+        """The guest shares a page, writes to it, and user space reads it; then it takes the page back."""
+        code.mov(1, self.PAGE).mov(2, 0x42).store(2, 1)
+        code.smc(Rsi.IPA_STATE_SET, self.PAGE, self.PAGE + 0x1000, 0, 0)
+        code.mov(1, self.PAGE | SHARED).mov(2, 0x43).store(2, 1).mov(3, UART | SHARED).store(2, 3)
+        code.smc(Rsi.IPA_STATE_SET, self.PAGE, self.PAGE + 0x1000, 1, 1)
+        code.mov(1, self.PAGE).load(2, 1).mov(3, UART | SHARED).store(2, 3).loop()
+        vmm = u.with_populate(main, bytes(code))
+        guest = None
+        assert self.fault(vmm) == (self.PAGE, 0x1000, 0)
+        guest = main.process.space.watchers[0].guest
+        assert self.PAGE in guest.stage2.data
+        self.convert(vmm, False)
+        assert vmm.run() == 0
+        assert self.PAGE not in guest.stage2.data
+        assert main.read(vmm.memory + 0x10_0000, 1) == b"C"
+        assert self.fault(vmm) == (self.PAGE, 0x1000, 8)
+        self.convert(vmm, True)
+        assert self.PAGE not in guest.stage2.shared
+        assert vmm.run() == 0
+        assert vmm.exit_as(s.KvmExitMmio).data == 0  # a new page
+        assert main.read(vmm.memory + 0x10_0000, 1) == b"C"  # the process's own page stays its own
+
+    def test_mismatch(self, main, code):
+        """A touch of the other view is told, as often as it happens, and never done."""
+        code.mov(1, self.PAGE | SHARED).load(2, 1).mov(3, UART | SHARED).store(2, 3)
+        code.mov(1, self.PAGE).load(2, 1).loop()
+        vmm = u.with_populate(main, bytes(code))
+        assert [self.fault(vmm) for _ in range(3)] == [(self.PAGE, 0x1000, 0)] * 3
+        self.convert(vmm, False)
+        assert vmm.run() == 0 and vmm.exit()[0] == ExitReason.MMIO
+        assert self.fault(vmm) == (self.PAGE, 0x1000, 8)
+
+    @pytest.mark.parametrize("make", [u.with_capability, u.with_device])
+    def test_kernel(self, main, code, make):
+        """Without guest memory, the kernel converts by itself."""
+        code.smc(Rsi.IPA_STATE_SET, self.PAGE, self.PAGE + 0x1000, 0, 0)
+        code.mov(1, self.PAGE | SHARED).mov(2, 0x43).store(2, 1).mov(3, UART | SHARED).store(2, 3).loop()
+        vmm = make(main, bytes(code))
+        assert vmm.run() == 0 and vmm.exit()[0] == ExitReason.MMIO
+        assert main.read(vmm.memory + 0x10_0000, 1) == b"C"
+
+
 class TestSnapshot:
     """Open descriptors are saved state."""
 

@@ -11,6 +11,7 @@ __all__ = [
     "HostCall",
     "Idle",
     "Interrupted",
+    "MemoryFault",
     "Mmio",
     "Paused",
     "SystemEvent",
@@ -40,6 +41,14 @@ class HostCall(Struct):
 
     imm: int
     gprs: list[int]
+
+
+class MemoryFault(Struct):
+    """The Realm wants memory from ``base`` on to be private, or shared, and it is for the VMM to convert it."""
+
+    base: int
+    size: int
+    private: bool
 
 
 class SystemEvent(Struct):
@@ -76,4 +85,4 @@ class Failure(Struct):
     message: str
 
 
-Exit = Mmio | HostCall | SystemEvent | Idle | Yield | CpuOff | Interrupted | Paused | Failure
+Exit = Mmio | HostCall | MemoryFault | SystemEvent | Idle | Yield | CpuOff | Interrupted | Paused | Failure

@@ -5,14 +5,15 @@ from typing import Final
 
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRipas
 from cca_arch.sysregs import DataAbortEsr, Ec, Esr, Hpfar, WfxEsr
+from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm import psci, sysregs
-from cca_host.kvm.exits import Exit, HostCall, Idle, Interrupted, Mmio, Yield
+from cca_host.kvm.exits import Exit, HostCall, Idle, Interrupted, MemoryFault, Mmio, Yield
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.rec import Rec
 from cca_host.kvm.vgic_mmio import VgicMmio
 from cca_platform.trace.events import MmioRead, MmioWrite
 
-__all__ = ["answer", "gic_access"]
+__all__ = ["answer", "change_ripas", "gic_access"]
 
 _WFE: Final = 1  # of WfxEsr.ti: WFE, or WFET
 _OFFSET: Final = 0xFFF
@@ -45,6 +46,8 @@ def _abort(vcpu: Rec, esr: DataAbortEsr) -> Exit | None:
     address = ipa & ~stage2.half
     if ipa >= 1 << vm.ipa_width:
         return vcpu.failed(f"IPA {ipa:#x} is outside its {vm.ipa_width}-bit IPA space")
+    if vm.conversion is not None and vm.conversion.refuses(address, ipa == address):
+        return MemoryFault(address, GRANULE_SIZE, ipa == address)
     if ipa & stage2.half:
         if vm.in_memory(address):
             stage2.share(address)
@@ -117,13 +120,22 @@ def _host_call(vcpu: Rec) -> Exit:
 def _ripas_change(vcpu: Rec) -> Exit | None:
     vm = vcpu.vm
     base, top, ripas = vcpu.page.ripas_change
+    if vm.conversion is not None and vm.conversion.converts(base):
+        return MemoryFault(base, top - base, ripas == RmiRipas.RAM)
+    change_ripas(vcpu)
+    return None
+
+
+def change_ripas(vcpu: Rec) -> None:
+    """Apply the change of RIPAS of the last exit: reject RAM where the VM has none, and destroy what becomes EMPTY."""
+    vm = vcpu.vm
+    base, top, ripas = vcpu.page.ripas_change
     if ripas == RmiRipas.RAM and not vm.all_in_memory(base, top):
         vcpu.reject_ripas()
-        return None
+        return
     reached = vm.stage2.set_ripas(vcpu.rec, base, top, ripas == RmiRipas.RAM)
     if ripas == RmiRipas.EMPTY:
         vm.stage2.destroy_data(base, reached)
-    return None
 
 
 _ANSWERS: Final[dict[int, Callable[[Rec], Exit | None]]] = {

@@ -1,9 +1,21 @@
 """The state that the vCPUs of a Realm share: its descriptor and memory."""
 
+from typing import Protocol
+
 from cca_host.kvm.guest import Guest
 from cca_host.kvm.stage2 import Stage2
 
-__all__ = ["Realm"]
+__all__ = ["Conversion", "Realm"]
+
+
+class Conversion(Protocol):
+    """What a VMM says of memory that it converts itself: which is private, and which is shared."""
+
+    def converts(self, ipa: int) -> bool:
+        """True if the VMM converts the page at ``ipa``; else the host does, as the Realm wants."""
+
+    def refuses(self, ipa: int, private: bool) -> bool:
+        """True if the page may not be touched in this way until the VMM has converted it."""
 
 
 class Realm(Guest):
@@ -12,6 +24,7 @@ class Realm(Guest):
     ram_part = "the protected half of"
     rd: int
     stage2: Stage2
+    conversion: Conversion | None = None
 
     @property
     def ram_top(self) -> int:

@@ -169,6 +169,12 @@ class Kvm:
             if not shared_only:
                 self.guest.stage2.destroy_data(base, top)
 
-    def converts(self) -> bool:
-        """True if user space decides which pages are private."""
-        return any(slot.private for slot in self.slots.values())
+    # -- which pages are private ------------------------------------------------------------------------------------
+    def converts(self, ipa: int) -> bool:
+        """True if user space converts the page at ``ipa``: it has given guest memory for it."""
+        slot = self.slot(ipa)
+        return slot is not None and slot.private
+
+    def refuses(self, ipa: int, private: bool) -> bool:
+        """True if user space has not made the page what the guest takes it for."""
+        return (ipa in self.private) is not private and self.converts(ipa)

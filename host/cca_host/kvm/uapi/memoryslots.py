@@ -107,5 +107,12 @@ def set_attributes(kvm: Kvm, call: Call) -> None:
     must(not record.flags and not record.attributes & ~known, Errno.EINVAL)
     must(record.size and record.address + record.size < _END, Errno.EINVAL)
     must(_aligned(record.address, record.size), Errno.EINVAL)
-    change = kvm.private.add if record.attributes else kvm.private.remove
-    change(record.address, record.address + record.size)
+    base, top = record.address, record.address + record.size
+    if not record.attributes:
+        kvm.private.remove(base, top)
+        return
+    kvm.private.add(base, top)
+    for slot in kvm.slots.values():  # what becomes private is not shared any more
+        low, high = max(base, slot.base), min(top, slot.top)
+        if low < high and slot.private:
+            kvm.forget(low, high, shared_only=True)

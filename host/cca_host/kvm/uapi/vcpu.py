@@ -8,6 +8,7 @@ from cca_arch.kvm import structures as s
 from cca_arch.kvm.realm import VCPU_REC
 from cca_arch.kvm.requests import KvmAttribute, KvmVcpu
 from cca_arch.kvm.values import TARGET_GENERIC_V8, ExitReason, MpState, SystemEventType, VcpuFeature
+from cca_arch.rmi.v1_0 import RecExitReason
 from cca_arch.types import Instructions, Ticks
 from cca_host.kvm.exits import (
     CpuOff,
@@ -16,12 +17,14 @@ from cca_host.kvm.exits import (
     HostCall,
     Idle,
     Interrupted,
+    MemoryFault,
     Mmio,
     Paused,
     SystemEvent,
     SystemEventKind,
     Yield,
 )
+from cca_host.kvm.handle_exit import change_ripas
 from cca_host.kvm.kernel import RmiError
 from cca_host.kvm.uapi import realm
 from cca_host.kvm.uapi.files import Call, Row, Target, rows
@@ -62,6 +65,7 @@ class VcpuState(State, frozen=True, tag="host.uapi.vcpu/1"):
     made: bool
     mmio: tuple[int, int, bool, int] | None
     host_call: bool
+    converting: bool
     emulated: bool
     running: bool
 
@@ -90,6 +94,8 @@ class VcpuTarget(Target):
         self._signalled = False
         self._mmio: Mmio | None = None
         self._host_call = False
+        self._converting = False
+        """The last exit was a change of RIPAS, which the next run applies."""
         self._emulated = False
         """The last exit was an access that user space may answer by an external abort."""
 
@@ -151,6 +157,10 @@ class VcpuTarget(Target):
         elif self._host_call:
             self._host_call = False
             vcpu.host_call_result(self.registers.gprs)
+        elif self._converting:
+            self._converting = False
+            with realm.troubles(kvm):
+                change_ripas(vcpu)
         if self._signalled or self.page_.immediate_exit:
             self._signalled = False
             raise Refusal(Errno.EINTR)
@@ -213,6 +223,11 @@ class VcpuTarget(Target):
         if isinstance(result, HostCall) and not self._forwards(result):
             return None
         self.running = False
+        if isinstance(result, MemoryFault):
+            assert self.vcpu is not None
+            self._converting = self.vcpu.page.reason == RecExitReason.RIPAS_CHANGE
+            self.page_.memory_fault(result.base, result.size, result.private)
+            raise Refusal(Errno.EFAULT)
         if isinstance(result, SystemEvent):
             self._system_event(result)
         elif isinstance(result, HostCall):
@@ -372,6 +387,7 @@ class VcpuTarget(Target):
             made=self.vcpu is not None,
             mmio=None if mmio is None else (mmio.ipa, mmio.size, mmio.write, mmio.value),
             host_call=self._host_call,
+            converting=self._converting,
             emulated=self._emulated,
             running=self.running,
         )
@@ -383,7 +399,7 @@ class VcpuTarget(Target):
         one.features, one.running = state.features, state.running
         one.registers = Registers(state.number, kvm.is_realm, state.registers)
         one._mmio = None if state.mmio is None else Mmio(*state.mmio)
-        one._host_call, one._emulated = state.host_call, state.emulated
+        one._host_call, one._converting, one._emulated = state.host_call, state.converting, state.emulated
         if state.made and kvm.guest is not None:
             one.vcpu = kvm.guest.vcpus[state.number]
         return one
