@@ -9,7 +9,7 @@ from cca_arch.kvm import registers as r
 from cca_arch.kvm import structures as s
 from cca_arch.kvm.requests import KvmAttribute, KvmSystem, KvmVcpu, KvmVm
 from cca_arch.kvm.values import DeviceType, ExitReason, SystemEventType, VcpuFeature, VmType
-from cca_arch.psci import Psci
+from cca_arch.psci import Psci, PsciStatus
 from cca_arch.rmi.v1_0 import FeatureRegister0
 from cca_arch.rsi.v1_0 import Rsi
 from cca_host.kvm.uapi import RealmNumbers, UserFault, Userspace
@@ -396,6 +396,38 @@ class TestRun:
         assert states == [0, 5]
         assert vmm.run() == 0
         assert 1 << VcpuFeature.POWER_OFF == 1
+
+
+class TestPsci:
+    """PSCI calls that user space has asked for."""
+
+    @pytest.mark.parametrize(("status", "on"), [(0, True), (PsciStatus.DENIED & 0xFFFF_FFFF, False)])
+    def test_complete(self, main, code, status, on):
+        """User space decides whether a vCPU may turn another on; the caller gets its answer from the RMM."""
+        code.smc(Psci.CPU_ON_64, 1, u.RAM, 0).mov(3, UART | SHARED).store(0, 3).loop()
+        vmm = u.with_populate(main, bytes(code), vcpus=2, forward=[Psci.CPU_ON_64])
+        assert vmm.run() == 0
+        call = vmm.exit_as(s.KvmExitHypercall)
+        assert (vmm.exit()[0], call.nr, vmm.get_reg(0, r.gpr(1))) == (ExitReason.HYPERCALL, Psci.CPU_ON_64, 1)
+        for wrong in ({"target_mpidr": 9}, {"padding": [1, 0, 0]}, {"psci_status": 77}):
+            fields = {"target_mpidr": 1, "psci_status": status, **wrong}
+            bad = k.ArmRmiPsciComplete.pack(**fields)
+            request = k.KvmRmiVcpu.ARM_VCPU_RMI_PSCI_COMPLETE
+            assert main.ioctl(vmm.vcpus[0], request, bad) == -Errno.EINVAL
+        vmm.call(vmm.vcpus[0], request, k.ArmRmiPsciComplete.pack(target_mpidr=1, psci_status=status))
+        assert vmm.run() == 0
+        assert vmm.exit_as(s.KvmExitMmio).data == (0 if on else PsciStatus.DENIED)
+        state = bytearray(4)
+        vmm.call(vmm.vcpus[1], KvmVcpu.GET_MP_STATE, state)
+        assert state[0] == (0 if on else 5)
+
+    def test_denied(self, main, code):
+        """A function that user space denies is not there, as one that nobody knows."""
+        code.mov(1, u.RAM + 0x1000).mov(2, 0x4000).store(2, 1, 8).smc(Rsi.HOST_CALL, u.RAM + 0x1000)
+        code.mov(1, u.RAM + 0x1000).load(0, 1, 8).mov(3, UART | SHARED).store(0, 3).loop()
+        vmm = u.with_populate(main, bytes(code))
+        assert vmm.run() == 0
+        assert vmm.exit_as(s.KvmExitMmio).data == (1 << 64) - 1
 
 
 class TestConversion:

@@ -703,6 +703,12 @@ CASES = [
         Errno.EINVAL,
         lambda b: b.vcpu(KvmVcpu.SET_ONE_REG, s.KvmOneReg.pack(id=r.PSCI_VERSION, addr=b.main.put(bytes(8)))),
     ),
+    Case(
+        C,
+        "ARM_VCPU_RMI_PSCI_COMPLETE",
+        Errno.EINVAL,
+        lambda b: b.vcpu(k.KvmRmiVcpu.ARM_VCPU_RMI_PSCI_COMPLETE, k.ArmRmiPsciComplete.pack()),
+    ),
     Case(C, "GET_REG_LIST", Errno.E2BIG, lambda b: b.vcpu(KvmVcpu.GET_REG_LIST, bytearray(8))),
     Case(C, "SET_MP_STATE", Errno.EINVAL, lambda b: b.vcpu(KvmVcpu.SET_MP_STATE, s.KvmMpState.pack(mp_state=0))),
     Case(C, "SET_MP_STATE", Errno.EINVAL, lambda b: b.vcpu(KvmVcpu.SET_MP_STATE, s.KvmMpState.pack(mp_state=3))),

@@ -57,12 +57,10 @@ class Vmm:
         self.call(fd, KvmAttribute.SET_DEVICE_ATTR, s.KvmDeviceAttr.pack(group=group, attr=attr, addr=address))
         self.done(self.thread.munmap(address, max(len(value), 1)))
 
-    def forward(self) -> None:
-        """All host calls of the guest come to us."""
-        self.attribute(
-            self.vm, VmGroup.SMCCC_CTRL, 0,
-            s.KvmSmcccFilter.pack(base=0, nr_functions=0x1000, action=SmcccAction.FWD_TO_USER),
-        )  # fmt: skip
+    def forward(self, base: int = 0, count: int = 0x1000) -> None:
+        """Calls of the guest come to us: by default, all host calls with a small number."""
+        filtered = s.KvmSmcccFilter.pack(base=base, nr_functions=count, action=SmcccAction.FWD_TO_USER)
+        self.attribute(self.vm, VmGroup.SMCCC_CTRL, 0, filtered)
 
     def device(self, kind: int) -> int:
         made = bytearray(s.KvmCreateDevice.pack(type=kind))
@@ -170,9 +168,13 @@ def with_capability(thread: Thread, program: bytes, size: int = 4 << 20, **gprs:
     return vmm
 
 
-def with_populate(thread: Thread, program: bytes, size: int = 4 << 20, vcpus: int = 1) -> Vmm:
+def with_populate(
+    thread: Thread, program: bytes, size: int = 4 << 20, vcpus: int = 1, forward: Sequence[int] = ()
+) -> Vmm:
     """A Realm by KVM_ARM_RMI_POPULATE, which the first KVM_RUN activates."""
     vmm = Vmm(thread)
+    for function in forward:
+        vmm.forward(function, 1)
     gic = vmm.gic()
     vmm.ram(size, private=True)
     for _ in range(vcpus):

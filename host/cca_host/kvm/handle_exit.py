@@ -46,7 +46,7 @@ def _abort(vcpu: Rec, esr: DataAbortEsr) -> Exit | None:
     address = ipa & ~stage2.half
     if ipa >= 1 << vm.ipa_width:
         return vcpu.failed(f"IPA {ipa:#x} is outside its {vm.ipa_width}-bit IPA space")
-    if vm.conversion is not None and vm.conversion.refuses(address, ipa == address):
+    if vm.policy is not None and vm.policy.refuses(address, ipa == address):
         return MemoryFault(address, GRANULE_SIZE, ipa == address)
     if ipa & stage2.half:
         if vm.in_memory(address):
@@ -120,7 +120,7 @@ def _host_call(vcpu: Rec) -> Exit:
 def _ripas_change(vcpu: Rec) -> Exit | None:
     vm = vcpu.vm
     base, top, ripas = vcpu.page.ripas_change
-    if vm.conversion is not None and vm.conversion.converts(base):
+    if vm.policy is not None and vm.policy.converts(base):
         return MemoryFault(base, top - base, ripas == RmiRipas.RAM)
     change_ripas(vcpu)
     return None

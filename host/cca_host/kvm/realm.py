@@ -5,17 +5,20 @@ from typing import Protocol
 from cca_host.kvm.guest import Guest
 from cca_host.kvm.stage2 import Stage2
 
-__all__ = ["Conversion", "Realm"]
+__all__ = ["Policy", "Realm"]
 
 
-class Conversion(Protocol):
-    """What a VMM says of memory that it converts itself: which is private, and which is shared."""
+class Policy(Protocol):
+    """What a VMM has reserved for itself: to convert memory, and to answer calls of the Realm."""
 
     def converts(self, ipa: int) -> bool:
         """True if the VMM converts the page at ``ipa``; else the host does, as the Realm wants."""
 
     def refuses(self, ipa: int, private: bool) -> bool:
         """True if the page may not be touched in this way until the VMM has converted it."""
+
+    def forwards(self, function: int) -> bool:
+        """True if the VMM answers calls of a function."""
 
 
 class Realm(Guest):
@@ -24,7 +27,7 @@ class Realm(Guest):
     ram_part = "the protected half of"
     rd: int
     stage2: Stage2
-    conversion: Conversion | None = None
+    policy: Policy | None = None
 
     @property
     def ram_top(self) -> int:

@@ -178,3 +178,7 @@ class Kvm:
     def refuses(self, ipa: int, private: bool) -> bool:
         """True if user space has not made the page what the guest takes it for."""
         return (ipa in self.private) is not private and self.converts(ipa)
+
+    def forwards(self, function: int) -> bool:
+        """True if user space answers calls of a function."""
+        return function in self.forwarded

@@ -122,7 +122,7 @@ def create(kvm: Kvm, errno: Errno) -> None:
     with troubles(kvm):
         must(kvm.width <= kvm.system.probe().S2SZ, Errno.EINVAL)
         guest = Vm(kvm.system, ipa_width=kvm.width, hash_algo=names[kvm.hash_algo], rpv=kvm.rpv)
-    guest.stage2.backing, guest.conversion = ProcessPages(kvm), kvm
+    guest.stage2.backing, guest.policy = ProcessPages(kvm), kvm
     kvm.guest, kvm.phase = guest, after
     for number in sorted(kvm.slots):
         guest.add_memory(kvm.slots[number].base, kvm.slots[number].size)

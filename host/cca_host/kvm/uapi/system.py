@@ -14,7 +14,7 @@ from cca_host.kvm.uapi.files import Call, Row, Target, rows
 from cca_host.kvm.uapi.kvm import Kvm, Machine
 from cca_host.kvm.uapi.memory import AddressSpace
 from cca_host.kvm.uapi.refusal import must
-from cca_host.kvm.uapi.vcpu import MMAP_SIZE
+from cca_host.kvm.uapi.run import MMAP_SIZE
 from cca_host.kvm.uapi.vm import VmTarget
 
 __all__ = ["DevKvm", "DevRme"]

@@ -254,7 +254,7 @@ class Userspace:
             guest = self.system.guests[state.guest]
             assert isinstance(guest, Vm)
             kvm.guest = guest
-            guest.stage2.backing, guest.conversion = realm.ProcessPages(kvm), kvm
+            guest.stage2.backing, guest.policy = realm.ProcessPages(kvm), kvm
         kvm.vcpus = [VcpuTarget.restored(kvm, one) for one in state.vcpus]
         kvm.ended = self._ended
         return kvm

@@ -1,0 +1,273 @@
+"""KVM_RUN: a vCPU of a process, from one exit to user space to the next."""
+
+from typing import TYPE_CHECKING, Final
+
+from cca_arch.errno import Errno
+from cca_arch.kvm.values import ExitReason, SystemEventType, VcpuFeature
+from cca_arch.rmi.v1_0 import RecExitReason
+from cca_arch.types import Instructions, Ticks
+from cca_host.kvm.exits import (
+    CpuOff,
+    Exit,
+    Failure,
+    HostCall,
+    Idle,
+    Interrupted,
+    MemoryFault,
+    Mmio,
+    Paused,
+    SystemEvent,
+    SystemEventKind,
+    Yield,
+)
+from cca_host.kvm.handle_exit import change_ripas
+from cca_host.kvm.kernel import RmiError
+from cca_host.kvm.uapi import realm
+from cca_host.kvm.uapi.files import Call, Target
+from cca_host.kvm.uapi.kvm import Kvm, Phase
+from cca_host.kvm.uapi.memory import AddressSpace
+from cca_host.kvm.uapi.refusal import Refusal, must
+from cca_host.kvm.uapi.registers import Registers
+from cca_host.kvm.uapi.runpage import UserPage
+from cca_host.kvm.vcpu import Vcpu
+from cca_platform.errors import MachineError
+
+if TYPE_CHECKING:
+    from cca_platform.pe.pe import Pe
+
+__all__ = ["MMAP_SIZE", "VcpuRun"]
+
+MMAP_SIZE: Final = 0x1000
+"""What KVM_GET_VCPU_MMAP_SIZE returns: kvm_run alone, without a ring of coalesced MMIO."""
+_SLICE: Final = 50_000  # ticks that pass while a vCPU does nothing but wait for another
+_EVENTS: Final = {
+    SystemEventKind.OFF: SystemEventType.SHUTDOWN,
+    SystemEventKind.RESET: SystemEventType.RESET,
+}
+
+
+class VcpuRun(Target):
+    """vCPU ``number`` of a VM, which belongs to thread ``tid``.
+
+    ``left`` is why a run has not come back to user space: the vCPU waits (Idle, Yield, CpuOff), its turn is over
+    (Interrupted), or it is paused.
+    """
+
+    kind = "vCPU"
+    unknown = Errno.EINVAL
+
+    def __init__(self, kvm: Kvm, number: int, tid: int, page: UserPage) -> None:
+        self.kvm = kvm
+        self.number = number
+        self.tid = tid
+        self.page_ = page
+        self.features: int | None = None
+        self.registers = Registers(number, kvm.is_realm)
+        self.vcpu: Vcpu | None = None
+        self.left: Exit | None = None
+        self.running = False
+        """A KVM_RUN has begun and has not come back."""
+        self._signalled = False
+        self._mmio: Mmio | None = None
+        self._host_call = False
+        self._converting = False
+        """The last exit was a change of RIPAS, which the next run applies."""
+        self._emulated = False
+        """The last exit was an access that user space may answer by an external abort."""
+
+    # -- the vCPU as its VM has it ----------------------------------------------------------------------------------
+    @property
+    def initialized(self) -> bool:
+        """True after KVM_ARM_VCPU_INIT."""
+        return self.features is not None
+
+    def has(self, feature: int) -> bool:
+        """True if it has been initialised with a feature."""
+        return bool((self.features or 0) >> feature & 1)
+
+    def make(self) -> None:
+        """Make the REC, with the registers that user space has set."""
+        if self.vcpu is not None:
+            return
+        kvm, guest = self.kvm, self.kvm.guest
+        must(self.has(VcpuFeature.PSCI_0_2), Errno.EINVAL)
+        assert guest is not None
+        must(self.number == len(guest.vcpus), Errno.ENXIO)  # the RMM wants the next MPIDR
+        with realm.troubles(kvm):
+            self.vcpu = guest.create_vcpu(self.registers.pc, self.registers.gprs[:8], runnable=self.number == 0)
+
+    def release(self) -> None:
+        """The VM is gone."""
+        self.kvm.system.pages.give(self.page_.pa)
+        self.vcpu = None
+
+    # -- the descriptor ---------------------------------------------------------------------------------------------
+    def admit(self, call: Call) -> None:
+        """A vCPU belongs to its VM's process, and to the thread that has made it."""
+        must(call.space is self.kvm.space and call.tid == self.tid, Errno.EIO)
+
+    def check_mapping(self, offset: int, size: int) -> None:
+        """Only the one page can be mapped."""
+        must(offset + size <= MMAP_SIZE, Errno.EINVAL)
+
+    def page(self, space: AddressSpace, address: int, offset: int) -> int:
+        """The page that it shares with user space."""
+        return self.page_.pa
+
+    def closed(self) -> None:
+        """The vCPU stays as long as its VM does."""
+        self.kvm.put()
+
+    # -- KVM_RUN ----------------------------------------------------------------------------------------------------
+    def begin(self) -> None:
+        """Begin a KVM_RUN: check that it can run, and take what user space answers to the last exit."""
+        must(self.initialized, Errno.ENOEXEC)
+        kvm = self.kvm
+        if self.vcpu is None or kvm.phase is not Phase.ACTIVATED:
+            self._first()
+        vcpu, access = self.vcpu, self._mmio
+        assert vcpu is not None
+        if access is not None:
+            self._mmio = None
+            vcpu.mmio_result(0 if access.write else self.page_.mmio_data)
+        elif self._host_call:
+            self._host_call = False
+            vcpu.host_call_result(self.registers.gprs)
+        elif self._converting:
+            self._converting = False
+            with realm.troubles(kvm):
+                change_ripas(vcpu)
+        if self._signalled or self.page_.immediate_exit:
+            self._signalled = False
+            raise Refusal(Errno.EINTR)
+        self.running = True
+
+    def _first(self) -> None:
+        """Before the first run: the GIC has to be there, and the Realm has to be active."""
+        kvm = self.kvm
+        must(kvm.is_realm, Errno.EINVAL)
+        must(kvm.phase is not Phase.DEAD, Errno.ENXIO)
+        if kvm.explicit:
+            must(self.vcpu is not None, Errno.EPERM)  # not finalised
+            must(kvm.phase is Phase.ACTIVATED, Errno.EINVAL)
+        must(kvm.vgic_made or kvm.explicit, Errno.EOPNOTSUPP)
+        if kvm.vgic_made:
+            must(kvm.distributor is not None and kvm.redistributors is not None, Errno.ENXIO)
+            must(kvm.vgic_ready, Errno.EBUSY)
+        if not kvm.explicit:
+            must(kvm.phase is not Phase.ACTIVATED, Errno.EINVAL)  # it came too late to be part of the Realm
+            realm.activate_implicitly(kvm)
+
+    def go_on(
+        self,
+        pe: "Pe | None" = None,
+        until: Ticks | None = None,
+        limit: Instructions | None = None,
+        alone: bool = False,
+    ) -> int | None:
+        """Go on with a KVM_RUN that has begun; returns 0 once it comes back, or None if it has not: see ``left``.
+
+        The parameters are those of :meth:`cca_host.kvm.Vcpu.run`. Raises Refusal if the call fails.
+        """
+        vcpu = self.vcpu
+        assert vcpu is not None
+        try:
+            result = vcpu.run(pe, until, limit, alone)
+        except RmiError as error:
+            self.running = False
+            self.kvm.log.append(str(error))
+            raise Refusal(Errno.ENXIO) from None
+        except Refusal:  # its memory is not there
+            self.running = False
+            raise
+        if type(result) is Mmio:
+            self.running = False
+            self._mmio, self._emulated = result, True
+            self.page_.mmio(result)
+            return 0
+        return self._other(result)
+
+    def _other(self, result: Exit) -> int | None:
+        self.left = result
+        if isinstance(result, Idle | Yield | CpuOff | Interrupted | Paused):
+            if self._signalled:
+                self._signalled = self.running = False
+                self.page_.put(ExitReason.INTR)
+                raise Refusal(Errno.EINTR)
+            return None
+        self._emulated = False
+        if isinstance(result, HostCall) and not self._forwards(result):
+            return None
+        self.running = False
+        if isinstance(result, MemoryFault):
+            assert self.vcpu is not None
+            self._converting = self.vcpu.page.reason == RecExitReason.RIPAS_CHANGE
+            self.page_.memory_fault(result.base, result.size, result.private)
+            raise Refusal(Errno.EFAULT)
+        if isinstance(result, SystemEvent):
+            self._system_event(result)
+        elif isinstance(result, HostCall):
+            self.page_.hypercall(result.gprs[0], result.imm)
+        elif isinstance(result, Failure):
+            self.kvm.log.append(result.message)
+            assert self.vcpu is not None
+            self.page_.internal_error([self.vcpu.page.esr, self.vcpu.page.hpfar])
+        return 0
+
+    def _forwards(self, call: HostCall) -> bool:
+        """Hand a call of the guest to user space, if that has asked for it; else the guest has no such function."""
+        function, vcpu = call.gprs[0], self.vcpu
+        assert vcpu is not None
+        if function in self.kvm.forwarded:
+            self._host_call = True
+            self.registers.put_gprs(b"".join(value.to_bytes(8, "little") for value in call.gprs))
+            return True
+        vcpu.host_call_status(-1)
+        self.left = Interrupted()
+        return False
+
+    def _system_event(self, event: SystemEvent) -> None:
+        """The first vCPU tells how the guest has ended; the others find that it has."""
+        if self.kvm.off:
+            self.page_.put(ExitReason.SHUTDOWN)
+            return
+        self.kvm.off = True
+        self.page_.system_event(_EVENTS[event.kind])
+
+    def signal(self, at_once: bool = True) -> None:
+        """A signal for the thread: its KVM_RUN comes back with EINTR, the present one or the next."""
+        self._signalled = True
+        if self.vcpu is not None:
+            self.vcpu.pause(at_once)
+
+    def _run(self, call: Call) -> int:
+        must(call.number == 0, Errno.EINVAL)
+        if not self.running:
+            self.begin()
+        while True:
+            result = self.go_on()
+            if result is not None:
+                return result
+            self._wait()
+
+    def _wait(self) -> None:
+        """Let time pass until the vCPU can go on, as nothing else runs."""
+        vcpu, left = self.vcpu, self.left
+        assert vcpu is not None
+        machine = self.kvm.system.machine
+        if isinstance(left, Idle):
+            if vcpu.wakes():
+                return
+            due = vcpu.deadline()
+            if due is None:
+                raise MachineError(
+                    f"vCPU {self.number} must have something to wait for in KVM_RUN, but no timer of it is set: "
+                    "send it an interrupt first"
+                )
+            machine.inputs.idle(Ticks(due))
+        elif isinstance(left, Yield):
+            machine.inputs.idle(Ticks(machine.clock.now + _SLICE))
+        elif isinstance(left, CpuOff):
+            raise MachineError(
+                f"vCPU {self.number} must be on for KVM_RUN to come back, but it has turned itself off: run the others"
+            )
