@@ -7,14 +7,18 @@ from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.pages import RUN
 from cca_platform.errors import MachineError
 
-__all__ = ["Backing", "HostPages"]
+__all__ = ["Backing", "HostPages", "NotMapped"]
+
+
+class NotMapped(Exception):
+    """The owner of a VM's memory has none at an address."""
 
 
 class Backing(Protocol):
     """The owner of a VM's shared pages. Addresses are IPAs without the shared bit, and of whole pages."""
 
     def take(self, ipa: int) -> int:
-        """The PA of the page at ``ipa``: a new one is zeroed."""
+        """The PA of the page at ``ipa``: a new one is zeroed. Raises NotMapped if there can be none."""
 
     def give(self, ipa: int, pa: int) -> None:
         """The VM does not use the page any more."""

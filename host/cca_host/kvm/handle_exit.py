@@ -7,6 +7,7 @@ from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiRipas
 from cca_arch.sysregs import DataAbortEsr, Ec, Esr, Hpfar, WfxEsr
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm import psci, sysregs
+from cca_host.kvm.backing import NotMapped
 from cca_host.kvm.exits import Exit, HostCall, Idle, Interrupted, MemoryFault, Mmio, Yield
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.rec import Rec
@@ -50,7 +51,10 @@ def _abort(vcpu: Rec, esr: DataAbortEsr) -> Exit | None:
         return MemoryFault(address, GRANULE_SIZE, ipa == address)
     if ipa & stage2.half:
         if vm.in_memory(address):
-            stage2.share(address)
+            try:
+                stage2.share(address)
+            except NotMapped:
+                return MemoryFault(address, GRANULE_SIZE, False)
             return None
         if not esr.isv:
             vcpu.abort()  # no syndrome, so nothing to emulate

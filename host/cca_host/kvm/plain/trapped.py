@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 from cca_arch.emulation import RT_NONE, emulated_value, sea_esr, stored_value
 from cca_arch.rmi.v1_0 import RecExitReason
 from cca_arch.sysregs import FSC_LEVEL, DataAbortEsr, Ec, Esr, Fsc, Hpfar, WfxEsr, syndrome
-from cca_arch.types import INSTRUCTION_SIZE
-from cca_host.kvm.exits import Exit, HostCall, Idle, Mmio, Yield
+from cca_arch.types import GRANULE_SIZE, INSTRUCTION_SIZE
+from cca_host.kvm.backing import NotMapped
+from cca_host.kvm.exits import Exit, HostCall, Idle, MemoryFault, Mmio, Yield
 from cca_host.kvm.handle_exit import gic_access
 from cca_host.kvm.plain import calls, sysregs
 
@@ -76,7 +77,10 @@ def _abort(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     vm, esr = vcpu.vm, vcpu.esr
     ipa = (vcpu.hpfar & _FIPA) >> _FIPA_LOW << 12
     if esr & _FSC & ~FSC_LEVEL == Fsc.TRANSLATION and vm.in_memory(ipa):
-        vm.fault_in(ipa)
+        try:
+            vm.fault_in(ipa)
+        except NotMapped:
+            return _SYNC, MemoryFault(ipa, GRANULE_SIZE, False)
         return _SYNC, None
     is_data = (esr & _EC) >> _EC_LOW == Ec.DATA_ABORT
     if ipa >> vm.ipa_width or not is_data or not esr & _ISV or vm.in_memory(ipa):

@@ -169,6 +169,23 @@ class AddressSpace:
         self.pages[address] = pa
         return pa
 
+    def block(self, address: int, count: int) -> int | None:
+        """The PA of ``count`` new pages in one piece; None if there is no such piece, or one of the pages is there."""
+        mapping = self.find(address)
+        top = address + count * GRANULE_SIZE
+        if mapping is None or mapping.file is not None or mapping.top < top:
+            return None
+        if any(page in self.pages for page in range(address, top, GRANULE_SIZE)):
+            return None
+        try:
+            pa = self.system.pages.take_run(count)
+        except MachineError:
+            return None
+        self.system.port.clear(pa, count * GRANULE_SIZE)
+        for number in range(count):
+            self.pages[address + number * GRANULE_SIZE] = pa + number * GRANULE_SIZE
+        return pa
+
     def pieces(self, address: int, size: int) -> Iterator[tuple[int, int]]:
         """(PA, size) of each piece of ``size`` bytes that lies in one page."""
         while size > 0:

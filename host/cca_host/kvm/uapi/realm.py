@@ -13,7 +13,9 @@ from cca_arch.errno import Errno
 from cca_arch.kvm.realm import POPULATE_MEASURE
 from cca_arch.rmi.v1_0 import HashAlgorithm
 from cca_arch.types import GRANULE_SIZE
+from cca_host.kvm.backing import NotMapped
 from cca_host.kvm.kernel import RmiError
+from cca_host.kvm.pages import RUN
 from cca_host.kvm.uapi.kvm import Kvm, Phase
 from cca_host.kvm.uapi.refusal import Refusal, must
 from cca_host.kvm.vm import HASH_ALGORITHMS, Vm
@@ -71,11 +73,24 @@ class ProcessPages:
     def take(self, ipa: int) -> int:
         """The page of the process at its address of ``ipa``."""
         slot = self._kvm.slot(ipa)
-        must(slot is not None, Errno.EFAULT)
-        assert slot is not None
-        return self._kvm.space.page(slot.address + ipa - slot.base)
+        try:
+            must(slot is not None, Errno.EFAULT)
+            assert slot is not None
+            return self._kvm.space.page(slot.address + ipa - slot.base)
+        except Refusal:
+            raise NotMapped from None
 
     def give(self, ipa: int, pa: int) -> None:
+        """It stays the process's."""
+
+    def take_block(self, ipa: int) -> int | None:
+        """Memory in one piece for 2 MiB of the process that it has not touched yet."""
+        slot = self._kvm.slot(ipa)
+        if slot is None or slot.top < ipa + RUN * GRANULE_SIZE:
+            return None
+        return self._kvm.space.block(slot.address + ipa - slot.base, RUN)
+
+    def give_block(self, ipa: int, pa: int) -> None:
         """It stays the process's."""
 
 
