@@ -82,8 +82,9 @@ class TestOnce:
                 assert known[name].default == one.default
 
     def test_one_side(self) -> None:
-        """What only one side has is about the output, and says why."""
-        assert {name for name, one in DECLARED.items() if one.python_only} == {"devices", "on_console", "on_output"}
+        """What only one side has is about what comes in and out, and says why."""
+        only = {name for name, one in DECLARED.items() if one.python_only}
+        assert only == {"devices", "keyboard", "on_console", "on_output"}
         assert {*OUTPUT, "uart"} == {"world", "as_json", "quiet", "uart", "console_escape"}
 
     def test_host(self) -> None:

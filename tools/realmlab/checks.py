@@ -24,8 +24,9 @@ _LONGEST_TAG: Final = 36
 
 __all__ = [
     "COUNT", "address", "argument", "at_least", "bytes_or_file", "disks", "each", "function", "hex_bytes", "image",
-    "instance", "key", "mapping", "name_or_path", "network", "octets", "one_of", "optional", "paths", "patterns",
-    "ranges", "seconds", "several", "shares", "shares_9p", "size", "text", "trace_or_path", "truth", "whole",
+    "instance", "key", "keyboard", "mapping", "name_or_path", "network", "octets", "one_of", "optional", "paths",
+    "patterns", "ranges", "seconds", "several", "shares", "shares_9p", "size", "text", "trace_or_path", "truth",
+    "whole",
 ]  # fmt: skip
 
 
@@ -114,6 +115,13 @@ def image(name: str, value: Any) -> Any:
     from cca_firmware.package.nsimage import NsImage
 
     return value if isinstance(value, NsImage) else name_or_path(name, value)
+
+
+def keyboard(name: str, value: Any) -> Any:
+    """Something that types (``Keyboard``)."""
+    if not all(callable(getattr(value, one, None)) for one in ("listen", "waits", "close")):
+        raise _wrong(name, "a Keyboard", value)
+    return value
 
 
 def trace_or_path(name: str, value: Any) -> Any:

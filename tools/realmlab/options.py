@@ -26,6 +26,7 @@ from .checks import (
     hex_bytes,
     image,
     key,
+    keyboard,
     mapping,
     name_or_path,
     network,
@@ -47,6 +48,7 @@ from .declare import Option, declared, read, takes
 
 if TYPE_CHECKING:
     from cca_firmware.package.nsimage import NsImage
+    from cca_host.kvmtool.keyboard import Keyboard
     from cca_host.kvmtool.options import DiskOption, ShareOption
     from cca_platform.devices.kinds import Factory
     from cca_platform.trace.trace import Trace
@@ -335,6 +337,15 @@ class RealmOptions(RunOptions, total=False):
             metavar="FILE",
             kind=Path,
             check=bytes_or_file,
+        ),
+    ]
+    keyboard: Annotated[
+        "Keyboard | None",
+        Option(
+            default=None,
+            help="Who types at its console while it runs.",
+            check=optional(keyboard),
+            python_only="the command types what comes from stdin",
         ),
     ]
     console: Annotated[

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.types import SecurityState
 from cca_host.kvm import Cpu, HostCall
+from cca_host.kvmtool.keyboard import Keyboard, Typing
 from cca_host.kvmtool.virtio.console import VirtioConsole
 from cca_platform.devices.uart16550 import Uart16550
 from cca_platform.pe.refused import Refused, refuse
@@ -74,8 +75,8 @@ def _refuse(machine: "Machine", vcpu: Cpu[Any], call: HostCall) -> None:
 class Console:
     """The Realm's output, whose end is in ``sent``, and its exit status once it has returned one.
 
-    ``on_output`` gets the bytes as they are sent; ``given`` is the initial input, for
-    the UART or, if there is one, the ``terminal``.
+    ``on_output`` gets the bytes as they are sent; ``given`` is the initial input, for the UART or, if there is one, the
+    ``terminal``, to which ``keyboard`` types more.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Console:
         on_output: Callable[[bytes], object] | None = None,
         given: bytes = b"",
         terminal: VirtioConsole | None = None,
+        keyboard: Keyboard | None = None,
     ) -> None:
         self.machine = machine
         self.on_output = on_output
@@ -95,11 +97,14 @@ class Console:
         self.uart = uart
         self._listen(uart)
         self._typed = terminal or uart
+        self.typing = Typing(self._typed, keyboard)
         if terminal is not None:
             self._listen(terminal)
             terminal.received(given)
         else:
             uart.arrive(given)
+        if keyboard is not None:
+            self._typed.on_look = self.typing.looked
 
     def _listen(self, device: Uart16550 | VirtioConsole) -> None:
         device.on_output = lambda data: self._emit(device.name, data)
@@ -128,6 +133,7 @@ class Console:
         text, trace = self._decoders[device].decode(data), self.machine.trace
         if trace.on:
             trace.emit(ConsoleWrite(device=device, text=text, size=len(data)))
+        self.typing.said(data)
         if self.on_output is not None:
             trace.flush()  # what is shown comes after its event
             self.on_output(data)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from cca_host.kvmtool.keyboard import Keyboard
 from cca_platform.failure import Failure
 from cca_platform.printable import printable
 from cca_platform.state import State
@@ -89,7 +90,8 @@ class RunOptions(Struct, kw_only=True):
     64 bytes.
     ``pmu_counters`` are the event counters of the Realm's PMU; None gives it no PMU.
     ``deny_cpu_on`` are the vCPUs that the Realm may not turn on (PSCI CPU_ON returns DENIED).
-    ``on_console`` gets the Realm's output as it is sent; ``console_input`` is the input of its console.
+    ``on_console`` gets the Realm's output as it is sent; ``console_input`` is the input of its console, to which
+    ``keyboard`` adds what somebody types.
     ``disks`` are virtio block devices, ``rng`` gives it an entropy device, ``console`` is "serial" or "virtio": which
     device has the input. ``network`` is "none", or "user" with its options (:mod:`cca_host.kvmtool.net.options`),
     ``shares`` are folders of the host by virtiofs, ``shares_9p`` by 9P. Virtio devices
@@ -111,6 +113,7 @@ class RunOptions(Struct, kw_only=True):
     deny_cpu_on: Collection[int] = ()
     on_console: Callable[[bytes], object] | None = None
     console_input: bytes = b""
+    keyboard: Keyboard | None = None
     console: str = "serial"
     disks: Sequence[DiskOption] = ()
     rng: bool = False

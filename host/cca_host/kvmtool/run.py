@@ -76,7 +76,8 @@ class Run:
         self.virtio = make_models(options, self.devices)
         plug(self.devices, self.virtio, options.transport)
         terminal = next((model for model in self.virtio if isinstance(model, VirtioConsole)), None)
-        self.console = Console(self.machine, uart, options.on_console, options.console_input, terminal)
+        output, given = options.on_console, options.console_input
+        self.console = Console(self.machine, uart, output, given, terminal, options.keyboard)
         self.vm: Vm | PlainVm | None = None
         self.schedule = Schedule(())
         self.phase = Phase.NEW
@@ -248,8 +249,10 @@ class Run:
             self._end_at_once()
             return
         due = [ticks for ticks in (self.schedule.deadline(), events.next) if ticks is not None]
+        typed = self.console.typing.idle(bool(due))
         if not due and not inputs.attended:
-            self._idle_for_ever("interrupt")
+            if not typed:
+                self._idle_for_ever("interrupt")
             return
         inputs.idle(Ticks(min(due)) if due else None)
         if events.next is not None and events.next <= machine.clock.now:

@@ -74,6 +74,7 @@ class Vmm(Run):
         system, machine, options = self.system, self.machine, self.options
         check(options, system)
         image = load_file(options.payload, options.memory)
+        self.console.typing.linux = image.kind == "linux"
         forget(machine.pes)
         initrd = None if options.initrd is None else load_initrd(options.initrd, options.memory, image)
         tree = make_tree(options, self.devices.nodes(), initrd)
@@ -118,6 +119,7 @@ class Vmm(Run):
         """
         if self.phase is Phase.DESTROYED:
             return
+        self.console.typing.close()
         try:
             self._destroy()
         finally:

@@ -51,11 +51,15 @@ class Uart16550State(State, frozen=True, tag="uart16550/2"):
 
 
 class Uart16550(Device):
-    """One UART. ``on_output(bytes)`` gets what software transmits; ``receive`` queues input."""
+    """One UART. ``on_output(bytes)`` gets what software transmits; ``receive`` queues input.
+
+    ``on_look()`` is called when software looks for input and there is none, and when it asks for interrupts of input.
+    """
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
         self.on_output: Callable[[bytes], object] | None = None
+        self.on_look: Callable[[], object] | None = None
         self._line = bytearray()
         self.power_on()
 
@@ -87,6 +91,10 @@ class Uart16550(Device):
         """Send bytes to the UART from outside the machine."""
         self.wiring.receive(data)
 
+    def deliver(self, data: bytes) -> None:
+        """The same, from any thread."""
+        self.wiring.deliver(data)
+
     def arrive(self, data: bytes) -> None:
         """Take bytes that arrive on the line."""
         self._line += data
@@ -97,6 +105,17 @@ class Uart16550(Device):
     def listens(self) -> bool:
         """Whether software asks to be interrupted by what arrives."""
         return bool(self.values[_IER] & _IER_RDI)
+
+    @property
+    def drained(self) -> bool:
+        """Whether software has read everything that has arrived."""
+        return not (self._fifo or self._line)
+
+    def _look(self) -> None:
+        """Software looks for input."""
+        self._fill()
+        if self.on_look is not None and not self._fifo:
+            self.on_look()
 
     # -- the receive FIFO --------------------------------------------------------------------------------------------
     @property
@@ -113,7 +132,7 @@ class Uart16550(Device):
     def _receive(self) -> int:
         if self._is_divisor:
             return self._divisor[0]
-        self._fill()
+        self._look()
         if not self._fifo:
             return 0
         value = self._fifo[0]
@@ -167,7 +186,10 @@ class Uart16550(Device):
             return
         if value & ~self.values[_IER] & _IER_THRI:
             self._empty = True
+        listened = self.listens
         self.values[_IER] = value & 0xF
+        if self.on_look is not None and self.listens and not listened:
+            self.on_look()
 
     # -- registers ---------------------------------------------------------------------------------------------------
     @property
@@ -203,7 +225,7 @@ class Uart16550(Device):
         return value
 
     def _line_status(self) -> int:
-        self._fill()
+        self._look()
         value = _LSR_EMPTY | _LSR_DR * bool(self._fifo) | _LSR_OE * self._overrun
         self._overrun = False
         return value

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from cca_tools.cli.keyboard import restore
 from cca_tools.cli.output import FAILED, finish, say
 
 __all__ = ["until_aborted"]
@@ -28,6 +29,7 @@ def until_aborted(close: Callable[[], object]) -> Iterator[None]:
     """A block in which abort() ends the process with a message, after ``close`` and after everything is written."""
 
     def end(number: int) -> None:
+        restore()
         with suppress(Exception):
             close()
         say(_MESSAGE)

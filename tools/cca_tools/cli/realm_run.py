@@ -9,6 +9,7 @@ from cca_arch.extensions import SEALING
 from cca_host.kvmtool.build import check_alone
 from cca_host.kvmtool.options import RunOptions
 from cca_tools.cli.consoles import Escape
+from cca_tools.cli.keyboard import Stdin
 from cca_tools.cli.summary import Outcome, counts, lacking, seconds, select
 from realmlab.machine import Machine
 from realmlab.options import MachineOptions, RealmJobOptions, RealmOptions, declared, read
@@ -40,15 +41,19 @@ def run_in_realm(
     """Run ``payload`` with the options of ``Machine`` and of its Realm.
 
     ``tell`` gets its output as it is sent, or what ``escape`` makes of it; a ``guest`` takes its reports out of it.
+    Its input comes from stdin, unless it is among the options.
     """
     with (
         _escaped(tell, escape) as shown,
         _reported(shown, guest) as told,
+        Stdin() as stdin,
         Machine(**select(options, "board", *declared(MachineOptions))) as booted,
     ):
         gc.freeze()
         gc.enable()
-        result = booted.run_realm(payload, on_console=told, **select(options, *declared(RealmJobOptions)))
+        keyboard = None if "console_input" in options else stdin
+        given = select(options, *declared(RealmJobOptions))
+        result = booted.run_realm(payload, on_console=told, keyboard=keyboard, **given)
     told_rows, facts = rows(payload, result), _facts(payload, result)
     if SEALING in booted.extensions:
         told_rows.append(("sealing keys", _TEST_KEY if booted.has_test_key else "from the key of `--platform-key`"))

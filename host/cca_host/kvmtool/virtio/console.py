@@ -28,6 +28,8 @@ class VirtioConsoleState(State, frozen=True, tag="virtio.console/1"):
 class VirtioConsole(VirtioDevice):
     """One console. ``on_output(bytes)`` gets what the guest sends; :meth:`receive` is for what is typed.
 
+    ``on_look()`` is called when its driver begins to listen.
+
     ``size`` is that of the terminal, columns and rows; (0, 0): not known.
     """
 
@@ -38,6 +40,7 @@ class VirtioConsole(VirtioDevice):
     def __init__(self, name: str, wiring: Wiring, memory: GuestMemory) -> None:
         super().__init__(name, wiring, memory)
         self.on_output: Callable[[bytes], object] | None = None
+        self.on_look: Callable[[], object] | None = None
         self.size = (0, 0)
         self._received = bytearray()
 
@@ -84,6 +87,18 @@ class VirtioConsole(VirtioDevice):
     def started(self) -> None:
         """The driver is there: what was typed before is for it."""
         self._fill()
+        if self.on_look is not None:
+            self.on_look()
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is a driver."""
+        return self.live
+
+    @property
+    def drained(self) -> bool:
+        """Whether the guest has everything that was typed."""
+        return not self._received
 
     def _fill(self) -> None:
         """Give the guest what was typed, as far as it has buffers."""
