@@ -1,6 +1,6 @@
 // virtio: drives virtio devices over MMIO from a Realm. It finds them in the device tree, shares pages with them for rings and
-// buffers, reads random bytes, and reads and writes a disk if there is one (the second sector gets what the first one has). Then
-// it breaks rules: buffers and rings in protected memory, and a chain that is a loop. No device touches protected memory.
+// buffers, reads random bytes, and reads and writes a disk if there is one (the second sector gets what the first one has). A
+// balloon gets pages that the Realm has given up, and does not get one that it has not. Then it breaks rules: buffers and rings in protected memory, and a chain that is a loop. No device touches protected memory.
 // Expects PASS lines only; exit status = number of failures.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "abi/virtio.h"
@@ -30,6 +30,7 @@ struct request {                        // of a disk, in another page
 };
 
 static u8 pages[2][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));      // shared with the devices
+static u64 given[4][PAGE_SIZE / sizeof(u64)] __attribute__((aligned(PAGE_SIZE)));
 static u64 protected_page[PAGE_SIZE / sizeof(u64)] __attribute__((aligned(PAGE_SIZE)));
 static volatile struct rings *rings;
 static volatile u8 *buffer;
@@ -189,9 +190,29 @@ static void test_disk(void)
     check("which the disk has not touched", is_secret() && !broken());
 }
 
+static void test_balloon(void)
+{
+    u32 *numbers = (u32 *)buffer;
+    u64 base = (u64)given, top = base + sizeof(given);
+
+    check("the balloon starts", restart());
+    for (unsigned i = 0; i < ARRAY_SIZE(given); i++)
+        given[i][0] = SECRET;
+    check("pages are given up", realm_set_ripas(base, top, RSI_EMPTY, RSI_NO_CHANGE_DESTROYED));
+    for (unsigned i = 0; i < ARRAY_SIZE(given); i++)
+        numbers[i] = (u32)(((u64)given[i]) / PAGE_SIZE);
+    numbers[ARRAY_SIZE(given)] = (u32)((u64)protected_page / PAGE_SIZE);
+    describe(0, (u64)numbers, sizeof(u32) * (ARRAY_SIZE(given) + 1), 0, 0);
+    send();
+    put(VIRTIO_MMIO_CONFIG + 4, ARRAY_SIZE(given));
+    check("the balloon has them", is_used() && get(VIRTIO_MMIO_CONFIG + 4) == ARRAY_SIZE(given));
+    check("but no page that is not given up", is_secret());
+    check("pages are RAM again", realm_set_ripas(base, top, RSI_RAM, RSI_CHANGE_DESTROYED));
+    check_equal("and zero", *(volatile u64 *)given[0], 0);
+}
+
 int main(void)
 {
-    u64 entropy, block;
     u32 length = 0;
     const void *reg = fdt_property(device_tree, "virtio", "reg", &length);
 
@@ -206,14 +227,17 @@ int main(void)
     rings = share_pages(pages[0], PAGE_SIZE);
     buffer = share_pages(pages[1], PAGE_SIZE);
     check("pages are shared", rings && buffer);
-    device = entropy = find(VIRTIO_ID_ENTROPY);
-    check("there is an entropy device", entropy);
-    if (entropy) {
+    device = find(VIRTIO_ID_ENTROPY);
+    check("there is an entropy device", device);
+    if (device) {
         test_entropy();
         test_protected();
     }
-    device = block = find(VIRTIO_ID_BLOCK);
-    if (block)
+    device = find(VIRTIO_ID_BLOCK);
+    if (device)
         test_disk();
+    device = find(VIRTIO_ID_BALLOON);
+    if (device)
+        test_balloon();
     return check_failures();
 }

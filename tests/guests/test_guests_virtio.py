@@ -95,6 +95,14 @@ class TestDevices:
         assert len(rig.vmm.devices.memory.read(RAM_BASE | 1 << 32, 1)) == 1
         rig.vmm.destroy()
 
+    def test_balloon(self, rigs: Any) -> None:
+        """Pages that the Realm has given up go back to the host, and come again; a page of its own stays."""
+        rig = rigs(balloon=4 << 12)
+        result = rig.end()
+        assert result.status == 0 and b"PASS but no page that is not given up" in result.console
+        [event] = [one for one in rig.events if one["event"] == "virtio.request" and one["kind"] == "inflate"]
+        assert (event["length"], result.granules_left, result.granules_dirty) == ("0x5000", 0, 0)
+
     def test_no_device(self, rigs: Any) -> None:
         """Without devices, the tree has none."""
         result = rigs(rng=False, disks=()).end()

@@ -368,6 +368,15 @@ class RealmOptions(RunOptions, total=False):
             check=disks,
         ),
     ]
+    balloon: Annotated[
+        str | int | None,
+        Option(
+            default=None,
+            help="Give the guest a virtio balloon, and ask for this much of its memory; Linux has none in a Realm.",
+            metavar="SIZE",
+            check=optional(size),
+        ),
+    ]
     rng: Annotated[
         bool,
         Option(

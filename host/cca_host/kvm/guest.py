@@ -95,6 +95,10 @@ class Guest:
         """The PA of the page at ``address``, as the guest gives it to a device; None: devices do not reach it."""
         raise NotImplementedError
 
+    def give_back(self, base: int, top: int) -> None:
+        """Return the memory of pages between two IPAs to the host: what is no RAM, or a Realm's own, stays as it is."""
+        raise NotImplementedError
+
     # -- interrupts ---------------------------------------------------------------------------------------------
     @property
     def has_vcpus(self) -> bool:

@@ -139,6 +139,13 @@ class Vm(Realm):
             pa = stage2.share(ipa)
         return pa
 
+    def give_back(self, base: int, top: int) -> None:
+        """Return shared pages to the host. Protected ones stay: the Realm gives them up by RSI_IPA_STATE_SET."""
+        for slot_base, slot_top in self.slots:
+            low, high = max(base, slot_base), min(top, slot_top)
+            if low < high:
+                self.stage2.unshare(low, high)
+
     # -- vCPUs --------------------------------------------------------------------------------------------------
     @property
     def has_vcpus(self) -> bool:

@@ -33,6 +33,9 @@ class Guest(Protocol):
     def shared_page(self, address: int) -> int | None:
         """The PA of the page at ``address``, page-aligned as the guest gives it to a device; None: not for devices."""
 
+    def give_back(self, base: int, top: int) -> None:
+        """Return the memory of pages, by IPA, to the host; what a Realm has not given up stays."""
+
 
 class GuestMemory:
     """The port of a VM's devices into its memory.
@@ -84,6 +87,11 @@ class GuestMemory:
         for pa, length in self._parts(address, size):
             self._port.write(pa, source[at : at + length])
             at += length
+
+    def give_back(self, base: int, top: int) -> None:
+        """The guest gives up pages, by IPA without the shared bit."""
+        if self.guest is not None:
+            self.guest.give_back(base, top)
 
     def gather(self, pieces: Iterable[Piece]) -> bytes:
         """Read pieces, one after another."""

@@ -92,7 +92,8 @@ class RunOptions(Struct, kw_only=True):
     ``deny_cpu_on`` are the vCPUs that the Realm may not turn on (PSCI CPU_ON returns DENIED).
     ``on_console`` gets the Realm's output as it is sent; ``console_input`` is the input of its console, to which
     ``keyboard`` adds what somebody types.
-    ``disks`` are virtio block devices, ``rng`` gives it an entropy device, ``console`` is "serial" or "virtio": which
+    ``disks`` are virtio block devices, ``rng`` gives it an entropy device, ``balloon`` a balloon, by
+    which it is asked for so many bytes of its memory, ``console`` is "serial" or "virtio": which
     device has the input. ``network`` is "none", or "user" with its options (:mod:`cca_host.kvmtool.net.options`),
     ``shares`` are folders of the host by virtiofs, ``shares_9p`` by 9P. Virtio devices
     are behind ``transport``, "pci" or "mmio".
@@ -117,6 +118,7 @@ class RunOptions(Struct, kw_only=True):
     console: str = "serial"
     disks: Sequence[DiskOption] = ()
     rng: bool = False
+    balloon: int | None = None
     network: str = "none"
     shares: Sequence[ShareOption] = ()
     shares_9p: Sequence[ShareOption] = ()

@@ -13,7 +13,7 @@ from cca_platform.state import State
 __all__ = ["EndState", "OptionsState", "VmmState"]
 
 
-class OptionsState(State, frozen=True, tag="host.options/4"):
+class OptionsState(State, frozen=True, tag="host.options/5"):
     """The options of a run: :class:`RunOptions` without its callback."""
 
     payload: str
@@ -33,6 +33,7 @@ class OptionsState(State, frozen=True, tag="host.options/4"):
     console: str
     disks: tuple[DiskOption, ...]
     rng: bool
+    balloon: int | None
     network: str
     shares: tuple[ShareOption, ...]
     shares_9p: tuple[ShareOption, ...]

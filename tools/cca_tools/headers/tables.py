@@ -31,7 +31,7 @@ from cca_arch.sysregs import (
     TcrEl2,
 )
 from cca_arch.sysregs.syndrome import DataAbortEsr, Ec, Fsc, ImmediateEsr, SErrorEsr, SysregEsr, WfxEsr
-from cca_arch.virtio import block, mmio, ring
+from cca_arch.virtio import balloon, block, mmio, ring
 from cca_host.kvmtool import layout
 from cca_host.kvmtool.console import CONSOLE_BYTES, HOST_CALL_IMM, HostFunction
 from cca_platform.board import Board
@@ -177,6 +177,7 @@ HEADERS: Final[dict[str, Header]] = {
             Numbers("The last byte of a request", "VIRTIO_BLK_S_", block.BlockStatus),
             Numbers("Bytes of a sector", "VIRTIO_BLK_", {"SECTOR": block.SECTOR}),
             Layout(block.VirtioBlkReq),
+            Layout(balloon.VirtioBalloonConfig),
         ),
     ),
     "rmi": Header(

@@ -31,3 +31,10 @@ class PlainGuest(Guest):
             self.fault_in(address)
             found = self.stage2.look(address)
         return found
+
+    def give_back(self, base: int, top: int) -> None:
+        """Return the memory of pages to the host; the next access finds zeroes."""
+        for slot_base, slot_top in self.slots:
+            low, high = max(base, slot_base), min(top, slot_top)
+            if low < high:
+                self.stage2.drop(low, high)

@@ -90,6 +90,8 @@ class VirtioDevice:
         self.transport: Transport = _Nowhere()
         self.queues = [Queue(memory, size) for size in self.sizes]
         self.status = self.features = self.generation = 0
+        self.required: int = _REQUIRED
+        """Features without which the device does not work."""
         self._tickets = 0
         self._pending: dict[int, tuple[int, Chain]] = {}
 
@@ -214,7 +216,7 @@ class VirtioDevice:
 
     def _agrees(self) -> bool:
         """Whether the device works with the features that the driver has accepted."""
-        return not self.features & ~self.offered and self.features & _REQUIRED == _REQUIRED
+        return not self.features & ~self.offered and self.features & self.required == self.required
 
     def set_features(self, value: int) -> None:
         """The driver accepts features, before it sets FEATURES_OK."""

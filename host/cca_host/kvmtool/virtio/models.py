@@ -6,6 +6,7 @@ from cca_host.kvmtool.mmio import Devices
 from cca_host.kvmtool.net.options import read_network
 from cca_host.kvmtool.options import RunOptions
 from cca_host.kvmtool.share.folder import open_folder
+from cca_host.kvmtool.virtio.balloon import Balloon
 from cca_host.kvmtool.virtio.block import Block
 from cca_host.kvmtool.virtio.console import VirtioConsole
 from cca_host.kvmtool.virtio.device import VirtioDevice
@@ -54,6 +55,8 @@ def make_models(options: RunOptions, devices: Devices) -> list[VirtioDevice]:
             models.append(Block(name, wiring(name), memory, image))
         if options.rng:
             models.append(Rng("rng", wiring("rng"), memory, _entropy(options, devices)))
+        if options.balloon is not None:
+            models.append(Balloon("balloon", wiring("balloon"), memory, options.balloon, options.realm))
         network = read_network(options.network)
         if network is not None:
             models.append(VirtioNet("net", wiring("net"), memory, network))

@@ -254,6 +254,16 @@ pub mod virtio {
     const _: () = assert!(core::mem::offset_of!(VirtioBlkReq, sector) == 0x8);
     const _: () = assert!(core::mem::size_of::<VirtioBlkReq>() == 0x10);
 
+    /// VirtioBalloonConfig.
+    #[repr(C, align(8))]
+    pub struct VirtioBalloonConfig {
+        pub num_pages: u32,
+        pub actual: u32,
+    }
+    const _: () = assert!(core::mem::offset_of!(VirtioBalloonConfig, num_pages) == 0x0);
+    const _: () = assert!(core::mem::offset_of!(VirtioBalloonConfig, actual) == 0x4);
+    const _: () = assert!(core::mem::size_of::<VirtioBalloonConfig>() == 0x8);
+
 }
 
 /// RMI 1.0 (DEN0137): what the Host calls.

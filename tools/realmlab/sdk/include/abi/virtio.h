@@ -138,6 +138,15 @@ _Static_assert(__builtin_offsetof(struct virtio_blk_req, type) == 0x0, "VirtioBl
 _Static_assert(__builtin_offsetof(struct virtio_blk_req, sector) == 0x8, "VirtioBlkReq.sector");
 _Static_assert(sizeof(struct virtio_blk_req) == 0x10, "VirtioBlkReq");
 
+// VirtioBalloonConfig.
+struct virtio_balloon_config {
+    u32 num_pages;
+    u32 actual;
+} __attribute__((aligned(8)));
+_Static_assert(__builtin_offsetof(struct virtio_balloon_config, num_pages) == 0x0, "VirtioBalloonConfig.num_pages");
+_Static_assert(__builtin_offsetof(struct virtio_balloon_config, actual) == 0x4, "VirtioBalloonConfig.actual");
+_Static_assert(sizeof(struct virtio_balloon_config) == 0x8, "VirtioBalloonConfig");
+
 #endif
 
 #endif
