@@ -489,6 +489,114 @@ class TestConversion:
         assert main.read(vmm.memory + 0x10_0000, 1) == b"C"
 
 
+class TestPlain:
+    """A plain VM: its memory is the process's, and its registers are open."""
+
+    def test_run(self, main, code):
+        """It starts with the registers that it was given, sees the process's memory, and reaches its devices."""
+        code.mov(3, UART).store(1, 3).mov(4, u.RAM + 0x20_0000).load(5, 4).store(5, 3, 8).mov(6, 77).store(6, 4, 8)
+        code.load(7, 3).store(7, 3).smc(Psci.SYSTEM_OFF)
+        vmm = u.plain(main, bytes(code))
+        main.write(vmm.memory + 0x20_0000, (1234).to_bytes(8, "little"))
+        found = []
+        for _ in range(2):
+            assert vmm.run() == 0 and vmm.exit()[0] == ExitReason.MMIO
+            mmio = vmm.exit_as(s.KvmExitMmio)
+            found.append((mmio.phys_addr, mmio.data, mmio.is_write))
+        assert found == [(UART, 6, 1), (UART + 8, 1234, 1)]
+        assert vmm.run() == 0 and not vmm.exit_as(s.KvmExitMmio).is_write
+        assert int.from_bytes(main.read(vmm.memory + 0x20_0008, 8), "little") == 77
+        assert vmm.get_reg(0, r.gpr(5)) == 1234
+        assert vmm.get_reg(0, r.core("pc")) == u.RAM + bytes(code).index((0xF940_0067).to_bytes(4, "little"))
+        vmm.set_reg(0, r.core("sp_el1"), 0x8888)
+        main.write(vmm.pages[0] + s.EXIT + 8, (99).to_bytes(8, "little"))
+        assert vmm.run() == 0 and vmm.exit_as(s.KvmExitMmio).data == 99
+        assert vmm.get_reg(0, r.core("sp_el1")) == 0x8888
+        assert vmm.run() == 0
+        assert vmm.exit()[0] == ExitReason.SYSTEM_EVENT
+
+    def test_all_registers(self, main, code):
+        """Every register in the list can be read, before the first run and after it; they start as at reset."""
+        vmm = u.plain(main, bytes(code.mov(3, UART).store(1, 3).loop()))
+        listed = bytearray(8 + 8 * 100)
+        listed[:8] = (100).to_bytes(8, "little")
+        vmm.call(vmm.vcpus[0], KvmVcpu.GET_REG_LIST, listed)
+        count = int.from_bytes(listed[:8], "little")
+        found = [int.from_bytes(listed[8 + 8 * at : 16 + 8 * at], "little") for at in range(count)]
+        assert vmm.get_reg(0, r.core("pstate")) == 0x3C5
+        address = main.put(bytes(16))
+        for first in (True, False):
+            for identifier in found:
+                vmm.call(vmm.vcpus[0], KvmVcpu.GET_ONE_REG, s.KvmOneReg.pack(id=identifier, addr=address))
+            if first:
+                assert vmm.run() == 0
+        vmm.call(vmm.vcpus[0], KvmVcpu.SET_ONE_REG, s.KvmOneReg.pack(id=r.vector(31), addr=main.put(b"v" * 16)))
+        vmm.call(vmm.vcpus[0], KvmVcpu.GET_ONE_REG, s.KvmOneReg.pack(id=r.vector(31), addr=address))
+        assert main.read(address, 16) == b"v" * 16
+        init = s.KvmVcpuInit.pack(target=5, features=[u.PSCI, *[0] * 6])
+        vmm.call(vmm.vcpus[0], KvmVcpu.ARM_VCPU_INIT, init)
+        assert vmm.get_reg(0, r.core("pc")) == vmm.get_reg(0, r.gpr(1)) == 0
+
+    def test_blocks(self, main, code, system):
+        """Memory that nobody has touched comes in 2 MiB pieces, which are the process's, too."""
+        code.mov(4, u.RAM + 0x40_0000).mov(5, 7).store(5, 4, 8).mov(3, UART).store(1, 3).loop()
+        vmm = u.plain(main, bytes(code), size=8 << 20)
+        assert vmm.run() == 0
+        guest = main.process.space.watchers[0].guest
+        assert list(guest.stage2.blocks) == [u.RAM + 0x40_0000]
+        assert main.read(vmm.memory + 0x40_0008, 1) == b"\7"
+        assert main.munmap(vmm.memory + 0x40_0000, 0x1000) == 0
+        assert guest.stage2.look(u.RAM + 0x40_0000) is None
+        assert guest.stage2.look(u.RAM + 0x40_1000) is not None
+
+    def test_unmapped(self, main, code):
+        """A touch of what the process has not mapped is EFAULT, as often as it happens, until it is mapped."""
+        code.mov(4, u.RAM + 0x10_0000).load(5, 4).mov(3, UART).store(1, 3).loop()
+        vmm = u.plain(main, bytes(code))
+        main.munmap(vmm.memory + 0x10_0000, 0x1000)
+        for _ in range(2):
+            assert vmm.run() == -Errno.EFAULT
+            assert vmm.exit()[0] == ExitReason.MEMORY_FAULT
+        assert main.read(vmm.memory, 4)
+
+    def test_interrupt(self, main, code):
+        """An SPI reaches the guest, whose vector tells user space."""
+        handler = u.RAM + 0x800
+        for address, value in ((u.DISTRIBUTOR, 0x12), (u.DISTRIBUTOR + 0x104, 0x100), (u.DISTRIBUTOR + 0x84, 0x100)):
+            code.mov(3, address).mov(4, value).word(0xB900_0064)  # str w4, [x3]
+        code.mov(0, handler).word(0xD518_C000)  # msr vbar_el1, x0
+        code.mov(0, 0xF0).word(0xD518_4600).mov(0, 1).word(0xD518_CCE0)  # PMR, IGRPEN1
+        code.word(0xD503_42FF).mov(3, UART).store(0, 3).wfi().loop()  # msr daifclr, #2
+        while len(bytes(code)) < 0x800 + 0x280:
+            code.word(0)
+        code.word(0xD538_CC00).mov(3, UART).store(0, 3, 8).loop()  # mrs x0, ICC_IAR1_EL1
+        vmm = u.plain(main, bytes(code))
+        assert vmm.run() == 0 and vmm.exit_as(s.KvmExitMmio).phys_addr == UART
+        vmm.call(vmm.vm, KvmVm.IRQ_LINE, s.KvmIrqLevel.pack(irq=1 << 24 | 40, level=1))
+        assert vmm.run() == 0
+        assert (vmm.exit_as(s.KvmExitMmio).phys_addr, vmm.exit_as(s.KvmExitMmio).data) == (UART + 8, 40)
+
+    def test_power(self, main, code):
+        """KVM_SET_MP_STATE turns a vCPU on or off."""
+        vmm = u.plain(main, bytes(code.loop()))
+        for state in (5, 0):
+            vmm.call(vmm.vcpus[0], KvmVcpu.SET_MP_STATE, s.KvmMpState.pack(mp_state=state))
+            found = bytearray(4)
+            vmm.call(vmm.vcpus[0], KvmVcpu.GET_MP_STATE, found)
+            assert found[0] == state
+
+    def test_snapshot(self, main, code, system):
+        """It goes on after a restore."""
+        code.mov(3, UART).store(1, 3).load(5, 3).store(5, 3).loop()
+        vmm = u.plain(main, bytes(code))
+        assert vmm.run() == 0 and vmm.run() == 0
+        snapshot = system.machine.snapshot()
+        for value in (3, 4):
+            main.write(vmm.pages[0] + s.EXIT + 8, value.to_bytes(8, "little"))
+            assert vmm.run() == 0 and vmm.exit_as(s.KvmExitMmio).data == value
+            system.machine.restore(snapshot)
+
+
 class TestSnapshot:
     """Open descriptors are saved state."""
 

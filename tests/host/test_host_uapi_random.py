@@ -132,8 +132,8 @@ DEEDS = [
     Chaos.anything, Chaos.open, Chaos.close, Chaos.dup, Chaos.map, Chaos.unmap, Chaos.vm, Chaos.gic, Chaos.memory,
     Chaos.vcpu, Chaos.finalize, Chaos.step, Chaos.step, Chaos.populate, Chaos.attribute, Chaos.run,
 ]  # fmt: skip
-BEGINNINGS = [None, u.with_capability, u.with_populate, u.with_device]
-"""A VM, or a Realm that is complete: its first run is what is left."""
+BEGINNINGS = [None, u.plain, u.with_capability, u.with_populate, u.with_device]
+"""A VM, or one that is complete: its first run is what is left."""
 
 
 @pytest.fixture

@@ -151,6 +151,17 @@ class Vmm:
         return structure.unpack(self.exit(index)[1])
 
 
+def plain(thread: Thread, program: bytes, size: int = 4 << 20) -> Vmm:
+    """A plain VM of one vCPU."""
+    vmm = Vmm(thread, machine=0)
+    gic = vmm.gic()
+    vmm.ram(size)
+    thread.write(vmm.memory, program)
+    vmm.vcpu(RAM, gprs=[5, 6])
+    vmm.ready(gic)
+    return vmm
+
+
 def with_capability(thread: Thread, program: bytes, size: int = 4 << 20, **gprs: int) -> Vmm:
     """A Realm by KVM_CAP_ARM_RME, in the order of the populate ioctl: contents, REC, RIPAS."""
     vmm = Vmm(thread)

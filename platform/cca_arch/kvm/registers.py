@@ -6,7 +6,7 @@ from cca_arch.fields import Bits, Field
 from cca_arch.kvm.structures import KvmRegs
 from cca_arch.sysregs.encodings import Encoding
 
-__all__ = ["ARM64", "CORE", "FW", "PSCI_VERSION", "SYSREG", "RegId", "core", "gpr", "sysreg"]
+__all__ = ["ARM64", "CORE", "FW", "PSCI_VERSION", "SYSREG", "RegId", "core", "gpr", "sysreg", "vector"]
 
 ARM64: Final = 0x60
 """RegId.arch of arm64."""
@@ -17,6 +17,7 @@ FW: Final = 0x14
 """RegId.coproc of what KVM's firmware has in place of registers."""
 _WORD: Final = 4
 _U64: Final = 3
+_VECTOR: Final = 16  # bytes
 
 
 class RegId(Bits):
@@ -50,6 +51,12 @@ def core(member: str, index: int = 0) -> int:
 def gpr(number: int) -> int:
     """X0 to X30."""
     return core("regs", number)
+
+
+def vector(number: int) -> int:
+    """V0 to V31."""
+    index = (KvmRegs.offset("vregs") + _VECTOR * number) // _WORD
+    return int(RegId.make(arch=ARM64, size=_VECTOR.bit_length() - 1, coproc=CORE, index=index))
 
 
 def sysreg(encoding: Encoding) -> int:

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from cca_arch.kvm.values import MemFlags
 from cca_host.kvm.kernel import Kernel
+from cca_host.kvm.plain.vm import PlainVm
 from cca_host.kvm.ranges import Ranges
 from cca_host.kvm.uapi.memory import AddressSpace
 from cca_host.kvm.vm import Vm
@@ -110,7 +111,7 @@ class Kvm:
         """The guest has turned itself off: nothing of it runs any more."""
         self.log: list[str] = []
         """What the kernel has to say about failures: the lines of dmesg."""
-        self.guest: Vm | None = None
+        self.guest: Vm | PlainVm | None = None
         self.ended: Callable[[Kvm], object] = lambda _: None
         space.watchers.append(self)
 
@@ -144,6 +145,12 @@ class Kvm:
         return self.machine is Machine.REALM
 
     @property
+    def realm(self) -> Vm:
+        """The Realm, which is created."""
+        assert isinstance(self.guest, Vm), "steps are taken in their order"
+        return self.guest
+
+    @property
     def limit(self) -> int:
         """The end of the guest addresses that memory and devices can have; the upper half of a Realm's is hidden."""
         return 1 << (self.width - 1 if self.is_realm else self.width)
@@ -164,10 +171,13 @@ class Kvm:
 
     def forget(self, base: int, top: int, shared_only: bool = False) -> None:
         """Take pages of the guest from it, between two of its addresses."""
-        if self.guest is not None:
-            self.guest.stage2.unshare(base, top)
+        guest = self.guest
+        if isinstance(guest, PlainVm):
+            guest.stage2.drop(base, top)
+        elif guest is not None:
+            guest.stage2.unshare(base, top)
             if not shared_only:
-                self.guest.stage2.destroy_data(base, top)
+                guest.stage2.destroy_data(base, top)
 
     # -- which pages are private ------------------------------------------------------------------------------------
     def converts(self, ipa: int) -> bool:

@@ -167,9 +167,8 @@ def init_ripas(kvm: Kvm, base: int, size: int, errno: Errno) -> None:
     """Make memory RAM for the Realm, which is measured."""
     kvm.phase = may(kvm, Step.INIT_RIPAS, errno)
     _range(kvm, base, size)
-    assert kvm.guest is not None
     with troubles(kvm):
-        kvm.guest.stage2.init_ripas(base, base + size)
+        kvm.realm.stage2.init_ripas(base, base + size)
 
 
 def populate(kvm: Kvm, base: int, size: int, source: int | None, flags: int, errno: Errno) -> int:
@@ -180,8 +179,7 @@ def populate(kvm: Kvm, base: int, size: int, source: int | None, flags: int, err
     after = may(kvm, Step.POPULATE, errno)
     must(not flags & ~POPULATE_MEASURE, Errno.EINVAL)
     _range(kvm, base, size)
-    guest, space = kvm.guest, kvm.space
-    assert guest is not None
+    guest, space = kvm.realm, kvm.space
     for done in range(0, size, GRANULE_SIZE):
         ipa = base + done
         try:
@@ -207,12 +205,11 @@ def populate(kvm: Kvm, base: int, size: int, source: int | None, flags: int, err
 def activate(kvm: Kvm, errno: Errno) -> None:
     """Seal the Realm: its measurement is final, and its vCPUs can run."""
     after = may(kvm, Step.ACTIVATE, errno)
-    assert kvm.guest is not None
     with troubles(kvm):
-        kvm.guest.activate()
+        kvm.realm.activate()
     kvm.phase = after
-    for vcpu in kvm.guest.vcpus:
-        vcpu.trap(wfi=True, wfe=len(kvm.guest.vcpus) > 1)
+    for vcpu in kvm.realm.vcpus:
+        vcpu.trap(wfi=True, wfe=len(kvm.realm.vcpus) > 1)
 
 
 def activate_implicitly(kvm: Kvm) -> None:

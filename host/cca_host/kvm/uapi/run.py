@@ -22,7 +22,8 @@ from cca_host.kvm.exits import (
 )
 from cca_host.kvm.handle_exit import change_ripas
 from cca_host.kvm.kernel import RmiError
-from cca_host.kvm.uapi import realm
+from cca_host.kvm.plain.vcpu import PlainVcpu
+from cca_host.kvm.uapi import plain, realm
 from cca_host.kvm.uapi.files import Call, Target
 from cca_host.kvm.uapi.kvm import Kvm, Phase
 from cca_host.kvm.uapi.memory import AddressSpace
@@ -30,6 +31,7 @@ from cca_host.kvm.uapi.refusal import Refusal, must
 from cca_host.kvm.uapi.registers import Registers
 from cca_host.kvm.uapi.runpage import UserPage
 from cca_host.kvm.vcpu import Vcpu
+from cca_host.kvm.vm import Vm
 from cca_platform.errors import MachineError
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class VcpuRun(Target):
         self.page_ = page
         self.features: int | None = None
         self.registers = Registers(number, kvm.is_realm)
-        self.vcpu: Vcpu | None = None
+        self.vcpu: Vcpu | PlainVcpu | None = None
         self.left: Exit | None = None
         self.running = False
         """A KVM_RUN has begun and has not come back."""
@@ -86,15 +88,20 @@ class VcpuRun(Target):
         return bool((self.features or 0) >> feature & 1)
 
     def make(self) -> None:
-        """Make the REC, with the registers that user space has set."""
+        """Make the REC or the plain vCPU, with the registers that user space has set."""
         if self.vcpu is not None:
             return
-        kvm, guest = self.kvm, self.kvm.guest
-        must(self.has(VcpuFeature.PSCI_0_2), Errno.EINVAL)
+        kvm, guest, registers = self.kvm, self.kvm.guest, self.registers
         assert guest is not None
-        must(self.number == len(guest.vcpus), Errno.ENXIO)  # the RMM wants the next MPIDR
+        if isinstance(guest, Vm):
+            must(self.has(VcpuFeature.PSCI_0_2), Errno.EINVAL)
+            must(self.number == len(guest.vcpus), Errno.ENXIO)  # the RMM wants the next MPIDR
         with realm.troubles(kvm):
-            self.vcpu = guest.create_vcpu(self.registers.pc, self.registers.gprs[:8], runnable=self.number == 0)
+            if isinstance(guest, Vm):
+                self.vcpu = guest.create_vcpu(registers.pc, registers.gprs[:8], runnable=self.number == 0)
+            else:
+                self.vcpu = guest.create_vcpu(runnable=not self.has(VcpuFeature.POWER_OFF))
+                registers.follow(kvm.system.port, self.vcpu.registers)
 
     def release(self) -> None:
         """The VM is gone."""
@@ -135,6 +142,7 @@ class VcpuRun(Target):
             vcpu.host_call_result(self.registers.gprs)
         elif self._converting:
             self._converting = False
+            assert isinstance(vcpu, Vcpu)
             with realm.troubles(kvm):
                 change_ripas(vcpu)
         if self._signalled or self.page_.immediate_exit:
@@ -145,16 +153,17 @@ class VcpuRun(Target):
     def _first(self) -> None:
         """Before the first run: the GIC has to be there, and the Realm has to be active."""
         kvm = self.kvm
-        must(kvm.is_realm, Errno.EINVAL)
         must(kvm.phase is not Phase.DEAD, Errno.ENXIO)
         if kvm.explicit:
             must(self.vcpu is not None, Errno.EPERM)  # not finalised
             must(kvm.phase is Phase.ACTIVATED, Errno.EINVAL)
-        must(kvm.vgic_made or kvm.explicit, Errno.EOPNOTSUPP)
+        must(kvm.vgic_made or kvm.explicit or not kvm.is_realm, Errno.EOPNOTSUPP)
         if kvm.vgic_made:
             must(kvm.distributor is not None and kvm.redistributors is not None, Errno.ENXIO)
             must(kvm.vgic_ready, Errno.EBUSY)
-        if not kvm.explicit:
+        if not kvm.is_realm:
+            plain.start(kvm)
+        elif not kvm.explicit:
             must(kvm.phase is not Phase.ACTIVATED, Errno.EINVAL)  # it came too late to be part of the Realm
             realm.activate_implicitly(kvm)
 
@@ -177,9 +186,6 @@ class VcpuRun(Target):
             self.running = False
             self.kvm.log.append(str(error))
             raise Refusal(Errno.ENXIO) from None
-        except Refusal:  # its memory is not there
-            self.running = False
-            raise
         if type(result) is Mmio:
             self.running = False
             self._mmio, self._emulated = result, True
@@ -200,8 +206,7 @@ class VcpuRun(Target):
             return None
         self.running = False
         if isinstance(result, MemoryFault):
-            assert self.vcpu is not None
-            self._converting = self.vcpu.page.reason == RecExitReason.RIPAS_CHANGE
+            self._converting = isinstance(self.vcpu, Vcpu) and self.vcpu.page.reason == RecExitReason.RIPAS_CHANGE
             self.page_.memory_fault(result.base, result.size, result.private)
             raise Refusal(Errno.EFAULT)
         if isinstance(result, SystemEvent):
@@ -210,8 +215,10 @@ class VcpuRun(Target):
             self.page_.hypercall(result.gprs[0], result.imm)
         elif isinstance(result, Failure):
             self.kvm.log.append(result.message)
-            assert self.vcpu is not None
-            self.page_.internal_error([self.vcpu.page.esr, self.vcpu.page.hpfar])
+            vcpu = self.vcpu
+            assert vcpu is not None
+            source = vcpu.page if isinstance(vcpu, Vcpu) else vcpu
+            self.page_.internal_error([source.esr, source.hpfar])
         return 0
 
     def _forwards(self, call: HostCall) -> bool:

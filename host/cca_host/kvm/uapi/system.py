@@ -16,6 +16,7 @@ from cca_host.kvm.uapi.memory import AddressSpace
 from cca_host.kvm.uapi.refusal import must
 from cca_host.kvm.uapi.run import MMAP_SIZE
 from cca_host.kvm.uapi.vm import VmTarget
+from cca_host.kvm.vm import Vm
 
 __all__ = ["DevKvm", "DevRme"]
 
@@ -85,7 +86,7 @@ class DevRme(Target):
     def page(self, space: AddressSpace, address: int, offset: int) -> int | None:
         """The Realm's page behind an address of its slot; None if it has none, and the process's own is there."""
         for watcher in space.watchers:
-            if not isinstance(watcher, Kvm) or watcher.guest is None:
+            if not isinstance(watcher, Kvm) or not isinstance(watcher.guest, Vm):
                 continue
             for slot in watcher.slots.values():
                 if slot.address <= address < slot.address + slot.size:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from cca_host.kvm.kernel import Kernel
+from cca_host.kvm.plain.vm import PlainVm
 from cca_host.kvm.ranges import Ranges
 from cca_host.kvm.uapi import realm
 from cca_host.kvm.uapi.capabilities import RealmNumbers
@@ -252,9 +253,11 @@ class Userspace:
         kvm.log = list(state.log)
         if state.guest is not None:
             guest = self.system.guests[state.guest]
-            assert isinstance(guest, Vm)
+            assert isinstance(guest, Vm | PlainVm)
             kvm.guest = guest
-            guest.stage2.backing, guest.policy = realm.ProcessPages(kvm), kvm
+            guest.stage2.backing = realm.ProcessPages(kvm)
+            if isinstance(guest, Vm):
+                guest.policy = kvm
         kvm.vcpus = [VcpuTarget.restored(kvm, one) for one in state.vcpus]
         kvm.ended = self._ended
         return kvm

@@ -14,12 +14,14 @@ from cca_host.kvm.exits import (
     Mmio,
 )
 from cca_host.kvm.kernel import RmiError
+from cca_host.kvm.plain.vcpu import PlainVcpu
 from cca_host.kvm.uapi.files import Call, Row, rows
 from cca_host.kvm.uapi.kvm import Kvm, Phase
 from cca_host.kvm.uapi.refusal import Refusal, must
 from cca_host.kvm.uapi.registers import Registers
 from cca_host.kvm.uapi.run import VcpuRun
 from cca_host.kvm.uapi.runpage import UserPage
+from cca_host.kvm.vcpu import Vcpu
 from cca_platform.state import State
 
 __all__ = ["VcpuState", "VcpuTarget"]
@@ -56,9 +58,13 @@ class VcpuTarget(VcpuRun):
         must(not features & ~(_REALM_FEATURES if self.kvm.is_realm else _PLAIN_FEATURES), Errno.EINVAL)
         ephemeral = 1 << VcpuFeature.POWER_OFF
         must(self.features is None or not (self.features ^ features) & ~ephemeral, Errno.EINVAL)
-        must(self.vcpu is None, Errno.EINVAL)
+        must(not isinstance(self.vcpu, Vcpu), Errno.EINVAL)
         self.features = features
         self.registers = Registers(self.number, self.kvm.is_realm)
+        if isinstance(self.vcpu, PlainVcpu):
+            self.vcpu.reset(0, ())
+            self.vcpu.on = not self.has(VcpuFeature.POWER_OFF)
+            self.registers.follow(self.kvm.system.port, self.vcpu.registers)
         return 0
 
     def _finalize(self, call: Call) -> int:
@@ -101,7 +107,10 @@ class VcpuTarget(VcpuRun):
         must(record.mp_state in (MpState.RUNNABLE, MpState.STOPPED), Errno.EINVAL)
         must(not self.kvm.is_realm, Errno.EINVAL)  # the RMM has the power state of a REC
         power = 1 << VcpuFeature.POWER_OFF
-        self.features = (self.features or 0) & ~power | power * (record.mp_state == MpState.STOPPED)
+        off = record.mp_state == MpState.STOPPED
+        self.features = (self.features or 0) & ~power | power * off
+        if self.vcpu is not None:
+            self.vcpu.on = not off
         return 0
 
     def _get_events(self, call: Call) -> int:
@@ -123,8 +132,8 @@ class VcpuTarget(VcpuRun):
     def _complete(self, call: Call) -> int:
         """KVM_ARM_VCPU_RMI_PSCI_COMPLETE: what user space decides about a call that has reached it."""
         record, vcpu = call.take(k.ArmRmiPsciComplete), self.vcpu
-        must(vcpu is not None and self._host_call and not any(record.padding), Errno.EINVAL)
-        assert vcpu is not None
+        must(self._host_call and not any(record.padding) and isinstance(vcpu, Vcpu), Errno.EINVAL)
+        assert isinstance(vcpu, Vcpu)
         must(vcpu.page.reason == RecExitReason.PSCI and vcpu.page.gprs[0] in psci.COMPLETED, Errno.EINVAL)
         status = record.psci_status | (-1 << 32 if record.psci_status >> 31 else 0)
         try:
@@ -167,6 +176,8 @@ class VcpuTarget(VcpuRun):
         one._host_call, one._converting, one._emulated = state.host_call, state.converting, state.emulated
         if state.made and kvm.guest is not None:
             one.vcpu = kvm.guest.vcpus[state.number]
+            if isinstance(one.vcpu, PlainVcpu):
+                one.registers.at(kvm.system.port, one.vcpu.registers)
         return one
 
 
