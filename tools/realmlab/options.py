@@ -251,6 +251,24 @@ class RealmOptions(RunOptions, total=False):
     memory: Annotated[
         str | int, Option(default="64M", help="RAM of the Realm: 64M, 1G ...", metavar="SIZE", check=size)
     ]
+    memory_limit: Annotated[
+        str | int | None,
+        Option(
+            default=None,
+            help="Let the Realm have this much memory at a time, tables and all: what is more goes to the swap file.",
+            metavar="SIZE",
+            check=optional(size),
+        ),
+    ]
+    swap: Annotated[
+        str | os.PathLike[str] | None,
+        Option(
+            default=None,
+            help="The file for what is over the memory limit, sealed; overwritten. Needs --extension paging.",
+            metavar="FILE",
+            check=optional(name_or_path),
+        ),
+    ]
     args: Annotated[
         Sequence[str],
         Option(

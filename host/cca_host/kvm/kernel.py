@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from cca_arch.extensions import Paging
 from cca_arch.rmi.v1_0 import ABI_VERSION, FeatureRegister0, Rmi, RmiStatus
 from cca_arch.smccc import NOT_SUPPORTED
 from cca_arch.types import GRANULE_SIZE, SecurityState
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from cca_platform.machine.machine import Machine
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Kernel", "RmiError"]
+__all__ = ["Kernel", "RmiError", "SwapError"]
 
 _HOST_IMAGE_SIZE = 256 << 20  # at the bottom of DRAM: the Non-secure image and what the boot firmware left
 _EL2 = 2
@@ -31,7 +32,7 @@ class RmiError(Exception):
     """
 
     def __init__(self, fid: int, x0: int, about: str = "") -> None:
-        self.command = f"RMI_{Rmi(fid).name}"
+        self.command = Paging(fid).name if fid in set(Paging) else f"RMI_{Rmi(fid).name}"
         self.status = x0 & 0xFF
         self.index = x0 >> 8 & 0xFF
         if x0 == NOT_SUPPORTED:
@@ -41,6 +42,14 @@ class RmiError(Exception):
         else:
             answer = f"{x0:#x}"
         super().__init__(f"{self.command} answered {answer}{f' for {about}' if about else ''}")
+
+
+class SwapError(RmiError):
+    """A page of a Realm is out and cannot come back, or cannot go out; the host cannot recover."""
+
+    def __init__(self, what: str) -> None:
+        Exception.__init__(self, what)
+        self.command, self.status, self.index = "", 0, 0
 
 
 class InGuest(Protocol):
@@ -79,6 +88,8 @@ class Kernel:
         """Read every granule that returns to the host, and count in ``dirty`` those that are not zero."""
         self.dirty = 0
         self.probed = False
+        self.swaps: dict[str, object] = {}
+        """The swap files of the host by their real paths: :func:`cca_host.kvm.swap.swap_file`."""
 
     # -- RMI ----------------------------------------------------------------------------------------------------
     def rmi(self, fid: int, *args: int) -> list[int]:

@@ -64,6 +64,16 @@ class PageMap:
         word = chunk[address >> _SHIFT & _ONES] if chunk else 0
         return word ^ _THERE if word else None
 
+    def following(self, address: int) -> int | None:
+        """The first address from ``address`` on at which there is a page, or None."""
+        first, at = address >> _SHIFT + _BITS, address >> _SHIFT & _ONES
+        for number in sorted(number for number in self._chunks if number >= first):
+            chunk = self._chunks[number]
+            for slot in range(at if number == first else 0, _PAGES):
+                if chunk[slot]:
+                    return (number << _BITS | slot) << _SHIFT
+        return None
+
     def pop(self, address: int, default: int | None = None) -> int | None:
         """Remove the page at ``address``; returns it, or ``default`` if there is none."""
         found = self.get(address)

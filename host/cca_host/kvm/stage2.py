@@ -4,7 +4,7 @@ The host relies on the results: (RMI_ERROR_RTT, level) says where a walk stopped
 missing; ``top`` is the end of a range without mappings.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import Rmi, RmiStatus
@@ -15,7 +15,7 @@ from cca_host.kvm.pagemap import PageMap
 from cca_host.kvm.ranges import Ranges
 from cca_platform.state import State
 
-__all__ = ["LEVEL_SIZE", "Stage2", "Stage2State", "start_level"]
+__all__ = ["LEVEL_SIZE", "Pager", "Stage2", "Stage2State", "start_level"]
 
 LEVEL_SIZE: Final = tuple(rtte.level_size(level) for level in range(4))
 """The bytes that an RTT entry spans, by level 0..3."""
@@ -45,6 +45,22 @@ class Stage2State(State, frozen=True, tag="host.stage2/3"):
     touched: int
 
 
+class Pager(Protocol):
+    """What takes pages of a Realm out and brings them back: :mod:`cca_host.kvm.pager`."""
+
+    def make_room(self, count: int = 1) -> None:
+        """Take pages out until the Realm may have so many more granules."""
+
+    def came(self, ipa: int) -> None:
+        """A page has come that the Realm did not have."""
+
+    def went(self, ipa: int) -> None:
+        """A page has been destroyed, wherever it was."""
+
+    def bring(self, ipa: int) -> bool:
+        """Bring a page back that is out; returns False if it is not."""
+
+
 class Stage2:
     """The RTTs of one Realm. ``data`` maps protected IPAs to PAs, ``shared`` does so for shared pages.
 
@@ -64,13 +80,21 @@ class Stage2:
         self.ram = Ranges()
         self.touched = 0
         self.backing: Backing = HostPages(system)
+        self.pager: Pager | None = None
+        """What keeps the Realm below a limit of granules, if it has one."""
+
+    def granule(self) -> int:
+        """A granule for this Realm."""
+        if self.pager is not None:
+            self.pager.make_room()
+        return self.system.delegate()
 
     # -- tables -------------------------------------------------------------------------------------------------
     def create_tables(self, ipa: int, above: int, level: int) -> None:
         """Create the RTTs at ``ipa`` from below level ``above`` down to ``level``, unless they exist."""
         system = self.system
         for wanted in range(above + 1, level + 1):
-            rtt = system.delegate()
+            rtt = self.granule()
             x0 = system.rmi(Rmi.RTT_CREATE, self.rd, rtt, ipa & -LEVEL_SIZE[wanted - 1], wanted)[0]
             if not x0:
                 self.tables.add(rtt)
@@ -154,9 +178,11 @@ class Stage2:
         """
         if ipa in self.data:
             return False
+        if self.pager is not None and self.pager.bring(ipa):
+            return True
         self._assign(ipa, _DATA_CREATE_UNKNOWN)
         self.touched += 1
-        if self.touched > _ALONE and self.system.pages.left >= _SPARE:
+        if self.pager is None and self.touched > _ALONE and self.system.pages.left >= _SPARE:
             base, data = ipa & -_AROUND, self.data
             for low, top in self.ram.within(base, base + _AROUND):
                 for page in range(low, top, GRANULE_SIZE):
@@ -166,12 +192,14 @@ class Stage2:
 
     def _assign(self, ipa: int, fid: int, *rest: int) -> None:
         system = self.system
-        page = system.delegate()
+        page = self.granule()
         try:
             while True:
                 x0 = system.rmi(fid, self.rd, page, ipa, *rest)[0]
                 if not x0:
                     self.data[ipa] = page
+                    if self.pager is not None:
+                        self.pager.came(ipa)
                     return
                 if x0 & 0xFF != _RTT or x0 >> 8 >= 3:
                     raise RmiError(fid, x0, f"IPA {ipa:#x}")
@@ -188,7 +216,10 @@ class Stage2:
             x0, page, after = system.rmi(_DATA_DESTROY, self.rd, ipa)[:3]
             if not x0:
                 self.data.pop(ipa, None)
-                system.undelegate(page)
+                if self.pager is not None:
+                    self.pager.went(ipa)
+                if page:  # a page that is out has no granule
+                    system.undelegate(page)
             elif x0 & 0xFF != _RTT:
                 raise RmiError(_DATA_DESTROY, x0, f"IPA {ipa:#x}")
             elif after == ipa and x0 >> 8 < 3:

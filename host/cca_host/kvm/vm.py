@@ -20,8 +20,10 @@ from cca_arch.rmi.v1_0 import (
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.guest import GicState
 from cca_host.kvm.kernel import Kernel, RmiError
+from cca_host.kvm.pager import Pager, PagerState, must_page
 from cca_host.kvm.realm import Realm
 from cca_host.kvm.stage2 import Stage2, Stage2State, start_level
+from cca_host.kvm.swap import swap_file
 from cca_host.kvm.vcpu import Vcpu, VcpuState
 from cca_platform.errors import MachineError
 from cca_platform.state import State
@@ -34,7 +36,7 @@ _RPV_SIZE = 64
 _AUX_SLOTS = 16
 
 
-class VmState(State, frozen=True, tag="host.vm/1"):
+class VmState(State, frozen=True, tag="host.vm/2"):
     """Saved state of a :class:`Vm`."""
 
     ipa_width: int
@@ -49,6 +51,7 @@ class VmState(State, frozen=True, tag="host.vm/1"):
     gic: GicState | None
     stage2: Stage2State
     vcpus: tuple[VcpuState, ...]
+    pager: PagerState | None
 
 
 class Vm(Realm):
@@ -76,6 +79,7 @@ class Vm(Realm):
         self.root_count = start_level(ipa_width)[1]
         self.root = 0
         self.aux_count = 0
+        self.pager: Pager | None = None
         try:
             self.staging = system.pages.take()
             self.rd = system.delegate()
@@ -112,6 +116,21 @@ class Vm(Realm):
             raise RmiError(Rmi.REC_AUX_COUNT, x0)
 
     # -- memory -------------------------------------------------------------------------------------------------
+    def limit_memory(self, limit: int, swap: str) -> None:
+        """Keep the Realm within ``limit`` bytes of granules from now on: pages go to the file ``swap``.
+
+        Raises MachineError if the RMM does not take pages out, or the file cannot take them.
+        """
+        must_page(self.system)
+        self._set_pager(Pager(self.stage2, limit // GRANULE_SIZE, self._other_granules, swap_file(self.system, swap)))
+
+    def _set_pager(self, pager: Pager | None) -> None:
+        self.pager = self.stage2.pager = pager
+
+    def _other_granules(self) -> int:
+        """The granules that the Realm has besides its pages and tables."""
+        return 1 + self.root_count + len(self.vcpus) * (1 + self.aux_count)
+
     def init_ripas(self) -> None:
         """Set all memory to RIPAS RAM, which is measured."""
         for base, top in self.slots:
@@ -168,6 +187,8 @@ class Vm(Realm):
         page = system.pages.take()
         granules: list[int] = []
         try:
+            if self.pager is not None:
+                self.pager.make_room(1 + self.aux_count)
             granules.extend(system.delegate() for _ in range(1 + self.aux_count))
             rec, *aux = granules
             params = RmiRecParams.pack(
@@ -206,6 +227,8 @@ class Vm(Realm):
         if self not in self.system.guests:
             return
         stage2 = self.stage2
+        if self.pager is not None:
+            self.pager.lift()
         for vcpu in reversed(self.vcpus):
             self._try(vcpu.destroy)
         self.vcpus.clear()
@@ -237,6 +260,8 @@ class Vm(Realm):
                 system.undelegate(self.root + i * GRANULE_SIZE)
         if self.staging:
             system.pages.give(self.staging)
+        if self.pager is not None:
+            self.pager.close()
         system.give_vmid(self.vmid)
 
     # -- snapshots ----------------------------------------------------------------------------------------------
@@ -255,6 +280,7 @@ class Vm(Realm):
             gic=self.save_gic(),
             stage2=self.stage2.save(),
             vcpus=tuple(vcpu.save() for vcpu in self.vcpus),
+            pager=None if self.pager is None else self.pager.save(),
         )
 
     def restore(self, system: Kernel, state: VmState) -> None:
@@ -268,6 +294,8 @@ class Vm(Realm):
         if stage2 is None or (stage2.rd, stage2.ipa_width) != (self.rd, self.ipa_width):
             self.stage2 = Stage2(system, self.rd, self.ipa_width)
         self.stage2.restore(state.stage2)
+        pager = state.pager
+        self._set_pager(None if pager is None else Pager.restored(self.stage2, pager, self._other_granules))
         self.vcpus = []
         self.restore_gic(state.gic)
         for index, saved in enumerate(state.vcpus):

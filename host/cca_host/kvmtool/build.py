@@ -1,6 +1,7 @@
 """Building a Realm for a payload: checks of its options, and construction in the order of measurement."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from cca_arch.devicetree import Node, cells, flatten
 from cca_arch.rmi.v1_0 import mpidr_of
@@ -13,7 +14,10 @@ from cca_host.kvmtool.options import RunOptions
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
 
-__all__ = ["check", "check_alone", "create_vm", "fill_vm", "make_tree"]
+__all__ = ["MIN_LIMIT", "check", "check_alone", "create_vm", "fill_vm", "make_tree"]
+
+MIN_LIMIT: Final = 2 << 20
+"""The least memory limit, in bytes."""
 
 _CONDUIT = {True: "smc", False: "hvc"}
 """How the software calls PSCI: the RMM takes a Realm's SMCs; KVM tells a plain VM to use HVC, and takes both."""
@@ -50,21 +54,43 @@ def check_alone(options: RunOptions, board: Board) -> None:
         )
     if not options.realm and (options.rpv or options.pmu_counters is not None):
         raise MachineError("a plain VM has no `rpv` and no `pmu_counters`: leave them out, or run it in a Realm")
+    if not options.realm and options.memory_limit is not None:
+        raise MachineError("a plain VM has no `memory_limit`: leave it out, or run it in a Realm")
+    _check_limit(options.memory_limit, options.swap)
     if options.max_insns is not None and options.max_insns < 1:
         raise MachineError(f"`max_insns` must be 1 or more, not {options.max_insns}")
+
+
+def _check_limit(limit: int | None, swap: object) -> None:
+    if limit is None:
+        if swap is not None:
+            raise MachineError("`swap` must go with `memory_limit`, which says when pages go there")
+        return
+    if swap is None:
+        raise MachineError("`memory_limit` must go with `swap`, the file for what is more")
+    if limit % GRANULE_SIZE or limit < MIN_LIMIT:
+        what = f"at least {MIN_LIMIT >> 20}M, and a multiple of 4 KiB"
+        raise MachineError(f"`memory_limit` must be {what}, not {limit} bytes")
 
 
 def create_vm(system: System, options: RunOptions) -> Vm | PlainVm:
     """Create the Realm, or the plain VM, without contents."""
     if not options.realm:
         return PlainVm(system, ipa_width=options.ipa_width)
-    return Vm(
+    vm = Vm(
         system,
         ipa_width=options.ipa_width,
         hash_algo=options.hash_algo,
         rpv=options.rpv,
         pmu_counters=options.pmu_counters,
     )
+    if options.memory_limit is not None:
+        try:
+            vm.limit_memory(options.memory_limit, str(options.swap))
+        except BaseException:
+            vm.destroy()
+            raise
+    return vm
 
 
 def make_tree(options: RunOptions, devices: Sequence[Node], initrd: Segment | None = None) -> bytes:

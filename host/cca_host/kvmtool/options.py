@@ -97,6 +97,7 @@ class RunOptions(Struct, kw_only=True):
     device has the input. ``network`` is "none", or "user" with its options (:mod:`cca_host.kvmtool.net.options`),
     ``shares`` are folders of the host by virtiofs, ``shares_9p`` by 9P. Virtio devices
     are behind ``transport``, "pci" or "mmio".
+    ``memory_limit`` are the bytes of granules that the Realm may have at a time; more goes to the file ``swap``.
     """
 
     payload: str | Path
@@ -123,6 +124,8 @@ class RunOptions(Struct, kw_only=True):
     shares: Sequence[ShareOption] = ()
     shares_9p: Sequence[ShareOption] = ()
     transport: str = "pci"
+    memory_limit: int | None = None
+    swap: str | Path | None = None
 
 
 class RunResult(Struct, kw_only=True):

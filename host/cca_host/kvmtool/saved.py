@@ -38,6 +38,8 @@ class OptionsState(State, frozen=True, tag="host.options/5"):
     shares: tuple[ShareOption, ...]
     shares_9p: tuple[ShareOption, ...]
     transport: str
+    memory_limit: int | None
+    swap: str | None
 
     @classmethod
     def of(cls, options: RunOptions) -> "OptionsState":

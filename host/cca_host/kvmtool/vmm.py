@@ -7,6 +7,7 @@ from typing import Self
 
 from msgspec import Struct
 
+from cca_arch.extensions import Paging
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi
 from cca_host.kvm import PlainVm, RmiError, System, Vm
 from cca_host.kvmtool.build import check, create_vm, fill_vm, make_tree
@@ -172,7 +173,10 @@ class Vmm(Run):
             realm=self.options.realm,
             console=bytes(self.console.sent),
             console_dropped=self.console.sent.dropped,
-            calls={f"RMI_{fid.name}": spent[fid] for fid in Rmi if spent[fid]},
+            calls={
+                **{f"RMI_{fid.name}": spent[fid] for fid in Rmi if spent[fid]},
+                **{fid.name: spent[fid] for fid in (Paging.PAGE_OUT, Paging.PAGE_IN) if spent[fid]},
+            },
             exits={reason.name: self.exits[reason] for reason in RecExitReason if self.exits[reason]},
             world_switches=2 * sum(spent.values()),
             lacks=missing(self.machine.pes),

@@ -92,6 +92,8 @@ class Machine:
         self.memory.block[w.M_DEVICES] = address_of(self.bus.known.rows)
         self.programs: dict[tuple[int, int], Program] = {}
         self.parts: dict[str, Part] = {}
+        self.at_close: list[Callable[[], object]] = []
+        """What is called when the machine is closed: files that its software has open."""
         self.stopped: str | None = None
         self.halt = Halt.PAUSED  # the kind of ``stopped``, while that is not None
         self._nonvolatile = board.nonvolatile
@@ -259,3 +261,5 @@ class Machine:
             pe.close()
             pe.tlb.release()
         self.memory.close()
+        for close in self.at_close:
+            close()
