@@ -11,12 +11,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from realm_stub import BUFFER, CALL, Stub
 from rmm_host import PAGE, RAM, Host, Realm, machine_host
 
+import realmlab
 from cca_arch.descriptors.rtte import VERSION_BITS
 from cca_arch.extensions import PAGING_UID, PagedState, Paging, PagingFeatures, uid_words
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi, RmiReturn, RmiRipas, RmiStatus
 from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.smccc import Owner, Query, query
 from cca_arch.types import SecurityState
+from cca_platform.errors import MachineError
 from cca_platform.trace.sinks import Listing
 from cca_rmm.extensions.paging import PAGES, PAGES_OFFSET
 from cca_rmm.objects.granule import State
@@ -449,3 +451,32 @@ class TestQueries:
         ]  # fmt: skip
         moves = [(one["old"], one["new"]) for one in listing if one["event"] == "granule.transition"]
         assert ("DATA", "DELEGATED") in moves and ("DELEGATED", "DATA") in moves
+
+
+class TestViews:
+    """What the inspectors show."""
+
+    def test_rtt(self) -> None:
+        """A live Realm's tables name the pages that are out, and their versions."""
+        with realmlab.Machine(extensions=["paging"]) as machine:
+            realm = machine.realm("hello")
+            before = realm.rtt[RAM]
+            assert (before.state, before.version) == ("ASSIGNED,RAM", None)
+            page = machine.host.pages.take()
+            answer = machine.host.rmi(Paging.PAGE_OUT, realm.facts.rd, RAM, page)
+            out = realm.rtt[RAM]
+            assert (out.state, out.version, out.pa, out.maps) == ("SEALED,RAM", answer[4], None, False)
+            assert "SEALED,RAM" in repr(realm.rtt)
+            with pytest.raises(MachineError, match="must be mapped, not SEALED,RAM"):
+                realm.rtt.translate(RAM)
+            machine.host.rmi(Paging.PAGE_IN, realm.facts.rd, answer[1], RAM, page, *answer[2:4])
+            machine.host.pages.give(page)
+            assert realm.rtt[RAM] == before
+            assert realm.run().status == 0
+
+    def test_off(self) -> None:
+        """A machine says which extensions its RMM has; an unknown one is refused."""
+        with realmlab.Machine() as machine:
+            assert machine.extensions == ()
+        with pytest.raises(MachineError, match="`extensions` must be paging or sealing, not 'swapping'"):
+            realmlab.Machine(extensions=["swapping"])

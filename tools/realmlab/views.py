@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from cca_arch.descriptors import rtte
 from cca_arch.descriptors.stage2 import BLOCK, PAGE, TABLE, Stage2Descriptor
 from cca_arch.sysregs import Vtcr, Vttbr
 from cca_arch.types import GRANULE_SIZE, Gpi
@@ -93,6 +94,11 @@ class RttEntry(Struct, frozen=True):
     def pa(self) -> int | None:
         """The PA of the memory that it maps, or None."""
         return self.descriptor & Stage2Descriptor.address.mask & -self.size if self.maps else None
+
+    @property
+    def version(self) -> int | None:
+        """The version of the page, if it is out, sealed (``state`` is ``SEALED,RAM``); else None."""
+        return rtte.version(self.descriptor) if self.state.startswith(rtte.Kind.SEALED.name) else None
 
     @property
     def ns(self) -> bool:

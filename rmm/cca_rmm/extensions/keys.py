@@ -60,6 +60,8 @@ def _from_el3(rmm: "Core", pe: "Pe", fid: VendorEl3, size: int) -> tuple[bytes, 
     """What EL3 puts into the shared page, which is cleared, and X2; no bytes if it refuses."""
     page = rmm.shared_page
     status, given, more, *_ = el3_call(pe, fid, page, GRANULE_SIZE)
+    if status or given != size:
+        return b"", 0
     content = rmm.port.read(page, size)
     rmm.port.zero(page, GRANULE_SIZE)
-    return (b"", 0) if status or given != size else (content, more)
+    return content, more
