@@ -116,7 +116,7 @@ class TestPaging:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--memory-limit", "4M", "--swap", "FILE"], "--memory-limit needs an RMM that takes pages out: add paging"),
+            (["--memory-limit", "4M", "--swap", "FILE"], "--memory-limit needs an RMM that takes pages out"),
             (["--memory-limit", "4M"], "--memory-limit must go with --swap"),
             (["--swap", "FILE"], "--swap must go with --memory-limit"),
             (["--memory-limit", "1M", "--swap", "FILE"], "--memory-limit must be at least 2M"),
