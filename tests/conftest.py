@@ -26,6 +26,7 @@ def pytest_addoption(parser: Any) -> None:
     parser.addoption("--ns-seeds", type=int, default=24, help="random programs at Non-secure EL2 (default: 24)")
     parser.addoption("--both-tiers", action="store_true", help="all payloads and random programs on stock and built")
     parser.addoption("--all-builds", action="store_true", help="payload projects in every way, and every recipe")
+    parser.addoption("--linux", action="store_true", help="boot Debian's Linux, which is fetched once")
     parser.addoption("--machines", type=int, default=60, help="machines in one process (default: 60)")
 
 
