@@ -252,7 +252,7 @@ class TestBadInput:
         assert out == ""
         assert err.startswith("realmlab: ") and err.count("\n") == 1 and expected in err
 
-    @pytest.mark.parametrize("option", [["--until", "x"], ["--no-reset"], ["--el", "2"], ["--uart", "x.txt"]])
+    @pytest.mark.parametrize("option", [["--entry", "0x88000000"], ["--no-reset"], ["--el", "2"], ["--uart", "x.txt"]])
     def test_other_world(self, option: list[str], capfd: pytest.CaptureFixture[str]) -> None:
         """A Realm has none of these options."""
         assert main(["run", "hello", *option]) == 2

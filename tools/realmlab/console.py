@@ -12,7 +12,7 @@ from cca_platform.machine.machine import Machine as Platform
 from cca_platform.printable import brief
 from cca_platform.trace.events import ConsoleWrite
 
-__all__ = ["Consoles", "Expected", "NotSeen", "Watch", "sent"]
+__all__ = ["Consoles", "Expected", "Lines", "NotSeen", "Watch", "sent"]
 
 _LINE: Final = 4096  # bytes without a newline before they count as a line
 _EXACT: Final = "surrogateescape"  # non-text bytes round-trip
@@ -54,9 +54,19 @@ class Watch:
         """True if the run can end."""
         return self.reached or bool(self.rejected)
 
-    def look_within(self, line: bytearray) -> None:
-        """Check a line that has grown by a byte: a prompt has no newline."""
-        if self._text and line.endswith(self._text):
+    @property
+    def rejects(self) -> bool:
+        """True if there are patterns that must not appear."""
+        return bool(self._rejected)
+
+    @property
+    def unseen(self) -> list[str]:
+        """What should have appeared and has not."""
+        return [*self._missing, *([] if self.until is None or self.reached else [self.until])]
+
+    def look_within(self, line: bytearray, grown: int = 1) -> None:
+        """Check a line that has grown by so many bytes: a prompt has no newline."""
+        if self._text and self._text in line[-(len(self._text) + grown - 1) :]:
             self.reached = True
 
     def look(self, device: str, line: str) -> None:
@@ -66,6 +76,32 @@ class Watch:
         for one in self._rejected:
             if not self.rejected and one.search(line):
                 self.rejected = f"{device} must not show {one.pattern!r}, but sent {line!r}"
+
+
+class Lines:
+    """What one console sends, as lines for a watch. ``device`` is its name in messages."""
+
+    def __init__(self, watch: Watch, device: str) -> None:
+        self._watch = watch
+        self._device = device
+        self._line = bytearray()
+
+    def take(self, data: bytes) -> None:
+        """Look at some output, of any size."""
+        watch, line = self._watch, self._line
+        for part in data.splitlines(keepends=True) if b"\n" in data else (data,):
+            whole = part.endswith(b"\n")
+            text = part[:-1] if whole else part
+            line.extend(text)
+            watch.look_within(line, len(text))
+            if whole or (len(line) >= _LINE and not _within_character(line)):
+                self.end()
+
+    def end(self) -> None:
+        """What has been sent is a line."""
+        text = self._line.rstrip(b"\r").decode(errors="replace")
+        self._line.clear()
+        self._watch.look(self._device, text)
 
 
 class NotSeen(MachineError):

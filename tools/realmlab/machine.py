@@ -14,6 +14,7 @@ from cca_platform.board import Board
 from cca_platform.errors import MachineError
 from cca_platform.printable import printable
 
+from .console import Watch
 from .cpu import Cpu
 from .hooks import Hook, Hooks
 from .options import BOARD, MachineOptions, RealmJobOptions, RealmOptions, read, takes
@@ -82,7 +83,9 @@ class Machine(Session):
         """
         given = read(RealmJobOptions, options)
         timeout, silence = given.pop("timeout"), given.pop("silence")
+        watch = Watch(given.pop("until"), given.pop("expect"), given.pop("reject"))
         realm = self._realm(payload, given)
+        realm._look_for(watch)
         vmm = realm._vmm
         with self._calls.call("run_realm"), interruptible(vmm.interrupt), self._running(realm) as hooks:
             try:
@@ -98,6 +101,7 @@ class Machine(Session):
             except RmiError as error:
                 vmm.fail(str(error))
             finally:
+                realm._judge()
                 vmm.destroy()
                 if realm in self._realms:
                     self._realms.remove(realm)

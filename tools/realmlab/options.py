@@ -220,6 +220,40 @@ class WallOptions(TypedDict, total=False):
     ]
 
 
+class WatchOptions(TypedDict, total=False):
+    """What a run that is to end looks for on its consoles."""
+
+    until: Annotated[
+        str | None,
+        Option(
+            default=None,
+            help="Stop with status 0 when a console shows this.",
+            metavar="TEXT",
+            check=optional(text),
+        ),
+    ]
+    expect: Annotated[
+        Sequence[str],
+        Option(
+            default=(),
+            help="A console line must match, else the status is 1.",
+            metavar="REGEX",
+            many=True,
+            check=patterns,
+        ),
+    ]
+    reject: Annotated[
+        Sequence[str],
+        Option(
+            default=(),
+            help="Stop with status 1 when a console line matches.",
+            metavar="REGEX",
+            many=True,
+            check=patterns,
+        ),
+    ]
+
+
 class RealmRunOptions(RunOptions, WallOptions, total=False):
     """What a run of a live Realm takes."""
 
@@ -455,7 +489,7 @@ class RealmOptions(RunOptions, total=False):
     ]
 
 
-class RealmJobOptions(RealmOptions, WallOptions, total=False):
+class RealmJobOptions(RealmOptions, WatchOptions, WallOptions, total=False):
     """What a Realm takes that is built, run to its end and destroyed."""
 
 
@@ -527,38 +561,9 @@ class NsMachineOptions(MachineOptions, WallOptions, total=False):
     ]
 
 
-class NsRunOptions(RunOptions, WallOptions, total=False):
+class NsRunOptions(RunOptions, WatchOptions, WallOptions, total=False):
     """What a run of Non-secure images takes."""
 
-    until: Annotated[
-        str | None,
-        Option(
-            default=None,
-            help="Stop with status 0 when a console shows this.",
-            metavar="TEXT",
-            check=optional(text),
-        ),
-    ]
-    expect: Annotated[
-        Sequence[str],
-        Option(
-            default=(),
-            help="A console line must match, else the status is 1.",
-            metavar="REGEX",
-            many=True,
-            check=patterns,
-        ),
-    ]
-    reject: Annotated[
-        Sequence[str],
-        Option(
-            default=(),
-            help="Stop with status 1 when a console line matches.",
-            metavar="REGEX",
-            many=True,
-            check=patterns,
-        ),
-    ]
     max_resets: Annotated[
         int,
         Option(

@@ -13,7 +13,7 @@ from cca_host.kvm import PlainVm, Vm
 from cca_host.kvmtool import Phase, Vmm
 from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.loader import unwrapped
-from cca_host.kvmtool.options import Pause, RunResult
+from cca_host.kvmtool.options import Pause, RunReason, RunResult
 from cca_platform.errors import MachineError
 from cca_platform.failure import Failure
 from cca_platform.machine.inspection import RealmFacts, RmmInspector
@@ -22,12 +22,12 @@ from cca_platform.userfiles import KINDS, read_program
 
 from .calls import Calls
 from .checks import COUNT
-from .console import Expected, NotSeen, sent
+from .console import Expected, Lines, NotSeen, Watch, sent
 from .cpu import Cpu, pages
 from .files import special
 from .hooks import Hook, Hooks, Listener, is_event
 from .options import RealmRunOptions, RunOptions, read, takes
-from .results import FAILED, Progress, Reason, published
+from .results import FAILED, Progress, Reason, not_shown, published
 from .symbols import Symbols, loaded
 from .vcpu import Owner, Vcpu, inspector_of
 from .views import RecView, RttView
@@ -81,6 +81,8 @@ class Realm:
         self._why: Reason | None = None
         self._failure: Failure | None = None
         self._wall = WallLimits(None, None, lambda: None)
+        self._watch: Watch | None = None
+        self._lines: Lines | None = None
 
     # -- state --------------------------------------------------------------------------------------------------
     @property
@@ -321,6 +323,10 @@ class Realm:
         """Take output of the Realm and look for the pattern that a run waits for."""
         self._wall.heard()
         self._unread += data
+        if self._lines is not None and self._watch is not None:
+            self._lines.take(data)
+            if self._watch.over:
+                self._pause(Reason.REJECTED if self._watch.rejected else Reason.UNTIL)
         expected = self._expected
         if len(self._unread) > 2 * _UNREAD:
             del self._unread[:-_UNREAD]
@@ -328,6 +334,27 @@ class Realm:
                 expected.restart()
         if (self._until and self._shows(len(data))) or (expected is not None and expected.look()):
             self._pause(Reason.UNTIL)
+
+    def _look_for(self, watch: Watch) -> None:
+        """Look for what a run that is to end has been given."""
+        if watch.until is not None or watch.missing or watch.rejects:
+            self._watch, self._lines = watch, Lines(watch, "the console")
+
+    def _judge(self) -> None:
+        """The run has ended: what the console has shown decides first."""
+        vmm, watch = self._vmm, self._watch
+        if watch is None or self._lines is None:
+            return
+        self._lines.end()
+        end = vmm.end
+        if watch.rejected:
+            vmm.end = None
+            vmm.over(1, RunReason.REJECTED, watch.rejected)
+        elif watch.unseen and end is not None:
+            vmm.end = None
+            vmm.over(end.status or 1, end.reason, "; ".join(filter(None, (end.message, not_shown(watch)))))
+        elif watch.reached:
+            vmm.over(0, RunReason.UNTIL)
 
     def _shows(self, size: int) -> bool:
         """True if the last ``size`` bytes complete what the run waits for."""

@@ -16,7 +16,7 @@ from cca_platform.printable import printable
 
 from .console import Watch
 
-__all__ = ["FAILED", "End", "NsResult", "Progress", "Reason", "judge", "published", "where"]
+__all__ = ["FAILED", "End", "NsResult", "Progress", "Reason", "judge", "not_shown", "published", "where"]
 
 
 class Reason(StrEnum):
@@ -200,11 +200,15 @@ def judge(
     if reason is Reason.SYSTEM_RESET and max_resets:
         status, reason = 4, Reason.LIMIT
         messages = [f"the system must be reset at most {max_resets} times: allow more with `max_resets`"]
-    unseen = [*watch.missing, *([] if watch.until is None or watch.reached else [watch.until])]
-    if unseen:
+    if watch.unseen:
         status = status or 1
-        messages.append(f"no console showed {', '.join(map(repr, unseen))}")
+        messages.append(not_shown(watch))
     return status, reason, "; ".join(messages), failure
+
+
+def not_shown(watch: Watch) -> str:
+    """What a message says of what should have appeared."""
+    return f"no console showed {', '.join(map(repr, watch.unseen))}"
 
 
 def where(platform: Platform) -> str:

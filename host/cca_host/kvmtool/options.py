@@ -15,6 +15,7 @@ __all__ = [
     "EXIT_FAILED",
     "EXIT_INTERRUPTED",
     "EXIT_LIMIT",
+    "EXIT_RESET",
     "DiskOption",
     "Pause",
     "RunOptions",
@@ -25,6 +26,7 @@ __all__ = [
 
 EXIT_FAILED = 3
 EXIT_LIMIT = 4
+EXIT_RESET = 5
 EXIT_INTERRUPTED = 130
 
 
@@ -35,6 +37,11 @@ class RunReason(StrEnum):
     """The payload returned its exit status."""
     SYSTEM_OFF = "system_off"
     SYSTEM_RESET = "system_reset"
+    """It asked for a reset, which ends it, as it cannot be started again in its place."""
+    UNTIL = "until"
+    """Its console showed what the run was to last until."""
+    REJECTED = "rejected"
+    """Its console showed what it must not show."""
     FAILED = "failed"
     """The host cannot continue to run the Realm."""
     STUCK = "stuck"
@@ -131,8 +138,9 @@ class RunOptions(Struct, kw_only=True):
 class RunResult(Struct, kw_only=True):
     """The result of a run.
 
-    ``status`` is the exit status for a command: the payload's own (0..255), or 3 failed, 4 instruction
-    limit, 130 interrupted. ``message`` explains any other than a normal end in one line, else it is empty.
+    ``status`` is the exit status for a command: the payload's own (0..255), or 1 its console showed a rejected pattern
+    or not an expected one, 3 failed, 4 a limit, 5 it asked for a reset, 130 interrupted. ``message`` explains any other
+    than a normal end in one line, else it is empty.
     """
 
     status: int

@@ -29,7 +29,7 @@ from cca_host.kvm import (
 from cca_host.kvmtool.console import Console
 from cca_host.kvmtool.mmio import Devices
 from cca_host.kvmtool.onboard import attach_rtc, attach_uart
-from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, Pause, RunOptions, RunReason
+from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, EXIT_RESET, Pause, RunOptions, RunReason
 from cca_host.kvmtool.schedule import Schedule
 from cca_host.kvmtool.virtio.console import VirtioConsole
 from cca_host.kvmtool.virtio.models import make_models
@@ -303,8 +303,12 @@ class Run:
             self.over(self.console.status or 0, RunReason.EXIT, what if self.console.gave_up else "")
 
     def _system_event(self, vcpu: Cpu[Any], result: SystemEvent) -> None:
-        off = result.kind is SystemEventKind.OFF
-        self.over(0, RunReason.SYSTEM_OFF if off else RunReason.SYSTEM_RESET)
+        if result.kind is SystemEventKind.OFF:
+            self.over(0, RunReason.SYSTEM_OFF)
+        else:
+            why = "which ends the VM: Linux does so when it has panicked or reboots"
+            what = f"vCPU {vcpu.index} asks for a reset, {why}"
+            self.over(EXIT_RESET, RunReason.SYSTEM_RESET, what)
 
     def _failure(self, vcpu: Cpu[Any], result: Failure) -> None:
         self.over(EXIT_FAILED, RunReason.FAILED, result.message)

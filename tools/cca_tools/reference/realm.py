@@ -21,7 +21,7 @@ from cca_host.kvmtool.layout import (
     UART_SPI,
     dtb_base,
 )
-from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, RunOptions
+from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, EXIT_RESET, RunOptions
 from cca_platform.board import Board
 from cca_tools.reference.text import NOTE, table
 
@@ -219,13 +219,17 @@ def _host() -> dict[str, str]:
     functions = ((f"{int(one)}", f"{one.name}: {_FUNCTIONS[one][0]}", *_FUNCTIONS[one][1:]) for one in HostFunction)
     ends = (
         ("host call EXIT", "what it says, 0 to 255"),
-        ("PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET", "0"),
+        ("PSCI_SYSTEM_OFF", "0"),
+        ("PSCI_SYSTEM_RESET", f"{EXIT_RESET}, for a Realm cannot be started again: Linux has panicked, or reboots"),
+        ("`--until`", "0"),
+        ("`--reject`; `--expect` that no line matches", "1"),
         (
             "an exit that the host cannot resolve, exceptions without end, a wait without end",
             f"{EXIT_FAILED}, and a line that names the cause",
         ),
-        ("`--max-insns`", f"{EXIT_LIMIT}"),
+        ("`--max-insns`, `--timeout`, `--silence`", f"{EXIT_LIMIT}"),
         ("Ctrl-C", f"{EXIT_INTERRUPTED}"),
+        ("SIGTERM, SIGHUP", "128 and the number of the signal, 143 or 129; the VM is destroyed as for Ctrl-C"),
     )
     return {
         "functions": table(("`gprs[0]`", "Function", "Arguments", "Result"), functions),
