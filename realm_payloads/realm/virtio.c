@@ -1,6 +1,6 @@
 // virtio: drives virtio devices over MMIO from a Realm. It finds them in the device tree, shares pages with them for rings and
-// buffers, reads random bytes, and reads and writes a disk if there is one (the second sector gets what the first one has). A
-// balloon gets pages that the Realm has given up, and does not get one that it has not. Then it breaks rules: buffers and rings in protected memory, and a chain that is a loop. No device touches protected memory.
+// buffers, reads random bytes, and reads and writes a disk if there is one (the second sector gets what the first one has). Of a
+// folder that is shared by 9P it reads the file "hello". A balloon gets pages that the Realm has given up, and does not get one that it has not. Then it breaks rules: buffers and rings in protected memory, and a chain that is a loop. No device touches protected memory.
 // Expects PASS lines only; exit status = number of failures.
 // SPDX-License-Identifier: BSD-3-Clause
 #include "abi/virtio.h"
@@ -211,6 +211,42 @@ static void test_balloon(void)
     check_equal("and zero", *(volatile u64 *)given[0], 0);
 }
 
+// Sends a request of 9P, and returns the type of the answer, 0 if there is none. Then it is in the second half of the buffer.
+static u8 ask(u8 type, const u8 *body, u32 size)
+{
+    volatile u8 *answer = buffer + PAGE_SIZE / 2;
+
+    *(volatile u32 *)buffer = size + 7;
+    buffer[4] = type;
+    for (u32 i = 0; i < size; i++)
+        buffer[7 + i] = body[i];
+    describe(0, (u64)buffer, size + 7, VIRTQ_DESC_NEXT, 1);
+    describe(1, (u64)answer, PAGE_SIZE / 2, VIRTQ_DESC_WRITE, 0);
+    send();
+    return is_used() ? answer[4] : 0;
+}
+
+static void test_share(void)
+{
+    static const u8 version[] = "\0\040\0\0\010\0009P2000.L", attach[] = "\0\0\0\0\377\377\377\377\0\0\0\0\0\0\0\0";
+    static const u8 walk[] = "\0\0\0\0\1\0\0\0\1\0\5\0hello", up[] = "\0\0\0\0\2\0\0\0\1\0\011\000../secret";
+    static const u8 open[] = "\1\0\0\0\0\0\0\0", read[] = "\1\0\0\0\0\0\0\0\0\0\0\0\144\0\0\0";
+    volatile u8 *data = buffer + PAGE_SIZE / 2 + 11;
+
+    check("the shared folder starts", restart());
+    check_equal("a version is agreed on", ask(100, version, sizeof(version) - 1), 101);
+    check_equal("the folder is attached", ask(104, attach, sizeof(attach) - 1), 105);
+    check_equal("a file is found", ask(110, walk, sizeof(walk) - 1), 111);
+    check_equal("nothing outside is", ask(110, up, sizeof(up) - 1), 7);
+    check_equal("the file is opened", ask(12, open, sizeof(open) - 1), 13);
+    check_equal("it is read", ask(116, read, sizeof(read) - 1), 117);
+    data[data[-4]] = 0;
+    printf("read: %s\n", (const char *)data);
+    describe(1, (u64)protected_page, PAGE_SIZE, VIRTQ_DESC_WRITE, 0);
+    send();
+    check("an answer to protected memory breaks the device", broken() && is_secret());
+}
+
 int main(void)
 {
     u32 length = 0;
@@ -239,5 +275,8 @@ int main(void)
     device = find(VIRTIO_ID_BALLOON);
     if (device)
         test_balloon();
+    device = find(VIRTIO_ID_NINE_P);
+    if (device)
+        test_share();
     return check_failures();
 }

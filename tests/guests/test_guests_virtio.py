@@ -11,7 +11,7 @@ from cca_firmware.boot import boot
 from cca_host.kvm import System
 from cca_host.kvmtool import Pause, RunOptions, RunResult, Vmm
 from cca_host.kvmtool.layout import RAM_BASE
-from cca_host.kvmtool.options import DiskOption
+from cca_host.kvmtool.options import DiskOption, ShareOption
 from cca_platform.board import Board
 from cca_platform.errors import GranuleProtectionFault
 from cca_platform.machine.inputs import Journal
@@ -22,7 +22,7 @@ from cca_rmm.rmm import Rmm
 from realmlab import Listing, Trace, find_payload
 
 SECTOR = 512
-TESTS = b"21 passed, 0 failed"
+TESTS, ALL_TESTS = b"21 passed, 0 failed", b"29 passed, 0 failed"
 
 
 @pytest.fixture
@@ -30,6 +30,15 @@ def disk(tmp_path: Path) -> Path:
     path = tmp_path / "disk.img"
     path.write_bytes(os.urandom(8 * SECTOR))
     return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a file, and something beside it."""
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "hello").write_text("from the host")
+    return tmp_path / "shared"
 
 
 class Rig:
@@ -103,6 +112,17 @@ class TestDevices:
         [event] = [one for one in rig.events if one["event"] == "virtio.request" and one["kind"] == "inflate"]
         assert (event["length"], result.granules_left, result.granules_dirty) == ("0x5000", 0, 0)
 
+    def test_share(self, rigs: Any, folder: Path) -> None:
+        """A folder that is shared by 9P: its file is read, what is beside it is not."""
+        rig = rigs(shares_9p=[ShareOption(path=str(folder))])
+        result = rig.end()
+        assert result.status == 0 and b"read: from the host" in result.console
+        asked = [one for one in rig.events if one["event"] == "fs.request"]
+        assert [(one["operation"], one["path"], one["status"]) for one in asked[:6]] == [
+            ("VERSION", "/", "ok"), ("ATTACH", "/", "ok"), ("WALK", "/hello", "ok"), ("WALK", "/../secret", "EINVAL"),
+            ("LOPEN", "/hello", "ok"), ("READ", "/hello", "ok"),
+        ]  # fmt: skip
+
     def test_no_device(self, rigs: Any) -> None:
         """Without devices, the tree has none."""
         result = rigs(rng=False, disks=()).end()
@@ -120,28 +140,30 @@ class TestInputs:
         assert runs[0] == runs[1] != runs[2]
 
     @pytest.mark.parametrize("clock", ["virtual", "host"])
-    def test_replayed(self, rigs: Any, disk: Path, clock: str) -> None:
-        """A replay has from the journal what disk and entropy of the host said, and writes nothing to the disk."""
-        first = rigs(machine={"record": True, "clock": clock})
+    def test_replayed(self, rigs: Any, disk: Path, folder: Path, clock: str) -> None:
+        """A replay has from the journal what disk, folder and entropy said, and writes nothing to the disk."""
+        shares = [ShareOption(path=str(folder))]
+        first = rigs(machine={"record": True, "clock": clock}, shares_9p=shares)
         text = first.end().console
-        assert TESTS in text
+        assert ALL_TESTS in text
+        (folder / "hello").unlink()
         journal = decode(encode(first.machine.inputs.journal()), Journal)
         disk.write_bytes(bytes(8 * SECTOR))
-        again = rigs(machine={"replay": journal, "clock": clock})
+        again = rigs(machine={"replay": journal, "clock": clock}, shares_9p=shares)
         assert again.end().console == text and disk.read_bytes() == bytes(8 * SECTOR)
         assert list(again.events) == list(first.events)
 
-    @pytest.mark.parametrize("stop", [20_000, 80_000, 95_000])
-    def test_restored(self, rigs: Any, stop: int) -> None:
+    @pytest.mark.parametrize("stop", [20_000, 80_000, 95_000, 110_000])
+    def test_restored(self, rigs: Any, folder: Path, stop: int) -> None:
         """A snapshot in the midst of its requests: the run goes on from there twice, in the same way."""
-        rig = rigs(mode={"snapshot": True})
+        rig = rigs(mode={"snapshot": True}, shares_9p=[ShareOption(path=str(folder))])
         assert rig.vmm.advance(max_insns=stop) is Pause.INSTRUCTIONS
         snapshot, texts = rig.machine.snapshot(), []
         for _ in range(2):
             assert rig.vmm.advance() is Pause.ENDED
             texts.append(bytes(rig.vmm.console.sent))
             rig.machine.restore(snapshot)
-        assert texts[0] == texts[1] and TESTS in texts[0]
+        assert texts[0] == texts[1] and ALL_TESTS in texts[0]
         rig.vmm.destroy()
 
     def test_resumed(self, rigs: Any, disk: Path) -> None:
