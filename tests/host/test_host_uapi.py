@@ -12,6 +12,8 @@ from cca_arch.kvm.values import DeviceType, ExitReason, SystemEventType, VcpuFea
 from cca_arch.psci import Psci, PsciStatus
 from cca_arch.rmi.v1_0 import FeatureRegister0
 from cca_arch.rsi.v1_0 import Rsi
+from cca_arch.types import Ticks
+from cca_host.kvm import CpuOff, Paused
 from cca_host.kvm.uapi import RealmNumbers, UserFault, Userspace
 from cca_platform.errors import MachineError
 
@@ -428,6 +430,64 @@ class TestPsci:
         vmm = u.with_populate(main, bytes(code))
         assert vmm.run() == 0
         assert vmm.exit_as(s.KvmExitMmio).data == (1 << 64) - 1
+
+
+class TestThreads:
+    """A thread for each vCPU, and a scheduler that gives them turns."""
+
+    def make(self, main, code):
+        """A Realm whose first vCPU turns the second on and waits for what that stores; each writes to a device."""
+        flag, there = u.RAM + 0x1000, u.RAM + 0x800
+        code.smc(Psci.CPU_ON_64, 1, there, 0).mov(4, flag)
+        code.load(5, 4).word(0xB4FF_FFE5)  # cbz x5, the load
+        code.mov(3, UART | SHARED).store(5, 3).smc(Psci.SYSTEM_OFF)
+        while len(bytes(code)) < 0x800:
+            code.word(0)
+        code.mov(3, UART | SHARED).mov(5, 1).store(5, 3).mov(4, flag).mov(5, 2).store(5, 4).smc(Psci.CPU_OFF)
+        vmm = u.Vmm(main)
+        gic = vmm.gic()
+        vmm.ram(4 << 20, private=True)
+        threads = [main, main.process.thread()]
+        for thread in threads:
+            vmm.vcpu(u.RAM, thread=thread)
+        vmm.ready(gic)
+        populate = k.ArmRmiPopulate.pack(base=u.RAM, size=4096, source_uaddr=main.put(bytes(code)))
+        vmm.call(vmm.vm, k.KvmRmiVm.ARM_RMI_POPULATE, populate)
+        return vmm, threads
+
+    def test_turns(self, main, code, system):
+        """KVM_RUN of each goes on where it was; one that waits says so, and a signal ends it."""
+        vmm, threads = self.make(main, code)
+        vcpus = [thread.vcpu(fd) for thread, fd in zip(threads, vmm.vcpus, strict=True)]
+        machine, seen = system.machine, []
+        while len(seen) < 3:
+            for thread, vcpu in zip(threads, vcpus, strict=True):
+                if vcpu.vcpu is not None and not vcpu.vcpu.on:
+                    continue
+                answer = thread.run(vcpu, machine.pes[vcpu.number], until=Ticks(machine.clock.now + 100))
+                if answer is None:
+                    assert isinstance(vcpu.left, Paused | CpuOff)
+                    continue
+                reason = vmm.exit(vcpu.number)[0]
+                written = vmm.exit_as(s.KvmExitMmio, vcpu.number).data if reason == ExitReason.MMIO else None
+                seen.append((answer, vcpu.number, reason, written))
+        assert seen == [
+            (0, 1, ExitReason.MMIO, 1), (0, 0, ExitReason.MMIO, 2), (0, 0, ExitReason.SYSTEM_EVENT, None),
+        ]  # fmt: skip
+        assert vcpus[1].running and not vcpus[1].vcpu.on
+        vcpus[1].signal()
+        assert threads[1].run(vcpus[1]) == -Errno.EINTR
+        assert vmm.exit(1)[0] == ExitReason.INTR
+
+    def test_alone(self, main, code):
+        """KVM_RUN of a vCPU that has turned itself off never comes back while no other runs, and that is said."""
+        vmm, threads = self.make(main, code)
+        vcpus = [thread.vcpu(fd) for thread, fd in zip(threads, vmm.vcpus, strict=True)]
+        for _ in range(3):
+            threads[0].run(vcpus[0], until=Ticks(main.process.system.machine.clock.now + 500))
+        assert vmm.run(1, threads[1]) == 0
+        with pytest.raises(MachineError, match="vCPU 1 must be on for KVM_RUN to come back"):
+            vmm.run(1, threads[1])
 
 
 class TestConversion:

@@ -96,9 +96,9 @@ class Kernel:
         """Call an RMI command that runs no Realm code; returns X0..X4."""
         self.calls[fid] += 1
         pe = self.pe
-        return pe.smc(fid, *args) if pe.el == _EL2 else self._free_pe().smc(fid, *args)
+        return pe.smc(fid, *args) if pe.el == _EL2 else self.free_pe().smc(fid, *args)
 
-    def _free_pe(self) -> "Pe":
+    def free_pe(self) -> "Pe":
         """A PE that the host is on; the current one may be running a paused REC."""
         for pe in self.machine.pes:
             if pe.call_done:

@@ -176,10 +176,15 @@ class VcpuRun(Target):
     ) -> int | None:
         """Go on with a KVM_RUN that has begun; returns 0 once it comes back, or None if it has not: see ``left``.
 
-        The parameters are those of :meth:`cca_host.kvm.Vcpu.run`. Raises Refusal if the call fails.
+        The parameters are those of :meth:`cca_host.kvm.Vcpu.run`, but ``pe`` is by default that of the vCPU's number.
+        Raises Refusal if the call fails.
         """
         vcpu = self.vcpu
         assert vcpu is not None
+        if self._signalled or not vcpu.on:
+            return self._other(CpuOff())
+        if pe is None and vcpu.running is None:
+            pe = self._pe()
         try:
             result = vcpu.run(pe, until, limit, alone)
         except RmiError as error:
@@ -192,6 +197,13 @@ class VcpuRun(Target):
             self.page_.mmio(result)
             return 0
         return self._other(result)
+
+    def _pe(self) -> "Pe":
+        """The PE that is the vCPU's by its number, or another one if that is in the middle of another vCPU."""
+        system = self.kvm.system
+        pes = system.machine.pes
+        own = pes[self.number % len(pes)]
+        return own if own.call_done else system.free_pe()
 
     def _other(self, result: Exit) -> int | None:
         self.left = result
