@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cca_tools.bench import bare, calls, devices, loops, processes, realms, traces
+from cca_tools.bench import bare, calls, devices, door, loops, processes, realms, traces
 from cca_tools.bench.rig import DATA_PAGE, HOST_CALL, PAGE, RAM, Bench
 from cca_tools.bench.rows import SHARE, Row
 
@@ -27,6 +27,7 @@ ROWS = (
     *calls.ROWS,
     *realms.ROWS,
     *devices.ROWS,
+    *door.ROWS,
     Row("arithmetic", "straight-line Realm code", SHARE, 80, 95, _arithmetic),
     Row("load-store", "load/store-heavy Realm code", SHARE, 80, 95, _load_store),
     *traces.ROWS,

@@ -161,12 +161,10 @@ class Thread:
         """KVM_RUN under a scheduler: begin it, or go on with one that has not come back.
 
         Returns what KVM_RUN returns once it comes back. None means that the thread is still in it: ``vcpu.left`` says
-        whether it waits, its turn is over, or it is paused. See :meth:`VcpuTarget.go_on`.
+        whether it waits, its turn is over, or it is paused. See :meth:`VcpuRun.run`.
         """
         try:
-            if not vcpu.running:
-                vcpu.begin()
-            return vcpu.go_on(pe, until, limit, alone)
+            return vcpu.run(pe, until, limit, alone)
         except Refusal as refused:
             return -refused.errno
 

@@ -29,7 +29,7 @@ from cca_host.kvm.uapi.kvm import Kvm, Phase
 from cca_host.kvm.uapi.memory import AddressSpace
 from cca_host.kvm.uapi.refusal import Refusal, must
 from cca_host.kvm.uapi.registers import Registers
-from cca_host.kvm.uapi.runpage import UserPage
+from cca_host.kvm.uapi.runpage import IMMEDIATE_EXIT, MMIO_DATA, UserPage
 from cca_host.kvm.vcpu import Vcpu
 from cca_host.kvm.vm import Vm
 from cca_platform.errors import MachineError
@@ -74,8 +74,6 @@ class VcpuRun(Target):
         self._host_call = False
         self._converting = False
         """The last exit was a change of RIPAS, which the next run applies."""
-        self._emulated = False
-        """The last exit was an access that user space may answer by an external abort."""
 
     # -- the vCPU as its VM has it ----------------------------------------------------------------------------------
     @property
@@ -105,13 +103,15 @@ class VcpuRun(Target):
 
     def release(self) -> None:
         """The VM is gone."""
+        self.page_.release()
         self.kvm.system.pages.give(self.page_.pa)
         self.vcpu = None
 
     # -- the descriptor ---------------------------------------------------------------------------------------------
     def admit(self, call: Call) -> None:
         """A vCPU belongs to its VM's process, and to the thread that has made it."""
-        must(call.space is self.kvm.space and call.tid == self.tid, Errno.EIO)
+        if call.tid != self.tid or call.space is not self.kvm.space:
+            raise Refusal(Errno.EIO)
 
     def check_mapping(self, offset: int, size: int) -> None:
         """Only the one page can be mapped."""
@@ -126,18 +126,59 @@ class VcpuRun(Target):
         self.kvm.put()
 
     # -- KVM_RUN ----------------------------------------------------------------------------------------------------
-    def begin(self) -> None:
-        """Begin a KVM_RUN: check that it can run, and take what user space answers to the last exit."""
+    def run(
+        self,
+        pe: "Pe | None" = None,
+        until: Ticks | None = None,
+        limit: Instructions | None = None,
+        alone: bool = False,
+    ) -> int | None:
+        """Begin a KVM_RUN with what user space answers to the last exit, or go on with one that has not come back.
+
+        Returns 0 once it comes back, or None if it has not: see ``left``. The parameters are those of
+        :meth:`cca_host.kvm.Vcpu.run`, but ``pe`` is by default that of the vCPU's number. Raises Refusal if the call
+        fails.
+        """
+        page = self.page_
+        if not self.running:
+            access = self._mmio
+            if access is None:
+                self._reply()
+            elif self.vcpu is not None:  # the most frequent answer is the fastest
+                self._mmio = None
+                self.vcpu.mmio_result(0 if access.write else page.words[MMIO_DATA])
+            if self._signalled or page.words[0] & IMMEDIATE_EXIT:
+                self._signalled = False
+                raise Refusal(Errno.EINTR)
+            self.running = True
+        vcpu = self.vcpu
+        assert vcpu is not None
+        if self._signalled or not vcpu.on:
+            return self._other(CpuOff())
+        if pe is None and vcpu.running is None:
+            pe = self._pe()
+        try:
+            result = vcpu.run(pe, until, limit, alone)
+        except RmiError as error:
+            self.running = False
+            self.kvm.log.append(str(error))
+            raise Refusal(Errno.ENXIO) from None
+        if type(result) is Mmio:
+            self.running = False
+            self._mmio = result
+            page.mmio(result)
+            return 0
+        return self._other(result)
+
+    def _reply(self) -> None:
+        """The first run, or the reply to an exit that was no access."""
         must(self.initialized, Errno.ENOEXEC)
         kvm = self.kvm
         if self.vcpu is None or kvm.phase is not Phase.ACTIVATED:
             self._first()
-        vcpu, access = self.vcpu, self._mmio
+        vcpu = self.vcpu
         assert vcpu is not None
-        if access is not None:
-            self._mmio = None
-            vcpu.mmio_result(0 if access.write else self.page_.mmio_data)
-        elif self._host_call:
+        if self._host_call:
             self._host_call = False
             vcpu.host_call_result(self.registers.gprs)
         elif self._converting:
@@ -145,10 +186,6 @@ class VcpuRun(Target):
             assert isinstance(vcpu, Vcpu)
             with realm.troubles(kvm):
                 change_ripas(vcpu)
-        if self._signalled or self.page_.immediate_exit:
-            self._signalled = False
-            raise Refusal(Errno.EINTR)
-        self.running = True
 
     def _first(self) -> None:
         """Before the first run: the GIC has to be there, and the Realm has to be active."""
@@ -167,37 +204,6 @@ class VcpuRun(Target):
             must(kvm.phase is not Phase.ACTIVATED, Errno.EINVAL)  # it came too late to be part of the Realm
             realm.activate_implicitly(kvm)
 
-    def go_on(
-        self,
-        pe: "Pe | None" = None,
-        until: Ticks | None = None,
-        limit: Instructions | None = None,
-        alone: bool = False,
-    ) -> int | None:
-        """Go on with a KVM_RUN that has begun; returns 0 once it comes back, or None if it has not: see ``left``.
-
-        The parameters are those of :meth:`cca_host.kvm.Vcpu.run`, but ``pe`` is by default that of the vCPU's number.
-        Raises Refusal if the call fails.
-        """
-        vcpu = self.vcpu
-        assert vcpu is not None
-        if self._signalled or not vcpu.on:
-            return self._other(CpuOff())
-        if pe is None and vcpu.running is None:
-            pe = self._pe()
-        try:
-            result = vcpu.run(pe, until, limit, alone)
-        except RmiError as error:
-            self.running = False
-            self.kvm.log.append(str(error))
-            raise Refusal(Errno.ENXIO) from None
-        if type(result) is Mmio:
-            self.running = False
-            self._mmio, self._emulated = result, True
-            self.page_.mmio(result)
-            return 0
-        return self._other(result)
-
     def _pe(self) -> "Pe":
         """The PE that is the vCPU's by its number, or another one if that is in the middle of another vCPU."""
         system = self.kvm.system
@@ -213,7 +219,6 @@ class VcpuRun(Target):
                 self.page_.put(ExitReason.INTR)
                 raise Refusal(Errno.EINTR)
             return None
-        self._emulated = False
         if isinstance(result, HostCall) and not self._forwards(result):
             return None
         self.running = False
@@ -261,10 +266,8 @@ class VcpuRun(Target):
 
     def _run(self, call: Call) -> int:
         must(call.number == 0, Errno.EINVAL)
-        if not self.running:
-            self.begin()
         while True:
-            result = self.go_on()
+            result = self.run()
             if result is not None:
                 return result
             self._wait()

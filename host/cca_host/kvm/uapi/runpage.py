@@ -9,14 +9,17 @@ from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.exits import Mmio
 from cca_host.kvm.kernel import Kernel
 
-__all__ = ["UserPage"]
+__all__ = ["IMMEDIATE_EXIT", "MMIO_DATA", "UserPage"]
 
 _REASON: Final = s.RUN_EXIT_REASON
-_IMMEDIATE: Final = s.RUN_IMMEDIATE_EXIT
 _EXIT: Final = s.EXIT
 _HEAD: Final = struct.Struct(f"<I{_EXIT - _REASON - 4}x")  # exit_reason, and what only other architectures use
 _MMIO: Final = struct.Struct(f"{_HEAD.format}QQIB3x")
-_MMIO_DATA: Final = _EXIT + s.KvmExitMmio.offset("data")
+MMIO_DATA: Final = (_EXIT + s.KvmExitMmio.offset("data")) // 8
+"""The word that a read of a device returns."""
+IMMEDIATE_EXIT: Final = 0xFF << 8 * s.RUN_IMMEDIATE_EXIT
+"""The bits of the first word that ask a run to come back at once."""
+_PACK_MMIO: Final = _MMIO.pack
 _MMIO_REASON: Final = int(ExitReason.MMIO)
 _WORDS: Final = 16  # of the data of an event or an internal error
 
@@ -27,6 +30,9 @@ class UserPage:
     def __init__(self, system: Kernel, pa: int) -> None:
         self.pa = pa
         self._port = system.port
+        self.words = system.port.words(pa, GRANULE_SIZE)
+        """What user space has written, as a live view of 64-bit words."""
+        self._at = pa + _REASON
 
     @classmethod
     def new(cls, system: Kernel) -> "UserPage":
@@ -35,24 +41,16 @@ class UserPage:
         system.port.zero(pa, GRANULE_SIZE)
         return cls(system, pa)
 
-    # -- what user space has written --------------------------------------------------------------------------------
-    @property
-    def immediate_exit(self) -> bool:
-        """The next run has to come back at once."""
-        return bool(self._port.read8(self.pa + _IMMEDIATE))
-
-    @property
-    def mmio_data(self) -> int:
-        """What a read returns."""
-        return self._port.read64(self.pa + _MMIO_DATA)
+    def release(self) -> None:
+        """The page is gone."""
+        self.words.release()
 
     # -- why the vCPU has come back ---------------------------------------------------------------------------------
     def mmio(self, access: Mmio) -> None:
         """An access to memory that is not there: a device of user space."""
         write = access.write
         self._port.write(
-            self.pa + _REASON,
-            _MMIO.pack(_MMIO_REASON, access.ipa, access.value if write else 0, access.size, write),
+            self._at, _PACK_MMIO(_MMIO_REASON, access.ipa, access.value if write else 0, access.size, write)
         )
 
     def put(self, reason: ExitReason, payload: bytes = b"") -> None:

@@ -43,7 +43,6 @@ class VcpuState(State, frozen=True, tag="host.uapi.vcpu/1"):
     mmio: tuple[int, int, bool, int] | None
     host_call: bool
     converting: bool
-    emulated: bool
     running: bool
 
 
@@ -123,7 +122,7 @@ class VcpuTarget(VcpuRun):
         record = call.take(s.KvmVcpuEvents)
         must(not record.serror_pending and not any(record.reserved), Errno.EINVAL)
         if record.ext_dabt_pending:
-            must(self._emulated and self._mmio is not None and self.vcpu is not None, Errno.EINVAL)
+            must(self._mmio is not None and self.vcpu is not None, Errno.EINVAL)
             assert self.vcpu is not None
             self._mmio = None
             self.vcpu.abort()
@@ -162,7 +161,6 @@ class VcpuTarget(VcpuRun):
             mmio=None if mmio is None else (mmio.ipa, mmio.size, mmio.write, mmio.value),
             host_call=self._host_call,
             converting=self._converting,
-            emulated=self._emulated,
             running=self.running,
         )
 
@@ -173,7 +171,7 @@ class VcpuTarget(VcpuRun):
         one.features, one.running = state.features, state.running
         one.registers = Registers(state.number, kvm.is_realm, state.registers)
         one._mmio = None if state.mmio is None else Mmio(*state.mmio)
-        one._host_call, one._converting, one._emulated = state.host_call, state.converting, state.emulated
+        one._host_call, one._converting = state.host_call, state.converting
         if state.made and kvm.guest is not None:
             one.vcpu = kvm.guest.vcpus[state.number]
             if isinstance(one.vcpu, PlainVcpu):
