@@ -8,6 +8,7 @@ from hostile_binary import console_case, dtb_case, image_case, kept_case, trace_
 from hostile_case import Case
 from hostile_code import code_case
 from hostile_elf import elf_case
+from hostile_extensions import extension_case
 from hostile_line import line_case, special_case
 from hostile_project import project_case
 from hostile_surroundings import cache_case, environment_case
@@ -36,6 +37,7 @@ KINDS: Final[dict[str, Kind]] = {
     "kept": Kind(kept_case, 300),
     "console": Kind(console_case, 300),
     "figures": Kind(figures_case, 60),
+    "extension": Kind(extension_case, 300),
     "module": Kind(module_case, 150),
     "code": Kind(code_case, 500),
     "line": Kind(line_case, 1300),

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process 
 SLICE = {
     "elf": 10, "image": 6, "board": 14, "policy": 6, "token": 12, "key": 4, "trace": 8, "dtb": 4, "kept": 4,
     "console": 4,
-    "module": 5, "code": 6, "line": 24, "project": 6, "figures": 3, "special": 20, "environment": 0, "cache": 0,
+    "module": 5, "code": 6, "line": 24, "project": 6, "figures": 3, "special": 20, "extension": 8, "environment": 0,
+    "cache": 0,
 }  # fmt: skip
 """How many of each kind run here; those that need a process of their own take most of a second each."""
 ORDINARY = Ended(0, b"", b"", 0.1, 100, frozenset(), frozenset())
