@@ -1,12 +1,18 @@
 """The extensions on the command line: sealing keys with a payload that outlives itself, and a Realm within a limit."""
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ns_code import OFF, assemble, constant
 
 import realmlab
+from cca_arch.extensions import PAGING_UID, Paging, PagingFeatures, uid_words
+from cca_arch.rmi.v1_0 import RmiStatus
+from cca_arch.smccc import NOT_SUPPORTED
+from cca_firmware.package.nsimage import NsImage
 from cca_platform.errors import MachineError
 from cca_tools.cli import main
 
@@ -136,3 +142,33 @@ class TestPaging:
         assert main([*run, "--swap", str(tmp_path / "thesis")]) == 2
         assert "must be a new file or a swap file" in capfd.readouterr().err
         assert (tmp_path / "thesis").read_text() == "ten years of work"
+
+
+class TestCode:
+    """Real code at Non-secure EL2 as the Host."""
+
+    RESULTS = 0x9000_0000
+
+    def ask(self, calls: list[tuple[int, ...]], *options: str) -> list[tuple[int, ...]]:
+        """X0 to X4 after each of these SMCs."""
+        source = constant("x20", self.RESULTS)
+        for call in calls:
+            source += "".join(constant(f"x{number}", value) for number, value in enumerate(call))
+            source += "smc #0; stp x0, x1, [x20], #16; stp x2, x3, [x20], #16; str x4, [x20], #16;"
+        with realmlab.NsMachine(NsImage(assemble(source + OFF)), extensions=options) as machine:
+            assert machine.run().reason == "system_off"
+            words = struct.unpack(f"<{6 * len(calls)}Q", machine.read(self.RESULTS, 48 * len(calls)))
+        return [words[at : at + 5] for at in range(0, len(words), 6)]
+
+    def test_commands(self) -> None:
+        """The range is served by EL3 and the RMM together, to code as to a host in Python."""
+        calls = [(Paging.PAGING_UID,), (Paging.PAGING_FEATURES, 0), (Paging.PAGE_OUT, 1, 2, 3, 4)]
+        uid, features, out = self.ask(calls, "paging")
+        assert uid[:4] == uid_words(PAGING_UID)
+        assert features[:2] == (0, int(PagingFeatures.make(aes_256_gcm=1, version_bits=36)))
+        assert out == (RmiStatus.ERROR_INPUT, 0, 0, 0, 0)
+
+    def test_off(self) -> None:
+        """Without it, every call of the range is an unknown one that leaves X1 and up alone."""
+        calls = [(fid, 0x11, 0x12, 0x13, 0x14) for fid in Paging]
+        assert self.ask(calls, "sealing") == self.ask(calls) == [(NOT_SUPPORTED, 0x11, 0x12, 0x13, 0x14)] * 4

@@ -82,12 +82,12 @@ def _find(module: str, name: str) -> ast.FunctionDef | None:
 
 
 def _bare(sources: Collection[str]) -> set[str]:
-    """The classes that ``__new__`` makes objects of alone, and those that they derive from."""
+    """The classes that ``__new__`` makes objects of alone, and all that they derive from."""
+    classes = [node for source in sources for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    bases = {node.name: {base.id for base in node.bases if isinstance(base, ast.Name)} for node in classes}
     found = {match[1] for source in sources for match in _BARE.finditer(source)}
-    for source in sources:
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ClassDef) and node.name in found:
-                found |= {base.id for base in node.bases if isinstance(base, ast.Name)}
+    while more := {base for name in found for base in bases.get(name, ())} - found:
+        found |= more
     return found
 
 
