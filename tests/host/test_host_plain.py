@@ -236,6 +236,7 @@ class TestCalls:
             assert not other.on
             other.deny_on = False
             vcpu.reset(RAM_BASE, ())
+            assert vcpu.run() == Interrupted()  # the other one is to run
             assert told(vcpu)[0] == PsciStatus.SUCCESS
             assert other.on
             assert told(other)[:3] == [0x77, 1 << 2, 1 << 31 | 1]

@@ -5,7 +5,7 @@ from host_code import CALL, report
 
 from cca_arch.psci import Psci
 from cca_arch.rsi.v1_0 import Rsi
-from cca_host.kvm import SystemEvent
+from cca_host.kvm import Interrupted, SystemEvent
 from cca_host.kvmtool.layout import RAM_BASE
 
 
@@ -20,13 +20,14 @@ class TestPsci:
         assert vcpu.run() == SystemEvent("off")
 
     def test_cpu_on(self, code, realm):
-        """CPU_ON makes the other vCPU run at its entry with its context; the caller gets SUCCESS."""
+        """CPU_ON makes the other vCPU run at its entry with its context; the caller makes way, and gets SUCCESS."""
         other = type(code)().mov(20, CALL + 0x100).store(0, 20, 16).smc(Rsi.HOST_CALL, CALL + 0x100).loop()
         code.smc(Psci.CPU_ON_64, 1, RAM_BASE + 0x400, 0xC0DE).word(0xAA00_03EA)
         report(code, 10).loop()
         code.words += [0] * (0x100 - len(code.words)) + other.words
         first, second = realm(code, vcpus=2).vcpus
         assert not second.on
+        assert first.run() == Interrupted()
         assert first.run().gprs[1] == 0
         assert second.on
         assert second.run().gprs[1] == 0xC0DE

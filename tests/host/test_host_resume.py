@@ -195,18 +195,20 @@ class TestControl:
         assert steps[-1] > steps[0] + 250
         assert rig.finish() == straight.finish()
 
+    @pytest.mark.pure("it makes slices shorter")
     @pytest.mark.parametrize("before", [1, 20, 41, 42, 43, 100])
-    def test_steps_across_a_deadline(self, tmp_path: Path, before: int) -> None:
+    def test_steps_across_a_deadline(self, tmp_path: Path, before: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """An interrupt that comes due within a block waits for its end, in steps too."""
         payload = tmp_path / "payload.bin"
         words = [0xD280_0009 | 3000 << 5, *[0xD503_201F] * 40, 0xD100_0529]  # mov x9, #3000; nops; sub x9, x9, #1
         words += [0xB500_0009 | (-41 & 0x7_FFFF) << 5]  # cbnz x9, the first nop
         words += [0xD280_0100, 0xF2B0_8000, 0xD400_0003]  # PSCI SYSTEM_OFF
         payload.write_bytes(b"".join(word.to_bytes(4, "little") for word in words))
+        monkeypatch.setattr("cca_host.kvmtool.schedule._SLICE_ALONE", 49_999)
         straight, stepped = Rig(payload, 2), Rig(payload, 2)
         result = straight.finish()
         (first, *_) = (event for event in straight.events if event["event"] == "interrupt.take")
-        slice_ticks = straight.vmm.schedule.slice_ticks(straight.vmm.began)
+        slice_ticks = 49_999
         assert first["time"] > straight.vmm.began + slice_ticks  # the slice is over, but the block is not
         stepped.vmm.advance(max_insns=slice_ticks - 42 - before)
         for _ in range(before + 100):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cca_host.kvmtool.schedule import Schedule
+from cca_host.kvmtool.schedule import Schedule, Turns
 
 pytestmark = pytest.mark.pure("a compiled schedule takes true vCPUs alone")
 
@@ -28,11 +28,17 @@ def schedule(vcpus: list[Any]) -> Schedule:
     return Schedule(vcpus)
 
 
+def begin(schedule: Schedule, now: int = 0) -> Any:
+    """The vCPU whose slice begins, or None."""
+    found = Turns((schedule,)).begin(now)
+    return None if found is None else found[1]
+
+
 def turns(schedule: Schedule, count: int, now: int = 0) -> list[int | None]:
     """The vCPUs of the next slices."""
     found = []
     for _ in range(count):
-        vcpu = schedule.begin(now)
+        vcpu = begin(schedule, now)
         found.append(None if vcpu is None else vcpu.index)
         schedule.end()
     return found
@@ -84,15 +90,23 @@ class TestSchedule:
         assert schedule.deadline() is None
 
     def test_slices(self, vcpus: list[Any], schedule: Schedule) -> None:
-        """One alone is interrupted seldom."""
-        assert Schedule(vcpus[:1]).slice_ticks(0) > 100 * schedule.slice_ticks(0)
+        """A slice is short only if another vCPU can run, else it ends with the first deadline of one that waits."""
+        turns = Turns((schedule,))
+        short = turns.slice_ticks(0)
+        begin(schedule)
+        for vcpu, deadline in ((vcpus[1], None), (vcpus[2], 70_000)):
+            assert turns.slice_ticks(0) == short
+            schedule.wait(vcpu, deadline)
+        assert (turns.slice_ticks(0), turns.slice_ticks(20_000)) == (70_000, 50_000)
+        vcpus[2].on = False
+        assert turns.slice_ticks(0) > 100 * short
 
     @pytest.mark.parametrize("length", [2, 7, 25, 50, 64, 100, 250])
     def test_no_two_alike(self, schedule: Schedule, length: int) -> None:
         """A loop of any such length meets the ends of slices everywhere, also where one slice follows the other."""
         now, ends = 0, set()
         for _ in range(20 * length):
-            ticks = schedule.slice_ticks(now)
+            ticks = Turns((schedule,)).slice_ticks(now)
             assert 49_000 < ticks <= 50_000
             ends.add(ticks % length)
             now += ticks
@@ -100,8 +114,8 @@ class TestSchedule:
 
     def test_saved(self, schedule: Schedule, vcpus: list[Any]) -> None:
         """The turn, the slice that has begun and who waits are saved state."""
-        schedule.begin(0)
-        schedule.begin(0)
+        begin(schedule)
+        begin(schedule)
         schedule.wait(vcpus[2], 7)
         other = Schedule(vcpus)
         other.restore(schedule.save())
@@ -117,7 +131,7 @@ class TestSpinning:
         schedule.wait(vcpus[2], None)
         found = []
         for _ in range(4):
-            vcpu = schedule.begin(0)
+            vcpu = begin(schedule)
             assert vcpu is not None
             schedule.end()
             found.append(schedule.spin(vcpu))
@@ -126,16 +140,16 @@ class TestSpinning:
     def test_work(self, schedule: Schedule, vcpus: list[Any]) -> None:
         """A vCPU that has done some work, or had its whole slice, does not spin."""
         vcpus[2].on = False
-        schedule.begin(0)
+        begin(schedule)
         schedule.end()
         assert not schedule.spin(vcpus[0])
-        schedule.begin(0)
+        begin(schedule)
         schedule.work = 5_000
         schedule.end()
         assert not schedule.spin(vcpus[1])
-        schedule.begin(0)
+        begin(schedule)
         schedule.end()  # of the first, by its timer
-        schedule.begin(0)
+        begin(schedule)
         schedule.end()
         assert not schedule.spin(vcpus[1])
 
@@ -154,7 +168,7 @@ class TestSpinning:
 
     def test_saved(self, schedule: Schedule, vcpus: list[Any]) -> None:
         """All of that is saved."""
-        schedule.begin(0)
+        begin(schedule)
         schedule.spin(vcpus[0])
         schedule.rounds, schedule.work = 5, 9
         other = Schedule(vcpus)

@@ -68,8 +68,10 @@ class TestEnds:
         assert result.reason == "exit"
         assert result.ticks > 490_000_000 > 1000 > result.instructions
 
-    def test_limit_of_exceptions(self, run):
+    @pytest.mark.pure("it makes slices shorter")
+    def test_limit_of_exceptions(self, run, monkeypatch):
         """The limit counts an exception as an instruction, at the end of each slice."""
+        monkeypatch.setattr("cca_host.kvmtool.schedule._SLICE_ALONE", 50_000)
         adr_vectors, msr_vbar, isb = 0x1000_4001, 0xD518_C001, 0xD503_3FDF
         svc, back, eret = 0xD400_0001, 0x17FF_FFFF, 0xD69F_03E0
         start = struct.pack("<5I", adr_vectors, msr_vbar, isb, svc, back).ljust(0xA00, b"\0")

@@ -17,11 +17,12 @@ from cca_platform.printable import printable
 from .console import Watch
 from .cpu import Cpu
 from .hooks import Hook, Hooks
-from .options import BOARD, MachineOptions, RealmJobOptions, RealmOptions, read, takes
+from .options import BOARD, MachineOptions, RealmJobOptions, RealmOptions, TogetherOptions, read, takes
 from .payloads import find_payload
-from .realm import Realm
-from .results import Reason, published
+from .realm import Members, Realm
+from .results import Progress, Reason, published
 from .session import Session
+from .together import Together, live
 
 __all__ = ["Machine"]
 
@@ -44,7 +45,7 @@ class Machine(Session):
         given = read(MachineOptions, options)
         super().__init__(board, given)
         self._realms: list[Realm] = []
-        self._current: Realm | None = None
+        self._current: Members | None = None
         try:
             self.host = System(self.platform)
             rmm = self._rmm()
@@ -107,6 +108,19 @@ class Machine(Session):
                     self._realms.remove(realm)
         return published(vmm.result(), realm._failure)
 
+    @takes(TogetherOptions)
+    def run_all(self, realms: Iterable[Realm], **options: Unpack[TogetherOptions]) -> tuple[Progress, ...]:
+        """Run live Realms and plain VMs together: the host gives their vCPUs turns, each on its PE.
+
+        Until all have ended, a breakpoint, a ``stop``, Ctrl-C, or a limit: ``max_insns`` instructions of all of them,
+        ``timeout`` or ``silence`` seconds of wall time. Returns how far each got, in their order. One that ends leaves
+        the others alone.
+        """
+        given = read(TogetherOptions, options)
+        with self._calls.call("run_all"):
+            together = Together(self, live(realms))
+            return together.run(given["max_insns"], given["timeout"], given["silence"])
+
     def _realm(self, payload: str | os.PathLike[str], given: dict[str, Any]) -> Realm:
         """A Realm that has not been built yet."""
         on_console = given.pop("on_console")
@@ -132,13 +146,13 @@ class Machine(Session):
         return tuple(realm for realm in self._realms if realm.alive)
 
     @contextmanager
-    def _running(self, realm: Realm) -> Iterator[Hooks]:
-        """Code that runs in Realm world inside the block belongs to ``realm``; yields the hooks of the machine.
+    def _running(self, realm: Members) -> Iterator[Hooks]:
+        """Code that runs in a guest inside the block belongs to ``realm``; yields the hooks of the machine.
 
         ``realm`` has the PEs to itself: a vCPU of another Realm that is on a PE exits to the host first.
         """
         for other in self._realms:
-            if other is not realm:
+            if other not in realm.members:
                 other._vmm.park()
         before, self._hooks.owner, self._current = self._current, realm, realm
         try:

@@ -63,6 +63,7 @@ __all__ = [
     "RealmOptions",
     "RealmRunOptions",
     "RunOptions",
+    "TogetherOptions",
     "WallOptions",
     "declared",
     "payload_completion",
@@ -266,6 +267,10 @@ class RealmRunOptions(RunOptions, WallOptions, total=False):
             python_only="the command runs a Realm to its end",
         ),
     ]
+
+
+class TogetherOptions(RunOptions, WallOptions, total=False):
+    """What a run of several live Realms and plain VMs takes."""
 
 
 class RealmOptions(RunOptions, total=False):

@@ -33,9 +33,20 @@ from .vcpu import Owner, Vcpu, inspector_of
 from .views import RecView, RttView
 from .wall import WallLimits
 
-__all__ = ["Realm"]
+__all__ = ["Members", "Realm", "RealmOwner"]
 
 _UNREAD: Final = 0x1_0000  # bytes of unread output to keep
+
+
+class Members(Protocol):
+    """Realms that run at the same time: one, or several together."""
+
+    @property
+    def members(self) -> "tuple[Realm, ...]":
+        """Who they are."""
+
+    def _pause(self, why: Reason) -> None:
+        """Pause the run as soon as possible, for this reason."""
 
 
 class RealmOwner(Owner, Protocol):
@@ -43,8 +54,8 @@ class RealmOwner(Owner, Protocol):
 
     _calls: Calls
 
-    def _running(self, realm: "Realm") -> AbstractContextManager[Hooks]:
-        """Code that runs in Realm world inside the block belongs to ``realm``; yields the hooks of the machine."""
+    def _running(self, realm: Members) -> AbstractContextManager[Hooks]:
+        """Code that runs in a guest inside the block belongs to ``realm``; yields the hooks of the machine."""
 
     def break_on(self, where: int | str) -> Hook | Listener:
         """Pause runs before an instruction or after events."""
@@ -75,7 +86,8 @@ class Realm:
         self._vmm = vmm
         """The host's side of the Realm."""
         self._unread = bytearray()
-        self._before = 0  # bytes that it sent before the run
+        self._before = 0  # bytes that it sent before the run,
+        self._since = (0, 0)  # the instructions that it had retired, and the time
         self._expected: Expected | None = None
         self._until = b""
         self._why: Reason | None = None
@@ -92,6 +104,11 @@ class Realm:
         if not isinstance(vm, Vm):
             raise MachineError("a VM must be a Realm to have a Realm Descriptor: this one is a plain VM")
         return vm.rd
+
+    @property
+    def members(self) -> "tuple[Realm, ...]":
+        """Who runs when it runs: itself."""
+        return (self,)
 
     @property
     def world(self) -> SecurityState:
@@ -207,30 +224,39 @@ class Realm:
     def _run(
         self, max_insns: int | None, until: str | None, interrupt: Callable[[], object], wall: WallLimits
     ) -> Progress:
-        self._must_be_alive()
-        machine, vmm, clock = self.machine, self._vmm, self.machine.platform.clock
-        retired, ticks = vmm.retired, clock.now
-        sent = vmm.console.sent
-        self._before = sent.total
-        self._until, self._why = (until or "").encode(errors="surrogateescape"), None
+        self._begin(until)
+        machine, vmm = self.machine, self._vmm
         with interruptible(interrupt), machine._running(self) as hooks, wall:
             machine._calls.raise_kept()  # of the exit of another Realm
             reason = self._go(hooks, None if max_insns is None else vmm.retired + max_insns)
             self._explain()
-        self._until = b""
-        end, limit = vmm.end, wall.text
+        limit = wall.text
         if reason is Reason.LIMIT and not limit:
             limit = f"the limit of {max_insns} instructions is reached in {wall.phase}"
         unseen = "" if until is None or reason is Reason.UNTIL else f"the console did not show {until!r}"
+        return self._progress(reason, limit, unseen)
+
+    def _begin(self, until: str | None = None) -> None:
+        """Note where a run begins that ends when the console shows ``until``."""
+        self._must_be_alive()
+        self._before = self._vmm.console.sent.total
+        self._since = self._vmm.retired, self.machine.platform.clock.now
+        self._until, self._why = (until or "").encode(errors="surrogateescape"), None
+
+    def _progress(self, reason: Reason, *notes: str) -> Progress:
+        """How far the run got, which has ended for ``reason``."""
+        self._until = b""
+        vmm, (retired, ticks) = self._vmm, self._since
+        end, sent = vmm.end, vmm.console.sent
         return Progress(
             reason=reason,
             status=None if end is None else end.status,
-            message="; ".join(filter(None, ("" if end is None else end.message, limit, unseen))),
+            message="; ".join(filter(None, ("" if end is None else end.message, *notes))),
             failure=self._failure,
             console=sent.since(self._before),
             console_dropped=max(sent.dropped - self._before, 0),
             instructions=vmm.retired - retired,
-            ticks=clock.now - ticks,
+            ticks=self.machine.platform.clock.now - ticks,
         )
 
     def _go(self, hooks: Hooks, last: int | None = None) -> Reason:

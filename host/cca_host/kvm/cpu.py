@@ -1,20 +1,19 @@
 """A vCPU of any VM: KVM_RUN, with all its state as plain data, and what wakes it."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from cca_arch.gic import Ppi
 from cca_arch.sysregs import CntCtl, IchLr, IchVmcr, LrState
 from cca_arch.types import Instructions, Ticks
-from cca_host.kvm.exits import Exit, Failure, Paused
+from cca_host.kvm.exits import Exit, Failure, Interrupted, Paused
 from cca_host.kvm.guest import Guest
 from cca_host.kvm.vgic import Vgic
 from cca_platform.errors import MachineStopped
 from cca_platform.halt import Halt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cca_platform.pe.pe import Pe
 
 __all__ = ["FIRES", "PENDING", "TIMER_PPIS", "Cpu", "signalled_below"]
@@ -30,7 +29,7 @@ _PMR: Final = IchVmcr.vpmr.low
 _GROUPS: Final = (IchVmcr.veng0.mask, IchVmcr.veng1.mask)
 
 
-def signalled_below(vmcr: int, waited_with: "Sequence[int]") -> tuple[int, int]:
+def signalled_below(vmcr: int, waited_with: Sequence[int]) -> tuple[int, int]:
     """For each group, the limit below which a priority value must be for its interrupt to be signalled to a vCPU.
 
     The limit comes from ICC_PMR_EL1, the group enables, and ``waited_with``: the list registers of a vCPU that went to
@@ -56,7 +55,6 @@ class Cpu(Generic[Owner]):
     """
 
     _pausing = False
-
     def __init__(self, vm: Owner, index: int, mpidr: int, on: bool) -> None:
         self.vm = vm
         self.index = index
@@ -66,6 +64,8 @@ class Cpu(Generic[Owner]):
         """True if the host refuses PSCI CPU_ON of this vCPU; the caller then gets DENIED."""
         self.exits: Counter[int] = Counter()
         self.running: int | None = None
+        self.blocked = False
+        """True while its thread waits for an interrupt, as the scheduler says."""
 
     # -- running ------------------------------------------------------------------------------------------------
     def run(
@@ -127,12 +127,6 @@ class Cpu(Generic[Owner]):
         self._pausing = True
         if at_once and self.running is not None:
             self.vm.system.machine.pes[self.running].end_turn()
-
-    def poke(self) -> None:
-        """Have it exit soon if it is in the guest, like an IPI from another CPU: something has happened to its VM."""
-        if self.running is not None:
-            machine = self.vm.system.machine
-            machine.pes[self.running].host_timer(machine.clock.now)
 
     def kick(self) -> Exit | None:
         """End a paused run, like an IPI from another CPU; returns the exit, or None if there is no run."""
@@ -224,6 +218,16 @@ class Cpu(Generic[Owner]):
             return False
         self.drive_timers(vgic)
         return vgic.wakes(self.index, self.signalled_below)
+
+    @property
+    def all_vcpus(self) -> "Sequence[Cpu[Any]]":
+        """All vCPUs of the VM."""
+        raise NotImplementedError
+
+    def preempted(self) -> Exit | None:
+        """After what may have woken another vCPU of the VM: the exit that ends this slice, or None if nobody was."""
+        woken = any(cpu.blocked and cpu.on and cpu.wakes() for cpu in self.all_vcpus)
+        return Interrupted() if woken else None
 
     def deadline(self) -> int | None:
         """The clock value at which the next enabled, unmasked timer of the last exit fires; none that has fired."""

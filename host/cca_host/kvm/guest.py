@@ -138,8 +138,10 @@ class Guest:
             self.poke()
 
     def poke(self) -> None:
-        """Have the vCPU that is in the guest exit soon, if there is one."""
-        raise NotImplementedError
+        """Have the vCPU that is in its guest exit soon, of whichever VM: something has happened to this one."""
+        for pe in self.system.machine.pes:
+            if not pe.call_done:
+                pe.host_timer(pe.clock.now)
 
     def save_gic(self) -> GicState | None:
         """State of the GIC for a snapshot."""

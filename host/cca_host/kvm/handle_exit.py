@@ -37,7 +37,7 @@ def _sync(vcpu: Rec) -> Exit | None:
         return Yield() if WfxEsr(esr).ti & _WFE else Idle(vcpu.deadline())
     if esr.ec == Ec.SYSREG:
         sysregs.answer(vcpu)
-        return None
+        return vcpu.preempted()
     return vcpu.failed("an exception that the host does not know")
 
 
@@ -76,7 +76,7 @@ def _mmio(vcpu: Rec, esr: DataAbortEsr, page: int) -> Exit | None:
         return access
     gic_access(vcpu.vm.system, frames, access)
     vcpu.mmio_result(access.value)
-    return None
+    return vcpu.preempted() if write else None
 
 
 def gic_access(system: Kernel, frames: VgicMmio, access: Mmio) -> None:

@@ -80,6 +80,8 @@ class Kernel:
         self.in_guest: dict[int, InGuest] = {}
         """The vCPU of a plain VM that is in its guest, by the index of its PE."""
         self.started = False
+        self.turn: tuple[int, int] | None = None
+        """The vCPU whose thread had the last slice: the VMID of its VM, its index."""
         self.calls: Counter[int] = Counter()
         self.features = FeatureRegister0(0)
         self.delegated = 0

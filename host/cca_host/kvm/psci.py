@@ -5,7 +5,7 @@ from typing import Final
 from cca_arch.psci import Psci, PsciStatus
 from cca_arch.rmi.v1_0 import Rmi, rec_index
 from cca_arch.sysregs import affinity_word
-from cca_host.kvm.exits import CpuOff, Exit, HostCall, Idle, SystemEvent, SystemEventKind
+from cca_host.kvm.exits import CpuOff, Exit, HostCall, Idle, Interrupted, SystemEvent, SystemEventKind
 from cca_host.kvm.kernel import RmiError
 from cca_host.kvm.rec import Rec
 
@@ -49,7 +49,7 @@ def _complete(vcpu: Rec, fid: int, target: int) -> Exit | None:
         return vcpu.failed(f"PSCI call for MPIDR {target:#x}, which no vCPU has")
     turns_on = fid in _CPU_ON and not other.on
     _call(vcpu, other, turns_on, int(PsciStatus.DENIED if turns_on and other.deny_on else PsciStatus.SUCCESS))
-    return None
+    return Interrupted() if turns_on and other.on else None  # it can run now
 
 
 def complete(vcpu: Rec, target: int, status: int) -> bool:

@@ -106,6 +106,11 @@ class Rec(Cpu[Realm]):
         if page.pmu_overflow != cpu.private.line >> _PMU & 1:
             vgic.drive(_PMU, page.pmu_overflow, self.index)
 
+    @property
+    def all_vcpus(self) -> "Sequence[Rec]":
+        """All vCPUs of the VM."""
+        return self.siblings
+
     def timer_lines(self, now: int) -> tuple[bool, bool]:
         """(virtual, physical): whether each timer asserts its interrupt at clock value ``now``."""
         return self.page.timer_lines(now)

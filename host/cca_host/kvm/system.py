@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["System", "SystemState"]
 
 
-class SystemState(State, frozen=True, tag="host.system/2"):
+class SystemState(State, frozen=True, tag="host.system/3"):
     """Saved state of a :class:`System`, ``calls`` by FID; ``features`` is None until the RMM has been queried."""
 
     pages: PagesState
@@ -28,6 +28,7 @@ class SystemState(State, frozen=True, tag="host.system/2"):
     dirty: int
     features: int | None
     started: bool
+    turn: tuple[int, int] | None
     vms: tuple[VmState | PlainVmState, ...]
 
 
@@ -72,6 +73,7 @@ class System(Kernel):
             dirty=self.dirty,
             features=int(self.features) if self.probed else None,
             started=self.started,
+            turn=self.turn,
             vms=tuple(vm.save() for vm in self.vms),
         )
 
@@ -83,7 +85,7 @@ class System(Kernel):
         self.delegated, self.delegated_peak, self.dirty = state.delegated, state.delegated_peak, state.dirty
         self.probed = state.features is not None
         self.features = FeatureRegister0(state.features or 0)
-        self.started = state.started
+        self.started, self.turn = state.started, state.turn
         alive = {vm.vmid: vm for vm in self.vms}
         self.guests, self.in_guest = [], {}
         for saved in state.vms:

@@ -171,11 +171,6 @@ class Vm(Realm):
         """True once the first vCPU has been created."""
         return bool(self.vcpus)
 
-    def poke(self) -> None:
-        """Have the vCPU that is in the Realm exit soon, if there is one."""
-        for vcpu in self.vcpus:
-            vcpu.poke()
-
     def create_vcpu(self, pc: int = 0, gprs: Sequence[int] = (), runnable: bool = True) -> Vcpu:
         """Create the next vCPU: a REC that starts at ``pc`` with X0..X7 from ``gprs``, or waits for CPU_ON."""
         system, index = self.system, len(self.vcpus)

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from cca_arch.types import Instructions, Ticks
+from cca_arch.types import Ticks
 from cca_host.kvm import (
     Cpu,
     CpuOff,
@@ -17,7 +16,6 @@ from cca_host.kvm import (
     Idle,
     Interrupted,
     Mmio,
-    Paused,
     PlainVm,
     RmiError,
     System,
@@ -31,12 +29,12 @@ from cca_host.kvmtool.mmio import Devices
 from cca_host.kvmtool.onboard import attach_rtc, attach_uart
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, EXIT_RESET, Pause, RunOptions, RunReason
 from cca_host.kvmtool.schedule import Schedule
+from cca_host.kvmtool.threads import Threads
 from cca_host.kvmtool.virtio.console import VirtioConsole
 from cca_host.kvmtool.virtio.models import make_models
 from cca_host.kvmtool.virtio.plug import plug
-from cca_platform.errors import MachineError, MachineStopped
-from cca_platform.pe.net import internal_error
-from cca_platform.pe.running import BREAKPOINT
+from cca_platform.errors import MachineError
+from cca_platform.trace.events import VcpuStateChange
 
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
@@ -91,13 +89,13 @@ class Run:
         self.ticks = 0
         """The virtual time from its start to its end."""
         self.run_seconds = 0.0
-        self._asked = self._interrupted = False
+        self.asked = self._interrupted = False
         self._answers: dict[type, Callable[[Cpu[Any], Any], None]] = {
             Mmio: self.devices.answer,
             HostCall: self._host_call,
             SystemEvent: self._system_event,
             Idle: self._idle,
-            Yield: self._spin,
+            Yield: self._nothing,
             CpuOff: self._nothing,
             Interrupted: self._nothing,
             Failure: self._failure,
@@ -131,38 +129,14 @@ class Run:
     def _run(self, until: Ticks | None, last: int | None, alone: bool = False) -> Pause:
         """Run until the clock reads ``until``, the Realm has retired ``last`` instructions, or a step is complete."""
         self.must_be(Phase.BUILT)
-        clock, inputs, start = self.machine.clock, self.machine.inputs, perf_counter()
-        try:
-            with inputs.running():
-                while self.end is None:
-                    if self._asked:
-                        return Pause.ASKED
-                    if last is not None and self.retired >= last:
-                        return Pause.INSTRUCTIONS
-                    if until is not None and clock.now >= until:
-                        return Pause.TIME
-                    limit = None if last is None else Instructions(clock.retired + last - self.retired)
-                    found = self._go_on(until, limit, alone)
-                    if found is not None:
-                        return found
-        except RmiError as refused:
-            self.over(EXIT_FAILED, RunReason.FAILED, str(refused))
-        except Exception as error:
-            internal = internal_error(self.machine, error)
-            if internal is None:
-                raise
-            raise internal from error
-        finally:
-            self._asked = False
-            self.run_seconds += perf_counter() - start
-        return Pause.ENDED
+        return Threads((self,)).advance(until, last, alone)
 
     def pause(self, at_once: bool = True) -> None:
         """Make :meth:`advance` return as soon as possible; for callbacks while the Realm runs.
 
         A signal handler must not use ``at_once``: the pause then waits some milliseconds for the PE.
         """
-        self._asked = True
+        self.asked = True
         if self.schedule.running is not None:
             self.schedule.running.pause(at_once)
 
@@ -171,12 +145,13 @@ class Run:
         vcpu = self.schedule.running
         if vcpu is None or self.phase is not Phase.BUILT:
             return
-        pe = self._pe(vcpu)
+        pe = self.pe_of(vcpu)
         before, result = pe.retired, vcpu.kick()
         self.retired += pe.retired - before
-        self._end_slice(pe)
+        pe.host_timer(None)
+        self.schedule.end()
         if result is not None:
-            self._exit(vcpu, pe, result)
+            self.exited(vcpu, pe, result)
 
     def fail(self, message: str) -> None:
         """End the run, unless it has ended; ``message`` gives the reason."""
@@ -186,82 +161,50 @@ class Run:
         """End the run at the next exit, at the user's request."""
         self._interrupted = True
 
-    def _go_on(self, until: Ticks | None, limit: Instructions | None, alone: bool) -> Pause | None:
-        """Continue or begin a vCPU's time slice: up to an exit, ``until`` or ``limit``.
+    # -- what the host's scheduler asks -------------------------------------------------------------------------
+    @property
+    def ended(self) -> bool:
+        """True once it has ended."""
+        return self.end is not None
 
-        Returns why the run must pause, if that is known: a breakpoint, or the single step is complete.
-        """
-        machine, schedule = self.machine, self.schedule
-        vcpu = schedule.running
-        if vcpu is None:
-            vcpu = schedule.begin(machine.clock.now)
-            if vcpu is None and machine.inputs.active:
-                machine.inputs.poll()
-                vcpu = schedule.begin(machine.clock.now)
-            if vcpu is None:
-                self._sleep()
-                return None
-            self._pe(vcpu).host_timer(Ticks(machine.clock.now + self._slice()))
-        pe = self._pe(vcpu)
-        before, taken = pe.retired, machine.clock.exceptions
-        try:
-            result = vcpu.run(pe, until, limit, alone)
-        except MachineStopped:
-            if machine.stopped != BREAKPOINT:
-                raise
-            machine.go_on()
-            return Pause.BREAKPOINT
-        except RmiError:
-            self._end_slice(pe)
-            raise
-        finally:
-            self.retired += pe.retired - before
-            self.schedule.work += pe.retired - before
-            self.exceptions += machine.clock.exceptions - taken
-        if isinstance(result, Paused):
-            if machine.stopped == BREAKPOINT:  # the limit may be there, too
-                machine.go_on()
-                return Pause.BREAKPOINT
-            return Pause.INSTRUCTIONS if alone else None
-        self._end_slice(pe)
-        self._exit(vcpu, pe, result)
-        return None
+    @property
+    def vmid(self) -> int:
+        """The VMID of the VM."""
+        assert self.vm is not None
+        return self.vm.vmid
 
-    def _pe(self, vcpu: Cpu[Any]) -> "Pe":
+    def pe_of(self, vcpu: Cpu[Any]) -> "Pe":
         """Each vCPU has a fixed PE, which several may share."""
         pes = self.machine.pes
         return pes[vcpu.index % len(pes)]
 
-    def _slice(self) -> int:
-        """The ticks of the next slice: at most what the remaining instructions take."""
-        ticks, limit = self.schedule.slice_ticks(self.machine.clock.now), self.options.max_insns
-        return ticks if limit is None else min(ticks, self.machine.clock.ticks(max(limit - self.spent, 1)))
+    @property
+    def slice_limit(self) -> int | None:
+        """The ticks that the remaining instructions of ``max_insns`` take."""
+        limit = self.options.max_insns
+        return None if limit is None else self.machine.clock.ticks(max(limit - self.spent, 1))
 
-    def _end_slice(self, pe: "Pe") -> None:
-        pe.host_timer(None)
-        self.schedule.end()
+    def refused(self, error: RmiError) -> None:
+        """The RMM does not let a vCPU run."""
+        self.over(EXIT_FAILED, RunReason.FAILED, str(error))
 
-    def _sleep(self) -> None:
-        """No vCPU can run: let time pass until the first timer or event, for who is attended, or end the run."""
-        machine = self.machine
-        inputs, events = machine.inputs, machine.events
+    def tell_threads(self) -> None:
+        """Tell the trace which threads do something else now."""
+        for vcpu, state in self.schedule.changes(self.ended):
+            event = VcpuStateChange(vm=self.vmid, vcpu=vcpu.index, state=state)
+            self.machine.trace.emit(event, pe=self.pe_of(vcpu))
+
+    def end_if_interrupted(self) -> None:
+        """End the run if the user has asked for that."""
         if self._interrupted:
-            self._end_at_once()
-            return
-        due = [ticks for ticks in (self.schedule.deadline(), events.next) if ticks is not None]
-        typed = self.console.typing.idle(bool(due))
-        if not due and not inputs.attended:
-            if not typed:
-                self._idle_for_ever("interrupt")
-            return
-        inputs.idle(Ticks(min(due)) if due else None)
-        if events.next is not None and events.next <= machine.clock.now:
-            events.run(machine.clock.now)
+            self.over(EXIT_INTERRUPTED, RunReason.INTERRUPTED, "interrupted by the user")
 
-    def _end_at_once(self) -> None:
-        self.over(EXIT_INTERRUPTED, RunReason.INTERRUPTED, "interrupted by the user")
+    def typed(self, due: bool) -> bool:
+        """True if no thread can run, but input may come; ``due``: something else will."""
+        return self.console.typing.idle(due)
 
-    def _idle_for_ever(self, awaited: str) -> None:
+    def idle_for_ever(self, awaited: str) -> None:
+        """Nothing can wake any vCPU: end the run."""
         waiting = sum(vcpu.on for vcpu in self.vcpus)
         who = "the vCPU waits" if waiting == 1 else f"{waiting} vCPUs wait"
         what = f"{who} for an {awaited} that cannot come" if waiting else "every vCPU is off"
@@ -269,13 +212,14 @@ class Run:
         self.over(EXIT_FAILED, RunReason.IDLE, f"the {guest} is idle for ever: {what}")
 
     # -- exits --------------------------------------------------------------------------------------------------
-    def _exit(self, vcpu: Cpu[Any], pe: "Pe", result: Exit) -> None:
+    def exited(self, vcpu: Cpu[Any], pe: "Pe", result: Exit) -> None:
+        """Handle an exit of a vCPU."""
         if pe.stuck and isinstance(result, Interrupted):
             what = f"vCPU {vcpu.index} takes exceptions without end"
             self.over(EXIT_FAILED, RunReason.STUCK, what)
             return
-        if self._interrupted:
-            self._end_at_once()
+        self.end_if_interrupted()
+        if self.end is not None:
             return
         self._answers[type(result)](vcpu, result)
         limit = self.options.max_insns
@@ -284,15 +228,6 @@ class Run:
 
     def _nothing(self, vcpu: Cpu[Any], result: Exit) -> None:
         """Pass the turn to the next vCPU."""
-
-    def _spin(self, vcpu: Cpu[Any], result: Yield) -> None:
-        """Pass the turn on; while all vCPUs only do that, time passes as if each of them had used its slice."""
-        schedule, clock = self.schedule, self.machine.clock
-        if schedule.spin(vcpu):
-            due, slice_end = schedule.deadline(), clock.now + schedule.slice_ticks(clock.now)
-            self.machine.inputs.idle(Ticks(slice_end if due is None else min(due, slice_end)))
-            if schedule.hopeless and not self.machine.inputs.attended:
-                self._idle_for_ever("event")
 
     def _idle(self, vcpu: Cpu[Any], result: Idle) -> None:
         self.schedule.wait(vcpu, result.deadline)

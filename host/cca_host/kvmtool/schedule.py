@@ -1,19 +1,33 @@
-"""The vCPU scheduler: round-robin over those that can run, with a time slice each."""
+"""The turns of vCPU threads: round-robin over those that can run, of one VM or of several, with a time slice each.
 
-from collections.abc import Sequence
+A thread runs, is ready, is blocked (it waits for an interrupt) or off. That is what :class:`Schedule` keeps of the
+threads of one VM. :class:`Turns` says whose turn it is among the threads of all VMs that run together.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 from cca_host.kvm import Cpu
 from cca_platform.clock import uneven
 from cca_platform.state import State
 
-__all__ = ["Schedule", "ScheduleState"]
+__all__ = ["Schedule", "ScheduleState", "ThreadState", "Turns"]
 
-_SLICE_ALONE: Final = 20_000_000  # ticks of a time slice if no other vCPU waits: short enough for Ctrl-C
+_SLICE_ALONE: Final = 20_000_000  # ticks of a time slice if no other vCPU can run: short enough for Ctrl-C
 _SLICE: Final = 50_000  # ticks of a time slice if vCPUs take turns: the most that a spinning vCPU wastes
 _WORK: Final = 1_000  # instructions of a slice that is more than a look at what a vCPU spins for
 _NEVER: Final = 1 << 63
 _ROUNDS: Final = 20_000  # rounds of nothing but WFE, with no timer set, until the Realm counts as idle
+
+
+class ThreadState(StrEnum):
+    """What a vCPU's thread does."""
+
+    RUNNING = "running"
+    READY = "ready"
+    BLOCKED = "blocked"
+    OFF = "off"
 
 
 class ScheduleState(State, frozen=True, tag="host.schedule/2"):
@@ -28,7 +42,7 @@ class ScheduleState(State, frozen=True, tag="host.schedule/2"):
 
 
 class Schedule:
-    """The turns of ``vcpus``. ``running`` is the vCPU whose slice has begun, ``turn`` the first candidate for the next.
+    """The threads of one VM. ``running`` is the vCPU whose slice has begun, ``turn`` the first candidate for the next.
 
     ``waiting`` maps vCPUs that wait for an interrupt, by index, to the clock value that wakes them, if any: when their
     next timer fires. A timer that fired earlier wakes a vCPU only if its interrupt is signalled.
@@ -49,33 +63,51 @@ class Schedule:
         self._calm: set[int] = set()  # those of them that are so in the era of the VM,
         self._era = 0
         self._until = _NEVER  # and up to this clock value
+        self._states = [self.state(index) for index in range(len(vcpus))]  # as the trace knows them
 
-    def slice_ticks(self, now: int) -> int:
-        """The ticks of the slice that begins at clock value ``now``; if vCPUs take turns, no two need be alike."""
-        return _SLICE_ALONE if len(self.vcpus) == 1 else uneven(_SLICE, now)
+    def state(self, index: int) -> ThreadState:
+        """What the thread of a vCPU does."""
+        vcpu = self.vcpus[index]
+        if vcpu is self.running:
+            return ThreadState.RUNNING
+        if not vcpu.on:
+            return ThreadState.OFF
+        return ThreadState.BLOCKED if index in self.waiting else ThreadState.READY
 
-    def begin(self, now: int) -> Cpu[Any] | None:
-        """Begin the slice of the first vCPU from ``turn`` on that can run at clock value ``now``."""
-        count, calm = len(self.vcpus), self._calm
-        if calm and (now >= self._until or self.vcpus[0].eras[0] != self._era):
+    def changes(self, over: bool = False) -> Iterator[tuple[Cpu[Any], ThreadState]]:
+        """The threads that have another state than at the last call; ``over``: the VM has ended, so all are off."""
+        for index, before in enumerate(self._states):
+            state = ThreadState.OFF if over else self.state(index)
+            if state is not before:
+                self._states[index] = state
+                yield self.vcpus[index], state
+
+    # -- who can run ----------------------------------------------------------------------------------------------
+    def wake(self, now: int) -> None:
+        """Make those ready that something has woken by clock value ``now``."""
+        if not self.waiting:
+            return
+        calm, vcpus = self._calm, self.vcpus
+        if calm and (now >= self._until or vcpus[0].eras[0] != self._era):
             calm.clear()
             self._until = _NEVER
-        for step in range(count):
-            index = (self.turn + step) % count
-            if index in calm:
-                continue
-            vcpu = self.vcpus[index]
-            if not vcpu.on:
-                continue
-            if vcpu.index in self.waiting:
-                deadline = self.waiting[vcpu.index]
-                if (deadline is None or deadline > now) and not self._woken(vcpu, deadline):
-                    continue
-                del self.waiting[vcpu.index]
-                self._asleep.pop(vcpu.index, None)
-            self.turn, self.running, self.work = vcpu.index + 1, vcpu, 0
-            return vcpu
-        return None
+        if len(calm) == len(self.waiting):
+            return
+        for index in [one for one in self.waiting if one not in calm and vcpus[one].on]:
+            deadline = self.waiting[index]
+            if (deadline is not None and deadline <= now) or self._woken(vcpus[index], deadline):
+                self.ready(index)
+
+    def ready(self, index: int) -> None:
+        """A vCPU waits no more."""
+        del self.waiting[index]
+        self._asleep.pop(index, None)
+        self._calm.discard(index)
+        self.vcpus[index].blocked = False
+
+    def can_run(self, index: int) -> bool:
+        """True if the thread is ready."""
+        return self.vcpus[index].on and index not in self.waiting
 
     def _woken(self, vcpu: Cpu[Any], deadline: int | None) -> bool:
         """Whether an interrupt wakes a vCPU; asked again only once something has changed.
@@ -96,6 +128,13 @@ class Schedule:
             self._until = min(self._until, deadline)
         return False
 
+    # -- slices -------------------------------------------------------------------------------------------------
+    def start(self, index: int) -> Cpu[Any]:
+        """Begin the slice of a vCPU."""
+        vcpu = self.vcpus[index]
+        self.turn, self.running, self.work = index + 1, vcpu, 0
+        return vcpu
+
     def end(self) -> None:
         """End the slice of the running vCPU."""
         if self.running is not None:
@@ -111,11 +150,16 @@ class Schedule:
             self.rounds = 0
             return False
         self.spinning.add(vcpu.index)
-        if any(one.on and one.index not in self.spinning and one.index not in self.waiting for one in self.vcpus):
+        if self.busy:
             return False
         self.spinning.clear()
         self.rounds += 1
         return True
+
+    @property
+    def busy(self) -> bool:
+        """True if a vCPU can do something else than spin."""
+        return any(one.on and one.index not in self.spinning and one.index not in self.waiting for one in self.vcpus)
 
     @property
     def hopeless(self) -> bool:
@@ -127,12 +171,14 @@ class Schedule:
         self.waiting[vcpu.index] = deadline
         self._asleep.pop(vcpu.index, None)  # its priority mask may be another
         self._calm.discard(vcpu.index)
+        vcpu.blocked = True
 
     def deadline(self) -> int | None:
         """The clock value that wakes the first vCPU, or None."""
         due = [deadline for index, deadline in self.waiting.items() if self.vcpus[index].on and deadline is not None]
         return min(due, default=None)
 
+    # -- snapshots ----------------------------------------------------------------------------------------------
     def save(self) -> ScheduleState:
         """State for a snapshot."""
         running = None if self.running is None else self.running.index
@@ -148,3 +194,74 @@ class Schedule:
         self._calm.clear()
         self.spinning, self.rounds, self.work = set(state.spinning), state.rounds, state.work
         self.running = None if state.running is None else self.vcpus[state.running]
+        for vcpu in self.vcpus:
+            vcpu.blocked = vcpu.index in self.waiting
+        self._states = [self.state(index) for index in range(len(self.vcpus))]
+
+
+class Turns:
+    """The turns of the threads of several VMs, in the order of ``schedules`` and of their vCPUs.
+
+    ``last`` is the thread whose slice was the last: (which schedule, vCPU). With one VM, its ``turn`` decides.
+    """
+
+    def __init__(self, schedules: Sequence[Schedule], last: tuple[int, int] | None = None) -> None:
+        self.schedules = schedules
+        self._threads = [(schedule, index) for schedule in schedules for index in range(len(schedule.vcpus))]
+        self._next = self._after(last)
+
+    def _after(self, last: tuple[int, int] | None) -> int:
+        """The position of the first candidate."""
+        if last is None:
+            return self.schedules[0].turn if self.schedules else 0
+        number, index = last
+        return sum(len(schedule.vcpus) for schedule in self.schedules[:number]) + index + 1
+
+    def wake(self, now: int) -> None:
+        """Make those ready that something has woken by clock value ``now``."""
+        for schedule in self.schedules:
+            schedule.wake(now)
+
+    def begin(self, now: int) -> tuple[Schedule, Cpu[Any]] | None:
+        """Begin the slice of the next thread that can run at clock value ``now``."""
+        self.wake(now)
+        threads = self._threads
+        count = len(threads)
+        for step in range(count):
+            at = (self._next + step) % count
+            schedule, index = threads[at]
+            if schedule.can_run(index):
+                self._next = at + 1
+                return schedule, schedule.start(index)
+        return None
+
+    def drop(self, schedule: Schedule) -> None:
+        """A VM has ended: its threads have no more turns."""
+        self.schedules = [one for one in self.schedules if one is not schedule]
+        passed = sum(owner is schedule for owner, _ in self._threads[: self._next])
+        self._threads = [(owner, index) for owner, index in self._threads if owner is not schedule]
+        self._next -= passed
+
+    def slice_ticks(self, now: int) -> int:
+        """The ticks of the slice that begins at clock value ``now``, with its vCPU running.
+
+        It is short if another thread can run: no two such slices need be alike. Else it ends when the first that waits
+        for its timer has to be looked at; who is woken by anything else ends it.
+        """
+        if any(schedule.can_run(at) and schedule.vcpus[at] is not schedule.running for schedule, at in self._threads):
+            return uneven(_SLICE, now)
+        due = self.deadline()
+        return _SLICE_ALONE if due is None or due <= now else min(_SLICE_ALONE, due - now)
+
+    def spin_ticks(self, now: int) -> int:
+        """The ticks that pass when all threads have spun once: a slice of each."""
+        return _SLICE_ALONE if len(self._threads) == 1 else uneven(_SLICE, now)
+
+    def spin(self, schedule: Schedule, vcpu: Cpu[Any]) -> bool:
+        """Record that a vCPU has given up its slice by WFE; True if no thread of any VM can do anything else."""
+        return schedule.spin(vcpu) and not any(one.busy for one in self.schedules if one is not schedule)
+
+    def deadline(self) -> int | None:
+        """The clock value that wakes the first vCPU, or None."""
+        due = [at for schedule in self.schedules if (at := schedule.deadline()) is not None]
+        return min(due, default=None)

@@ -63,6 +63,7 @@ __all__ = [
     "SmmuAbort",
     "SystemReset",
     "TraceStart",
+    "VcpuStateChange",
     "VirtioFault",
     "VirtioRequest",
     "VmExit",
@@ -318,6 +319,14 @@ class VmExit(Event, frozen=True, gc=False, kw_only=True, tag="vm.exit"):
     esr: Annotated[Word, "ESR_EL2"]
     far: Annotated[Word, "FAR_EL2"]
     hpfar: Annotated[Word, "HPFAR_EL2"]
+
+
+class VcpuStateChange(Event, frozen=True, gc=False, kw_only=True, tag="vcpu.state"):
+    """The thread of a vCPU does something else; ``pe`` is the PE that it is bound to."""
+
+    vm: Annotated[Count, "VMID of the VM"]
+    vcpu: Annotated[Count, "the vCPU"]
+    state: Annotated[Name, "running, ready, blocked or off"]
 
 
 # -- faults, exceptions, interrupts -------------------------------------------------------------------------------

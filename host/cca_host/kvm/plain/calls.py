@@ -7,7 +7,7 @@ from cca_arch.psci import PSCI_VERSION, AffinityInfo, Psci, PsciStatus
 from cca_arch.rmi.v1_0 import rec_index
 from cca_arch.smccc import FUNCTION, NOT_SUPPORTED, PSCI_FIDS, SMCCC_VERSION, Fid, Smccc
 from cca_arch.sysregs import MPIDR_AFFINITY, affinity_word
-from cca_host.kvm.exits import CpuOff, Exit, Idle, SystemEvent
+from cca_host.kvm.exits import CpuOff, Exit, Idle, Interrupted, SystemEvent
 from cca_host.kvm.psci import SYSTEM_OFF
 from cca_platform.trace.events import PsciCall
 
@@ -64,7 +64,7 @@ def _cpu_on(vcpu: "PlainCpu", args: list[int]) -> Result:
         return int(PsciStatus.DENIED), None
     other.reset(args[1], [args[2]])
     other.on = True
-    return _OK, None
+    return _OK, Interrupted()  # it can run now
 
 
 def _affinity_info(vcpu: "PlainCpu", args: list[int]) -> Result:

@@ -137,6 +137,11 @@ class PlainCpu(Cpu[PlainGuest]):
         )
         return (cntv_ctl, cntv_cval + self.vm.cntvoff & _U64), (cntp_ctl, cntp_cval)
 
+    @property
+    def all_vcpus(self) -> "Sequence[PlainCpu]":
+        """All vCPUs of the VM."""
+        return self.siblings
+
     def timer_lines(self, now: int) -> tuple[bool, bool]:
         """(virtual, physical): whether each timer asserts its interrupt at clock value ``now``."""
         virtual, physical = (control & PENDING == FIRES and due <= now for control, due in self._timers())

@@ -6,6 +6,7 @@ from cca_arch.emulation import RT_NONE
 from cca_arch.fields import Field
 from cca_arch.sysregs import Dfr0, Dfr1, Ec, Pfr0, Pfr1, SysregEsr, encodings, syndrome
 from cca_arch.types import INSTRUCTION_SIZE
+from cca_host.kvm.exits import Exit
 from cca_host.kvm.sysregs import REGISTERS, serve
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ _HIDDEN: Final[dict[tuple[int, ...], int]] = {
 """The fields of ID registers that a guest reads as zero: what the host does not give to it."""
 
 
-def access(vcpu: "PlainCpu", pe: "Pe") -> None:
-    """Emulate the MSR or MRS at PC, or let the guest take it as undefined."""
+def access(vcpu: "PlainCpu", pe: "Pe") -> Exit | None:
+    """Emulate the MSR or MRS at PC, or let the guest take it as undefined; an exit if another vCPU is to run."""
     esr = SysregEsr(vcpu.esr)
     encoding = encodings.Encoding(esr.op0, esr.op1, esr.crn, esr.crm, esr.op2)
     rt, is_read = esr.rt, bool(esr.direction)
@@ -48,6 +49,8 @@ def access(vcpu: "PlainCpu", pe: "Pe") -> None:
             vcpu.store_interrupts(pe, vgic)
             serve(vgic, vcpu.index, encoding, 0 if rt == RT_NONE else pe.x[rt], vcpu.splits_end)
             vcpu.load_interrupts(pe, vgic)
+            pe.elr += INSTRUCTION_SIZE
+            return vcpu.preempted()
     elif is_read and encoding[:3] == _ID and esr.crm:
         if rt != RT_NONE:
             pe.x[rt] = pe.id_register(*encoding) & ~_HIDDEN.get(encoding, 0)
@@ -56,5 +59,6 @@ def access(vcpu: "PlainCpu", pe: "Pe") -> None:
             pe.x[rt] = 0
     elif encoding[:3] != _CACHE:
         pe.inject(_UNDEFINED)
-        return
+        return None
     pe.elr += INSTRUCTION_SIZE
+    return None

@@ -64,8 +64,7 @@ def _smc(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
 
 
 def _system_register(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
-    sysregs.access(vcpu, pe)
-    return _SYNC, None
+    return _SYNC, sysregs.access(vcpu, pe)
 
 
 def _serror(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
@@ -103,7 +102,7 @@ def _mmio(vcpu: "PlainCpu", pe: "Pe", ipa: int) -> Exit | None:
     if not write and srt != RT_NONE:
         pe.x[srt] = emulated_value(esr, access.value)
     pe.elr += INSTRUCTION_SIZE
-    return None
+    return vcpu.preempted() if write else None
 
 
 _ANSWERS: Final[dict[int, Callable[["PlainCpu", "Pe"], tuple[int, Exit | None]]]] = {

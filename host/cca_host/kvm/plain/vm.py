@@ -76,11 +76,6 @@ class PlainVm(PlainGuest):
         """True once the first vCPU has been created."""
         return bool(self.vcpus)
 
-    def poke(self) -> None:
-        """Have the vCPU that is in the guest exit soon, if there is one."""
-        for vcpu in self.vcpus:
-            vcpu.poke()
-
     def create_vcpu(self, pc: int = 0, gprs: Sequence[int] = (), runnable: bool = True) -> PlainVcpu:
         """Create the next vCPU, which starts at ``pc`` with X0..X7 from ``gprs``, or waits for CPU_ON."""
         index = len(self.vcpus)
