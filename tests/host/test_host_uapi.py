@@ -4,18 +4,23 @@ import pytest
 import uapi_vmm as u
 
 from cca_arch.errno import Errno
+from cca_arch.gic import Gicd
 from cca_arch.kvm import realm as k
 from cca_arch.kvm import registers as r
 from cca_arch.kvm import structures as s
 from cca_arch.kvm.requests import KvmAttribute, KvmSystem, KvmVcpu, KvmVm
-from cca_arch.kvm.values import DeviceType, ExitReason, SystemEventType, VcpuFeature, VmType
+from cca_arch.kvm.values import DeviceType, ExitReason, SystemEventType, VcpuFeature, VgicGroup, VmType
 from cca_arch.psci import Psci, PsciStatus
 from cca_arch.rmi.v1_0 import FeatureRegister0
 from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.types import Ticks
-from cca_host.kvm import CpuOff, Paused
+from cca_firmware.boot import boot
+from cca_host.kvm import CpuOff, Paused, System
 from cca_host.kvm.uapi import RealmNumbers, UserFault, Userspace
+from cca_platform.board import Board
 from cca_platform.errors import MachineError
+from cca_platform.machine.machine import Machine
+from cca_rmm.rmm import Rmm
 
 UART = 0x0100_0000
 SHARED = 1 << (u.WIDTH - 1)
@@ -119,11 +124,15 @@ class TestFlavours:
         algorithm = k.RmeConfigHashAlgo.pack(cfg=k.RmeConfigItem.HASH_ALGO, hash_algo=1)
         vmm.enable(k.RmeCommand.CONFIG_REALM, algorithm)
         vmm.enable(k.RmeCommand.CONFIG_REALM, k.RmeConfigRpv.pack(cfg=k.RmeConfigItem.RPV, rpv=rpv))
+        vmm.enable(k.RmeCommand.CONFIG_REALM, k.RmeConfigPmu.pack(cfg=k.RmeConfigItem.PMU, num_pmu_cntrs=2))
         vmm.enable(k.RmeCommand.CREATE_REALM)
+        vmm.enable(k.RmeCommand.INIT_RIPAS_REALM, k.RmeInitRipas.pack())
         other = u.Vmm(main, machine=0)
         other.realm_device = other.device(k.DEV_TYPE_ARM_REALM)
         other.attribute(other.realm_device, k.RealmGroup.CONFIG, k.RealmConfig.HASH_ALGO, (1).to_bytes(4, "little"))
         other.attribute(other.realm_device, k.RealmGroup.CONFIG, k.RealmConfig.RPV, rpv)
+        counters = (2).to_bytes(4, "little")
+        other.attribute(other.realm_device, k.RealmGroup.CONFIG, k.RealmConfig.PMU_COUNTERS, counters)
         other.control(k.RealmControl.CREATE)
         for kvm in userspace.vms:
             found = facts(system, kvm.guest.rd)
@@ -220,10 +229,6 @@ class TestSystem:
 
     def test_no_rmm(self):
         """Without an RMM there are no Realms, and /dev/rme says so."""
-        from cca_host.kvm import System
-        from cca_platform.board import Board
-        from cca_platform.machine.machine import Machine
-
         machine = Machine(Board.load("fvp"))
         system = System(machine)
         system.rmi = lambda fid, *args: [(1 << 64) - 1, 0, 0, 0, 0]
@@ -636,6 +641,41 @@ class TestPlain:
         assert vmm.run() == 0
         assert (vmm.exit_as(s.KvmExitMmio).phys_addr, vmm.exit_as(s.KvmExitMmio).data) == (UART + 8, 40)
 
+    def test_message(self, main, code):
+        """KVM_SIGNAL_MSI makes an SPI pending; the GIC's registers show it, to read and to write."""
+        vmm = u.plain(main, bytes(code.mov(3, UART).store(1, 3).loop()))
+        assert vmm.run() == 0
+        message = s.KvmMsi.pack(address_lo=u.DISTRIBUTOR + Gicd.SETSPI_NSR, data=50)
+        assert main.ioctl(vmm.vm, KvmVm.SIGNAL_MSI, message) == 1
+        files = main.process.descriptors.files
+        gic = next(fd for fd, file in files.items() if file.target.kind == "GICv3")
+        address = main.put(bytes(4))
+        for group, attr, value in (
+            (VgicGroup.DIST_REGS, Gicd.ISPENDR + 4, 1 << 50 - 32),
+            (VgicGroup.REDIST_REGS, 0x1_0000 + Gicd.ISENABLER, 0xFFFF),
+        ):
+            argument = s.KvmDeviceAttr.pack(group=group, attr=attr, addr=address)
+            vmm.call(gic, KvmAttribute.GET_DEVICE_ATTR, argument)
+            assert int.from_bytes(main.read(address, 4), "little") == value
+        vmm.attribute(gic, VgicGroup.DIST_REGS, Gicd.ISENABLER + 4, b"\1\0\0\0")
+        argument = s.KvmDeviceAttr.pack(group=VgicGroup.DIST_REGS, attr=Gicd.ISENABLER + 4, addr=address)
+        vmm.call(gic, KvmAttribute.GET_DEVICE_ATTR, argument)
+        assert main.read(address, 4) == b"\1\0\0\0"
+
+    def test_balloon(self, main, code, system):
+        """madvise takes pages from the guest that stay mapped: the next access finds zeroes."""
+        vmm = u.plain(
+            main, bytes(code.mov(3, UART).store(1, 3).mov(4, u.RAM + 0x10_0000).load(5, 4).store(5, 3).loop())
+        )
+        main.write(vmm.memory + 0x10_0000, b"A")
+        assert vmm.run() == 0
+        used = system.pages.used
+        assert main.madvise(vmm.memory + 0x10_0000, 0x1000) == 0
+        assert system.pages.used == used - 1
+        assert main.madvise(1, 0x1000) == -Errno.EINVAL
+        assert main.madvise(vmm.memory - (1 << 30), 0x1000) == -Errno.ENOMEM
+        assert vmm.run() == 0 and vmm.exit_as(s.KvmExitMmio).data == 0
+
     def test_power(self, main, code):
         """KVM_SET_MP_STATE turns a vCPU on or off."""
         vmm = u.plain(main, bytes(code.loop()))
@@ -676,6 +716,23 @@ class TestSnapshot:
             system.machine.restore(snapshot)
             assert system.machine.parts["processes"].save() == state
         assert results == [1, 2]
+
+    def test_elsewhere(self, main, hello, system):
+        """A saved machine goes on in another one: the processes are there, with their descriptors and memory."""
+        vmm = u.with_populate(main, hello)
+        assert vmm.run() == 0 and vmm.run() == 0
+        checkpoint = system.machine.checkpoint()
+        machine = Machine(Board.load("fvp"))
+        host = System(machine)
+        boot(machine, rmm=Rmm(machine), ns_program=host)
+        machine.adopt(checkpoint, lambda name, state: Userspace.resumed(host, state))
+        (process,) = Userspace.of(host).processes.values()
+        for thread in (main, process.main):
+            thread.write(vmm.pages[0] + s.EXIT + 8, (0x77).to_bytes(8, "little"))
+            assert thread.ioctl(vmm.vcpus[0], KvmVcpu.RUN) == 0
+            assert thread.read(vmm.pages[0] + s.RUN_EXIT_REASON, 1)[0] == ExitReason.HYPERCALL
+        process.exit()
+        assert host.delegated == 0 and host.pages.used == 0
 
     def test_before(self, userspace, system):
         """A process that a snapshot does not know has ended after its restore."""

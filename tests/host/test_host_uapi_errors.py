@@ -297,6 +297,12 @@ def _shares_nothing(bench: Bench) -> int:
     return vmm.run()
 
 
+def _gic_fd(bench: Bench) -> int:
+    """The descriptor of the GIC."""
+    files = bench.process.descriptors.files
+    return next(fd for fd, file in files.items() if isinstance(file.target, VgicTarget))
+
+
 def _lines_late(bench: Bench) -> int:
     gic = bench.vmm.gic()
     bench.vmm.ready(gic)
@@ -484,6 +490,10 @@ CASES = [
     Case(V, "IRQ_LINE", Errno.EINVAL, lambda b: b.running().vm(KvmVm.IRQ_LINE, _line(IrqLine.make(type=1, num=999)))),
     Case(V, "IRQ_LINE", Errno.EBUSY, lambda b: _gic(b, ready=False).vm(KvmVm.IRQ_LINE, _line(LINE[IrqType.SPI]))),
     Case(V, "IRQ_LINE", Errno.EBUSY, lambda b: _gic(b).vm(KvmVm.IRQ_LINE, _line(LINE[IrqType.SPI]))),
+    Case(V, "SIGNAL_MSI", Errno.EINVAL, lambda b: b.running().vm(KvmVm.SIGNAL_MSI, s.KvmMsi.pack(flags=1))),
+    Case(V, "SIGNAL_MSI", Errno.EINVAL, lambda b: b.running().vm(KvmVm.SIGNAL_MSI, s.KvmMsi.pack(address_lo=4096))),
+    Case(V, "SIGNAL_MSI", Errno.ENODEV, lambda b: b.vm(KvmVm.SIGNAL_MSI, s.KvmMsi.pack())),
+    Case(V, "SIGNAL_MSI", Errno.EBUSY, lambda b: _gic(b).vm(KvmVm.SIGNAL_MSI, s.KvmMsi.pack())),
     # -- the capability ---------------------------------------------------------------------------------------------
     Case(V, "ENABLE_CAP", Errno.EINVAL, lambda b: b.enable(0, cap=1)),
     Case(V, "ENABLE_CAP", Errno.EINVAL, lambda b: b.enable(0, flags=1)),
@@ -776,6 +786,32 @@ CASES = [
         Errno.EBUSY,
         lambda b: _device(_after(b, k.RealmControl.CREATE), 0, bytes(4), k.RealmGroup.CONFIG),
     ),
+    Case(M, "CONFIG.PMU_COUNTERS", Errno.EINVAL, lambda b: _device(b, 2, bytes(4), k.RealmGroup.CONFIG)),
+    Case(M, "CONFIG.PMU_COUNTERS", Errno.EINVAL, lambda b: _device(b, 2, b"\x40\0\0\0", k.RealmGroup.CONFIG)),
+    Case(
+        M,
+        "CONFIG.PMU_COUNTERS",
+        Errno.EBUSY,
+        lambda b: _device(_after(b, k.RealmControl.CREATE), 2, b"\1\0\0\0", k.RealmGroup.CONFIG),
+    ),
+    *(
+        Case(G, f"{group.name}.OFFSET", Errno.EBUSY, lambda b, group=group: b.set_attr(b.vmm.gic(), group, 0, bytes(4)))
+        for group in (VgicGroup.DIST_REGS, VgicGroup.REDIST_REGS)
+    ),
+    *(
+        Case(
+            G,
+            f"{group.name}.OFFSET",
+            errno,
+            lambda b, group=group, attr=attr: b.running().set_attr(_gic_fd(b), group, attr, bytes(4)),
+        )
+        for group, errno, attr in (
+            (VgicGroup.DIST_REGS, Errno.ENXIO, 2),
+            (VgicGroup.DIST_REGS, Errno.ENXIO, 0x1_0000),
+            (VgicGroup.REDIST_REGS, Errno.ENXIO, 0x2_0000),
+            (VgicGroup.REDIST_REGS, Errno.EINVAL, 5 << 32),
+        )
+    ),
     Case(
         M,
         "CONFIG.RPV",
@@ -874,8 +910,7 @@ def _declared() -> set[tuple[str, str, Errno]]:
     }
     for device in DEVICES.values():
         for one in device.attributes.values():
-            name = getattr(one.attr, "name", str(one.attr))
-            found |= {(device.kind, f"{one.group.name}.{name}", errno) for errno in one.errors}
+            found |= {(device.kind, one.name, errno) for errno in one.errors}
     return found
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "RmeCommand",
     "RmeConfigHashAlgo",
     "RmeConfigItem",
+    "RmeConfigPmu",
     "RmeConfigRpv",
     "RmeFeatures",
     "RmeInitRipas",
@@ -74,12 +75,15 @@ class RmeConfigItem(IntEnum):
 
     RPV = 0
     HASH_ALGO = 1
+    PMU = 4
+    """Of the first posts: later ones take it from the vCPUs."""
 
 
 RmeConfigRpv: Final = Struct("arm_rme_config.rpv", 0x104, Member("cfg", 0x00, 4), Member("rpv", 0x04, 64))
 RmeConfigHashAlgo: Final = Struct(
     "arm_rme_config.hash_algo", 0x104, Member("cfg", 0x00, 4), Member("hash_algo", 0x04, 4)
 )
+RmeConfigPmu: Final = Struct("arm_rme_config.pmu", 0x104, Member("cfg", 0x00, 4), Member("num_pmu_cntrs", 0x04, 4))
 RmeInitRipas: Final = Struct(
     "arm_rme_init_ripas", 0x20, Member("base", 0x00, 8), Member("size", 0x08, 8), Member("reserved", 0x10, 8, 2)
 )
@@ -141,6 +145,8 @@ class RealmConfig(IntEnum):
     """u32: RmiHashAlgorithm."""
     RPV = 1
     """64 bytes."""
+    PMU_COUNTERS = 2
+    """u32: event counters of a PMU; none by default."""
 
 
 class RealmControl(IntEnum):

@@ -89,9 +89,9 @@ def _argument(argument: "Struct | int | str | None") -> str:
 
 def _attributes(kind: str, rows: "Iterable[Attribute]", texts: dict[str, Any], used: set[tuple[str, str]]) -> str:
     def cells(one: "Attribute") -> tuple[str, ...]:
-        name = f"{one.group.name}.{getattr(one.attr, 'name', one.attr)}"
-        text = _text(texts, kind, name, one.errors, used)
-        return str(int(one.group)), str(int(one.attr)), f"`{name}`", text["about"], _errors(one.errors, text)
+        text = _text(texts, kind, one.name, one.errors, used)
+        attr = "MPIDR and offset" if one.attr is None else str(int(one.attr))
+        return str(int(one.group)), attr, f"`{one.name}`", text["about"], _errors(one.errors, text)
 
     return table(("Group", "Attribute", "Name", "Value", "Errors"), map(cells, rows))
 

@@ -81,6 +81,7 @@ CAPABILITIES: Final[dict[Cap, Callable[[Kernel, Kvm | None], int]]] = {
     Cap.MAX_VCPUS: max_vcpus,
     Cap.MAX_VCPU_ID: max_vcpus,
     Cap.ONE_REG: _one,
+    Cap.SIGNAL_MSI: _one,
     Cap.ARM_PSCI: _one,
     Cap.ARM_PSCI_0_2: _one,
     Cap.DEVICE_CTRL: _one,
@@ -105,6 +106,7 @@ REALM_ONLY: Final = (
     Cap.MEMORY_ATTRIBUTES, Cap.GUEST_MEMFD, Cap.NR_MEMSLOTS, Cap.DEVICE_CTRL, Cap.ENABLE_CAP_VM, Cap.CHECK_EXTENSION_VM,
     Cap.SYNC_MMU, Cap.DESTROY_MEMORY_REGION_WORKS, Cap.JOIN_MEMORY_REGIONS_WORKS, Cap.INTERNAL_ERROR_DATA,
     Cap.SYSTEM_EVENT_DATA, Cap.ONE_REG, Cap.MP_STATE, Cap.IMMEDIATE_EXIT, Cap.VCPU_EVENTS, Cap.ARM_IRQ_LINE_LAYOUT_2,
+    Cap.SIGNAL_MSI,
 )  # fmt: skip
 """Those that the descriptor of a Realm's VM has, too."""
 

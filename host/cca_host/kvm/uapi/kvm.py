@@ -89,6 +89,7 @@ class Kvm:
         self.phase = Phase.CONFIG
         self.hash_algo = 0
         self.rpv = b""
+        self.pmu_counters: int | None = None
         self.slots: dict[int, Slot] = {}
         self.private = Ranges()
         """What user space has marked as private."""

@@ -113,6 +113,14 @@ class AddressSpace:
                 one.file.put()
         self.mappings = kept
 
+    def discard(self, base: int, size: int) -> None:
+        """Free the process's own pages between two addresses, which stay mapped: the next access finds zeroes."""
+        must(size >= 0 and base >= 0 and not base & _PAGE_MASK and base + size <= _LAST, Errno.EINVAL)
+        top = base + -(-size // GRANULE_SIZE) * GRANULE_SIZE
+        for address in range(base, top, GRANULE_SIZE):
+            must(self.find(address) is not None, Errno.ENOMEM)
+        self._drop(base, top)
+
     def _cut(self, one: Mapping, base: int, top: int) -> Iterator[Mapping]:
         """What is left of a mapping, with references of its own."""
         for low, high in ((one.base, base), (top, one.top)):

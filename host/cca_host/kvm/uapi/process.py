@@ -131,6 +131,11 @@ class Thread:
         space = self._alive().space
         return self._answer(lambda: space.unmap(address, size))
 
+    def madvise(self, address: int, size: int) -> int:
+        """MADV_DONTNEED: free the pages of memory that stays mapped, as a balloon does."""
+        space = self._alive().space
+        return self._answer(lambda: space.discard(address, size))
+
     def _answer(self, call: Callable[[], int | None]) -> int:
         try:
             return call() or 0

@@ -28,6 +28,7 @@ __all__ = [
     "activate",
     "activate_implicitly",
     "configure_hash",
+    "configure_pmu",
     "configure_rpv",
     "create",
     "init_ripas",
@@ -130,13 +131,27 @@ def configure_rpv(kvm: Kvm, rpv: bytes, errno: Errno) -> None:
     kvm.rpv = rpv
 
 
+def configure_pmu(kvm: Kvm, counters: int, errno: Errno) -> None:
+    """Give the Realm a PMU with event counters."""
+    may(kvm, Step.CONFIGURE, errno)
+    features = kvm.system.probe()
+    must(features.PMU_EN and 1 <= counters <= features.PMU_NUM_CTRS, Errno.EINVAL)
+    kvm.pmu_counters = counters
+
+
 def create(kvm: Kvm, errno: Errno) -> None:
     """Create the Realm: its descriptor and root tables; no vCPU may exist yet, where user space takes the steps."""
     after = may(kvm, Step.CREATE, errno)
     names = {int(value): name for name, value in HASH_ALGORITHMS.items()}
     with troubles(kvm):
         must(kvm.width <= kvm.system.probe().S2SZ, Errno.EINVAL)
-        guest = Vm(kvm.system, ipa_width=kvm.width, hash_algo=names[kvm.hash_algo], rpv=kvm.rpv)
+        guest = Vm(
+            kvm.system,
+            ipa_width=kvm.width,
+            hash_algo=names[kvm.hash_algo],
+            rpv=kvm.rpv,
+            pmu_counters=kvm.pmu_counters,
+        )
     guest.stage2.backing, guest.policy = ProcessPages(kvm), kvm
     kvm.guest, kvm.phase = guest, after
     for number in sorted(kvm.slots):

@@ -57,6 +57,7 @@ class KvmState(State, frozen=True, tag="host.uapi.kvm/1"):
     phase: str
     hash_algo: int
     rpv: bytes
+    pmu_counters: int | None
     slots: tuple[SlotState, ...]
     private: tuple[tuple[int, int], ...]
     forwarded: tuple[tuple[int, int], ...]
@@ -116,6 +117,13 @@ class Userspace:
         """The one of a host, with its numbers as they are by default; made if there is none."""
         found = system.machine.parts.get(_PART)
         return found if isinstance(found, Userspace) else cls(system)
+
+    @classmethod
+    def resumed(cls, system: Kernel, state: UserspaceState) -> "Userspace":
+        """The user space of a saved machine, on a host that has been restored."""
+        one = cls(system, state.numbers)
+        one.restore(state)
+        return one
 
     def spawn(self) -> Process:
         """A new process, with one thread."""
@@ -193,6 +201,7 @@ class Userspace:
             phase=kvm.phase,
             hash_algo=kvm.hash_algo,
             rpv=kvm.rpv,
+            pmu_counters=kvm.pmu_counters,
             slots=tuple(SlotState(*slot) for slot in kvm.slots.values()),
             private=tuple(kvm.private),
             forwarded=tuple(kvm.forwarded),
@@ -241,7 +250,7 @@ class Userspace:
     def _restore_vm(self, state: KvmState) -> Kvm:
         kvm = Kvm(self.system, self.processes[state.pid].space, Machine(state.machine), state.width)
         kvm.phase = Phase(state.phase)
-        kvm.hash_algo, kvm.rpv = state.hash_algo, state.rpv
+        kvm.hash_algo, kvm.rpv, kvm.pmu_counters = state.hash_algo, state.rpv, state.pmu_counters
         for one in state.slots:
             slot = Slot(one.number, one.flags, one.base, one.size, one.address, one.memfd, one.offset)
             kvm.slots[slot.number] = slot

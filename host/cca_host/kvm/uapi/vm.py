@@ -161,6 +161,18 @@ class VmTarget(Target):
         guest.irq_line(line.num, bool(record.level), vcpu if line.type == IrqType.PPI else 0)
         return 0
 
+    def _msi(self, call: Call) -> int:
+        """A message-based SPI, by a write to the distributor's GICD_SETSPI_NSR."""
+        record, kvm = call.take(s.KvmMsi), self.kvm
+        must(not record.flags, Errno.EINVAL)
+        must(kvm.vgic_ready, Errno.ENODEV)
+        guest, address = kvm.guest, record.address_hi << 32 | record.address_lo
+        must(guest is not None and guest.gic_frames is not None, Errno.EBUSY)
+        assert guest is not None and guest.gic_frames is not None
+        must(guest.gic_frames.takes_message(address), Errno.EINVAL)
+        guest.message(address, record.data)
+        return 1
+
     # -- attributes -------------------------------------------------------------------------------------------------
     def _filter(self, call: Call) -> int:
         """KVM_ARM_VM_SMCCC_FILTER, the one attribute that can be set: before the first run, ranges that do not meet."""
@@ -202,6 +214,8 @@ def _configure(kvm: Kvm, space: "AddressSpace", address: int) -> None:
         realm.configure_rpv(kvm, k.RmeConfigRpv.unpack(data).rpv, Errno.EBUSY)
     elif item == k.RmeConfigItem.HASH_ALGO:
         realm.configure_hash(kvm, k.RmeConfigHashAlgo.unpack(data).hash_algo, Errno.EBUSY)
+    elif item == k.RmeConfigItem.PMU:
+        realm.configure_pmu(kvm, k.RmeConfigPmu.unpack(data).num_pmu_cntrs, Errno.EBUSY)
     else:
         raise Refusal(Errno.EINVAL)
 
@@ -259,6 +273,9 @@ VmTarget.requests = rows(
     Row(
         KvmVm.IRQ_LINE, s.KvmIrqLevel, VmTarget._irq_line,
         (Errno.EFAULT, Errno.EINVAL, Errno.ENXIO, Errno.EBUSY),
+    ),
+    Row(
+        KvmVm.SIGNAL_MSI, s.KvmMsi, VmTarget._msi, (Errno.EFAULT, Errno.EINVAL, Errno.ENODEV, Errno.EBUSY),
     ),
     Row(
         KvmVm.ENABLE_CAP, s.KvmEnableCap, VmTarget._enable,
