@@ -96,7 +96,7 @@ def ends(argv: Sequence[bytes]) -> tuple[frozenset[int], bool]:
     if "--help" in words:
         return ENDS["help"], False
     name = " ".join(words[:2]) if words[:1] in (["attest"], ["trace"]) else "".join(words[:1])
-    if name not in ("run", "linux"):
+    if name not in ("run", "linux", "lkvm"):
         return ENDS.get(name, frozenset({0, 2})), False
     realm = not any(word in ("ns-el2", "--world=ns-el2") for word in words)  # a Realm's payload has a status of its own
     return _ANY if realm else _RUN, not {"--json", "--console-escape"} & set(words)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cca_tools.cli import attest, bench, inspect, linux, measure, payloads, projects, run_command, trace, version
+from cca_tools.cli import attest, bench, inspect, linux, lkvm, measure, payloads, projects, run_command, trace, version
 from cca_tools.cli.help import call
 from cca_tools.cli.output import INTERRUPTED, USAGE, out, quietly, say
 
@@ -25,6 +25,7 @@ for _command in (
 ):  # fmt: skip
     app.command()(_command)
 app.add_typer(trace.app, name="trace")
+app.add_typer(lkvm.app, name="lkvm")
 app.add_typer(measure.app, name="measure")
 app.add_typer(attest.app, name="attest")
 
