@@ -120,6 +120,22 @@ class TestGuest:
         assert outcome.message == "the guest has turned itself off before its command had ended"
         assert self.outcome(b"\x1eN+\x1eout", command=None)[0].status == 0
 
+    def test_reset(self) -> None:
+        """A guest that resets itself has most likely panicked, which is said."""
+        outcome, _ = self.outcome(b"Kernel panic", reason="system_reset")
+        assert outcome.message == "the guest has reset itself, as it does after a panic: its last words are above"
+
+    def test_input(self) -> None:
+        """What is typed may come once the guest has begun, not before."""
+        guest, begun = Guest("N", "x"), list[bool]()
+        guest.begins = lambda: begun.append(True)
+        take = guest.heard(lambda data: None)
+        take(b"boot\x1eN")
+        assert not begun
+        take(b"+\x1eout")
+        take(b"more")
+        assert begun == [True]
+
     def test_other_ends(self) -> None:
         """A status that is told by a guest which then fails does not count."""
         assert self.outcome(b"\x1eN+\x1e\x1eN=7\x1e", reason="limit")[0].status == 0

@@ -31,14 +31,14 @@ class TestMapping:
             "--realm", "-c", "4", "-m", "1G", "-k", HELLO, "-i", "x.cpio", "-d", "a.img,ro", "--disk", "b.img",
             "-p", "quiet  x=y", "--console", "virtio", "--network", "mode=user,hostfwd=tcp::8022-:22", "--rng",
             "--measurement-algo", "sha512", "--realm-pv", "me", "--irqchip", "gicv3", "--9p", f"{tmp_path},work",
-            "--force-pci", "--pmu-counters", "2", "--name", "any", "-q",
+            "--balloon", "--force-pci", "--pmu-counters", "2", "--name", "any", "-q",
         )  # fmt: skip
         assert made.payload == HELLO and made.quiet and not made.as_json
         assert made.args == ["console=hvc0", "quiet", "x=y", "root=/dev/vda", "rw"]
         assert made.given == {
             "realm": True, "vcpus": 4, "memory": 1 << 30, "initrd": Path("x.cpio"), "disks": ["a.img,ro", "b.img"],
             "console": "virtio", "network": "user,hostfwd=tcp::8022-:22", "rng": True, "hash_algo": "sha512",
-            "rpv": b"me", "shares_9p": [f"{tmp_path},work"], "transport": "pci", "pmu_counters": 2,
+            "rpv": b"me", "shares_9p": [f"{tmp_path},work"], "transport": "pci", "pmu_counters": 2, "balloon": 0,
         }  # fmt: skip
 
     def test_defaults(self) -> None:

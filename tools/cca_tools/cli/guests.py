@@ -9,7 +9,7 @@ from cca_tools.linux.guest import Report
 
 __all__ = ["Guest"]
 
-_OFF = "system_off"
+_OFF, _RESET = "system_off", "system_reset"
 
 
 class Guest:
@@ -21,12 +21,17 @@ class Guest:
     def __init__(self, nonce: str, command: str | None) -> None:
         self._report = Report(nonce)
         self._command = command
+        self.begins: Callable[[], object] = lambda: None
+        """Called when the guest is ready for input."""
 
     def heard(self, tell: Callable[[bytes], object]) -> Callable[[bytes], None]:
         """What takes the console's bytes, and gives ``tell`` those that are to be shown."""
 
         def take(data: bytes) -> None:
+            before = self._report.began
             self._show(*self._report.hear(data), tell)
+            if self._report.began and not before:
+                self.begins()
 
         return take
 
@@ -50,6 +55,8 @@ class Guest:
             status = told
         elif outcome.facts["reason"] == _OFF and self._command is not None:
             status, message = FAILED, "the guest has turned itself off before its command had ended"
+        elif outcome.facts["reason"] == _RESET and not message:
+            message = "the guest has reset itself, as it does after a panic: its last words are above"
         facts: dict[str, Any] = {**outcome.facts, "status": status, "message": message, "command": self._command}
         rows = [(label, text) for label, text in outcome.rows if label != "payload"]
         what = "shell" if self._command is None else self._command

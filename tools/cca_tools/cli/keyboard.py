@@ -47,13 +47,13 @@ def restore() -> None:
 class Stdin:
     """The keyboard of one run, in a ``with`` block that leaves the terminal as it was.
 
-    With ``held``, a pipe is not read before :meth:`release`.
+    With ``held``, a pipe is not read before :meth:`release`, and /dev/null has an end, too.
     """
 
     def __init__(self, held: bool = False) -> None:
         self._fd = _readable()
         self._source: _Terminal | _Pipe | None = None
-        self._held = held
+        self._held = self._ends = held
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +79,7 @@ class Stdin:
     def _open(self) -> "_Terminal | _Pipe | None":
         """What is read; None while it is held."""
         if self._source is None and self._fd is not None:
-            self._source = _Terminal(self._fd) if os.isatty(self._fd) else _Pipe(self._fd)
+            self._source = _Terminal(self._fd) if os.isatty(self._fd) else _Pipe(self._fd, self._ends)
         return None if self._held and isinstance(self._source, _Pipe) else self._source
 
     def close(self) -> None:
@@ -101,11 +101,11 @@ def _readable() -> int | None:
 class _Pipe:
     """A pipe or a file: a line at a time."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, ends: bool) -> None:
         self._fd = fd
         self._kept = bytearray()
         self._over = False
-        self._ends = 0 if S_ISCHR(os.fstat(fd).st_mode) else _ENDS  # that of /dev/null says nothing
+        self._ends = _ENDS if ends or not S_ISCHR(os.fstat(fd).st_mode) else 0  # that of /dev/null says little
         self._patience = _FIRST
 
     def listen(self, typing: "Typing") -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cca_tools.cli.measure import app as measure_app
 from cca_tools.cli.measure import measure, show
-from cca_tools.cli.output import progress
+from cca_tools.cli.output import progress, terminal
 from cca_tools.cli.parameters import Rows, from_line, with_options
 from cca_tools.cli.run import COMMON, ONLY, OUTPUT, Line, World, chosen
 from realmlab.options import Option, RealmOptions, declared
@@ -160,6 +160,8 @@ def prepared(given: Mapping[str, Any], words: Sequence[str]) -> tuple["Job", dic
 
 
 _COMMAND: Final = "A command for the guest: one word is a line for its shell. Without one: a shell."
+_UNSAID: Final[Mapping[bool | None, Sequence[str]]] = {True: (), False: ("cat | sh",), None: ("true",)}
+"""The command if none is given: what a pipe gives is a script (a shell that reads from the console would prompt)."""
 
 
 @with_options(_rows())
@@ -177,13 +179,16 @@ def linux(
 
     [bold]realmlab linux --vcpus 2 -- cat /proc/cpuinfo[/bold]
 
+    [bold]echo 'dmesg | grep RSI' | realmlab linux -q[/bold]
+
     [bold]realmlab linux --kernel arch/arm64/boot/Image --initrd initramfs.cpio[/bold]
     """
     from cca_tools.cli.guests import Guest
     from cca_tools.cli.run import run
 
     output = {name: given.pop(name) for name in OUTPUT if name in given}
-    job, options, told = prepared(from_line(ctx, given), command or ())
+    words = command or _UNSAID[terminal()]
+    job, options, told = prepared(from_line(ctx, given), words)
     guest = Guest(job.nonce, told) if job.nonce else None
     return run(Line(payload=str(job.kernel), args=job.args, given=options, **output), guest)
 

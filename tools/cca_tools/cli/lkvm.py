@@ -102,6 +102,7 @@ _OPTIONS: Final[Mapping[str, Option]] = {
     "console": Option(default="serial", help="The console.", choices=tuple(_CONSOLES)),
     "network": Option(default="none", help="The network.", metavar="mode=user|none", flags=("--network", "-n")),
     "rng": Option(default=False, help="A virtio entropy device.", kind=bool),
+    "balloon": Option(default=False, help="A virtio balloon.", kind=bool),
     "share": Option(default=(), help="Share a folder.", metavar="DIR,TAG", flags=("--9p",), many=True),
     "force_pci": Option(default=False, help="Devices are on PCI, not at addresses of their own.", kind=bool),
     "pmu": Option(default=False, help="A PMU, with all event counters.", kind=bool),
@@ -137,6 +138,8 @@ def _line(words: Sequence[str], given: Mapping[str, Any]) -> Line:
         "rng": given["rng"], "disks": given["disk"] or (), "shares_9p": given["share"] or (),
         "hash_algo": given["measurement_algo"],
     }  # fmt: skip
+    if given["balloon"]:
+        options["balloon"] = 0
     if value:
         options["rpv"] = value
     if given["initrd"] is not None:

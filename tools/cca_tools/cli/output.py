@@ -35,6 +35,7 @@ __all__ = [
     "quietly",
     "report",
     "say",
+    "terminal",
     "warn_in_lines",
     "write",
 ]
@@ -150,6 +151,11 @@ def write(data: bytes) -> None:
             sys.stdout.buffer.flush()
     except OSError as error:
         lose(error)
+
+
+def terminal() -> bool | None:
+    """True if somebody sits at stdin, None if there is none."""
+    return None if sys.stdin is None or sys.stdin.closed else sys.stdin.isatty()
 
 
 def murmur(data: bytes) -> None:

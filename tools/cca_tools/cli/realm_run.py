@@ -46,11 +46,13 @@ def run_in_realm(
     with (
         _escaped(tell, escape) as shown,
         _reported(shown, guest) as told,
-        Stdin() as stdin,
+        Stdin(held=guest is not None) as stdin,
         Machine(**select(options, "board", *declared(MachineOptions))) as booted,
     ):
         gc.freeze()
         gc.enable()
+        if guest is not None:
+            guest.begins = stdin.release
         keyboard = None if "console_input" in options else stdin
         given = select(options, *declared(RealmJobOptions))
         result = booted.run_realm(payload, on_console=told, keyboard=keyboard, **given)
