@@ -187,8 +187,9 @@ def linux(
     from cca_tools.cli.run import run
 
     output = {name: given.pop(name) for name in OUTPUT if name in given}
-    words = command or _UNSAID[terminal()]
-    job, options, told = prepared(from_line(ctx, given), words)
+    named = from_line(ctx, given)
+    words = command or (() if "initrd" in named else _UNSAID[terminal()])
+    job, options, told = prepared(named, words)
     guest = Guest(job.nonce, told) if job.nonce else None
     return run(Line(payload=str(job.kernel), args=job.args, given=options, **output), guest)
 
