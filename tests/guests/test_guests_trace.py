@@ -7,9 +7,11 @@ import pytest
 from virtio_driver import Bench, Driver
 
 import realmlab
+from cca_arch.extensions import Paging
 from cca_arch.fuse import FuseInHeader, FuseOpcode
 from cca_arch.sysregs import Fsc
 from cca_arch.virtio.net import VirtioNetHdr
+from cca_host.kvmtool.layout import RAM_BASE
 from cca_host.kvmtool.net.nat import GATEWAY, GATEWAY_MAC, GUEST
 from cca_host.kvmtool.net.options import Network
 from cca_host.kvmtool.net.packets import EtherType, Protocol, Udp, write_frame, write_ip, write_udp
@@ -31,13 +33,24 @@ def realms(tmp_path_factory: pytest.TempPathFactory) -> Listing:
     """Realms that use every service, make every fault, take interrupts on two vCPUs, drive devices, and never end."""
     listing, disk = Listing(), tmp_path_factory.mktemp("disk") / "image"
     disk.write_bytes(bytes(4096))
-    with realmlab.Machine(trace=Trace(listing)) as machine:
+    with realmlab.Machine(trace=Trace(listing), extensions=["paging"]) as machine:
         machine.run_realm("rsi")
         machine.run_realm("faults")
         machine.run_realm("irq", args=("2",), vcpus=2, max_insns=20_000_000)
         machine.run_realm("lost")
         machine.run_realm("virtio", rng=True, disks=disk, transport="mmio")
+        page_out_and_in(machine)
     return listing
+
+
+def page_out_and_in(machine: realmlab.Machine) -> None:
+    """A page of a Realm goes out and comes back."""
+    realm, host = machine.realm("hello"), machine.host
+    rd, page = realm.facts.rd, host.pages.take()
+    _, granule, *tag, _ = host.rmi(Paging.PAGE_OUT, rd, RAM_BASE, page)
+    host.rmi(Paging.PAGE_IN, rd, granule, RAM_BASE, page, *tag)
+    host.pages.give(page)
+    realm.destroy()
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from cca_tools.fast import modules
 from cca_tools.fast.adapt import adapt, record_module
 from cca_tools.fast.constants import numbers_of, with_numbers
 from cca_tools.fast.hot import MODULES
-from cca_tools.fast.translate import path_of
+from cca_tools.fast.translate import bare_classes, path_of
 from cca_tools.imports import ROOT
 
 DESCRIBE = "from cca_platform import compiled; print(compiled.describe(), '|', compiled.stale())"
@@ -185,6 +185,16 @@ class TestAdapted:
         assert lines[0].endswith("; from realmlab_records import mypyc_attr")
         assert lines[1] == "@mypyc_attr(native_class=False)"
         assert lines[4] == "@mypyc_attr(allow_interpreted_subclasses=True)"
+
+    def test_bases(self) -> None:
+        """All that a class derives from which ``__new__`` makes alone is told of, wherever it stands."""
+        sources = [
+            "class Low(Middle):\n    pass\nmade = Low.__new__(Low)\n",
+            "class Middle(High[int], other.Part):\n    pass\n",
+            "class High(Generic[T]):\n    pass\nclass Nobody(High):\n    pass\n",
+        ]
+        assert {"Low", "Middle", "High"} <= bare_classes(sources)
+        assert "Nobody" not in bare_classes(sources)
 
     def test_no_room(self) -> None:
         """Where there is no line to say so, the message names the class."""

@@ -18,7 +18,7 @@ from cca_tools.fast.constants import numbers_of, with_numbers
 from cca_tools.fast.hot import MODULES
 from cca_tools.imports import ROOT
 
-__all__ = ["GROUP", "SOURCES", "main", "path_of"]
+__all__ = ["GROUP", "SOURCES", "bare_classes", "main", "path_of"]
 
 GROUP: Final = LIBRARY.removesuffix("__mypyc")
 """What mypyc calls the set."""
@@ -81,10 +81,10 @@ def _find(module: str, name: str) -> ast.FunctionDef | None:
     return copied
 
 
-def _bare(sources: Collection[str]) -> set[str]:
+def bare_classes(sources: Collection[str]) -> set[str]:
     """The classes that ``__new__`` makes objects of alone, and all that they derive from."""
     classes = [node for source in sources for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
-    bases = {node.name: {base.id for base in node.bases if isinstance(base, ast.Name)} for node in classes}
+    bases = {node.name: {ast.unparse(base).partition("[")[0] for base in node.bases} for node in classes}
     found = {match[1] for source in sources for match in _BARE.finditer(source)}
     while more := {base for name in found for base in bases.get(name, ())} - found:
         found |= more
@@ -107,7 +107,7 @@ def main(place: Path) -> None:
     _write(place / RECORDS / "__init__.py", _RECORDS)
     paths, options = [], []
     sources = {name: path_of(name).read_text(encoding="utf-8") for name in MODULES}
-    bare = _bare(sources.values())
+    bare = bare_classes(sources.values())
     for name, source in sources.items():
         path = path_of(name)
         paths.append(str(path))
