@@ -45,17 +45,34 @@ class TestConsole:
         assert bench.lines[before:] == [True]
 
     def test_input(self, bench: Bench, console: VirtioConsole) -> None:
-        """What is typed waits for the driver, then for its buffers, and fills as many as it needs."""
+        """What is typed waits until the driver listens, then for its buffers, and fills as many as it needs."""
         console.received(b"early ")
         driver = Driver(bench, console)
         for size in (4, 4):
             driver.send(RECEIVE, writable=(size,))
         driver.kick(RECEIVE)
+        assert not driver.collect(RECEIVE) and not console.listens
+        driver.call(TRANSMIT, b"\n")
         console.receive(b"and late")
         assert [data[:written] for _, written, data in driver.collect(RECEIVE)] == [b"earl", b"y "]
         driver.send(RECEIVE, writable=(99,))
         driver.kick(RECEIVE)
         assert [data[:written] for _, written, data in driver.collect(RECEIVE)] == [b"and late"]
+
+    def test_silent(self, bench: Bench, console: VirtioConsole) -> None:
+        """A driver that sends nothing is taken to listen after a second."""
+        looks: list[bool] = []
+        console.on_look = lambda: looks.append(console.listens)
+        driver = Driver(bench, console)
+        console.receive(b"typed")
+        driver.send(RECEIVE, writable=(9,))
+        due = driver.frame.deadline
+        assert due == bench.machine.clock.now + bench.machine.clock.counter_hz
+        driver.frame.advance(due - 1)
+        assert not looks and not driver.collect(RECEIVE)
+        driver.frame.advance(due)
+        assert looks == [True] and driver.frame.deadline is None
+        assert [data[:written] for _, written, data in driver.collect(RECEIVE)] == [b"typed"]
 
     def test_saved(self, bench: Bench, console: VirtioConsole) -> None:
         """What was typed and not read is in the saved state, and comes to the driver after the restore."""
@@ -63,6 +80,7 @@ class TestConsole:
         console.receive(b"typed")
         other = Driver(bench, VirtioConsole("console", bench.wiring(), bench.memory), start=False)
         other.frame.restore(driver.frame.save())
+        other.call(TRANSMIT, b"\n")
         other.send(RECEIVE, writable=(99,))
         other.kick(RECEIVE)
         assert [data[:written] for _, written, data in other.collect(RECEIVE)] == [b"typed"]
@@ -77,6 +95,7 @@ class TestConsole:
         """Text in protected memory is not read, and input is not written there: the device needs a reset."""
         for queue in (TRANSMIT, RECEIVE):
             driver = Driver(bench, console)
+            driver.call(TRANSMIT, b"")
             place = [(PROTECTED, 4)]
             driver.offer(queue, driver.chain(queue, *([place, []] if queue == TRANSMIT else [[], place])))
             console.receive(b"x")

@@ -18,17 +18,20 @@ _PART: Final = 1 << 16
 """Bytes that are taken from a buffer at once."""
 
 
-class VirtioConsoleState(State, frozen=True, tag="virtio.console/1"):
-    """What was typed and not read yet, and the size of the terminal."""
+class VirtioConsoleState(State, frozen=True, tag="virtio.console/2"):
+    """What was typed and not read yet, the size of the terminal, whether the driver listens, and until when to wait."""
 
     received: bytes
     size: tuple[int, int]
+    listens: bool
+    patience: int | None
 
 
 class VirtioConsole(VirtioDevice):
     """One console. ``on_output(bytes)`` gets what the guest sends; :meth:`receive` is for what is typed.
 
-    ``on_look()`` is called when its driver begins to listen.
+    The driver listens once it has sent something, or a second after it has started. Linux's throws away what comes
+    before it has made a terminal of the device. ``on_look()`` is called when it begins to listen.
 
     ``size`` is that of the terminal, columns and rows; (0, 0): not known.
     """
@@ -43,6 +46,8 @@ class VirtioConsole(VirtioDevice):
         self.on_look: Callable[[], object] | None = None
         self.size = (0, 0)
         self._received = bytearray()
+        self._listens = False
+        self._patience: int | None = None  # the clock value at which the driver is taken to listen
 
     @property
     def config(self) -> bytes:
@@ -61,6 +66,7 @@ class VirtioConsole(VirtioDevice):
             self._fill()
         else:
             self._send()
+            self._hear()
 
     def _send(self) -> None:
         queue, memory = self.queues[TRANSMIT], self.memory
@@ -85,15 +91,36 @@ class VirtioConsole(VirtioDevice):
         self._fill()
 
     def started(self) -> None:
-        """The driver is there: what was typed before is for it."""
-        self._fill()
-        if self.on_look is not None:
-            self.on_look()
+        """The driver is there, and may not listen yet."""
+        clock = self.wiring.clock
+        self._listens, self._patience = False, clock.now + clock.counter_hz
+
+    def stopped(self) -> None:
+        """There is no driver any more."""
+        self._listens, self._patience = False, None
+
+    @property
+    def deadline(self) -> int | None:
+        """When the driver is taken to listen."""
+        return self._patience
+
+    def due(self, now: int) -> None:
+        """The driver has had a second."""
+        if self._patience is not None and now >= self._patience:
+            self._hear()
+
+    def _hear(self) -> None:
+        """The driver listens."""
+        if not self._listens:
+            self._listens, self._patience = True, None
+            self._fill()
+            if self.on_look is not None:
+                self.on_look()
 
     @property
     def listens(self) -> bool:
-        """Whether there is a driver."""
-        return self.live
+        """Whether there is a driver that listens."""
+        return self.live and self._listens
 
     @property
     def drained(self) -> bool:
@@ -103,7 +130,7 @@ class VirtioConsole(VirtioDevice):
     def _fill(self) -> None:
         """Give the guest what was typed, as far as it has buffers."""
         queue = self.queues[RECEIVE]
-        while self._received and self.live and (chain := queue.pop()) is not None:
+        while self._received and self.listens and (chain := queue.pop()) is not None:
             written = self.memory.scatter(chain.writable, bytes(self._received[: chain.to_write]))
             del self._received[:written]
             self.note(RECEIVE, "receive", written)
@@ -112,8 +139,9 @@ class VirtioConsole(VirtioDevice):
 
     def save_more(self) -> VirtioConsoleState:
         """State for a snapshot."""
-        return VirtioConsoleState(bytes(self._received), self.size)
+        return VirtioConsoleState(bytes(self._received), self.size, self._listens, self._patience)
 
     def restore_more(self, state: Any) -> None:
         """Restore what :meth:`save_more` returned."""
         self._received, self.size = bytearray(state.received), state.size
+        self._listens, self._patience = state.listens, state.patience
