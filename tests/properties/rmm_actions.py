@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from rmm_driver import Driver
 from rmm_host import Host
-from rmm_model import COMMANDS
+from rmm_model import ALL
 from rmm_model.entries import Hipas, Ripas, Table, span
 from rmm_model.facts import ONES, PAGE, Granule, Realm, RealmState, Rec, mpidr_index
 from rmm_model.guest import CALL, CODE
@@ -26,7 +26,7 @@ ODD = (0x1C09_0000, 0xFDC0_0000, LOST, 1 << 52, ONES & -PAGE, GRANULES[3] + 8, 0
 STATES = {
     "rd": Granule.RD, "rec": Granule.REC, "calling_rec": Granule.REC, "target_rec": Granule.REC,
     "rtt": Granule.DELEGATED, "data": Granule.DELEGATED, "src": Granule.UNDELEGATED, "params_ptr": Granule.UNDELEGATED,
-    "run_ptr": Granule.UNDELEGATED, "addr": Granule.DELEGATED,
+    "run_ptr": Granule.UNDELEGATED, "addr": Granule.DELEGATED, "dst": Granule.UNDELEGATED,
 }  # fmt: skip
 UNUSED = (0xC400_0156, 0xC400_0160, 0xC400_0163, 0xC400_016A, 0xC400_018F)
 
@@ -73,7 +73,7 @@ class Actions(Driver):
 
     def spoiled(self, name: str, args: tuple[int, ...], share: float = 0.3) -> tuple[int, ...]:
         """Now and then one argument is next to what it should be, or two are."""
-        ins, values = COMMANDS[name].ins, list(args)
+        ins, values = ALL[name].ins, list(args)
         while self.chance(share):
             at = self.random.randrange(len(ins))
             values[at] = self.near(ins[at], values[at], values) & ONES

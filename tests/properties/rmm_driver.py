@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rmm_host import Host
-from rmm_model import COMMANDS
+from rmm_model import ALL
 from rmm_model.facts import ONES, Answer
 from rmm_model.guest import foreseen, run
 from rmm_model.records import SIZE, wrong
@@ -14,7 +14,6 @@ from rmm_model.services import Exit
 from rmm_steps import FID, Step
 from rmm_watched import Broken, Watched
 
-from cca_arch.rmi.v1_0 import Rmi
 from cca_platform.trace.trace import Record
 
 __all__ = ["Driver"]
@@ -60,7 +59,7 @@ class Driver(Watched):
         if step.name == FID:
             self.done.append(step)
             return self.undefined(step)
-        verdict = judge(Call(self.model, COMMANDS[step.name], step.args))
+        verdict = judge(Call(self.model, ALL[step.name], step.args))
         entered = step.name == "REC_ENTER" and verdict.failed is None
         if entered and not self.foreseen(verdict.call):
             return False
@@ -82,7 +81,7 @@ class Driver(Watched):
     def smc(self, step: Step) -> list[int]:
         """X0..X17 after the call; registers that are no argument hold marks."""
         pe = self.machine.pes[step.pe]
-        fid = () if step.name == FID else (int(Rmi[step.name]),)
+        fid = () if step.name == FID else (ALL[step.name].fid,)
         given = [*fid, *step.args]
         marks = [0xA5A5_0000 + number for number in range(len(given), REGISTERS)]
         self.host.call(*given, *marks, pe=pe)
@@ -99,7 +98,7 @@ class Driver(Watched):
                 f"{step.name} gave {got[0]:#x} for {verdict.allowed[got[0]]}; the specification leaves that open, "
                 f"the fact book has {say(verdict)}"
             )
-        x = failed.x if failed is not None else COMMANDS[step.name].effect(verdict.call)
+        x = failed.x if failed is not None else ALL[step.name].effect(verdict.call)
         self.outputs(step, got, Answer(failed.status, failed.index, x) if failed is not None else Answer(0, 0, x))
         self.seen[step.name, verdict.failed or "success"] += 1
 
@@ -161,7 +160,7 @@ class Driver(Watched):
         """The Realm has come to an SMC."""
         assert next(running) is None, "the Realm makes a call that the model does not foresee"
         for other in step.meanwhile:
-            self.compare(other, judge(Call(self.model, COMMANDS[other.name], other.args)))
+            self.compare(other, judge(Call(self.model, ALL[other.name], other.args)))
 
 
 def _last(running: Iterator[Exit | None]) -> Exit:

@@ -165,7 +165,7 @@ class Hosts(Runs):
                 if entry.hipas is Hipas.TABLE:
                     visit(entry.pa)
                     plan.append(still("RTT_DESTROY", table.ipa(slot), table.level + 1))
-                elif entry.hipas is Hipas.ASSIGNED:
+                elif entry.hipas in (Hipas.ASSIGNED, Hipas.SEALED):
                     plan.append(still("DATA_DESTROY", table.ipa(slot)))
 
         for pa in realm.roots:

@@ -18,14 +18,15 @@ from cca_rmm.objects.granule import State
 from cca_rmm.objects.rec import AUX_COUNT
 
 __all__ = ["BIG", "CODE_SOURCE", "GRANULES", "LOST", "REALM_PARAMS", "REC_PARAMS", "RUNS", "SECRET", "SHARED", "SOURCE"]
-__all__ += ["Broken", "Watched"]
+__all__ += ["SWAP", "Broken", "Watched"]
 
 POOL, COUNT = 0x9000_0000, 112
 GRANULES = [POOL + PAGE * number for number in range(COUNT)]
 LOST = POOL + PAGE * COUNT  # EL3 has given it to another world
 REALM_PARAMS, REC_PARAMS, SOURCE, CODE_SOURCE, *RUNS = [LOST + PAGE * number for number in range(1, 9)]
 SHARED = [LOST + PAGE * number for number in range(9, 11)]  # the Host's, for Realms to reach
-PAGES = [*GRANULES, LOST, REALM_PARAMS, REC_PARAMS, SOURCE, CODE_SOURCE, *RUNS, *SHARED]
+SWAP = [LOST + PAGE * number for number in range(11, 15)]  # for pages that are out
+PAGES = [*GRANULES, LOST, REALM_PARAMS, REC_PARAMS, SOURCE, CODE_SOURCE, *RUNS, *SHARED, *SWAP]
 BIG = [0x9020_0000 + PAGE * number for number in range(512)]  # the pages of a block
 SECRET = 0x5EC2_E7C0_DEAD_BEA7
 SECRET_AT = 0xFF8
@@ -52,6 +53,7 @@ class Watched:
         wide = host.pe.id_register(*encodings.ID_AA64MMFR1_EL1) >> 4 & 0xF == 2
         self.model = Model(Platform(banks, features, AUX_COUNT, 16 if wide else 8), {LOST}, host.peek.read)
         self.model.code = _CODE
+        self.model.boot = (self.memory.key_seed, self.memory.boots)
         self.model.shared = frozenset(SHARED)
         own = host.rmm.base + 0x100_0000  # the RMM's data: see cca_rmm.rmm
         states = {host.rmm.granules.slot(pa) & -PAGE for pa in PAGES}
@@ -115,7 +117,7 @@ class Watched:
             raise Broken(f"{name} failed and changed {sorted(map(hex, changed))}")
         for pa, data in model.host_written.items():
             if self.host.peek.read(pa, len(data)) != data:
-                raise Broken(f"the Realm has not written {data.hex()} to {pa:#x}")
+                raise Broken(f"nobody has written {data[:64].hex()} to {pa:#x}")
         for pa in model.touched:
             self.check_state(pa)
         for pa, content in changed.items():
@@ -125,7 +127,7 @@ class Watched:
                     continue  # the RMM's own data
                 if _SECRET in content:
                     raise Broken(f"{name} shows the secret in {pa:#x}")
-                if pa != run_ptr and pa not in model.touched:
+                if pa != run_ptr and pa not in model.touched and pa not in model.host_written:
                     raise Broken(f"{name} wrote the Non-secure granule {pa:#x}")
             elif state is Granule.DELEGATED:
                 if content != _ZERO:

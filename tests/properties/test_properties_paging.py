@@ -5,12 +5,15 @@ says which one of these is the page that went out last; the RMM must take that o
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from rmm_host import PAGE, RAM, Host, Realm, machine_host
+from rmm_model import PAGING
+from rmm_paging import PagingHosts
 
 from cca_arch.extensions import PagedState, Paging
 from cca_arch.rmi.v1_0 import Rmi, RmiReturn, RmiRipas, RmiRttEntryState, RmiStatus
@@ -239,3 +242,35 @@ def test_contents_right_or_refused(offering: Host, start: Any, seed: int) -> Non
     for _ in range(STEPS):
         player.step()
     assert player.seen == {"out", "back", "wrong", "turned", "end"}
+
+
+CALLS = 1_200
+SEQUENCES, LAST_RESORT = 6, 20
+ELSEWHERE = {("PAGE_OUT", "version_bound"), ("PAGE_IN", "data_bound2")}
+"""2^36 pages that go out, and memory above 48 bits: tests/conformance provokes them."""
+WANTED = [
+    (name, condition)
+    for name, command in PAGING.items()
+    for condition in (*(rule.id for rule in command.rules), "success")
+    if (name, condition) not in ELSEWHERE
+]
+"""What has to be seen: each condition decides a call, and each command succeeds."""
+
+
+def test_among_all_commands(offering: Host, start: Any) -> None:
+    """Random calls of all commands, with Realms that run: every answer and every byte is the model's."""
+    seen: Counter[tuple[str, str]] = Counter()
+    seed = 0
+    while seed < SEQUENCES or (seed < LAST_RESORT and any(one not in seen for one in WANTED)):
+        offering.machine.restore(start)
+        hosts = PagingHosts(Host(offering.machine, offering.rmm), random.Random(seed))
+        try:
+            while hosts.calls < CALLS:
+                hosts.step()
+            hosts.everything()
+        finally:
+            hosts.finish()
+        seen += hosts.seen
+        seed += 1
+    assert not [one for one in WANTED if one not in seen]
+    assert seen["REC_ENTER", "success"] > 100 and seen["PAGE_IN", "success"] > 50

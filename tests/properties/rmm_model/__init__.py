@@ -9,13 +9,24 @@ Each command is a table of conditions (:mod:`rmm_model.rules`). Where the specif
 verdict has every answer that it allows.
 """
 
-from rmm_model import data_commands, granule_commands, realm_commands, rec_commands, ripas_commands, rtt_commands
+from rmm_model import (
+    data_commands,
+    granule_commands,
+    paging_commands,
+    realm_commands,
+    rec_commands,
+    ripas_commands,
+    rtt_commands,
+)
 from rmm_model.rules import Command
 
-__all__ = ["COMMANDS"]
+__all__ = ["ALL", "COMMANDS", "PAGING"]
 
 COMMANDS: dict[str, Command] = {
     command.name: command
     for module in (granule_commands, realm_commands, data_commands, rec_commands, rtt_commands, ripas_commands)
     for command in module.COMMANDS
 }
+PAGING: dict[str, Command] = {command.name: command for command in paging_commands.COMMANDS}
+"""Those of the extension, which an RMM has if it is asked to."""
+ALL: dict[str, Command] = {**COMMANDS, **PAGING}

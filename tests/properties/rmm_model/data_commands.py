@@ -5,7 +5,7 @@ from rmm_model.facts import PAGE, Granule, RealmState, Status
 from rmm_model.measurement import rim_after_data
 from rmm_model.rules import Call, Command, Rule, fails, granule, rtt_fails
 
-__all__ = ["COMMANDS"]
+__all__ = ["BACKED", "BEFORE_WALK", "COMMANDS", "PLACE"]
 
 INPUT = fails(Status.INPUT)
 RD = granule("rd", Granule.RD)
@@ -55,7 +55,8 @@ def _destroy(call: Call) -> tuple[int, ...]:
     entry = call.walk.entry
     left = Ripas.EMPTY if entry.ripas is Ripas.EMPTY else Ripas.DESTROYED
     call.model.put(call.walk, Entry(Hipas.UNASSIGNED, left))
-    call.model.move(entry.pa, Granule.DELEGATED)
+    if entry.hipas is Hipas.ASSIGNED:
+        call.model.move(entry.pa, Granule.DELEGATED)
     return entry.pa, _top(call)
 
 
@@ -106,7 +107,7 @@ COMMANDS = (
             ),
             Rule(
                 "rtte_state",
-                lambda call: call.walk.entry.hipas is not Hipas.ASSIGNED,
+                lambda call: call.walk.entry.hipas not in (Hipas.ASSIGNED, Hipas.SEALED),
                 rtt_fails(lambda call: call.walk.level, lambda call: (0, _top(call))),
                 f"{BEFORE_WALK} rtt_walk",
             ),

@@ -37,6 +37,8 @@ class Hipas(Enum):
     UNASSIGNED_NS = "UNASSIGNED_NS"
     ASSIGNED_NS = "ASSIGNED_NS"
     TABLE = "TABLE"
+    SEALED = "SEALED"
+    """The extension `paging`: the page is out."""
 
 
 class Ripas(IntEnum):
@@ -54,6 +56,7 @@ class Entry(NamedTuple):
     ripas: Ripas = Ripas.EMPTY
     pa: int = 0
     attributes: int = 0
+    version: int = 0
 
     @property
     def mapped(self) -> bool:
@@ -62,8 +65,8 @@ class Entry(NamedTuple):
 
     @property
     def live(self) -> bool:
-        """Something is there: a table or memory."""
-        return self.hipas is Hipas.TABLE or self.mapped
+        """Something is there: a table, memory, or a page that is out."""
+        return self.hipas in (Hipas.TABLE, Hipas.SEALED) or self.mapped
 
     @property
     def is_ns(self) -> bool:
@@ -97,6 +100,8 @@ def encode(entry: Entry, level: int) -> int:
         return entry.pa | 0b11
     if entry.hipas is Hipas.UNASSIGNED_NS:
         return ns
+    if entry.hipas is Hipas.SEALED:
+        return 1 << 3 | entry.ripas << 5 | entry.version << 12
     if entry.hipas is Hipas.ASSIGNED_NS:
         return entry.pa | entry.attributes | inner | accessed | ns | never_executed | leaf
     if entry.hipas is Hipas.ASSIGNED and entry.ripas is Ripas.RAM:
@@ -109,6 +114,8 @@ def read_back(entry: Entry) -> tuple[int, int, int]:
     """State, descriptor and RIPAS as RMI_RTT_READ_ENTRY tells them."""
     if entry.hipas is Hipas.TABLE:
         return 2, entry.pa, 0
+    if entry.hipas is Hipas.SEALED:
+        return 0x80, entry.version, entry.ripas
     return int(entry.mapped), entry.pa | entry.attributes, entry.ripas
 
 
@@ -152,7 +159,7 @@ def common(entries: Sequence[Entry], level: int) -> Entry | TooLarge | None:
     of a homogeneous table alone.
     """
     first = entries[0]
-    if first.hipas is Hipas.TABLE:
+    if first.hipas in (Hipas.TABLE, Hipas.SEALED):
         return None
     if list(entries) != unfold(first, level):
         return None
@@ -164,8 +171,8 @@ def common(entries: Sequence[Entry], level: int) -> Entry | TooLarge | None:
 
 
 def destroyable(table: Table) -> bool:
-    """No table and no Realm's memory hangs on it; the Host's own mappings may go."""
-    return not any(entry.hipas in (Hipas.TABLE, Hipas.ASSIGNED) for entry in table.entries)
+    """No table and no Realm's memory hangs on it, in or out; the Host's own mappings may go."""
+    return not any(entry.hipas in (Hipas.TABLE, Hipas.ASSIGNED, Hipas.SEALED) for entry in table.entries)
 
 
 def skip_top(table: Table, ipa: int) -> int:

@@ -9,6 +9,7 @@ __all__ = [
     "PAGE",
     "Abort",
     "Answer",
+    "Blob",
     "FeatureField",
     "Granule",
     "Platform",
@@ -121,6 +122,10 @@ class Realm:
     state: RealmState = RealmState.NEW
     rems: list[bytes] = field(default_factory=lambda: [bytes(64)] * 4)
     next_index: int = 0
+    serial: int = 0
+    """Of its pages that go out; 0 until the first does."""
+    version: int = 0
+    """Of the page that went out last."""
     recs: set[int] = field(default_factory=set)
 
     @property
@@ -147,6 +152,16 @@ class RipasRequest:
     value: int
     destroyed: bool
     reached: int
+
+
+class Blob(NamedTuple):
+    """What a page was when it went out."""
+
+    serial: int
+    ipa: int
+    version: int
+    content: bytes
+    tag: tuple[int, ...]
 
 
 class Abort(NamedTuple):

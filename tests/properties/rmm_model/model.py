@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rmm_model.entries import Entry, Hipas, Table, span
-from rmm_model.facts import PAGE, Granule, Platform, Realm, Rec
+from rmm_model.facts import PAGE, Blob, Granule, Platform, Realm, Rec
 
 __all__ = ["Model", "Walk"]
 
@@ -41,6 +41,12 @@ class Model:
         """The code that all Realms have."""
         self.host_written: dict[int, bytes] = {}
         """PA -> what Realms have written into memory that they share, until somebody clears it."""
+        self.boot: tuple[bytes, int] = (b"", 0)
+        """The seed of the machine's keys, and the number of this boot."""
+        self.serials = 0
+        """Realms whose pages have gone out."""
+        self.blobs: list[Blob] = []
+        """Every page that has gone out, as the Host has it."""
         self.changed: set[int] = set()
         """Tables with new entries, likewise."""
 

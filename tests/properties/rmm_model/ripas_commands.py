@@ -33,7 +33,7 @@ def _may_init(entry: Entry) -> bool:
 
 
 def _may_set(entry: Entry, request: RipasRequest | None) -> bool:
-    if entry.hipas not in (Hipas.UNASSIGNED, Hipas.ASSIGNED):
+    if entry.hipas not in (Hipas.UNASSIGNED, Hipas.ASSIGNED, Hipas.SEALED):
         return False
     return entry.ripas is not Ripas.DESTROYED or (request is not None and request.destroyed)
 
