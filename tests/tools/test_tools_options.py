@@ -157,6 +157,7 @@ class TestRead:
             (RealmOptions, {"shares": "dir"}, (ShareOption(path="dir"),)),
             (RealmOptions, {"shares": [Path("a:b"), "c:d/e"]}, (ShareOption(path="a:b"), ShareOption(path="c:d/e"))),
             (RealmOptions, {"shares": ["a:tag,ro"]}, (ShareOption(path="a", tag="tag", read_only=True),)),
+            (RealmOptions, {"vsock": Path("sock")}, Path("sock")),
             (RealmOptions, {"shares_9p": "a,tag"}, (ShareOption(path="a", tag="tag"),)),
             (NsMachineOptions, {"entry": "0x88000000"}, 0x8800_0000),
             (NsMachineOptions, {"nonvolatile": ["0x90000000:4K", (5, 6)]}, [(0x9000_0000, 4096, None), (5, 6, None)]),

@@ -474,6 +474,16 @@ class RealmOptions(RunOptions, total=False):
             check=shares_9p,
         ),
     ]
+    vsock: Annotated[
+        str | os.PathLike[str] | None,
+        Option(
+            default=None,
+            help="Stream sockets: port P of the Realm's host is PATH_P; CONNECT P at PATH is port P of the Realm.",
+            metavar="PATH",
+            kind=Path,
+            check=optional(name_or_path),
+        ),
+    ]
     transport: Annotated[
         str,
         Option(

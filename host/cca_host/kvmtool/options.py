@@ -102,8 +102,9 @@ class RunOptions(Struct, kw_only=True):
     ``disks`` are virtio block devices, ``rng`` gives it an entropy device, ``balloon`` a balloon, by
     which it is asked for so many bytes of its memory, ``console`` is "serial" or "virtio": which
     device has the input. ``network`` is "none", or "user" with its options (:mod:`cca_host.kvmtool.net.options`),
-    ``shares`` are folders of the host by virtiofs, ``shares_9p`` by 9P. Virtio devices
-    are behind ``transport``, "pci" or "mmio".
+    ``shares`` are folders of the host by virtiofs, ``shares_9p`` by 9P. ``vsock`` is
+    where the sockets of its streams are, such as PATH and PATH_PORT. Virtio devices are behind ``transport``, "pci" or
+    "mmio".
     ``memory_limit`` are the bytes of granules that the Realm may have at a time; more goes to the file ``swap``.
     """
 
@@ -130,6 +131,7 @@ class RunOptions(Struct, kw_only=True):
     network: str = "none"
     shares: Sequence[ShareOption] = ()
     shares_9p: Sequence[ShareOption] = ()
+    vsock: str | Path | None = None
     transport: str = "pci"
     memory_limit: int | None = None
     swap: str | Path | None = None

@@ -37,6 +37,7 @@ class OptionsState(State, frozen=True, tag="host.options/5"):
     network: str
     shares: tuple[ShareOption, ...]
     shares_9p: tuple[ShareOption, ...]
+    vsock: str | None
     transport: str
     memory_limit: int | None
     swap: str | None

@@ -460,9 +460,9 @@ class VirtioFault(Event, frozen=True, gc=False, kw_only=True, tag="virtio.fault"
 class NetFlow(Event, frozen=True, gc=False, kw_only=True, tag="net.flow"):
     """A connection of a guest with the outside began or ended."""
 
-    device: Annotated[Name, "the network card"]
+    device: Annotated[Name, "the device"]
     flow: Annotated[Count, "number of the connection; from 2**31 on if the outside began it"]
-    protocol: Annotated[Name, "tcp or udp"]
+    protocol: Annotated[Name, "tcp, udp or vsock"]
     guest: Annotated[Name, "address and port of the guest"]
     peer: Annotated[Name, "address and port of its peer, as the guest knows it"]
     state: Annotated[Name, "open or closed"]

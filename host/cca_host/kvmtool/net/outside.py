@@ -6,6 +6,7 @@ begun, the thread gives it, from :data:`ACCEPTED_FROM` on.
 """
 
 import errno
+import os
 import selectors
 import socket
 import struct
@@ -15,14 +16,26 @@ from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from cca_host.kvmtool.net.options import Forward
 
-__all__ = ["ACCEPTED_FROM", "RESOLVER", "Message", "Outside", "Sockets", "Told", "read_messages", "write_message"]
+__all__ = [
+    "ACCEPTED_FROM",
+    "RESOLVER",
+    "UNIX",
+    "Message",
+    "Outside",
+    "Sockets",
+    "Told",
+    "read_messages",
+    "write_message",
+]
 
 ACCEPTED_FROM: Final = 1 << 31
 """The first number of flows that the outside has begun."""
+UNIX: Final = "unix:"
+"""What an address begins with that is a socket in the host's file system."""
 RESOLVER: Final = "resolver"
 """The address of the host's name server, whatever it is."""
 
@@ -95,7 +108,7 @@ class Outside(Protocol):
         """Send no more, after all that was sent."""
 
     def close(self, flow: int, abort: bool) -> None:
-        """Forget a flow."""
+        """Forget a flow; without ``abort``, after all that was sent."""
 
     def datagram(self, flow: int, host: str, port: int, data: bytes) -> None:
         """Send a datagram of UDP; answers come as data of the flow."""
@@ -115,7 +128,7 @@ class _Socket:
         self.datagrams = False
         self.credit = 0
         self.ended = False  # it has sent everything
-        self.shuts = False
+        self.shuts = self.closes = False
         self.waiting = deque[bytes]()
         self.mask = 0
 
@@ -124,7 +137,7 @@ class _Socket:
         """The events to wait for."""
         if self.connecting:
             return _WRITE
-        reads = self.forward is not None or self.datagrams or (self.credit > 0 and not self.ended)
+        reads = self.forward is not None or self.datagrams or (self.credit > 0 and not (self.ended or self.closes))
         return _READ * reads | _WRITE * bool(self.waiting)
 
 
@@ -145,13 +158,14 @@ class Sockets:
         listening = list[socket.socket]()
         try:
             for forward in forwards:
-                listening.append(socket.create_server((forward.host, forward.port), backlog=_BACKLOG))
+                listening.append(_server(forward))
         except OSError:
             for one in listening:
                 one.close()
             self._selector.close()
             raise
         self._listening = listening
+        self._paths = [one.host.removeprefix(UNIX) for one in forwards if one.host.startswith(UNIX)]
         self._bell, self._ear = socket.socketpair()
         for one in (self._bell, self._ear):
             one.setblocking(False)
@@ -225,6 +239,9 @@ class Sockets:
         finally:
             for one in (*(found.socket for found in self._flows.values()), *self._listening, self._bell, self._ear):
                 one.close()
+            for path in self._paths:
+                with suppress(OSError):
+                    os.unlink(path)
             self._selector.close()
 
     def _say(self, told: Told, flow: int, data: bytes = b"") -> None:
@@ -264,8 +281,13 @@ class Sockets:
         """A socket that is being connected, or None if the host refuses at once."""
         made: socket.socket | None = None
         try:
-            host = _resolver() if host == RESOLVER else host
-            family, _, _, _, address = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)[0]
+            family: int
+            address: Any
+            if host.startswith(UNIX):
+                family, address = socket.AF_UNIX, host.removeprefix(UNIX)
+            else:
+                host = _resolver() if host == RESOLVER else host
+                family, _, _, _, address = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)[0]
             made = socket.socket(family, kind)
             made.setblocking(False)
             found = _Socket(made, flow)
@@ -319,6 +341,10 @@ class Sockets:
     def _close(self, flow: int, abort: bool) -> None:
         found = self._flows.get(flow)
         if found is None:
+            return
+        if found.waiting and not abort:
+            found.closes = True
+            self._wait(found)
             return
         if abort and not found.datagrams:
             with suppress(OSError):
@@ -413,9 +439,26 @@ class Sockets:
         except OSError:
             self._break(found)
             return
+        if found.closes and not found.waiting:
+            self._drop(found)
+            return
         if count:
             self._say_count(Told.TAKEN, found.flow, count)
         self._wait(found)
+
+
+def _server(forward: Forward) -> socket.socket:
+    """A socket that listens; OSError if the host does not let it."""
+    if not forward.host.startswith(UNIX):
+        return socket.create_server((forward.host, forward.port), backlog=_BACKLOG)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.bind(forward.host.removeprefix(UNIX))
+        made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _resolver() -> str:

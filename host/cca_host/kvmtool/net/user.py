@@ -1,4 +1,4 @@
-"""The way from a NAT to the host's sockets, which is closed while a journal is replayed."""
+"""The way from a device to the host's sockets, which is closed while a journal is replayed."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,15 +12,21 @@ __all__ = ["User"]
 class User:
     """Orders for sockets, which are there from the first order on. ``deliver`` gets messages, from a thread.
 
-    While ``replaying()``, nobody is asked for anything: the messages are in the journal.
+    While ``replaying()``, nobody is asked for anything: the messages are in the journal. ``refusal`` begins the message
+    for a host that does not let it listen.
     """
 
     def __init__(
-        self, deliver: Callable[[bytes], None], replaying: Callable[[], bool], forwards: Sequence[Forward]
-    ) -> None:  # fmt: skip
+        self,
+        deliver: Callable[[bytes], None],
+        replaying: Callable[[], bool],
+        forwards: Sequence[Forward],
+        refusal: str,
+    ) -> None:
         self._deliver = deliver
         self._replaying = replaying
         self._forwards = tuple(forwards)
+        self._refusal = refusal
         self._sockets: Sockets | None = None
 
     def open(self) -> Sockets | None:
@@ -31,10 +37,7 @@ class User:
             try:
                 self._sockets = Sockets(self._deliver, self._forwards)
             except OSError as error:
-                ports = ", ".join(f"{one.host}:{one.port}" for one in self._forwards)
-                raise MachineError(
-                    f"`network` must forward from addresses of the host that are free, not from {ports}: {error}"
-                ) from None
+                raise MachineError(f"{self._refusal}: {error.strerror or error}") from None
         return self._sockets
 
     def listen(self) -> None:

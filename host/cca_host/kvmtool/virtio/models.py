@@ -15,6 +15,7 @@ from cca_host.kvmtool.virtio.fs import VirtioFs
 from cca_host.kvmtool.virtio.net import VirtioNet
 from cca_host.kvmtool.virtio.ninep import Virtio9p
 from cca_host.kvmtool.virtio.rng import Rng
+from cca_host.kvmtool.virtio.vsock import VirtioVsock
 from cca_platform.errors import MachineError
 
 _LABEL: Final = b"realmlab virtio-rng"
@@ -61,6 +62,8 @@ def make_models(options: RunOptions, devices: Devices) -> list[VirtioDevice]:
         if network is not None:
             models.append(VirtioNet("net", wiring("net"), memory, network))
         models += _shares(options, devices)
+        if options.vsock is not None:
+            models.append(VirtioVsock("vsock", wiring("vsock"), memory, str(options.vsock)))
     except BaseException:
         for model in models:
             model.close()

@@ -7,8 +7,7 @@ from cca_arch.virtio.net import GsoType, NetFeature, NetHeaderFlags, NetStatus, 
 from cca_host.kvmtool.guestmemory import GuestMemory
 from cca_host.kvmtool.net.nat import Nat, NatState, Packet, Peers
 from cca_host.kvmtool.net.options import Network
-from cca_host.kvmtool.net.user import User
-from cca_host.kvmtool.virtio.device import VirtioDevice
+from cca_host.kvmtool.virtio.outgoing import Outgoing
 from cca_host.kvmtool.virtio.queue import Chain
 from cca_platform.devices.wiring import Wiring
 from cca_platform.state import State
@@ -44,7 +43,7 @@ class VirtioNetState(State, frozen=True, tag="virtio.net/1"):
     held: PacketState | None
 
 
-class VirtioNet(VirtioDevice):
+class VirtioNet(Outgoing):
     """A card on a ``network``; raises MachineError if the host's ports of its forwards are not free."""
 
     device_id = DeviceId.NETWORK
@@ -55,26 +54,22 @@ class VirtioNet(VirtioDevice):
     )  # fmt: skip
 
     def __init__(self, name: str, wiring: Wiring, memory: GuestMemory, network: Network) -> None:
-        super().__init__(name, wiring, memory)
-        self._user = User(self.deliver, wiring.replaying, network.forwards)
-        outside = None if network.restrict else self._user
+        ports = ", ".join(f"{one.host}:{one.port}" for one in network.forwards)
+        refusal = f"`network` must forward from addresses of the host that are free, not from {ports}"
+        super().__init__(name, wiring, memory, network.forwards, refusal)
+        outside = None if network.restrict else self.user
         self._nat = Nat(wiring.clock.counter_hz, MAC, network, outside, self._watch)
         self._held: Packet | None = None
-        self._lost = False  # the sockets of all flows
         self._due: int | None = None  # the deadline that the machine knows
-        if network.forwards:
-            self._user.open()
-        wiring.attend(lambda: self.live and self._nat.expects(wiring.now()))
 
     # -- the world ---------------------------------------------------------------------------------------------------
-    def started(self) -> None:
-        """The guest has a driver: who waits at a forward comes in."""
-        self._user.listen()
+    def expects(self) -> bool:
+        """Whether a connection is open, or somebody may come."""
+        return self._nat.expects(self.wiring.now())
 
-    def close(self) -> None:
-        """Close all sockets: the guest is gone."""
-        self.wiring.attend(None)
-        self._user.end()
+    def abandon(self) -> None:
+        """Break off all connections."""
+        self._nat.abandon()
 
     def _watch(self, protocol: str, number: int, peers: Peers, state: str) -> None:
         trace = self.wiring.trace
@@ -91,11 +86,8 @@ class VirtioNet(VirtioDevice):
             )
 
     def _now(self) -> int:
-        """The time, at which flows of another life are broken off."""
-        if self._lost and not self.wiring.replaying():
-            self._lost = False
-            self._nat.abandon()
-            self._user.listen()
+        """The time, at which connections of another life are broken off."""
+        self.settle()
         return self.wiring.now()
 
     # -- the driver --------------------------------------------------------------------------------------------------
@@ -195,12 +187,9 @@ class VirtioNet(VirtioDevice):
 
     def restore_more(self, state: Any) -> None:
         """Restore what :meth:`save_more` returned. Nobody outside knows the flows any more."""
-        self._user.end()
         self._nat.restore(state.nat)
-        self._lost, held = True, state.held
-        self._held = None
-        if self.live:
-            self._user.listen()
+        self.lose()
+        self._held, held = None, state.held
         if held is not None:
             partial = (held.partial[0], held.partial[1]) if held.partial else None
             self._held = Packet(held.frame, held.mss, partial)
