@@ -39,10 +39,11 @@ from cca_arch.fuse import (
     FuseWriteIn,
 )
 from cca_arch.openflags import OpenFlag
-from cca_host.kvmtool.share.folder import Folder
+from cca_host.kvmtool.share.folder import Folder, open_folder
 from cca_host.kvmtool.share.fuse import MOST, Fuse
 from cca_host.kvmtool.share.share import Share, ShareState
 from cca_host.kvmtool.virtio.fs import VirtioFs
+from cca_platform.errors import MachineError
 from cca_platform.state import decode, encode
 
 O = FuseOpcode  # noqa: E741 -- as short as it is frequent
@@ -337,6 +338,14 @@ class TestInside:
         client.open(node, OpenFlag.TRUNC, error=Errno.EROFS)
         assert sorted(root.rglob("*")) == before
         client.share.folder.close()
+
+
+class TestOpen:
+    @pytest.mark.parametrize("name", ["", "none", "hello", "a\0b", "x" * 300], ids=str.__len__)
+    def test_no_folder(self, root: Path, name: str) -> None:
+        """What is no folder is refused before the guest starts."""
+        with pytest.raises(MachineError, match=r"^`shares` must name a folder that can be opened, not "):
+            open_folder(f"{root}/{name}" if name else "")
 
 
 class TestErrors:

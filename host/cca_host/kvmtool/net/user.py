@@ -12,8 +12,8 @@ __all__ = ["User"]
 class User:
     """Orders for sockets, which are there from the first order on. ``deliver`` gets messages, from a thread.
 
-    While ``replaying()``, nobody is asked for anything: the messages are in the journal. ``refusal`` begins the message
-    for a host that does not let it listen.
+    While ``replaying()``, nobody is asked for anything: the messages are in the journal. ``refused`` makes the message
+    of a host that does not let it listen.
     """
 
     def __init__(
@@ -21,12 +21,12 @@ class User:
         deliver: Callable[[bytes], None],
         replaying: Callable[[], bool],
         forwards: Sequence[Forward],
-        refusal: str,
+        refused: Callable[[OSError], MachineError],
     ) -> None:
         self._deliver = deliver
         self._replaying = replaying
         self._forwards = tuple(forwards)
-        self._refusal = refusal
+        self._refused = refused
         self._sockets: Sockets | None = None
 
     def open(self) -> Sockets | None:
@@ -37,7 +37,7 @@ class User:
             try:
                 self._sockets = Sockets(self._deliver, self._forwards)
             except OSError as error:
-                raise MachineError(f"{self._refusal}: {error.strerror or error}") from None
+                raise self._refused(error) from None
         return self._sockets
 
     def listen(self) -> None:

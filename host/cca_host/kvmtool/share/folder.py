@@ -73,7 +73,7 @@ class Space(NamedTuple):
 def open_folder(path: str | Path, read_only: bool = False) -> "Folder":
     """The folder at ``path``; raises MachineError if there is none that can be opened."""
     try:
-        return Folder(Path(path), read_only)
+        return Folder(path, read_only)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise MachineError(f"`shares` must name a folder that can be opened, not {shown(path)}: {why}") from None
@@ -85,7 +85,7 @@ class Folder:
     An open file has a number that its user chooses; its descriptor can be lost (``forget_all``) and is opened again.
     """
 
-    def __init__(self, root: Path, read_only: bool = False) -> None:
+    def __init__(self, root: str | Path, read_only: bool = False) -> None:
         self.read_only = read_only
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._files: dict[int, int] = {}

@@ -10,6 +10,7 @@ from cca_host.kvmtool.net.options import Network
 from cca_host.kvmtool.virtio.outgoing import Outgoing
 from cca_host.kvmtool.virtio.queue import Chain
 from cca_platform.devices.wiring import Wiring
+from cca_platform.errors import MachineError
 from cca_platform.state import State
 from cca_platform.trace.events import NetFlow
 
@@ -54,9 +55,8 @@ class VirtioNet(Outgoing):
     )  # fmt: skip
 
     def __init__(self, name: str, wiring: Wiring, memory: GuestMemory, network: Network) -> None:
-        ports = ", ".join(f"{one.host}:{one.port}" for one in network.forwards)
-        refusal = f"`network` must forward from addresses of the host that are free, not from {ports}"
-        super().__init__(name, wiring, memory, network.forwards, refusal)
+        self._ports = ", ".join(f"{one.host}:{one.port}" for one in network.forwards)
+        super().__init__(name, wiring, memory, network.forwards)
         outside = None if network.restrict else self.user
         self._nat = Nat(wiring.clock.counter_hz, MAC, network, outside, self._watch)
         self._held: Packet | None = None
@@ -66,6 +66,13 @@ class VirtioNet(Outgoing):
     def expects(self) -> bool:
         """Whether a connection is open, or somebody may come."""
         return self._nat.expects(self.wiring.now())
+
+    def refused(self, error: OSError) -> MachineError:
+        """A port of a forward is not free."""
+        why = error.strerror or error
+        return MachineError(
+            f"`network` must forward from addresses of the host that are free, not from {self._ports}: {why}"
+        )
 
     def abandon(self) -> None:
         """Break off all connections."""

@@ -7,6 +7,7 @@ from cca_host.kvmtool.net.options import Forward
 from cca_host.kvmtool.net.user import User
 from cca_host.kvmtool.virtio.device import VirtioDevice
 from cca_platform.devices.wiring import Wiring
+from cca_platform.errors import MachineError
 
 __all__ = ["Outgoing"]
 
@@ -14,11 +15,9 @@ __all__ = ["Outgoing"]
 class Outgoing(VirtioDevice):
     """A device whose ``user`` carries out orders; raises MachineError if the host has no room for its ``forwards``."""
 
-    def __init__(
-        self, name: str, wiring: Wiring, memory: GuestMemory, forwards: Sequence[Forward], refusal: str
-    ) -> None:  # fmt: skip
+    def __init__(self, name: str, wiring: Wiring, memory: GuestMemory, forwards: Sequence[Forward]) -> None:
         super().__init__(name, wiring, memory)
-        self.user = User(self.deliver, wiring.replaying, forwards, refusal)
+        self.user = User(self.deliver, wiring.replaying, forwards, self.refused)
         self._lost = False
         if forwards:
             self.user.open()
@@ -27,6 +26,10 @@ class Outgoing(VirtioDevice):
     # -- for the types of devices -----------------------------------------------------------------------------------
     def expects(self) -> bool:
         """Whether somebody outside may have something to tell."""
+        raise NotImplementedError
+
+    def refused(self, error: OSError) -> MachineError:
+        """The message of a host that has no room for its forwards."""
         raise NotImplementedError
 
     def abandon(self) -> None:

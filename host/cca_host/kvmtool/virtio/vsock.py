@@ -9,7 +9,9 @@ from cca_host.kvmtool.net.vsock import GUEST_CID, HEADER, Vsock, VsockState, doo
 from cca_host.kvmtool.virtio.outgoing import Outgoing
 from cca_host.kvmtool.virtio.queue import Chain
 from cca_platform.devices.wiring import Wiring
+from cca_platform.errors import MachineError
 from cca_platform.trace.events import NetFlow
+from cca_platform.userfiles import shown
 
 __all__ = ["VirtioVsock"]
 
@@ -24,12 +26,19 @@ class VirtioVsock(Outgoing):
     sizes = (128, 128, 8)
 
     def __init__(self, name: str, wiring: Wiring, memory: GuestMemory, path: str) -> None:
-        super().__init__(name, wiring, memory, (door(path),), f"`vsock` must be a path for a new socket, not {path}")
+        self._path = path
+        super().__init__(name, wiring, memory, (door(path),))
         self._streams = Vsock(path, self.user, self._watch)
 
     def expects(self) -> bool:
         """Somebody may come at any time."""
         return True
+
+    def refused(self, error: OSError) -> MachineError:
+        """There can be no socket at the path."""
+        return MachineError(
+            f"`vsock` must be a path for a new socket, not {shown(self._path)}: {error.strerror or error}"
+        )
 
     def abandon(self) -> None:
         """Break off all connections."""
