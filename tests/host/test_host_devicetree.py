@@ -27,7 +27,8 @@ class TestRealm:
         attach_uart(devices)
         tree = fdt.parse_dtb(flatten(realm_tree(64 << 20, [0], {}, devices.nodes())))
         console = tree.get_node(tree.get_node("/chosen").get_property("stdout-path").value)
-        assert console.get_property("reg").data == [0, 0x100_0000, 0, 0x1000]
+        assert console.get_property("reg").data == [0, 0x100_0000, 0, 0x8000]
+        assert console.get_property("reg-shift").value == 12
         assert console.get_property("compatible").value == "ns16550a"
         clock = tree.get_node("/rtc@1010000")
         assert clock.get_property("reg").data == [0, 0x101_0000, 0, 0x1000]

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ns_code import OFF, assemble, constant
 
 from cca_firmware.boot import boot
-from cca_host.kvm import System
+from cca_host.kvm import Mmio, System
 from cca_host.kvmtool import Pause, RunOptions, Vmm
 from cca_host.kvmtool.layout import (
     DEVICE_SPI,
@@ -199,6 +200,17 @@ class TestTable:
             devices.attach(latch(devices), 0x300_0000, 0x1000)
         devices.attach(latch(devices, "above"), 0x200_1000, 0x1000)
         devices.attach(latch(devices, "below"), 0x1FF_F000, 0x1000)
+
+    def test_offset(self, system: System) -> None:
+        """A frame may begin at any register of its model."""
+        devices, vm = Devices(system.machine), VmStub()
+        devices.attach(latch(devices), 0x200_0000, 4, intid=40, offset=4)
+        devices.connect(vm)  # type: ignore[arg-type]
+        results: list[int] = []
+        vcpu = SimpleNamespace(mmio_result=results.append, abort=lambda: results.append(-1))
+        for ipa in (0x200_0000, 0x200_0004):
+            devices.answer(vcpu, Mmio(ipa, 4, True, 55))  # type: ignore[arg-type]
+        assert (vm.driven, results) == ([(55, True)], [0, -1])
 
     def test_interrupts(self, system: System) -> None:
         """Devices take SPIs in their order, from 36 on; a device tree counts SPIs from 32."""

@@ -230,26 +230,26 @@ class Stage2:
             ipa = after
 
     # -- unprotected pages --------------------------------------------------------------------------------------
-    def share(self, ipa: int) -> int:
+    def share(self, ipa: int, attributes: int = rtte.HOST_NORMAL) -> int:
         """Map a host page at ``ipa`` (without the shared bit) in the unprotected half, if needed; returns its PA."""
         pa = self.shared.get(ipa)
         if pa is not None:
-            self._map(ipa, pa)
+            self._map(ipa, pa, attributes)
             return pa
         pa = self.backing.take(ipa)
         try:
-            self._map(ipa, pa)
+            self._map(ipa, pa, attributes)
         except BaseException:
             self.backing.give(ipa, pa)
             raise
         self.shared[ipa] = pa
         return pa
 
-    def _map(self, ipa: int, pa: int) -> None:
+    def _map(self, ipa: int, pa: int, attributes: int) -> None:
         """Map a host page, unless the RMM has a mapping there."""
         alias = ipa | self.half
         while True:
-            x0 = self.system.rmi(Rmi.RTT_MAP_UNPROTECTED, self.rd, alias, 3, pa | rtte.HOST_NORMAL)[0]
+            x0 = self.system.rmi(Rmi.RTT_MAP_UNPROTECTED, self.rd, alias, 3, pa | attributes)[0]
             if not x0 or x0 == _RTT | 3 << 8:  # the second: mapped already
                 return
             if x0 & 0xFF != _RTT:

@@ -86,6 +86,7 @@ class System(Kernel):
         self.probed = state.features is not None
         self.features = FeatureRegister0(state.features or 0)
         self.started, self.turn = state.started, state.turn
+        self.machine.bus.known.forget_all()  # of pages that VMs have shown
         alive = {vm.vmid: vm for vm in self.vms}
         self.guests, self.in_guest = [], {}
         for saved in state.vms:

@@ -7,6 +7,7 @@ The VMM determines the order, and so the measurement: ``Vm`` -> ``add_memory`` -
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from cca_arch.descriptors import rtte
 from cca_arch.rmi.v1_0 import (
     FeatureRegister0,
     HashAlgorithm,
@@ -17,7 +18,7 @@ from cca_arch.rmi.v1_0 import (
     RmiRecParams,
     mpidr_of,
 )
-from cca_arch.types import GRANULE_SIZE
+from cca_arch.types import GRANULE_SIZE, Pas
 from cca_host.kvm.guest import GicState
 from cca_host.kvm.kernel import Kernel, RmiError
 from cca_host.kvm.pager import Pager, PagerState, must_page
@@ -26,6 +27,7 @@ from cca_host.kvm.stage2 import Stage2, Stage2State, start_level
 from cca_host.kvm.swap import swap_file
 from cca_host.kvm.vcpu import Vcpu, VcpuState
 from cca_platform.errors import MachineError
+from cca_platform.machine.known import Known
 from cca_platform.state import State
 
 __all__ = ["HASH_ALGORITHMS", "Vm", "VmState"]
@@ -36,7 +38,7 @@ _RPV_SIZE = 64
 _AUX_SLOTS = 16
 
 
-class VmState(State, frozen=True, tag="host.vm/2"):
+class VmState(State, frozen=True, tag="host.vm/3"):
     """Saved state of a :class:`Vm`."""
 
     ipa_width: int
@@ -51,6 +53,7 @@ class VmState(State, frozen=True, tag="host.vm/2"):
     gic: GicState | None
     stage2: Stage2State
     vcpus: tuple[VcpuState, ...]
+    shown: tuple[int, ...]
     pager: PagerState | None
 
 
@@ -80,6 +83,8 @@ class Vm(Realm):
         self.root = 0
         self.aux_count = 0
         self.pager: Pager | None = None
+        self.shown: set[int] = set()
+        """The IPAs of pages that :meth:`show` shows."""
         try:
             self.staging = system.pages.take()
             self.rd = system.delegate()
@@ -158,6 +163,32 @@ class Vm(Realm):
             pa = stage2.share(ipa)
         return pa
 
+    def show(self, ipa: int, value: int) -> None:
+        """Let the Realm read a byte at the start of a page, at an IPA that is no RAM; a write is emulated as elsewhere.
+
+        Where it shows one, it is another one now. Native code may know it: a driver's mapping makes the page Device
+        memory, of which each access is looked at.
+        """
+        pa = self.stage2.share(ipa, rtte.HOST_READ_ONLY)
+        self.shown.add(ipa)
+        self.system.port.write(pa, bytes([value]))
+        self._known.note(self._showing, pa, 1, Pas.NON_SECURE, value)
+
+    def hide(self, ipa: int) -> None:
+        """Show nothing at a page any more: reads are emulated, too."""
+        if ipa in self.shown:
+            self.shown.discard(ipa)
+            self._known.forget(self._showing)
+            self.stage2.unshare(ipa, ipa + GRANULE_SIZE)
+
+    @property
+    def _known(self) -> Known:
+        return self.system.machine.bus.known
+
+    @property
+    def _showing(self) -> str:
+        return f"shown by VM {self.vmid}"
+
     def give_back(self, base: int, top: int) -> None:
         """Return shared pages to the host. Protected ones stay: the Realm gives them up by RSI_IPA_STATE_SET."""
         for slot_base, slot_top in self.slots:
@@ -230,6 +261,8 @@ class Vm(Realm):
         for base, top in self.slots:
             self._try(stage2.unshare, base, top)
             self._try(stage2.destroy_data, base, top)
+        for ipa in sorted(self.shown):
+            self._try(self.hide, ipa)
         self._try(stage2.destroy_tables, stage2.start + 1, 0, 1 << self.ipa_width)
         self._try(self._destroy_realm)
         self._give_back()
@@ -275,6 +308,7 @@ class Vm(Realm):
             gic=self.save_gic(),
             stage2=self.stage2.save(),
             vcpus=tuple(vcpu.save() for vcpu in self.vcpus),
+            shown=tuple(sorted(self.shown)),
             pager=None if self.pager is None else self.pager.save(),
         )
 
@@ -289,6 +323,10 @@ class Vm(Realm):
         if stage2 is None or (stage2.rd, stage2.ipa_width) != (self.rd, self.ipa_width):
             self.stage2 = Stage2(system, self.rd, self.ipa_width)
         self.stage2.restore(state.stage2)
+        self.shown = set(state.shown)
+        for ipa in self.shown:
+            pa = self.stage2.shared[ipa]
+            self._known.note(self._showing, pa, 1, Pas.NON_SECURE, system.port.read(pa, 1)[0])
         pager = state.pager
         self._set_pager(None if pager is None else Pager.restored(self.stage2, pager, self._other_granules))
         self.vcpus = []

@@ -37,7 +37,8 @@ MIN_MEMORY: Final = 2 * DTB_SIZE
 # Devices, at IPAs without the shared bit: a Realm accesses them in the unprotected half.
 PCI_IO_BASE, PCI_IO_SIZE = 0x0, 0x1_0000
 UART_BASE: Final = 0x0100_0000
-UART_SIZE: Final = 0x1000
+UART_SIZE: Final = 0x8000
+"""The registers, then a page for each of the others."""
 RTC_BASE: Final = 0x0101_0000
 RTC_SIZE: Final = 0x1000
 VIRTIO_BASE: Final = 0x0300_0000

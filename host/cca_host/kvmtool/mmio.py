@@ -40,10 +40,11 @@ class DevicesState(State, frozen=True, tag="host.devices/1"):
 
 
 class _Frame(Struct, frozen=True):
-    """A row of the table: ``size`` bytes at IPA ``base``."""
+    """A row of the table: ``size`` bytes at IPA ``base``, the registers of the model from ``offset`` on."""
 
     base: int
     size: int
+    offset: int
     model: Device
     node: Node | None
 
@@ -101,9 +102,16 @@ class Devices:
         return self._next - 1
 
     def attach(
-        self, model: Device, base: int, size: int, *, intid: int | None = None, node: Node | None = None
+        self,
+        model: Device,
+        base: int,
+        size: int,
+        *,
+        intid: int | None = None,
+        node: Node | None = None,
+        offset: int = 0,
     ) -> None:
-        """Place ``model`` at ``base``, ``size`` bytes; a second call gives it another frame.
+        """Place ``model`` at ``base``, ``size`` bytes from ``offset`` on; a second call gives it another frame.
 
         Its ``wiring.line`` drives SPI ``intid`` of the VM. ``node`` is its node of the device tree; the table adds the
         unit address, ``reg`` and ``interrupts`` where they are missing. Raises ValueError if the range is taken.
@@ -113,9 +121,8 @@ class Devices:
             if other.base < base + size and base < other.base + other.size:
                 raise ValueError(f"{model.name} must not answer at {other.base:#x}, where {other.model.name} does")
         self.join(model, intid=intid)
-        self._frames.insert(
-            at, _Frame(base, size, model, None if node is None else _completed(node, base, size, intid))
-        )
+        completed = None if node is None else _completed(node, base, size, intid)
+        self._frames.insert(at, _Frame(base, size, offset, model, completed))
         self._bases.insert(at, base)
 
     def join(self, model: Device, *, intid: int | None = None) -> None:
@@ -178,7 +185,7 @@ class Devices:
         if at >= 0:
             frame = self._frames[at]
             if ipa - frame.base < frame.size:
-                vcpu.mmio_result(self._access(frame.model, ipa - frame.base, access))
+                vcpu.mmio_result(self._access(frame.model, ipa - frame.base + frame.offset, access))
                 return
         vcpu.abort()
 

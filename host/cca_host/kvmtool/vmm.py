@@ -14,6 +14,7 @@ from cca_host.kvmtool.build import check, create_vm, fill_vm, make_tree
 from cca_host.kvmtool.initrd import load_initrd
 from cca_host.kvmtool.interrupt import interruptible
 from cca_host.kvmtool.loader import load_file
+from cca_host.kvmtool.onboard import show_status
 from cca_host.kvmtool.options import EXIT_INTERRUPTED, RunOptions, RunReason, RunResult
 from cca_host.kvmtool.run import End, Phase, Run
 from cca_host.kvmtool.saved import EndState, OptionsState, VmmState
@@ -99,6 +100,8 @@ class Vmm(Run):
             vm = self.vm = create_vm(system, options)
             fill_vm(vm, options, image, tree)
             self.devices.connect(vm)
+            if isinstance(vm, Vm) and image.kind == "linux":
+                show_status(self.console.uart, vm)
         finally:
             self._build_seconds = perf_counter() - start
         self.schedule = Schedule(vm.vcpus)
@@ -220,6 +223,8 @@ class Vmm(Run):
         self.schedule.restore(state.schedule)
         self.console.restore(state.console)
         self.devices.restore(state.devices, self.vm)
+        if isinstance(self.vm, Vm) and self.vm.shown:
+            show_status(self.console.uart, self.vm)
         self.notes, self.phase, end = state.notes, Phase.BUILT, state.end
         self.end = None if end is None else End(end.status, end.reason, end.message)
         self.retired, self.exceptions, self.exits = state.retired, state.exceptions, Counter()

@@ -21,6 +21,7 @@ __all__ = [
     "ADDRESS",
     "ENTRIES",
     "HOST_NORMAL",
+    "HOST_READ_ONLY",
     "LIVE",
     "LSB",
     "NS",
@@ -111,6 +112,7 @@ UNASSIGNED_NS: Final = NS
 _NORMAL_WRITE_BACK: Final = 0b0110  # MemAttr with HCR_EL2.FWB
 _INNER_SHAREABLE: Final = 0b11
 _READ_WRITE: Final = 0b11
+_READ_ONLY: Final = 0b01
 _NEVER_EXECUTABLE: Final = 0b10
 _LEAF_TYPE: Final = {1: BLOCK, 2: BLOCK, 3: PAGE}
 _RAM: Final = {
@@ -124,7 +126,9 @@ _HOST: Final = {
 _HOST_ATTRIBUTES: Final = Rtte.host_memattr.mask | Rtte.s2ap.mask
 _MEMATTR_RESERVED: Final = int(Rtte.make(host_memattr=0b100))
 HOST_NORMAL: Final = int(Rtte.make(host_memattr=_NORMAL_WRITE_BACK, s2ap=_READ_WRITE))
-"""The Host's part of a descriptor without the address: Normal Write-Back memory, read and write."""
+"""The Host's part of a descriptor without the address: Normal Write-Back memory, read and write,"""
+HOST_READ_ONLY: Final = int(Rtte.make(host_memattr=_NORMAL_WRITE_BACK, s2ap=_READ_ONLY))
+"""or read alone."""
 
 
 def fits(pa: int) -> bool:

@@ -54,12 +54,15 @@ class Uart16550(Device):
     """One UART. ``on_output(bytes)`` gets what software transmits; ``receive`` queues input.
 
     ``on_look()`` is called when software looks for input and there is none, and when it asks for interrupts of input.
+    ``on_status(value)`` gets what LSR reads from now on, None as long as reading it has an effect.
     """
 
     def __init__(self, row: DeviceRow, wiring: Wiring) -> None:
         super().__init__(row, wiring)
         self.on_output: Callable[[bytes], object] | None = None
         self.on_look: Callable[[], object] | None = None
+        self.on_status: Callable[[int | None], object] | None = None
+        self._told: int | None = None
         self._line = bytearray()
         self.power_on()
 
@@ -173,6 +176,16 @@ class Uart16550(Device):
     def drive(self) -> None:
         """Drive the interrupt: high while one is pending."""
         self.wiring.line(self._pending() != _IIR_NONE)
+        if self.on_status is not None and self._told != self.status:
+            self._told = self.status
+            self.on_status(self._told)
+
+    @property
+    def status(self) -> int | None:
+        """What LSR reads; None if reading it has an effect: it ends an overrun."""
+        if self._overrun:
+            return None
+        return _LSR_EMPTY | _LSR_DR * bool(self._fifo or (self._line and not self._loops))
 
     def _identify(self) -> int:
         pending = self._pending()
@@ -264,3 +277,4 @@ class Uart16550(Device):
         self._divisor, self._control = bytearray(state.divisor), state.fifo_control
         self._fifo, self._line = bytearray(state.fifo), bytearray(state.line)
         self._empty, self._overrun, self._changed = state.empty, state.overrun, state.changed
+        self._told = self.status  # and who was told has it in his own state

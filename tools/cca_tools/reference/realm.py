@@ -96,7 +96,10 @@ def _memory() -> dict[str, str]:
             "device tree", f"`{dtb_base(memory):#x}`", "there",
             f"in the last aligned {DTB_SIZE >> 20} MiB of RAM; X0 has its address",
         ),
-        ("UART", f"`{UART_BASE:#x}`", f"`{UART_BASE | bit:#x}`", f"16550A; INTID {UART_SPI}"),
+        (
+            "UART", f"`{UART_BASE:#x}`", f"`{UART_BASE | bit:#x}`",
+            f"16550A; INTID {UART_SPI}. Its registers again, one a page, follow",
+        ),
         ("RTC", f"`{RTC_BASE:#x}`", f"`{RTC_BASE | bit:#x}`", f"PL031, the date; its alarm is INTID {RTC_SPI}"),
         ("GICD", f"`{DISTRIBUTOR_BASE:#x}`", f"`{DISTRIBUTOR_BASE | bit:#x}`", "the distributor of the GICv3"),
         (
