@@ -89,10 +89,9 @@ def data_destroy(call: DataCall) -> Result:
     call.edit(call.ipa, w, rtte.unassigned(_DESTROYED if ripas == _RAM else ripas))
     if rtte.valid(w.entry):
         call.invalidate(call.ipa, _PAGE)
-    if rtte.kind_of(w.entry, _PAGE) == Kind.SEALED:
-        data = 0
-    else:
-        call.rmm.granules.release(call.pe, data, "DATA_DESTROY")
+    elif rtte.kind_of(w.entry, _PAGE) == Kind.SEALED:
+        return 0, 0, rtt.skip_top(call.rmm.port, call.ipa, w, edited=True)
+    call.rmm.granules.release(call.pe, data, "DATA_DESTROY")
     return 0, data, rtt.skip_top(call.rmm.port, call.ipa, w, edited=True)
 
 
