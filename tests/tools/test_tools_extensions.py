@@ -1,12 +1,15 @@
 """The extensions on the command line: sealing keys with a payload that outlives itself, and a Realm within a limit."""
 
 import json
+import os
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ns_code import OFF, assemble, constant
+from walkthrough import follow
 
 import realmlab
 from cca_arch.extensions import PAGING_UID, Paging, PagingFeatures, uid_words
@@ -172,3 +175,16 @@ class TestCode:
         """Without it, every call of the range is an unknown one that leaves X1 and up alone."""
         calls = [(fid, 0x11, 0x12, 0x13, 0x14) for fid in Paging]
         assert self.ask(calls, "sealing") == self.ask(calls) == [(NOT_SUPPORTED, 0x11, 0x12, 0x13, 0x14)] * 4
+
+
+def test_guide(tmp_path: Path) -> None:
+    """Every command of the guide prints what it shows."""
+    page = Path(__file__).parents[2] / "docs" / "guide-extensions.md"
+    command = tmp_path / "bin" / "realmlab"
+    command.parent.mkdir()
+    start = "import sys; from cca_tools.start import main; sys.exit(main())"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{start}" "$@"\n')
+    command.chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment["PATH"] = f"{command.parent}{os.pathsep}{environment['PATH']}"
+    assert follow(page, tmp_path, environment) == 9
