@@ -1,5 +1,6 @@
 """The device table: where models answer, their interrupts and their time, with the clock's alarm as the example."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,12 +70,12 @@ def latch(devices: Devices, name: str = "latch") -> Latch:
 class Rig:
     """A Realm on a machine of its own."""
 
-    def __init__(self, path: Path, source: str | None) -> None:
+    def __init__(self, path: Path, source: str | None, rtc: int | str | None = None, **options: Any) -> None:
         self.events = Listing()
-        self.machine = Machine(Board.load("fvp"), trace=Trace(self.events))
+        self.machine = Machine(Board.load("fvp"), trace=Trace(self.events), **options)
         self.system = System(self.machine)
         boot(self.machine, rmm=Rmm(self.machine), ns_program=self.system)
-        self.vmm = Vmm(self.system, RunOptions(payload=path, memory=4 << 20))
+        self.vmm = Vmm(self.system, RunOptions(payload=path, memory=4 << 20, rtc=rtc))
         if source is not None:
             path.write_bytes(assemble(source, RAM_BASE))
             self.vmm.build()
@@ -91,8 +92,8 @@ class Rig:
 def rigs(tmp_path: Path) -> Iterator[Any]:
     made: list[Rig] = []
 
-    def make(source: str | None) -> Rig:
-        made.append(Rig(tmp_path / "payload", source))
+    def make(source: str | None, **options: Any) -> Rig:
+        made.append(Rig(tmp_path / "payload", source, **options))
         return made[-1]
 
     yield make
@@ -131,6 +132,21 @@ class TestInterrupts:
         before = rig.machine.clock.now
         assert rig.end()[0] == "system_off"
         assert rig.machine.clock.now - before < 60_000
+
+    @pytest.mark.parametrize("given", [1_000_000, "host"])
+    def test_date(self, rigs: Any, given: int | str) -> None:
+        """The date at its start is the one that was given, or the host's: that is an input, the same in a replay."""
+        rig = rigs(WAITS, rtc=given, record=True)
+        before = int(time.time())
+        assert rig.end()[0] == "system_off"
+        start, later = reads(rig.events, 0)
+        assert later == start + 2
+        assert start == 1_000_000 if isinstance(given, int) else before - 60 <= start <= before
+        journal = rig.machine.inputs.journal()
+        assert len(journal.inputs) == (given == "host")
+        again = rigs(WAITS, rtc=given, replay=journal)
+        again.end()
+        assert list(again.events) == list(rig.events)
 
     def test_idle(self, rigs: Any) -> None:
         """Without an alarm nothing can wake it."""

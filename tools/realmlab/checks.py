@@ -23,10 +23,10 @@ _READ_ONLY: Final = ",ro"
 _LONGEST_TAG: Final = 36
 
 __all__ = [
-    "COUNT", "address", "argument", "at_least", "bytes_or_file", "disks", "each", "function", "hex_bytes", "image",
-    "instance", "key", "keyboard", "mapping", "name_or_path", "network", "octets", "one_of", "optional", "paths",
-    "patterns", "ranges", "seconds", "several", "shares", "shares_9p", "size", "text", "trace_or_path", "truth",
-    "whole",
+    "COUNT", "address", "argument", "at_least", "bytes_or_file", "date", "disks", "each", "function", "hex_bytes",
+    "image", "instance", "key", "keyboard", "mapping", "name_or_path", "network", "octets", "one_of", "optional",
+    "paths", "patterns", "ranges", "seconds", "several", "shares", "shares_9p", "size", "text", "trace_or_path",
+    "truth", "whole",
 ]  # fmt: skip
 
 
@@ -115,6 +115,19 @@ def image(name: str, value: Any) -> Any:
     from cca_firmware.package.nsimage import NsImage
 
     return value if isinstance(value, NsImage) else name_or_path(name, value)
+
+
+def date(name: str, value: Any) -> int | str:
+    """Seconds since 1970, a date in ISO 8601 (UTC, unless it says otherwise), or "host"."""
+    if isinstance(value, str) and value != "host":
+        from datetime import UTC, datetime
+
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            raise WrongValue(f"`{name}` must be host or a date such as 2026-07-01T12:00, not {brief(value)}") from None
+        value = int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    return value if value == "host" else at_least(0, (1 << 32) - 1)(name, value)
 
 
 def keyboard(name: str, value: Any) -> Any:

@@ -20,6 +20,7 @@ from .checks import (
     argument,
     at_least,
     bytes_or_file,
+    date,
     disks,
     each,
     function,
@@ -337,6 +338,15 @@ class RealmOptions(RunOptions, total=False):
             metavar="N",
             kind=int,
             check=at_least(0, (1 << 64) - 1),
+        ),
+    ]
+    rtc: Annotated[
+        int | str | None,
+        Option(
+            default=None,
+            help="The date at its start: the host's, or as in 2026-07-01T12:00; 2026-01-01 with virtual time.",
+            metavar="host|DATE",
+            check=optional(date),
         ),
     ]
     hash_algo: Annotated[

@@ -5,6 +5,7 @@ the device tree names. So a Realm can read LSR, which drivers poll before each c
 one that the host shows, and only writes of the others leave the Realm.
 """
 
+from time import time
 from typing import Final
 
 from cca_arch.devicetree import Node, cells
@@ -60,8 +61,13 @@ def show_status(uart: Uart16550, vm: Vm) -> None:
     uart.drive()
 
 
-def attach_rtc(devices: Devices) -> Pl031:
-    """The clock with the date."""
+def attach_rtc(devices: Devices, date: int | str | None = None) -> Pl031:
+    """The clock: ``date`` is now, in seconds since 1970, or "host" for the host's date.
+
+    By default, it is the one that the board's clocks have.
+    """
     model = Pl031(DeviceRow("rtc", "pl031", RTC_BASE, RTC_SIZE), devices.wiring("rtc"))
     devices.attach(model, RTC_BASE, RTC_SIZE, intid=RTC_SPI, node=_RTC_NODE)
+    if date is not None:
+        model.start_at(date if isinstance(date, int) else model.wiring.ask(lambda: int(time())))
     return model

@@ -92,7 +92,8 @@ class RunOptions(Struct, kw_only=True):
 
     ``payload`` is an ELF, an arm64 Linux ``Image`` or a raw binary; ``args`` become the device tree's bootargs,
     joined by blanks. ``initrd`` is its initial RAM disk; ``seed`` the number that the seeds in its device tree are made
-    of. ``ipa_width`` is the Realm's IPA width in bits; the upper half is unprotected. ``max_insns``
+    of; ``rtc`` the date at its start, in seconds since 1970, or "host" for the host's.
+    ``ipa_width`` is the Realm's IPA width in bits; the upper half is unprotected. ``max_insns``
     limits the instructions that the Realm retires on all its vCPUs. ``rpv`` is the Realm Personalization Value, at most
     64 bytes.
     ``pmu_counters`` are the event counters of the Realm's PMU; None gives it no PMU.
@@ -115,6 +116,7 @@ class RunOptions(Struct, kw_only=True):
     args: Sequence[str] = ()
     initrd: str | Path | None = None
     seed: int = 0
+    rtc: int | str | None = None
     hash_algo: str = "sha256"
     rpv: bytes = b""
     ipa_width: int = 33

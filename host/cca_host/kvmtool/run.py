@@ -70,7 +70,7 @@ class Run:
         self.options = options
         self.devices = Devices(self.machine)
         uart = attach_uart(self.devices)
-        attach_rtc(self.devices)
+        attach_rtc(self.devices, options.rtc)
         self.virtio = make_models(options, self.devices)
         plug(self.devices, self.virtio, options.transport)
         terminal = next((model for model in self.virtio if isinstance(model, VirtioConsole)), None)

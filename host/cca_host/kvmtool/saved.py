@@ -14,7 +14,7 @@ __all__ = ["EndState", "OptionsState", "VmmState"]
 
 
 class OptionsState(State, frozen=True, tag="host.options/5"):
-    """The options of a run: :class:`RunOptions` without its callback."""
+    """The options of a run: :class:`RunOptions` without its callback, and without what is its state from the start."""
 
     payload: str
     realm: bool

@@ -40,6 +40,10 @@ class Pl031(Device):
         self._start = EPOCH if wiring.clock.mode == "virtual" else wiring.ask(lambda: int(time.time()))
         self.power_on()
 
+    def start_at(self, seconds: int) -> None:
+        """Let it be this time now."""
+        self._start = seconds - self._time.now()
+
     def power_on(self) -> None:
         """Disable the alarm; the time continues."""
         super().power_on()
