@@ -12,6 +12,7 @@
 #include "share.h"
 
 #define SLOTS 8                         // descriptors of a queue
+#define FLUSH_TURNS 1000000
 #define SECRET 0x5ec2e75ec2e75ec2ul
 #define LIVE (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK)
 #define LOW_FEATURES 0
@@ -175,6 +176,22 @@ static u8 disk(u32 type, u64 sector, u64 data, u32 size)
     return is_used() ? request->status : 0xff;
 }
 
+// A flush is done by the Host while the Realm runs.
+static bool flush(void)
+{
+    volatile struct request *request = (volatile struct request *)buffer;
+
+    request->head.type = VIRTIO_BLK_T_FLUSH;
+    request->head.sector = 0;
+    request->status = 0xff;
+    describe(0, (u64)&request->head, sizeof(request->head), VIRTQ_DESC_NEXT, 1);
+    describe(1, (u64)&request->status, 1, VIRTQ_DESC_WRITE, 0);
+    send();
+    for (unsigned i = 0; i < FLUSH_TURNS && !is_used(); i++)
+        isb();
+    return is_used() && request->status == VIRTIO_BLK_S_OK;
+}
+
 static void test_disk(void)
 {
     u64 data = (u64) & ((volatile struct request *)buffer)->data;
@@ -182,6 +199,7 @@ static void test_disk(void)
     check("the disk starts", restart());
     check_equal("its first sector is read", disk(VIRTIO_BLK_T_IN, 0, data, VIRTIO_BLK_SECTOR), VIRTIO_BLK_S_OK);
     check_equal("and written to the second one", disk(VIRTIO_BLK_T_OUT, 1, data, VIRTIO_BLK_SECTOR), VIRTIO_BLK_S_OK);
+    check("a flush has been done", flush());
     check_equal("what lies beyond the end is an error", disk(VIRTIO_BLK_T_IN, ~0ul, data, VIRTIO_BLK_SECTOR), VIRTIO_BLK_S_IOERR);
     check_equal("so is reading to protected memory",
                 disk(VIRTIO_BLK_T_IN, 0, (u64)protected_page, VIRTIO_BLK_SECTOR), VIRTIO_BLK_S_IOERR);

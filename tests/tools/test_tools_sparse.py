@@ -103,6 +103,19 @@ class TestHoles:
             assert said.startswith(f"realmlab: {filled(expected)}"), (name, said)
         assert peak < PEAK
 
+    def test_disks(self, tmp_path: Path) -> None:
+        """A disk may have any size: it is read in parts. So may what an overlay lies over, but it is one itself."""
+        huge, image = tmp_path / "huge", tmp_path / "image"
+        for path, size in ((huge, HUGE), (image, 1 << 20)):
+            path.touch()
+            os.truncate(path, size)
+        virtio = ["run", "-q", "virtio", "--rng", "--transport", "mmio", "-d"]
+        modes = [f"{huge}", f"{huge},ro", f"{huge},snapshot", f"{huge},overlay={tmp_path / 'over'}"]
+        results, peak = run([[*virtio, mode] for mode in modes] + [[*virtio, f"{image},overlay={huge}"]])
+        assert [status for _, status in results] == [0, 1, 0, 0, 2]
+        assert "must be one that Realmlab has made" in results[-1][0]
+        assert peak < PEAK
+
     def test_programs(self, tmp_path: Path) -> None:
         """A program with 20 GB behind it runs, and is shown: what is not loaded is not read."""
         program, image = tmp_path / "program.elf", tmp_path / "image.elf"
