@@ -21,6 +21,7 @@ _PACKAGES: Final = {
     "cca_rmm.base": "core",
     "cca_rmm.commands": "attestation calls conditions data granule psci realm rec rec_enter ripas rsi rtt "
     "service_memory",
+    "cca_rmm.extensions": "keys paging sealing",
     "cca_rmm.objects": "granule measurement realm rec rtt words",
     "cca_rmm.world": "el2 enter exceptions exit gic injection mmio pmu realm_memory services syndrome timers",
     "cca_host.kvm": "cpu exits guest handle_exit kernel pages realm rec runpage stage2 system vcpu vgic vm",
