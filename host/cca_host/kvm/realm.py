@@ -27,7 +27,7 @@ class Realm(Guest):
     ram_part = "the protected half of"
     rd: int
     stage2: Stage2
-    policy: Policy | None = None
+    policy: Policy | None
 
     @property
     def ram_top(self) -> int:

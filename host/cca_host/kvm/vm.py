@@ -83,6 +83,7 @@ class Vm(Realm):
         self.root = 0
         self.aux_count = 0
         self.pager: Pager | None = None
+        self.policy = None
         self.shown: set[int] = set()
         """The IPAs of pages that :meth:`show` shows."""
         try:
@@ -315,6 +316,7 @@ class Vm(Realm):
     def restore(self, system: Kernel, state: VmState) -> None:
         """Restore what :meth:`save` returned in place, so that references stay valid."""
         had: list[Vcpu] = getattr(self, "vcpus", [])
+        self.policy = getattr(self, "policy", None)
         self.system, self.ipa_width, self.hash_algo = system, state.ipa_width, state.hash_algo
         self.rd, self.staging, self.vmid, self.aux_count = state.rd, state.staging, state.vmid, state.aux_count
         self.root, self.root_count = state.root, state.root_count

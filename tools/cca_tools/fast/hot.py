@@ -25,6 +25,7 @@ _PACKAGES: Final = {
     "cca_rmm.objects": "granule measurement realm rec rtt words",
     "cca_rmm.world": "el2 enter exceptions exit gic injection mmio pmu realm_memory services syndrome timers",
     "cca_host.kvm": "cpu exits guest handle_exit kernel pages realm rec runpage stage2 system vcpu vgic vm",
+    "cca_host.kvm.plain": "calls cpu guest stage2 trapped vcpu vm",
     "cca_host.kvmtool": "console run schedule threads vmm",
 }
 
