@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from hostile_binary import console_case, dtb_case, image_case, kept_case, trace_case
 from hostile_case import Case
 from hostile_code import code_case
+from hostile_disk import disk_case
 from hostile_elf import elf_case
 from hostile_extensions import extension_case
 from hostile_line import line_case, special_case
@@ -35,6 +36,7 @@ KINDS: Final[dict[str, Kind]] = {
     "trace": Kind(trace_case, 800),
     "dtb": Kind(dtb_case, 300),
     "kept": Kind(kept_case, 300),
+    "disk": Kind(disk_case, 300),
     "console": Kind(console_case, 300),
     "figures": Kind(figures_case, 60),
     "extension": Kind(extension_case, 300),

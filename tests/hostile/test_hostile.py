@@ -24,7 +24,7 @@ from cca_platform import userfiles
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process takes is measured on Linux")
 
 SLICE = {
-    "elf": 10, "image": 6, "board": 14, "policy": 6, "token": 12, "key": 4, "trace": 8, "dtb": 4, "kept": 4,
+    "elf": 10, "image": 6, "board": 14, "policy": 6, "token": 12, "key": 4, "trace": 8, "dtb": 4, "kept": 4, "disk": 6,
     "console": 4,
     "module": 5, "code": 6, "line": 24, "project": 6, "figures": 3, "special": 20, "extension": 8, "environment": 0,
     "cache": 0,
