@@ -9,18 +9,21 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from select import select
 from subprocess import PIPE, Popen, run
 from typing import Any
 
 import pytest
 
+from cca_arch.types import Ticks
 from cca_firmware.boot import boot
 from cca_host.kvm import System
-from cca_host.kvmtool import RunOptions, Vmm
+from cca_host.kvmtool import Pause, RunOptions, Vmm
 from cca_host.kvmtool.options import RunResult, ShareOption
 from cca_platform.board import Board
 from cca_platform.machine.inputs import Journal
 from cca_platform.machine.machine import Machine
+from cca_platform.machine.saved import Checkpoint
 from cca_platform.state import decode, encode
 from cca_rmm.rmm import Rmm
 from cca_tools.linux.job import Job, Request, prepare
@@ -139,8 +142,52 @@ def test_replay(tmp_path: Path, server: tuple[int, str]) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_resumed(tmp_path: Path, server: tuple[int, str]) -> None:
+    """A checkpoint goes on in another machine: an open file goes on, a connection breaks, a new one can be made."""
+    port, digest = server
+    (tmp_path / "hello").write_text("from the host\n")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command = f"""
+            exec 3< /mnt/share/hello; echo ready; nc 10.0.2.2 {silent.getsockname()[1]}; echo broken
+            cat <&3; ls -1 /mnt/share; wget -q -O - http://10.0.2.2:{port}/data | sha256sum
+        """
+        wanted = Request(
+            command=command, console="virtio", network=True, bounce=True, shares=(("virtiofs", "share"),)
+        )  # fmt: skip
+        vmm = _built(prepare(wanted, lambda text: None), tmp_path)
+        clock = vmm.machine.clock
+        while not select([silent], [], [], 0)[0]:  # until the guest has come
+            assert vmm.advance(until=Ticks(clock.now + clock.counter_hz // 10)) is Pause.TIME
+        peer, _ = silent.accept()
+        vmm.advance(until=Ticks(clock.now + clock.counter_hz // 10))
+        checkpoint = decode(encode(vmm.machine.checkpoint()), Checkpoint)
+        peer.close()
+        vmm.destroy()
+        vmm.machine.close()
+    (tmp_path / "new").write_text("")
+    machine = Machine(Board.load("fvp"))
+    system = System(machine)
+    boot(machine, rmm=Rmm(machine), ns_program=system)
+    machine.adopt(checkpoint, lambda name, state: Vmm.resumed(system, state))
+    (again,) = (part for part in machine.parts.values() if isinstance(part, Vmm))
+    again.advance()
+    again.destroy()
+    machine.close()
+    printed = again.result().console.decode().replace("\r", "").split("ready\n")[1]
+    assert printed.startswith(f"broken\nfrom the host\nhello\nnew\n{digest}  -\n")
+
+
 def _run(job: Job, folder: Path, **options: Any) -> tuple[RunResult, Journal]:
     """A run of a Realm on a machine of its own, and the journal of its inputs."""
+    vmm = _built(job, folder, **options)
+    vmm.advance()
+    vmm.destroy()
+    journal = vmm.machine.inputs.journal()
+    vmm.machine.close()
+    return vmm.result(), journal
+
+
+def _built(job: Job, folder: Path, **options: Any) -> Vmm:
     machine = Machine(Board.load("fvp"), **options)
     system = System(machine)
     boot(machine, rmm=Rmm(machine), ns_program=system)
@@ -157,8 +204,4 @@ def _run(job: Job, folder: Path, **options: Any) -> tuple[RunResult, Journal]:
         ),
     )
     vmm.build()
-    vmm.advance()
-    vmm.destroy()
-    journal = machine.inputs.journal()
-    machine.close()
-    return vmm.result(), journal
+    return vmm

@@ -270,9 +270,12 @@ class TestSaved:
         one.driver.frame.restore(one.driver.frame.save())
         one.send(QUESTION)
         assert len(one.got()) == 1 and one.model.save_more().nat.tcp
+        assert one.driver.frame.deadline is None
         one.replays = False
-        one.send(QUESTION)
-        assert len(one.got()) == 2 and not one.model.save_more().nat.tcp
+        assert one.driver.frame.deadline == one.bench.machine.clock.now
+        one.driver.frame.advance(one.driver.frame.deadline)
+        assert len(one.got()) == 1 and not one.model.save_more().nat.tcp
+        assert one.driver.frame.deadline is None
 
 
 class TestSockets:

@@ -107,7 +107,7 @@ class VirtioNet(Outgoing):
         """Take what the driver sends; give it what waits for room."""
         if index == _TX:
             super().notified(index)
-        self._fill()
+        self.fill()
 
     def serve(self, index: int, chain: Chain) -> int:
         """Take a packet; one that is too large, or too small, is lost."""
@@ -122,20 +122,18 @@ class VirtioNet(Outgoing):
     def received(self, data: bytes) -> None:
         """The outside has something to tell."""
         self._nat.told(data, self._now())
-        self._fill()
+        self.fill()
 
     @property
-    def deadline(self) -> int | None:
+    def again(self) -> int | None:
         """When TCP sends something again."""
         return self._nat.deadline
 
-    def due(self, now: int) -> None:
-        """Send it again."""
-        self._now()
+    def resend(self, now: int) -> None:
+        """Let TCP do so."""
         self._nat.advance(now)
-        self._fill()
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         """Give the driver what waits for it, as far as it has room."""
         if not self.live:
             return

@@ -36,6 +36,18 @@ class Outgoing(VirtioDevice):
         """Break off all connections: nobody outside knows them any more."""
         raise NotImplementedError
 
+    def fill(self) -> None:
+        """Give the driver what waits for it, as far as it has room."""
+        raise NotImplementedError
+
+    @property
+    def again(self) -> int | None:
+        """When something has to be sent again. Default: never."""
+        return None
+
+    def resend(self, now: int) -> None:
+        """Send again what is due. Default: nothing."""
+
     # -- services for them ------------------------------------------------------------------------------------------
     def settle(self) -> None:
         """Before anything else is done: break off the connections of another life, unless a journal has their rest."""
@@ -50,6 +62,17 @@ class Outgoing(VirtioDevice):
         self._lost = True
         if self.live:
             self.user.listen()
+
+    @property
+    def deadline(self) -> int | None:
+        """When something has to be sent again; at once where connections are to be broken off."""
+        return self.wiring.now() if self._lost and not self.wiring.replaying() else self.again
+
+    def due(self, now: int) -> None:
+        """Do that."""
+        self.settle()
+        self.resend(now)
+        self.fill()
 
     # -- the device --------------------------------------------------------------------------------------------------
     def started(self) -> None:

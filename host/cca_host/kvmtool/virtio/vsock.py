@@ -62,7 +62,7 @@ class VirtioVsock(Outgoing):
         self.settle()
         if index == _TX:
             super().notified(index)
-        self._fill()
+        self.fill()
 
     def serve(self, index: int, chain: Chain) -> int:
         """Take a packet; one that is too large is lost."""
@@ -75,9 +75,9 @@ class VirtioVsock(Outgoing):
         """The outside has something to tell."""
         self.settle()
         self._streams.told(data)
-        self._fill()
+        self.fill()
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         """Give the driver what waits for it, as far as it has room."""
         queue = self.queues[_RX]
         if not self.live:
