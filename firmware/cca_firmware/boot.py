@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Firmware", "boot", "finish"]
 
 _READY: Final = "see cca_arch/tsp.py for how it says that it is ready"
+_BOOT: Final = 1  # tick that it takes, for no instruction: to a driver, a counter that reads 0 is one that stands
 _LOOK: Final = 10_000  # instructions between two looks at what the payload has used
 
 
@@ -86,6 +87,7 @@ def boot(
         machine.install(SecurityState.NON_SECURE, 2, ns_program)
     firmware = Firmware(machine, bl2, NsEntry(ns_el, bool(ns)), rmm_el3, ns_x0, extensions, platform_key)
     firmware.start()
+    machine.clock.spend(_BOOT)
     finish(machine, firmware, secure_insns)
     return firmware
 

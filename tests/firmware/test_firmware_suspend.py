@@ -366,7 +366,7 @@ class TestMeanwhile:
         assert found[:4] == [0, 1, 0, 0]  # CPU_ON has ended the first power-down
         assert found[8:12] == counts
         asleep = [count > (at == 1) for at, count in enumerate(counts)]
-        assert [spent >= 2000 for spent in found[16:20]] == asleep  # 200,000 instructions at 100 MHz
+        assert [spent >= 200 for spent in found[16:20]] == asleep  # 200,000 instructions at 1,000 MIPS
 
     def test_cpu_off(self, boot_machine: Any) -> None:
         """CPU_OFF takes its domains down and counts, once CPU_ON has ended it."""

@@ -1,8 +1,9 @@
-"""Payloads on a board whose system counter takes a tick in ten instructions."""
+"""Payloads on the default board, where ten instructions are a tick of the system counter, and on one where one is."""
 
 from pathlib import Path
 
 import pytest
+from exact import exact_file
 
 import realmlab
 from cca_rmm.costs import SCRUB
@@ -11,10 +12,8 @@ from realmlab import Listing, RunResult, Trace
 
 @pytest.fixture
 def board(tmp_path: Path) -> str:
-    """The board file."""
-    path = tmp_path / "slow.toml"
-    path.write_text('like = "fvp"\n[pe]\ninstructions_per_tick = 10\n', encoding="utf-8")
-    return str(path)
+    """The file of a board that takes one."""
+    return str(exact_file(tmp_path))
 
 
 def run(payload: str, board: str, vcpus: int = 1, limit: int | None = None) -> tuple[RunResult, Listing]:
@@ -30,17 +29,17 @@ class TestTenToATick:
     @pytest.mark.parametrize("payload", ["hello", "irq", "uart"])
     def test_passes(self, board: str, payload: str) -> None:
         """The payload says what it says where an instruction is a tick, and time is a tenth, idle time apart."""
-        slow, fast = (run(payload, name)[0] for name in (board, "fvp"))
+        slow, fast = (run(payload, name)[0] for name in ("fvp", board))
         assert slow.status == fast.status == 0
         assert slow.console.count(b"PASS") == fast.console.count(b"PASS")
         assert slow.ticks < fast.ticks
 
-    def test_time(self, board: str) -> None:
+    def test_time(self) -> None:
         """Without idle time the counter takes exactly a tenth of the instructions, up to a limit in instructions.
 
         The granules that the Host delegates meanwhile are scrubbed, which takes its own time.
         """
-        result, listing = run("compute", board, limit=1_000_000)
+        result, listing = run("compute", "fvp", limit=1_000_000)
         assert result.reason == "limit"
         assert 1_000_000 <= result.instructions < 1_000_100
         events = [(record["event"], record.get("cmd")) for record in listing]

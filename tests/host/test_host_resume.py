@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exact import exact_board
 
 from cca_arch.rmi.v1_0 import ABI_VERSION, Rmi
 from cca_firmware.boot import boot
@@ -39,9 +40,9 @@ class Events(Listing):
 class Rig:
     """A booted machine, one run of it, and its trace."""
 
-    def __init__(self, payload: str | Path, vcpus: int, build: bool = True) -> None:
+    def __init__(self, payload: str | Path, vcpus: int, build: bool = True, board: Board | None = None) -> None:
         self.events = Events()
-        self.machine = Machine(Board.load("fvp"), trace=Trace(self.events))
+        self.machine = Machine(board or Board.load("fvp"), trace=Trace(self.events))
         self.system = System(self.machine)
         boot(self.machine, rmm=Rmm(self.machine), ns_program=self.system)
         self.vmm = Vmm(self.system, RunOptions(payload=find_payload(payload), vcpus=vcpus))
@@ -205,7 +206,7 @@ class TestControl:
         words += [0xD280_0100, 0xF2B0_8000, 0xD400_0003]  # PSCI SYSTEM_OFF
         payload.write_bytes(b"".join(word.to_bytes(4, "little") for word in words))
         monkeypatch.setattr("cca_host.kvmtool.schedule._SLICE_ALONE", 49_999)
-        straight, stepped = Rig(payload, 2), Rig(payload, 2)
+        straight, stepped = (Rig(payload, 2, board=exact_board()) for _ in range(2))
         result = straight.finish()
         (first, *_) = (event for event in straight.events if event["event"] == "interrupt.take")
         slice_ticks = 49_999

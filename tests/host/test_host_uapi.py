@@ -15,7 +15,7 @@ from cca_arch.rmi.v1_0 import FeatureRegister0
 from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.types import Ticks
 from cca_firmware.boot import boot
-from cca_host.kvm import CpuOff, Paused, System
+from cca_host.kvm import CpuOff, Interrupted, Paused, System
 from cca_host.kvm.uapi import RealmNumbers, UserFault, Userspace
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
@@ -471,7 +471,7 @@ class TestThreads:
                     continue
                 answer = thread.run(vcpu, machine.pes[vcpu.number], until=Ticks(machine.clock.now + 100))
                 if answer is None:
-                    assert isinstance(vcpu.left, Paused | CpuOff)
+                    assert isinstance(vcpu.left, Paused | CpuOff | Interrupted)
                     continue
                 reason = vmm.exit(vcpu.number)[0]
                 written = vmm.exit_as(s.KvmExitMmio, vcpu.number).data if reason == ExitReason.MMIO else None

@@ -5,11 +5,16 @@ import struct
 from pathlib import Path
 
 import pytest
+from exact import exact_board
 
 from cca_arch.rsi.v1_0 import Rsi
+from cca_firmware.boot import boot
+from cca_host.kvm import System
 from cca_host.kvmtool import RunOptions, run_realm
 from cca_host.kvmtool.layout import RAM_BASE
 from cca_platform.errors import MachineError
+from cca_platform.machine.machine import Machine
+from cca_rmm.rmm import Rmm
 
 CALL = RAM_BASE + 0x10_0000
 
@@ -48,11 +53,22 @@ class TestEnds:
         assert (result.status, result.reason) == (0, "system_off")
 
     def test_limit(self, code, run):
-        """An endless loop ends at the instruction limit, exactly, and the Realm is destroyed."""
+        """An endless loop ends at the tick of the instruction limit, and the Realm is destroyed."""
         result = run(code.loop(), max_insns=10_000)
         assert (result.status, result.reason) == (4, "limit")
         assert result.message == "the limit of 10000 instructions is reached in the run"
-        assert result.instructions == 10_000
+        assert 10_000 <= result.instructions < 10_010
+
+    def test_exact_limit(self, code, tmp_path: Path):
+        """Where each instruction is a tick, the limit is exact."""
+        machine = Machine(exact_board())
+        system = System(machine)
+        boot(machine, rmm=Rmm(machine), ns_program=system)
+        path = tmp_path / "payload.bin"
+        path.write_bytes(bytes(code.loop()))
+        result = run_realm(system, RunOptions(payload=path, max_insns=10_000))
+        assert (result.status, result.reason, result.instructions) == (4, "limit", 10_000)
+        machine.close()
 
     def test_idle(self, code, run):
         """WFI with nothing to wait for is idle for ever."""
@@ -75,9 +91,9 @@ class TestEnds:
         adr_vectors, msr_vbar, isb = 0x1000_4001, 0xD518_C001, 0xD503_3FDF
         svc, back, eret = 0xD400_0001, 0x17FF_FFFF, 0xD69F_03E0
         start = struct.pack("<5I", adr_vectors, msr_vbar, isb, svc, back).ljust(0xA00, b"\0")
-        result = run(start + struct.pack("<I", eret), vcpus=2, max_insns=400_000)
+        result = run(start + struct.pack("<I", eret), vcpus=2, max_insns=4_000_000)
         assert (result.status, result.reason) == (4, "limit")
-        assert 290_000 < result.instructions < 360_000  # three instructions for each exception
+        assert 2_900_000 < result.instructions < 3_600_000  # three instructions for each exception
 
     def test_stuck(self, code, run):
         """A Realm that takes exceptions without end, for want of vectors, ends at once and says why."""
@@ -167,11 +183,15 @@ class TestResult:
         assert 0 < result.instructions < 100
         assert result.wall_seconds > 0
 
-    def test_same_twice(self, code, run):
-        """Two runs take the same calls, exits and instructions."""
+    def test_same_twice(self, code, run, system):
+        """Two runs of one machine take the same calls, exits and instructions."""
         host_call(code, 1, 2, 0x6968)
         host_call(code, 2, 0)
-        first, second = run(code, vcpus=2), run(code, vcpus=2)
+        machine = system.machine
+        machine.clock.retire(-machine.clock.retired % machine.board.instructions_per_tick)  # both begin with a tick
+        first = run(code, vcpus=2)
+        machine.clock.retire(-machine.clock.retired % machine.board.instructions_per_tick)
+        second = run(code, vcpus=2)
         for name in ("calls", "exits", "instructions", "ticks", "console", "granules_peak"):
             assert getattr(first, name) == getattr(second, name)
 

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import assembly
 import pytest
+from exact import exact_board
 
 from cca_arch.descriptors import gpt
 from cca_arch.gic import GICR_STRIDE
@@ -54,10 +55,10 @@ class Recorder:
 
 
 class Bench:
-    """A machine, what runs on it and what came of it."""
+    """A machine on which an instruction takes a tick, what runs on it and what came of it."""
 
     def __init__(self, cpu: str = "a72", board: Board | None = None, **options: Any) -> None:
-        self.machine = Machine(board or Board.load("fvp"), cpu=cpu, **options)
+        self.machine = Machine(board or exact_board(), cpu=cpu, **options)
         self.machine.scr = [int(Scr.make(apk=1, api=1))] * len(SecurityState)  # no traps of pointer authentication
         self.pe = self.machine.pes[0]
         self.el3 = Recorder(self.machine)

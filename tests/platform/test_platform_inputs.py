@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from assembly import assemble
+from exact import exact_board
 from host_time import FakeTime
 
 from cca_arch.types import SecurityState, Ticks
-from cca_platform.board import Board
 from cca_platform.errors import InstructionLimit, MachineError
 from cca_platform.machine.inputs import Journal, Way
 from cca_platform.machine.machine import Machine
@@ -49,7 +49,7 @@ class Rig:
 
     def __init__(self, **options: Any) -> None:
         self.events = Listing()
-        self.machine = Machine(Board.load("fvp"), trace=Trace(self.events), **options)
+        self.machine = Machine(exact_board(), trace=Trace(self.events), **options)
         self.machine.install(SecurityState.ROOT, 3, Off(self.machine))
         code = assemble(_ECHO, CODE)
         self.machine.memory.backdoor.write(CODE, code)

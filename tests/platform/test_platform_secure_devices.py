@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from case_code import ns_registers
+from exact import exact_file
 from ns_code import OFF, assemble
 from realm_code import load
 from secure_code import NOTES, payload
@@ -21,7 +22,7 @@ def notes(start: str, count: int, folder: Path) -> tuple[int, ...]:
     """What ``start`` at S-EL1 stores from X27 on."""
     path = folder / "secure.bin"
     path.write_bytes(payload(start=f"{load('x27', NOTES)}; {start}"))
-    with NsMachine(NsImage(assemble(OFF)), secure=path) as machine:
+    with NsMachine(NsImage(assemble(OFF)), secure=path, board=str(exact_file(folder))) as machine:
         return struct.unpack(f"<{count}Q", machine.memory.backdoor.read(NOTES, 8 * count))
 
 

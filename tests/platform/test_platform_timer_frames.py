@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from case_code import ns_registers
+from exact import exact_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ns_code import OFF, assemble
@@ -332,10 +333,10 @@ class TestRealCode:
             f"ldr x1, [x28]; ldr w3, [x28, #{CntBase.CNTP_CTL}]; str wzr, [x28, #{CntBase.CNTP_CTL}]"
         )
 
-    def test_wait(self) -> None:
+    def test_wait(self, tmp_path: Path) -> None:
         """A wait by reading the status ends; the counter is that of the PE, to the instruction."""
         poll = f"again: ldr w3, [x28, #{CntBase.CNTP_CTL}]; tbz w3, #2, again; mrs x5, cntpct_el0; ldr x6, [x28]; "
-        x = ns_registers(f"{load('x28', NS_FRAME)}; {self._frame(poll)}")
+        x = ns_registers(f"{load('x28', NS_FRAME)}; {self._frame(poll)}", board=str(exact_file(tmp_path)))
         assert (x[2], x[3]) == (100_000_000, ENABLE | ISTATUS)
         assert 0 <= x[1] - x[4] < 100
         assert x[6] - x[5] == 1  # the second of two instructions

@@ -104,7 +104,7 @@ class TestIsolation:
         realm, other = build(host, source), build(host)
         count, exit = 0, None
         while exit is None or exit.exit_reason == RecExitReason.IRQ:
-            host.pe.host_timer(host.machine.clock.now + 3_000)
+            host.pe.host_timer(host.machine.clock.now + 300)
             exit = realm.enter()
             host.pe.host_timer(None)
             other.enter(gprs=(count + 1,) * 10)

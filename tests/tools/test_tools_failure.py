@@ -94,6 +94,7 @@ TIMER = "; ".join(
 )
 """Software at EL2 that lets the physical timer, INTID 30, interrupt it."""
 VECTORS = f"{load('x9', ENTRY + 0x800)}; msr vbar_el2, x9; isb; {TIMER}; msr daifclr, #2; b ."
+ACKNOWLEDGE = "mrs x0, icc_iar1_el1; msr icc_eoir1_el1, x0; eret"
 VIRTUAL = "msr cntp_ctl_el0, xzr; msr cntv_tval_el0, x9; msr cntv_ctl_el0, x9; isb"
 
 
@@ -344,7 +345,7 @@ class TestNonSecure:
             ("no-interrupt-enabled", "wfi; b .-4", {}),
             ("no-event", "sevl; wfe; wfe; b .-4", {}),
             ("in-interrupt-vector", {0: VECTORS, 0xA80: "b ."}, {}),
-            ("interrupt-again", {0: VECTORS, 0xA80: "mrs x0, icc_iar1_el1; msr icc_eoir1_el1, x0; eret"}, {}),
+            ("interrupt-again", {0: "nop; nop; nop; " + VECTORS, 0xA80: ACKNOWLEDGE}, {}),  # ends between two
             ("interrupt-active", f"{TIMER}; mov x9, #500; subs x9, x9, #1; b.ne .-4; mrs x0, icc_iar1_el1; b .", {}),
             ("other-timer", f"{TIMER}; mov x9, #1; {VIRTUAL}; b .", {}),
             ("intid-confused", f"{enabled((0x2F11_0180, 1 << 30), (0x2F00_0104, 1 << 30))}; b .", {}),

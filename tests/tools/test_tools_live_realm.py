@@ -214,13 +214,13 @@ class TestHooks:
     def test_hook(self, payload: Any) -> None:
         """Each time, with the registers of that moment, and the Realm does as without."""
         seen = []
+        path = payload(COUNT)
         with Machine() as machine:
-            path = payload(COUNT)
             plain = machine.run_realm(path)
-            with machine.realm(path) as realm:
-                realm.hook(AGAIN, lambda cpu: seen.append((cpu.world.name, cpu.regs.x0)))
-                realm.run()
-            result = realm.result
+        with Machine() as machine, machine.realm(path) as realm:
+            realm.hook(AGAIN, lambda cpu: seen.append((cpu.world.name, cpu.regs.x0)))
+            realm.run()
+        result = realm.result
         assert seen == [("REALM", count) for count in range(5)]
         assert (result.instructions, result.ticks, result.reason) == (plain.instructions, plain.ticks, plain.reason)
 

@@ -30,7 +30,7 @@ class TestImages:
         with NsMachine("ns_gpf") as machine:
             result = machine.run(expect=["^ns_gpf: 0 wrong$"])
         assert (result.status, result.reason, result.message) == (0, "system_off", "")
-        assert result.console.endswith(b"ns_gpf: 0 wrong\n") and result.instructions == result.ticks > 1_000
+        assert result.console.endswith(b"ns_gpf: 0 wrong\n") and result.instructions // 10 == result.ticks > 100
 
     def test_several(self, tmp_path: Path) -> None:
         """Data at an address is there for the code of another file."""

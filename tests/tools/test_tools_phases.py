@@ -26,10 +26,10 @@ SVC = (
     "b.ne call;"
 )
 """Vectors that return from everything, and 200 exceptions."""
-LATER = f"mrs x9, cntpct_el0; {constant('x10', 200_000)} cmp x9, x10; b.lo early; hang: b hang; early:"
+LATER = f"mrs x9, cntpct_el0; {constant('x10', 20_000)} cmp x9, x10; b.lo early; hang: b hang; early:"
 """Ends only in the first boot: the counter goes on over a reset."""
 WORK = f"{constant('x9', 300_000)} busy: subs x9, x9, #1; b.ne busy;"
-WAIT = f"mrs x9, cntpct_el0; {constant('x10', 1_000_000)} cmp x9, x10; b.hs off; {WORK} {RESET} off: {OFF}"
+WAIT = f"mrs x9, cntpct_el0; {constant('x10', 100_000)} cmp x9, x10; b.hs off; {WORK} {RESET} off: {OFF}"
 """Resets the system until the counter says that it is late, which takes two times."""
 
 

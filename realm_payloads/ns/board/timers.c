@@ -40,7 +40,7 @@ static void counter(void)
     for (volatile unsigned i = 0; i < 1000; i++)
         ;
     after = now();
-    want("it runs, a tick for an instruction or so", after - before >= 1000, true);
+    want("it runs, a tick for ten instructions or so", after - before >= 100, true);
     want("it never goes back", now() >= after, true);
     write_sysreg(cntvoff_el2, 0);
     isb();
@@ -73,6 +73,8 @@ static void each(const struct timer *timer)
     compare = timer->compare();
     want("TVAL is relative to the counter", compare - timer->now() <= SOON, true);
     value = timer->value();
+    while (timer->value() == value)
+        ;
     want("and counts down", timer->value() < value && value <= SOON, true);
     while (timer->now() < compare)
         ;

@@ -10,7 +10,7 @@
 #include "platform.h"
 #include "timer.h"
 
-#define PERIOD 20000ul                  // ticks from one interrupt to the next
+#define PERIOD 2000ul                   // ticks from one interrupt to the next
 
 const u64 *call(u64 fid, u64 a, u64 b, u64 c, u64 d)
 {
