@@ -65,10 +65,6 @@ class GuestMemory:
             address, size = address + length, size - length
         return parts
 
-    def check(self, address: int, size: int) -> None:
-        """Raise OutsideMemory unless devices reach all of a range."""
-        self._parts(address, size)
-
     def read(self, address: int, size: int) -> bytes:
         """Read ``size`` bytes."""
         offset = address & _OFFSET

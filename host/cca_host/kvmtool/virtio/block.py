@@ -5,6 +5,7 @@ requests go on. What the host cannot do (a full disk, a file that has become sho
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from cca_arch.virtio import DeviceId
@@ -120,7 +121,7 @@ class Block(VirtioDevice):
             return _IOERR
         for at in range(0, size, _PART):
             part, offset = min(_PART, size - at), sector * SECTOR + at
-            data = self.wiring.fetch(lambda offset=offset, part=part: _attempted(self.disk.read, offset, part))  # type: ignore[misc]
+            data = self.wiring.fetch(partial(_attempted, self.disk.read, offset, part))
             if len(data) != part:
                 return _IOERR
             self.memory.scatter(_cut(chain.writable, at, part), data)

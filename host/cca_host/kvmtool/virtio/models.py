@@ -18,9 +18,9 @@ from cca_host.kvmtool.virtio.rng import Rng
 from cca_host.kvmtool.virtio.vsock import VirtioVsock
 from cca_platform.errors import MachineError
 
-_LABEL: Final = b"realmlab virtio-rng"
-
 __all__ = ["make_models"]
+
+_LABEL: Final = b"realmlab virtio-rng"
 
 
 def _entropy(options: RunOptions, devices: Devices) -> bytes | None:
