@@ -1,7 +1,7 @@
-"""What a Realm reads without an exit: the line status of its UART, in a page that the host shows."""
+"""What a guest reads without an exit: the line status of its UART, in a page that the host shows."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,30 @@ from cca_platform.trace.sinks import Listing
 from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm
 
-UART = UART_BASE | 1 << 32
-THR, MCR, LSR = UART, UART + 0x4000, UART + 0x5000
+SHARED = 1 << 32
 CODE = 64
 SHOW = "strb w2, [x9];"
 """Send W2."""
-POLL = f"""
-    {constant("x9", THR)} {constant("x10", LSR)} {constant("x11", MCR)}
-    mov w3, #1000; again: ldrb w2, [x10]; subs w3, w3, #1; b.ne again; {SHOW}
-"""
-INPUT = f"{POLL} wait: ldrb w2, [x10]; tbz w2, #0, wait; {SHOW} ldrb w2, [x9]; {SHOW} ldrb w2, [x10]; {SHOW} {OFF}"
-OVERRUN = f"""
-    {POLL} mov w4, #0x10; strb w4, [x11]; mov w2, #1; {SHOW} {SHOW} strb wzr, [x11];
-    ldrb w5, [x10]; ldrb w6, [x10]; strb w6, [x10]; ldrb w7, [x10];
-    mov w2, w5; {SHOW} mov w2, w6; {SHOW} mov w2, w7; {SHOW} {OFF}
-"""
+
+
+def poll(realm: bool) -> str:
+    """The addresses of THR, LSR and MCR in X9 to X11, a thousand reads of LSR; the last one is shown."""
+    uart = UART_BASE | SHARED * realm
+    registers = "".join(constant(f"x{9 + n}", uart + page * 0x1000) for n, page in enumerate((0, 5, 4)))
+    return f"{registers} mov w3, #1000; again: ldrb w2, [x10]; subs w3, w3, #1; b.ne again; {SHOW}"
+
+
+def receives(realm: bool) -> str:
+    """Wait for a byte; LSR, the byte, and LSR again."""
+    wait = f"wait: ldrb w2, [x10]; tbz w2, #0, wait; {SHOW} ldrb w2, [x9]; {SHOW} ldrb w2, [x10]; {SHOW}"
+    return f"{poll(realm)} {wait} {OFF}"
+
+
+def overruns(realm: bool) -> str:
+    """Two bytes to itself, one more than there is room for; LSR, three times."""
+    looped = f"mov w4, #0x10; strb w4, [x11]; mov w2, #1; {SHOW} {SHOW} strb wzr, [x11];"
+    reads = "ldrb w5, [x10]; ldrb w6, [x10]; strb w6, [x10]; ldrb w7, [x10];"
+    return f"{poll(realm)} {looped} {reads} mov w2, w5; {SHOW} mov w2, w6; {SHOW} mov w2, w7; {SHOW} {OFF}"
 
 
 def kernel(source: str) -> bytes:
@@ -45,14 +54,16 @@ def kernel(source: str) -> bytes:
 
 
 class Rig:
-    def __init__(self, path: Path, source: str | None, trace: bool = False) -> None:
+    def __init__(
+        self, path: Path, source: Callable[[bool], str] | None, trace: bool = False, realm: bool = True
+    ) -> None:
         self.events = Listing()
         self.machine = Machine(Board.load("fvp"), trace=Trace(*[self.events][: int(trace)]))
         self.system = System(self.machine)
         boot(self.machine, rmm=Rmm(self.machine), ns_program=self.system)
         if source is not None:
-            path.write_bytes(kernel(source))
-            self.vmm = Vmm(self.system, RunOptions(payload=path, memory=4 << 20))
+            path.write_bytes(kernel(source(realm)))
+            self.vmm = Vmm(self.system, RunOptions(payload=path, memory=4 << 20, realm=realm))
             self.vmm.build()
 
     def end(self) -> tuple[Any, ...]:
@@ -69,7 +80,7 @@ class Rig:
 def rigs(tmp_path: Path) -> Iterator[Any]:
     made: list[Rig] = []
 
-    def make(source: str | None, **options: Any) -> Rig:
+    def make(source: Callable[[bool], str] | None, **options: Any) -> Rig:
         made.append(Rig(tmp_path / "payload", source, **options))
         return made[-1]
 
@@ -81,28 +92,31 @@ def rigs(tmp_path: Path) -> Iterator[Any]:
 class TestStatus:
     """LSR, at its place among registers that have a page each."""
 
-    def test_input(self, rigs: Any) -> None:
+    @pytest.mark.parametrize("realm", [True, False])
+    def test_input(self, rigs: Any, realm: bool) -> None:
         """A thousand reads cost no exit; what arrives shows at once, and what has been read no longer."""
-        rig = rigs(INPUT)
+        rig = rigs(receives, realm=realm)
         assert rig.vmm.advance(max_insns=20_000) is Pause.INSTRUCTIONS
         rig.vmm.console.receive(b"k")
         console, exits, _ = rig.end()
         assert console == b"\x60\x61k\x60"
         assert exits == 5  # four characters out, one in
 
-    def test_overrun(self, rigs: Any) -> None:
+    @pytest.mark.parametrize("realm", [True, False])
+    def test_overrun(self, rigs: Any, realm: bool) -> None:
         """Reading an overrun ends it, so the host sees that read; a write of LSR, which has no effect, too."""
-        console, exits, _ = rigs(OVERRUN).end()
+        console, exits, _ = rigs(overruns, realm=realm).end()
         assert console == b"\x60\x63\x61\x61"
         assert exits == 1 + 2 + 2 + 1 + 1 + 3
 
     def test_traced(self, rigs: Any) -> None:
         """A trace changes nothing."""
-        assert rigs(OVERRUN, trace=True).end() == rigs(OVERRUN).end()
+        assert rigs(overruns, trace=True).end() == rigs(overruns).end()
 
-    def test_saved(self, rigs: Any) -> None:
+    @pytest.mark.parametrize("realm", [True, False])
+    def test_saved(self, rigs: Any, realm: bool) -> None:
         """A run that goes on from a checkpoint on another machine has the page, and what it shows."""
-        first, second = rigs(INPUT), rigs(None)
+        first, second = rigs(receives, realm=realm), rigs(None)
         first.vmm.advance(max_insns=20_000)
         first.vmm.console.receive(b"k")
         data = encode(first.machine.checkpoint())
@@ -112,7 +126,7 @@ class TestStatus:
 
     def test_restored(self, rigs: Any) -> None:
         """A machine that goes back shows what it showed."""
-        rig = rigs(INPUT)
+        rig = rigs(receives)
         rig.vmm.advance(max_insns=20_000)
         snapshot = rig.machine.snapshot()
         before = rig.vmm.retired

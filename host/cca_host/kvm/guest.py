@@ -1,12 +1,14 @@
 """What Realms and plain VMs have in common: RAM, a virtual GIC, and the services of the host kernel."""
 
+from collections.abc import Iterable
 from typing import Self
 
-from cca_arch.types import GRANULE_SIZE
+from cca_arch.types import GRANULE_SIZE, Pas
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.vgic import Vgic, VgicState
 from cca_host.kvm.vgic_mmio import VgicMmio
 from cca_platform.errors import MachineError
+from cca_platform.machine.known import Known
 from cca_platform.state import State
 
 __all__ = ["GicState", "Guest"]
@@ -23,7 +25,8 @@ class GicState(State, frozen=True, tag="host.gic/1"):
 class Guest:
     """A VM. ``slots`` is its RAM as (base, top) IPAs, without the shared bit; ``vmid`` names the VM to the host.
 
-    ``troubles`` is what went wrong during its destruction; empty if nothing did.
+    ``troubles`` is what went wrong during its destruction; empty if nothing did. ``shown`` are the IPAs of pages that
+    :meth:`show` shows.
     """
 
     ram_part = "the end of"
@@ -35,6 +38,7 @@ class Guest:
     vgic: Vgic | None
     gic_frames: VgicMmio | None
     troubles: list[str]
+    shown: set[int]
 
     def __init__(self, system: Kernel, ipa_width: int) -> None:
         self.system = system
@@ -43,6 +47,7 @@ class Guest:
         self.vgic = None
         self.gic_frames = None
         self.troubles = []
+        self.shown = set()
         self.vmid = system.take_vmid()
 
     def __enter__(self) -> Self:
@@ -97,6 +102,52 @@ class Guest:
 
     def give_back(self, base: int, top: int) -> None:
         """Return the memory of pages between two IPAs to the host: what is no RAM, or a Realm's own, stays as it is."""
+        raise NotImplementedError
+
+    # -- pages for reading --------------------------------------------------------------------------------------
+    def show(self, ipa: int, value: int) -> None:
+        """Let the guest read a byte at the start of a page, at an IPA that is no RAM; a write is emulated as elsewhere.
+
+        Where it shows one, it is another one now. Native code may know it: a driver's mapping makes the page Device
+        memory, of which each access is looked at.
+        """
+        pa = self.shown_page(ipa) if ipa in self.shown else self.map_shown(ipa)
+        self.shown.add(ipa)
+        self.system.port.write(pa, bytes([value]))
+        self._known.note(self._showing, pa, 1, Pas.NON_SECURE, value)
+
+    def hide(self, ipa: int) -> None:
+        """Show nothing at a page any more: reads are emulated, too."""
+        if ipa in self.shown:
+            self.shown.discard(ipa)
+            self._known.forget(self._showing)
+            self.unmap_shown(ipa)
+
+    def restore_shown(self, shown: Iterable[int]) -> None:
+        """Restore which pages it shows; its tables have been restored."""
+        self.shown = set(shown)
+        for ipa in self.shown:
+            pa = self.shown_page(ipa)
+            self._known.note(self._showing, pa, 1, Pas.NON_SECURE, self.system.port.read(pa, 1)[0])
+
+    @property
+    def _known(self) -> Known:
+        return self.system.machine.bus.known
+
+    @property
+    def _showing(self) -> str:
+        return f"shown by VM {self.vmid}"
+
+    def shown_page(self, ipa: int) -> int:
+        """The PA of a page that it shows."""
+        raise NotImplementedError
+
+    def map_shown(self, ipa: int) -> int:
+        """Map a page for reading alone; returns its PA."""
+        raise NotImplementedError
+
+    def unmap_shown(self, ipa: int) -> None:
+        """Unmap it, and give it back."""
         raise NotImplementedError
 
     # -- interrupts ---------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from cca_arch.rmi.v1_0 import (
     RmiRecParams,
     mpidr_of,
 )
-from cca_arch.types import GRANULE_SIZE, Pas
+from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.guest import GicState
 from cca_host.kvm.kernel import Kernel, RmiError
 from cca_host.kvm.pager import Pager, PagerState, must_page
@@ -27,7 +27,6 @@ from cca_host.kvm.stage2 import Stage2, Stage2State, start_level
 from cca_host.kvm.swap import swap_file
 from cca_host.kvm.vcpu import Vcpu, VcpuState
 from cca_platform.errors import MachineError
-from cca_platform.machine.known import Known
 from cca_platform.state import State
 
 __all__ = ["HASH_ALGORITHMS", "Vm", "VmState"]
@@ -84,8 +83,6 @@ class Vm(Realm):
         self.aux_count = 0
         self.pager: Pager | None = None
         self.policy = None
-        self.shown: set[int] = set()
-        """The IPAs of pages that :meth:`show` shows."""
         try:
             self.staging = system.pages.take()
             self.rd = system.delegate()
@@ -164,31 +161,17 @@ class Vm(Realm):
             pa = stage2.share(ipa)
         return pa
 
-    def show(self, ipa: int, value: int) -> None:
-        """Let the Realm read a byte at the start of a page, at an IPA that is no RAM; a write is emulated as elsewhere.
+    def shown_page(self, ipa: int) -> int:
+        """The page that is mapped there."""
+        return self.stage2.shared[ipa]
 
-        Where it shows one, it is another one now. Native code may know it: a driver's mapping makes the page Device
-        memory, of which each access is looked at.
-        """
-        pa = self.stage2.share(ipa, rtte.HOST_READ_ONLY)
-        self.shown.add(ipa)
-        self.system.port.write(pa, bytes([value]))
-        self._known.note(self._showing, pa, 1, Pas.NON_SECURE, value)
+    def map_shown(self, ipa: int) -> int:
+        """Map a page in the unprotected half, for reading alone."""
+        return self.stage2.share(ipa, rtte.HOST_READ_ONLY)
 
-    def hide(self, ipa: int) -> None:
-        """Show nothing at a page any more: reads are emulated, too."""
-        if ipa in self.shown:
-            self.shown.discard(ipa)
-            self._known.forget(self._showing)
-            self.stage2.unshare(ipa, ipa + GRANULE_SIZE)
-
-    @property
-    def _known(self) -> Known:
-        return self.system.machine.bus.known
-
-    @property
-    def _showing(self) -> str:
-        return f"shown by VM {self.vmid}"
+    def unmap_shown(self, ipa: int) -> None:
+        """Unmap it."""
+        self.stage2.unshare(ipa, ipa + GRANULE_SIZE)
 
     def give_back(self, base: int, top: int) -> None:
         """Return shared pages to the host. Protected ones stay: the Realm gives them up by RSI_IPA_STATE_SET."""
@@ -325,10 +308,7 @@ class Vm(Realm):
         if stage2 is None or (stage2.rd, stage2.ipa_width) != (self.rd, self.ipa_width):
             self.stage2 = Stage2(system, self.rd, self.ipa_width)
         self.stage2.restore(state.stage2)
-        self.shown = set(state.shown)
-        for ipa in self.shown:
-            pa = self.stage2.shared[ipa]
-            self._known.note(self._showing, pa, 1, Pas.NON_SECURE, system.port.read(pa, 1)[0])
+        self.restore_shown(state.shown)
         pager = state.pager
         self._set_pager(None if pager is None else Pager.restored(self.stage2, pager, self._other_granules))
         self.vcpus = []

@@ -1,8 +1,8 @@
 """The devices that every guest has: a UART and a real-time clock.
 
 The UART's registers are together in its first page, and each has a page of its own behind that one, which its node of
-the device tree names. So a Realm can read LSR, which drivers poll before each character, without an exit: its page is
-one that the host shows, and only writes of the others leave the Realm.
+the device tree names. So a guest can read LSR, which drivers poll before each character, without an exit: its page is
+one that the host shows.
 """
 
 from time import time
@@ -10,7 +10,7 @@ from typing import Final
 
 from cca_arch.devicetree import Node, cells
 from cca_arch.types import GRANULE_SIZE
-from cca_host.kvm import Vm
+from cca_host.kvm.guest import Guest
 from cca_host.kvmtool.devicetree import APB_CLOCK
 from cca_host.kvmtool.layout import RTC_BASE, RTC_SIZE, RTC_SPI, UART_BASE, UART_SIZE, UART_SPI
 from cca_host.kvmtool.mmio import Devices
@@ -47,8 +47,8 @@ def attach_uart(devices: Devices) -> Uart16550:
     return model
 
 
-def show_status(uart: Uart16550, vm: Vm) -> None:
-    """Let a Realm read LSR without an exit from here on, in the register's own page."""
+def show_status(uart: Uart16550, vm: Guest) -> None:
+    """Let a guest read LSR without an exit from here on, in the register's own page."""
     ipa = UART_BASE + _LSR * _STRIDE
 
     def show(value: int | None) -> None:

@@ -100,7 +100,7 @@ class Vmm(Run):
             vm = self.vm = create_vm(system, options)
             fill_vm(vm, options, image, tree)
             self.devices.connect(vm)
-            if isinstance(vm, Vm) and image.kind == "linux":
+            if image.kind == "linux":
                 show_status(self.console.uart, vm)
         finally:
             self._build_seconds = perf_counter() - start
@@ -223,7 +223,7 @@ class Vmm(Run):
         self.schedule.restore(state.schedule)
         self.console.restore(state.console)
         self.devices.restore(state.devices, self.vm)
-        if isinstance(self.vm, Vm) and self.vm.shown:
+        if self.vm.shown:
             show_status(self.console.uart, self.vm)
         self.notes, self.phase, end = state.notes, Phase.BUILT, state.end
         self.end = None if end is None else End(end.status, end.reason, end.message)

@@ -1,5 +1,6 @@
 """The state that the vCPUs of a plain VM share: its stage 2, and the offset of its virtual counter."""
 
+from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.guest import Guest
 from cca_host.kvm.plain.stage2 import BLOCK_SIZE, PlainStage2
 
@@ -31,6 +32,18 @@ class PlainGuest(Guest):
             self.fault_in(address)
             found = self.stage2.look(address)
         return found
+
+    def shown_page(self, ipa: int) -> int:
+        """The page that is mapped there."""
+        return self.stage2.pages[ipa]
+
+    def map_shown(self, ipa: int) -> int:
+        """Map a page for reading alone."""
+        return self.stage2.map_page(ipa, read_only=True)
+
+    def unmap_shown(self, ipa: int) -> None:
+        """Unmap it."""
+        self.stage2.drop(ipa, ipa + GRANULE_SIZE)
 
     def give_back(self, base: int, top: int) -> None:
         """Return the memory of pages to the host; the next access finds zeroes."""

@@ -23,6 +23,7 @@ BLOCK_SIZE: Final = level_size(2)
 """The bytes of a block."""
 _NORMAL: Final = 0b110  # MemAttr with HCR_EL2.FWB: Write-Back, whatever stage 1 says
 _LEAF: Final = int(Stage2Descriptor.make(memattr=_NORMAL, s2ap=3, sh=3, af=1))
+_READ_ONLY: Final = int(Stage2Descriptor.make(memattr=_NORMAL, s2ap=1, sh=3, af=1))
 _TYPE: Final = Stage2Descriptor.type.mask
 _OUTPUT: Final = Stage2Descriptor.address.mask
 _ENTRIES: Final = 512
@@ -114,11 +115,16 @@ class PlainStage2:
                 self.system.port.write64(self._entry(block, _BLOCKS), pa | _LEAF | BLOCK)
                 self.blocks[block] = pa
                 return True
-        page = ipa & -GRANULE_SIZE
-        pa = self.backing.take(page)
-        self.system.port.write64(self._entry(page, _LAST), pa | _LEAF | PAGE)
-        self.pages[page] = pa
+        self.map_page(ipa & -GRANULE_SIZE)
         return True
+
+    def map_page(self, page: int, read_only: bool = False) -> int:
+        """Map a zeroed page where nothing is mapped; returns its PA."""
+        pa = self.backing.take(page)
+        leaf = _READ_ONLY if read_only else _LEAF
+        self.system.port.write64(self._entry(page, _LAST), pa | leaf | PAGE)
+        self.pages[page] = pa
+        return pa
 
     def drop(self, base: int, top: int) -> None:
         """Unmap every page between two IPAs, and return its memory; the next access finds zeroes there."""

@@ -23,7 +23,7 @@ _IPA_WIDTHS = range(32, 49)
 _MAX_VCPUS = 512  # as KVM's
 
 
-class PlainVmState(State, frozen=True, tag="host.plain-vm/1"):
+class PlainVmState(State, frozen=True, tag="host.plain-vm/2"):
     """Saved state of a :class:`PlainVm`."""
 
     ipa_width: int
@@ -33,6 +33,7 @@ class PlainVmState(State, frozen=True, tag="host.plain-vm/1"):
     gic: GicState | None
     stage2: PlainStage2State
     vcpus: tuple[PlainVcpuState, ...]
+    shown: tuple[int, ...]
 
 
 class PlainVm(PlainGuest):
@@ -100,6 +101,8 @@ class PlainVm(PlainGuest):
         for vcpu in reversed(self.vcpus):
             vcpu.destroy()
         self.vcpus.clear()
+        for ipa in sorted(self.shown):
+            self.hide(ipa)
         self.stage2.destroy()
         self.system.give_vmid(self.vmid)
         self.system.guests.remove(self)
@@ -115,6 +118,7 @@ class PlainVm(PlainGuest):
             gic=self.save_gic(),
             stage2=self.stage2.save(),
             vcpus=tuple(vcpu.save() for vcpu in self.vcpus),
+            shown=tuple(sorted(self.shown)),
         )
 
     def restore(self, system: Kernel, state: PlainVmState) -> None:
@@ -127,6 +131,7 @@ class PlainVm(PlainGuest):
         self.stage2 = PlainStage2.__new__(PlainStage2)
         self.stage2.of(system, state.ipa_width, state.vmid, backing)
         self.stage2.restore(state.stage2)
+        self.restore_shown(state.shown)
         self.vcpus = []
         self.restore_gic(state.gic)
         for index, saved in enumerate(state.vcpus):
