@@ -1,4 +1,4 @@
-# Two targets do everything on a bare machine (Python 3.11 or newer with venv, make, git): demo and test.
+# Three targets do everything on a bare machine (Python 3.11 or newer with venv, make, git): demo, test, linux.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,15 +13,21 @@ WORKERS ?= auto
 PYTEST_ARGS ?= -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types layers tests tiers random machines differential hostile builds terminals mutants \
+.PHONY: help demo test linux linux-tests fast lint types layers tests tiers random machines differential hostile builds terminals mutants \
 	payloads bench figures docs picture locks clean
 
 help: ## show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 demo: $(RUN) ## run the demo payload in a Realm: its output, then a summary
 	@mkdir -p build
 	@$(BIN)/realmlab run hello --trace $(TRACE) -- greetings=Realmlab
+
+linux: $(RUN) ## boot Debian's Linux in a Realm, with a shell; its packages are fetched once by this machine's apt
+	@$(BIN)/realmlab linux
+
+linux-tests: $(DEV) ## Debian's Linux as Realms and plain VMs, with disks, networks and folders; needs Debian's archive
+	$(BIN)/python -m pytest -q -n $(WORKERS) --linux tests/guests/test_guests_linux*.py
 
 fast: $(FAST) ## once: build the patched engine and compile the hot modules, 3 minutes; make clean removes them
 	@$(BIN)/python -m cca_tools.fast

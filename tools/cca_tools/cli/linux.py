@@ -113,11 +113,11 @@ def _rows() -> Rows:
             yield name, _OTHER[name](one) if name in _OTHER else one, "The guest"
 
 
-def _console(given: Mapping[str, Any]) -> str:
-    """The console, unless it is given: the fast one if the kernel has it from the start."""
-    builtin = "kernel" not in given and given.get("flavour", Flavour.CLOUD) == Flavour.CLOUD
-    fast = builtin and "initrd" not in given and given.get("transport", "pci") == "pci"
-    return str(given.get("console", "virtio" if fast else "serial"))
+def _console(given: Mapping[str, Any]) -> str | None:
+    """The console, if it is given or cannot be the fast one: kernels have virtio-mmio as a module."""
+    own = "kernel" in given or "initrd" in given or given.get("transport", "pci") != "pci"
+    found: str | None = given.get("console", "serial" if own else None)
+    return found
 
 
 def _shares(given: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -153,7 +153,7 @@ def prepared(given: Mapping[str, Any], words: Sequence[str]) -> tuple["Job", dic
     request = request_of(given, words)
     job = prepare(request, progress())
     options = {"memory": _MEMORY} | {name: value for name, value in given.items() if name not in OWN}
-    options |= {"initrd": job.initrd, "console": request.console}
+    options |= {"initrd": job.initrd, "console": job.console}
     if request.rootfs is not None:
         options["disks"] = [DiskOption(path=str(request.rootfs)), *given.get("disks", ())]
     return job, options, request.command

@@ -25,6 +25,8 @@ __all__ = ["Job", "Request", "fetched", "prepare"]
 _KEPT: Final = 32
 """How many initramfs the cache keeps."""
 _CONSOLES: Final = {"serial": "console=ttyS0", "virtio": "console=hvc0"}
+_BUILTIN: Final = (6, 12)
+"""The first of Debian's cloud kernels with virtio-console built in, and all that it stands on."""
 _ROOT: Final = "root=/dev/vda"
 _BOUNCE: Final = "swiotlb=8192"
 """16 MiB of shared memory through which the data of disks, cards and folders pass; Linux makes half a MiB."""
@@ -47,7 +49,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """Modules to load whatever devices there are."""
     command: str | None = None
     append: Sequence[str] = ()
-    console: str = "serial"
+    console: str | None = "serial"
+    """``serial``, ``virtio``, or None: the fast one, if Debian's kernel has it from the start."""
     earlycon: int | None = None
     """Where the UART is while Linux does not know yet that it is in a Realm."""
     rootfs: Path | None = None
@@ -68,6 +71,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     kernel: Path
     initrd: Path
+    console: str
     args: tuple[str, ...]
     nonce: str = ""
 
@@ -78,12 +82,12 @@ def prepare(request: Request, tell: Callable[[str], object]) -> Job:
     Raises MachineError for what cannot be fetched, written, or found.
     """
     cache = Cache(request.cache or default_folder())
-    args = tuple(_arguments(request))
     try:
         if request.initrd is not None:
             _refuse_for_initrd(request)
             kernel = request.kernel or _kernel(cache, fetched(request, cache, tell))
-            return Job(kernel=kernel, initrd=request.initrd, args=args)
+            console = request.console or "serial"
+            return Job(kernel=kernel, initrd=request.initrd, console=console, args=_arguments(request, console))
         own = None if request.modules is None else modules.of_folder(request.modules)
         packages = fetched(request, cache, tell)
         kernel = request.kernel or _kernel(cache, packages)
@@ -96,16 +100,28 @@ def prepare(request: Request, tell: Callable[[str], object]) -> Job:
         whole = first + second
         path = cache.made("initramfs", f"{hashlib.sha256(whole).hexdigest()[:24]}.cpio", lambda: whole)
         _forget(path)
-        return Job(kernel=kernel, initrd=path, args=args, nonce=nonce)
+        console = request.console or _console(request, packages)
+        args = _arguments(request, console)
+        return Job(kernel=kernel, initrd=path, console=console, args=args, nonce=nonce)
     finally:
         tell("")
 
 
-def _arguments(request: Request) -> Iterator[str]:
+def _console(request: Request, packages: Sequence[Package]) -> str:
+    """The fast console, if the kernel has it built in."""
+    fast = request.flavour == "cloud" and any(kernels.version(one.name) >= _BUILTIN for one in packages)
+    return "virtio" if fast else "serial"
+
+
+def _arguments(request: Request, console: str) -> tuple[str, ...]:
+    return tuple(_words(request, console))
+
+
+def _words(request: Request, console: str) -> Iterator[str]:
     yield "loglevel=7" if request.kernel_log else "quiet"  # before the console that it is for
     if request.earlycon is not None:  # until there is another one
         yield f"earlycon=uart,mmio,{request.earlycon:#x}"
-    yield _CONSOLES[request.console]
+    yield _CONSOLES[console]
     yield "panic=-1"
     if request.bounce:
         yield _BOUNCE

@@ -16,7 +16,7 @@ from cca_tools.linux.apt import ARCHITECTURE, Apt, Package
 from cca_tools.linux.cache import Cache, digest
 from cca_tools.linux.mirrors import Source
 
-__all__ = ["BUSYBOX", "FLAVOURS", "SUITE", "busybox", "choose", "fetch", "image", "open_apt", "with_modules"]
+__all__ = ["BUSYBOX", "FLAVOURS", "SUITE", "busybox", "choose", "fetch", "image", "open_apt", "version", "with_modules"]
 
 SUITE: Final = "trixie-backports"
 """Where Debian's newest kernel is that its archive has signed for a release."""
@@ -24,7 +24,7 @@ FLAVOURS: Final = {"cloud": f"-cloud-{ARCHITECTURE}", "generic": f"-{ARCHITECTUR
 """How the names of kernels of each flavour end."""
 BUSYBOX: Final = "busybox-static"
 _OTHERS: Final = re.compile(rf"-(cloud|rt|16k|64k)-{ARCHITECTURE}$")
-_VERSION: Final = re.compile(r"[0-9][0-9a-zA-Z.+~-]*")
+_KERNEL: Final = re.compile(r"linux-(?:image|binary)-([0-9]+)\.([0-9]+)")
 _IMAGE: Final = re.compile(r"(?:usr/lib/modules/[^/]+/vmlinuz|boot/vmlinuz-[^/]+(?<!\.sig))$")
 
 
@@ -73,6 +73,12 @@ def _named(depends: str, prefix: str) -> list[str]:
 
 def _numbers(name: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", name)]
+
+
+def version(package: str) -> tuple[int, ...]:
+    """The version of the kernel that a package is of: of ``linux-image-6.1.0-50-arm64`` (6, 1); () if it is of none."""
+    match = _KERNEL.match(package)
+    return () if match is None else (int(match[1]), int(match[2]))
 
 
 def fetch(apt: Apt, cache: Cache, names: Sequence[str], tell: Callable[[str], object]) -> list[Package]:
