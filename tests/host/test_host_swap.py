@@ -210,6 +210,18 @@ class TestSaved:
         assert len(other.pager.slots) >= 200
         assert other.finish().console == plain.console
 
+    def test_file_gone(self, rigs: Callable[..., Rig], tmp_path: Path) -> None:
+        """A checkpoint whose file is not there is refused, and no file is made."""
+        rig = rigs()
+        rig.until_out(20)
+        data = encode(rig.machine.checkpoint())
+        rig.machine.close()
+        (tmp_path / "swap").unlink()
+        other = rigs(limited=False, build=False)
+        with pytest.raises(MachineError, match=r"must be a file to write to \(No such file or directory\)"):
+            other.machine.adopt(decode(data, Checkpoint), lambda name, state: Vmm.resumed(other.system, state))
+        assert not (tmp_path / "swap").exists()
+
     def test_file_overwritten_since(self, rigs: Callable[..., Rig]) -> None:
         """A checkpoint whose pages another run has overwritten ends, and says what happened."""
         rig = rigs()

@@ -29,7 +29,9 @@ _MODE: Final = 0o600
 
 
 class SwapFile:
-    """A file at ``path``, which is made, or was made by one of these before; ``keep`` keeps what is in it.
+    """A file at ``path``, which is made, or was made by one of these before.
+
+    ``keep`` keeps what is in it, which must be there.
 
     Raises MachineError if it cannot be such a file.
     """
@@ -39,7 +41,7 @@ class SwapFile:
         self._used = 0
         self._free: list[int] = []
         self._next = self._pinned = 0
-        self._fd = _open(path)
+        self._fd = _open(path, 0 if keep else os.O_CREAT)
         self.close = weakref.finalize(self, os.close, self._fd)
         self._begin(keep)
 
@@ -123,10 +125,10 @@ def swap_file(system: Kernel, path: str, keep: bool = False) -> SwapFile:
     return found
 
 
-def _open(path: str) -> int:
-    """Open the file to read and write, and make it if there is none; a pipe or device does not hold us up."""
+def _open(path: str, flags: int) -> int:
+    """Open the file to read and write; a pipe or device does not hold us up."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK, _MODE)
+        return os.open(path, os.O_RDWR | flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK, _MODE)
     except ValueError:  # a NUL, or half a surrogate pair
         raise MachineError(f"`swap` {shown(path)!r} has a name that no file can have: check the path") from None
     except OSError as error:
