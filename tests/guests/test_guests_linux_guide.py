@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,8 @@ class TestGuide:
         """Each block ends well, or with the status that it names."""
         if "--rootfs" in text and rootfs._find("mke2fs") is None:
             pytest.skip("e2fsprogs is not installed")
-        here = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
+        here = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": paths}
         done = subprocess.run(
             ["sh", "-e", "-c", text], cwd=folder / "project", env=here, capture_output=True, text=True, check=False,
             stdin=subprocess.DEVNULL, errors="replace",
