@@ -18,7 +18,8 @@ _AREAS: Final = ("platform", "firmware", "rmm", "host", "tools")
 _RAISED: Final = frozenset(
     {
         "MachineError", "BootError", "LoadError", "StateError", "WrongType", "WrongValue", "TokenError", "CborError",
-        "CoseError", "PolicyError", "NotSeen", "BuildError", "InstructionLimit", "UserFault", "error", "_error", "kind",
+        "CoseError", "NoPages", "PolicyError", "NotSeen", "BuildError", "InstructionLimit", "UserFault", "error",
+        "_error", "kind",
     }
 )  # fmt: skip
 """The exceptions whose text a user sees, and the names under which functions raise one that they are given."""

@@ -10,6 +10,7 @@ from cca_host.kvm import psci, sysregs
 from cca_host.kvm.backing import NotMapped
 from cca_host.kvm.exits import Exit, HostCall, Idle, Interrupted, MemoryFault, Mmio, Yield
 from cca_host.kvm.kernel import Kernel
+from cca_host.kvm.pages import NoPages
 from cca_host.kvm.rec import Rec
 from cca_host.kvm.vgic_mmio import VgicMmio
 from cca_platform.trace.events import MmioRead, MmioWrite
@@ -26,7 +27,10 @@ def answer(vcpu: Rec, reason: int) -> Exit | None:
     handler = _ANSWERS.get(reason)
     if handler is None:
         return vcpu.failed(f"unknown REC exit reason {reason}")
-    return handler(vcpu)
+    try:
+        return handler(vcpu)
+    except NoPages as error:
+        return vcpu.failed(str(error))
 
 
 def _sync(vcpu: Rec) -> Exit | None:

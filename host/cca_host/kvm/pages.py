@@ -8,7 +8,7 @@ from cca_arch.types import GRANULE_SIZE
 from cca_platform.errors import MachineError
 from cca_platform.state import State
 
-__all__ = ["RUN", "PageAllocator", "PagesState"]
+__all__ = ["RUN", "NoPages", "PageAllocator", "PagesState"]
 
 RUN: Final = 512
 """The pages of a run that stays together when it is freed: 2 MiB, what one entry of level 2 maps."""
@@ -23,6 +23,10 @@ class PagesState(State, frozen=True, tag="host.pages/3"):
     lost: tuple[int, ...]
     span: int
     next: int
+
+
+class NoPages(MachineError):
+    """The host's memory is used up."""
 
 
 class PageAllocator:
@@ -109,7 +113,7 @@ class PageAllocator:
             self._next = self.spans[self._span][0]
         self.used -= count
         pages = sum(top - base for base, top in self.spans) // GRANULE_SIZE
-        raise MachineError(
+        raise NoPages(
             f"the host has no {count} pages left of {pages}: use less `memory` or a board with more DRAM"
         )
 

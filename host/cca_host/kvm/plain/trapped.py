@@ -10,6 +10,7 @@ from cca_arch.types import GRANULE_SIZE, INSTRUCTION_SIZE
 from cca_host.kvm.backing import NotMapped
 from cca_host.kvm.exits import Exit, HostCall, Idle, MemoryFault, Mmio, Yield
 from cca_host.kvm.handle_exit import gic_access
+from cca_host.kvm.pages import NoPages
 from cca_host.kvm.plain import calls, sysregs
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ _HOST_CALL, _SERROR = int(RecExitReason.HOST_CALL), int(RecExitReason.SERROR)
 def answer(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
     """Handle the exception that ``vcpu`` has just taken: its reason, and an exit for the VMM, or None to go on."""
     handler = _ANSWERS.get((vcpu.esr & _EC) >> _EC_LOW, _undefined)
-    return handler(vcpu, pe)
+    try:
+        return handler(vcpu, pe)
+    except NoPages as error:
+        return _SYNC, vcpu.failed(str(error))
 
 
 def _undefined(vcpu: "PlainCpu", pe: "Pe") -> tuple[int, Exit | None]:
