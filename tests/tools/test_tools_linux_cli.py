@@ -1,6 +1,9 @@
 """`realmlab linux` on the command line, with kernels that are payloads: what is booted, measured and said."""
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,9 @@ from debian_archive import Archive, deb
 
 from cca_tools.cli import main
 from cca_tools.cli.guests import Guest
+from cca_tools.cli.linux import OWN, Flavour
 from cca_tools.cli.output import FAILED
+from cca_tools.cli.run import ONLY, World
 from cca_tools.cli.summary import Outcome
 from realmlab.payloads import find_payload
 
@@ -90,6 +95,38 @@ class TestCommand:
         assert said.out == "" and said.err.startswith(f"realmlab: {line}") and said.err.count("\n") == 1
 
 
+class TestOptions:
+    """The options of the command."""
+
+    def test_explained(self) -> None:
+        """Each explains itself, and has a value to offer; none is one of `realmlab run` with another meaning."""
+        for name, (one, _) in OWN.items():
+            assert one.help.endswith(".") and (one.metavar or one.choices or one.kind in (bool, Flavour)), name
+        assert set(OWN) & set(ONLY[World.REALM]) == {"initrd"}
+
+    @pytest.mark.parametrize(("begun", "found"), [("tri", ["trixie", "trixie-backports"]), ("x", [])])
+    def test_completed(self, begun: str, found: list[str]) -> None:
+        """A shell completes the names of suites."""
+        complete = OWN["suite"][0].complete
+        assert complete is not None and complete(begun) == found
+
+    @needs_apt
+    def test_interrupted(self, archive: Archive, tmp_path: Path) -> None:
+        """Ctrl-C while packages come: status 130, a word on stderr, and a cache that the next start uses."""
+        words = ["linux", "--mirror", archive.uri, "--keyring", str(archive.keyring), "--memory", "64M", "--cache",
+                 str(tmp_path)]  # fmt: skip
+        code = (
+            "import os, signal, sys\nfrom cca_tools.cli import linux\nfrom cca_tools.start import main\n"
+            "def tell(what):\n    'fetching 2' in what and os.kill(os.getpid(), signal.SIGINT)\n"
+            f"linux.progress = lambda: tell\nsys.argv[1:] = {words!r}\nsys.exit(main())"
+        )
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        line = [sys.executable, "-c", code]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "realmlab: interrupted\n")
+        assert not list(tmp_path.glob("work.*")) and main(words) == 0
+
+
 class TestGuest:
     """The status of a guest's command becomes that of ours."""
 
@@ -119,11 +156,6 @@ class TestGuest:
         assert (outcome.status, shown) == (FAILED, b"out")
         assert outcome.message == "the guest has turned itself off before its command had ended"
         assert self.outcome(b"\x1eN+\x1eout", command=None)[0].status == 0
-
-    def test_reset(self) -> None:
-        """A guest that resets itself has most likely panicked, which is said."""
-        outcome, _ = self.outcome(b"Kernel panic", reason="system_reset")
-        assert outcome.message == "the guest has reset itself, as it does after a panic: its last words are above"
 
     def test_input(self) -> None:
         """What is typed may come once the guest has begun, not before."""

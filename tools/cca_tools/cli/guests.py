@@ -9,7 +9,7 @@ from cca_tools.linux.guest import Report
 
 __all__ = ["Guest"]
 
-_OFF, _RESET = "system_off", "system_reset"
+_OFF = "system_off"
 
 
 class Guest:
@@ -55,8 +55,6 @@ class Guest:
             status = told
         elif outcome.facts["reason"] == _OFF and self._command is not None:
             status, message = FAILED, "the guest has turned itself off before its command had ended"
-        elif outcome.facts["reason"] == _RESET and not message:
-            message = "the guest has reset itself, as it does after a panic: its last words are above"
         facts: dict[str, Any] = {**outcome.facts, "status": status, "message": message, "command": self._command}
         rows = [(label, text) for label, text in outcome.rows if label != "payload"]
         what = "shell" if self._command is None else self._command

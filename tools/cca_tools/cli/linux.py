@@ -33,6 +33,14 @@ _SUITE: Final = "trixie-backports"  # as kernels.SUITE, which a --help does not 
 _MEMORY: Final = "512M"
 _WHAT: Final = "What is booted"
 _ARCHIVE: Final = "Debian's archive"
+
+
+def _suites(incomplete: str) -> list[str]:
+    from cca_tools.linux.mirrors import RELEASES
+
+    return [name for release in RELEASES for name in (release, f"{release}-backports") if name.startswith(incomplete)]
+
+
 OWN: Final[Mapping[str, tuple[Option, str]]] = {
     "kernel": (Option(default=None, help="Boot this kernel instead of Debian's.", metavar="FILE", kind=Path), _WHAT),
     "initrd": (
@@ -62,7 +70,9 @@ OWN: Final[Mapping[str, tuple[Option, str]]] = {
     ),
     "kernel_log": (Option(default=False, help="Show what the kernel says while it boots.", kind=bool), _WHAT),
     "suite": (
-        Option(default=_SUITE, help="The suite: trixie-backports has the newest kernel.", metavar="NAME"), _ARCHIVE,
+        Option(default=_SUITE, help="The suite: trixie-backports has the newest kernel.", metavar="NAME",
+               complete=_suites),
+        _ARCHIVE,
     ),
     "flavour": (
         Option(default=Flavour.CLOUD, help="Debian's kernel: the small one, or with all drivers.", kind=Flavour),
