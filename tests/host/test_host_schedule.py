@@ -99,7 +99,7 @@ class TestSchedule:
             schedule.wait(vcpu, deadline)
         assert (turns.slice_ticks(0), turns.slice_ticks(20_000)) == (70_000, 50_000)
         vcpus[2].on = False
-        assert turns.slice_ticks(0) > 100 * short
+        assert turns.slice_ticks(0) > 30 * short
 
     @pytest.mark.parametrize("length", [2, 7, 25, 50, 64, 100, 250])
     def test_no_two_alike(self, schedule: Schedule, length: int) -> None:

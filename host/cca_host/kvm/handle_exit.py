@@ -107,10 +107,11 @@ def _ripas_of(vcpu: Rec, ipa: int) -> str:
     return f"which is mapped with RIPAS {name}; the Realm itself must make it RAM"
 
 
-def _irq(vcpu: Rec) -> Exit:
+def _irq(vcpu: Rec) -> Exit | None:
+    """The slice is over, or the PMU has overflowed; else a timer or the virtual interface wanted the host, once."""
     system = vcpu.vm.system
-    system.irqchip.handle(system.pe)
-    return Interrupted()
+    over = system.irqchip.handle(system.pe) or system.pe.stuck or vcpu.page.pmu_overflow
+    return Interrupted() if over else None
 
 
 def _fiq(vcpu: Rec) -> Exit:

@@ -14,7 +14,7 @@ from cca_platform.state import State
 
 __all__ = ["Schedule", "ScheduleState", "ThreadState", "Turns"]
 
-_SLICE_ALONE: Final = 20_000_000  # ticks of a time slice if no other vCPU can run: short enough for Ctrl-C
+_SLICE_ALONE: Final = 2_000_000  # ticks of a time slice if no other vCPU can run: short enough for Ctrl-C
 _SLICE: Final = 50_000  # ticks of a time slice if vCPUs take turns: the most that a spinning vCPU wastes
 _WORK: Final = 1_000  # instructions of a slice that is more than a look at what a vCPU spins for
 _NEVER: Final = 1 << 63
@@ -30,11 +30,12 @@ class ThreadState(StrEnum):
     OFF = "off"
 
 
-class ScheduleState(State, frozen=True, tag="host.schedule/2"):
+class ScheduleState(State, frozen=True, tag="host.schedule/3"):
     """Saved state of a :class:`Schedule`: vCPUs by index."""
 
     turn: int
     running: int | None
+    until: int
     waiting: dict[int, int | None]
     spinning: tuple[int, ...]
     rounds: int
@@ -43,6 +44,8 @@ class ScheduleState(State, frozen=True, tag="host.schedule/2"):
 
 class Schedule:
     """The threads of one VM. ``running`` is the vCPU whose slice has begun, ``turn`` the first candidate for the next.
+
+    Its slice ends at clock value ``until``: an exit that the VMM handles at once does not end it.
 
     ``waiting`` maps vCPUs that wait for an interrupt, by index, to the clock value that wakes them, if any: when their
     next timer fires. A timer that fired earlier wakes a vCPU only if its interrupt is signalled.
@@ -55,6 +58,7 @@ class Schedule:
         self.vcpus = vcpus
         self.turn = 0
         self.running: Cpu[Any] | None = None
+        self.until = 0
         self.waiting: dict[int, int | None] = {}
         self.spinning: set[int] = set()
         self.rounds = 0
@@ -183,13 +187,13 @@ class Schedule:
         """State for a snapshot."""
         running = None if self.running is None else self.running.index
         return ScheduleState(
-            turn=self.turn, running=running, waiting=dict(self.waiting), spinning=tuple(sorted(self.spinning)),
-            rounds=self.rounds, work=self.work,
+            turn=self.turn, running=running, until=self.until, waiting=dict(self.waiting),
+            spinning=tuple(sorted(self.spinning)), rounds=self.rounds, work=self.work,
         )  # fmt: skip
 
     def restore(self, state: ScheduleState) -> None:
         """Restore what :meth:`save` returned."""
-        self.turn, self.waiting = state.turn, dict(state.waiting)
+        self.turn, self.until, self.waiting = state.turn, state.until, dict(state.waiting)
         self._asleep.clear()
         self._calm.clear()
         self.spinning, self.rounds, self.work = set(state.spinning), state.rounds, state.work

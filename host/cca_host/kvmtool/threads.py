@@ -6,10 +6,10 @@ turn is next is a matter of all threads. A VMM that ends, however it does, leave
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cca_arch.types import Instructions, Ticks
-from cca_host.kvm import Cpu, Exit, Paused, RmiError, System, Yield
+from cca_host.kvm import Cpu, Exit, HostCall, Mmio, Paused, RmiError, System, Yield
 from cca_host.kvmtool.options import Pause
 from cca_host.kvmtool.schedule import Schedule, Turns
 from cca_platform.errors import MachineStopped
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
 __all__ = ["Client", "Threads"]
+
+_AT_ONCE: Final = (Mmio, HostCall)
+"""The exits that a VMM handles at once: the thread goes on in its slice."""
 
 
 class Client(Protocol):
@@ -160,12 +163,17 @@ class Threads:
                 machine.go_on()
                 return Pause.BREAKPOINT
             return Pause.INSTRUCTIONS if alone else None
-        pe.host_timer(None)
-        schedule.end()
+        goes_on = isinstance(result, _AT_ONCE) and machine.clock.now < schedule.until
+        if not goes_on:
+            pe.host_timer(None)
+            schedule.end()
         try:
             client.exited(vcpu, pe, result)
         except RmiError as error:
             client.refused(error)
+        if goes_on and client.ended:
+            pe.host_timer(None)
+            schedule.end()
         if client.ended:
             self._bury()
         elif isinstance(result, Yield):
@@ -187,7 +195,8 @@ class Threads:
         client = self._by_schedule[id(schedule)]
         self.system.turn = client.vmid, vcpu.index
         ticks, limit = turns.slice_ticks(machine.clock.now), client.slice_limit
-        client.pe_of(vcpu).host_timer(Ticks(machine.clock.now + (ticks if limit is None else min(ticks, limit))))
+        schedule.until = machine.clock.now + (ticks if limit is None else min(ticks, limit))
+        client.pe_of(vcpu).host_timer(Ticks(schedule.until))
         return client
 
     def _tell(self) -> None:
