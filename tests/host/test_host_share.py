@@ -1,6 +1,7 @@
 """A folder of the host by FUSE: files and directories, nothing outside the folder, errors as the host has them."""
 
 import os
+import resource
 import stat
 import struct
 from collections.abc import Callable, Iterator
@@ -316,6 +317,24 @@ class TestInside:
         (root / "sub").symlink_to("..")
         client.missing(b"secret", sub, Errno.ENOTDIR)
 
+    @pytest.mark.skipif(not hasattr(os, "O_PATH"), reason="the host has no O_PATH")
+    def test_symlink_put_there(self, client: Client, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor one that takes the place of a file whose mode the guest is changing."""
+        secret, before, look = root.parent / "secret", (root.parent / "secret").stat().st_mode, os.stat
+
+        def stat_then_swap(path: Any, **options: Any) -> os.stat_result:
+            found = look(path, **options)
+            if path == b"hello":
+                (root / "hello").unlink()
+                (root / "hello").symlink_to(secret)
+            return found
+
+        node = client.lookup(b"hello").nodeid
+        monkeypatch.setattr(os, "stat", stat_then_swap)
+        client.set(node, Errno.EOPNOTSUPP, valid=FATTR.MODE, mode=0o1777)
+        monkeypatch.undo()
+        assert secret.stat().st_mode == before
+
     def test_read_only(self, root: Path) -> None:
         """A folder that is shared read-only can be read, and every change is refused."""
         client = Client(root, read_only=True)
@@ -445,6 +464,34 @@ class TestNodes:
         for _ in range(4096):
             client.ask(O.OPENDIR, node, bytes(8))
         client.ask(O.OPENDIR, node, bytes(8), Errno.ENFILE)
+
+    def test_too_many_names(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The names in directories that are open are limited, too; one that is closed makes room."""
+        monkeypatch.setattr("cca_host.kvmtool.share.share._LISTED", 10)
+        files = [FuseOpenOut.unpack(client.ask(O.OPENDIR, 1, bytes(8))).fh for _ in range(2)]
+        client.ask(O.OPENDIR, 1, bytes(8), Errno.ENOMEM)
+        client.ask(O.RELEASEDIR, 1, FuseReleaseIn.pack(fh=files[0]))
+        assert len(client.names()) == 4 + 2
+
+    def test_descriptors(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A guest that opens files leaves descriptors to the host's process, and one that it cannot use is closed."""
+        node = client.lookup(b"hello").nodeid
+        before = len(os.listdir("/dev/fd"))
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before + 140, most[1]))
+        try:
+            files = [client.open(node)]
+            while not (answer := client.raw(O.OPEN, node, struct.pack("<II", 0, 0)))[4:8].strip(b"\0"):
+                files.append(FuseOpenOut.unpack(answer[16:]).fh)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, most)
+        assert -struct.unpack_from("<i", answer, 4)[0] == Errno.EMFILE and len(files) < 40
+        for file in files:
+            client.ask(O.RELEASE, 1, FuseReleaseIn.pack(fh=file))
+        monkeypatch.setattr("cca_host.kvmtool.share.share._NODES", 0)
+        for _ in range(3):
+            client.ask(O.CREATE, 1, FuseCreateIn.pack(flags=OpenFlag.RDWR, mode=0o644) + b"new\0", Errno.ENOMEM)
+        assert len(os.listdir("/dev/fd")) == before
 
 
 class TestDevice:

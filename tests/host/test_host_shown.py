@@ -124,6 +124,16 @@ class TestStatus:
         (second.vmm,) = (part for part in second.machine.parts.values() if isinstance(part, Vmm))
         assert second.end() == first.end()
 
+    @pytest.mark.parametrize("realm", [True, False])
+    def test_devices(self, rigs: Any, realm: bool) -> None:
+        """No device reaches the page: a guest cannot have one write there."""
+        rig = rigs(receives, realm=realm)
+        rig.vmm.advance(max_insns=20_000)
+        half = SHARED * realm
+        (shown,) = rig.vmm.vm.shown
+        assert rig.vmm.vm.shared_page(shown | half) is None
+        assert rig.vmm.vm.shared_page(RAM_BASE | half) is not None
+
     def test_restored(self, rigs: Any) -> None:
         """A machine that goes back shows what it showed."""
         rig = rigs(receives)

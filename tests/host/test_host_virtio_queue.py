@@ -252,6 +252,24 @@ class TestHostile:
         again = make(bench)
         assert again.call(0, b"good", writable=(4,)) == b"GOOD"
 
+    def test_feeds_itself(self, bench: Bench) -> None:
+        """A device whose answers make more chains available, as a disk can that has indices in it, comes to an end."""
+
+        class Counter(VirtioDevice):
+            device_id = DeviceId.BLOCK
+            sizes = (8,)
+            answers = 1
+
+            def serve(self, index: int, chain: Chain) -> int:
+                self.answers += 1
+                return self.memory.scatter(chain.writable, struct.pack("<H", self.answers & 0xFFFF))
+
+        bench.memory.write(BASE, bytes(64 << 12))
+        driver = Driver(bench, device := Counter("counter", bench.wiring(), bench.memory))
+        driver.offer(0, driver.chain(0, [], [(driver.rings(0)[1] + 2, 2)]))
+        driver.kick(0)
+        assert driver.status.needs_reset and device.answers == 1 + 8
+
     def test_not_negotiated(self, bench: Bench) -> None:
         """Indirect tables need their feature."""
         driver = make(bench)

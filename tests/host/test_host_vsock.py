@@ -152,7 +152,9 @@ class TestCredit:
             guest.send(VsockOp.RW, 100, 5, bytes(1 << 16))
         update = guest.tell(Told.TAKEN, 1, (1 << 16).to_bytes(4, "little"))
         assert [one[0] for one in update] == [VsockOp.CREDIT_UPDATE]
-        assert [one[0] for one in guest.send(VsockOp.CREDIT_REQUEST, 100, 5)] == [VsockOp.CREDIT_UPDATE]
+        for _ in range(1000):  # asked by a guest that takes nothing: one answer will do
+            guest.streams.receive(packet(VsockOp.CREDIT_REQUEST, 100, 5, b"", 0, guest.credit, 0))
+        assert [one[0] for one in guest.got()] == [VsockOp.CREDIT_UPDATE]
         assert guest.send(VsockOp.RW, 100, 5, bytes((1 << 16) + 1)) == [(VsockOp.RST, 100, 5, 0, b"")]
 
     def test_small_buffers(self, guest: Guest) -> None:

@@ -156,6 +156,8 @@ class Vm(Realm):
         """
         stage2 = self.stage2
         ipa = address ^ stage2.half
+        if ipa in self.shown:  # is there to be read, by vCPUs
+            return None
         pa = stage2.shared.get(ipa)
         if pa is None and ipa < stage2.half and self.in_memory(ipa):
             pa = stage2.share(ipa)

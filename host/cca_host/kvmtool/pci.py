@@ -246,6 +246,7 @@ class Ecam(Device):
         function = self._find(offset)
         if function is not None:
             function.write_config(EcamOffset(offset).register, size, value)
+            function.wiring.changed()
 
 
 class Window(Device):

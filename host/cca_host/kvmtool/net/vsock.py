@@ -181,7 +181,7 @@ class Vsock:
             self._forward(number, connection, packet.data)
         elif op == VsockOp.SHUTDOWN:
             self._shut(number, connection, packet.flags)
-        elif op == VsockOp.CREDIT_REQUEST:
+        elif op == VsockOp.CREDIT_REQUEST and VsockOp.CREDIT_UPDATE not in connection.ops:
             connection.ops.append(VsockOp.CREDIT_UPDATE)
 
     def _answered(self, number: int, connection: _Connection, op: int) -> None:

@@ -5,11 +5,12 @@ never followed: it is the guest's to follow. All methods raise OSError as the ho
 """
 
 import os
+import resource
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EEXIST, EINVAL, ENAMETOOLONG, ENOENT, ENOTSUP, ENXIO, EPERM, EROFS
+from errno import EEXIST, EINVAL, EMFILE, ENAMETOOLONG, ENOENT, ENOTSUP, ENXIO, EPERM, EROFS
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -30,6 +31,8 @@ _FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _ACCESS: Final = {OpenFlag.RDONLY: os.O_RDONLY, OpenFlag.WRONLY: os.O_WRONLY}
 _MODE: Final = 0o1777
 """The bits of a mode that a guest may set: a program of the host's user must not get that user's rights for others."""
+_KEPT: Final = 128
+"""Descriptors that a guest leaves to this process, of those that the host lets it have."""
 _OWN: Final = 0
 """How files of the user that runs this, and of its group, look: a guest works as root."""
 
@@ -187,10 +190,14 @@ class Folder:
         if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
             raise OSError(ENXIO, "no regular file")
+        if descriptor >= _descriptors():
+            os.close(descriptor)
+            raise OSError(EMFILE, "too many open files")
         if mode is not None:  # what the host's umask has taken away
             with suppress(OSError):
                 os.fchmod(descriptor, mode & _MODE)
                 found = os.fstat(descriptor)
+        self.release(number)
         self._files[number] = descriptor
         return _attributes(found)
 
@@ -274,7 +281,7 @@ class Folder:
             if mode is not None:
                 if stat.S_ISLNK(found.st_mode):
                     raise OSError(ENOTSUP, "a symbolic link has no mode")
-                os.chmod(name, mode & _MODE, dir_fd=parent)
+                _set_mode(parent, name, mode)
             if times is not None:
                 os.utime(name, ns=_both(times, found), dir_fd=parent, follow_symlinks=False)
 
@@ -283,7 +290,7 @@ class Folder:
         with self._change(path) as (parent, name):
             os.mkdir(name, mode & _MODE, dir_fd=parent)
             with suppress(OSError):
-                os.chmod(name, mode & _MODE, dir_fd=parent)
+                _set_mode(parent, name, mode)
         return self.look(path)
 
     def make_file(self, path: Names, mode: int) -> Attributes:
@@ -300,6 +307,8 @@ class Folder:
 
     def make_symlink(self, path: Names, target: bytes) -> Attributes:
         """Make a symbolic link; what it says is the guest's matter."""
+        if b"\0" in target:
+            raise OSError(EINVAL, "no target")
         with self._change(path) as (parent, name):
             os.symlink(target, name, dir_fd=parent)
         return self.look(path)
@@ -338,6 +347,24 @@ def _check(name: bytes) -> None:
         raise OSError(EINVAL, "no name")
     if len(name) > MAX_NAME:
         raise OSError(ENAMETOOLONG, "too long")
+
+
+def _descriptors() -> int:
+    """The number that the descriptor of a guest's file must be below: descriptors are given out from the lowest on."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (1 << 31 if most == resource.RLIM_INFINITY else most) - _KEPT
+
+
+def _set_mode(parent: int, name: bytes, mode: int) -> None:
+    """Change a mode: never that of what a symbolic link names, should one have taken the name just now."""
+    if not hasattr(os, "O_PATH"):
+        os.chmod(name, mode & _MODE, dir_fd=parent)
+        return
+    found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{found}", mode & _MODE)
+    finally:
+        os.close(found)
 
 
 def _both(times: Times, found: os.stat_result) -> tuple[int, int]:

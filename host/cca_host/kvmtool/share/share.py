@@ -24,6 +24,7 @@ ROOT: Final = 1
 """The node of the folder itself."""
 _NODES: Final = 1 << 18
 _FILES: Final = 4096
+_LISTED: Final = 1 << 20  # names in all directories that are open
 
 
 class FsError(Exception):
@@ -269,15 +270,20 @@ class Share:
     def create(self, parent: int, name: bytes, flags: int, mode: int) -> tuple[Found, int]:
         """Create a file and open it."""
         path, file = (*self.path(parent), name), self._next_file()
-        found = self._found(
-            parent, name, self._ask(_attributes, lambda: self.folder.open(path, flags, file, stat.S_IMODE(mode)))
-        )  # fmt: skip
+        attributes = self._ask(_attributes, lambda: self.folder.open(path, flags, file, stat.S_IMODE(mode)))
+        try:
+            found = self._found(parent, name, attributes)
+        except FsError:
+            self.folder.release(file)
+            raise
         return found, self._opened(file, found.node, flags)
 
     def open_directory(self, number: int) -> int:
         """Open a directory; its names are those of now."""
         path, file = self.path(number), self._next_file()
         entries = self._ask(lambda rows: [Entry(*row) for row in rows], lambda: self.folder.list(path))
+        if len(entries) + sum(len(one.entries or ()) for one in self._files.values()) > _LISTED:
+            raise FsError(Errno.ENOMEM)
         return self._opened(file, number, 0, entries)
 
     def entries(self, file: int) -> list[Entry]:

@@ -117,7 +117,11 @@ class VirtioDevice:
         """The driver has made buffers of a queue available. Default: serve all of them."""
         queue = self.queues[index]
         queue.quiet()
+        left = queue.size
         while (chain := queue.pop()) is not None:
+            if not left:  # its own answers have made chains available
+                raise RingError(f"a queue must not have more than {queue.size} chains at once, its size")
+            left -= 1
             written = self.serve(index, chain)
             if written is not None:
                 queue.push(chain, written)
