@@ -42,6 +42,7 @@ _WHY: Final[Mapping[str, str]] = {
     "--firmware": "a kernel is started directly", "--flash": "a kernel is started directly",
     "--hugetlbfs": "guest memory is the board's", "--shmem": "a Realm shares its own pages alone",
     "--vfio-pci": "RMM 1.0 assigns no devices", "--sandbox": "realmlab linux -- COMMAND runs one in a guest",
+    "--vsock": "a socket of this machine is a file: realmlab run --vsock PATH",
     "--no-dtb": "a guest finds its devices in the device tree",
 }  # fmt: skip
 """Why options of kvmtool do not exist here."""
