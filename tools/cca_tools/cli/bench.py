@@ -48,6 +48,12 @@ def bench(
     picture: Annotated[
         str | None, typer.Option(metavar="FILE", help="With --scale: draw the curves into this file, as SVG.")
     ] = None,
+    linux: Annotated[
+        str | None, typer.Option(metavar="KERNEL", help="Measure how long this Linux takes to user space instead.")
+    ] = None,
+    initrd: Annotated[
+        str | None, typer.Option(metavar="FILE", help="With --linux: its initial RAM disk, which prints a line.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Measure the speed of calls, devices, starts and guest code.
@@ -66,6 +72,11 @@ def bench(
     2 to 16 GiB, and tells what one more of each costs. The status is 1 if a cost grows faster than its work.
 
     [bold]realmlab bench --scale --most 4096 --picture scale.svg[/bold]
+
+    With --linux it boots a kernel with 512M and one CPU in a Realm, in a plain VM, and with --qemu on its board virt,
+    up to the first line that is not the kernel's own, with a quiet console and with the whole log.
+
+    [bold]realmlab bench --linux vmlinuz --initrd initrd.cpio --qemu auto[/bold]
     """
     import msgspec
 
@@ -74,7 +85,7 @@ def bench(
     from cca_tools.cli.files import named, part, written
 
     outputs = {"save": [save] if save else [], "picture": [picture] if picture else [], "markdown": markdown or []}
-    part(named([compare] if compare else []), outputs)
+    part(named([file for file in (compare, linux, initrd) if file]), outputs)
     names = [name.strip() for name in rows.split(",") if name.strip()]
     if scale:
         from cca_tools.cli.scale import scale as grow
@@ -83,6 +94,16 @@ def bench(
             if value is not None:
                 raise MachineError(f"`{option}` must not come with `scale`, which has figures of its own: leave it out")
         return grow(names, rounds, most, picture, markdown or [], as_json)
+    if linux is not None:
+        from cca_tools.cli.linux_bench import linux as boot
+
+        for option, given in (("rows", rows), ("save", save), ("compare", compare)):
+            if given:
+                raise MachineError(f"`{option}` must not come with `linux`, which has other figures: leave it out")
+        beside = _qemu(qemu)
+        return boot(linux, initrd, rounds, None if beside is None else beside.path, markdown or [], as_json)
+    if initrd is not None:
+        raise MachineError("`initrd` must come with `linux`, whose RAM disk it is: add --linux")
     for option, there in (("most", most is not None), ("picture", picture is not None)):
         if there:
             raise MachineError(f"`{option}` must come with `scale`, whose sizes and curves it is about: add --scale")
