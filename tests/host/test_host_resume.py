@@ -23,7 +23,9 @@ from cca_platform.trace.trace import Trace
 from cca_rmm.rmm import Rmm
 from realmlab import find_payload
 
-PAYLOADS = ("smp", "irq", "rsi", "attest")
+PLAIN = "plain "
+"""What begins the name of a payload that runs as a plain VM."""
+PAYLOADS = ("smp", "irq", "rsi", "attest", f"{PLAIN}irq")
 
 
 class Events(Listing):
@@ -45,7 +47,8 @@ class Rig:
         self.machine = Machine(board or Board.load("fvp"), trace=Trace(self.events))
         self.system = System(self.machine)
         boot(self.machine, rmm=Rmm(self.machine), ns_program=self.system)
-        self.vmm = Vmm(self.system, RunOptions(payload=find_payload(payload), vcpus=vcpus))
+        found = find_payload(str(payload).removeprefix(PLAIN))
+        self.vmm = Vmm(self.system, RunOptions(payload=found, realm=not str(payload).startswith(PLAIN), vcpus=vcpus))
         if build:
             self.vmm.build()
 

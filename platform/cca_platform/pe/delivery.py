@@ -22,6 +22,7 @@ __all__ = [
     "el1_timers",
     "host_timer",
     "interrupted",
+    "look",
     "lost",
     "mask_timers",
     "raise_serror",
@@ -67,6 +68,11 @@ def signal(pe: "Pe", bits: int) -> None:
     """Set what the interrupt controller signals to this PE: its ``block.SIGNAL_*``."""
     words = pe.words
     words[w.P_SIGNALS] = words[w.P_SIGNALS] & ~w.SIGNAL_GIC | bits
+
+
+def look(pe: "Pe") -> None:
+    """Let code look at its interrupts before its next block: a Python level has changed them, and it goes on."""
+    interrupts.set_budget(pe.address)
 
 
 def clear_exclusive(pe: "Pe") -> None:

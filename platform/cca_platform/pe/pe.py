@@ -77,6 +77,7 @@ class Pe:
     host_timer, mask_timers, deadline = delivery.host_timer, delivery.mask_timers, delivery.deadline
     el1_timers = delivery.el1_timers
     interrupted, asleep, lost = delivery.interrupted, delivery.asleep, delivery.lost
+    look = delivery.look
 
     run, step, end_turn = running.run, running.step, running.end_turn
     interrupt, follow = running.interrupt, running.follow

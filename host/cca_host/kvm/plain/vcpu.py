@@ -102,7 +102,9 @@ class PlainVcpu(PlainCpu):
         reason, found = trapped.answer(self, pe)
         self.exits[reason] += 1
         self._tell(pe, reason, esr, far, hpfar)
-        if found is not None:
+        if found is None:
+            pe.look()  # there may be other interrupts than before
+        else:
             self._exit = found
             pe.stay()
 
@@ -115,7 +117,7 @@ class PlainVcpu(PlainCpu):
             self.store_interrupts(pe, vm.vgic)  # which nobody signals any more
         lines = pe.el1_timers()
         pe.mask_timers(bool(lines & 1), bool(lines & 2))
-        if vm.system.irqchip.handle(pe) or pe.stuck or self._pausing:
+        if vm.system.irqchip.handle(pe) or pe.stuck:
             self._exit = Interrupted()
             pe.stay()
         elif vm.vgic is not None:
