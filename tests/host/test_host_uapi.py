@@ -16,7 +16,7 @@ from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.types import Ticks
 from cca_firmware.boot import boot
 from cca_host.kvm import CpuOff, Interrupted, Paused, System
-from cca_host.kvm.uapi import RealmNumbers, UserFault, Userspace
+from cca_host.kvm.uapi import Advice, RealmNumbers, UserFault, Userspace
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
 from cca_platform.machine.machine import Machine
@@ -38,12 +38,9 @@ FLAVOURS = [u.with_capability, u.with_populate, u.with_device]
 def userspace(system):
     """The processes of the host; afterwards none is left."""
     userspace = Userspace.of(system)
-    try:
-        yield userspace
-        for process in list(userspace.processes.values()):
-            process.exit()
-    finally:
-        system.machine.parts.pop("processes", None)
+    yield userspace
+    for process in list(userspace.processes.values()):
+        process.exit()
     assert userspace.vms == []
 
 
@@ -218,13 +215,13 @@ class TestSystem:
         assert FeatureRegister0(k.RmeFeatures.unpack(features).value) == system.features
 
     @pytest.mark.parametrize("numbers", [RealmNumbers(), RealmNumbers(rme=240, rmi=300)])
-    def test_numbers(self, system, numbers):
+    def test_numbers(self, userspace, numbers):
         """The numbers of what Linux has not merged are to be chosen; both say that there is an RMM."""
-        userspace = Userspace(system, numbers)
+        userspace.use(numbers)
         with userspace.spawn() as process:
             kvm = process.main.open("/dev/kvm")
             answers = {number: process.main.ioctl(kvm, KvmSystem.CHECK_EXTENSION, number) for number in (240, 247, 300)}
-        system.machine.parts.pop("processes")
+        userspace.use(RealmNumbers())
         assert answers == {240: numbers.rme == 240, 247: numbers.rmi == 247, 300: True}
 
     def test_no_rmm(self):
@@ -237,12 +234,6 @@ class TestSystem:
         assert main.ioctl(kvm, KvmSystem.CHECK_EXTENSION, RealmNumbers().rmi) == 0
         assert main.ioctl(kvm, KvmSystem.CREATE_VM, VmType.make(ipa_size=33, machine=1)) == -Errno.EINVAL
         assert main.ioctl(rme, k.Rme.GET_VERSION, bytearray(16)) == -Errno.ENODEV
-
-    def test_two_doors(self, system, userspace):
-        """A machine has one user space."""
-        userspace.spawn()
-        with pytest.raises(MachineError, match="one door to its user space, not two"):
-            Userspace(system).spawn()
 
 
 class TestOwnership:
@@ -670,10 +661,10 @@ class TestPlain:
         main.write(vmm.memory + 0x10_0000, b"A")
         assert vmm.run() == 0
         used = system.pages.used
-        assert main.madvise(vmm.memory + 0x10_0000, 0x1000) == 0
+        assert main.madvise(vmm.memory + 0x10_0000, 0x1000, Advice.DONTNEED) == 0
         assert system.pages.used == used - 1
-        assert main.madvise(1, 0x1000) == -Errno.EINVAL
-        assert main.madvise(vmm.memory - (1 << 30), 0x1000) == -Errno.ENOMEM
+        assert main.madvise(1, 0x1000, Advice.DONTNEED) == -Errno.EINVAL
+        assert main.madvise(vmm.memory - (1 << 30), 0x1000, Advice.DONTNEED) == -Errno.ENOMEM
         assert vmm.run() == 0 and vmm.exit_as(s.KvmExitMmio).data == 0
 
     def test_power(self, main, code):
@@ -701,12 +692,12 @@ class TestSnapshot:
     """Open descriptors are saved state."""
 
     @pytest.mark.parametrize("make", FLAVOURS)
-    def test_restored(self, main, hello, make, system):
+    def test_restored(self, userspace, main, hello, make, system):
         """A run in the middle goes on after a restore, with the same descriptors and the same memory."""
         vmm = make(main, hello)
         assert vmm.run() == 0 and vmm.run() == 0
         snapshot = system.machine.snapshot()
-        state = system.machine.parts["processes"].save()
+        state = userspace.save()
         results = []
         for value in (1, 2):
             main.write(vmm.pages[0] + s.EXIT + 8, value.to_bytes(8, "little"))
@@ -714,7 +705,7 @@ class TestSnapshot:
             assert vmm.exit()[0] == ExitReason.HYPERCALL
             results.append(vmm.get_reg(0, r.gpr(1)))
             system.machine.restore(snapshot)
-            assert system.machine.parts["processes"].save() == state
+            assert userspace.save() == state
         assert results == [1, 2]
 
     def test_elsewhere(self, main, hello, system):
@@ -725,7 +716,7 @@ class TestSnapshot:
         machine = Machine(Board.load("fvp"))
         host = System(machine)
         boot(machine, rmm=Rmm(machine), ns_program=host)
-        machine.adopt(checkpoint, lambda name, state: Userspace.resumed(host, state))
+        machine.adopt(checkpoint)
         (process,) = Userspace.of(host).processes.values()
         for thread in (main, process.main):
             thread.write(vmm.pages[0] + s.EXIT + 8, (0x77).to_bytes(8, "little"))
@@ -742,5 +733,4 @@ class TestSnapshot:
         system.machine.restore(snapshot)
         with pytest.raises(MachineError, match="it has ended"):
             process.main.open("/dev/kvm")
-        userspace.processes.clear()
-        userspace.vms.clear()
+        assert userspace.vms == []

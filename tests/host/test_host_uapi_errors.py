@@ -144,7 +144,6 @@ def bench(system: System, code: Any) -> Any:
             process.exit()
     finally:
         system.__dict__.pop("rmi", None)
-        system.machine.parts.pop("processes", None)
 
 
 class Case(NamedTuple):

@@ -139,8 +139,7 @@ BEGINNINGS = [None, u.plain, u.with_capability, u.with_populate, u.with_device]
 @pytest.fixture
 def userspace(system: System) -> Any:
     """The processes of the host."""
-    yield Userspace.of(system)
-    system.machine.parts.pop("processes", None)
+    return Userspace.of(system)
 
 
 @settings(max_examples=120, suppress_health_check=list(HealthCheck))

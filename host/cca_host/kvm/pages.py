@@ -14,7 +14,7 @@ RUN: Final = 512
 """The pages of a run that stays together when it is freed: 2 MiB, what one entry of level 2 maps."""
 
 
-class PagesState(State, frozen=True, tag="host.pages/3"):
+class PagesState(State, frozen=True, tag="host.pages/4"):
     """Saved state of a :class:`PageAllocator`: addresses, 8 bytes each; ``span`` is the span that contains ``next``."""
 
     free: bytes
@@ -23,6 +23,8 @@ class PagesState(State, frozen=True, tag="host.pages/3"):
     lost: tuple[int, ...]
     span: int
     next: int
+    high: bytes
+    top: int
 
 
 class NoPages(MachineError):
@@ -47,15 +49,19 @@ class PageAllocator:
         """Pages that the Realm world did not return; they are never reused."""
         self._span = 0
         self._next = self.spans[0][0]
+        self.high = array("Q")
+        """Free pages of those at the end of the last span."""
+        self._top = self.spans[-1][1]
 
     @property
     def left(self) -> int:
         """The pages that are not allocated."""
-        return len(self.free) + len(self.runs) * RUN + self._fresh() // GRANULE_SIZE
+        return len(self.free) + len(self.high) + len(self.runs) * RUN + self._fresh() // GRANULE_SIZE
 
     def _fresh(self) -> int:
         """The bytes of pages that have not been allocated yet."""
-        return sum(top - base for base, top in self.spans[self._span + 1 :]) + self.spans[self._span][1] - self._next
+        whole = sum(top - base for base, top in self.spans[self._span :])
+        return whole - (self.spans[-1][1] - self._top) - (self._next - self.spans[self._span][0])
 
     def take(self) -> int:
         """Allocate a page; raises MachineError if none is left."""
@@ -66,6 +72,18 @@ class PageAllocator:
             self._split()
             return self.free.pop()
         return self._bump(1)
+
+    def take_high(self) -> int:
+        """Allocate a page from the other end: the pages of processes do not change the addresses of all others."""
+        self.used += 1
+        if self.high:
+            return self.high.pop()
+        base = self._next if self._span + 1 == len(self.spans) else self.spans[-1][0]
+        if self._top - GRANULE_SIZE < base:
+            self.used -= 1
+            return self.take()
+        self._top -= GRANULE_SIZE
+        return self._top
 
     def _split(self) -> None:
         """Make single pages of a free run."""
@@ -86,20 +104,26 @@ class PageAllocator:
             if count == RUN and not pa % (RUN * GRANULE_SIZE):
                 self.runs.append(pa)
                 return
-            self.free.extend(pa + i * GRANULE_SIZE for i in reversed(range(count)))
+            pool = self.high if self._top <= pa < self.spans[-1][1] else self.free
+            pool.extend(pa + i * GRANULE_SIZE for i in reversed(range(count)))
         else:
-            del self.free[:], self.runs[:]
-            self._span, self._next = 0, self.spans[0][0]
+            del self.free[:], self.runs[:], self.high[:]
+            self._span, self._next, self._top = 0, self.spans[0][0], self.spans[-1][1]
 
     def lose(self, pa: int) -> None:
         """Mark a page as lost: a granule that cannot be undelegated is never reused."""
         self.used -= 1
         self.lost.append(pa)
 
+    @property
+    def _limit(self) -> int:
+        """The end of what the present span has for all but processes."""
+        return self._top if self._span + 1 == len(self.spans) else self.spans[self._span][1]
+
     def _bump(self, count: int) -> int:
         size = count * GRANULE_SIZE
         while True:
-            pa, top = -(-self._next // size) * size, self.spans[self._span][1]
+            pa, top = -(-self._next // size) * size, self._limit
             fits = pa + size <= top
             skipped_to = pa if fits else top
             self.free.extend(range(skipped_to - GRANULE_SIZE, self._next - GRANULE_SIZE, -GRANULE_SIZE))
@@ -121,7 +145,7 @@ class PageAllocator:
         """State for a snapshot."""
         return PagesState(
             free=self.free.tobytes(), runs=self.runs.tobytes(), used=self.used, lost=tuple(self.lost), span=self._span,
-            next=self._next,
+            next=self._next, high=self.high.tobytes(), top=self._top,
         )  # fmt: skip
 
     def restore(self, state: PagesState) -> None:
@@ -129,3 +153,4 @@ class PageAllocator:
         self.free, self.runs = array("Q", state.free), array("Q", state.runs)
         self.used, self.lost = state.used, list(state.lost)
         self._span, self._next = state.span, state.next
+        self.high, self._top = array("Q", state.high), state.top

@@ -7,6 +7,7 @@ from cca_arch.rmi.v1_0 import FeatureRegister0
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.pages import PagesState
 from cca_host.kvm.plain.vm import PlainVm, PlainVmState
+from cca_host.kvm.uapi.userspace import Userspace
 from cca_host.kvm.vm import Vm, VmState
 from cca_platform.state import State
 
@@ -38,6 +39,8 @@ class System(Kernel):
     def __init__(self, machine: "Machine") -> None:
         super().__init__(machine)
         machine.parts["host"] = self
+        self.userspace = Userspace(self)
+        machine.parts["processes"] = self.userspace
 
     @property
     def vms(self) -> list[Vm | PlainVm]:

@@ -20,6 +20,7 @@ __all__ = [
     "CAP_ARM_RMI_V13",
     "DEV_TYPE_ARM_REALM",
     "POPULATE_MEASURE",
+    "SYNC_GPRS",
     "VCPU_REC",
     "VCPU_REC_V5",
     "VM_TYPE_ARM_REALM",
@@ -30,6 +31,7 @@ __all__ = [
     "RealmConfig",
     "RealmControl",
     "RealmGroup",
+    "RealmLimit",
     "Rme",
     "RmeCommand",
     "RmeConfigHashAlgo",
@@ -55,6 +57,8 @@ VCPU_REC_V5: Final = 7
 """The bit KVM_ARM_VCPU_REC of kvm_vcpu_init.features up to v5."""
 VCPU_REC: Final = 8
 """The same from v6 on; KVM_ARM_VCPU_FINALIZE takes it, too."""
+SYNC_GPRS: Final = 1 << 0
+"""The bit of kvm_run.kvm_valid_regs and kvm_dirty_regs for X0 to X30, which are in ``s`` then: this project's own."""
 POPULATE_MEASURE: Final = 1 << 0
 """The flag of a populate command that lets RMI_DATA_CREATE measure the contents."""
 
@@ -160,8 +164,18 @@ class RealmControl(IntEnum):
     """RmePopulate."""
     ACTIVATE = 3
     """No value."""
+    LIMIT = 4
+    """RealmLimit: after CREATE, before INIT_RIPAS."""
 
 
+RealmLimit: Final = Struct(
+    "kvm_arm_realm_limit",
+    0x18,
+    Member("limit", 0x00, 8),
+    Member("path", 0x08, 8),
+    Member("length", 0x10, 4),
+    Member("reserved", 0x14, 4),
+)
 RmeVersion: Final = Struct(
     "rme_version", 0x10, Member("lower", 0x00, 8), Member("higher", 0x08, 8)
 )  # fmt: skip

@@ -185,6 +185,7 @@ KvmRun: Final = Struct(
     Member("exit", 0x20, 256),
     Member("kvm_valid_regs", 0x120, 8),
     Member("kvm_dirty_regs", 0x128, 8),
+    Member("s", 0x130, 2048),
 )
 EXIT: Final = KvmRun.offset("exit")
 """Where the union of the exits' own structures begins."""

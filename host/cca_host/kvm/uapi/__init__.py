@@ -8,8 +8,8 @@ Numbers, structures and errors are Linux's (:mod:`cca_arch.kvm`, :mod:`cca_arch.
 """
 
 from cca_host.kvm.uapi.capabilities import RealmNumbers
-from cca_host.kvm.uapi.process import Process, Thread
+from cca_host.kvm.uapi.process import Advice, Process, Thread
 from cca_host.kvm.uapi.refusal import UserFault
 from cca_host.kvm.uapi.userspace import Userspace
 
-__all__ = ["Process", "RealmNumbers", "Thread", "UserFault", "Userspace"]
+__all__ = ["Advice", "Process", "RealmNumbers", "Thread", "UserFault", "Userspace"]

@@ -13,7 +13,7 @@ from cca_arch.kvm.values import DeviceType, VgicAddr, VgicAttr, VgicCtrl, VgicGr
 from cca_arch.sysregs import affinity_word
 from cca_host.kvm.uapi import realm
 from cca_host.kvm.uapi.files import Call, Row, Target, rows
-from cca_host.kvm.uapi.kvm import Kvm
+from cca_host.kvm.uapi.kvm import Kvm, Phase
 from cca_host.kvm.uapi.refusal import Refusal, must
 from cca_host.kvm.vgic import INTIDS
 from cca_host.kvm.vgic_mmio import VgicMmio
@@ -23,6 +23,7 @@ __all__ = ["DEVICES", "Attribute", "DeviceTarget", "RealmTarget", "VgicTarget"]
 _FRAME: Final = 0x1_0000  # what the addresses of a GIC's frames are multiples of
 _LINES: Final = 32
 _REGISTER: Final = 4
+_PATH: Final = 4096  # the longest path, in bytes
 
 
 class Attribute(NamedTuple):
@@ -266,6 +267,15 @@ class RealmTarget(DeviceTarget):
         done = realm.populate(self.kvm, record.base, record.size, None, record.flags, Errno.EINVAL)
         must(done == record.size, Errno.EFAULT)
 
+    def limit(self, value: bytes, attr: int) -> None:
+        """Keep the Realm within some granules: the rest of its pages goes to a file of the host."""
+        record, kvm = k.RealmLimit.unpack(value), self.kvm
+        must(not record.reserved and 0 < record.length <= _PATH, Errno.EINVAL)
+        must(kvm.phase is Phase.CREATED, Errno.EBUSY)
+        path = kvm.space.read(record.path, record.length)
+        with kvm.troubles():
+            kvm.realm.limit_memory(record.limit, path.decode("utf-8", "surrogateescape"))
+
     def activate(self, value: bytes, attr: int) -> None:
         """REC_CREATE of every vCPU, in their order, and REALM_ACTIVATE."""
         realm.may(self.kvm, realm.Step.ACTIVATE, Errno.EINVAL)
@@ -295,6 +305,10 @@ RealmTarget.attributes = _attributes(
     Attribute(
         _CONTROL, k.RealmControl.POPULATE, k.RmePopulate.size, RealmTarget.populate, None,
         (Errno.EINVAL, Errno.EEXIST, Errno.EFAULT, Errno.ENXIO),
+    ),
+    Attribute(
+        _CONTROL, k.RealmControl.LIMIT, k.RealmLimit.size, RealmTarget.limit, None,
+        (Errno.EINVAL, Errno.EBUSY, Errno.EFAULT, Errno.ENOMEM),
     ),
     Attribute(
         _CONTROL, k.RealmControl.ACTIVATE, 0, RealmTarget.activate, None,

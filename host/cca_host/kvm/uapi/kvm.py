@@ -1,15 +1,19 @@
 """What all descriptors of one VM share: its memory slots, its vCPUs, its GIC, and how far it has become a Realm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from cca_arch.errno import Errno
 from cca_arch.kvm.values import MemFlags
-from cca_host.kvm.kernel import Kernel
+from cca_host.kvm.kernel import Kernel, RmiError
 from cca_host.kvm.plain.vm import PlainVm
 from cca_host.kvm.ranges import Ranges
 from cca_host.kvm.uapi.memory import AddressSpace
+from cca_host.kvm.uapi.refusal import Refusal
 from cca_host.kvm.vm import Vm
+from cca_platform.errors import MachineError
 
 __all__ = ["Kvm", "Machine", "Phase", "Slot", "VcpuOfVm"]
 
@@ -135,6 +139,18 @@ class Kvm:
         self.space.watchers.remove(self)
         self.ended(self)
 
+    @contextmanager
+    def troubles(self) -> Iterator[None]:
+        """What the RMM refuses is ENXIO, what the host cannot give is ENOMEM; the log says more."""
+        try:
+            yield
+        except RmiError as error:
+            self.log.append(str(error))
+            raise Refusal(Errno.ENXIO) from None
+        except MachineError as error:
+            self.log.append(str(error))
+            raise Refusal(Errno.ENOMEM) from None
+
     def become_realm(self) -> None:
         """It is to be a Realm, which has not begun."""
         self.machine = Machine.REALM
@@ -173,12 +189,13 @@ class Kvm:
     def forget(self, base: int, top: int, shared_only: bool = False) -> None:
         """Take pages of the guest from it, between two of its addresses."""
         guest = self.guest
-        if isinstance(guest, PlainVm):
-            guest.stage2.drop(base, top)
-        elif guest is not None:
-            guest.stage2.unshare(base, top)
-            if not shared_only:
-                guest.stage2.destroy_data(base, top)
+        with self.troubles():
+            if isinstance(guest, PlainVm):
+                guest.stage2.drop(base, top)
+            elif guest is not None:
+                guest.stage2.unshare(base, top)
+                if not shared_only:
+                    guest.stage2.destroy_data(base, top)
 
     # -- which pages are private ------------------------------------------------------------------------------------
     def converts(self, ipa: int) -> bool:

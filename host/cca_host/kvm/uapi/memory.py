@@ -9,6 +9,7 @@ from cca_arch.errno import Errno
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.pagemap import PageMap
+from cca_host.kvm.pages import RUN
 from cca_host.kvm.uapi.refusal import Refusal, must
 from cca_platform.errors import GranuleProtectionFault, MachineError
 from cca_platform.state import State
@@ -17,6 +18,7 @@ __all__ = ["AddressSpace", "AddressSpaceState", "Mapped", "Mapping", "MappingSta
 
 _FIRST: Final = 0x7F00_0000_0000
 _LAST: Final = 1 << 47
+_PIECE: Final = RUN * GRANULE_SIZE
 _PAGE_MASK: Final = GRANULE_SIZE - 1
 
 
@@ -46,6 +48,8 @@ class Mapping(Struct):
     size: int
     file: Mapped | None
     offset: int
+    huge: bool = False
+    """Memory comes in pieces of 2 MiB, where it can."""
 
     @property
     def top(self) -> int:
@@ -60,6 +64,7 @@ class MappingState(State, frozen=True, tag="host.mapping/1"):
     size: int
     file: int | None
     offset: int
+    huge: bool
 
 
 class AddressSpaceState(State, frozen=True, tag="host.address-space/1"):
@@ -91,7 +96,8 @@ class AddressSpace:
         must(size > 0 and offset >= 0 and not offset & _PAGE_MASK, Errno.EINVAL)
         size = -(-size // GRANULE_SIZE) * GRANULE_SIZE
         must(size <= _LAST - self._next, Errno.ENOMEM)
-        base = self._next
+        piece = _PIECE if size >= _PIECE else GRANULE_SIZE
+        base = -(-self._next // piece) * piece
         self._next = base + size + GRANULE_SIZE  # a page between two mappings belongs to nobody
         if file is not None:
             file.references += 1
@@ -113,6 +119,13 @@ class AddressSpace:
                 one.file.put()
         self.mappings = kept
 
+    def advise_huge(self, base: int) -> None:
+        """Let the mapping at ``base`` have memory in pieces of 2 MiB."""
+        mapping = self.find(base)
+        must(mapping is not None and mapping.file is None, Errno.EINVAL)
+        assert mapping is not None
+        mapping.huge = True
+
     def discard(self, base: int, size: int) -> None:
         """Free the process's own pages between two addresses, which stay mapped: the next access finds zeroes."""
         must(size >= 0 and base >= 0 and not base & _PAGE_MASK and base + size <= _LAST, Errno.EINVAL)
@@ -127,7 +140,7 @@ class AddressSpace:
             if low < high:
                 if one.file is not None:
                     one.file.references += 1
-                yield Mapping(low, high - low, one.file, one.offset + low - one.base)
+                yield Mapping(low, high - low, one.file, one.offset + low - one.base, one.huge)
 
     def _drop(self, base: int, top: int) -> None:
         for watcher in list(self.watchers):
@@ -154,8 +167,11 @@ class AddressSpace:
         return None
 
     # -- pages --------------------------------------------------------------------------------------------------
-    def page(self, address: int) -> int:
-        """The PA of the page at an address, which is mapped to a zeroed one if it has none."""
+    def page(self, address: int, guest: bool = False) -> int:
+        """The PA of the page at an address, which is mapped to a zeroed one if it has none.
+
+        ``guest``: a VM touches it, so a new page is one of those that VMs get.
+        """
         address &= ~_PAGE_MASK
         pa = self.pages.get(address)
         mapping = None if pa is not None else self.find(address)
@@ -163,14 +179,21 @@ class AddressSpace:
             raise Refusal(Errno.EFAULT)
         if mapping is not None and mapping.file is not None:
             pa = mapping.file.page(self, address, mapping.offset + address - mapping.base)
+        if pa is None and mapping is not None and mapping.huge and not guest:
+            block = self.block(address & -_PIECE, RUN)
+            pa = None if block is None else block + (address & _PIECE - 1)
         if pa is None:
-            pa = self._new(address)
+            pa = self._new(address, guest)
         return pa
 
-    def _new(self, address: int) -> int:
+    def resident(self, address: int) -> int | None:
+        """The PA of the page at an address, if the process has one there of its own."""
+        return self.pages.get(address & ~_PAGE_MASK)
+
+    def _new(self, address: int, guest: bool) -> int:
         system = self.system
         try:
-            pa = system.pages.take()
+            pa = system.pages.take() if guest else system.pages.take_high()
         except MachineError:
             raise Refusal(Errno.ENOMEM) from None
         system.port.zero(pa, GRANULE_SIZE)
@@ -178,13 +201,16 @@ class AddressSpace:
         return pa
 
     def block(self, address: int, count: int) -> int | None:
-        """The PA of ``count`` new pages in one piece; None if there is no such piece, or one of the pages is there."""
+        """The PA of ``count`` pages in one piece, new ones if none of them is there; None if there is no such piece."""
         mapping = self.find(address)
         top = address + count * GRANULE_SIZE
         if mapping is None or mapping.file is not None or mapping.top < top:
             return None
-        if any(page in self.pages for page in range(address, top, GRANULE_SIZE)):
-            return None
+        there = [self.pages.get(page) for page in range(address, top, GRANULE_SIZE)]
+        if any(pa is not None for pa in there):
+            first = there[0]
+            whole = first is not None and there == list(range(first, first + top - address, GRANULE_SIZE))
+            return first if whole and first is not None and not first % (top - address) else None
         try:
             pa = self.system.pages.take_run(count)
         except MachineError:
@@ -224,7 +250,9 @@ class AddressSpace:
         """State for a snapshot; ``numbers`` has that of each open file, by its identity."""
         return AddressSpaceState(
             mappings=tuple(
-                MappingState(one.base, one.size, None if one.file is None else numbers[id(one.file)], one.offset)
+                MappingState(
+                    one.base, one.size, None if one.file is None else numbers[id(one.file)], one.offset, one.huge
+                )
                 for one in self.mappings
             ),
             pages=self.pages.save(),
@@ -238,6 +266,6 @@ class AddressSpace:
             file = None if one.file is None else files[one.file]
             if file is not None:
                 file.references += 1
-            self.mappings.append(Mapping(one.base, one.size, file, one.offset))
+            self.mappings.append(Mapping(one.base, one.size, file, one.offset, one.huge))
         self.pages.restore(state.pages)
         self._next = state.next

@@ -3,7 +3,7 @@
 from cca_arch.errno import Errno
 from cca_host.kvm.plain.vm import PlainVm
 from cca_host.kvm.uapi.kvm import Kvm, Phase
-from cca_host.kvm.uapi.realm import ProcessPages, troubles, wire_gic
+from cca_host.kvm.uapi.realm import ProcessPages, wire_gic
 from cca_host.kvm.uapi.refusal import must
 
 __all__ = ["start"]
@@ -12,7 +12,7 @@ __all__ = ["start"]
 def start(kvm: Kvm) -> None:
     """Make the VM, and the vCPUs that it does not have yet: their numbers have to be 0 and up, without a gap."""
     if kvm.guest is None:
-        with troubles(kvm):
+        with kvm.troubles():
             guest = PlainVm(kvm.system, ipa_width=kvm.width, backing=ProcessPages(kvm))
         for number in sorted(kvm.slots):
             guest.add_memory(kvm.slots[number].base, kvm.slots[number].size)

@@ -1,6 +1,7 @@
 """Host processes and their threads: the callers of the kernel."""
 
 from collections.abc import Callable
+from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from cca_arch.errno import Errno
@@ -15,7 +16,16 @@ from cca_platform.errors import MachineError
 if TYPE_CHECKING:
     from cca_platform.pe.pe import Pe
 
-__all__ = ["Process", "Thread"]
+__all__ = ["Advice", "Process", "Thread"]
+
+
+class Advice(IntEnum):
+    """What madvise says (MADV_*)."""
+
+    DONTNEED = 4
+    """Free the pages, which stay mapped: the next access finds zeroes."""
+    HUGEPAGE = 14
+    """Have memory in pieces of 2 MiB: for memory of no file."""
 
 
 class Process:
@@ -131,9 +141,11 @@ class Thread:
         space = self._alive().space
         return self._answer(lambda: space.unmap(address, size))
 
-    def madvise(self, address: int, size: int) -> int:
-        """MADV_DONTNEED: free the pages of memory that stays mapped, as a balloon does."""
+    def madvise(self, address: int, size: int, advice: Advice) -> int:
+        """Tell the kernel how memory is used."""
         space = self._alive().space
+        if advice is Advice.HUGEPAGE:
+            return self._answer(lambda: space.advise_huge(address))
         return self._answer(lambda: space.discard(address, size))
 
     def _answer(self, call: Callable[[], int | None]) -> int:

@@ -4,8 +4,6 @@ With the capability and the device, user space takes every step; with the popula
 left of them. The steps decide the measurement, so their order is user space's business.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
 
@@ -14,12 +12,10 @@ from cca_arch.kvm.realm import POPULATE_MEASURE
 from cca_arch.rmi.v1_0 import HashAlgorithm
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.backing import NotMapped
-from cca_host.kvm.kernel import RmiError
 from cca_host.kvm.pages import RUN
 from cca_host.kvm.uapi.kvm import Kvm, Phase
 from cca_host.kvm.uapi.refusal import Refusal, must
 from cca_host.kvm.vm import HASH_ALGORITHMS, Vm
-from cca_platform.errors import MachineError
 
 __all__ = [
     "NEXT",
@@ -34,7 +30,6 @@ __all__ = [
     "init_ripas",
     "may",
     "populate",
-    "troubles",
     "wire_gic",
 ]
 
@@ -77,7 +72,7 @@ class ProcessPages:
         try:
             must(slot is not None, Errno.EFAULT)
             assert slot is not None
-            return self._kvm.space.page(slot.address + ipa - slot.base)
+            return self._kvm.space.page(slot.address + ipa - slot.base, guest=True)
         except Refusal:
             raise NotMapped from None
 
@@ -102,19 +97,6 @@ def may(kvm: Kvm, step: Step, errno: Errno) -> Phase:
     if after is None:
         raise Refusal(errno)
     return after
-
-
-@contextmanager
-def troubles(kvm: Kvm) -> Iterator[None]:
-    """What the RMM refuses is ENXIO, what the host cannot give is ENOMEM; the log says more."""
-    try:
-        yield
-    except RmiError as error:
-        kvm.log.append(str(error))
-        raise Refusal(Errno.ENXIO) from None
-    except MachineError as error:
-        kvm.log.append(str(error))
-        raise Refusal(Errno.ENOMEM) from None
 
 
 # -- the steps --------------------------------------------------------------------------------------------------------
@@ -143,7 +125,7 @@ def create(kvm: Kvm, errno: Errno) -> None:
     """Create the Realm: its descriptor and root tables; no vCPU may exist yet, where user space takes the steps."""
     after = may(kvm, Step.CREATE, errno)
     names = {int(value): name for name, value in HASH_ALGORITHMS.items()}
-    with troubles(kvm):
+    with kvm.troubles():
         must(kvm.width <= kvm.system.probe().S2SZ, Errno.EINVAL)
         guest = Vm(
             kvm.system,
@@ -182,7 +164,7 @@ def init_ripas(kvm: Kvm, base: int, size: int, errno: Errno) -> None:
     """Make memory RAM for the Realm, which is measured."""
     kvm.phase = may(kvm, Step.INIT_RIPAS, errno)
     _range(kvm, base, size)
-    with troubles(kvm):
+    with kvm.troubles():
         kvm.realm.stage2.init_ripas(base, base + size)
 
 
@@ -204,7 +186,7 @@ def populate(kvm: Kvm, base: int, size: int, source: int | None, flags: int, err
             address = slot.address + ipa - slot.base if source is None else source + done
             must(ipa not in guest.stage2.data, Errno.EEXIST)
             contents = space.read(address, GRANULE_SIZE)
-            with troubles(kvm):
+            with kvm.troubles():
                 guest.populate(ipa, contents, bool(flags & POPULATE_MEASURE))
         except Refusal:
             if done:
@@ -220,7 +202,7 @@ def populate(kvm: Kvm, base: int, size: int, source: int | None, flags: int, err
 def activate(kvm: Kvm, errno: Errno) -> None:
     """Seal the Realm: its measurement is final, and its vCPUs can run."""
     after = may(kvm, Step.ACTIVATE, errno)
-    with troubles(kvm):
+    with kvm.troubles():
         kvm.realm.activate()
     kvm.phase = after
     for vcpu in kvm.realm.vcpus:

@@ -1,5 +1,6 @@
 """The registers of a vCPU as KVM_GET_ONE_REG and KVM_SET_ONE_REG name them."""
 
+import struct
 from typing import Final
 
 from cca_arch.errno import Errno
@@ -17,6 +18,7 @@ _WORD: Final = 4
 _GPRS_TOP: Final = KvmRegs.offset("sp")
 PC: Final = KvmRegs.offset("pc")
 GPRS: Final = 31
+_GPRS_CODEC: Final = struct.Struct(f"<{GPRS}Q")
 _MPIDR: Final = r.sysreg(encodings.MPIDR_EL1)
 _U64: Final = 8
 _VECTOR: Final = 16
@@ -80,10 +82,15 @@ class Registers:
     @property
     def gprs(self) -> list[int]:
         """X0 to X30."""
+        if self._port is None:
+            return list(_GPRS_CODEC.unpack_from(self.data))
         return [int.from_bytes(self._read(at, _U64), "little") for at in range(0, _U64 * GPRS, _U64)]
 
     def put_gprs(self, values: bytes) -> None:
         """Set them, from X0 on."""
+        if self._port is None:
+            self.data[: len(values)] = values
+            return
         for at in range(0, len(values), _U64):
             self._write(at, values[at : at + _U64])
 

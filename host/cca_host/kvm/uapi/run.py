@@ -1,5 +1,6 @@
 """KVM_RUN: a vCPU of a process, from one exit to user space to the next."""
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 from cca_arch.errno import Errno
@@ -42,6 +43,7 @@ __all__ = ["MMAP_SIZE", "VcpuRun"]
 MMAP_SIZE: Final = 0x1000
 """What KVM_GET_VCPU_MMAP_SIZE returns: kvm_run alone, without a ring of coalesced MMIO."""
 _SLICE: Final = 50_000  # ticks that pass while a vCPU does nothing but wait for another
+_GPRS: Final = struct.Struct("<31Q")
 _EVENTS: Final = {
     SystemEventKind.OFF: SystemEventType.SHUTDOWN,
     SystemEventKind.RESET: SystemEventType.RESET,
@@ -94,7 +96,7 @@ class VcpuRun(Target):
         if isinstance(guest, Vm):
             must(self.has(VcpuFeature.PSCI_0_2), Errno.EINVAL)
             must(self.number == len(guest.vcpus), Errno.ENXIO)  # the RMM wants the next MPIDR
-        with realm.troubles(kvm):
+        with kvm.troubles():
             if isinstance(guest, Vm):
                 self.vcpu = guest.create_vcpu(registers.pc, registers.gprs[:8], runnable=self.number == 0)
             else:
@@ -170,6 +172,18 @@ class VcpuRun(Target):
             return 0
         return self._other(result)
 
+    def kick(self) -> int | None:
+        """End what the vCPU does in the guest, like an IPI from another CPU; returns what :meth:`run` would."""
+        result = None if self.vcpu is None else self.vcpu.kick()
+        if result is None:
+            return None
+        if isinstance(result, Mmio):
+            self.running = False
+            self._mmio = result
+            self.page_.mmio(result)
+            return 0
+        return self._other(result)
+
     def _reply(self) -> None:
         """The first run, or the reply to an exit that was no access."""
         must(self.initialized, Errno.ENOEXEC)
@@ -180,11 +194,14 @@ class VcpuRun(Target):
         assert vcpu is not None
         if self._host_call:
             self._host_call = False
+            changed = self.page_.changed_gprs()
+            if changed is not None:
+                self.registers.put_gprs(changed)
             vcpu.host_call_result(self.registers.gprs)
         elif self._converting:
             self._converting = False
             assert isinstance(vcpu, Vcpu)
-            with realm.troubles(kvm):
+            with kvm.troubles():
                 change_ripas(vcpu)
 
     def _first(self) -> None:
@@ -229,7 +246,7 @@ class VcpuRun(Target):
         if isinstance(result, SystemEvent):
             self._system_event(result)
         elif isinstance(result, HostCall):
-            self.page_.hypercall(result.gprs[0], result.imm)
+            self.page_.hypercall(result.gprs[0], result.imm, _GPRS.pack(*result.gprs))
         elif isinstance(result, Failure):
             self.kvm.log.append(result.message)
             vcpu = self.vcpu
@@ -244,7 +261,7 @@ class VcpuRun(Target):
         assert vcpu is not None
         if function in self.kvm.forwarded:
             self._host_call = True
-            self.registers.put_gprs(b"".join(value.to_bytes(8, "little") for value in call.gprs))
+            self.registers.put_gprs(_GPRS.pack(*call.gprs))
             return True
         vcpu.host_call_status(-1)
         self.left = Interrupted()

@@ -4,12 +4,13 @@ import struct
 from typing import Final
 
 from cca_arch.kvm import structures as s
+from cca_arch.kvm.realm import SYNC_GPRS
 from cca_arch.kvm.values import ExitReason, HypercallFlags, InternalError, MemoryFaultFlags, SystemEventType
 from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm.exits import Mmio
 from cca_host.kvm.kernel import Kernel
 
-__all__ = ["IMMEDIATE_EXIT", "MMIO_DATA", "UserPage"]
+__all__ = ["GPRS_SIZE", "IMMEDIATE_EXIT", "MMIO_DATA", "SYNC", "UserPage"]
 
 _REASON: Final = s.RUN_EXIT_REASON
 _EXIT: Final = s.EXIT
@@ -21,6 +22,11 @@ IMMEDIATE_EXIT: Final = 0xFF << 8 * s.RUN_IMMEDIATE_EXIT
 """The bits of the first word that ask a run to come back at once."""
 _PACK_MMIO: Final = _MMIO.pack
 _MMIO_REASON: Final = int(ExitReason.MMIO)
+_VALID: Final = s.KvmRun.offset("kvm_valid_regs")
+_DIRTY: Final = s.KvmRun.offset("kvm_dirty_regs") // 8
+_SYNC: Final = struct.Struct("<QQ")
+SYNC: Final = s.KvmRun.offset("s")
+GPRS_SIZE: Final = 31 * 8
 _WORDS: Final = 16  # of the data of an event or an internal error
 
 
@@ -37,7 +43,7 @@ class UserPage:
     @classmethod
     def new(cls, system: Kernel) -> "UserPage":
         """A page of zeroes."""
-        pa = system.pages.take()
+        pa = system.pages.take_high()
         system.port.zero(pa, GRANULE_SIZE)
         return cls(system, pa)
 
@@ -61,12 +67,21 @@ class UserPage:
         """The guest has turned itself off, or wants to start again."""
         self.put(ExitReason.SYSTEM_EVENT, s.KvmExitSystemEvent.pack(type=kind, ndata=1, data=[0] * _WORDS))
 
-    def hypercall(self, number: int, immediate: int) -> None:
-        """A call that user space has asked for; ``args[0]``, our addition, is the immediate of RSI_HOST_CALL."""
+    def hypercall(self, number: int, immediate: int, gprs: bytes) -> None:
+        """A call that user space has asked for. Our additions: ``args[0]`` is the immediate of RSI_HOST_CALL, and X0 to
+        X30 are in the page, too, where user space may change them (SYNC_GPRS)."""
         arguments = [immediate, 0, 0, 0, 0, 0]
         self.put(
             ExitReason.HYPERCALL, s.KvmExitHypercall.pack(nr=number, args=arguments, ret=0, flags=HypercallFlags.SMC)
         )
+        self._port.write(self.pa + _VALID, _SYNC.pack(SYNC_GPRS, 0) + gprs)
+
+    def changed_gprs(self) -> bytes | None:
+        """X0 to X30, if user space has changed them in the page."""
+        if not self.words[_DIRTY] & SYNC_GPRS:
+            return None
+        self._port.write64(self.pa + 8 * _DIRTY, 0)
+        return self._port.read(self.pa + SYNC, GPRS_SIZE)
 
     def internal_error(self, words: list[int]) -> None:
         """The kernel cannot go on with the guest."""

@@ -96,42 +96,31 @@ class UserspaceState(State, frozen=True, tag="host.uapi/1"):
 
 
 class Userspace:
-    """The processes on a host. ``numbers`` are those of the capabilities that no Linux has merged."""
+    """The processes on a host, a part of its machine. ``numbers`` are those of what no Linux has merged."""
 
-    def __init__(self, system: Kernel, numbers: RealmNumbers | None = None) -> None:
+    def __init__(self, system: Kernel) -> None:
         self.system = system
         self.processes: dict[int, Process] = {}
         self.vms: list[Kvm] = []
         self._next = 100
-        self.numbers = numbers or RealmNumbers()
         self._devices: dict[str, Target] = {}
-        self._number(self.numbers)
+        self.use(RealmNumbers())
 
-    def _number(self, numbers: RealmNumbers) -> None:
+    def use(self, numbers: RealmNumbers) -> None:
+        """Have other numbers from now on."""
         self.numbers = numbers
         self._devices["/dev/kvm"] = DevKvm(self.system, numbers, self._made)
         self._devices["/dev/rme"] = DevRme(self.system)
 
     @classmethod
     def of(cls, system: Kernel) -> "Userspace":
-        """The one of a host, with its numbers as they are by default; made if there is none."""
-        found = system.machine.parts.get(_PART)
-        return found if isinstance(found, Userspace) else cls(system)
-
-    @classmethod
-    def resumed(cls, system: Kernel, state: UserspaceState) -> "Userspace":
-        """The user space of a saved machine, on a host that has been restored."""
-        one = cls(system, state.numbers)
-        one.restore(state)
-        return one
+        """That of a host."""
+        found = system.machine.parts[_PART]
+        assert isinstance(found, Userspace), "a host has one from its start"
+        return found
 
     def spawn(self) -> Process:
         """A new process, with one thread."""
-        parts = self.system.machine.parts
-        if parts.setdefault(_PART, self) is not self:
-            raise MachineError(
-                "a machine must have one door to its user space, not two: spawn the process by the first"
-            )
         process = self._process(self._next)
         self._next += 100  # its threads have the numbers after its own
         return process
@@ -141,8 +130,7 @@ class Userspace:
         return process
 
     def _check(self, process: Process) -> None:
-        here = self.system.machine.parts.get(_PART) is self and self.processes.get(process.pid) is process
-        if not here:
+        if self.processes.get(process.pid) is not process:
             raise MachineError(f"process {process.pid} must exist for a system call, but it has ended")
 
     def _exited(self, process: Process) -> None:
@@ -222,7 +210,7 @@ class Userspace:
 
     def restore(self, state: UserspaceState) -> None:
         """Restore what :meth:`save` returned, after the kernel; processes and threads stay the same objects."""
-        self._number(state.numbers)
+        self.use(state.numbers)
         self._next = state.next
         had, self.processes = self.processes, {}
         for one in state.processes:
