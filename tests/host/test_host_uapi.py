@@ -178,6 +178,15 @@ class TestFlavours:
         vmm.ready(gic)
         assert vmm.run() == 0
 
+    def test_both_sides(self, main, code):
+        """A page of the Realm and a shared one can be at the same place: the guest sees both, each where it is."""
+        place = u.RAM + 0x1000
+        code.mov(1, place).mov(2, 5).store(2, 1).mov(3, place | SHARED).mov(4, 6).store(4, 3).load(5, 1)
+        code.mov(6, UART | SHARED).store(5, 6).loop()
+        vmm = u.with_device(main, bytes(code))
+        assert vmm.run() == 0 and vmm.exit_as(s.KvmExitMmio).data == 5
+        assert main.read(vmm.memory + 0x1000, 1) == b"\6"
+
     def test_device_shows_nothing(self, main, hello):
         """Memory of /dev/rme is the process's own until the Realm has it; then nobody looks into it."""
         vmm = u.with_device(main, hello)

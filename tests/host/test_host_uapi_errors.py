@@ -212,6 +212,13 @@ def _immediate(bench: Bench) -> int:
     return bench.vmm.run()
 
 
+def _limit(bench: Bench, **values: int) -> int:
+    """Limit a Realm that is created, with a file that cannot be."""
+    path = bench.main.put(b"/nowhere/swap")
+    fields = {"limit": 1 << 24, "path": path, "length": 13, **values}
+    return _device(bench, k.RealmControl.LIMIT, k.RealmLimit.pack(**fields))
+
+
 RIPAS = k.RmeInitRipas.pack(base=u.RAM, size=SIZE)
 ODD_RIPAS = k.RmeInitRipas.pack(base=u.RAM + 1, size=SIZE)
 PAGE = k.RmePopulate.pack(base=u.RAM, size=4096)
@@ -785,6 +792,11 @@ CASES = [
         Errno.EBUSY,
         lambda b: _device(_after(b, k.RealmControl.CREATE), 0, bytes(4), k.RealmGroup.CONFIG),
     ),
+    Case(M, "CONTROL.LIMIT", Errno.EBUSY, _limit),
+    Case(M, "CONTROL.LIMIT", Errno.EINVAL, lambda b: _limit(_after(b, k.RealmControl.CREATE), length=0)),
+    Case(M, "CONTROL.LIMIT", Errno.EINVAL, lambda b: _limit(_after(b, k.RealmControl.CREATE), length=5000)),
+    Case(M, "CONTROL.LIMIT", Errno.EFAULT, lambda b: _limit(_after(b, k.RealmControl.CREATE), path=4096)),
+    Case(M, "CONTROL.LIMIT", Errno.ENOMEM, lambda b: _limit(_after(b, k.RealmControl.CREATE))),
     Case(M, "CONFIG.PMU_COUNTERS", Errno.EINVAL, lambda b: _device(b, 2, bytes(4), k.RealmGroup.CONFIG)),
     Case(M, "CONFIG.PMU_COUNTERS", Errno.EINVAL, lambda b: _device(b, 2, b"\x40\0\0\0", k.RealmGroup.CONFIG)),
     Case(

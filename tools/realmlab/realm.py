@@ -219,7 +219,7 @@ class Realm:
                 pe.rearm()
         running = self._vmm.schedule.running
         assert running is not None
-        return Vcpu(self.machine, running, self.symbols)
+        return Vcpu(self.machine, running.cpu, self.symbols)
 
     def _run(
         self, max_insns: int | None, until: str | None, interrupt: Callable[[], object], wall: WallLimits

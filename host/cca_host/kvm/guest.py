@@ -11,7 +11,7 @@ from cca_platform.errors import MachineError
 from cca_platform.machine.known import Known
 from cca_platform.state import State
 
-__all__ = ["GicState", "Guest"]
+__all__ = ["GicState", "Guest", "check_memory"]
 
 
 class GicState(State, frozen=True, tag="host.gic/1"):
@@ -20,6 +20,17 @@ class GicState(State, frozen=True, tag="host.gic/1"):
     distributor: int
     redistributors: int
     interrupts: VgicState
+
+
+def check_memory(base: int, size: int, end: int, part: str, ipa_width: int) -> None:
+    """Raise MachineError unless RAM can be there, below ``end``, which is ``part`` of the IPA space."""
+    if base % GRANULE_SIZE or size % GRANULE_SIZE or size <= 0:
+        raise MachineError(f"memory must be whole 4 KiB pages, not {size:#x} bytes at {base:#x}: round the size")
+    if base + size > end:
+        raise MachineError(
+            f"memory up to {base + size:#x} must end below {end:#x}, {part} a {ipa_width}-bit IPA space: use less "
+            "`memory` or a wider IPA space"
+        )
 
 
 class Guest:
@@ -68,13 +79,7 @@ class Guest:
 
     def add_memory(self, base: int, size: int) -> None:
         """Add RAM at an IPA, size in bytes; it is lazily populated. That of a Realm is EMPTY until ``init_ripas``."""
-        if base % GRANULE_SIZE or size % GRANULE_SIZE or size <= 0:
-            raise MachineError(f"memory must be whole 4 KiB pages, not {size:#x} bytes at {base:#x}: round the size")
-        if base + size > self.ram_top:
-            raise MachineError(
-                f"memory up to {base + size:#x} must end below {self.ram_top:#x}, {self.ram_part} a "
-                f"{self.ipa_width}-bit IPA space: use less `memory` or a wider IPA space"
-            )
+        check_memory(base, size, self.ram_top, self.ram_part, self.ipa_width)
         self.slots.append((base, base + size))
 
     def in_memory(self, ipa: int) -> bool:

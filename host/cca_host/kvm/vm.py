@@ -29,7 +29,7 @@ from cca_host.kvm.vcpu import Vcpu, VcpuState
 from cca_platform.errors import MachineError
 from cca_platform.state import State
 
-__all__ = ["HASH_ALGORITHMS", "Vm", "VmState"]
+__all__ = ["HASH_ALGORITHMS", "Vm", "VmState", "check_realm"]
 
 HASH_ALGORITHMS: Final = {"sha256": HashAlgorithm.SHA_256, "sha512": HashAlgorithm.SHA_512}
 _MIN_IPA_WIDTH = 32
@@ -71,9 +71,8 @@ class Vm(Realm):
         rpv: bytes = b"",
         pmu_counters: int | None = None,
     ) -> None:
-        features = system.probe()
-        _check(features.S2SZ, ipa_width, hash_algo, rpv)
-        _check_pmu(features, pmu_counters)
+        check_realm(system, ipa_width, hash_algo, rpv, pmu_counters)
+        features = system.features
         super().__init__(system, ipa_width)
         self.hash_algo = hash_algo
         self.vcpus: list[Vcpu] = []
@@ -319,6 +318,13 @@ class Vm(Realm):
             vcpu = had[index] if index < len(had) else Vcpu.__new__(Vcpu)
             vcpu.restore(self, self.vcpus, saved)
             self.vcpus.append(vcpu)
+
+
+def check_realm(system: Kernel, ipa_width: int, hash_algo: str, rpv: bytes, pmu_counters: int | None) -> None:
+    """Raise MachineError unless the RMM offers such a Realm."""
+    features = system.probe()
+    _check(features.S2SZ, ipa_width, hash_algo, rpv)
+    _check_pmu(features, pmu_counters)
 
 
 def _check(widest: int, ipa_width: int, hash_algo: str, rpv: bytes) -> None:

@@ -1,29 +1,31 @@
 """Building a Realm for a payload: checks of its options, and construction in the order of measurement."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cca_arch.devicetree import Node, cells, flatten
 from cca_arch.rmi.v1_0 import mpidr_of
 from cca_arch.types import GRANULE_SIZE
-from cca_host.kvm import PlainVm, System, Vm
+from cca_host.kvm.uapi import HASH_ALGORITHMS, Kernel, must_be_plain, must_be_realm
 from cca_host.kvmtool.devicetree import realm_tree, seeds
+from cca_host.kvmtool.door import Door
 from cca_host.kvmtool.layout import DISTRIBUTOR_BASE, DTB_SIZE, MIN_MEMORY, RAM_BASE, dtb_base, redistributor_base
 from cca_host.kvmtool.loader import Image, Segment
 from cca_host.kvmtool.options import RunOptions
 from cca_platform.board import Board
 from cca_platform.errors import MachineError
 
-__all__ = ["MIN_LIMIT", "check", "check_alone", "create_vm", "fill_vm", "make_tree"]
+__all__ = ["MIN_LIMIT", "check", "check_alone", "fill_vm", "make_tree", "open_vm"]
 
 MIN_LIMIT: Final = 2 << 20
 """The least memory limit, in bytes."""
 
+_RUN: Final = 64 * GRANULE_SIZE  # what is loaded in one piece, at most
 _CONDUIT = {True: "smc", False: "hvc"}
 """How the software calls PSCI: the RMM takes a Realm's SMCs; KVM tells a plain VM to use HVC, and takes both."""
 
 
-def check(options: RunOptions, system: System) -> None:
+def check(options: RunOptions, system: Kernel) -> None:
     """Check the options before anything is built; raises MachineError. Vm checks the limits of a Realm."""
     check_alone(options, system.machine.board)
     if options.realm and options.vcpus > system.max_vcpus:
@@ -73,24 +75,23 @@ def _check_limit(limit: int | None, swap: object) -> None:
         raise MachineError(f"`memory_limit` must be {what}, not {limit} bytes")
 
 
-def create_vm(system: System, options: RunOptions) -> Vm | PlainVm:
-    """Create the Realm, or the plain VM, without contents."""
+def open_vm(system: Kernel, options: RunOptions) -> Door:
+    """A process with a VM: a plain one, or a Realm that is created, without contents."""
+    ram, width = (RAM_BASE, options.memory), options.ipa_width
     if not options.realm:
-        return PlainVm(system, ipa_width=options.ipa_width)
-    vm = Vm(
-        system,
-        ipa_width=options.ipa_width,
-        hash_algo=options.hash_algo,
-        rpv=options.rpv,
-        pmu_counters=options.pmu_counters,
-    )
-    if options.memory_limit is not None:
-        try:
-            vm.limit_memory(options.memory_limit, str(options.swap))
-        except BaseException:
-            vm.destroy()
-            raise
-    return vm
+        must_be_plain(width, ram)
+        return Door.open(system, False, width, *ram)
+    must_be_realm(system, width, options.hash_algo, options.rpv, options.pmu_counters, ram)
+    door = Door.open(system, True, width, *ram)
+    try:
+        door.configure(HASH_ALGORITHMS[options.hash_algo], options.rpv, options.pmu_counters)
+        door.create()
+        if options.memory_limit is not None:
+            door.limit(options.memory_limit, str(options.swap))
+    except BaseException:
+        door.exit()
+        raise
+    return door
 
 
 def make_tree(options: RunOptions, devices: Sequence[Node], initrd: Segment | None = None) -> bytes:
@@ -111,17 +112,30 @@ def make_tree(options: RunOptions, devices: Sequence[Node], initrd: Segment | No
     return tree
 
 
-def fill_vm(vm: Vm | PlainVm, options: RunOptions, image: Image, tree: bytes) -> None:
-    """Fill the Realm: RIPAS, image and device tree (measured, in address order), vCPUs, activation."""
-    vm.add_memory(RAM_BASE, options.memory)
-    vm.init_ripas()
-    for ipa, page in image.pages():
-        vm.populate(ipa, page)
+def fill_vm(door: Door, options: RunOptions, image: Image, tree: bytes) -> None:
+    """Fill the VM: RIPAS, image and device tree (measured, in address order), vCPUs, activation."""
+    door.add_memory()
+    if options.realm:
+        door.init_ripas()
+    for ipa, contents in _runs(image):
+        door.load(ipa, contents)
     dtb = dtb_base(options.memory)
-    vm.populate(dtb, tree)
-    vm.create_vgic(DISTRIBUTOR_BASE, redistributor_base(options.vcpus))
-    for index in range(options.vcpus):
-        vcpu = vm.create_vcpu(image.entry, [dtb]) if index == 0 else vm.create_vcpu(runnable=False)
-        vcpu.trap(wfi=True, wfe=options.vcpus > 1)
-        vcpu.deny_on = index in options.deny_cpu_on
-    vm.activate()
+    door.load(dtb, tree)
+    door.create_gic(DISTRIBUTOR_BASE, redistributor_base(options.vcpus))
+    door.create_vcpus(options.vcpus, image.entry, [dtb])
+    for index in options.deny_cpu_on:
+        door.vcpus[index].cpu.deny_on = True
+
+
+def _runs(image: Image) -> Iterator[tuple[int, bytearray]]:
+    """The pages of an image, those that follow one another in one piece."""
+    start, contents = 0, bytearray()
+    for ipa, page in image.pages():
+        if contents and (ipa != start + len(contents) or len(contents) >= _RUN):
+            yield start, contents
+            contents = bytearray()
+        if not contents:
+            start = ipa
+        contents += page
+    if contents:
+        yield start, contents

@@ -5,11 +5,12 @@ from codecs import IncrementalDecoder, getincrementaldecoder
 from collections import defaultdict
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cca_arch.rsi.v1_0 import Rsi
 from cca_arch.types import SecurityState
-from cca_host.kvm import Cpu, HostCall
+from cca_host.kvm.uapi import HostCall
+from cca_host.kvmtool.door import VcpuThread
 from cca_host.kvmtool.keyboard import Keyboard, Typing
 from cca_host.kvmtool.virtio.console import VirtioConsole
 from cca_platform.devices.uart16550 import Uart16550
@@ -64,7 +65,7 @@ class ConsoleState(State, frozen=True, tag="host.console/4"):
     partial: dict[str, bytes]
 
 
-def _refuse(machine: "Machine", vcpu: Cpu[Any], call: HostCall) -> None:
+def _refuse(machine: "Machine", vcpu: VcpuThread, call: HostCall) -> None:
     """Note a host call that the host does not know."""
     given = f"not {call.imm:#x} with {call.gprs[0]:#x}"
     why = f"the host knows immediate {HOST_CALL_IMM:#x} with gprs[0] 1 to {max(HostFunction)}, {given}"
@@ -109,7 +110,7 @@ class Console:
     def _listen(self, device: Uart16550 | VirtioConsole) -> None:
         device.on_output = lambda data: self._emit(device.name, data)
 
-    def host_call(self, vcpu: Cpu[Any], call: HostCall) -> bool:
+    def host_call(self, vcpu: VcpuThread, call: HostCall) -> bool:
         """Handle a host call; returns True for EXIT and GIVE_UP."""
         function, size = call.gprs[0], call.gprs[1]
         result = 0

@@ -28,7 +28,13 @@ class OutsideMemory(Exception):
 
 
 class Guest(Protocol):
-    """A VM whose memory devices reach."""
+    """A VM as its devices have it."""
+
+    def irq_line(self, intid: int, level: bool) -> None:
+        """Set the input of an SPI."""
+
+    def message(self, address: int, value: int) -> None:
+        """A device writes a message, which may be an interrupt."""
 
     def shared_page(self, address: int) -> int | None:
         """The PA of the page at ``address``, page-aligned as the guest gives it to a device; None: not for devices."""

@@ -7,16 +7,16 @@ sees the table: its accesses come from exits of vCPUs, its interrupt is an SPI o
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from cca_arch.devicetree import Node, cells
 from cca_arch.gic import FIRST_SPI
 from cca_arch.types import SecurityState, Ticks
-from cca_host.kvm import Cpu, Mmio
-from cca_host.kvm.guest import Guest
-from cca_host.kvmtool.guestmemory import GuestMemory
+from cca_host.kvm.uapi import Mmio
+from cca_host.kvmtool.door import VcpuThread
+from cca_host.kvmtool.guestmemory import Guest, GuestMemory
 from cca_host.kvmtool.layout import DEVICE_SPI
 from cca_platform.devices.base import Device
 from cca_platform.devices.wiring import Receiver, Wiring
@@ -178,7 +178,7 @@ class Devices:
         return f"{self._source}.{name}"
 
     # -- accesses ----------------------------------------------------------------------------------------------------
-    def answer(self, vcpu: Cpu[Any], access: Mmio) -> None:
+    def answer(self, vcpu: VcpuThread, access: Mmio) -> None:
         """Emulate an access of ``vcpu``; addresses without a device cause an external abort."""
         ipa = access.ipa
         at = bisect_right(self._bases, ipa) - 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from cca_arch.types import Ticks
-from cca_host.kvm import (
+from cca_host.kvm.uapi import (
     Cpu,
     CpuOff,
     Exit,
@@ -15,16 +15,16 @@ from cca_host.kvm import (
     HostCall,
     Idle,
     Interrupted,
+    Kernel,
+    KernelVm,
     Mmio,
-    PlainVm,
     RmiError,
-    System,
     SystemEvent,
     SystemEventKind,
-    Vm,
     Yield,
 )
 from cca_host.kvmtool.console import Console
+from cca_host.kvmtool.door import Door, VcpuThread
 from cca_host.kvmtool.mmio import Devices
 from cca_host.kvmtool.onboard import attach_rtc, attach_uart
 from cca_host.kvmtool.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LIMIT, EXIT_RESET, Pause, RunOptions, RunReason
@@ -64,7 +64,7 @@ class Run:
     Between two calls of ``advance``, the whole run is plain data in the machine and in the host's saved state.
     """
 
-    def __init__(self, system: System, options: RunOptions) -> None:
+    def __init__(self, system: Kernel, options: RunOptions) -> None:
         self.system = system
         self.machine = system.machine
         self.options = options
@@ -76,7 +76,10 @@ class Run:
         terminal = next((model for model in self.virtio if isinstance(model, VirtioConsole)), None)
         output, given = options.on_console, options.console_input
         self.console = Console(self.machine, uart, output, given, terminal, options.keyboard)
-        self.vm: Vm | PlainVm | None = None
+        self.vm: KernelVm | None = None
+        """The VM in the kernel, for who looks from outside."""
+        self.door: Door | None = None
+        """The process that the VM is of."""
         self.schedule = Schedule(())
         self.phase = Phase.NEW
         self.end: End | None = None
@@ -90,7 +93,7 @@ class Run:
         """The virtual time from its start to its end."""
         self.run_seconds = 0.0
         self.asked = self._interrupted = False
-        self._answers: dict[type, Callable[[Cpu[Any], Any], None]] = {
+        self._answers: dict[type, Callable[[VcpuThread, Any], None]] = {
             Mmio: self.devices.answer,
             HostCall: self._host_call,
             SystemEvent: self._system_event,
@@ -103,7 +106,7 @@ class Run:
 
     @property
     def vcpus(self) -> Sequence[Cpu[Any]]:
-        """The vCPUs of the Realm."""
+        """The vCPUs in the kernel."""
         return [] if self.vm is None else self.vm.vcpus
 
     @property
@@ -173,7 +176,7 @@ class Run:
         assert self.vm is not None
         return self.vm.vmid
 
-    def pe_of(self, vcpu: Cpu[Any]) -> "Pe":
+    def pe_of(self, vcpu: VcpuThread) -> "Pe":
         """Each vCPU has a fixed PE, which several may share."""
         pes = self.machine.pes
         return pes[vcpu.index % len(pes)]
@@ -212,7 +215,7 @@ class Run:
         self.over(EXIT_FAILED, RunReason.IDLE, f"the {guest} is idle for ever: {what}")
 
     # -- exits --------------------------------------------------------------------------------------------------
-    def exited(self, vcpu: Cpu[Any], pe: "Pe", result: Exit) -> None:
+    def exited(self, vcpu: VcpuThread, pe: "Pe", result: Exit) -> None:
         """Handle an exit of a vCPU."""
         if pe.stuck and isinstance(result, Interrupted):
             what = f"vCPU {vcpu.index} takes exceptions without end"
@@ -226,18 +229,18 @@ class Run:
         if limit is not None and self.spent >= limit:
             self.over(EXIT_LIMIT, RunReason.LIMIT, f"the limit of {limit} instructions is reached in the run")
 
-    def _nothing(self, vcpu: Cpu[Any], result: Exit) -> None:
+    def _nothing(self, vcpu: VcpuThread, result: Exit) -> None:
         """Pass the turn to the next vCPU."""
 
-    def _idle(self, vcpu: Cpu[Any], result: Idle) -> None:
+    def _idle(self, vcpu: VcpuThread, result: Idle) -> None:
         self.schedule.wait(vcpu, result.deadline)
 
-    def _host_call(self, vcpu: Cpu[Any], result: HostCall) -> None:
+    def _host_call(self, vcpu: VcpuThread, result: HostCall) -> None:
         if self.console.host_call(vcpu, result):
             what = f"vCPU {vcpu.index} takes an exception that the payload does not expect"
             self.over(self.console.status or 0, RunReason.EXIT, what if self.console.gave_up else "")
 
-    def _system_event(self, vcpu: Cpu[Any], result: SystemEvent) -> None:
+    def _system_event(self, vcpu: VcpuThread, result: SystemEvent) -> None:
         if result.kind is SystemEventKind.OFF:
             self.over(0, RunReason.SYSTEM_OFF)
         else:
@@ -245,7 +248,7 @@ class Run:
             what = f"vCPU {vcpu.index} asks for a reset, {why}"
             self.over(EXIT_RESET, RunReason.SYSTEM_RESET, what)
 
-    def _failure(self, vcpu: Cpu[Any], result: Failure) -> None:
+    def _failure(self, vcpu: VcpuThread, result: Failure) -> None:
         self.over(EXIT_FAILED, RunReason.FAILED, result.message)
 
     def over(self, status: int, reason: RunReason, message: str = "") -> None:

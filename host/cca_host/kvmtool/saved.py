@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cca_host.kvmtool.console import ConsoleState
+from cca_host.kvmtool.door import DoorState
 from cca_host.kvmtool.mmio import DevicesState
 from cca_host.kvmtool.options import DiskOption, RunOptions, RunReason, ShareOption
 from cca_host.kvmtool.schedule import ScheduleState
@@ -69,7 +70,7 @@ class EndState(State, frozen=True, tag="host.end/1"):
     message: str
 
 
-class VmmState(State, frozen=True, tag="host.vmm/4"):
+class VmmState(State, frozen=True, tag="host.vmm/5"):
     """Saved state of a run between two calls of ``advance``; ``vmid`` names its VM.
 
     ``calls``, ``delegated``, ``dirty`` and ``began`` are the host's counts and the clock value when it was built.
@@ -78,6 +79,7 @@ class VmmState(State, frozen=True, tag="host.vmm/4"):
     options: OptionsState
     notes: tuple[str, ...]
     vmid: int
+    door: DoorState
     schedule: ScheduleState
     console: ConsoleState
     devices: DevicesState

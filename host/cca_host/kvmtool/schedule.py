@@ -6,9 +6,9 @@ threads of one VM. :class:`Turns` says whose turn it is among the threads of all
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from cca_host.kvm import Cpu
+from cca_host.kvmtool.door import VcpuThread
 from cca_platform.clock import uneven
 from cca_platform.state import State
 
@@ -54,10 +54,10 @@ class Schedule:
     While all spin or wait, time passes by a slice for each of the ``rounds``.
     """
 
-    def __init__(self, vcpus: Sequence[Cpu[Any]]) -> None:
+    def __init__(self, vcpus: Sequence[VcpuThread]) -> None:
         self.vcpus = vcpus
         self.turn = 0
-        self.running: Cpu[Any] | None = None
+        self.running: VcpuThread | None = None
         self.until = 0
         self.waiting: dict[int, int | None] = {}
         self.spinning: set[int] = set()
@@ -78,7 +78,7 @@ class Schedule:
             return ThreadState.OFF
         return ThreadState.BLOCKED if index in self.waiting else ThreadState.READY
 
-    def changes(self, over: bool = False) -> Iterator[tuple[Cpu[Any], ThreadState]]:
+    def changes(self, over: bool = False) -> Iterator[tuple[VcpuThread, ThreadState]]:
         """The threads that have another state than at the last call; ``over``: the VM has ended, so all are off."""
         for index, before in enumerate(self._states):
             state = ThreadState.OFF if over else self.state(index)
@@ -113,7 +113,7 @@ class Schedule:
         """True if the thread is ready."""
         return self.vcpus[index].on and index not in self.waiting
 
-    def _woken(self, vcpu: Cpu[Any], deadline: int | None) -> bool:
+    def _woken(self, vcpu: VcpuThread, deadline: int | None) -> bool:
         """Whether an interrupt wakes a vCPU; asked again only once something has changed.
 
         A VM may have hundreds that sleep while one runs, which has short slices.
@@ -133,7 +133,7 @@ class Schedule:
         return False
 
     # -- slices -------------------------------------------------------------------------------------------------
-    def start(self, index: int) -> Cpu[Any]:
+    def start(self, index: int) -> VcpuThread:
         """Begin the slice of a vCPU."""
         vcpu = self.vcpus[index]
         self.turn, self.running, self.work = index + 1, vcpu, 0
@@ -145,7 +145,7 @@ class Schedule:
             self.spinning.discard(self.running.index)
         self.running = None
 
-    def spin(self, vcpu: Cpu[Any]) -> bool:
+    def spin(self, vcpu: VcpuThread) -> bool:
         """Record that ``vcpu`` has given up its slice by WFE; returns True if no vCPU has done or can do anything else.
 
         That is asked once a round.
@@ -170,7 +170,7 @@ class Schedule:
         """True if all vCPUs have spun or waited for so long that nothing else will come, and no timer is set."""
         return self.rounds > _ROUNDS and all(vcpu.deadline() is None for vcpu in self.vcpus if vcpu.on)
 
-    def wait(self, vcpu: Cpu[Any], deadline: int | None) -> None:
+    def wait(self, vcpu: VcpuThread, deadline: int | None) -> None:
         """Record that ``vcpu`` waits for an interrupt."""
         self.waiting[vcpu.index] = deadline
         self._asleep.pop(vcpu.index, None)  # its priority mask may be another
@@ -226,7 +226,7 @@ class Turns:
         for schedule in self.schedules:
             schedule.wake(now)
 
-    def begin(self, now: int) -> tuple[Schedule, Cpu[Any]] | None:
+    def begin(self, now: int) -> tuple[Schedule, VcpuThread] | None:
         """Begin the slice of the next thread that can run at clock value ``now``."""
         self.wake(now)
         threads = self._threads
@@ -261,7 +261,7 @@ class Turns:
         """The ticks that pass when all threads have spun once: a slice of each."""
         return _SLICE_ALONE if len(self._threads) == 1 else uneven(_SLICE, now)
 
-    def spin(self, schedule: Schedule, vcpu: Cpu[Any]) -> bool:
+    def spin(self, schedule: Schedule, vcpu: VcpuThread) -> bool:
         """Record that a vCPU has given up its slice by WFE; True if no thread of any VM can do anything else."""
         return schedule.spin(vcpu) and not any(one.busy for one in self.schedules if one is not schedule)
 

@@ -6,10 +6,11 @@ turn is next is a matter of all threads. A VMM that ends, however it does, leave
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cca_arch.types import Instructions, Ticks
-from cca_host.kvm import Cpu, Exit, HostCall, Mmio, Paused, RmiError, System, Yield
+from cca_host.kvm.uapi import Exit, HostCall, Kernel, Mmio, Paused, RmiError, Yield
+from cca_host.kvmtool.door import VcpuThread
 from cca_host.kvmtool.options import Pause
 from cca_host.kvmtool.schedule import Schedule, Turns
 from cca_platform.errors import MachineStopped
@@ -28,7 +29,7 @@ _AT_ONCE: Final = (Mmio, HostCall)
 class Client(Protocol):
     """A VMM whose threads the host runs; ``ended`` once it has no use for that any more."""
 
-    system: System
+    system: Kernel
     schedule: Schedule
     retired: int
     exceptions: int
@@ -48,10 +49,10 @@ class Client(Protocol):
     def slice_limit(self) -> int | None:
         """The most ticks that a slice may have."""
 
-    def pe_of(self, vcpu: Cpu[Any]) -> "Pe":
+    def pe_of(self, vcpu: VcpuThread) -> "Pe":
         """The PE that a thread is bound to."""
 
-    def exited(self, vcpu: Cpu[Any], pe: "Pe", result: Exit) -> None:
+    def exited(self, vcpu: VcpuThread, pe: "Pe", result: Exit) -> None:
         """Handle an exit."""
 
     def refused(self, error: RmiError) -> None:
@@ -229,7 +230,7 @@ class Threads:
         if events.next is not None and events.next <= machine.clock.now:
             events.run(machine.clock.now)
 
-    def _spin(self, client: Client, vcpu: Cpu[Any]) -> None:
+    def _spin(self, client: Client, vcpu: VcpuThread) -> None:
         """Pass the turn on; while all threads only do that, time passes as if each of them had used its slice."""
         turns, clock = self._turns, self.machine.clock
         if turns.spin(client.schedule, vcpu):

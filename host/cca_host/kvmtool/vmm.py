@@ -9,10 +9,12 @@ from msgspec import Struct
 
 from cca_arch.extensions import Paging
 from cca_arch.rmi.v1_0 import RecExitReason, Rmi
-from cca_host.kvm import PlainVm, RmiError, System, Vm
-from cca_host.kvmtool.build import check, create_vm, fill_vm, make_tree
+from cca_host.kvm.uapi import Kernel, RmiError
+from cca_host.kvmtool.build import check, fill_vm, make_tree, open_vm
+from cca_host.kvmtool.door import Door
 from cca_host.kvmtool.initrd import load_initrd
 from cca_host.kvmtool.interrupt import interruptible
+from cca_host.kvmtool.layout import RAM_BASE
 from cca_host.kvmtool.loader import load_file
 from cca_host.kvmtool.onboard import show_status
 from cca_host.kvmtool.options import EXIT_INTERRUPTED, RunOptions, RunReason, RunResult
@@ -26,7 +28,7 @@ from cca_platform.trace.events import RunStart, RunStop
 __all__ = ["Vmm", "run_realm"]
 
 
-def run_realm(system: System, options: RunOptions) -> RunResult:
+def run_realm(system: Kernel, options: RunOptions) -> RunResult:
     """Run one payload in one Realm, from the file to cleanup; raises MachineError if ``options`` cannot be met."""
     return Vmm(system, options).run()
 
@@ -45,7 +47,7 @@ class Vmm(Run):
     Between two calls of ``advance``, the whole run is plain data in the machine and in the host's saved state.
     """
 
-    def __init__(self, system: System, options: RunOptions) -> None:
+    def __init__(self, system: Kernel, options: RunOptions) -> None:
         super().__init__(system, options)
         self.exits: Counter[int] = Counter()
         self.notes: tuple[str, ...] = ()
@@ -97,14 +99,15 @@ class Vmm(Run):
                 )
             )
         try:
-            vm = self.vm = create_vm(system, options)
-            fill_vm(vm, options, image, tree)
-            self.devices.connect(vm)
+            door = self.door = open_vm(system, options)
+            fill_vm(door, options, image, tree)
+            self.vm = door.guest
+            self.devices.connect(door)
             if image.kind == "linux":
-                show_status(self.console.uart, vm)
+                show_status(self.console.uart, door)
         finally:
             self._build_seconds = perf_counter() - start
-        self.schedule = Schedule(vm.vcpus)
+        self.schedule = Schedule(door.vcpus)
         self.began, self.phase = machine.clock.now, Phase.BUILT
         self._register()
 
@@ -142,8 +145,8 @@ class Vmm(Run):
                 self.phase = Phase.DESTROYED
                 return
         start = perf_counter()
-        if self.vm is not None:
-            self._take_down(self.vm)
+        if self.door is not None:
+            self._take_down(self.door)
         self.machine.parts.pop(self._part, None)
         self.phase = Phase.DESTROYED
         self._destroy_seconds = perf_counter() - start
@@ -151,14 +154,14 @@ class Vmm(Run):
         if end is not None and trace.on:
             trace.emit(RunStop(reason=end.reason, status=end.status, instructions=self.retired))
 
-    def _take_down(self, vm: Vm | PlainVm) -> None:
+    def _take_down(self, door: Door) -> None:
         self.park()
         self.devices.close()
-        for vcpu in vm.vcpus:
+        for vcpu in self.vcpus:
             self.exits += vcpu.exits
         self.system.audit, before = True, self.system.audit
         try:
-            vm.destroy()
+            door.exit()
         finally:
             self.system.audit = before
 
@@ -197,12 +200,13 @@ class Vmm(Run):
     # -- snapshots ----------------------------------------------------------------------------------------------
     def save(self) -> VmmState:
         """State for a snapshot of the machine."""
-        assert self.vm is not None
+        assert self.vm is not None and self.door is not None
         end, before = self.end, self._before
         return VmmState(
             options=OptionsState.of(self.options),
             notes=self.notes,
             vmid=self.vm.vmid,
+            door=self.door.save(),
             schedule=self.schedule.save(),
             console=self.console.save(),
             devices=self.devices.save(),
@@ -218,13 +222,16 @@ class Vmm(Run):
 
     def restore(self, state: VmmState) -> None:
         """Restore what :meth:`save` returned; the host has been restored before."""
-        vm = self.vm = next(vm for vm in self.system.vms if vm.vmid == state.vmid)
-        self.schedule = Schedule(vm.vcpus)
+        options = self.options
+        ram = (RAM_BASE, options.memory)
+        door = self.door = Door.restored(self.system, state.door, options.realm, options.ipa_width, *ram)
+        self.vm = door.guest
+        self.schedule = Schedule(door.vcpus)
         self.schedule.restore(state.schedule)
         self.console.restore(state.console)
-        self.devices.restore(state.devices, self.vm)
+        self.devices.restore(state.devices, door)
         if self.vm.shown:
-            show_status(self.console.uart, self.vm)
+            show_status(self.console.uart, door)
         self.notes, self.phase, end = state.notes, Phase.BUILT, state.end
         self.end = None if end is None else End(end.status, end.reason, end.message)
         self.retired, self.exceptions, self.exits = state.retired, state.exceptions, Counter()
@@ -233,7 +240,7 @@ class Vmm(Run):
         self._register()
 
     @classmethod
-    def resumed(cls, system: System, state: VmmState, on_console: Callable[[bytes], object] | None = None) -> Self:
+    def resumed(cls, system: Kernel, state: VmmState, on_console: Callable[[bytes], object] | None = None) -> Self:
         """Recreate a saved run on the host of a restored machine; ``advance`` resumes it."""
         options = state.options.options()
         options.on_console = on_console

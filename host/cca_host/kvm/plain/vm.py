@@ -17,7 +17,7 @@ from cca_host.kvm.plain.vcpu import PlainVcpu, PlainVcpuState
 from cca_platform.errors import MachineError
 from cca_platform.state import State
 
-__all__ = ["PlainVm", "PlainVmState"]
+__all__ = ["PlainVm", "PlainVmState", "check_plain"]
 
 _IPA_WIDTHS = range(32, 49)
 _MAX_VCPUS = 512  # as KVM's
@@ -36,6 +36,12 @@ class PlainVmState(State, frozen=True, tag="host.plain-vm/2"):
     shown: tuple[int, ...]
 
 
+def check_plain(ipa_width: int) -> None:
+    """Raise MachineError unless there can be such a VM."""
+    if ipa_width not in _IPA_WIDTHS:
+        raise MachineError(f"the IPA width must be {_IPA_WIDTHS[0]} to {_IPA_WIDTHS[-1]} bits, not {ipa_width}")
+
+
 class PlainVm(PlainGuest):
     """A plain VM and its vCPUs, from creation to destruction; MachineError if there is no memory for it.
 
@@ -43,10 +49,7 @@ class PlainVm(PlainGuest):
     """
 
     def __init__(self, system: Kernel, *, ipa_width: int = 33, backing: Backing | None = None) -> None:
-        if ipa_width not in _IPA_WIDTHS:
-            raise MachineError(
-                f"the IPA width must be {_IPA_WIDTHS[0]} to {_IPA_WIDTHS[-1]} bits, not {ipa_width}"
-            )
+        check_plain(ipa_width)
         system.start()
         super().__init__(system, ipa_width)
         self.vcpus: list[PlainVcpu] = []

@@ -116,6 +116,8 @@ class Kvm:
         """The guest has turned itself off: nothing of it runs any more."""
         self.log: list[str] = []
         """What the kernel has to say about failures: the lines of dmesg."""
+        self.failure: Exception | None = None
+        """The last error of a call in full, for who wants to know more than its number."""
         self.guest: Vm | PlainVm | None = None
         self.ended: Callable[[Kvm], object] = lambda _: None
         space.watchers.append(self)
@@ -145,11 +147,16 @@ class Kvm:
         try:
             yield
         except RmiError as error:
-            self.log.append(str(error))
+            self.note(error)
             raise Refusal(Errno.ENXIO) from None
         except MachineError as error:
-            self.log.append(str(error))
+            self.note(error)
             raise Refusal(Errno.ENOMEM) from None
+
+    def note(self, error: Exception) -> None:
+        """Keep what is behind the error of a call."""
+        self.failure = error
+        self.log.append(str(error))
 
     def become_realm(self) -> None:
         """It is to be a Realm, which has not begun."""

@@ -167,11 +167,8 @@ class AddressSpace:
         return None
 
     # -- pages --------------------------------------------------------------------------------------------------
-    def page(self, address: int, guest: bool = False) -> int:
-        """The PA of the page at an address, which is mapped to a zeroed one if it has none.
-
-        ``guest``: a VM touches it, so a new page is one of those that VMs get.
-        """
+    def page(self, address: int) -> int:
+        """The PA of the page at an address, which is mapped to a zeroed one if it has none."""
         address &= ~_PAGE_MASK
         pa = self.pages.get(address)
         mapping = None if pa is not None else self.find(address)
@@ -179,18 +176,26 @@ class AddressSpace:
             raise Refusal(Errno.EFAULT)
         if mapping is not None and mapping.file is not None:
             pa = mapping.file.page(self, address, mapping.offset + address - mapping.base)
-        if pa is None and mapping is not None and mapping.huge and not guest:
+        if pa is None and mapping is not None and mapping.huge:
             block = self.block(address & -_PIECE, RUN)
             pa = None if block is None else block + (address & _PIECE - 1)
         if pa is None:
-            pa = self._new(address, guest)
+            pa = self._new(address)
         return pa
 
-    def resident(self, address: int) -> int | None:
-        """The PA of the page at an address, if the process has one there of its own."""
-        return self.pages.get(address & ~_PAGE_MASK)
+    def own(self, address: int) -> int:
+        """The PA of the process's own page at an address, whatever of a Realm it shows there.
 
-    def _new(self, address: int, guest: bool) -> int:
+        A VM touches it: a new page is one of those that VMs get.
+        """
+        address &= ~_PAGE_MASK
+        pa = self.pages.get(address)
+        if pa is not None:
+            return pa
+        must(self.find(address) is not None, Errno.EFAULT)
+        return self._new(address, guest=True)
+
+    def _new(self, address: int, guest: bool = False) -> int:
         system = self.system
         try:
             pa = system.pages.take() if guest else system.pages.take_high()

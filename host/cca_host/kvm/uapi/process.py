@@ -8,9 +8,11 @@ from cca_arch.errno import Errno
 from cca_arch.types import Instructions, Ticks
 from cca_host.kvm.kernel import Kernel
 from cca_host.kvm.uapi.files import Argument, Call, Descriptors, File, Target
+from cca_host.kvm.uapi.kvm import Kvm
 from cca_host.kvm.uapi.memory import AddressSpace
 from cca_host.kvm.uapi.refusal import Refusal, UserFault, must
 from cca_host.kvm.uapi.vcpu import VcpuTarget
+from cca_host.kvm.uapi.vm import VmTarget
 from cca_platform.errors import MachineError
 
 if TYPE_CHECKING:
@@ -185,6 +187,21 @@ class Thread:
         except Refusal as refused:
             return -refused.errno
 
+    def kick(self, vcpu: VcpuTarget) -> int | None:
+        """End what a vCPU does in its guest; returns what :meth:`run` would have."""
+        try:
+            return vcpu.kick()
+        except Refusal as refused:
+            return -refused.errno
+
+    def vm(self, fd: int) -> Kvm:
+        """The VM of a descriptor, for who looks at the kernel from outside."""
+        file = self._alive().descriptors.files.get(fd)
+        target = None if file is None else file.target
+        if not isinstance(target, VmTarget):
+            raise MachineError(f"descriptor {fd} must be a VM: create one")
+        return target.kvm
+
     # -- what the process does itself -------------------------------------------------------------------------------
     def read(self, address: int, size: int) -> bytes:
         """Read memory of the process; raises UserFault where it would get a signal."""
@@ -201,12 +218,12 @@ class Thread:
             self._fault(address, "write", refused)
 
     def view(self, address: int, size: int) -> memoryview:
-        """A live view, to read, of memory in one page: what kvm_run says, without a copy."""
+        """A live view, to read and to keep, of memory in one page: what kvm_run says, without a copy."""
         try:
             pa, _ = next(self._alive().space.pieces(address, size))
         except Refusal as refused:
             self._fault(address, "read", refused)
-        return self.process.system.port.view(pa, size)
+        return self.process.system.port.lend(pa, size)
 
     def _fault(self, address: int, wanted: str, refused: Refusal) -> NoReturn:
         """The signal that the process would get."""

@@ -72,7 +72,7 @@ class ProcessPages:
         try:
             must(slot is not None, Errno.EFAULT)
             assert slot is not None
-            return self._kvm.space.page(slot.address + ipa - slot.base, guest=True)
+            return self._kvm.space.own(slot.address + ipa - slot.base)
         except Refusal:
             raise NotMapped from None
 
@@ -171,7 +171,8 @@ def init_ripas(kvm: Kvm, base: int, size: int, errno: Errno) -> None:
 def populate(kvm: Kvm, base: int, size: int, source: int | None, flags: int, errno: Errno) -> int:
     """Load contents from ``source``, by default the process's view of the memory; returns the bytes that were done.
 
-    Less than ``size`` if a page in the middle cannot be read or loaded; the error if it is the first.
+    From ``source``, these are less than ``size`` if a page in the middle cannot be read or loaded; the error comes if
+    it is the first, and in the other case always.
     """
     after = may(kvm, Step.POPULATE, errno)
     must(not flags & ~POPULATE_MEASURE, Errno.EINVAL)
@@ -189,7 +190,7 @@ def populate(kvm: Kvm, base: int, size: int, source: int | None, flags: int, err
             with kvm.troubles():
                 guest.populate(ipa, contents, bool(flags & POPULATE_MEASURE))
         except Refusal:
-            if done:
+            if done and source is not None:
                 return done
             raise
         kvm.phase = after

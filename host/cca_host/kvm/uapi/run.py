@@ -43,6 +43,7 @@ __all__ = ["MMAP_SIZE", "VcpuRun"]
 MMAP_SIZE: Final = 0x1000
 """What KVM_GET_VCPU_MMAP_SIZE returns: kvm_run alone, without a ring of coalesced MMIO."""
 _SLICE: Final = 50_000  # ticks that pass while a vCPU does nothing but wait for another
+_FUNCTION: Final = 0xFFFF_FFFF  # of X0
 _GPRS: Final = struct.Struct("<31Q")
 _EVENTS: Final = {
     SystemEventKind.OFF: SystemEventType.SHUTDOWN,
@@ -163,7 +164,7 @@ class VcpuRun(Target):
             result = vcpu.run(pe, until, limit, alone)
         except RmiError as error:
             self.running = False
-            self.kvm.log.append(str(error))
+            self.kvm.note(error)
             raise Refusal(Errno.ENXIO) from None
         if type(result) is Mmio:
             self.running = False
@@ -257,7 +258,7 @@ class VcpuRun(Target):
 
     def _forwards(self, call: HostCall) -> bool:
         """Hand a call of the guest to user space, if that has asked for it; else the guest has no such function."""
-        function, vcpu = call.gprs[0], self.vcpu
+        function, vcpu = call.gprs[0] & _FUNCTION, self.vcpu
         assert vcpu is not None
         if function in self.kvm.forwarded:
             self._host_call = True
