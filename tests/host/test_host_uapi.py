@@ -662,6 +662,27 @@ class TestPlain:
         vmm.call(gic, KvmAttribute.GET_DEVICE_ATTR, argument)
         assert main.read(address, 4) == b"\1\0\0\0"
 
+    def test_shown(self, main, code):
+        """A page that is no memory can show a byte, which the guest reads without an exit."""
+        place, group = 0x200_0000, k.VM_GROUP_SHOWN
+        code.mov(3, UART).store(1, 3).mov(4, place).word(0x3940_0085).store(5, 3).word(0x3940_0086).loop()  # ldrb
+        vmm = u.plain(main, bytes(code))
+
+        def show(ipa, value):
+            address = main.put(value.to_bytes(4, "little"))
+            attribute = s.KvmDeviceAttr.pack(group=group, attr=ipa, addr=address)
+            return main.ioctl(vmm.vm, KvmAttribute.SET_DEVICE_ATTR, attribute)
+
+        assert show(place, 1) == -Errno.EBUSY
+        assert vmm.run() == 0
+        assert [show(place + 1, 1), show(place, 0x101), show(1 << 33, 1), show(u.RAM, 1)] == [
+            -Errno.EINVAL, -Errno.EINVAL, -Errno.EINVAL, -Errno.EEXIST,
+        ]  # fmt: skip
+        assert show(place, 0x5A) == 0
+        assert vmm.run() == 0 and vmm.exit_as(s.KvmExitMmio).data == 0x5A
+        assert show(place, k.SHOWN_NOTHING) == 0
+        assert vmm.run() == 0 and vmm.exit_as(s.KvmExitMmio).phys_addr == place
+
     def test_balloon(self, main, code, system):
         """madvise takes pages from the guest that stay mapped: the next access finds zeroes."""
         vmm = u.plain(

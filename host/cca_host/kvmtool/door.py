@@ -86,6 +86,7 @@ class DoorState(State, frozen=True, tag="host.door/1"):
     pid: int
     vm: int
     memory: int
+    scratch: int
     vcpus: tuple[VcpuThreadState, ...]
 
 
@@ -386,6 +387,14 @@ class Door:
             return None
         return self.process.space.own(self._memory + offset)
 
+    def show(self, ipa: int, value: int) -> None:
+        """Let the guest read a byte at the start of a page that is no RAM, without an exit."""
+        self._set(self._vm, k.VM_GROUP_SHOWN, ipa, value.to_bytes(4, "little"))
+
+    def hide(self, ipa: int) -> None:
+        """Show nothing there any more."""
+        self.show(ipa, k.SHOWN_NOTHING)
+
     def give_back(self, base: int, top: int) -> None:
         """Return the memory of pages, by IPA, to the host; what a Realm has not given up stays."""
         low, high = max(base, self.base), min(top, self.base + self.size)
@@ -396,17 +405,19 @@ class Door:
     def save(self) -> DoorState:
         """State for a snapshot: all else is the kernel's."""
         return DoorState(
-            pid=self.process.pid, vm=self._vm, memory=self._memory, vcpus=tuple(vcpu.save() for vcpu in self.vcpus)
+            pid=self.process.pid,
+            vm=self._vm,
+            memory=self._memory,
+            scratch=self._scratch,
+            vcpus=tuple(vcpu.save() for vcpu in self.vcpus),
         )
 
     @classmethod
-    def restored(
-        cls, system: Kernel, state: DoorState, realm: bool, ipa_width: int, base: int, size: int
-    ) -> "Door":
+    def restored(cls, system: Kernel, state: DoorState, realm: bool, ipa_width: int, base: int, size: int) -> "Door":
         """What :meth:`save` returned, on a host that has been restored."""
         process = Userspace.of(system).processes[state.pid]
         door = cls(process, realm, ipa_width, base, size)
-        door._vm, door._memory = state.vm, state.memory
+        door._vm, door._memory, door._scratch = state.vm, state.memory, state.scratch
         door.vcpus = [
             VcpuThread(process.threads[one.tid], index, one.fd, one.page) for index, one in enumerate(state.vcpus)
         ]

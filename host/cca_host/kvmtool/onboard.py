@@ -10,8 +10,8 @@ from typing import Final
 
 from cca_arch.devicetree import Node, cells
 from cca_arch.types import GRANULE_SIZE
-from cca_host.kvm.guest import Guest
 from cca_host.kvmtool.devicetree import APB_CLOCK
+from cca_host.kvmtool.door import Door
 from cca_host.kvmtool.layout import RTC_BASE, RTC_SIZE, RTC_SPI, UART_BASE, UART_SIZE, UART_SPI
 from cca_host.kvmtool.mmio import Devices
 from cca_platform.board import DeviceRow
@@ -47,7 +47,7 @@ def attach_uart(devices: Devices) -> Uart16550:
     return model
 
 
-def show_status(uart: Uart16550, vm: Guest) -> None:
+def show_status(uart: Uart16550, vm: Door) -> None:
     """Let a guest read LSR without an exit from here on, in the register's own page."""
     ipa = UART_BASE + _LSR * _STRIDE
 

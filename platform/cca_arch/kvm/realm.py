@@ -20,9 +20,11 @@ __all__ = [
     "CAP_ARM_RMI_V13",
     "DEV_TYPE_ARM_REALM",
     "POPULATE_MEASURE",
+    "SHOWN_NOTHING",
     "SYNC_GPRS",
     "VCPU_REC",
     "VCPU_REC_V5",
+    "VM_GROUP_SHOWN",
     "VM_TYPE_ARM_REALM",
     "ArmRmiPopulate",
     "ArmRmiPsciComplete",
@@ -176,6 +178,10 @@ RealmLimit: Final = Struct(
     Member("length", 0x10, 4),
     Member("reserved", 0x14, 4),
 )
+VM_GROUP_SHOWN: Final = 100
+"""A group of a VM's attributes, each of which is the address of a page that is no memory: a u32, the byte that the
+guest reads at its start without an exit, or SHOWN_NOTHING."""
+SHOWN_NOTHING: Final = 0x100
 RmeVersion: Final = Struct(
     "rme_version", 0x10, Member("lower", 0x00, 8), Member("higher", 0x08, 8)
 )  # fmt: skip

@@ -200,6 +200,8 @@ class AddressSpace:
         try:
             pa = system.pages.take() if guest else system.pages.take_high()
         except MachineError:
+            if guest:  # which is the VM's trouble, not the process's
+                raise
             raise Refusal(Errno.ENOMEM) from None
         system.port.zero(pa, GRANULE_SIZE)
         self.pages[address] = pa

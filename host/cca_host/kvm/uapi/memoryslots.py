@@ -70,10 +70,10 @@ def _set(kvm: Kvm, call: Call, record: Record, memfd: int, offset: int) -> None:
 def _delete(kvm: Kvm, old: Slot | None) -> None:
     if old is None:
         raise Refusal(Errno.EINVAL)
-    del kvm.slots[old.number]
     if kvm.guest is not None:
         kvm.forget(old.base, old.top)
         kvm.guest.slots.remove((old.base, old.top))
+    del kvm.slots[old.number]
 
 
 def _bind(kvm: Kvm, call: Call, memfd: int, offset: int, size: int) -> int:

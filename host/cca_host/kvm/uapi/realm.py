@@ -11,7 +11,7 @@ from cca_arch.errno import Errno
 from cca_arch.kvm.realm import POPULATE_MEASURE
 from cca_arch.rmi.v1_0 import HashAlgorithm
 from cca_arch.types import GRANULE_SIZE
-from cca_host.kvm.backing import NotMapped
+from cca_host.kvm.backing import HostPages, NotMapped
 from cca_host.kvm.pages import RUN
 from cca_host.kvm.uapi.kvm import Kvm, Phase
 from cca_host.kvm.uapi.refusal import Refusal, must
@@ -65,19 +65,22 @@ class ProcessPages:
 
     def __init__(self, kvm: Kvm) -> None:
         self._kvm = kvm
+        self._kernel = HostPages(kvm.system)
 
     def take(self, ipa: int) -> int:
-        """The page of the process at its address of ``ipa``."""
+        """The page of the process at its address of ``ipa``; the kernel's own where the VM has no memory."""
         slot = self._kvm.slot(ipa)
+        if slot is None:
+            return self._kernel.take(ipa)
         try:
-            must(slot is not None, Errno.EFAULT)
-            assert slot is not None
             return self._kvm.space.own(slot.address + ipa - slot.base)
         except Refusal:
             raise NotMapped from None
 
     def give(self, ipa: int, pa: int) -> None:
         """It stays the process's."""
+        if self._kvm.slot(ipa) is None:
+            self._kernel.give(ipa, pa)
 
     def take_block(self, ipa: int) -> int | None:
         """Memory in one piece for 2 MiB of the process that it has not touched yet."""

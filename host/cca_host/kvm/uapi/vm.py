@@ -176,7 +176,10 @@ class VmTarget(Target):
     # -- attributes -------------------------------------------------------------------------------------------------
     def _filter(self, call: Call) -> int:
         """KVM_ARM_VM_SMCCC_FILTER, the one attribute that can be set: before the first run, ranges that do not meet."""
-        address, kvm = self._find(call), self.kvm
+        attribute, kvm = call.take(s.KvmDeviceAttr), self.kvm
+        if attribute.group == k.VM_GROUP_SHOWN and not attribute.flags:
+            return self._show(call, attribute.attr, attribute.addr)
+        address = self._find(call)
         record = s.KvmSmcccFilter.unpack(call.space.read(address, s.KvmSmcccFilter.size))
         must(not any(record.pad) and record.action in tuple(SmcccAction), Errno.EINVAL)
         base, top = record.base, record.base + record.nr_functions
@@ -187,6 +190,20 @@ class VmTarget(Target):
             kvm.forwarded.add(base, top)
         elif record.action == SmcccAction.DENY:
             kvm.denied.add(base, top)
+        return 0
+
+    def _show(self, call: Call, ipa: int, address: int) -> int:
+        """Let the guest read a byte without an exit, at a page that is no memory."""
+        kvm, value = self.kvm, int.from_bytes(call.space.read(address, 4), "little")
+        must(not ipa & 0xFFF and ipa < kvm.limit and value <= k.SHOWN_NOTHING, Errno.EINVAL)
+        must(kvm.slot(ipa) is None, Errno.EEXIST)
+        if kvm.guest is None:
+            raise Refusal(Errno.EBUSY)
+        with kvm.troubles():
+            if value == k.SHOWN_NOTHING:
+                kvm.guest.hide(ipa)
+            else:
+                kvm.guest.show(ipa, value)
         return 0
 
     def _has(self, call: Call) -> int:
