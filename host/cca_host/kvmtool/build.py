@@ -114,17 +114,23 @@ def make_tree(options: RunOptions, devices: Sequence[Node], initrd: Segment | No
 
 def fill_vm(door: Door, options: RunOptions, image: Image, tree: bytes) -> None:
     """Fill the VM: RIPAS, image and device tree (measured, in address order), vCPUs, activation."""
+    dtb = dtb_base(options.memory)
     door.add_memory()
     if options.realm:
         door.init_ripas()
-    for ipa, contents in _runs(image):
-        door.load(ipa, contents)
-    dtb = dtb_base(options.memory)
-    door.load(dtb, tree)
+        _load(door, image, dtb, tree)
     door.create_gic(DISTRIBUTOR_BASE, redistributor_base(options.vcpus))
     door.create_vcpus(options.vcpus, image.entry, [dtb])
+    if not options.realm:
+        _load(door, image, dtb, tree)
     for index in options.deny_cpu_on:
         door.vcpus[index].cpu.deny_on = True
+
+
+def _load(door: Door, image: Image, dtb: int, tree: bytes) -> None:
+    for ipa, contents in _runs(image):
+        door.load(ipa, contents)
+    door.load(dtb, tree)
 
 
 def _runs(image: Image) -> Iterator[tuple[int, bytearray]]:

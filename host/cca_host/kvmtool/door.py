@@ -322,10 +322,14 @@ class Door:
         self._set(self._device, k.RealmGroup.CONTROL, k.RealmControl.INIT_RIPAS, value)
 
     def load(self, ipa: int, data: "bytes | bytearray | memoryview") -> None:
-        """Put contents at a page; zeroes fill the last one. A Realm's are measured."""
+        """Put contents at a page; zeroes fill the last one. A Realm's are measured; a plain VM is complete before."""
         source = memoryview(data)
         for at in range(0, len(source), _BATCH * GRANULE_SIZE):
             part = source[at : at + _BATCH * GRANULE_SIZE]
+            if not self.realm:
+                size = (len(part) + _PAGE) & ~_PAGE
+                mapped = bytearray(s.KvmPreFaultMemory.pack(gpa=ipa + at, size=size))
+                self._call(self.vcpus[0].fd, KvmVcpu.PRE_FAULT_MEMORY, mapped)
             self.main.write(self._memory + ipa + at - self.base, part)
             if self.realm:
                 size = (len(part) + _PAGE) & ~_PAGE

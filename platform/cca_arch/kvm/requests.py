@@ -112,6 +112,7 @@ class KvmVcpu(IntEnum):
     ARM_VCPU_INIT = iow(KVMIO, 0xAE, s.KvmVcpuInit)
     GET_REG_LIST = iowr(KVMIO, 0xB0, s.KvmRegList)
     ARM_VCPU_FINALIZE = iow(KVMIO, 0xC2, 4)
+    PRE_FAULT_MEMORY = iowr(KVMIO, 0xD5, s.KvmPreFaultMemory)
 
 
 class KvmAttribute(IntEnum):

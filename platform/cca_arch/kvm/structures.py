@@ -28,6 +28,7 @@ __all__ = [
     "KvmMpState",
     "KvmMsi",
     "KvmOneReg",
+    "KvmPreFaultMemory",
     "KvmRegList",
     "KvmRegs",
     "KvmRun",
@@ -155,6 +156,14 @@ KvmVcpuEvents: Final = Struct(
     Member("ext_dabt_pending", 0x02, 1),
     Member("serror_esr", 0x08, 8),
     Member("reserved", 0x10, 4, 12),
+)
+KvmPreFaultMemory: Final = Struct(
+    "kvm_pre_fault_memory",
+    0x40,
+    Member("gpa", 0x00, 8),
+    Member("size", 0x08, 8),
+    Member("flags", 0x10, 8),
+    Member("padding", 0x18, 8, 5),
 )
 KvmGuestDebug: Final = Struct(
     "kvm_guest_debug", 0x208, Member("control", 0x00, 4), Member("pad", 0x04, 4), Member("arch", 0x08, 512)

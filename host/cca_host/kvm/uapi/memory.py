@@ -155,8 +155,8 @@ class AddressSpace:
             self.system.pages.give(pa)
 
     def release(self) -> None:
-        """Unmap everything."""
-        for one in list(self.mappings):
+        """Unmap everything, the last first: a VM goes with the pages of its vCPUs, before its memory does."""
+        for one in list(reversed(self.mappings)):
             self.unmap(one.base, one.size)
 
     def find(self, address: int) -> Mapping | None:

@@ -9,12 +9,14 @@ from cca_arch.kvm import structures as s
 from cca_arch.kvm.requests import KvmAttribute, KvmVcpu
 from cca_arch.kvm.values import TARGET_GENERIC_V8, MpState, VcpuFeature
 from cca_arch.rmi.v1_0 import RecExitReason
+from cca_arch.types import GRANULE_SIZE
 from cca_host.kvm import psci
 from cca_host.kvm.exits import (
     Mmio,
 )
 from cca_host.kvm.kernel import RmiError
 from cca_host.kvm.plain.vcpu import PlainVcpu
+from cca_host.kvm.plain.vm import PlainVm
 from cca_host.kvm.uapi.files import Call, Row, rows
 from cca_host.kvm.uapi.kvm import Kvm, Phase
 from cca_host.kvm.uapi.refusal import Refusal, must
@@ -142,6 +144,20 @@ class VcpuTarget(VcpuRun):
             raise Refusal(Errno.EINVAL) from None
         return 0
 
+    def _prefault(self, call: Call) -> int:
+        """Map memory of a plain VM that has run, as its first access would."""
+        record, guest = call.take(s.KvmPreFaultMemory), self.kvm.guest
+        aligned = not (record.gpa | record.size) % GRANULE_SIZE
+        must(aligned and record.size and not record.flags and not any(record.padding), Errno.EINVAL)
+        if not isinstance(guest, PlainVm):
+            raise Refusal(Errno.EOPNOTSUPP)
+        must(guest.all_in_memory(record.gpa, record.gpa + record.size), Errno.ENOENT)
+        with self.kvm.troubles():
+            for ipa in range(record.gpa, record.gpa + record.size, GRANULE_SIZE):
+                guest.fault_in(ipa)
+        call.write(s.KvmPreFaultMemory.pack(gpa=record.gpa + record.size))
+        return 0
+
     def _attribute(self, call: Call) -> int:
         record = call.take(s.KvmDeviceAttr)
         must(not record.flags, Errno.EINVAL)
@@ -211,6 +227,10 @@ VcpuTarget.requests = rows(
     Row(
         k.KvmRmiVcpu.ARM_VCPU_RMI_PSCI_COMPLETE, k.ArmRmiPsciComplete, VcpuTarget._complete,
         (Errno.EFAULT, Errno.EINVAL),
+    ),
+    Row(
+        KvmVcpu.PRE_FAULT_MEMORY, s.KvmPreFaultMemory, VcpuTarget._prefault,
+        (Errno.EFAULT, Errno.EINVAL, Errno.EOPNOTSUPP, Errno.ENOENT),
     ),
     *(
         Row(request, s.KvmDeviceAttr, VcpuTarget._attribute, (Errno.EFAULT, Errno.EINVAL, Errno.ENXIO))
