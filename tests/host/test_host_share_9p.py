@@ -195,9 +195,7 @@ class TestDirectories:
         client.ask(T.SYMLINK, "I", 0, rest=text(b"link") + text(b"/etc/passwd") + bytes(4))
         client.ask(T.SYMLINK, "I", 0, rest=text(b"odd") + text(b"a\0b") + bytes(4), error=Errno.EINVAL)
         client.ask(T.MKNOD, "I", 0, rest=text(b"file") + struct.pack("<4I", stat.S_IFREG | 0o600, 0, 0, 0))
-        client.ask(
-            T.MKNOD, "I", 0, rest=text(b"pipe") + struct.pack("<4I", stat.S_IFIFO, 0, 0, 0), error=Errno.EPERM
-        )
+        client.ask(T.MKNOD, "I", 0, rest=text(b"pipe") + struct.pack("<4I", stat.S_IFIFO, 0, 0, 0), error=Errno.EPERM)
         client.walk(0, 1, b"link")
         assert client.ask(T.READLINK, "I", 1) == text(b"/etc/passwd")
         client.walk(0, 2, b"file")

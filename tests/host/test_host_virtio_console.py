@@ -102,7 +102,6 @@ class TestConsole:
             driver.kick(queue)
             assert driver.status.needs_reset and not sent
 
-
     def test_same_pages(self, bench: Bench, console: VirtioConsole, sent: list[bytes]) -> None:
         """A guest that names the same pages a thousand times gets no thousandfold work for it."""
         driver = Driver(bench, console, features=Feature.RING_INDIRECT_DESC.mask)

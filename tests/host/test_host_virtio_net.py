@@ -79,9 +79,7 @@ class Card:
     def segment(self, *fields: Any, mss: int | None = None, partial: bool = False, **header: int) -> None:
         """Send a segment of TCP to the gateway."""
         data = write_tcp(GUEST, GATEWAY, TcpSegment(*fields, mss=mss, scale=None if mss is None else 7), partial)
-        self.send(
-            write_frame(GATEWAY_MAC, MAC, EtherType.IPV4, write_ip(GUEST, GATEWAY, Protocol.TCP, data)), **header
-        )
+        self.send(write_frame(GATEWAY_MAC, MAC, EtherType.IPV4, write_ip(GUEST, GATEWAY, Protocol.TCP, data)), **header)
 
     def tell(self, *message: Any) -> None:
         """Let in a message of the outside."""

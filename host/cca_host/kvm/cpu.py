@@ -55,6 +55,7 @@ class Cpu(Generic[Owner]):
     """
 
     _pausing = False
+
     def __init__(self, vm: Owner, index: int, mpidr: int, on: bool) -> None:
         self.vm = vm
         self.index = index

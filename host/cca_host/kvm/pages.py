@@ -137,9 +137,7 @@ class PageAllocator:
             self._next = self.spans[self._span][0]
         self.used -= count
         pages = sum(top - base for base, top in self.spans) // GRANULE_SIZE
-        raise NoPages(
-            f"the host has no {count} pages left of {pages}: use less `memory` or a board with more DRAM"
-        )
+        raise NoPages(f"the host has no {count} pages left of {pages}: use less `memory` or a board with more DRAM")
 
     def save(self) -> PagesState:
         """State for a snapshot."""

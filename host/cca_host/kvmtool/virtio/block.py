@@ -32,10 +32,15 @@ __all__ = ["Block"]
 _QUEUE: Final = 256
 _PART: Final = 1 << 18
 """Bytes that are copied at once."""
-_SEGMENT: Final = 1 << 18
-_SEGMENTS: Final = 126
-"""The data of a request is at most so many pieces of so many bytes. A guest may give more: that is an error."""
-_MOST: Final = _SEGMENT * _SEGMENTS
+_SEGMENT: Final = 1 << 12
+_SEGMENTS: Final = 32
+"""A driver is asked for requests of at most so many pieces of so many bytes.
+
+A Realm copies a request to memory that it shares, of which Linux sets aside a thousandth of the RAM: a request that is
+larger than that would wait for ever, and so would a piece for which there is no room as a whole.
+"""
+_MOST: Final = 1 << 25
+"""Bytes of a request that is answered nevertheless."""
 _RANGES: Final = 16
 """Ranges in one DISCARD or WRITE_ZEROES."""
 _MOST_SECTORS: Final = 1 << 17

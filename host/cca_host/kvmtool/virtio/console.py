@@ -37,7 +37,8 @@ class VirtioConsole(VirtioDevice):
     """
 
     device_id: ClassVar[DeviceId] = DeviceId.CONSOLE
-    sizes: ClassVar[tuple[int, ...]] = (64, 64)
+    sizes: ClassVar[tuple[int, ...]] = (8, 32)
+    """A driver keeps a page for each buffer of the first: a Realm has few that it shares."""
     offers: ClassVar[int] = 1 << ConsoleFeature.SIZE
 
     def __init__(self, name: str, wiring: Wiring, memory: GuestMemory) -> None:

@@ -48,7 +48,8 @@ class VirtioNet(Outgoing):
     """A card on a ``network``; raises MachineError if the host's ports of its forwards are not free."""
 
     device_id = DeviceId.NETWORK
-    sizes = (256, 256)
+    sizes = (64, 64)
+    """A driver keeps buffers in the whole of the first, in memory that a Realm shares."""
     offers = (
         NetFeature.MAC.mask | NetFeature.STATUS.mask | NetFeature.MTU.mask | NetFeature.MRG_RXBUF.mask
         | NetFeature.CSUM.mask | NetFeature.HOST_TSO4.mask | NetFeature.GUEST_CSUM.mask | NetFeature.GUEST_TSO4.mask

@@ -23,7 +23,8 @@ class VirtioVsock(Outgoing):
     """Streams at sockets that begin with ``path``; raises MachineError if there can be none."""
 
     device_id = DeviceId.SOCKET
-    sizes = (128, 128, 8)
+    sizes = (32, 64, 8)
+    """A driver keeps a page for each buffer of the first, in memory that a Realm shares."""
 
     def __init__(self, name: str, wiring: Wiring, memory: GuestMemory, path: str) -> None:
         self._path = path
