@@ -58,7 +58,7 @@ def is_clean(disk: Path) -> bool:
 
 @pytest.mark.parametrize(
     "options",
-    [(), ("--transport", "mmio", "--vcpus", "2"), ("--no-realm",)],
+    [("--memory", "256M"), ("--transport", "mmio", "--vcpus", "2"), ("--no-realm",)],
     ids=["Realm, PCI", "Realm, MMIO, 2 vCPUs", "plain VM, PCI"],
 )
 def test_file_system(tmp_path: Path, folder: Path, disk: Path, options: tuple[str, ...]) -> None:

@@ -6,6 +6,8 @@ import lzma
 import shutil
 import subprocess
 import tarfile
+import tempfile
+import weakref
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,8 +58,9 @@ class Archive:
     def __init__(self, folder: Path, suite: str = "trixie") -> None:
         self.folder, self.suite = folder, suite
         self.records: list[str] = []
-        self.home = folder / "gnupg"
-        self.home.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.home = Path(tempfile.mkdtemp(prefix="gpg"))  # a short path: its agent has sockets there
+        weakref.finalize(self, shutil.rmtree, self.home, ignore_errors=True)
         self.keyring = folder / "key.gpg"
         self._gpg("--quick-generate-key", "Test <test@example.org>", "ed25519", "sign", "never")
         self.keyring.write_bytes(self._gpg("--export"))

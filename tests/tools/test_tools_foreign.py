@@ -59,6 +59,8 @@ class Stream(io.TextIOWrapper):
 
 
 Shown = Callable[..., str]
+REDRAWN: Final = "\r\x1b[K"
+"""The line of a progress begins anew."""
 ABORTS: Final = "mov x1, #1; ldr x0, [x1]; hang: b hang"
 REALM_UART: Final = 1 << 32 | UART_BASE  # the alias that the Realm shares with its host
 
@@ -88,7 +90,7 @@ def shown(
         text = "\n".join(stream.text for stream in streams)
         assert status in (0, 1, 2, 3, 4), text
         assert capfd.readouterr() == ("", ""), "something prints past the streams"
-        text = STYLE.sub("", text) if request.param else text
+        text = STYLE.sub("", text).replace(REDRAWN, "\n") if request.param else text
         if not raw:
             harmless(text)
         return text
@@ -112,6 +114,7 @@ def commands(group: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
             yield (*names, name), one
 
 
+NOTHING_FETCHED: Final = ["--mirror", "file:///none", "--cache", "cache"]
 USUAL: Final = {
     ("run",): ["hello", "--max-insns", "1000"],
     ("bench",): ["--rows", "no such row"],
@@ -119,6 +122,8 @@ USUAL: Final = {
     ("attest", "verify"): [str(TOKEN)],
     ("attest", "show"): [str(TOKEN)],
     ("trace", "show"): [os.devnull],
+    ("linux",): NOTHING_FETCHED,
+    ("measure", "linux"): NOTHING_FETCHED,
 }
 """Arguments with which a command does little."""
 
@@ -130,7 +135,7 @@ def command_lines() -> Iterator[list[str]]:
         usual = USUAL.get(words, [])
         for param in one.params:
             if param.param_type_name == "argument":
-                yield [*words, *usual[1:], MARK]
+                yield [*words, *(usual if usual and usual[0].startswith("-") else usual[1:]), MARK]
             elif not getattr(param, "is_flag", False):
                 yield [*words, *usual, param.opts[0], NAME]
         yield from ([*words, *usual, "--" + MARK], [*words, *usual, MARK, MARK, MARK])

@@ -28,6 +28,10 @@ COMMANDS: Final[dict[str, list[str]]] = {
     "new": ["realm", str(TOKEN.parent)],  # which is not empty
     "build": [str(TOKEN.parent)],  # no project
     "sdk": [],
+    "linux": ["--mirror", "file:///none", "--cache", os.devnull],
+    "lkvm run": ["-k", "no such kernel"],
+    "measure run": ["hello"],
+    "measure linux": ["--mirror", "file:///none", "--cache", os.devnull],
 }
 """A command line of each command: the words of its name, then its arguments."""
 
