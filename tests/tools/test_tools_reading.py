@@ -14,6 +14,8 @@ OURS = {
     "platform/cca_platform/board.py": "a bundled board",
     "platform/cca_platform/compiled.py": "the note of make fast; damaged, it means pure Python",
     "platform/cca_platform/native": "compiled code, which has a checksum",
+    "host/cca_host/kvmtool/build.py": "/dev/kvm, of the machine's host",
+    "host/cca_host/kvmtool/door.py": "/dev/kvm, of the machine's host",
     "host/cca_host/kvmtool/net": "connections, and the resolvers of this machine",
     "host/cca_host/kvmtool/share": "files of a shared folder, which a guest reads in its own requests",
     "host/cca_host/kvmtool/virtio/outgoing.py": "connections",
