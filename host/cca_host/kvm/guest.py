@@ -1,7 +1,7 @@
 """What Realms and plain VMs have in common: RAM, a virtual GIC, and the services of the host kernel."""
 
 from collections.abc import Iterable
-from typing import Self
+from typing import ClassVar, Self
 
 from cca_arch.types import GRANULE_SIZE, Pas
 from cca_host.kvm.kernel import Kernel
@@ -40,7 +40,7 @@ class Guest:
     :meth:`show` shows.
     """
 
-    ram_part = "the end of"
+    ram_part: ClassVar[str] = "the end of"
     """What :attr:`ram_top` is of the IPA space, in messages."""
     system: Kernel
     ipa_width: int

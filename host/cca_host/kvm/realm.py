@@ -1,6 +1,6 @@
 """The state that the vCPUs of a Realm share: its descriptor and memory."""
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from cca_host.kvm.guest import Guest
 from cca_host.kvm.stage2 import Stage2
@@ -24,7 +24,7 @@ class Policy(Protocol):
 class Realm(Guest):
     """A Realm. ``rd`` is the PA of its Realm Descriptor; ``slots`` has protected IPAs."""
 
-    ram_part = "the protected half of"
+    ram_part: ClassVar[str] = "the protected half of"
     rd: int
     stage2: Stage2
     policy: Policy | None
