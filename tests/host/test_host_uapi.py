@@ -233,6 +233,7 @@ class TestSystem:
         userspace.use(RealmNumbers())
         assert answers == {240: numbers.rme == 240, 247: numbers.rmi == 247, 300: True}
 
+    @pytest.mark.pure("it replaces what the RMM answers the host")
     def test_no_rmm(self):
         """Without an RMM there are no Realms, and /dev/rme says so."""
         machine = Machine(Board.load("fvp"))
