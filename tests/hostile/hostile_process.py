@@ -25,7 +25,7 @@ __all__ = ["CPU_SECONDS", "MEGABYTES", "Ended", "play", "ready", "run"]
 
 MEGABYTES = 500
 """The most memory that a command may take, as resident pages."""
-CPU_SECONDS = 20
+CPU_SECONDS = 40  # native code that is compiled anew takes half of it
 """The most time of a processor."""
 _KILL_MEGABYTES, _WALL_SECONDS = 2 * MEGABYTES, 240  # a case that goes beyond is ended
 _LOOK_SECONDS = 0.05
