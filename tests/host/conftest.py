@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from virtio_driver import Bench
 
 from cca_firmware.boot import boot
 from cca_host.kvm import System, Vcpu, Vm
@@ -108,3 +109,11 @@ def start(realm):
         return realm(program, **options).vcpus[0]
 
     return make
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """A machine with memory that a virtio driver shares with its device."""
+    one = Bench()
+    yield one
+    one.close()

@@ -2,7 +2,6 @@
 
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ from cca_platform.state import decode, encode
 
 OK, IOERR, UNSUPP = BlockStatus.OK, BlockStatus.IOERR, BlockStatus.UNSUPP
 SECTORS = 256
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    one = Bench()
-    yield one
-    one.close()
 
 
 @pytest.fixture

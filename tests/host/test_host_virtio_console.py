@@ -1,7 +1,5 @@
 """The console and the entropy device."""
 
-from collections.abc import Iterator
-
 import pytest
 from virtio_driver import BASE, LIVE, PROTECTED, Bench, Driver
 
@@ -10,13 +8,6 @@ from cca_arch.virtio.console import RECEIVE, TRANSMIT
 from cca_arch.virtio.mmio import MmioRegister as R
 from cca_host.kvmtool.virtio.console import VirtioConsole
 from cca_host.kvmtool.virtio.rng import Rng
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    one = Bench()
-    yield one
-    one.close()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """A virtio device behind the MMIO transport: registers, status, configuration, saved state; and memory it may reach."""
 
-from collections.abc import Iterator
-
 import pytest
 from virtio_driver import BASE, LIVE, PROTECTED, SHARED, Bench, Driver
 
@@ -40,13 +38,6 @@ class Notes(VirtioDevice):
 
     def stopped(self) -> None:
         self.stops += 1
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    one = Bench()
-    yield one
-    one.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The PCI transport: configuration space, BARs, capabilities, INTx and MSI-X; and messages at the GIC."""
 
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -135,13 +134,6 @@ class PciDriver(Driver):
             self.bus.bar(0x3000 + 4 * value, 2, value)
         else:
             self.bus.bar(*self.at(register), value)
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    one = Bench()
-    yield one
-    one.close()
 
 
 @pytest.fixture

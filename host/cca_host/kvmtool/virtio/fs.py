@@ -8,10 +8,9 @@ from cca_host.kvmtool.guestmemory import GuestMemory
 from cca_host.kvmtool.share.folder import Folder
 from cca_host.kvmtool.share.fuse import MOST, Fuse
 from cca_host.kvmtool.share.share import Share, ShareState
-from cca_host.kvmtool.virtio.device import VirtioDevice
 from cca_host.kvmtool.virtio.queue import Chain
+from cca_host.kvmtool.virtio.shared import SharedFolder
 from cca_platform.devices.wiring import Wiring
-from cca_platform.trace.events import FsRequest
 
 __all__ = ["MAX_TAG", "VirtioFs"]
 
@@ -20,22 +19,16 @@ MAX_TAG: Final = VirtioFsConfig.members["tag"].size
 _LARGEST: Final = MOST + 0x2000  # bytes of a request, its names included
 
 
-class VirtioFs(VirtioDevice):
+class VirtioFs(SharedFolder):
     """A ``folder`` that the guest mounts by its ``tag``: ``mount -t virtiofs TAG DIRECTORY``."""
 
     device_id = DeviceId.FILE_SYSTEM
     sizes = (64, 128)
 
     def __init__(self, name: str, wiring: Wiring, memory: GuestMemory, folder: Folder, tag: str) -> None:
-        super().__init__(name, wiring, memory)
-        self._tag = tag.encode()
+        super().__init__(name, wiring, memory, folder, tag)
         self._share = Share(folder, wiring.fetch)
         self._fuse = Fuse(self._share, self._told)
-
-    def _told(self, operation: str, path: str, status: str, length: int) -> None:
-        trace = self.wiring.trace
-        if trace.on:
-            trace.emit(FsRequest(device=self.name, operation=operation, path=path, status=status, length=length))
 
     @property
     def config(self) -> bytes:
@@ -53,10 +46,6 @@ class VirtioFs(VirtioDevice):
     def stopped(self) -> None:
         """The guest's driver has gone, and with it all that it knew."""
         self._share.reset()
-
-    def close(self) -> None:
-        """The guest is gone."""
-        self._share.folder.close()
 
     def save_more(self) -> ShareState:
         """What the guest knows of the folder."""

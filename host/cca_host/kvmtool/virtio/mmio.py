@@ -6,7 +6,7 @@ from typing import Any, Final
 from cca_arch.devicetree import Node
 from cca_arch.virtio.mmio import FRAME_SIZE, MAGIC, VERSION, MmioRegister
 from cca_host.kvmtool.virtio.device import VirtioDevice
-from cca_host.kvmtool.virtio.transport import Front, FrontState
+from cca_host.kvmtool.virtio.transport import Carrier, Front, FrontState
 from cca_platform.board import DeviceRow
 from cca_platform.devices.base import Device
 
@@ -64,7 +64,7 @@ _WRITES: Final[dict[int, Callable[[Front, int], object]]] = {
 }
 
 
-class VirtioMmio(Device):
+class VirtioMmio(Carrier, Device):
     """The frame of one device, under its name."""
 
     def __init__(self, base: int, device: VirtioDevice) -> None:
@@ -87,19 +87,6 @@ class VirtioMmio(Device):
             self.front.set_part(field, value, high)
         elif size == _WORD_SIZE and offset in _WRITES:
             _WRITES[offset](self.front, value)
-
-    def arrive(self, data: bytes) -> None:
-        """Take an input for the device."""
-        self.front.device.arrive(data)
-
-    @property
-    def deadline(self) -> int | None:
-        """That of the device."""
-        return self.front.device.deadline
-
-    def advance(self, now: int) -> None:
-        """Let the device do what is due."""
-        self.front.device.advance(now)
 
     def power_on(self) -> None:
         """Handle a reset."""

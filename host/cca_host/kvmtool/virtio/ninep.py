@@ -8,15 +8,14 @@ from cca_host.kvmtool.guestmemory import GuestMemory
 from cca_host.kvmtool.share.folder import Folder
 from cca_host.kvmtool.share.ninep import LARGEST, Ninep, NinepState
 from cca_host.kvmtool.share.share import Share
-from cca_host.kvmtool.virtio.device import VirtioDevice
 from cca_host.kvmtool.virtio.queue import Chain
+from cca_host.kvmtool.virtio.shared import SharedFolder
 from cca_platform.devices.wiring import Wiring
-from cca_platform.trace.events import FsRequest
 
 __all__ = ["Virtio9p"]
 
 
-class Virtio9p(VirtioDevice):
+class Virtio9p(SharedFolder):
     """A ``folder`` that the guest mounts by its ``tag``: ``mount -t 9p -o trans=virtio TAG DIRECTORY``."""
 
     device_id = DeviceId.NINE_P
@@ -24,15 +23,8 @@ class Virtio9p(VirtioDevice):
     offers = NinepFeature.MOUNT_TAG.mask
 
     def __init__(self, name: str, wiring: Wiring, memory: GuestMemory, folder: Folder, tag: str) -> None:
-        super().__init__(name, wiring, memory)
-        self._tag = tag.encode()
-        self._folder = folder
+        super().__init__(name, wiring, memory, folder, tag)
         self._server = Ninep(Share(folder, wiring.fetch), self._told)
-
-    def _told(self, operation: str, path: str, status: str, length: int) -> None:
-        trace = self.wiring.trace
-        if trace.on:
-            trace.emit(FsRequest(device=self.name, operation=operation, path=path, status=status, length=length))
 
     @property
     def config(self) -> bytes:
@@ -49,10 +41,6 @@ class Virtio9p(VirtioDevice):
     def stopped(self) -> None:
         """The guest's driver has gone, and with it all that it knew."""
         self._server.reset()
-
-    def close(self) -> None:
-        """The guest is gone."""
-        self._folder.close()
 
     def save_more(self) -> NinepState:
         """What the guest knows of the folder."""

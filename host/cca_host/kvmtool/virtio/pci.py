@@ -9,7 +9,7 @@ from cca_arch.virtio import DeviceId
 from cca_arch.virtio.pci import DEVICE_BASE, NO_VECTOR, VENDOR, CfgType, VirtioPciCap, VirtioPciCommonCfg
 from cca_host.kvmtool.pci import Function, FunctionState
 from cca_host.kvmtool.virtio.device import VirtioDevice
-from cca_host.kvmtool.virtio.transport import Front, FrontState
+from cca_host.kvmtool.virtio.transport import Carrier, Front, FrontState
 from cca_platform.board import DeviceRow
 from cca_platform.state import State
 
@@ -85,7 +85,7 @@ class _PciFront(Front):
         self.vectors[index] = value if value < len(self.vectors) else NO_VECTOR
 
 
-class VirtioPci(Function):
+class VirtioPci(Carrier, Function):
     """The function of one device, under its name."""
 
     def __init__(self, device: VirtioDevice, send: Callable[[int, int], object]) -> None:
@@ -245,19 +245,6 @@ class VirtioPci(Function):
                 front.enable()
 
     # -- state ------------------------------------------------------------------------------------------------------
-    def arrive(self, data: bytes) -> None:
-        """Take an input for the device."""
-        self.front.device.arrive(data)
-
-    @property
-    def deadline(self) -> int | None:
-        """The clock value of the device's next action, or None."""
-        return self.front.device.deadline
-
-    def advance(self, now: int) -> None:
-        """Do what is due."""
-        self.front.device.advance(now)
-
     def save(self) -> VirtioPciState:
         """State for a snapshot."""
         return VirtioPciState(super().save(), self.front.save(), tuple(self.front.vectors))

@@ -8,7 +8,7 @@ from cca_host.kvmtool.virtio.device import VirtioDevice, VirtioState
 from cca_host.kvmtool.virtio.queue import Queue
 from cca_platform.state import State
 
-__all__ = ["Front", "FrontState"]
+__all__ = ["Carrier", "Front", "FrontState"]
 
 _WORD: Final = 0xFFFF_FFFF
 _BEYOND: Final = 1 << 64  # a feature of words that no device has
@@ -138,3 +138,22 @@ class Front:
         self.device_features_sel, self.driver_features_sel = state.device_features_sel, state.driver_features_sel
         self.queue_sel, self.reasons = state.queue_sel, state.reasons
         self.device.restore(state.device)
+
+
+class Carrier:
+    """What a transport, as a device of the table, passes on to the virtio device behind its ``front``."""
+
+    front: Front
+
+    def arrive(self, data: bytes) -> None:
+        """Take an input for the device."""
+        self.front.device.arrive(data)
+
+    @property
+    def deadline(self) -> int | None:
+        """The clock value of the device's next action, or None."""
+        return self.front.device.deadline
+
+    def advance(self, now: int) -> None:
+        """Let the device do what is due."""
+        self.front.device.advance(now)
