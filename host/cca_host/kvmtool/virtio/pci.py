@@ -88,6 +88,8 @@ class _PciFront(Front):
 class VirtioPci(Carrier, Function):
     """The function of one device, under its name."""
 
+    front: _PciFront
+
     def __init__(self, device: VirtioDevice, send: Callable[[int, int], object]) -> None:
         super().__init__(
             DeviceRow(device.name, "virtio-pci", 0, 0),
