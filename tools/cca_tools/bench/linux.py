@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from cca_platform.child import environment
 from cca_platform.errors import MachineError
 from cca_tools.bench.rows import STOCK, Tier
-from cca_tools.bench.took import Took, least
+from cca_tools.bench.took import Took, least, most_held, reported
 
 __all__ = ["Boot", "boot_cells", "measure_linux"]
 
@@ -87,7 +87,7 @@ def _arguments(console: str, log: str) -> list[str]:
 
 def _first_line(command: Sequence[str], place: str) -> tuple[Took, float]:
     """What a process takes up to its first line of user space, where it is ended, and its peak memory in MiB."""
-    seen, start = bytearray(), perf_counter()
+    seen, peak, start = bytearray(), 0.0, perf_counter()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
@@ -96,6 +96,7 @@ def _first_line(command: Sequence[str], place: str) -> tuple[Took, float]:
         with process.stdout as output:
             while not _USER.search(seen):
                 data = os.read(output.fileno(), 1 << 16)
+                peak = most_held(process.pid) or peak
                 if not data:
                     break
                 seen += data
@@ -108,8 +109,7 @@ def _first_line(command: Sequence[str], place: str) -> tuple[Took, float]:
             told = (errors.read() + bytes(seen)).decode(errors="replace").split("\n")
             last = next((line.strip() for line in reversed(told) if line.strip()), "it says nothing")
             raise MachineError(f"`linux` must come to user space, but in the place {place!r} it ended before: {last}")
-    peak = used.ru_maxrss / (_MEBIBYTE if sys.platform == "darwin" else 1024)
-    return Took(used.ru_utime + used.ru_stime, wall), peak
+    return Took(used.ru_utime + used.ru_stime, wall), (peak or reported(used)) / _MEBIBYTE
 
 
 def boot_cells(boots: Sequence[Boot], tier: Tier) -> list[list[str]]:

@@ -16,14 +16,9 @@ _CHILD: Final = """
 import resource, sys
 from cca_tools.cli import main
 status = main({arguments!r})
+from cca_tools.bench.took import most_held, reported
 used = resource.getrusage(resource.RUSAGE_SELF)
-peak = used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
-try:  # Linux adds what the parent had when it made this process
-    with open("/proc/self/status") as file:
-        peak = next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
-except (OSError, StopIteration):
-    pass
-print(used.ru_utime + used.ru_stime, peak, file=sys.stderr)
+print(used.ru_utime + used.ru_stime, (most_held() or reported(used)) / (1 << 20), file=sys.stderr)
 sys.exit(status)
 """
 

@@ -1,11 +1,13 @@
 """What a piece of work took: time of the CPU, and time on the wall."""
 
 import os
+import resource
+import sys
 from collections.abc import Callable, Iterable
 from time import perf_counter, process_time
 from typing import Final, NamedTuple
 
-__all__ = ["BATCHES", "Took", "Watch", "best", "held", "least"]
+__all__ = ["BATCHES", "Took", "Watch", "best", "held", "least", "most_held", "reported"]
 
 BATCHES: Final = 5
 _STATM: Final = "/proc/self/statm"
@@ -44,6 +46,23 @@ def held() -> float:
             return float(int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE"))
     except OSError:
         return 0.0
+
+
+def most_held(process: int | str = "self") -> float:
+    """The peak memory of a process in bytes, of its program alone; 0 where the system does not tell, or it has ended.
+
+    ``ru_maxrss`` would not do: Linux adds what the parent had when it made the process.
+    """
+    try:
+        with open(f"/proc/{process}/status", encoding="ascii") as file:
+            return next((1024.0 * int(line.split()[1]) for line in file if line.startswith("VmHWM")), 0.0)
+    except OSError:
+        return 0.0
+
+
+def reported(used: resource.struct_rusage) -> float:
+    """The peak memory of a process in bytes as the system reports it: in bytes by macOS, in KiB by others."""
+    return float(used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
 def least(found: Iterable[Took]) -> Took:

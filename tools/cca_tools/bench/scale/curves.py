@@ -44,8 +44,7 @@ class Curve:
     def exponent(self) -> float:
         """The power of the size that the cost follows, over the larger sizes: 1 in proportion, 0 the same for all."""
         points = [
-            (math.log(size), math.log(max(cost, _LEAST)))
-            for size, cost in zip(self.sizes, self.costs, strict=True)
+            (math.log(size), math.log(max(cost, _LEAST))) for size, cost in zip(self.sizes, self.costs, strict=True)
         ]
         points = points[-max(_FEW, (len(points) + 1) // 2) :]
         if len(points) < 2:
@@ -81,9 +80,7 @@ def measure(
             continue
         sizes = tuple(size for size in family.sizes if most is None or size <= most) or family.sizes[:1]
         points = [_point(family, size, rounds, tell) for size in sizes]
-        found += [
-            Curve(family, step, sizes, tuple(point[step.name] for point in points)) for step in family.steps
-        ]
+        found += [Curve(family, step, sizes, tuple(point[step.name] for point in points)) for step in family.steps]
     return found
 
 
